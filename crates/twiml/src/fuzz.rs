@@ -1,4 +1,4 @@
-//! Fuzz targets. They are part of the crate, so that changes of the code that they use do not break them unnoticed.
+//! Fuzz target bodies, kept in this crate so that changes of its code cannot break them unnoticed.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub fn twiml_document(data: &[u8]) {
     program.handle_input(now, ProgramInput::HungUp);
 }
 
-/// Feeds the active recogniser's results, or its failure.
+/// Feeds a result to the active recogniser, or its failure.
 fn hear(program: &mut Program, now: Duration, round: u32, data: &[u8]) {
     let Some(listening) = program.recognition() else { return };
     let id = listening.id;

@@ -1,7 +1,7 @@
-//! TwiML parser and interpreter. Sans I/O: texts, events and `now` are inputs; verbs, steps and the next deadline are
-//! outputs. HTTP, audio and SIP are left to the caller.
+//! TwiML parser and interpreter, without I/O: texts, events and `now` go in; verbs, steps and the next deadline come
+//! out. HTTP, audio and SIP are left to the caller.
 //!
-//! [`parse`] reads a document; [`Program`] runs documents; [`compat`] is the compatibility table of both.
+//! [`parse`] reads a document; [`Program`] runs documents; [`compat`] has the compatibility tables of both.
 #![deny(clippy::indexing_slicing)]
 
 mod document;

@@ -24,29 +24,29 @@ pub const DIGITS: usize = 256;
 pub const HINTS: usize = 500;
 /// Maximum length of an entry of `hints` in characters.
 pub const HINT_CHARS: usize = 100;
-/// Maximum length of a language tag.
+/// Maximum length of a language tag, in characters.
 pub const LANGUAGE_CHARS: usize = 35;
-/// Maximum length of a track label of a live transcription.
+/// Maximum length of a track label of a live transcription, in characters.
 pub const TRACK_LABEL_CHARS: usize = 256;
-/// Maximum length of a speech model name.
+/// Maximum length of a speech model name, in characters.
 pub const MODEL_CHARS: usize = 100;
 /// Maximum number of characters of speech collected by one `<Gather>`.
 pub(crate) const SPEECH_CHARS: usize = 4_096;
-/// Maximum length of a conference name and of a participant label.
+/// Maximum length of a conference name and of a participant label, in characters.
 pub(crate) const CONFERENCE_CHARS: usize = 128;
 /// Maximum number of parties in one conference.
 pub(crate) const CONFERENCE_PARTIES: u32 = 50;
-/// Maximum length of a queue name.
+/// Maximum length of a queue name, in characters.
 pub const QUEUE_CHARS: usize = 64;
 /// Maximum number of callers in one queue.
 pub const QUEUE_SIZE: u32 = 5_000;
-/// Maximum total length in bytes of the headers that an application sets for one SIP address.
+/// Maximum total length of the headers that an application sets for one SIP address, in bytes.
 pub(crate) const SIP_HEADER_BYTES: usize = 1_024;
-/// Maximum total length of name and value of a stream's `<Parameter>`.
+/// Maximum total length of name and value of a stream's `<Parameter>`, in characters.
 pub const PARAMETER_CHARS: usize = 500;
 /// Maximum number of replies in one messaging document.
 pub const REPLIES: usize = 10;
-/// Maximum of attributes in seconds; larger values are reduced.
+/// Maximum value of attributes in seconds; larger values are reduced.
 pub const SECONDS: u32 = 86_400;
 /// Maximum length of a `<Record>` in seconds.
 pub(crate) const RECORD_SECONDS: u32 = 14_400;

@@ -10,7 +10,7 @@ use crate::limits::URL_BYTES;
 /// Maximum number of characters of a reference shown in a message.
 const SHOWN_CHARS: usize = 100;
 
-/// Location of a document or sound.
+/// Location of a document or a sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DocumentLocation {
     /// Absolute http or https URL.
@@ -22,7 +22,7 @@ pub enum DocumentLocation {
 }
 
 impl DocumentLocation {
-    /// Parses a configured URL.
+    /// Parses a configured URL; returns an error text unless it is an http or https URL.
     pub fn url(text: &str) -> Result<DocumentLocation, String> {
         match Url::parse(short(text)?) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
@@ -33,8 +33,8 @@ impl DocumentLocation {
         }
     }
 
-    /// Resolves a reference in the document at this location: an http or https URL or, for a file, a path below its
-    /// folder. An empty reference is the document itself.
+    /// Resolves a reference in the document at this location: an http or https URL or, in a file, a path below the
+    /// folder of static documents. An empty reference is the document itself. The error is a text for the trace.
     pub fn resolve(&self, reference: &str) -> Result<DocumentLocation, String> {
         let reference = short(reference.trim())?;
         if reference.is_empty() {
@@ -58,7 +58,7 @@ impl DocumentLocation {
         }
     }
 
-    /// Resolves a reference that must lead to an HTTP server, such as a callback.
+    /// Resolves a reference that must lead to an HTTP server, such as a callback; returns an error text otherwise.
     pub fn resolve_url(&self, reference: &str) -> Result<String, String> {
         match self.resolve(reference)? {
             DocumentLocation::Url(url) => Ok(url),
@@ -66,7 +66,8 @@ impl DocumentLocation {
         }
     }
 
-    /// Resolves a WebSocket URL; a relative one gets the host of the document.
+    /// Resolves a WebSocket URL; a relative one gets the host of the document. Returns an error text for other
+    /// schemes.
     pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
         let reference = short(reference.trim())?;
         let wrong = || format!("{} is not a wss URL", shown(reference));
@@ -97,8 +98,8 @@ impl DocumentLocation {
 }
 
 impl DocumentLocation {
-    /// Returns the URL without user information and fragment, for disclosure to another server; `None` if the location
-    /// is not a URL.
+    /// Returns the location for disclosure to another server: a URL without user information and fragment, or the
+    /// path of a file. Returns `None` for an inline document.
     pub fn without_secrets(&self) -> Option<String> {
         match self {
             DocumentLocation::Url(text) => {
@@ -123,8 +124,8 @@ impl fmt::Display for DocumentLocation {
     }
 }
 
-/// Rejects a text that is too long for a URL before it is parsed, because parsing a long host name may take
-/// milliseconds.
+/// Rejects a text that is too long for a URL. It is checked before parsing, because a long host name may take
+/// milliseconds to parse.
 fn short(text: &str) -> Result<&str, String> {
     match text.len() <= URL_BYTES {
         true => Ok(text),
@@ -140,7 +141,8 @@ fn has_scheme(reference: &str) -> bool {
     })
 }
 
-/// Returns the path of a reference relative to the file `base`; it must stay below the folder of static documents.
+/// Returns the path of a reference relative to the file `base`, or an error text if it leaves the folder of static
+/// documents.
 fn below(base: &str, reference: &str) -> Result<String, String> {
     let wrong = |why: &str| Err(format!("the file {} {why}", shown(reference)));
     if reference.starts_with('/') || reference.contains(['\\', '\0', '?', '#', ':']) {
@@ -159,7 +161,7 @@ fn below(base: &str, reference: &str) -> Result<String, String> {
     if parts.is_empty() { wrong("is not a file") } else { Ok(parts.join("/")) }
 }
 
-/// Returns a reference for a message: a path as written, but no text that may contain passwords or tokens.
+/// Returns a reference as shown in messages: a path as written, but no text that may contain passwords or tokens.
 pub(crate) fn shown(reference: &str) -> String {
     match reference.contains(['@', '?', '#', ':']) || reference.starts_with("//") {
         true => "the reference".to_owned(),

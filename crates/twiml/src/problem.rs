@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Twilio's error and warning codes for a document or its retrieval.
+/// Error and warning codes of Twilio for documents and their retrieval.
 pub mod code {
     /// A URL is malformed or not allowed in this place.
     pub const BAD_URL: u16 = 11100;
@@ -61,14 +61,14 @@ pub mod code {
 /// Position in a document; line and column start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentPosition {
-    /// Line number.
+    /// Line number, from 1.
     pub line: u32,
-    /// Column in characters.
+    /// Column in characters, from 1.
     pub column: u32,
 }
 
 impl DocumentPosition {
-    /// Start of a document.
+    /// Position of the start of a document.
     pub const START: DocumentPosition = DocumentPosition { line: 1, column: 1 };
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for DocumentPosition {
 /// Reason why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentError {
-    /// Error code of Twilio.
+    /// Error code that Twilio uses for the mistake.
     pub code: u16,
     /// Position of the mistake.
     pub position: DocumentPosition,
@@ -104,12 +104,12 @@ impl fmt::Display for DocumentError {
 
 impl std::error::Error for DocumentError {}
 
-/// Mistake that does not prevent the document from running; the faulty part is skipped or replaced by its default.
+/// Mistake that does not prevent a document from running; the faulty part is skipped or replaced by its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentWarning {
-    /// Warning code of Twilio.
+    /// Warning code that Twilio uses for the mistake.
     pub code: u16,
-    /// Position of the element.
+    /// Position of the faulty element.
     pub position: DocumentPosition,
     /// Description of the mistake and of its consequence.
     pub message: String,

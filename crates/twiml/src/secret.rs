@@ -4,18 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Text with a `Debug` output that shows only its length.
+/// Text that must stay secret: its `Debug` output shows only its length.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SensitiveText(String);
 
 impl SensitiveText {
-    /// Wraps a text.
+    /// Wraps a text that must stay secret.
     pub fn new(text: impl Into<String>) -> Self {
         SensitiveText(text.into())
     }
 
-    /// Returns the text itself.
+    /// Returns the secret text.
     pub fn reveal(&self) -> &str {
         &self.0
     }

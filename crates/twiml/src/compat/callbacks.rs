@@ -2,7 +2,7 @@
 
 use super::FeatureSupport::{self, Differs, NotSupported, Supported};
 
-/// Field of a request; a name that ends with `…` is a prefix.
+/// Name of a request's field, and its support; a name that ends with `…` is a prefix.
 pub type CallbackField = (&'static str, FeatureSupport);
 
 /// Call or message that a request describes.
@@ -14,16 +14,16 @@ pub enum CallbackSubject {
     Party,
     /// The caller's or the party's call, depending on the owner of the document.
     Either,
-    /// None: the request has only its own fields.
+    /// No call or message: the request has only its own fields.
     Itself,
 }
 
 /// Kind of request sent to an application.
 #[derive(Debug, Clone, Copy)]
 pub struct CallbackKind {
-    /// Name in docs/reference/twilio-compat.md.
+    /// Name of the kind in docs/reference/twilio-compat.md.
     pub name: &'static str,
-    /// Names of its purposes in traces.
+    /// Names of the request's purposes in traces.
     pub purposes: &'static [&'static str],
     /// Call or message that the request describes.
     pub subject: CallbackSubject,

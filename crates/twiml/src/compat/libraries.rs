@@ -1,12 +1,12 @@
-//! Parameters that Twilio's client libraries can send, and table parameters that they cannot. Tests compare the table
-//! with both.
+//! Parameters that Twilio's client libraries can send, and parameters of the table that the libraries cannot send.
+//! Tests compare the table with both.
 
 /// Parameters of twilio-python and twilio-node, extracted from the packages by `cargo xtask twilio-parameters`. Lines
 /// with `#` name the packages; each other line is one request with its parameters.
 const LIST: &str = include_str!("library_parameters.txt");
 
-/// Table parameters that no listed library sends, by method and path: deprecated names, and those of other clients and
-/// of Twilio's documentation.
+/// Parameters of the table that no listed library sends, by method and path: deprecated names, and names of other
+/// clients and of Twilio's documentation.
 pub(super) const NOT_OF_LIBRARIES: &[(&str, &str, &[&str])] = &[
     ("POST", "{AC}/Calls.json", &["IfMachine", "StirPassportSid", "Transcribe", "ValidityPeriod"]),
     ("POST", "{AC}/Calls/{CA}.json", &["StatusCallbackEvent"]),

@@ -7,7 +7,7 @@ const COUNTRY: ParameterSupport = Differs("by default the edge's country; an unk
 const OF_CARRIERS: ParameterSupport = Refused("data of carriers, which the edge does not have");
 const OF_PAID_FIELDS: ParameterSupport = Ignored("only paid `Fields` use it");
 
-/// `GET /v1/PhoneNumbers/{number}`
+/// Lookup of a number, version 1: `GET /v1/PhoneNumbers/{number}`.
 pub static LOOK_UP_V1: ApiOperation = ApiOperation {
     method: "GET",
     path: "/v1/PhoneNumbers/{number}",
@@ -15,7 +15,7 @@ pub static LOOK_UP_V1: ApiOperation = ApiOperation {
     parameters: &[("CountryCode", COUNTRY), ("Type", OF_CARRIERS), ("AddOns", OF_CARRIERS)],
 };
 
-/// `GET /v2/PhoneNumbers/{number}`
+/// Lookup of a number, version 2: `GET /v2/PhoneNumbers/{number}`.
 pub static LOOK_UP_V2: ApiOperation = ApiOperation {
     method: "GET",
     path: "/v2/PhoneNumbers/{number}",

@@ -1,6 +1,7 @@
 //! Compatibility tables: verbs and attributes, requests to applications with their fields, and the REST API with its
 //! parameters and resources. Each entry states the extent of support and the differences from Twilio. The parser and
-//! the API look names up here, docs/reference/twilio-compat.md is generated from it, and the tests check each row.
+//! the API look names up in these tables, docs/reference/twilio-compat.md is generated from them, and the tests check
+//! each row.
 
 mod callbacks;
 mod libraries;
@@ -30,7 +31,7 @@ pub enum FeatureSupport {
     NotSupported(&'static str),
 }
 
-/// Element with its attributes.
+/// Support of an element and of its attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct ElementSupport {
     /// Path of element names below `Response`, such as `Dial/Number`.

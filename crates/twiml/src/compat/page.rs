@@ -52,7 +52,7 @@ Paths are below `/2010-04-01/Accounts`; the first line of the table is the list 
 | --- | --- | --- |
 ";
 
-/// Returns docs/reference/twilio-compat.md.
+/// Returns the text of docs/reference/twilio-compat.md.
 pub fn markdown() -> String {
     let mut page = String::from(HEAD);
     page.push_str("\n## Rules\n\nThe name of each rule is that of its test in `crates/twiml/tests` (`rule:NAME`).\n\n");
@@ -104,7 +104,7 @@ fn fields(page: &mut String, name: &str, fields: &[CallbackField]) {
     rows(page, name, fields);
 }
 
-/// Adds one row for each state, with all names in that state; the first cell is repeated in each row.
+/// Adds one row for each state, with all names in that state; `first` is the first cell of each row.
 fn rows(page: &mut String, first: &str, entries: impl Iterator<Item = (String, String)>) {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for (name, state) in entries {

@@ -1,4 +1,4 @@
-//! Names of parameters: those that the API has, those that are near to one, and those that are never ignored.
+//! Names of parameters: names that the API has, names that are near to one, and names that are never ignored.
 
 use super::requests::OPERATIONS;
 
@@ -60,11 +60,11 @@ const GUARDED: &[&str] = &[
     "policy",
     "keytype",
 ];
-/// Words that protect a parameter only as whole words, because they occur in others: `ToNumber`, `ClipMode`,
+/// Words that protect a parameter only as whole words, because they occur within other words: `ToNumber`, `ClipMode`,
 /// `MaxCalls`.
 const GUARDED_WORDS: &[&str] = &["to", "from", "rec", "clip", "spend", "fee", "ttl", "max", "maximum"];
 /// Words that protect a parameter even if misspelled: `PirvacyMode`. Short words are excluded, because they resemble
-/// others.
+/// other words.
 const GUARDED_WITH_SLIPS: &[&str] = &[
     "record",
     "redact",
@@ -115,8 +115,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Returns the known parameter that differs from a name by one typing error or by case, preferring one that is never
-/// ignored.
+/// Returns the known parameter that differs from a name by one typing error or by case only; a parameter that is
+/// never ignored is preferred.
 pub fn meant(name: &str) -> Option<&'static str> {
     let names = OPERATIONS.iter().flat_map(|operation| operation.parameters).map(|(known, _)| *known);
     let is_meant = |known: &&str| known.is_ascii() && !known.contains('{') && is_near(name, known);

@@ -1,12 +1,12 @@
-//! Requests of the REST API below `/2010-04-01` and of Lookup, their parameters, and the fields of the returned
-//! resources. The API uses this table to decide which parameters it rejects by name or ignores. The tests of
-//! `libraries` ensure that it contains every parameter of Twilio's libraries.
+//! Requests of the REST API below `/2010-04-01` and of Lookup, with their parameters, and the kinds of fields in
+//! resources. The API decides by this table which parameters it rejects by name or ignores. The tests of `libraries`
+//! ensure that it contains every parameter of Twilio's libraries.
 
 use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
 use super::requests::ParameterSupport::{Differs, Ignored, Only, Refused, Supported};
 use super::tables::PASSED_ON;
 
-/// Extent of support for a parameter.
+/// Extent of support for a parameter of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterSupport {
     /// Same behaviour as at Twilio.
@@ -22,7 +22,7 @@ pub enum ParameterSupport {
     Refused(&'static str),
 }
 
-/// Name of an operation.
+/// Operation of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table has the method, the path and the parameters of each")]
 pub enum Endpoint {
@@ -88,7 +88,7 @@ pub enum Endpoint {
     LookUpV2,
 }
 
-/// Request: HTTP method and path, with its parameters.
+/// Request of the API: HTTP method and path, with its parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiOperation {
     /// HTTP method.
@@ -104,18 +104,18 @@ pub struct ApiOperation {
 /// Extent to which a field of a resource has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldPresence {
-    /// Always.
+    /// The field always has a value.
     Value,
-    /// Present in the described cases, null otherwise.
+    /// The field has a value in the described cases, and is null otherwise.
     Sometimes(&'static str),
-    /// Never: the field is null, for this reason.
+    /// The field is always null, for this reason.
     Null(&'static str),
 }
 
 /// Resource in a response.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiResource {
-    /// Name in docs/reference/twilio-compat.md.
+    /// Name of the resource in docs/reference/twilio-compat.md.
     pub name: &'static str,
     /// Fields by name.
     pub fields: &'static [(&'static str, FieldPresence)],
@@ -171,7 +171,7 @@ pub static START_TRANSCRIPTION: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Calls.json`
+/// Creation of a call: `POST …/Calls.json`.
 pub static CREATE_CALL: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls.json",
@@ -232,7 +232,7 @@ pub static CREATE_CALL: ApiOperation = ApiOperation {
     ],
 };
 
-/// `GET …/Conferences.json`
+/// List of conferences: `GET …/Conferences.json`.
 pub(crate) static LIST_CONFERENCES: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences.json",
@@ -252,7 +252,7 @@ pub(crate) static LIST_CONFERENCES: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Conferences/{CF}.json`
+/// Update of a conference: `POST …/Conferences/{CF}.json`.
 pub static UPDATE_CONFERENCE: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}.json",
@@ -264,7 +264,7 @@ pub static UPDATE_CONFERENCE: ApiOperation = ApiOperation {
     ],
 };
 
-/// `GET …/Conferences/{CF}/Recordings.json`
+/// List of a conference's recordings: `GET …/Conferences/{CF}/Recordings.json`.
 pub(crate) static LIST_CONFERENCE_RECORDINGS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Recordings.json",
@@ -279,7 +279,7 @@ pub(crate) static LIST_CONFERENCE_RECORDINGS: ApiOperation = ApiOperation {
     ],
 };
 
-/// `GET …/Conferences/{CF}/Participants.json`
+/// List of participants: `GET …/Conferences/{CF}/Participants.json`.
 pub(crate) static LIST_PARTICIPANTS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Participants.json",
@@ -294,7 +294,7 @@ pub(crate) static LIST_PARTICIPANTS: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Conferences/{CF}/Participants.json`
+/// Creation of a participant: `POST …/Conferences/{CF}/Participants.json`.
 pub static CREATE_PARTICIPANT: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants.json",
@@ -368,7 +368,7 @@ pub static CREATE_PARTICIPANT: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Conferences/{CF}/Participants/{CA}.json`
+/// Update of a participant: `POST …/Conferences/{CF}/Participants/{CA}.json`.
 pub static UPDATE_PARTICIPANT: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
@@ -389,7 +389,7 @@ pub static UPDATE_PARTICIPANT: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Calls/{CA}/Recordings.json`
+/// Start of a call's recording: `POST …/Calls/{CA}/Recordings.json`.
 pub static CREATE_RECORDING: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Recordings.json",
@@ -405,7 +405,7 @@ pub static CREATE_RECORDING: ApiOperation = ApiOperation {
     ],
 };
 
-/// `GET …/Recordings.json`
+/// List of recordings: `GET …/Recordings.json`.
 pub(crate) static LIST_RECORDINGS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Recordings.json",
@@ -423,7 +423,7 @@ pub(crate) static LIST_RECORDINGS: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/Messages.json`
+/// Creation of a message: `POST …/Messages.json`.
 pub static CREATE_MESSAGE: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Messages.json",
@@ -459,7 +459,7 @@ pub static CREATE_MESSAGE: ApiOperation = ApiOperation {
     ],
 };
 
-/// `POST …/IncomingPhoneNumbers/{PN}.json`
+/// Update of a number: `POST …/IncomingPhoneNumbers/{PN}.json`.
 pub static UPDATE_NUMBER: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/IncomingPhoneNumbers/{PN}.json",
@@ -492,7 +492,7 @@ pub static UPDATE_NUMBER: ApiOperation = ApiOperation {
     ],
 };
 
-/// `GET …/IncomingPhoneNumbers.json`
+/// List of numbers: `GET …/IncomingPhoneNumbers.json`.
 pub static LIST_NUMBERS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/IncomingPhoneNumbers.json",
@@ -817,7 +817,7 @@ pub static OPERATIONS: &[&ApiOperation] = &[
     &LOOK_UP_V2,
 ];
 
-/// Lists below an account or a call that are rejected by name.
+/// Lists below an account or a call that Twilio has and the edge rejects by name.
 pub static LATER: [&str; 14] = [
     "Addresses",
     "Applications",
@@ -835,7 +835,7 @@ pub static LATER: [&str; 14] = [
     "UserDefinedMessageSubscriptions",
 ];
 
-/// Methods and paths of the above resources that are rejected by name.
+/// Methods and paths of supported resources that Twilio has and the edge rejects by name.
 pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/IncomingPhoneNumbers.json"),
     ("GET", "{AC}/IncomingPhoneNumbers/Local.json"),

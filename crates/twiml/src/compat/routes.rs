@@ -1,15 +1,15 @@
-//! The router of the REST API: the operation that a method and a path ask for, by the table of `requests`.
+//! Router of the REST API: finds the operation of a method and a path in the tables of `requests` and `lookups`.
 
 use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
 use super::requests::{ApiOperation, LATER, LATER_METHODS, OPERATIONS};
 
-/// Version of the API, and the first part of its paths.
+/// Version of the API, which is the first part of its paths.
 pub const VERSION: &str = "2010-04-01";
 
-/// Parts in braces behind `{AC}` that a path can have.
+/// Maximum number of parts in braces behind `{AC}` in the path of an operation.
 const NAMED_PARTS: usize = 2;
 
-/// A path of the API.
+/// Path of the API below `/2010-04-01/Accounts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiPath<'p> {
     /// Parts behind `/2010-04-01/Accounts`, without `.json`.
@@ -17,28 +17,28 @@ pub struct ApiPath<'p> {
     is_json: bool,
 }
 
-/// Operation of a request.
+/// Operation of a request, with the SIDs in its path.
 #[derive(Debug, Clone, Copy)]
 pub struct Route<'p> {
-    /// The operation.
+    /// Operation that the method and the path select.
     pub operation: &'static ApiOperation,
-    /// Parts of the path that stand for those in braces behind `{AC}`, with their escapes; empty if the path has fewer.
+    /// Parts of the path at the places of the braces behind `{AC}`, still escaped; empty if the operation has fewer.
     pub named: [&'p str; NAMED_PARTS],
 }
 
 /// Reason why a request has no operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoRoute {
-    /// The path takes other methods.
+    /// The path has operations, but none with this method.
     OtherMethod,
-    /// Twilio has the operation of this name; the edge refuses it.
+    /// Twilio has the operation of this name, but the edge does not support it.
     Later(String),
-    /// There is no such path.
+    /// Neither the edge nor Twilio has such a path.
     Unknown,
 }
 
 impl<'p> ApiPath<'p> {
-    /// Reads a path below `/2010-04-01/Accounts`, with or without `.json`; `None` for another one.
+    /// Parses a path below `/2010-04-01/Accounts`, with or without `.json`; `None` for another path.
     pub fn parse(path: &'p str) -> Option<ApiPath<'p>> {
         let short = path.strip_suffix(".json");
         let mut parts = short.unwrap_or(path).split('/').filter(|part| !part.is_empty());
@@ -56,10 +56,10 @@ impl<'p> ApiPath<'p> {
         self.parts.get(1).copied()
     }
 
-    /// Finds the operation; HEAD asks for that of GET.
+    /// Finds the operation of a method for this path; HEAD selects the operation of GET.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if the path is unknown, has no such method, or is rejected by name.
     pub fn route(&self, method: &str) -> Result<Route<'p>, NoRoute> {
         let method = if method == "HEAD" { "GET" } else { method };
         let refused = self.later(method);
@@ -77,7 +77,7 @@ impl<'p> ApiPath<'p> {
         Err(refused.map_or(error, |(what, _)| NoRoute::Later(what)))
     }
 
-    /// Returns the name of an operation that is refused by name, and whether the table names this method of its path.
+    /// Returns the name of an unsupported operation of Twilio, and whether the table has it with this method.
     fn later(&self, method: &str) -> Option<(String, bool)> {
         match self.parts.as_slice() {
             [_, list, ..] if LATER.contains(list) => return Some(((*list).to_owned(), true)),
@@ -91,9 +91,10 @@ impl<'p> ApiPath<'p> {
         Some((name, exact.is_some()))
     }
 
-    /// Returns the parts that stand for those in braces of the path of an operation, if this path is such a one.
+    /// Returns the parts of this path at the places of an operation's braces behind `{AC}`; `None` if the paths
+    /// differ.
     fn named_parts(&self, of_operation: &str) -> Option<[&'p str; NAMED_PARTS]> {
-        // The audio of a recording has no ending, or one of its own.
+        // The path of a recording's audio has no ending, or `.wav`.
         let known = match of_operation.strip_suffix(".json") {
             Some(known) => known,
             None if self.is_json => return None,
@@ -115,7 +116,7 @@ impl<'p> ApiPath<'p> {
     }
 }
 
-/// Finds the operation of Lookup that a path asks for, and its number with its escapes; `None` for another path.
+/// Finds the Lookup operation of a path, with the number still escaped; `None` for another path.
 pub fn lookup(path: &str) -> Option<Route<'_>> {
     let behind = |operation: &'static ApiOperation| {
         let number = path.strip_prefix(operation.path.trim_end_matches("{number}"))?;

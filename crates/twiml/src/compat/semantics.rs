@@ -5,11 +5,11 @@ use super::FeatureSupport;
 /// Rule of Twilio that applications rely on.
 #[derive(Debug, Clone, Copy)]
 pub struct SemanticRule {
-    /// Name of the rule in tests.
+    /// Name of the rule, also in the names of its tests.
     pub name: &'static str,
-    /// The rule, as at Twilio.
+    /// Text of the rule, as it applies at Twilio.
     pub text: &'static str,
-    /// Extent to which the edge follows it.
+    /// Extent to which the edge follows the rule.
     pub state: FeatureSupport,
 }
 

@@ -40,7 +40,7 @@ const fn refused(
     ElementSupport { path, state, attributes }
 }
 
-/// Verbs and nouns of calls.
+/// Verbs and nouns of documents for calls.
 pub static VOICE: &[ElementSupport] = &[
     element(
         "Say",
@@ -418,7 +418,7 @@ pub static VOICE: &[ElementSupport] = &[
     refused("Echo", NO_PRODUCT, &[]),
 ];
 
-/// Verbs and nouns of responses to message webhooks.
+/// Verbs and nouns of documents in response to message webhooks.
 pub static MESSAGING: &[ElementSupport] = &[
     element(
         "Message",

@@ -13,13 +13,13 @@ use crate::secret::SensitiveText;
 /// Number of repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoopCount {
-    /// Fixed number of repetitions.
+    /// The sound is played this many times.
     Times(u32),
-    /// Until the caller hangs up.
+    /// The sound is repeated until the caller hangs up.
     Forever,
 }
 
-/// Speaks a text.
+/// Verb that speaks a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SayVerb {
     /// Text without tags, white space collapsed.
@@ -28,7 +28,7 @@ pub struct SayVerb {
     pub ssml: Option<String>,
     /// Voice as named by the application.
     pub voice: Option<String>,
-    /// Language tag.
+    /// Language tag of the text, as the application wrote it.
     pub language: Option<String>,
     /// Number of repetitions.
     pub repeat: LoopCount,
@@ -43,7 +43,7 @@ pub enum PlaySource {
     Digits(SensitiveText),
 }
 
-/// Plays a sound file or digits.
+/// Verb that plays a sound file or digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlayVerb {
     /// File or digits.
@@ -52,7 +52,7 @@ pub struct PlayVerb {
     pub repeat: LoopCount,
 }
 
-/// Waits in silence.
+/// Verb that waits in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseVerb {
     /// Duration of the silence.

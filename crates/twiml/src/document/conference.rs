@@ -1,4 +1,4 @@
-//! Conference, a noun of Dial.
+//! Conference, a noun of Dial: the conference and the settings of the party that joins it.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct ConferenceNoun {
     pub label: Option<String>,
     /// SID of the call that the party coaches.
     pub coach: Option<String>,
-    /// Audio before the start, as written. An empty text selects silence, `None` the edge's music.
+    /// Audio for the party before the start, as written. An empty text selects silence, `None` the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
     pub wait_method: HttpMethod,
@@ -66,7 +66,7 @@ impl ConferenceNoun {
     }
 }
 
-/// Reads a Conference; `None` without a valid name.
+/// Reads a Conference; returns `None`, with a warning, if its name is not valid.
 pub(super) fn conference(mut fields: ElementFields<'_>) -> Option<ConferenceNoun> {
     let name = fields.element.text();
     let (position, chars) = (fields.element.position, name.chars().count());
@@ -113,7 +113,7 @@ fn most(fields: &mut ElementFields<'_>) -> Option<u32> {
     Some(most.max(1))
 }
 
-/// Reads events separated by white space, as in TwiML; commas are accepted too.
+/// Reads event names separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut ElementFields<'_>) -> String {
     let Some(words) = fields.text("statusCallbackEvent") else { return String::new() };
     let mut known = Vec::new();

@@ -22,14 +22,14 @@ use crate::xml::XmlElement;
 /// Default maximum duration of the connection.
 const TIME_LIMIT_SECONDS: u32 = 14_400;
 
-/// Connects the caller with another party.
+/// Verb that connects the caller with another party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialVerb {
-    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
+    /// URL requested at the end of the Dial, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
-    /// Maximum ringing time; per party with `sequential`.
+    /// Maximum ringing time; of each party with `sequential`, otherwise of all together.
     pub timeout: Duration,
     /// Maximum duration of the connection.
     pub time_limit: Duration,
@@ -44,7 +44,7 @@ pub struct DialVerb {
     /// Recording of the connection.
     #[serde(default)]
     pub record: Option<Box<DialRecord>>,
-    /// Parties in order.
+    /// Parties to call, in order.
     pub targets: Vec<DialTarget>,
     /// Conference that the caller joins instead of calling a party.
     #[serde(default)]
@@ -82,26 +82,26 @@ pub enum DialTarget {
         number: String,
         /// DTMF digits sent after the answer; `w` is a pause.
         send_digits: Option<SensitiveText>,
-        /// Document and progress callbacks.
+        /// Document and progress callbacks of the party.
         callback: PartyCallbacks,
     },
     /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
         /// Identity of the client.
         identity: String,
-        /// Document and progress callbacks.
+        /// Document and progress callbacks of the party.
         callback: PartyCallbacks,
     },
     /// SIP address.
     Sip {
-        /// Addresses and headers.
+        /// Addresses and headers of the party.
         party: SipParty,
-        /// Document and progress callbacks.
+        /// Document and progress callbacks of the party.
         callback: PartyCallbacks,
     },
 }
 
-/// Document and callbacks of a party.
+/// Document and callbacks of a party that is dialled.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartyCallbacks {
     /// Document run for the party between its answer and the connection, as written.
@@ -112,9 +112,9 @@ pub struct PartyCallbacks {
     pub status: Option<String>,
     /// Method of the requests to `status`.
     pub status_method: HttpMethod,
-    /// Events to report.
+    /// Events to report to `status`.
     pub events: CallbackEvents,
-    /// Answering machine detection.
+    /// Answering machine detection on the party's call, if requested.
     #[serde(default)]
     pub detection: Option<DialDetection>,
 }
@@ -152,9 +152,9 @@ impl Default for CallbackEvents {
 /// SIP party with one address, or several ordered by priority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipParty {
-    /// Addresses; at least one.
+    /// Addresses of the party; at least one.
     pub uris: Vec<SipUri>,
-    /// Headers of the INVITE, in order.
+    /// Headers of the INVITE to any of the addresses, in order.
     pub headers: Vec<SipHeader>,
 }
 
@@ -165,13 +165,13 @@ pub struct SipUri {
     pub uri: String,
     /// Headers after the `?` of the URI, in order.
     pub headers: Vec<SipHeader>,
-    /// Priority; lower values are tried first.
+    /// Priority of the address; lower values are tried first.
     pub priority: u16,
     /// Relative share among addresses of equal priority.
     pub weight: u16,
 }
 
-/// SIP header.
+/// SIP header that an application sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipHeader {
     /// Name of the header.
@@ -180,7 +180,7 @@ pub struct SipHeader {
     pub value: String,
 }
 
-/// Reads a Dial; with an unsupported noun it is rejected as a whole.
+/// Reads a Dial; a Dial with an unsupported noun is rejected as a whole.
 pub(super) fn dial(mut fields: ElementFields<'_>) -> VerbKind {
     let mut dial = DialVerb {
         action: fields.text("action"),
@@ -330,7 +330,7 @@ fn sip_noun(mut fields: ElementFields<'_>) -> Option<DialTarget> {
         warnings.add(code::SIP_URI, element.position, "<Sip> without a SIP URI is skipped");
         return None;
     }
-    // The sort is stable: equal priorities keep the document's order.
+    // The sort is stable, so that addresses of equal priority keep the document's order.
     party.uris.sort_by_key(|uri| uri.priority);
     party.uris.truncate(NOUNS);
     Some(DialTarget::Sip { party, callback })
@@ -375,7 +375,7 @@ pub(super) fn headers_of_uri(
 /// Splits the headers after `?` off a SIP URI of an API request.
 ///
 /// # Errors
-/// Returns the header that must not be set, and the reason.
+/// Returns the name of the first header that must not be set, and the reason.
 pub fn headers_of_request(uri: &str) -> Result<(String, Vec<SipHeader>), String> {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
@@ -397,7 +397,7 @@ fn split_headers(uri: &str) -> (&str, Vec<SipHeader>) {
     (uri, url::form_urlencoded::parse(written.as_bytes()).map(header).collect())
 }
 
-/// Adds a header that applications may set; others are skipped with a warning.
+/// Adds a header if applications may set it; otherwise adds a warning.
 fn add_header(headers: &mut Vec<SipHeader>, header: SipHeader, element: &XmlElement, warnings: &mut DocumentWarnings) {
     let Err(why) = judge_header(headers, &header) else { return headers.push(header) };
     let message = format!("SIP header {:?} of <{}> is skipped: {why}", shown_name(&header), element.name);
@@ -408,7 +408,7 @@ fn shown_name(header: &SipHeader) -> String {
     header.name.chars().take(40).collect()
 }
 
-/// Checks a header in addition to those already set: only `X-…` and `User-to-User` are allowed.
+/// Checks whether applications may set a header in addition to `headers`: only `X-…` and `User-to-User` are allowed.
 ///
 /// # Errors
 /// Returns the reason why the header must not be set.
@@ -431,7 +431,7 @@ fn judge_header(headers: &[SipHeader], header: &SipHeader) -> Result<(), &'stati
     }
 }
 
-/// Returns whether a value contains a control character, literal or `%`-encoded, since a SIP peer may decode it.
+/// Returns whether a value contains a control character, literal or `%`-encoded, which a SIP peer may decode.
 fn has_control(value: &str) -> bool {
     let mut unescaped = url::form_urlencoded::parse(value.as_bytes());
     let has_one = |text: &str| text.chars().any(char::is_control);
@@ -446,7 +446,7 @@ pub(super) fn sip_uri(element: &XmlElement) -> Option<String> {
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     match text {
         text if text.is_empty() || text.contains(char::is_whitespace) => None,
-        // Headers after the URI are checked one by one.
+        // Headers after the URI are checked one by one elsewhere.
         text if has_control(text.split('?').next().unwrap_or_default()) => None,
         text if has_scheme => Some(text),
         text => Some(format!("sip:{text}")),
@@ -485,7 +485,7 @@ fn detection(fields: &mut ElementFields<'_>) -> Option<DialDetection> {
     })
 }
 
-/// Reads events separated by white space, as in TwiML; commas are accepted too.
+/// Reads event names separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut ElementFields<'_>) -> CallbackEvents {
     let Some(words) = fields.text("statusCallbackEvent") else { return CallbackEvents::default() };
     let mut events = CallbackEvents { completed: false, ..CallbackEvents::default() };

@@ -1,5 +1,5 @@
-//! Typed access to attributes. A name that is not in the table of crates/twiml/src/compat causes a warning; an invalid
-//! value is replaced by the default with Twilio's warning code.
+//! Typed access to the attributes of an element. A name that is not in the table of crates/twiml/src/compat causes a
+//! warning; an invalid value is replaced by the default with Twilio's warning code.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) struct ElementFields<'a> {
 }
 
 impl<'a> ElementFields<'a> {
-    /// Opens an element and warns of unknown or unsupported attributes.
+    /// Opens an element for reading, and warns of unknown or unsupported attributes.
     pub(super) fn open(
         entry: &'static ElementSupport,
         element: &'a XmlElement,
@@ -57,13 +57,14 @@ impl<'a> ElementFields<'a> {
         self.entry.path
     }
 
-    /// Returns a value as written; `None` if the attribute is absent. The name must be in the table.
+    /// Returns the value of an attribute as written; `None` if the attribute is absent. The name must be in the
+    /// table.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'a str> {
         debug_assert!(self.entry.attribute(name).is_some(), "{}@{name} is not in the table", self.entry.path);
         self.element.attribute(name)
     }
 
-    /// Returns the reason why an attribute is not supported, if it is present with an effective value.
+    /// Returns the reason why an attribute is not supported, if it is present with a value that has an effect.
     pub(super) fn refusal(&self, name: &'static str) -> Option<&'static str> {
         let value = self.raw(name).filter(|value| !turns_off(value))?;
         match self.entry.attribute(name) {
@@ -72,12 +73,12 @@ impl<'a> ElementFields<'a> {
         }
     }
 
-    /// Returns a value without surrounding white space; `None` if it is empty.
+    /// Returns the value of an attribute without surrounding white space; `None` if it is empty.
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
         self.raw(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
-    /// Returns a whole number up to `most`; `None` if it is absent or invalid.
+    /// Returns a whole number, reduced to `most`; `None` if it is absent or invalid.
     pub(super) fn number(&mut self, name: &'static str, code: u16, most: u32) -> Option<u32> {
         let value = self.raw(name)?.trim();
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -91,7 +92,7 @@ impl<'a> ElementFields<'a> {
         Some(number.min(most))
     }
 
-    /// Returns a detection threshold; `None` if it is absent or invalid.
+    /// Returns a detection threshold, brought into its range; `None` if it is absent or invalid.
     pub(super) fn threshold(&mut self, name: &'static str, threshold: &ThresholdParameter) -> Option<u32> {
         let (least, most) = (*threshold.range.start(), *threshold.range.end());
         let given = self.number(name, code::SCHEMA, most)?;
@@ -101,13 +102,13 @@ impl<'a> ElementFields<'a> {
         Some(given.max(least))
     }
 
-    /// Returns a duration in whole seconds.
+    /// Returns a duration in whole seconds, reduced to `most`, or `default`.
     pub(super) fn seconds(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
         let seconds = self.number(name, code, most.min(SECONDS)).unwrap_or(default);
         Duration::from_secs(u64::from(seconds))
     }
 
-    /// Returns a duration in whole seconds, at least one.
+    /// Returns a duration in whole seconds, from one to `most`, or `default`.
     pub(super) fn seconds_from_one(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
         let time = self.seconds(name, code, default, most);
         if time.is_zero() {
@@ -116,22 +117,22 @@ impl<'a> ElementFields<'a> {
         time.max(Duration::from_secs(1))
     }
 
-    /// Returns a boolean; the default is false.
+    /// Returns a boolean attribute, or false if it is absent or invalid.
     pub(super) fn flag(&mut self, name: &'static str, code: u16) -> bool {
         self.flag_or(name, code, false)
     }
 
-    /// Returns a boolean with a default.
+    /// Returns a boolean attribute, or `default` if it is absent or invalid.
     pub(super) fn flag_or(&mut self, name: &'static str, code: u16, default: bool) -> bool {
         self.choice(name, code, &[("true", true), ("false", false)], default)
     }
 
-    /// Returns an HTTP method; the default is POST.
+    /// Returns an HTTP method, or POST if it is absent or invalid.
     pub(super) fn method(&mut self, name: &'static str, code: u16) -> HttpMethod {
         self.choice(name, code, &[("GET", HttpMethod::Get), ("POST", HttpMethod::Post)], HttpMethod::Post)
     }
 
-    /// Returns one of the listed values, ignoring case.
+    /// Returns the listed value that an attribute names, ignoring case, or `default`.
     pub(super) fn choice<T: Copy>(&mut self, name: &'static str, code: u16, list: &[(&str, T)], default: T) -> T {
         let Some(value) = self.raw(name).map(str::trim).filter(|value| !value.is_empty()) else { return default };
         match list.iter().find(|(known, _)| known.eq_ignore_ascii_case(value)) {

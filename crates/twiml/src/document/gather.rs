@@ -14,7 +14,7 @@ use crate::limits::{DIGITS, SECONDS};
 use crate::problem::{DocumentPosition, code};
 use crate::xml::XmlElement;
 
-/// Collects digits or speech.
+/// Verb that collects digits or speech of the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherVerb {
     /// URL that receives the input, as written; if `None`, the URL of the document receives it.
@@ -23,13 +23,13 @@ pub struct GatherVerb {
     pub method: HttpMethod,
     /// Maximum time without input, from the end of the prompts or the last digit.
     pub timeout: Duration,
-    /// Digit that ends the input.
+    /// Digit that ends the input; `None` if no digit does.
     pub finish_on_key: Option<char>,
-    /// Number of digits that ends the input.
+    /// Number of digits that ends the input; `None` for no such number.
     pub num_digits: Option<u32>,
     /// True if `action` is requested even without input.
     pub action_on_empty_result: bool,
-    /// Prompts in order.
+    /// Prompts to play, in order.
     pub prompts: Vec<Prompt>,
     /// Speech input; `None` if only digits are collected.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct GatherVerb {
 /// Verb inside a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// Position of its element.
+    /// Position of the verb's element.
     pub position: DocumentPosition,
     /// Effect of the verb.
     pub kind: PromptKind,
@@ -48,16 +48,16 @@ pub struct Prompt {
 /// Effect of a verb inside a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PromptKind {
-    /// Text to be spoken.
+    /// Speaks a text.
     Say(SayVerb),
-    /// Sound file or digits.
+    /// Plays a sound file or digits.
     Play(PlayVerb),
-    /// Silence.
+    /// Waits in silence.
     Pause(PauseVerb),
 }
 
 impl PromptKind {
-    /// Returns the name of the element.
+    /// Returns the name of the verb's element.
     pub fn name(&self) -> &'static str {
         match self {
             PromptKind::Say(_) => "Say",
@@ -67,7 +67,7 @@ impl PromptKind {
     }
 }
 
-/// Kinds of input requested by `input`.
+/// Kinds of input that `input` requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GatherInput {
     Dtmf,
@@ -132,7 +132,7 @@ fn num_digits(fields: &mut ElementFields<'_>) -> Option<u32> {
 fn prompts(element: &XmlElement, path: &'static str, warnings: &mut DocumentWarnings) -> Vec<Prompt> {
     let mut prompts = Vec::new();
     for child in element.elements() {
-        // Nested prompts use the table entries of the verbs with the same name.
+        // Nested prompts use the table entries of the top-level verbs with these names.
         let entry = compat::entry(VOICE, "", &child.name);
         let kind = match entry.map(|entry| (entry, entry.path)) {
             Some((entry, "Say")) => say(ElementFields::open(entry, child, warnings)).map(PromptKind::Say),

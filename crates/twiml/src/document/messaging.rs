@@ -12,22 +12,22 @@ use crate::xml::XmlElement;
 /// Document in response to a message webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingDocument {
-    /// Replies in order.
+    /// Replies to the message and redirects, in order.
     pub replies: Vec<ReplyVerb>,
-    /// Warnings of skipped and replaced parts.
+    /// Warnings about skipped and replaced parts.
     pub warnings: DocumentWarnings,
 }
 
 /// Verb of a messaging document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyVerb {
-    /// Position of its element.
+    /// Position of the verb's element.
     pub position: DocumentPosition,
     /// Effect of the verb.
     pub kind: ReplyKind,
 }
 
-/// Effect of a reply.
+/// Effect of a verb in a messaging document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplyKind {
     /// Sends a message.
@@ -38,7 +38,7 @@ pub enum ReplyKind {
         from: Option<String>,
         /// Text of the message.
         body: String,
-        /// URLs of media, as written.
+        /// URLs of media to send, as written.
         media: Vec<String>,
         /// URL requested when the message has been queued, as written.
         action: Option<String>,

@@ -45,9 +45,9 @@ pub use verb::{UnsupportedVerb, Verb, VerbKind};
 /// Document of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallDocument {
-    /// Verbs in order.
+    /// Verbs of the document, in order.
     pub verbs: Vec<Verb>,
-    /// Warnings of skipped and replaced parts.
+    /// Warnings about skipped and replaced parts.
     pub warnings: DocumentWarnings,
 }
 
@@ -56,7 +56,7 @@ pub struct CallDocument {
 pub struct DocumentWarnings {
     /// Warnings in document order.
     pub list: Vec<DocumentWarning>,
-    /// Number of further warnings.
+    /// Number of warnings beyond [`WARNINGS`].
     pub more: u32,
 }
 
@@ -90,12 +90,12 @@ pub fn parse(text: &str) -> Result<CallDocument, DocumentError> {
     Ok(CallDocument { verbs, warnings })
 }
 
-/// Parses the document of a call as an HTTP response carries it; `charset` is that of its content type.
+/// Parses the document in the body of an HTTP response; `charset` is the charset of its content type.
 pub fn parse_body(body: &[u8], charset: Option<&str>) -> Result<CallDocument, DocumentError> {
     parse(&xml::decode(body, charset)?)
 }
 
-/// Returns the text of a `text/plain` response.
+/// Returns the text in the body of a `text/plain` response.
 pub(crate) fn plain_text(body: &[u8], charset: Option<&str>) -> Result<String, DocumentError> {
     xml::decode(body, charset).map(|text| text.into_owned())
 }
@@ -120,7 +120,7 @@ fn check_root(root: &XmlElement, warnings: &mut DocumentWarnings) {
     }
 }
 
-/// Warns of an element that Twilio does not know in this place.
+/// Warns of an element that Twilio does not have in this place; `around` is the path of the enclosing element.
 fn unknown(element: &XmlElement, around: &str, warnings: &mut DocumentWarnings) {
     let shown: String = element.name.chars().take(40).collect();
     let known = compat::VOICE.iter().find(|entry| {

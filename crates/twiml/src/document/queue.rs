@@ -1,4 +1,4 @@
-//! Enqueue, and Queue as a noun of Dial: waiting callers, and parties that dequeue them.
+//! Enqueue, and Queue as a noun of Dial: callers that wait, and parties that take them from the queue.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,18 +9,18 @@ use crate::compat::{self, FeatureSupport, VOICE};
 use crate::limits::{QUEUE_CHARS, QUEUE_SIZE};
 use crate::problem::code;
 
-/// Puts the caller into a queue.
+/// Verb that puts the caller into a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnqueueVerb {
     /// Name of the queue; empty if the name is invalid.
     pub name: String,
-    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
+    /// URL requested at the end of the Enqueue, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
     /// Maximum number of callers in the queue; if `None`, the edge's limit applies.
     pub most: Option<u32>,
-    /// Audio while waiting, as written. An empty text selects silence, `None` the edge's music.
+    /// Audio for the waiting caller, as written. An empty text selects silence, `None` the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
     pub wait_method: HttpMethod,
@@ -37,7 +37,7 @@ pub struct QueueNoun {
     pub method: HttpMethod,
 }
 
-/// Reads an Enqueue; a TaskRouter workflow is rejected as a whole.
+/// Reads an Enqueue; an Enqueue of a TaskRouter workflow is rejected as a whole.
 pub(super) fn enqueue(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     let (element, path) = (fields.element, fields.path());
     for child in element.elements() {
@@ -65,7 +65,7 @@ pub(super) fn enqueue(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     })))
 }
 
-/// Reads a Queue; `None` without a valid name.
+/// Reads a Queue; returns `None`, with a warning, if its name is not valid.
 pub(super) fn queue(mut fields: ElementFields<'_>) -> Option<QueueNoun> {
     let name = name(&mut fields)?;
     Some(QueueNoun { name, url: fields.text("url"), method: fields.method("method", code::SCHEMA) })

@@ -9,37 +9,37 @@ use super::stream::TrackSelection;
 use crate::limits::{RECORD_SECONDS, SECONDS};
 use crate::problem::code;
 
-/// Values of `trim`, including those of an older version.
+/// Values of `trim`, including the boolean ones of an older version.
 const TRIM: [(&str, bool); 4] = [("trim-silence", true), ("do-not-trim", false), ("true", true), ("false", false)];
-/// Default of `finishOnKey`.
+/// Default of `finishOnKey`: any digit ends the recording.
 const KEYS: &str = "1234567890*#";
 
 /// Verb that records the caller's speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordVerb {
-    /// URL requested at the end, as written; if empty, the URL of the document. `None`, which no document can contain:
-    /// no request.
+    /// URL requested at the end of the Record, as written; if empty, the URL of the document. `None`, which only the
+    /// verbs of a voicemail message have, requests nothing.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
-    /// Silence that ends the recording.
+    /// Duration of silence that ends the recording.
     pub timeout: Duration,
-    /// Maximum length.
+    /// Maximum length of the recording.
     pub max_length: Duration,
     /// Digits that end the recording.
     pub finish_on_key: String,
-    /// True if a tone is played first.
+    /// True if a tone is played before the recording.
     pub play_beep: bool,
-    /// Requested transcription.
+    /// Requested transcription of the recording, if any.
     pub transcription: Option<TranscriptionNoun>,
-    /// Settings of the recording.
+    /// Settings of the recorded file.
     pub recording: RecordingNoun,
 }
 
-/// Transcription of a Record.
+/// Transcription of a recorded message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionNoun {
-    /// Receiver of the result, as written.
+    /// Receiver of the transcription, as written.
     pub status: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct RecordingNoun {
     pub status: Option<String>,
     /// Method of the requests to `status`.
     pub status_method: HttpMethod,
-    /// Events to report.
+    /// Recording states to report to `status`.
     pub events: ReportedStates,
 }
 
@@ -67,7 +67,7 @@ pub struct ReportedStates {
     pub in_progress: bool,
     /// The file is complete.
     pub completed: bool,
-    /// There is no audio.
+    /// The recording has no audio.
     pub absent: bool,
 }
 
@@ -77,16 +77,16 @@ impl Default for ReportedStates {
     }
 }
 
-/// Recording of a Dial.
+/// Recording of a Dial's connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialRecord {
-    /// True if the recording starts when the party rings; false: at the answer.
+    /// True if the recording starts when the party rings, false if it starts at the answer.
     pub from_ringing: bool,
-    /// Settings of the recording.
+    /// Settings of the recorded file.
     pub recording: RecordingNoun,
 }
 
-/// Value of `record` of a Dial.
+/// Start of a recording, from `record` of a Dial.
 #[derive(Debug, Clone, Copy)]
 enum RecordStart {
     Never,
@@ -108,7 +108,7 @@ pub(super) fn record(mut fields: ElementFields<'_>) -> RecordVerb {
     }
 }
 
-/// Reads the transcription of a Record, which is also requested by a receiver of its result.
+/// Reads the transcription of a Record. A receiver of the result requests one, too.
 fn transcription(fields: &mut ElementFields<'_>) -> Option<TranscriptionNoun> {
     let status = fields.text("transcribeCallback");
     let is_wanted = fields.flag_or("transcribe", code::SCHEMA, status.is_some());
@@ -122,7 +122,7 @@ pub(super) fn recording(mut fields: ElementFields<'_>) -> RecordingNoun {
     noun(&mut fields, (dual, track), true)
 }
 
-/// Reads the recording attributes of a Dial; `None` if it is not recorded.
+/// Reads the recording attributes of a Dial; returns `None` if they request no recording.
 pub(super) fn of_dial(fields: &mut ElementFields<'_>) -> Option<Box<DialRecord>> {
     let known = [
         ("do-not-record", RecordStart::Never),
@@ -142,7 +142,7 @@ pub(super) fn of_dial(fields: &mut ElementFields<'_>) -> Option<Box<DialRecord>>
     Some(Box::new(DialRecord { from_ringing, recording: noun(fields, (dual, track), false) }))
 }
 
-/// Reads the recording attributes of a Conference; `None` if it is not recorded.
+/// Reads the recording attributes of a Conference; returns `None` if they request no recording.
 pub(super) fn of_conference(fields: &mut ElementFields<'_>) -> Option<Box<RecordingNoun>> {
     let known = [("do-not-record", false), ("record-from-start", true), ("false", false), ("true", true)];
     let is_recorded = fields.choice("record", code::SCHEMA, &known, false);
@@ -167,7 +167,7 @@ fn noun(fields: &mut ElementFields<'_>, (dual, track): (bool, TrackSelection), t
     }
 }
 
-/// Reads events separated by white space, as in TwiML; commas are accepted too.
+/// Reads event names separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut ElementFields<'_>) -> ReportedStates {
     const NAME: &str = "recordingStatusCallbackEvent";
     let Some(words) = fields.text(NAME) else { return ReportedStates::default() };

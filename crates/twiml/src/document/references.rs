@@ -7,13 +7,13 @@ use crate::xml::XmlElement;
 /// Reference with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentReference {
-    /// Position of the element.
+    /// Position of the element with the reference.
     pub position: DocumentPosition,
-    /// Kind of the reference.
+    /// Target of the reference.
     pub kind: ReferenceKind,
 }
 
-/// Kind of a reference.
+/// Target of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReferenceKind {
     /// Further document, as written.
@@ -26,7 +26,7 @@ pub enum ReferenceKind {
     SpeechInput,
 }
 
-/// Returns the references of a document in their order; none of one that [`parse`](crate::parse) refuses.
+/// Returns the references of a document, in order; none if [`parse`](crate::parse) rejects the document.
 ///
 /// ```
 /// use trunkgate_twiml::{ReferenceKind, references};
@@ -82,7 +82,7 @@ fn of_prompt(verb: &XmlElement, found: &mut Vec<DocumentReference>) {
     found.push(DocumentReference { position: verb.position, kind });
 }
 
-/// Adds a further document; an empty reference is the document itself and is left out.
+/// Adds a reference to a further document. An empty reference, which stands for the document itself, is omitted.
 fn document(element: &XmlElement, reference: Option<&str>, found: &mut Vec<DocumentReference>) {
     if let Some(reference) = reference.map(str::trim).filter(|reference| !reference.is_empty()) {
         found.push(DocumentReference {

@@ -8,9 +8,9 @@ use super::fields::{ElementFields, HttpMethod};
 use crate::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, SECONDS};
 use crate::problem::code;
 
-/// Default language.
+/// Default language of speech input.
 const LANGUAGE: &str = "en-US";
-/// Default maximum length of speech in seconds.
+/// Default maximum length of speech, in seconds.
 const LONGEST_SECONDS: u32 = 60;
 
 /// Speech input of a Gather.
@@ -22,11 +22,11 @@ pub struct SpeechInput {
     pub ends: SpeechEnd,
     /// Maximum length of the speech.
     pub longest: Duration,
-    /// Language tag.
+    /// Language tag of the expected speech.
     pub language: String,
-    /// Expected words and phrases.
+    /// Words and phrases that the caller is likely to use.
     pub hints: Vec<String>,
-    /// Model of the recogniser.
+    /// Model of the recogniser; `None` for its default.
     pub model: Option<String>,
     /// True if the enhanced variant of the model is requested.
     pub enhanced: bool,
@@ -40,12 +40,12 @@ pub struct SpeechInput {
     pub partial_method: HttpMethod,
 }
 
-/// Condition for the end of the speech.
+/// Condition that ends the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpeechEnd {
-    /// The first final result of the recogniser.
+    /// The first final result of the recogniser ends the speech.
     Auto,
-    /// No new word for this long.
+    /// A pause of this duration without a new word ends the speech.
     After(Duration),
 }
 
@@ -84,7 +84,7 @@ fn ends(fields: &mut ElementFields<'_>, timeout: Duration) -> SpeechEnd {
     }
 }
 
-/// Reads a language tag (RFC 5646) and checks its characters.
+/// Reads a language tag (RFC 5646); an attribute with other characters causes a warning and the default.
 pub(super) fn language(fields: &mut ElementFields<'_>, name: &'static str) -> String {
     let Some(tag) = fields.text(name) else { return LANGUAGE.to_owned() };
     let is_tag = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -95,7 +95,7 @@ pub(super) fn language(fields: &mut ElementFields<'_>, name: &'static str) -> St
     tag
 }
 
-/// Reads a model name and checks its characters.
+/// Reads the name of a model; an invalid name causes a warning and is ignored.
 pub(super) fn model(fields: &mut ElementFields<'_>) -> Option<String> {
     let model = fields.text("speechModel")?;
     let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
@@ -105,7 +105,7 @@ pub(super) fn model(fields: &mut ElementFields<'_>) -> Option<String> {
     fits.then_some(model)
 }
 
-/// Reads phrases separated by commas.
+/// Reads the phrases of `hints`, which commas separate.
 pub(super) fn hints(fields: &mut ElementFields<'_>) -> Vec<String> {
     let written = fields.raw("hints").unwrap_or_default();
     let mut all = written.split(',').map(str::trim).filter(|hint| !hint.is_empty());

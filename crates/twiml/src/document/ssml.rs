@@ -1,4 +1,4 @@
-//! Text of a `<Say>`: plain for any speech program, and as SSML for programs that support it.
+//! Text of a `<Say>`: plain for any speech program, and as SSML for programs that support SSML.
 
 use super::DocumentWarnings;
 use crate::problem::code;
@@ -10,9 +10,9 @@ const TAGS: [&str; 11] =
 
 /// Text of a `<Say>` in both forms.
 pub(super) struct SayText {
-    /// Text without tags.
+    /// Text without SSML tags.
     pub(super) text: String,
-    /// Text with tags, if there are any.
+    /// Text with its SSML tags, if there are any.
     pub(super) ssml: Option<String>,
 }
 
@@ -23,7 +23,7 @@ pub(super) fn read(element: &XmlElement, warnings: &mut DocumentWarnings) -> Say
     SayText { text: collapse(&text), ssml: (tags > 0).then(|| collapse(&ssml)) }
 }
 
-/// The recursion is bounded by the depth limit of documents.
+/// Appends the children of an element to both forms of the text. The depth limit of documents bounds the recursion.
 fn walk(element: &XmlElement, text: &mut String, ssml: &mut String, tags: &mut usize, warnings: &mut DocumentWarnings) {
     for child in &element.children {
         let inner = match child {

@@ -11,25 +11,25 @@ use crate::compat::{self, FeatureSupport, VOICE};
 use crate::limits::PARAMETER_CHARS;
 use crate::problem::code;
 
-/// Connects the caller with a stream; the document continues when the stream ends.
+/// Verb that connects the caller with a stream; the document continues when the stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectVerb {
-    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
+    /// URL requested at the end of the Connect, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
-    /// The stream.
+    /// Stream that the caller is connected with.
     pub stream: Stream,
 }
 
-/// Media stream.
+/// Media stream to a voice agent or listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     /// WebSocket URL, as written.
     pub url: String,
     /// Name used to stop the stream.
     pub name: Option<String>,
-    /// Directions of audio.
+    /// Audio directions that are sent.
     pub tracks: TrackSelection,
     /// Receiver of stream events, as written.
     pub status: Option<String>,
@@ -78,14 +78,14 @@ impl TrackSelection {
     }
 }
 
-/// Directions by name.
+/// Values of `track`, with the directions that they select.
 pub(super) const TRACKS: [(&str, TrackSelection); 3] = [
     (TrackSelection::Inbound.name(), TrackSelection::Inbound),
     (TrackSelection::Outbound.name(), TrackSelection::Outbound),
     (TrackSelection::Both.name(), TrackSelection::Both),
 ];
 
-/// Reads a Connect; `None` without a noun.
+/// Reads a Connect; returns `None` if it has no noun.
 pub(super) fn connect(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);
@@ -121,7 +121,7 @@ pub(super) fn connect(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     noun
 }
 
-/// Reads a Start: one step for each noun.
+/// Reads a Start; returns one verb for each noun.
 pub(super) fn start(fields: ElementFields<'_>) -> Vec<VerbKind> {
     let mut steps = Vec::new();
     for child in fields.element.elements() {
@@ -153,7 +153,7 @@ pub(super) fn start(fields: ElementFields<'_>) -> Vec<VerbKind> {
     steps
 }
 
-/// Reads a Stop: one step for each noun.
+/// Reads a Stop; returns one verb for each noun.
 pub(super) fn stop(fields: ElementFields<'_>) -> Vec<VerbKind> {
     let mut steps = Vec::new();
     for child in fields.element.elements() {
@@ -181,7 +181,7 @@ pub(super) fn stop(fields: ElementFields<'_>) -> Vec<VerbKind> {
     steps
 }
 
-/// Reads a Siprec; `None` without a server group.
+/// Reads a Siprec; returns `None` if it names no server group.
 fn siprec(mut fields: ElementFields<'_>) -> Option<SiprecNoun> {
     let position = fields.element.position;
     for child in fields.element.elements() {
@@ -203,7 +203,7 @@ fn siprec(mut fields: ElementFields<'_>) -> Option<SiprecNoun> {
     Some(SiprecNoun { connector, is_one_track, name, status, status_method })
 }
 
-/// Reads a Stream; `None` without a URL.
+/// Reads a Stream; returns `None`, with a warning, if it has no URL.
 fn stream(mut fields: ElementFields<'_>) -> Option<Stream> {
     let Some(url) = fields.text("url") else {
         fields.warnings.add(31923, fields.element.position, "<Stream> without a url is skipped");

@@ -15,7 +15,7 @@ use crate::problem::code;
 pub struct LiveTranscript {
     /// Name used to stop the transcription.
     pub name: Option<String>,
-    /// Transcribed directions.
+    /// Audio directions that are transcribed.
     pub tracks: TrackSelection,
     /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
@@ -25,11 +25,11 @@ pub struct LiveTranscript {
     pub status_method: HttpMethod,
     /// True if partial results are reported.
     pub partial: bool,
-    /// Language tag.
+    /// Language tag of the expected speech.
     pub language: String,
-    /// Expected words and phrases.
+    /// Words and phrases that are likely to be used.
     pub hints: Vec<String>,
-    /// Model of the recogniser.
+    /// Model of the recogniser; `None` for its default.
     pub model: Option<String>,
     /// True if profanities are masked.
     pub profanity_filter: bool,

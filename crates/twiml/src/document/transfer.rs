@@ -8,25 +8,25 @@ use super::unknown;
 use crate::compat::{self, VOICE};
 use crate::problem::code;
 
-/// Continues with another document.
+/// Verb that continues with another document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectVerb {
-    /// URL, as written; if empty, the URL of this document.
+    /// URL of the document, as written; if empty, the URL of this document.
     pub url: String,
-    /// Method of the request.
+    /// Method of the request for `url`.
     pub method: HttpMethod,
 }
 
 /// Reason of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RejectReason {
-    /// Declined: SIP 603.
+    /// The call is declined with SIP 603.
     Rejected,
-    /// Busy: SIP 486.
+    /// The call is rejected as busy with SIP 486.
     Busy,
 }
 
-/// Asks the caller's user agent to call another address (REFER).
+/// Verb that asks the caller's user agent to call another address (REFER).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReferVerb {
     /// URL requested with the result, as written. If `None`, the document continues with the next verb.
@@ -50,7 +50,7 @@ pub(super) fn reject(mut fields: ElementFields<'_>) -> RejectReason {
     fields.choice("reason", code::SCHEMA, &reasons, RejectReason::Rejected)
 }
 
-/// Reads a Refer; `None` without a SIP URI.
+/// Reads a Refer; returns `None` if it has no SIP URI.
 pub(super) fn refer(mut fields: ElementFields<'_>) -> Option<ReferVerb> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);

@@ -1,4 +1,4 @@
-//! Verbs of a document and the dispatch to their readers.
+//! Verbs of a document for calls, and the dispatch to their readers.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use crate::xml::XmlElement;
 /// Verb of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verb {
-    /// Position of its element.
+    /// Position of the verb's element.
     pub position: DocumentPosition,
     /// Effect of the verb.
     pub kind: VerbKind,
@@ -46,32 +46,32 @@ pub enum VerbKind {
     Leave,
     /// Connects a voice agent.
     Connect(Box<ConnectVerb>),
-    /// Starts a listener's stream.
+    /// Starts a media stream to a listener.
     StartStream(Box<Stream>),
     /// Starts a recording of the call.
     StartRecording(Box<RecordingNoun>),
     /// Starts a recording by a group of recording servers.
     StartSiprec(Box<SiprecNoun>),
-    /// Ends a recording by recording servers.
+    /// Ends a recording by a group of recording servers.
     StopSiprec {
-        /// Name of the recording.
+        /// Name given by the verb that started the recording.
         name: String,
     },
     /// Starts a live transcription of the call.
     StartTranscript(Box<LiveTranscript>),
     /// Ends a live transcription.
     StopTranscript {
-        /// Name of the transcription.
+        /// Name given by the verb that started the transcription.
         name: String,
     },
     /// Stops a listener's stream.
     StopStream {
-        /// Name of the stream.
+        /// Name given by the verb that started the stream.
         name: String,
     },
     /// Continues with another document.
     Redirect(RedirectVerb),
-    /// Refuses the call.
+    /// Rejects the call.
     Reject(RejectReason),
     /// Ends the call.
     Hangup,
@@ -88,7 +88,7 @@ pub struct UnsupportedVerb {
     pub what: String,
     /// Closest error code of Twilio.
     pub code: u16,
-    /// Reason why it is not supported.
+    /// Reason why the element is not supported.
     pub reason: String,
 }
 
@@ -99,7 +99,7 @@ impl UnsupportedVerb {
 }
 
 impl VerbKind {
-    /// Returns the name of the element.
+    /// Returns the name of the verb's element.
     pub fn name(&self) -> &str {
         match self {
             VerbKind::Say(_) => "Say",

@@ -1,4 +1,4 @@
-//! Execution of a Gather: prompts, digits, speech and timer.
+//! Execution of a Gather: prompts, digits, speech and timeouts.
 //!
 //! The first input decides: a digit ends speech recognition, the first word ends digit input. Either interrupts the
 //! prompts, but speech only with `bargeIn`; without it the recogniser starts after the prompts.
@@ -26,9 +26,9 @@ pub(super) struct RunningGather {
     timeout: Duration,
     finish_on_key: Option<char>,
     most: usize,
-    /// Remaining prompts.
+    /// Prompts that have not started.
     prompts: VecDeque<Prompt>,
-    /// Prompt that is being played.
+    /// Sound of the current prompt.
     playing: Option<PlayingSound>,
     wait: GatherWait,
     digits: SensitiveText,
@@ -38,27 +38,27 @@ pub(super) struct RunningGather {
     spoken: Option<Box<SpeechState>>,
 }
 
-/// Event that the Gather waits for.
+/// Event that a Gather waits for, with its deadline.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum GatherWait {
-    /// End of the current sound.
+    /// The Gather waits for the end of the current sound.
     Sound,
-    /// End of a nested Pause.
+    /// The Gather waits for the end of a nested Pause.
     Pause(Duration),
-    /// End of the input timeout.
+    /// The Gather waits for input, until the input timeout.
     Digit(Duration),
-    /// End of the caller's speech.
+    /// The Gather waits for the end of the caller's speech.
     Speech(Duration),
 }
 
-/// Result of a Gather.
+/// Input that a Gather has collected.
 #[derive(Debug)]
 pub(super) struct GatherResult {
     pub(super) digits: SensitiveText,
     pub(super) key: Option<char>,
     /// Speech result, if speech was requested and no digit was pressed; empty if nothing was understood.
     pub(super) speech: Option<SpeechResult>,
-    /// True if digits were accepted.
+    /// True if the Gather accepted digits.
     pub(super) takes_digits: bool,
 }
 
@@ -123,7 +123,7 @@ impl RunningGather {
         }
     }
 
-    /// Returns the active recogniser.
+    /// Returns the active recognition, if any.
     pub(super) fn listening(&self) -> Option<RecognitionStep> {
         self.spoken.as_ref().and_then(|spoken| spoken.listening())
     }
@@ -164,7 +164,7 @@ impl RunningGather {
         self.spoken.as_ref().is_none_or(|spoken| spoken.with_digits() && !spoken.has_begun())
     }
 
-    /// Handles the end of a sound.
+    /// Handles the end of a sound; ignored unless the sound is the current prompt.
     pub(super) fn played(&mut self, id: u32, now: Duration, base: &DocumentLocation, steps: &mut StepQueue) {
         if self.playing.is_some_and(|sound| sound.id == id) {
             self.next(now, base, steps);
@@ -186,7 +186,7 @@ impl RunningGather {
         }
     }
 
-    /// Handles a digit; returns the result if the input is complete.
+    /// Handles a digit of the caller; returns the input if it is complete.
     pub(super) fn digit(&mut self, digit: char, now: Duration, steps: &mut StepQueue) -> Option<GatherResult> {
         let finishes = self.finish_on_key == Some(digit);
         if !self.takes_digits() || (finishes && self.count == 0) {
@@ -205,7 +205,7 @@ impl RunningGather {
         None
     }
 
-    /// Handles the deadline; returns the result if it was the end of the input.
+    /// Handles an expired deadline; returns the input if it is complete.
     pub(super) fn timeout(
         &mut self,
         now: Duration,
@@ -225,7 +225,7 @@ impl RunningGather {
         }
     }
 
-    /// Handles a result of the recogniser; returns the result if the input is complete.
+    /// Handles a result of the recogniser; returns the input if it is complete.
     pub(super) fn heard(
         &mut self,
         now: Duration,
@@ -246,7 +246,7 @@ impl RunningGather {
         None
     }
 
-    /// Handles the loss of the recogniser: its final results are the input; without any, digits may still follow if
+    /// Handles the loss of the recogniser. Its final results are the input; without any, digits may still follow if
     /// they are accepted.
     pub(super) fn recognition_failed(&mut self, now: Duration, id: u32) -> Option<GatherResult> {
         let spoken = self.spoken.as_mut()?;
@@ -259,7 +259,7 @@ impl RunningGather {
         }
         spoken.forget();
         match self.wait {
-            // The prompts continue.
+            // The remaining prompts are played nevertheless.
             GatherWait::Sound | GatherWait::Pause(_) => {}
             GatherWait::Speech(_) => self.await_input(now),
             GatherWait::Digit(_) if self.takes_digits() => {}
@@ -268,7 +268,7 @@ impl RunningGather {
         None
     }
 
-    /// Stops prompts and recognition.
+    /// Stops the prompts and the recognition.
     pub(super) fn stop(&mut self, steps: &mut StepQueue) {
         self.silence(steps);
         self.stop_listening(steps);

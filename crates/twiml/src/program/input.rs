@@ -12,27 +12,27 @@ use super::message::VoiceMessage;
 use super::spoken::RecogniserResult;
 use super::step::{BackgroundAudio, RequestParameter};
 
-/// Source of the first document.
+/// Source of a program's first document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DocumentSource {
-    /// Document at a URL or in a file.
+    /// The document is at a URL or in a file.
     Fetch {
         /// Location of the document.
         location: DocumentLocation,
         /// Method of the request.
         method: HttpMethod,
     },
-    /// Text of the document.
+    /// The document has this text.
     Text(String),
-    /// No document: the digits are sent, then the program ends.
+    /// There is no document: the digits are sent, then the program ends.
     Digits(SensitiveText),
-    /// No document: the caller leaves a message.
+    /// There is no document: the caller leaves a message.
     Message(VoiceMessage),
-    /// No document: the caller joins the conference of this name.
+    /// There is no document: the caller joins the conference of this name.
     Conference(String),
 }
 
-/// Event of the call.
+/// Event of the call, or result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgramInput {
     /// A document was received with status 2xx.
@@ -43,7 +43,7 @@ pub enum ProgramInput {
         url: Option<String>,
         /// Value of the Content-Type header.
         content_type: Option<String>,
-        /// Body; may be empty for audio.
+        /// Body of the response; may be empty for audio.
         body: Vec<u8>,
     },
     /// A document could not be fetched.
@@ -57,12 +57,12 @@ pub enum ProgramInput {
     },
     /// A sound was played to its end.
     Played {
-        /// Id of the step.
+        /// Id of the step that plays the sound.
         id: u32,
     },
     /// A sound cannot be played.
     PlayFailed {
-        /// Id of the step.
+        /// Id of the step that plays the sound.
         id: u32,
         /// Error code of Twilio.
         code: u16,
@@ -73,14 +73,14 @@ pub enum ProgramInput {
     Digit(char),
     /// The recogniser has a result.
     Speech {
-        /// Id of the step.
+        /// Id of the recognition step.
         id: u32,
-        /// Recognised text.
+        /// Result of the recogniser.
         heard: RecogniserResult,
     },
     /// The recogniser is unreachable, failed, or ended the recognition.
     RecognitionFailed {
-        /// Id of the step.
+        /// Id of the recognition step.
         id: u32,
         /// Reason, without any recognised text.
         text: String,
@@ -94,7 +94,7 @@ pub enum ProgramInput {
     DialEnded {
         /// Id of the dial.
         id: u32,
-        /// Result.
+        /// Result of the dial.
         result: DialResult,
     },
     /// The audio for the caller in a conference changes.
@@ -117,40 +117,40 @@ pub enum ProgramInput {
     QueueLeft {
         /// Id of the Enqueue step.
         id: u32,
-        /// Result.
+        /// Result of the Enqueue.
         result: QueueResult,
     },
     /// The caller's silence has reached the limit of a Record.
     Silent {
-        /// Id of the step.
+        /// Id of the Record step.
         id: u32,
     },
     /// A Record has ended.
     Recorded {
-        /// Id of the step.
+        /// Id of the Record step.
         id: u32,
-        /// Result.
+        /// Result of the Record.
         result: RecordResult,
     },
     /// A Record cannot be made.
     RecordFailed {
-        /// Id of the step.
+        /// Id of the Record step.
         id: u32,
-        /// Reason.
+        /// Reason why the Record cannot be made.
         text: String,
     },
     /// A connected stream ended, or could not be opened.
     StreamEnded {
         /// Id of the stream.
         id: u32,
-        /// Error code of Twilio, if it failed.
+        /// Error code of Twilio; `None` if the stream did not fail.
         error: Option<u16>,
     },
-    /// A transfer completed or failed.
+    /// A transfer by REFER completed or failed.
     ReferEnded {
         /// Id of the transfer.
         id: u32,
-        /// Result.
+        /// Result of the transfer.
         result: ReferResult,
     },
     /// The party that the document serves hung up: the caller, or a called party.
@@ -160,7 +160,7 @@ pub enum ProgramInput {
 /// Result of an Enqueue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueResult {
-    /// Outcome.
+    /// Outcome of the Enqueue.
     pub outcome: QueueOutcome,
     /// SID of the queue and waiting time, if the caller was admitted.
     pub was_in: Option<(String, Duration)>,
@@ -206,9 +206,9 @@ impl QueueOutcome {
 /// Result of a Record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordResult {
-    /// SID of the recording.
+    /// SID of the recording that was made.
     pub sid: String,
-    /// URL of the audio.
+    /// URL of the recorded audio.
     pub url: String,
     /// Length of the audio in seconds.
     pub seconds: u64,
@@ -219,7 +219,7 @@ pub struct RecordResult {
 /// Result of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialResult {
-    /// Outcome.
+    /// Outcome of the dial.
     pub status: DialStatus,
     /// SID of the party's call, if one was placed.
     pub sid: Option<String>,
@@ -272,10 +272,10 @@ impl DialStatus {
 /// Result of a transfer by REFER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferResult {
-    /// State of the new call reported by NOTIFY, as named by Twilio.
+    /// State of the new call that NOTIFY reported, as named by Twilio; `None` without a report.
     pub status: Option<&'static str>,
-    /// Response code to the REFER.
+    /// Status code of the response to the REFER, if there was one.
     pub refer: Option<u16>,
-    /// Last response code reported by NOTIFY.
+    /// Last status code that NOTIFY reported, if any.
     pub notify: Option<u16>,
 }

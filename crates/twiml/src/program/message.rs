@@ -19,19 +19,19 @@ const KEY: &str = "#";
 pub struct VoiceMessage {
     /// Sound played before the tone.
     pub greeting: Option<DocumentLocation>,
-    /// Silence that ends the message.
+    /// Duration of silence that ends the message.
     pub silence: Duration,
-    /// Maximum length.
+    /// Maximum length of the message.
     pub max_length: Duration,
 }
 
 impl VoiceMessage {
-    /// Returns the location of the greeting, to which the verbs refer.
+    /// Returns the location of the greeting, which the Play verb references.
     pub(super) fn location(&self) -> DocumentLocation {
         self.greeting.clone().unwrap_or(DocumentLocation::Inline)
     }
 
-    /// Returns the equivalent verbs. The Record requests no action.
+    /// Returns the verbs that play the greeting and record the message. The Record requests no action.
     pub(super) fn verbs(&self) -> Vec<Verb> {
         let greeting = self.greeting.as_ref().map(|_| {
             let source = PlaySource::File(String::new());

@@ -1,8 +1,8 @@
 //! Interpreter: runs documents for one call, or for a called party before it is connected.
 //!
-//! A [`Program`] is plain data, so that a call can be saved and restored at any point. Like every sans-I/O core, it
-//! takes inputs with `now`, then yields steps until there are none, then the next deadline. `now` is the time since any
-//! fixed moment, such as the start of the call, and never decreases.
+//! A [`Program`] is plain data, so that a call can be saved and restored at any point. Like every core without I/O,
+//! it takes inputs with `now`, then yields steps until there are none, then the next deadline. `now` is the time
+//! since any fixed moment, such as the start of the call, and never decreases.
 
 mod gathering;
 mod input;
@@ -50,7 +50,7 @@ pub use step::{
 /// Settings of an application for its programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramSettings {
-    /// Document requested after an error: location and method.
+    /// Location and method of the document requested after an error, if any.
     pub fallback: Option<(DocumentLocation, HttpMethod)>,
     /// Party that the documents serve.
     pub role: ProgramRole,
@@ -68,18 +68,18 @@ pub struct ProgramSettings {
 /// Party that a program serves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProgramRole {
-    /// The caller.
+    /// The documents serve the caller.
     #[default]
     Caller,
-    /// Called party between its answer and the connection.
+    /// The documents serve a called party between its answer and the connection.
     Called,
-    /// Conference party that does not hear the others.
+    /// The documents serve a conference party that does not hear the others.
     Waiting,
-    /// Conference parties that hear an announcement.
+    /// The documents serve conference parties that hear an announcement.
     Announced,
-    /// Caller waiting in a queue.
+    /// The documents serve a caller waiting in a queue.
     Queued,
-    /// Queued caller about to be connected.
+    /// The documents serve a queued caller about to be connected.
     Connecting,
 }
 
@@ -107,10 +107,10 @@ pub struct Program {
     location: DocumentLocation,
     /// Verbs of the current document that have not started.
     verbs: VecDeque<Verb>,
-    /// Document that follows the remaining verbs.
+    /// Document to run after the remaining verbs, if any.
     #[serde(default)]
     then: Option<DocumentSource>,
-    /// Document of a waiting party, repeated at its end.
+    /// Document of a waiting party, which is repeated at its end.
     #[serde(default)]
     waits_with: Option<DocumentSource>,
     /// True if the current document came from the fallback URL.
@@ -127,34 +127,35 @@ pub struct Program {
     steps: StepQueue,
 }
 
-/// Event that a program waits for.
+/// Event that a program waits for; the verb in progress is part of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum ProgramState {
-    /// No event: the next verb starts.
+    /// No event is awaited: the next verb starts.
     Ready,
-    /// Document being fetched.
+    /// The program waits for a document.
     Fetching { id: u32, request: FetchRequest },
-    /// End of a Say or Play.
+    /// The program waits for the end of a Say or Play.
     Playing(PlayingSound),
-    /// End of a Pause.
+    /// The program waits for the end of a Pause.
     Pausing { until: Duration },
-    /// Digits or speech.
+    /// The program waits for digits or speech.
     Gathering(Box<RunningGather>),
-    /// Result of a Record.
+    /// The program waits for the result of a Record.
     Recording(Box<RunningRecord>),
-    /// Result of a Dial.
+    /// The program waits for the result of a Dial.
     Dialling(RunningDial),
-    /// End of the caller's time in a queue.
+    /// The program waits for the end of the caller's time in a queue.
     Queued(Box<RunningEnqueue>),
-    /// End of a connected stream.
+    /// The program waits for the end of a connected stream.
     Streaming { id: u32, after: VerbAction },
-    /// Result of a transfer. `abandoned` is true if the caller has hung up and only the action remains to be requested.
+    /// The program waits for the result of a transfer. `abandoned` is true if the caller has hung up and only the
+    /// action remains to be requested.
     Referring { id: u32, after: VerbAction, abandoned: bool },
     /// The program has ended.
     Over,
 }
 
-/// Request at the end of a verb.
+/// Request that follows the end of a verb, from its `action`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct VerbAction {
     line: u32,
@@ -168,7 +169,7 @@ struct RunningDial {
     id: u32,
     after: VerbAction,
     hangup_on_star: bool,
-    /// True if a party is connected.
+    /// True if a party is connected with the caller.
     bridged: bool,
     /// True if the caller has hung up and only the action remains to be requested.
     abandoned: bool,
@@ -313,7 +314,7 @@ impl Program {
         self.run(now);
     }
 
-    /// Handles the passage of time up to `now`.
+    /// Handles an expired deadline, if one is due at `now`.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|due| due <= now) {
             match &mut self.state {
@@ -337,7 +338,7 @@ impl Program {
         self.run(now);
     }
 
-    /// Returns the next step, in order.
+    /// Returns the next step; to be called until `None` after each input and each timeout.
     pub fn poll_output(&mut self) -> Option<ProgramStep> {
         self.steps.pop()
     }
@@ -388,8 +389,8 @@ impl Program {
         }
     }
 
-    /// Ends a document with sounds that follow one another too fast, for example because they fail. The fallback may
-    /// start new sounds once.
+    /// Ends a document with sounds that follow one another too fast, for example because they fail. The fallback
+    /// document may start new sounds once.
     fn sounds_overrun(&mut self, now: Duration) {
         if !self.is_over() {
             let text = "sounds follow one another too fast".to_owned();
@@ -415,7 +416,7 @@ impl Program {
                 self.state = ProgramState::Over;
             }
             ProgramRole::Announced => self.state = ProgramState::Over,
-            // The party is still waiting.
+            // The party is still waiting, so its document is repeated.
             ProgramRole::Waiting | ProgramRole::Queued => match self.waits_with.clone() {
                 Some(source) => self.start(now, source, true),
                 None => self.state = ProgramState::Over,
@@ -446,7 +447,7 @@ impl Program {
     fn fetch(&mut self, now: Duration, request: FetchRequest) {
         let text = match (self.pace.allows(now, &DOCUMENTS), request.purpose) {
             (true, _) => None,
-            // The fallback may break a loop once.
+            // The fallback document may break a loop once.
             (false, FetchPurpose::Fallback) if !self.overrun => {
                 self.overrun = true;
                 None
@@ -495,7 +496,7 @@ impl Program {
         }
     }
 
-    /// Speaks a `text/plain` response, which is not a document.
+    /// Speaks the text of a `text/plain` response in place of a document, then ends the call.
     fn load_text(&mut self, text: &str) {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text: String = text.chars().take(crate::limits::SAY_CHARS).collect();
@@ -542,7 +543,7 @@ impl Program {
         self.fail(now, code, 0, "Response", text.to_owned());
     }
 
-    /// Ends a fetch and returns its request; `None` for a stale id.
+    /// Ends a fetch and returns its request; `None` if the id is not that of the current fetch.
     fn take_fetch(&mut self, fetched: u32) -> Option<FetchRequest> {
         match &self.state {
             ProgramState::Fetching { id, request } if *id == fetched => Some(request.clone()),
@@ -697,7 +698,7 @@ impl Program {
         self.finish(now, "Gather", after, FetchPurpose::Gather, parameters);
     }
 
-    /// Requests the action of a finished verb, or continues with the next verb.
+    /// Requests the action of a finished verb; without an action, continues with the next verb.
     fn finish(
         &mut self,
         now: Duration,
@@ -716,7 +717,7 @@ impl Program {
         }
     }
 
-    /// Requests the action of a finished verb without running the response, because the caller has hung up.
+    /// Requests the action of a finished verb, but ignores the response, because the caller has hung up.
     fn notify(&mut self, verb: &str, after: &VerbAction, purpose: FetchPurpose, parameters: Vec<RequestParameter>) {
         let Some(action) = &after.action else { return };
         match self.location.resolve(action) {
@@ -758,7 +759,7 @@ impl Program {
         self.finish(now, "Record", after, FetchPurpose::Record, parameters);
     }
 
-    /// Handles a failed Record: continues with the next verb; for a voicemail message the program ends.
+    /// Handles a failed Record: continues with the next verb, or ends the program of a voicemail message.
     fn record_failed(&mut self, now: Duration, id: u32, text: String) {
         if let ProgramState::Recording(recording) = &self.state
             && recording.id == id
@@ -806,8 +807,8 @@ impl Program {
         self.finish(now, "Dial", after, FetchPurpose::Dial, parameters);
     }
 
-    /// Handles the end of an Enqueue. The response to its action is run, unless the caller has hung up or was
-    /// redirected.
+    /// Handles the end of an Enqueue. The document in the response to its action is run, unless the caller has hung
+    /// up or was redirected.
     fn queue_left(&mut self, now: Duration, left: u32, result: QueueResult) {
         let ProgramState::Queued(queued) = &self.state else { return };
         if queued.id != left {
@@ -885,7 +886,7 @@ impl Program {
             }
             ProgramState::Streaming { after, .. } => self.notify("Connect", &after, FetchPurpose::Connect, Vec::new()),
             ProgramState::Recording(recording) if recording.has_begun() => self.notify_recorded(&recording),
-            // The progress of the transfer is reported once more.
+            // The progress of the transfer is still to be reported.
             ProgramState::Referring { id, after, .. } if after.action.is_some() => {
                 self.state = ProgramState::Referring { id, after, abandoned: true };
             }
@@ -916,7 +917,7 @@ impl Program {
     }
 }
 
-/// Returns the Dial of a call that only joins a conference.
+/// Returns the Dial of a program that only joins a conference.
 fn joining(name: &str) -> Box<DialVerb> {
     Box::new(DialVerb { conference: Some(Box::new(ConferenceNoun::named(name))), ..DialVerb::default() })
 }

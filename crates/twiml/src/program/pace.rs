@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{DOCUMENT_BURST, DOCUMENT_INTERVAL, DOCUMENTS_PER_CALL, SOUND_BURST, SOUND_INTERVAL};
 
-/// Limits of a pace.
+/// Limits of the pace of documents or sounds.
 #[derive(Debug)]
 pub(super) struct PaceLimit {
     interval: Duration,
@@ -25,7 +25,7 @@ pub(super) const SOUNDS: PaceLimit = PaceLimit { interval: SOUND_INTERVAL, burst
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PaceCounter {
     count: u32,
-    /// Due time of the next one at the mean interval.
+    /// Time at which the next document or sound is due at the mean interval.
     due: Duration,
 }
 

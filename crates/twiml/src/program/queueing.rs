@@ -1,8 +1,8 @@
 //! Audio for a caller in a queue: music or a repeated document, and the document before the caller is connected with
 //! the party that dialled the queue.
 //!
-//! The document runs in a program of its own, like that of a conference party. It may also collect input, hang up, and
-//! leave the queue.
+//! The document runs in a program of its own, like the document of a waiting conference party. It may also collect
+//! input, hang up, and leave the queue.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::location::DocumentLocation;
 /// Enqueue in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunningEnqueue {
-    /// Id of the step.
+    /// Id of the Enqueue step.
     pub(super) id: u32,
     /// Line of the verb.
     pub(super) line: u32,
-    /// Request at the end.
+    /// Location and method of the action to request at the end.
     pub(super) action: Option<(DocumentLocation, HttpMethod)>,
     /// True if speech can be recognised.
     recognition: bool,
@@ -42,7 +42,7 @@ impl RunningEnqueue {
         RunningEnqueue { id, line, action, recognition, abandoned: false, hears: None }
     }
 
-    /// Returns whether the id is that of the step and the caller is still connected.
+    /// Returns whether the id is that of the Enqueue step and the caller is still connected.
     pub(super) fn is(&self, id: u32) -> bool {
         self.id == id && !self.abandoned
     }
@@ -75,7 +75,7 @@ impl RunningEnqueue {
         self.run(now, ProgramRole::Connecting, document, steps);
     }
 
-    /// Stops the audio for the caller.
+    /// Stops the document or music that the caller hears.
     pub(super) fn stop(&mut self, steps: &mut StepQueue) {
         if let Some(step) = self.hears.take().and_then(|hears| hears.recognition()) {
             steps.push(ProgramStep::StopRecognition { id: step.id });
@@ -83,7 +83,7 @@ impl RunningEnqueue {
         steps.push(ProgramStep::StopPlaying { id: self.id });
     }
 
-    /// Passes an event to the program of the document; returns the event if it belongs to the call.
+    /// Passes an event to the program of the document; returns the event if it belongs to the call instead.
     pub(super) fn tell(&mut self, now: Duration, input: ProgramInput, steps: &mut StepQueue) -> Option<ProgramInput> {
         let is_its = match input {
             ProgramInput::Fetched { .. }
@@ -171,8 +171,8 @@ impl RunningEnqueue {
     }
 }
 
-/// Returns whether a verb is allowed in a document for a queued caller; more verbs are than for a waiting conference
-/// party.
+/// Returns whether a verb is allowed in a document for a queued caller. More verbs are allowed than for a waiting
+/// conference party.
 pub(super) fn may_queue_with(kind: &VerbKind) -> bool {
     super::waiting::may_wait_with(kind) || matches!(kind, VerbKind::Gather(_) | VerbKind::Hangup | VerbKind::Leave)
 }

@@ -9,17 +9,17 @@ use super::input::RecordResult;
 use super::step::{ProgramStep, RecordStep, RequestParameter, TraceNote};
 use super::steps::StepQueue;
 
-/// Record in progress.
+/// Record verb in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunningRecord {
-    /// Id of the steps.
+    /// Id of the beep step and of the recording step.
     pub(super) id: u32,
     pub(super) after: VerbAction,
-    /// Digits that end the recording.
+    /// DTMF digits that end the recording (`finishOnKey`).
     keys: String,
     max_length: Duration,
     stage: RecordStage,
-    /// Digit that ended the recording.
+    /// Digit that ended the recording; `None` until the caller presses one.
     key: Option<char>,
 }
 
@@ -29,12 +29,12 @@ enum RecordStage {
     Beep(Box<RecordStep>),
     /// Recording is in progress until this time at most.
     Open { until: Duration },
-    /// Recording has ended and its result is pending.
+    /// The recording has ended, and its result is pending.
     Ending,
 }
 
 impl RunningRecord {
-    /// Starts the tone, or the recording.
+    /// Starts the tone, or the recording itself if no tone is requested.
     pub(super) fn begin(
         now: Duration,
         step: RecordStep,
@@ -52,7 +52,7 @@ impl RunningRecord {
         recording
     }
 
-    /// Starts the recording after the tone.
+    /// Starts the recording at the end of the tone; no effect if it has already started.
     pub(super) fn open(&mut self, now: Duration, steps: &mut StepQueue) {
         let open = RecordStage::Open { until: now.saturating_add(self.max_length) };
         match std::mem::replace(&mut self.stage, open) {
@@ -68,7 +68,7 @@ impl RunningRecord {
         }
     }
 
-    /// Handles a digit of the caller.
+    /// Ends the recording if the caller's digit is one of `keys`.
     pub(super) fn digit(&mut self, digit: char, steps: &mut StepQueue) {
         if matches!(self.stage, RecordStage::Open { .. }) && self.keys.contains(digit) {
             self.key = Some(digit);
@@ -76,7 +76,7 @@ impl RunningRecord {
         }
     }
 
-    /// Ends the recording; its result follows.
+    /// Ends the recording; the state is then [`RecordStage::Ending`] until the result arrives.
     pub(super) fn end(&mut self, why: &str, steps: &mut StepQueue) {
         if matches!(self.stage, RecordStage::Open { .. }) {
             self.stage = RecordStage::Ending;
@@ -85,7 +85,7 @@ impl RunningRecord {
         }
     }
 
-    /// Ends the recording without a result.
+    /// Ends the tone or the recording without waiting for a result.
     pub(super) fn abandon(self, steps: &mut StepQueue) {
         let id = self.id;
         match self.stage {
@@ -100,7 +100,7 @@ impl RunningRecord {
         !matches!(self.stage, RecordStage::Beep(_))
     }
 
-    /// Returns the parameters for the action's request.
+    /// Returns the parameters that the action of a Record receives: URL, sid, duration and digits.
     pub(super) fn parameters(&self, result: RecordResult) -> Vec<RequestParameter> {
         let mut parameters = vec![
             RequestParameter::new("RecordingUrl", result.url),

@@ -12,7 +12,7 @@ use crate::location::DocumentLocation;
 use crate::problem::{DocumentError, DocumentPosition};
 
 impl Program {
-    /// Returns a step that cannot be carried out yet to the front of the queue.
+    /// Puts a step that cannot be carried out yet back to the front of the queue, to be polled again.
     pub fn put_back(&mut self, step: ProgramStep) {
         self.steps.put_back(step);
     }
@@ -21,10 +21,10 @@ impl Program {
     /// serves a called party.
     ///
     /// A connected party or stream is disconnected first; a transfer in progress is completed first. No action is
-    /// requested for either. `fallback` replaces the fallback of the program.
+    /// requested for either, only that of an Enqueue. `fallback` replaces the fallback of the program.
     ///
     /// # Errors
-    /// Returns an error, without a change, if the text is not a document.
+    /// Fails with [`DocumentError`], without a change, if the text of `source` is not a valid document.
     pub fn redirect(
         &mut self,
         now: Duration,
@@ -70,7 +70,7 @@ impl Program {
                 self.steps.push(ProgramStep::EndDial { id: dialling.id });
                 ProgramState::Dialling(RunningDial { after: none(dialling.after), waits: None, ..dialling })
             }
-            // The action is notified of the redirect.
+            // The action of the Enqueue is notified of the redirect.
             ProgramState::Queued(mut queued) => {
                 queued.stop(&mut self.steps);
                 self.steps.push(ProgramStep::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
@@ -95,7 +95,7 @@ impl Program {
     }
 }
 
-/// Returns the document equivalent to a source.
+/// Returns the document equivalent to a source: a URL becomes a document with a single Redirect.
 fn document_at(source: &DocumentSource) -> Result<CallDocument, DocumentError> {
     Ok(match source {
         DocumentSource::Text(text) => document::parse(text)?,
@@ -114,7 +114,7 @@ fn document_at(source: &DocumentSource) -> Result<CallDocument, DocumentError> {
     })
 }
 
-/// Returns a document with one verb.
+/// Returns a document with this single verb.
 fn document_of(kind: VerbKind) -> CallDocument {
     CallDocument {
         verbs: vec![Verb { position: DocumentPosition::START, kind }],

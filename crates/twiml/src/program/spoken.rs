@@ -12,10 +12,10 @@ use crate::location::DocumentLocation;
 use crate::problem::code;
 use crate::secret::SensitiveText;
 
-/// Confidence 1, in parts per million.
+/// Scale of confidences: parts per million, so that this value is a confidence of 1.
 pub(super) const PARTS: u32 = 1_000_000;
 
-/// Speech input with the results so far.
+/// Speech input of a Gather with the results so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SpeechState {
     input: SpeechInput,
@@ -26,15 +26,15 @@ pub(super) struct SpeechState {
     /// True if no recogniser is available; the input then waits for the timeout.
     #[serde(default)]
     is_unrecognised: bool,
-    /// Receiver of partial results.
+    /// URL for partial results (`partialResultCallback`).
     partial_url: Option<String>,
-    /// Number of the next partial result.
+    /// Sequence number of the next report of a partial result.
     sequence: u32,
-    /// Time of the first word.
+    /// Time of the first recognised word; `None` before it.
     began: Option<Duration>,
     /// Concatenated final results.
     stable: SensitiveText,
-    /// Partial result after the final ones.
+    /// Latest partial result, which follows `stable`.
     unstable: SensitiveText,
     /// Sum of the confidences of final results in parts per million, and the number of results with a confidence.
     confidence: (u64, u32),
@@ -51,7 +51,7 @@ pub struct RecogniserResult {
     pub confidence_ppm: Option<u32>,
 }
 
-/// Result of speech input.
+/// Result of the speech input of a Gather.
 #[derive(Debug)]
 pub(super) struct SpeechResult {
     pub(super) text: SensitiveText,
@@ -60,7 +60,7 @@ pub(super) struct SpeechResult {
 }
 
 impl SpeechState {
-    /// Creates speech input; an unresolvable callback is left out with a warning.
+    /// Creates speech input. An unresolvable callback is left out with a warning.
     pub(super) fn new(input: SpeechInput, line: u32, base: &DocumentLocation, steps: &mut StepQueue) -> Self {
         let partial_url = input.partial_callback.as_deref().and_then(|reference| match base.resolve_url(reference) {
             Ok(url) => Some(url),
@@ -119,7 +119,7 @@ impl SpeechState {
         }
     }
 
-    /// Returns the request of the active recogniser.
+    /// Returns the request of the active recogniser, or `None` if none is active.
     pub(super) fn listening(&self) -> Option<RecognitionStep> {
         self.listens.map(|id| self.step(id))
     }
@@ -137,7 +137,7 @@ impl SpeechState {
         }
     }
 
-    /// Handles the loss of the recogniser; returns false for a stale id.
+    /// Handles the failure of recogniser `id`. Returns false if that recogniser is no longer the active one.
     pub(super) fn fail(&mut self, id: u32) -> bool {
         let is_it = self.listens == Some(id);
         if is_it {
@@ -146,7 +146,7 @@ impl SpeechState {
         is_it
     }
 
-    /// Handles a result; returns whether it has a new word.
+    /// Handles a result of recogniser `id`. Returns whether it contains a new word.
     pub(super) fn hear(&mut self, now: Duration, id: u32, heard: &RecogniserResult, steps: &mut StepQueue) -> bool {
         let text = heard.text.reveal().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.listens != Some(id) || text.is_empty() {
@@ -177,7 +177,7 @@ impl SpeechState {
         is_final && self.input.ends == SpeechEnd::Auto
     }
 
-    /// Returns the time at which the input ends without a further word.
+    /// Returns the time at which the input ends if no further word follows.
     pub(super) fn until(&self, now: Duration, timeout: Duration) -> Duration {
         let pause = match self.input.ends {
             SpeechEnd::After(pause) => pause,
@@ -188,7 +188,7 @@ impl SpeechState {
         now.saturating_add(pause).min(longest)
     }
 
-    /// Reports a partial result.
+    /// Sends the results so far to the `partialResultCallback`, if there is one.
     fn report(&mut self, steps: &mut StepQueue) {
         let Some(url) = self.partial_url.clone() else { return };
         let parameters = vec![
@@ -207,7 +207,7 @@ impl SpeechState {
         }));
     }
 
-    /// Returns the final results followed by the partial one.
+    /// Returns the final results followed by the latest partial one, with the mean confidence.
     pub(super) fn result(&self) -> SpeechResult {
         let between = if self.has_final() && !self.unstable.reveal().is_empty() { " " } else { "" };
         let text = format!("{}{between}{}", self.stable.reveal(), self.unstable.reveal());
@@ -220,18 +220,18 @@ impl SpeechState {
         }
     }
 
-    /// Resets the detection of speech.
+    /// Forgets the time of the first word, as if nothing had been said.
     pub(super) fn forget(&mut self) {
         self.began = None;
     }
 
-    /// Discards the partial result.
+    /// Discards the latest partial result.
     pub(super) fn drop_partial(&mut self) {
         self.unstable = SensitiveText::default();
     }
 }
 
-/// Formats a confidence like Twilio: `0.9254`, `1.0`.
+/// Formats a confidence in parts per million as Twilio does: `0.9254`, `1.0`.
 fn shown(parts: u32) -> String {
     let digits = format!("{}.{:06}", parts / PARTS, parts % PARTS);
     let short = digits.trim_end_matches('0');

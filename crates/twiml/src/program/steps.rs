@@ -1,4 +1,4 @@
-//! Queue of steps, and the ids of their reports.
+//! Queue of the steps to be carried out, and the ids that their reports repeat.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::document::{LoopCount, PlaySource, PlayVerb, SayVerb};
 use crate::location::DocumentLocation;
 use crate::problem::code;
 
-/// Sound that is being played.
+/// Sound that is being played for a Say or Play.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct PlayingSound {
-    /// Id of the report of its end.
+    /// Id of the step, repeated in the report of its end.
     pub(super) id: u32,
-    /// Line of the verb.
+    /// Line of the verb in its document.
     line: u32,
     /// True for a Say, false for a Play.
     is_speech: bool,
 }
 
-/// Queue of steps.
+/// Steps not yet polled, with the last id used and the pace of sounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct StepQueue {
     queue: VecDeque<ProgramStep>,
     last_id: u32,
     #[serde(default)]
     sounds: PaceCounter,
-    /// True if the pace limit of sounds was exceeded.
+    /// True once the pace limit of sounds has been exceeded.
     #[serde(default)]
     overrun: bool,
 }
@@ -56,7 +56,7 @@ impl StepQueue {
         self.push(ProgramStep::Trace(ProgramTrace { line, verb: verb.to_owned(), note }));
     }
 
-    /// Speaks a text; `None` if the pace limit is exceeded.
+    /// Queues speech. Returns `None` if the pace limit of sounds is exceeded.
     pub(super) fn say(&mut self, now: Duration, say: SayVerb, line: u32) -> Option<PlayingSound> {
         if !self.counts_sound(now) {
             return None;
@@ -66,7 +66,7 @@ impl StepQueue {
         Some(PlayingSound { id, line, is_speech: true })
     }
 
-    /// Plays a sound or digits; `None` if the reference cannot be resolved or the pace limit is exceeded.
+    /// Queues a sound or digits. Returns `None` if the reference cannot be resolved or the pace limit is exceeded.
     pub(super) fn play(
         &mut self,
         now: Duration,
@@ -98,12 +98,12 @@ impl StepQueue {
         may
     }
 
-    /// Returns whether the pace limit of sounds was exceeded.
+    /// Returns whether the pace limit of sounds has been exceeded since the last reset.
     pub(super) fn is_overrun(&self) -> bool {
         self.overrun
     }
 
-    /// Resets the pace of sounds.
+    /// Resets the pace of sounds and the record of an exceeded limit.
     pub(super) fn reset_sounds(&mut self) {
         (self.sounds, self.overrun) = (PaceCounter::default(), false);
     }
@@ -114,7 +114,7 @@ impl StepQueue {
         PlayingSound { id, line, is_speech: false }
     }
 
-    /// Traces a sound that cannot be played.
+    /// Adds a trace event for a sound that cannot be played, under the verb that started it.
     pub(super) fn sound_failed(&mut self, sound: PlayingSound, note: TraceNote) {
         self.trace(sound.line, if sound.is_speech { "Say" } else { "Play" }, note);
     }

@@ -1,4 +1,4 @@
-//! Start of each verb.
+//! Execution of verbs: the start of each, and the parameters of its action's request.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::document::{
 use crate::problem::code;
 
 impl Program {
-    /// Starts a verb; the state stays ready if the verb does not wait for an event.
+    /// Starts a verb. The program stays ready for the next verb if this one does not wait for an event.
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), TraceNote::Began);
@@ -83,8 +83,8 @@ impl Program {
         }
     }
 
-    /// Starts to collect input. Without a recogniser, speech is ignored if digits are accepted too, and speech-only
-    /// input ends as no input.
+    /// Starts to collect input for a Gather. Without a recogniser, speech is ignored if digits are accepted too;
+    /// input by speech only ends as no input.
     fn begin_gather(&mut self, now: Duration, mut gather: GatherVerb, line: u32) {
         let has_recogniser = self.settings.recognition;
         if !has_recogniser && let Some(speech) = &gather.speech {
@@ -108,7 +108,7 @@ impl Program {
         self.state = ProgramState::Gathering(Box::new(gathering));
     }
 
-    /// Starts to record the caller; an error if the edge has no `[recording]`.
+    /// Starts to record the caller for a Record; the program fails if the edge has no `[recording]`.
     fn begin_record(&mut self, now: Duration, record: RecordVerb, line: u32) {
         if !self.settings.records {
             return self.fail(now, code::SCHEMA, line, "Record", refused_recording("Record"));
@@ -122,7 +122,7 @@ impl Program {
         self.state = ProgramState::Recording(Box::new(RunningRecord::begin(now, step, after, ends, &mut self.steps)));
     }
 
-    /// Resolves the callback of a transcription; `None` if the edge does not transcribe.
+    /// Resolves the callback of a transcription. Returns `None`, with a warning, if the edge does not transcribe.
     fn transcription(&mut self, noun: Option<TranscriptionNoun>, line: u32) -> Option<TranscriptionStep> {
         let noun = noun?;
         if !self.settings.transcribes {
@@ -141,14 +141,14 @@ impl Program {
         self.steps.push(ProgramStep::StartRecording(recording));
     }
 
-    /// Resolves the callback of a recording by recording servers and starts it.
+    /// Starts a recording by recording servers, after resolving its callback.
     fn start_siprec(&mut self, noun: SiprecNoun, line: u32) {
         let SiprecNoun { connector, is_one_track, name, status, status_method } = noun;
         let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
         self.steps.push(ProgramStep::StartSiprec(SiprecStep { connector, is_one_track, name, status }));
     }
 
-    /// Resolves the callback of a live transcription and starts it.
+    /// Starts a live transcription, after resolving its callback.
     fn start_transcript(&mut self, noun: LiveTranscript, line: u32) {
         let LiveTranscript { name, tracks, labels, partial, language, hints, model, profanity_filter, .. } = noun;
         let status = self.callback_url(noun.status.as_deref(), line, "Start").map(|url| (url, noun.status_method));
@@ -158,7 +158,7 @@ impl Program {
         self.steps.push(ProgramStep::StartTranscript(Box::new(step)));
     }
 
-    /// Resolves the callback of a recording.
+    /// Converts the settings of a recording to a step and resolves its callback.
     fn recording(&mut self, noun: RecordingNoun, line: u32, verb: &str) -> RecordingStep {
         let RecordingNoun { dual, track, trim, status, status_method, events } = noun;
         let status = self.callback_url(status.as_deref(), line, verb).map(|url| (url, status_method, events));
@@ -212,7 +212,7 @@ impl Program {
         self.steps.push(ProgramStep::ConnectStream(step));
     }
 
-    /// Resolves the URLs of a stream; an unresolvable WebSocket URL is an error of the application.
+    /// Resolves the URLs of a stream. With an unresolvable WebSocket URL the program fails, and `None` is returned.
     fn stream(&mut self, now: Duration, stream: Stream, line: u32, verb: &str) -> Option<StreamStep> {
         let url = match self.location.resolve_socket(&stream.url) {
             Ok(url) => url,
@@ -248,7 +248,7 @@ impl Program {
             };
             match self.party(address, callback, line) {
                 Ok(party) => parties.push(party),
-                // A party that should be screened must not be connected unscreened.
+                // A party with an unresolvable screening document must not be connected unscreened.
                 Err(text) => return self.fail(now, code::BAD_URL, line, "Dial", text),
             }
         }
@@ -285,7 +285,7 @@ impl Program {
         }));
     }
 
-    /// Traces that the edge cannot record, and returns false.
+    /// Warns in the trace that the edge cannot record the Dial. Always returns false.
     fn cannot_record(&mut self, line: u32) -> bool {
         let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
         self.steps.trace(line, "Dial", TraceNote::Warning { code: code::SCHEMA, text });
@@ -319,7 +319,7 @@ impl Program {
         }));
     }
 
-    /// Resolves the audio for a waiting caller; the edge's music if it cannot be resolved.
+    /// Resolves the audio for a waiting caller. An unresolvable URL, or none, selects the edge's music.
     fn background(&mut self, (url, method): (Option<String>, HttpMethod), line: u32, verb: &str) -> BackgroundAudio {
         match url.map(|url| (self.location.resolve(&url), url)) {
             None => BackgroundAudio::Music,
@@ -333,8 +333,8 @@ impl Program {
         }
     }
 
-    /// Puts the caller into a queue. The action is resolved now, because the current document may be another one when
-    /// it is requested.
+    /// Puts the caller into a queue. The URL of the action is resolved now, because another document may be current
+    /// when the caller leaves the queue.
     fn begin_enqueue(&mut self, now: Duration, enqueue: EnqueueVerb, line: u32) {
         let EnqueueVerb { name, action, method, most, wait, wait_method } = enqueue;
         let action = match action.map(|action| self.location.resolve(&action)).transpose() {
@@ -353,7 +353,7 @@ impl Program {
         self.queue_left(now, id, result);
     }
 
-    /// Leaves the queue; only valid in a document of a queued caller.
+    /// Lets the caller leave the queue. The verb only has an effect in a document for a queued caller.
     fn leave(&mut self, line: u32) {
         if self.settings.role == ProgramRole::Queued {
             self.steps.push(ProgramStep::LeaveQueue { id: 0, why: QueueOutcome::Leave });
@@ -364,7 +364,7 @@ impl Program {
         }
     }
 
-    /// Waits for the first caller of a queue.
+    /// Waits for the first caller of a queue, to connect it with this caller.
     fn begin_dial_queue(&mut self, now: Duration, queue: QueueNoun, dial: DialVerb, line: u32) {
         let prelude = match queue.url.map(|url| self.location.resolve(&url)).transpose() {
             Ok(location) => location.map(|location| (location, queue.method)),
@@ -404,7 +404,7 @@ impl Program {
         Ok(DialPartyStep { address, whisper, status, detection })
     }
 
-    /// Resolves a callback; an unresolvable one is left out with a warning.
+    /// Resolves a callback URL. An unresolvable one is left out with a warning.
     fn callback_url(&mut self, reference: Option<&str>, line: u32, verb: &str) -> Option<String> {
         match self.location.resolve_url(reference?) {
             Ok(url) => Some(url),
@@ -421,7 +421,7 @@ fn refused_recording(what: &str) -> String {
     format!("<{what}> is refused: the edge records nothing ([recording])")
 }
 
-/// Returns the parameters for the action of a Gather.
+/// Returns the parameters of the request for a Gather's action: digits or speech.
 pub(super) fn gather_parameters(ending: GatherResult) -> Vec<RequestParameter> {
     let GatherResult { digits, key, speech, takes_digits } = ending;
     let mut parameters = vec![RequestParameter::new("msg", "Gather End")];
@@ -438,7 +438,7 @@ pub(super) fn gather_parameters(ending: GatherResult) -> Vec<RequestParameter> {
     parameters
 }
 
-/// Returns the parameters for the action of a Dial.
+/// Returns the parameters of the request for a Dial's action: status, sid and duration.
 pub(super) fn dial_parameters(result: DialResult) -> Vec<RequestParameter> {
     let mut parameters = vec![RequestParameter::new("DialCallStatus", result.status.name())];
     parameters.extend(result.sid.map(|sid| RequestParameter::new("DialCallSid", sid)));
@@ -449,7 +449,7 @@ pub(super) fn dial_parameters(result: DialResult) -> Vec<RequestParameter> {
     parameters
 }
 
-/// Returns the parameters for the action of an Enqueue.
+/// Returns the parameters of the request for an Enqueue's action: result, sid and time in the queue.
 pub(super) fn queue_parameters(result: QueueResult) -> Vec<RequestParameter> {
     let mut parameters = vec![RequestParameter::new("QueueResult", result.outcome.name())];
     if let Some((sid, time)) = result.was_in {
@@ -459,7 +459,7 @@ pub(super) fn queue_parameters(result: QueueResult) -> Vec<RequestParameter> {
     parameters
 }
 
-/// Returns the parameters for the action of a Refer.
+/// Returns the parameters of the request for a Refer's action: the status codes of the transfer.
 pub(super) fn refer_parameters(result: &ReferResult) -> Vec<RequestParameter> {
     let mut parameters = Vec::new();
     parameters.extend(result.status.map(|status| RequestParameter::new("ReferCallStatus", status)));

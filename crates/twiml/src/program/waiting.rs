@@ -1,7 +1,7 @@
-//! Audio for a conference party that does not hear the others: music or a repeated document.
+//! Audio for a conference party that does not hear the other parties: music or a repeated document.
 //!
-//! The document runs in a program of its own, limited to Say, Play, Pause and Redirect. Its steps are carried out like
-//! those of the call. It ends when the party hears the others.
+//! A waiting document runs in a program of its own, limited to Say, Play, Pause and Redirect. Its steps are carried
+//! out like those of the call. It ends when the party hears the conference.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings,
 use crate::document::VerbKind;
 
 impl RunningDial {
-    /// Changes the audio for a conference party; `None` selects the other parties.
+    /// Changes the audio for a conference party; `None` connects it with the other parties instead.
     pub(super) fn take_background(
         &mut self,
         now: Duration,

@@ -5,16 +5,17 @@ use std::borrow::Cow;
 use crate::limits::DOCUMENT_BYTES;
 use crate::problem::{DocumentError, DocumentPosition, code};
 
-/// Number of bytes searched for the encoding of an XML declaration.
+/// Number of bytes at the start of a document in which an XML declaration is searched for.
 const DECLARATION_BYTES: usize = 200;
 
-/// Characters of windows-1252 for the control characters 0x80 to 0x9F of ISO 8859-1.
+/// Characters that windows-1252 assigns to the bytes 0x80 to 0x9F, which are control characters in ISO 8859-1.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Decodes a response body. The encoding is that of the byte order mark, else `charset`, else the XML declaration.
+/// Decodes a response body. The encoding is given by the byte order mark, else by `charset`, else by the XML
+/// declaration.
 pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, DocumentError> {
     if body.len() > DOCUMENT_BYTES {
         let message = format!("the document has more than {DOCUMENT_BYTES} bytes");
@@ -31,7 +32,7 @@ pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a
     match name.to_ascii_lowercase().as_str() {
         "utf-8" | "utf8" | "us-ascii" | "ascii" => utf8(body),
         "iso-8859-1" | "latin1" | "latin-1" | "windows-1252" | "cp1252" => Ok(Cow::Owned(windows_1252(body))),
-        // The declaration was readable byte by byte, so the encoding cannot be UTF-16.
+        // A declaration that could be read byte by byte is not in UTF-16, regardless of its content.
         "utf-16" | "utf-16le" | "utf-16be" if charset.is_none() => utf8(body),
         "utf-16" | "utf-16be" => utf16(body, u16::from_be_bytes),
         "utf-16le" => utf16(body, u16::from_le_bytes),
@@ -42,7 +43,7 @@ pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a
     }
 }
 
-/// Returns the encoding in the XML declaration.
+/// Returns the encoding named in the XML declaration, if there is one.
 fn declared(body: &[u8]) -> Option<String> {
     let head = body.get(..DECLARATION_BYTES.min(body.len()))?;
     let head: String = head.iter().map(|byte| char::from(*byte)).collect();

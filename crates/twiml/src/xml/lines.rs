@@ -2,7 +2,7 @@
 
 use crate::problem::DocumentPosition;
 
-/// Position lookup in a text; a series of ascending offsets takes a single pass.
+/// Lookup of positions in a text. A series of ascending offsets takes a single pass.
 #[derive(Debug)]
 pub(super) struct PositionLookup<'a> {
     text: &'a str,
@@ -15,7 +15,8 @@ impl<'a> PositionLookup<'a> {
         PositionLookup { text, offset: 0, position: DocumentPosition::START }
     }
 
-    /// Returns the position of a byte offset, moved back to a character boundary within the text if needed.
+    /// Returns the line and column of a byte offset. An offset within a character counts as the start of that
+    /// character.
     pub(super) fn at(&mut self, offset: usize) -> DocumentPosition {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {

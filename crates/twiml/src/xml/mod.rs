@@ -1,8 +1,8 @@
-//! XML reader: bytes to a tree of elements, with character sets, well-formedness, limits and positions. Independent of
-//! TwiML.
+//! XML reader, independent of TwiML: converts bytes to a tree of elements, with character sets, well-formedness,
+//! limits and positions.
 //!
-//! Only the five predefined entities are allowed, and a document type that declares entities is rejected: nothing
-//! outside the document is read, and nothing in it can expand.
+//! Only the five predefined entities are allowed, and a document type that declares entities is rejected. The reader
+//! therefore opens no other resource, and no document expands while it is read.
 
 mod decode;
 mod element;

@@ -10,16 +10,16 @@ use super::lines::PositionLookup;
 use crate::limits::{ATTRIBUTES, DEPTH, DOCUMENT_BYTES, ELEMENTS};
 use crate::problem::{DocumentError, code};
 
-/// Reads a document and returns its root element.
+/// Parses an XML document and returns its root element.
 pub(crate) fn read(text: &str) -> Result<XmlElement, DocumentError> {
     XmlReader { lines: PositionLookup::new(text), text, open: Vec::new(), root: None, elements: 0 }.read()
 }
 
-/// Document being read.
+/// State while a document is read.
 struct XmlReader<'a> {
     text: &'a str,
     lines: PositionLookup<'a>,
-    /// Open elements, outermost first.
+    /// Elements not yet closed, outermost first.
     open: Vec<XmlElement>,
     root: Option<XmlElement>,
     elements: usize,
@@ -127,7 +127,7 @@ impl XmlReader<'_> {
         }
     }
 
-    /// Handles text between tags; outside the root only white space is allowed.
+    /// Handles text between tags. Outside the root element, only white space is allowed.
     fn text(&mut self, at: usize, text: &str) -> Result<(), DocumentError> {
         if self.open.is_empty() && text.chars().all(|sign| sign.is_ascii_whitespace()) {
             return Ok(());
@@ -175,7 +175,7 @@ fn is_xml_char(sign: char) -> bool {
     matches!(sign, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Truncates a name for messages.
+/// Truncates a name to 40 characters for messages.
 fn shorten(name: &str) -> String {
     name.chars().take(40).collect()
 }
