@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::locate::DestinationServer;
 use crate::trunk::Trunk;
 
-/// Networks of one prefix length, by their first address, with the trunk's position.
+/// Networks of one prefix length: the first address of each, and the position of its trunk.
 type PrefixNetworks = FxHashMap<IpAddr, usize>;
 
 /// Returns the network to which limits on a source apply: the /64 of an IPv6 address, since a host usually owns all of
@@ -22,7 +22,7 @@ pub fn household(source: IpAddr) -> IpAddr {
     }
 }
 
-/// Entry by which a source address was assigned to a trunk.
+/// Reason why a source address belongs to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceMatch {
     /// Exact address and port of a peer.
@@ -41,7 +41,8 @@ pub struct Acl {
 }
 
 impl Acl {
-    /// Builds the table for received messages. A trunk without `accept_from` is identified by its peers' addresses.
+    /// Builds the table for the sources of received messages. A trunk without `accept_from` is identified by the
+    /// addresses of its peers.
     pub fn new(trunks: &[Arc<Trunk>]) -> Acl {
         Acl::build(trunks, false)
     }
@@ -80,25 +81,25 @@ impl Acl {
         acl
     }
 
-    /// Returns whether an address and port belong exactly to a peer.
+    /// Returns whether an address and port are exactly those of a peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         usable(socket.ip()).is_some_and(|address| self.exact.contains_key(&(address, socket.port())))
     }
 
-    /// Returns the position of the trunk that a request to `remote` reaches. A [translated] IPv6 address counts as the
-    /// IPv4 address it contains.
+    /// Returns the position of the trunk that a request sent to `remote` would reach. An IPv6 address that embeds an
+    /// IPv4 address (NAT64, 6to4) counts as the latter.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<usize> {
         let direct = self.trunk_of(remote);
         let of_hidden = |ip: Ipv4Addr| self.trunk_of(SocketAddr::new(ip.into(), remote.port()));
         direct.or_else(|| translated(remote.ip()).find_map(of_hidden))
     }
 
-    /// Returns the position of the trunk that `source` belongs to.
+    /// Returns the position, in file order, of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
         self.known(source).map(|(position, _)| position)
     }
 
-    /// Returns the position of the trunk that `source` belongs to, and the entry that matched.
+    /// Returns the position of the trunk that `source` belongs to, and the kind of entry that matched.
     pub fn known(&self, source: SocketAddr) -> Option<(usize, SourceMatch)> {
         let address = usable(source.ip())?;
         if let Some(position) = self.exact.get(&(address, source.port())) {
@@ -141,10 +142,10 @@ pub fn translated(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     let last = [s12, s13, s14, s15];
     let places = match v6.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => [Some(last), None, None, None],
-        // A translator chooses its prefix within this range, with 48, 56, 64 or 96 bits.
+        // A translator may choose any prefix within this range, of 48, 56, 64 or 96 bits.
         [0x64, 0xff9b, 1, ..] => {
             let places = [[s6, s7, s9, s10], [s7, s9, s10, s11], [s9, s10, s11, s12], last];
-            // A first octet of zero comes from the padding around the address and is not a host address.
+            // A first octet of zero is padding around the address, not part of a host address.
             places.map(|place| Some(place).filter(|[first, ..]| *first != 0))
         }
         [0x2002, ..] => [Some([s2, s3, s4, s5]), None, None, None],
@@ -153,7 +154,7 @@ pub fn translated(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     places.map(|place| place.map(Ipv4Addr::from)).into_iter().flatten()
 }
 
-/// Converts a network of IPv4-mapped addresses: `::ffff:10.0.0.0/104` becomes `10.0.0.0/8`.
+/// Converts a network of IPv4-mapped addresses to IPv4: `::ffff:10.0.0.0/104` becomes `10.0.0.0/8`.
 fn canonical_network(network: IpNet) -> IpNet {
     if let (IpNet::V6(v6), IpAddr::V4(address)) = (network, network.addr().to_canonical())
         && let Some(length) = v6.prefix_len().checked_sub(96)

@@ -10,25 +10,25 @@ use trunkgate_terms::UrlOrigin;
 use crate::number::Number;
 use crate::transfer_to::{TransferRule, TransferTarget};
 
-/// Action after an agent closes its stream normally.
+/// Action after an agent closes its stream with code 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnClose {
-    /// End the call.
+    /// End the caller's call.
     #[default]
     Hangup,
-    /// Try the next target.
+    /// Try the next target of the route.
     Next,
 }
 
-/// Time at which the caller is answered.
+/// Time at which a call to an agent is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerTime {
-    /// Once the agent's stream is connected; until then the caller hears ringing.
+    /// Answer once the agent's stream is connected; until then the caller hears ringing.
     #[default]
     OnConnect,
-    /// Once the agent's stream is connected; until then the caller hears hold audio as early media.
+    /// Answer once the agent's stream is connected; until then the caller hears hold audio as early media.
     Early,
-    /// Before a stream to the agent is requested.
+    /// Answer before a stream to the agent is requested.
     AtOnce,
 }
 
@@ -42,13 +42,13 @@ pub struct QueueSettings {
 }
 
 impl Default for QueueSettings {
-    /// Returns a queue of 20 callers who wait for up to two minutes.
+    /// Returns a queue of 20 callers, each of whom waits for up to two minutes.
     fn default() -> QueueSettings {
         QueueSettings { size: 20, wait: Duration::from_secs(120) }
     }
 }
 
-/// Audio for a caller who waits, in μ-law at 8 kHz. Without any, the edge plays ringback tone.
+/// Audio for a waiting caller, in μ-law at 8 kHz. If both fields are `None`, the edge plays ringback tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HoldAudio {
     /// Announcement played once.
@@ -57,24 +57,24 @@ pub struct HoldAudio {
     pub music: Option<Arc<[u8]>>,
 }
 
-/// Part of a parameter template.
+/// Part of a parameter template: literal text or a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplatePiece {
     /// Literal text.
     Text(String),
-    /// Placeholder `{caller}`: calling number.
+    /// Placeholder `{caller}`: the calling number.
     Caller,
-    /// Placeholder `{called}`: called number.
+    /// Placeholder `{called}`: the called number.
     Called,
     /// Placeholder `{route}`: name of the route.
     Route,
     /// Placeholder `{trunk}`: name of the caller's trunk.
     Trunk,
-    /// Placeholder `{header:NAME}`: header of the caller's INVITE.
+    /// Placeholder `{header:NAME}`: value of this header in the caller's INVITE.
     Header(String),
-    /// Placeholder `{outcome}`: outcome of the ended call.
+    /// Placeholder `{outcome}`: outcome of a call that has ended.
     Outcome,
-    /// Placeholder `{reason}`: reason for the outcome.
+    /// Placeholder `{reason}`: reason for the outcome of a call that has ended.
     Reason,
 }
 
@@ -89,11 +89,11 @@ pub struct TemplateValues<'a> {
     pub route: &'a str,
     /// Name of the caller's trunk.
     pub trunk: &'a str,
-    /// Headers of the caller's INVITE, as name and value; a missing header yields an empty text.
+    /// Headers of the caller's INVITE, as name and value. A placeholder for a missing header yields an empty text.
     pub headers: &'a [(String, String)],
-    /// Outcome of the call, if it has ended.
+    /// Outcome of the call; empty before its end.
     pub outcome: &'a str,
-    /// Reason for the outcome, if the call has ended.
+    /// Reason for the outcome; empty before the end of the call.
     pub reason: &'a str,
 }
 
@@ -113,33 +113,33 @@ fn header(name: &str) -> TemplatePiece {
     TemplatePiece::Header(name.to_owned())
 }
 
-/// Parameter value with placeholders.
+/// Text of a parameter with placeholders such as `{caller}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterTemplate {
     pieces: Vec<TemplatePiece>,
 }
 
 impl ParameterTemplate {
-    /// Parses a value. A `{` without a matching `}` is literal text.
+    /// Parses a text with placeholders. A `{` without a matching `}` is literal text.
     ///
     /// # Errors
-    /// Returns the first unknown placeholder.
+    /// Returns the name of the first unknown placeholder, without braces.
     pub fn parse(text: &str) -> Result<ParameterTemplate, String> {
         ParameterTemplate::read(text, |name| {
             name.strip_prefix("header:").filter(|header| is_header(header)).map(header)
         })
     }
 
-    /// Creates a template that is only literal text.
+    /// Creates a template of literal text, in which braces have no meaning.
     pub fn literal(text: &str) -> ParameterTemplate {
         ParameterTemplate { pieces: vec![TemplatePiece::Text(text.to_owned())] }
     }
 
-    /// Parses a value for a call that has ended. It may contain `{outcome}` and `{reason}`, but no headers, which the
-    /// caller controls.
+    /// Parses a template for calls that have ended. It may contain `{outcome}` and `{reason}`, but no
+    /// `{header:NAME}`, because callers control headers.
     ///
     /// # Errors
-    /// Returns the first unknown placeholder.
+    /// Returns the name of the first unknown placeholder, without braces.
     pub fn parse_ended(text: &str) -> Result<ParameterTemplate, String> {
         ParameterTemplate::read(text, |name| match name {
             "outcome" => Some(TemplatePiece::Outcome),
@@ -148,7 +148,7 @@ impl ParameterTemplate {
         })
     }
 
-    /// Parses a value; `more` resolves placeholders that are not common to all templates.
+    /// Parses a template; `more` resolves the placeholders that not every template allows.
     fn read(text: &str, more: impl Fn(&str) -> Option<TemplatePiece>) -> Result<ParameterTemplate, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -173,7 +173,7 @@ impl ParameterTemplate {
         Ok(ParameterTemplate { pieces })
     }
 
-    /// Returns the value for one call.
+    /// Returns the text with each placeholder replaced by its value in `facts`.
     pub fn fill(&self, facts: &TemplateValues<'_>) -> String {
         let text = |piece: &TemplatePiece| -> String {
             match piece {
@@ -193,7 +193,8 @@ impl ParameterTemplate {
         self.pieces.iter().map(text).collect()
     }
 
-    /// Returns whether a template or a route condition may refer to a header of this name.
+    /// Returns whether a template or a route condition may refer to this header: any token except those with
+    /// credentials.
     pub fn may_ask_for(name: &str) -> bool {
         is_header(name)
     }
@@ -211,48 +212,48 @@ impl ParameterTemplate {
         })
     }
 
-    /// Returns whether the template consists of exactly this placeholder.
+    /// Returns whether the template consists of exactly this placeholder and nothing else.
     pub fn is_only(&self, piece: &TemplatePiece) -> bool {
         matches!(&self.pieces[..], [only] if only == piece)
     }
 }
 
-/// Configured agent.
+/// Agent of the configuration: a WebSocket or RTP backend and its settings.
 #[derive(Clone)]
 pub struct Agent {
     /// Name, used in logs and the call ladder.
     pub name: Arc<str>,
     /// URL: `ws://`, `wss://` or, for a listener that receives plain RTP, `rtp://`.
     pub url: String,
-    /// Origin of the URL, which decides the addresses it may lead to.
+    /// Origin of the URL, which determines the addresses that it may lead to.
     pub origin: UrlOrigin,
-    /// CA certificates (PEM) trusted instead of the system's.
+    /// CA certificates (PEM) trusted instead of the system's; `None` trusts the system's.
     pub ca: Option<Arc<[u8]>>,
-    /// Token that signs the handshake.
+    /// Token that signs the WebSocket handshake; `None` sends no signature.
     pub auth_token: Option<String>,
-    /// Custom parameters (`customParameters`), in file order.
+    /// Custom parameters (`customParameters`) of the start message, in file order.
     pub parameters: Vec<(String, ParameterTemplate)>,
-    /// Audio format in both directions, as in the configuration: `mulaw/8000`, `l16/16000`, …
+    /// Audio format in both directions, as written in the configuration: `mulaw/8000`, `l16/16000`, …
     pub format: &'static str,
     /// Whether fields and events beyond Twilio's protocol are sent.
     pub extras: bool,
     /// Fade-out of the agent's audio after a `clear`; zero stops it immediately.
     pub clear_fade: Duration,
-    /// Maximum time to open the socket; zero for no limit.
+    /// Maximum time until the WebSocket is open; zero for no limit.
     pub connect_timeout: Duration,
-    /// Maximum time from then to the agent's first audio; zero for no limit.
+    /// Maximum time from the open WebSocket to the agent's first audio; zero for no limit.
     pub first_audio_timeout: Duration,
-    /// Number of further streams to try before the next target.
+    /// Number of further streams to the agent that are tried before the next target.
     pub retry: u32,
     /// Action after the agent closes the stream with code 1000.
     pub on_close: OnClose,
-    /// Interval between pings; zero sends none.
+    /// Interval between WebSocket pings; zero sends none.
     pub ping: Duration,
     /// Interval between health probes (a handshake and a close); zero sends none.
     pub probe: Duration,
-    /// Announcement in μ-law at 8 kHz for a caller without a remaining target.
+    /// Announcement in μ-law at 8 kHz for a caller for whom no target remains.
     pub goodbye: Option<Arc<[u8]>>,
-    /// Time at which the caller is answered.
+    /// Time at which a call to the agent is answered.
     pub answer: AnswerTime,
     /// Audio for the caller before the agent is connected, and after it is lost.
     pub hold: Option<HoldAudio>,
@@ -260,9 +261,9 @@ pub struct Agent {
     pub max_call: Duration,
     /// Maximum number of concurrent sessions, each counted from the request of its stream to its end; 0 for no limit.
     pub max_sessions: u32,
-    /// Queue while all sessions are in use; `None` for no queue.
+    /// Queue for callers while all sessions are in use; `None` for no queue.
     pub queue: Option<QueueSettings>,
-    /// Callers that may reach the agent, in E.164; empty for all.
+    /// Callers that the agent accepts, in E.164; empty for all.
     pub allow_callers: BTreeSet<String>,
     /// Targets the agent may transfer its caller to; `None` allows all trunks and agents by name.
     pub transfer_to: Option<Vec<TransferRule>>,
@@ -274,7 +275,7 @@ pub fn url_place(url: &str) -> &str {
 }
 
 impl Agent {
-    /// Creates an agent with a URL and the configuration's defaults.
+    /// Creates an agent with this name and URL, and the configuration's defaults.
     pub fn at(name: &str, url: &str) -> Agent {
         Agent {
             name: Arc::from(name),
@@ -303,7 +304,7 @@ impl Agent {
         }
     }
 
-    /// Returns the agent's name, or the URL without its query for an agent that a call named by URL.
+    /// Returns the agent's name, or, for an agent that an API request gave by URL, that URL without its query.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { url_place(&self.url) } else { &self.name }
     }
@@ -313,7 +314,7 @@ impl Agent {
         self.allow_callers.is_empty() || (caller.is_e164 && self.allow_callers.contains(&caller.text))
     }
 
-    /// Returns whether the agent may transfer its caller to a target.
+    /// Returns whether the agent's `transfer_to` permits it to transfer its caller to a target.
     pub fn may_transfer_to(&self, wanted: TransferTarget<'_>) -> bool {
         match &self.transfer_to {
             Some(rules) => rules.iter().any(|rule| rule.allows(wanted)),
@@ -321,7 +322,7 @@ impl Agent {
         }
     }
 
-    /// Returns whether the agent receives plain RTP (`rtp://`), so that it can only listen.
+    /// Returns whether the agent receives plain RTP (`rtp://`), and thus can only listen.
     pub fn is_raw(&self) -> bool {
         self.url.starts_with("rtp:")
     }

@@ -1,4 +1,4 @@
-//! Applications: documents (TwiML) that control a call.
+//! Applications: TwiML documents, sounds, mailboxes and conferences that control a call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::transfer_to::{TransferRule, TransferTarget};
 /// HTTP method of a webhook request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum WebhookMethod {
-    /// POST, with the parameters in the body.
+    /// POST, with the parameters in the request body.
     #[default]
     Post,
-    /// GET, with the parameters in the query.
+    /// GET, with the parameters in the URL query.
     Get,
 }
 
 impl WebhookMethod {
-    /// Returns `POST` or `GET`.
+    /// Returns the name of the method, `POST` or `GET`.
     pub const fn as_str(self) -> &'static str {
         match self {
             WebhookMethod::Post => "POST",
@@ -35,18 +35,18 @@ impl WebhookMethod {
 pub enum AppDocument {
     /// Document fetched from a web application.
     Url {
-        /// URL as configured, `http` or `https`.
+        /// URL of the document as configured, `http` or `https`.
         url: String,
-        /// Method of the request.
+        /// Method of the request for the document.
         method: WebhookMethod,
     },
-    /// Document file, relative to the configuration directory.
+    /// File with the document, relative to the configuration directory.
     File(String),
-    /// Inline document from an API request.
+    /// Text of the document, from an API request.
     Text(Arc<str>),
     /// Sound file to play, relative to the configuration directory; the next target of the route follows.
     Sound(String),
-    /// Mailbox: plays a greeting and a tone, and records the caller's message.
+    /// Mailbox, which plays a greeting and a tone, and records the caller's message.
     Mailbox(Mailbox),
     /// Conference of this name, which the caller joins; there is no document.
     Conference(Arc<str>),
@@ -55,7 +55,7 @@ pub enum AppDocument {
 /// Receiver of status callbacks for an application's calls.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatusCallback {
-    /// The URL, as configured.
+    /// URL of the receiver, as configured.
     pub url: String,
     /// Method of the requests.
     #[serde(default)]
@@ -83,34 +83,35 @@ impl fmt::Debug for StatusCallback {
 pub struct App {
     /// Name in the configuration; for a sound its path, for a mailbox its target.
     pub name: Arc<str>,
-    /// First document.
+    /// Document, sound, mailbox or conference with which the application starts.
     pub document: AppDocument,
     /// URL fetched if a document cannot be obtained or executed.
     pub fallback_url: Option<String>,
-    /// Method of the fallback request.
+    /// Method of the request to the fallback URL.
     pub fallback_method: WebhookMethod,
-    /// Receiver of status callbacks.
+    /// Receiver of status callbacks; `None` sends none.
     pub status_callback: Option<StatusCallback>,
-    /// Whether URLs may lead to private and loopback addresses.
+    /// Whether URLs of the application may lead to private and loopback addresses.
     pub allow_private: bool,
     /// Whether a redirect from https to plain http on the same host is followed.
     pub insecure_redirects: bool,
-    /// Token that signs the handshakes of media streams.
+    /// Token that signs the handshakes of media streams; `None` sends no signature.
     pub auth_token: Option<String>,
-    /// Targets for dialled numbers, in order; if empty, the routes decide as for a call from the caller's trunk.
+    /// Targets for numbers that the application dials, in order; if empty, the routes decide as for a call from the
+    /// caller's trunk.
     pub connect: Vec<TargetSpec>,
-    /// SIP addresses the application may dial and refer to, in addition to those of trunks.
+    /// SIP addresses that the application may dial and refer to, in addition to those of trunks.
     #[serde(skip)]
     pub sip_to: Vec<TransferRule>,
     /// Caller IDs that `<Dial>` may use, in addition to the numbers of the edge and the call.
     #[serde(skip)]
     pub callers: Vec<Pattern>,
-    /// Whether an API request created the application for one call, so that the configuration does not contain it.
+    /// Whether an API request created the application for a single call; the configuration does not contain it.
     pub is_made: bool,
 }
 
 impl App {
-    /// Creates an application with defaults and this first document.
+    /// Creates an application that starts with this document and has the configuration's defaults.
     pub fn new(name: &str, document: AppDocument) -> App {
         App {
             name: name.into(),
@@ -128,17 +129,18 @@ impl App {
         }
     }
 
-    /// Creates an application that plays a sound.
+    /// Creates an application that plays a sound file, after which the next target of the route is tried.
     pub fn playing(file: &str) -> App {
         App::new(file, AppDocument::Sound(file.to_owned()))
     }
 
-    /// Creates an application for a mailbox, named like its target, which no configured application can be.
+    /// Creates an application for a mailbox, named `voicemail:NAME`; no configured application can have such a name.
     pub fn mailbox(mailbox: Mailbox) -> App {
         App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
     }
 
-    /// Creates an application that joins a conference, named like its target, which no configured application can be.
+    /// Creates an application that joins a conference, named `conference:NAME`; no configured application can have
+    /// such a name.
     pub fn conference(name: &str) -> App {
         App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
     }
@@ -163,7 +165,7 @@ impl App {
         }
     }
 
-    /// Returns the sound file, if the application only plays one.
+    /// Returns the path of the sound file, if the application only plays one.
     pub fn as_sound(&self) -> Option<&str> {
         match &self.document {
             AppDocument::Sound(file) => Some(file),
@@ -172,7 +174,7 @@ impl App {
         }
     }
 
-    /// Returns the mailbox, if the application is one.
+    /// Returns the mailbox, if the application only records messages for one.
     pub fn as_mailbox(&self) -> Option<&Mailbox> {
         match &self.document {
             AppDocument::Mailbox(mailbox) => Some(mailbox),

@@ -1,4 +1,4 @@
-//! Caller ID policy of a trunk: the permitted numbers, and the replacement for any other.
+//! Caller ID policy of a trunk: the permitted numbers, and the replacement for all others.
 
 use crate::number::Number;
 use crate::pattern::Pattern;
@@ -6,20 +6,20 @@ use crate::pattern::Pattern;
 /// Caller IDs permitted in one direction of a trunk.
 #[derive(Debug, Clone, Default)]
 pub struct CallerIdRule {
-    /// Numbers that are kept; if empty, only the default is permitted.
+    /// Patterns of permitted numbers; if empty, only the default is permitted.
     pub allow: Vec<Pattern>,
-    /// Replacement for any other number; `None` rejects the call.
+    /// Number shown instead of one that is not permitted; `None` rejects the call.
     pub default: Option<Number>,
 }
 
-/// Result of a caller ID policy.
+/// Result of applying a caller ID policy to a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallerIdDecision<'a> {
-    /// Keep the number.
+    /// The number is permitted and is kept.
     AsIs,
-    /// Replace the number.
+    /// The number is replaced by this default.
     Instead(&'a Number),
-    /// Reject the call.
+    /// The number is not permitted and has no replacement: the call is rejected.
     Refused,
 }
 
@@ -33,7 +33,7 @@ impl CallerIdRule {
         }
     }
 
-    /// Returns whether a normalised number is kept.
+    /// Returns whether the policy permits a normalised number.
     pub fn allows(&self, number: &str) -> bool {
         self.allow.iter().any(|pattern| pattern.matches(number))
             || self.default.as_ref().is_some_and(|default| default.text == number)

@@ -7,7 +7,7 @@ use crate::pattern::Pattern;
 use crate::route::{CallInfo, Route};
 use crate::target::TargetSpec;
 
-/// Names available in every route.
+/// Names that targets can use in every route, without a named group.
 pub const ALWAYS: [&str; 2] = ["called", "caller"];
 
 /// Returns the names in braces in a text, or `None` if a brace is not closed.
@@ -22,7 +22,7 @@ pub fn names(text: &str) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// Replaces each name in braces with its value.
+/// Returns a text with each name in braces replaced by its value.
 pub fn filled(text: &str, value: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -37,13 +37,13 @@ pub fn filled(text: &str, value: impl Fn(&str) -> String) -> String {
 }
 
 impl Pattern {
-    /// Iterates over the named groups of a regular expression.
+    /// Iterates over the named groups of a regular expression; a number or prefix has none.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let Pattern::Regex(regex) = self else { return None.into_iter().flatten() };
         Some(regex.names()).into_iter().flatten()
     }
 
-    /// Returns the text of a named group in a matching number.
+    /// Returns the text that a named group matched in a number, or `None` if there is no match or no such group.
     fn piece<'a>(&self, number: &'a str, name: &str) -> Option<&'a str> {
         let Pattern::Regex(regex) = self else { return None };
         regex.piece(number, name)
@@ -51,7 +51,7 @@ impl Pattern {
 }
 
 impl Route {
-    /// Returns a target of this route with its placeholders replaced for one call.
+    /// Returns a target of this route with its placeholders replaced by values of a call.
     pub(crate) fn target_for<'t>(&self, target: &'t TargetSpec, call: &CallInfo<'_>) -> Cow<'t, TargetSpec> {
         match target {
             TargetSpec::Trunk { name, number: Some(number), weight } if number.contains('{') => {

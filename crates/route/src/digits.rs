@@ -2,11 +2,11 @@
 
 use crate::pattern::Pattern;
 
-/// Maximum number of digits that can be packed; E.164 has 15 (ITU-T E.164 §6.1).
+/// Maximum number of digits that a packed number can have; E.164 has 15 (ITU-T E.164 §6.1).
 const MOST_DIGITS: usize = 17;
 /// Flag of a number with a leading `+`.
 const PLUS: u64 = 1 << 63;
-/// Flag of a prefix, as opposed to a whole number.
+/// Flag of a prefix; it is clear for a whole number.
 const BEGINNING: u64 = 1 << 62;
 
 /// Packed number or prefix, with or without `+`: the digit 1, which preserves leading zeros, followed by the digits.
@@ -22,12 +22,12 @@ impl PackedDigits {
         fits.then(|| PackedDigits(plus | digits.bytes().fold(1, value)))
     }
 
-    /// Packs a prefix.
+    /// Packs the digits of a prefix; returns `None` as for [`PackedDigits::whole`].
     pub(crate) fn beginning(text: &str) -> Option<PackedDigits> {
         PackedDigits::whole(text).map(|PackedDigits(value)| PackedDigits(value | BEGINNING))
     }
 
-    /// Packs a pattern, if it consists of digits.
+    /// Packs a pattern; returns `None` if it does not consist of digits.
     pub(crate) fn from_pattern(pattern: &Pattern) -> Option<PackedDigits> {
         match pattern {
             Pattern::Exact(text) => PackedDigits::whole(text),
@@ -36,7 +36,7 @@ impl PackedDigits {
         }
     }
 
-    /// Returns the pattern that was packed.
+    /// Returns the exact number or prefix that was packed.
     pub(crate) fn pattern(self) -> Pattern {
         let digits = (self.0 & !(PLUS | BEGINNING)).to_string();
         let plus = if self.0 & PLUS == 0 { "" } else { "+" };
@@ -50,7 +50,7 @@ impl PackedDigits {
         (self.0 & BEGINNING != 0).then(|| digits + u32::from(self.0 & PLUS != 0))
     }
 
-    /// Returns whether a number equals the number or begins with the prefix.
+    /// Returns whether a number equals this number or begins with this prefix.
     pub(crate) fn matches(self, number: &str) -> bool {
         match self.beginning_len() {
             None => PackedDigits::whole(number) == Some(self),
@@ -61,7 +61,7 @@ impl PackedDigits {
         }
     }
 
-    /// Returns the packed form, in which bit 61 is always clear.
+    /// Returns the packed form as an integer, in which bit 61 is always clear.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
@@ -98,12 +98,12 @@ pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = Packe
     })
 }
 
-/// Immutable hash map from packed numbers to values, with contiguous buckets.
+/// Immutable hash map from packed numbers to values, with all entries of a bucket adjacent in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct DigitMap {
-    /// Shift that reduces a hash to a bucket number.
+    /// Right shift that reduces a hash to the number of its bucket.
     shift: u32,
-    /// Start of each bucket, and the end of the last one.
+    /// Index of the first entry of each bucket, and the end of the last bucket.
     starts: Box<[u32]>,
     keys: Box<[u64]>,
     values: Box<[u32]>,
@@ -143,7 +143,7 @@ impl DigitMap {
         map
     }
 
-    /// Returns the value of a number.
+    /// Returns the value stored for a packed number or prefix.
     pub(crate) fn get(&self, key: PackedDigits) -> Option<u32> {
         let bucket = self.bucket(key);
         let place = |at: usize| self.starts.get(at).and_then(|at| usize::try_from(*at).ok());

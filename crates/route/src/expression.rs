@@ -1,6 +1,6 @@
-//! Regular expressions for patterns: they match numbers, names and values of a few dozen characters, and a file may
-//! contain tens of thousands. They are therefore compiled small and fast, without tables for long texts, and `\d`
-//! matches 0 to 9 instead of the 700 digits of all scripts.
+//! Regular expressions for patterns. They match numbers, names and values of a few dozen characters, and a file may
+//! contain tens of thousands of them. They are therefore compiled small and fast, without tables for long texts, and
+//! `\d` matches 0 to 9 instead of the 700 digits of all scripts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use regex_syntax::hir::{Hir, Look};
 /// Maximum size of a compiled expression, in bytes.
 const SIZE_LIMIT: usize = 10 << 20;
 
-/// Compiled expression; clones share it.
+/// Compiled regular expression; clones share the compiled form.
 #[derive(Clone)]
 pub struct Expression(Arc<CompiledExpression>);
 
@@ -28,10 +28,10 @@ struct CompiledExpression {
 }
 
 impl Expression {
-    /// Compiles an expression, which is searched for, not anchored.
+    /// Compiles an expression, which matches anywhere in a text unless it is anchored.
     ///
     /// # Errors
-    /// Returns a one-line description of the problem.
+    /// Returns a one-line reason if the syntax is invalid or the compiled expression is larger than 10 MiB.
     pub(crate) fn new(text: &str) -> Result<Expression, String> {
         let mut ast = parse::Parser::new().parse(text).map_err(|error| last_line(&error.to_string()))?;
         ascii_digits(&mut ast);
@@ -43,22 +43,22 @@ impl Expression {
         Ok(Expression(Arc::new(CompiledExpression { text: text.into(), regex, beginnings })))
     }
 
-    /// Returns the expression as written, without slashes.
+    /// Returns the expression as written in the configuration, without slashes.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// Returns whether the expression occurs in a text.
+    /// Returns whether the expression matches anywhere in a text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.0.regex.is_match(text)
     }
 
-    /// Iterates over the names of its groups.
+    /// Iterates over the names of the expression's groups.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.regex.group_info().pattern_names(PatternID::ZERO).flatten()
     }
 
-    /// Returns the text of a named group in the first match.
+    /// Returns the text of a named group in the first match; `None` if there is no match or no such group.
     pub(crate) fn piece<'a>(&self, text: &'a str, name: &str) -> Option<&'a str> {
         let mut captures = self.0.regex.create_captures();
         self.0.regex.captures(text, &mut captures);
@@ -83,7 +83,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// Returns the last line of an error, which contains the reason; the lines before it draw a caret under the
+/// Returns the last line of a parser's error, which contains the reason; the lines before it show the position in the
 /// expression.
 fn last_line(text: &str) -> String {
     let reason = text.lines().last().unwrap_or_default().trim();

@@ -1,8 +1,8 @@
-//! Rules for the headers that are forwarded between trunks or added.
+//! Rules for the headers that are forwarded between trunks or added to calls.
 
 use std::sync::LazyLock;
 
-/// Headers forwarded if neither trunk has a rule.
+/// Headers that are forwarded if neither trunk has a `pass` list.
 pub const DEFAULT_PASS: [&str; 5] =
     ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"];
 
@@ -76,18 +76,18 @@ const IDENTITY: [&str; 4] = ["P-Asserted-Identity", "P-Preferred-Identity", "Pri
 /// Reason why a header cannot have a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderRuleError {
-    /// Header that the edge writes itself or that belongs to one leg.
+    /// The edge writes the header itself, or it belongs to one leg.
     Owned,
-    /// Header controlled by `identity`.
+    /// The header is controlled by the `identity` setting.
     Identity,
-    /// Invalid header name.
+    /// The text is not a valid header name, or not a permitted prefix.
     NoName,
 }
 
 /// Checks whether a header may have a rule.
 ///
 /// # Errors
-/// Returns the reason if it may not.
+/// Fails if the name is not a token, if the edge writes the header itself, or if `identity` controls it.
 pub fn may_rule(name: &str) -> Result<(), HeaderRuleError> {
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%_+`'~".contains(c);
     if name.is_empty() || !name.chars().all(token) {
@@ -104,18 +104,18 @@ pub fn may_rule(name: &str) -> Result<(), HeaderRuleError> {
 /// Header name, or a prefix of names such as `X-*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderPattern {
-    /// Exact name.
+    /// Exact header name.
     Name(String),
-    /// Prefix of names.
+    /// Prefix of header names, without `*`.
     Beginning(String),
 }
 
 impl HeaderPattern {
-    /// Parses a pattern. A prefix must begin with `X-`: all other names are standardised, and the edge owns some of
-    /// them.
+    /// Parses a header name or a prefix such as `X-*`. A prefix must begin with `X-`: all other names are
+    /// standardised, and the edge writes some of them itself.
     ///
     /// # Errors
-    /// Returns the reason if the pattern cannot be used.
+    /// Fails if a prefix does not begin with `X-`, or for the reasons of [`may_rule`].
     pub fn parse(text: &str) -> Result<HeaderPattern, HeaderRuleError> {
         match text.strip_suffix('*') {
             Some(beginning) if beginning.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) => {
@@ -146,13 +146,13 @@ pub struct HeaderRules {
     pub pass: Option<Vec<HeaderPattern>>,
     /// Headers never forwarded, even if `pass` lists them.
     pub remove: Vec<HeaderPattern>,
-    /// Headers ignored if they come from this trunk.
+    /// Headers that are ignored in messages from this trunk.
     pub foreign: Vec<String>,
 }
 
 impl HeaderRules {
-    /// Returns the rules towards a URI that belongs to no trunk: only `User-to-User`, which its caller addressed to
-    /// it, is forwarded.
+    /// Returns the rules for a URI that belongs to no trunk: only `User-to-User` is forwarded, because the caller
+    /// addressed it to that URI.
     pub fn untrusted_uri() -> &'static HeaderRules {
         static RULES: LazyLock<HeaderRules> = LazyLock::new(|| {
             let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
@@ -167,7 +167,7 @@ impl HeaderRules {
             && !self.remove.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Returns whether the trunk's own list, or else the default, contains a header.
+    /// Returns whether the trunk's own `pass` list, or else the default, contains a header.
     pub fn lists(&self, name: &str) -> bool {
         match &self.pass {
             Some(list) => list.iter().any(|pattern| pattern.matches(name)),
@@ -175,8 +175,8 @@ impl HeaderRules {
         }
     }
 
-    /// Returns whether a header from this trunk is forwarded to another. If only one trunk has a list, that list
-    /// applies; if both do, both must contain the header.
+    /// Returns whether a header from this trunk is forwarded to the trunk `other`. If only one of them has a `pass`
+    /// list, that list applies; if both do, both must contain the header.
     pub fn passes_to(&self, other: &HeaderRules, name: &str) -> bool {
         let listed = match (&self.pass, &other.pass) {
             (None, Some(_)) => other.lists(name),
@@ -190,10 +190,10 @@ impl HeaderRules {
 /// Trust in caller identity headers (P-Asserted-Identity, Privacy, Identity) from and to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdentityTrust {
-    /// Trusted: identity headers are forwarded (RFC 3325 §2.3).
+    /// The trunk is trusted: identity headers are forwarded (RFC 3325 §2.3).
     #[default]
     Pass,
-    /// Not trusted: identity headers are removed.
+    /// The trunk is not trusted: identity headers are removed.
     Strip,
 }
 

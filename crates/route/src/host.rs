@@ -1,4 +1,4 @@
-//! Hosts in URIs and URLs.
+//! Hosts in URIs and URLs: extraction, and detection of loopback hosts.
 
 use std::net::IpAddr;
 

@@ -13,7 +13,7 @@ pub const SERVERS: usize = 16;
 /// Maximum number of addresses kept per server.
 pub const SERVER_ADDRESSES: usize = 8;
 
-/// Destination of a SIP URI.
+/// Destination of a SIP URI: host, port and transport, before any DNS lookup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// Host name or IP address (IPv6 without brackets).
@@ -28,14 +28,14 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Returns the server of a literal IP address.
+    /// Returns the host as a server, if it is an IP address; `None` for a host name.
     pub fn literal(&self) -> Option<DestinationServer> {
         let address: IpAddr = self.host.parse().ok()?;
         Some(DestinationServer { addresses: vec![address], ..self.server(self.transport) })
     }
 
-    /// Returns whether the host is a number that some resolvers read as an IPv4 address (`0x7f.1`, `2130706433`,
-    /// `127.0.0.01`, `127.0.0.1.`). No host name ends in one (RFC 3696 §2), so it is never resolved.
+    /// Returns whether the host is a number that some resolvers interpret as an IPv4 address (`0x7f.1`, `2130706433`,
+    /// `127.0.0.01`, `127.0.0.1.`). No host name ends in a number (RFC 3696 §2), so such a host is never resolved.
     pub fn is_odd_address(&self) -> bool {
         let last = bare_host(&self.host).rsplit('.').next().unwrap_or_default();
         let is_hex = last.get(..2).is_some_and(|begins| begins.eq_ignore_ascii_case("0x"));
@@ -43,7 +43,7 @@ impl Destination {
         is_number && self.host.parse::<IpAddr>().is_err()
     }
 
-    /// Returns the port to use unless DNS names another.
+    /// Returns the port of the URI, or else the default port of its transport.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(self.transport.default_port())
     }
@@ -55,7 +55,7 @@ impl Destination {
     }
 }
 
-/// Server of a destination: the target of an SRV record, or the host itself.
+/// Server of a destination: the target of an SRV record, or the host of the URI itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationServer {
     /// Transport to the server.
@@ -68,19 +68,19 @@ pub struct DestinationServer {
     pub priority: u16,
     /// SRV weight among servers of equal priority (RFC 2782).
     pub weight: u16,
-    /// Addresses, IPv4 first.
+    /// Addresses of the server, IPv4 first.
     pub addresses: Vec<IpAddr>,
 }
 
 impl DestinationServer {
-    /// Iterates over the socket addresses of the server.
+    /// Iterates over the server's addresses, each with its port.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.addresses.iter().map(|address| SocketAddr::new(*address, self.port))
     }
 }
 
-/// Returns the servers in the order to try them. `pick(total)` returns a random number below `total`. The addresses of
-/// one server are equals: each is as likely to come first, IPv4 before IPv6.
+/// Returns the servers in the order to try them. `pick(total)` returns a random number below `total`. The addresses
+/// of one server begin at a random one, IPv4 before IPv6.
 pub fn in_order(servers: &[DestinationServer], pick: &mut dyn FnMut(u32) -> u32) -> Vec<DestinationServer> {
     let rank = |server: &DestinationServer| (server.tier, server.priority);
     let mut servers = share::ordered(servers.to_vec(), rank, |server| server.weight, pick);
@@ -95,38 +95,38 @@ pub fn in_order(servers: &[DestinationServer], pick: &mut dyn FnMut(u32) -> u32)
     servers
 }
 
-/// Transports and address families that our listeners can send with.
+/// Transports and address families with which the edge's listeners can send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AvailableTransports {
-    /// Available transports.
+    /// Transports of the edge's listeners.
     pub transports: Vec<Transport>,
-    /// Whether IPv4 is available.
+    /// Whether a listener can send over IPv4.
     pub v4: bool,
-    /// Whether IPv6 is available.
+    /// Whether a listener can send over IPv6.
     pub v6: bool,
 }
 
-/// DNS query.
+/// DNS query that the caller of the search is to send.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsQuery {
     /// NAPTR records of a name.
     Naptr(String),
     /// SRV records of a name.
     Srv(String),
-    /// A and AAAA records of a name, as far as the address families are available.
+    /// A and AAAA records of a name, each only if its address family is available.
     Addresses(String),
 }
 
 /// NAPTR record (RFC 3403 §4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naptr {
-    /// Order, lower first.
+    /// NAPTR order, lower first.
     pub order: u16,
-    /// Preference within an order, lower first.
+    /// Preference among records of equal order, lower first.
     pub preference: u16,
-    /// Flags; `s` means that the replacement is a name for SRV.
+    /// Flags; `s` means that `replacement` is a name for SRV queries.
     pub flags: String,
-    /// Service: `SIP+D2U`, `SIP+D2T`, `SIPS+D2T`.
+    /// Service: `SIP+D2U` (UDP), `SIP+D2T` (TCP) or `SIPS+D2T` (TLS).
     pub service: String,
     /// Domain name to query next.
     pub replacement: String,
@@ -135,28 +135,28 @@ pub struct Naptr {
 /// SRV record (RFC 2782).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Srv {
-    /// Priority, lower first.
+    /// SRV priority, lower first.
     pub priority: u16,
-    /// Weight among records of equal priority.
+    /// SRV weight among records of equal priority.
     pub weight: u16,
     /// Port of the server.
     pub port: u16,
-    /// Host name of the server; the root means that the service is not available.
+    /// Host name of the server; the root (`.`) means that the service is not available.
     pub target: String,
 }
 
-/// Result of a DNS query.
+/// Result of a DNS query: records of the queried type, or the reason for none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsRecords {
-    /// NAPTR records.
+    /// NAPTR records of the name.
     Naptr(Vec<Naptr>),
-    /// SRV records.
+    /// SRV records of the name.
     Srv(Vec<Srv>),
-    /// Addresses, IPv4 first.
+    /// Addresses of the name, IPv4 first.
     Addresses(Vec<IpAddr>),
-    /// No records of this type.
+    /// The name has no records of this type.
     Nothing,
-    /// No usable response; earlier results may still be valid.
+    /// There was no usable response; results of an earlier lookup may still be valid.
     Failed(NameFault),
 }
 
@@ -167,68 +167,68 @@ pub enum NameFault {
     NotFound,
     /// No response from a DNS server in time.
     Unanswered,
-    /// Response SERVFAIL or another server error.
+    /// The DNS server responded with SERVFAIL or another server error.
     ServerFailure,
-    /// Response REFUSED: the DNS server does not serve this machine.
+    /// The DNS server responded with REFUSED: it does not serve this machine.
     Refused,
 }
 
 /// DNS records with their lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsAnswer {
-    /// Records, or the reason why there are none.
+    /// Records of the response, or the reason why there are none.
     pub records: DnsRecords,
-    /// Lifetime in seconds; `None` if unknown.
+    /// Lifetime of the records in seconds; `None` if unknown.
     pub ttl_seconds: Option<u32>,
 }
 
-/// Next step of a search.
+/// Next step of a search for servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocateStep {
-    /// Send these queries, in parallel.
+    /// Send these queries in parallel, and pass their results to [`ServerSearch::process_answers`].
     Ask(Vec<DnsQuery>),
     /// The search is complete.
     Found(LocatedServers),
 }
 
-/// Result of a search.
+/// Servers found by a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LocatedServers {
-    /// Servers, unordered within a tier and priority.
+    /// Servers found, in no particular order within a tier and priority.
     pub servers: Vec<DestinationServer>,
-    /// Lifetime of the result in seconds: the shortest lifetime of any record used.
+    /// Lifetime of the result in seconds: the shortest lifetime of any record used; `None` if unknown.
     pub ttl_seconds: Option<u32>,
     /// Reason why a query failed; `None` if all succeeded. After a failure, an older result may be better.
     pub unanswered: Option<NameFault>,
 }
 
 impl LocatedServers {
-    /// Returns whether all queries succeeded.
+    /// Returns whether all queries of the search succeeded.
     pub const fn is_complete(&self) -> bool {
         self.unanswered.is_none()
     }
 
-    /// Returns the reason if no server was found.
+    /// Returns the reason for an empty result; `None` if a server was found.
     pub fn fault(&self) -> Option<NameFault> {
         self.servers.is_empty().then(|| self.unanswered.unwrap_or(NameFault::NotFound))
     }
 }
 
-/// Name for an SRV query with its transport.
+/// Name to query for SRV records, with the transport that its servers use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SrvName {
     name: String,
     transport: Transport,
 }
 
-/// SRV record selected by the search, without addresses so far.
+/// SRV record selected by the search; the addresses of its target are not yet known.
 #[derive(Debug)]
 struct SrvCandidate {
     target: String,
     server: DestinationServer,
 }
 
-/// Search for the servers of one destination.
+/// Search for the servers of one destination (RFC 3263).
 #[derive(Debug)]
 pub struct ServerSearch {
     destination: Destination,
@@ -246,7 +246,7 @@ impl ServerSearch {
         ServerSearch { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
     }
 
-    /// Returns the first step.
+    /// Returns the first queries to send, or the result if none is needed.
     pub fn start_search(&mut self) -> LocateStep {
         if self.destination.is_odd_address() {
             return self.found(Vec::new());
@@ -263,7 +263,8 @@ impl ServerSearch {
         LocateStep::Ask(vec![DnsQuery::Naptr(self.destination.host.clone())])
     }
 
-    /// Returns the next step, given the results of the last queries; a query without result counts as failed.
+    /// Processes the results of the last queries and returns the next step; a query without a result counts as
+    /// failed.
     pub fn process_answers(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         for (_, answer) in answers {
             if let DnsRecords::Failed(fault) = answer.records {
@@ -287,8 +288,8 @@ impl ServerSearch {
         }
     }
 
-    /// RFC 3263 §4.1: selects the services supported by both sides, in the domain's order; without NAPTR, queries SRV
-    /// for each transport.
+    /// Selects the services of the NAPTR records that both sides support, in the domain's order (RFC 3263 §4.1).
+    /// Without NAPTR records, SRV is queried for each transport.
     fn naptr(&mut self, records: &DnsRecords) -> LocateStep {
         let mut usable: Vec<(u16, u16, SrvName)> = Vec::new();
         if let DnsRecords::Naptr(records) = records {
@@ -316,7 +317,7 @@ impl ServerSearch {
         self.ask_srv()
     }
 
-    /// RFC 3263 §4.2: each SRV record is a server; without records, the host itself is.
+    /// Makes each SRV record a server; without records, the host itself is the server (RFC 3263 §4.2).
     fn srv(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         let mut is_declined = false;
         for (tier, service) in (0..).zip(&self.offered) {
@@ -364,7 +365,7 @@ impl ServerSearch {
                 }
             }
             if !addresses.is_empty() {
-                // DNS rotates the order of addresses; the new order alone must not count as a change.
+                // DNS rotates the order of addresses; a different order must not count as a change of the result.
                 addresses.sort_unstable();
                 servers.push(DestinationServer { addresses, ..candidate.server });
             }
@@ -407,7 +408,7 @@ impl ServerSearch {
         LocateStep::Found(LocatedServers { servers, ttl_seconds: self.ttl_seconds, unanswered: self.unanswered })
     }
 
-    /// Returns whether the URI is a `sips` URI, which requires TLS (RFC 3261 §26.2.2).
+    /// Returns whether the URI has the scheme `sips`, which requires TLS (RFC 3261 §26.2.2).
     fn is_secure(&self) -> bool {
         self.destination.transport == Transport::Tls
     }
@@ -418,12 +419,12 @@ impl ServerSearch {
     }
 }
 
-/// Returns a host without the trailing dot of the root.
+/// Returns a host name without the trailing dot of the root.
 pub fn bare_host(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Returns whether two hosts are equal: names case-insensitively and without a trailing dot, addresses by value.
+/// Returns whether two hosts are equal: names without regard to case and a trailing dot, addresses by value.
 pub fn same_host(one: &str, other: &str) -> bool {
     let address = |host: &str| host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
     match (address(one), address(other)) {
@@ -433,7 +434,7 @@ pub fn same_host(one: &str, other: &str) -> bool {
     }
 }
 
-/// Returns whether an address can belong to a host: unspecified and multicast addresses cannot.
+/// Returns whether an address can be that of a host: unspecified and multicast addresses cannot.
 fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast())
 }

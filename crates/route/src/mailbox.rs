@@ -1,4 +1,4 @@
-//! Mailboxes, which record messages of callers.
+//! Mailboxes, which record messages of callers, and their message waiting indicators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Configured mailbox: `[voicemail.NAME]`.
+/// Mailbox of the configuration: `[voicemail.NAME]`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mailbox {
-    /// Name of the mailbox.
+    /// Name of the mailbox in the configuration.
     pub name: Arc<str>,
     /// Greeting played before the tone: a file relative to the configuration directory.
     pub greeting: Option<String>,
@@ -17,10 +17,10 @@ pub struct Mailbox {
     pub max_length: Duration,
     /// Duration of silence that ends a message.
     pub silence: Duration,
-    /// Maximum number of stored messages; a full mailbox accepts none.
+    /// Maximum number of stored messages; a mailbox that has as many accepts no further ones.
     #[serde(default = "most_messages")]
     pub max_messages: u64,
-    /// Size of all messages in bytes at which the mailbox is full.
+    /// Total size of the messages, in bytes, from which on the mailbox counts as full.
     #[serde(default = "most_bytes")]
     pub max_bytes: u64,
     /// Receiver of message notifications: the URL of a web application, or `mailto:` with an address.
@@ -51,18 +51,18 @@ pub struct MwiParty {
 }
 
 impl Mailbox {
-    /// Default maximum duration of a message.
+    /// Default maximum duration of a message, 3 minutes.
     pub(crate) const MAX_LENGTH: Duration = Duration::from_secs(180);
     /// Default maximum number of messages.
     pub(crate) const MAX_MESSAGES: u64 = 1000;
-    /// Default maximum size of all messages, in bytes.
+    /// Default size of all messages at which a mailbox is full, in bytes: 1 GiB.
     pub const MAX_BYTES: u64 = 1 << 30;
-    /// Scheme of notification URLs for e-mail.
+    /// Scheme of notification URLs that send e-mail.
     pub const MAILTO: &str = "mailto:";
     /// Default duration of silence that ends a message.
     pub const SILENCE: Duration = Duration::from_secs(5);
 
-    /// Creates a mailbox with a tone only and without notifications.
+    /// Creates a mailbox without a greeting and notifications, and with the default limits.
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
         Mailbox {
@@ -78,23 +78,23 @@ impl Mailbox {
         }
     }
 
-    /// Returns whether the mailbox is full with this number and total size of messages.
+    /// Returns whether a mailbox with this number and total size of messages, in bytes, is full.
     pub fn is_full(&self, messages: u64, bytes: u64) -> bool {
         messages >= self.max_messages || bytes >= self.max_bytes
     }
 
-    /// Returns whether messages are sent by e-mail.
+    /// Returns whether notifications of messages are sent by e-mail.
     pub fn is_mailed(&self) -> bool {
         self.notify.as_deref().is_some_and(|url| url.starts_with(Mailbox::MAILTO))
     }
 
-    /// Returns the mailbox as a target: `voicemail:NAME`.
+    /// Returns the mailbox as a target of `connect`: `voicemail:NAME`.
     pub fn target(&self) -> String {
         format!("voicemail:{}", self.name)
     }
 }
 
-/// Omits the receiver, whose query may contain secrets.
+/// Omits the URL of the receiver, whose query may contain secrets.
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("name", &self.name).finish_non_exhaustive()

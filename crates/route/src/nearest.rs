@@ -1,9 +1,9 @@
-//! Suggestions for misspelled words.
+//! Suggestions for misspelled names, by edit distance.
 
-/// Maximum edit distance of a suggestion.
+/// Maximum edit distance between a word and its suggestion.
 const MOST_SLIPS: usize = 4;
 
-/// Returns the known word most similar to `word`, or else one that begins with it.
+/// Returns the known word most similar to `word`, or else one that begins with `word`.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let length = word.chars().count();
     let allowed = (length / 3).clamp(1, MOST_SLIPS);
@@ -34,7 +34,7 @@ fn distance(from: &str, to: &str, allowed: usize) -> Option<usize> {
             }
             row.push(least);
         }
-        // From here the distance only grows, except by a swap that reaches back by one row.
+        // From here on the distance only grows, except by a swap that reaches back by one row.
         if [&last, &row].iter().all(|row| row.iter().all(|slips| *slips > allowed)) {
             return None;
         }

@@ -4,21 +4,21 @@ use std::fmt;
 
 use crate::expression::Expression;
 
-/// Compiled pattern.
+/// Compiled pattern for numbers, names or header values.
 #[derive(Debug, Clone)]
 pub enum Pattern {
     /// Exact text.
     Exact(String),
-    /// Prefix, written before `*`.
+    /// Prefix, written in the configuration before `*`.
     Prefix(String),
-    /// Regular expression between slashes; searched for, not anchored.
+    /// Regular expression, written between slashes; it matches anywhere in a text unless anchored.
     Regex(Expression),
 }
 
 /// Reason why a pattern is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternError {
-    /// Description of the problem.
+    /// Description of the problem, for the error of `check`.
     pub message: String,
 }
 
@@ -59,7 +59,7 @@ impl Pattern {
         }
     }
 
-    /// Returns whether a number matches.
+    /// Returns whether the pattern matches a number or other text.
     pub fn matches(&self, number: &str) -> bool {
         match self {
             Pattern::Exact(text) => text == number,
@@ -74,7 +74,7 @@ impl Pattern {
         if let Pattern::Regex(expression) = self { expression.beginnings() } else { None }
     }
 
-    /// Returns whether this pattern matches every text that `other` matches; `false` if that cannot be determined.
+    /// Returns whether this pattern matches every text that `other` matches; `false` if this cannot be determined.
     pub fn covers(&self, other: &Pattern) -> bool {
         match (self, other) {
             (_, Pattern::Exact(text)) => self.matches(text),

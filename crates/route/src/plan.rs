@@ -11,63 +11,63 @@ use crate::route::Route;
 use crate::target::TargetSpec;
 use crate::trunk::{Peer, Trunk};
 
-/// Result of matching a route.
+/// Result of matching one route with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MatchResult {
-    /// The route matches.
+    /// The route matches and takes the call.
     Yes,
-    /// The route takes this percentage of such calls; the others continue with later routes.
+    /// The route matches, but takes only this percentage of calls; the others continue with later routes.
     Share(u8),
-    /// First condition that failed, as text, e.g. `to: +14155551234 matches none of +1212*`.
+    /// The route does not match: the first condition that failed, e.g. `to: +14155551234 matches none of +1212*`.
     No(String),
-    /// An earlier route matched.
+    /// The route was not tested, because an earlier one takes the call.
     NotReached,
 }
 
-/// Result for one route in an explanation of the routing.
+/// Result for one route in an explanation of the routing (`why`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteVerdict {
     /// Name of the route.
     pub name: Arc<str>,
-    /// Result of matching the route.
+    /// Result of matching the route with the call.
     pub matched: MatchResult,
 }
 
-/// Target of a call, ready to be tried.
+/// Target of one call, resolved from the configuration and ready to be tried.
 #[derive(Debug, Clone)]
 pub enum CallTarget {
-    /// Trunk.
+    /// Trunk that the edge calls.
     Trunk {
-        /// The trunk itself.
+        /// Configuration of the trunk.
         trunk: Arc<Trunk>,
-        /// Number to call instead of the called one.
+        /// Number to call instead of the called one; `None` calls that one.
         number: Option<String>,
         /// Peers in the order to try them (priority, then weight).
         peers: Vec<Peer>,
     },
     /// SIP URI that belongs to no trunk.
     Uri {
-        /// URI as written.
+        /// URI as written in the configuration or the request.
         uri: String,
-        /// Destination of the URI.
+        /// Host, port and transport of the URI.
         destination: Destination,
         /// Whether an agent, an operator or an application named the URI during the call.
         in_call: bool,
-        /// Further headers of the INVITE, requested by an application.
+        /// Headers that an application adds to the INVITE.
         headers: Vec<(String, String)>,
     },
     /// Agent that handles the call.
     Agent(Arc<Agent>),
     /// Application that controls the call.
     App(Arc<App>),
-    /// Rejection with this status code.
+    /// Rejection of the call with this status code.
     Reject(u16),
     /// Trunks and URIs that ring simultaneously.
     RingAll(Vec<CallTarget>),
 }
 
 impl CallTarget {
-    /// Returns the trunk, if the target is one.
+    /// Returns the trunk, if the target is a single trunk.
     pub fn trunk(&self) -> Option<&Arc<Trunk>> {
         match self {
             CallTarget::Trunk { trunk, .. } => Some(trunk),
@@ -99,20 +99,20 @@ impl CallTarget {
 /// Targets of a route for one call, in order.
 #[derive(Debug, Clone)]
 pub struct RoutePlan {
-    /// Matching route.
+    /// Route that takes the call.
     pub route: Arc<Route>,
-    /// Targets, in order.
+    /// Targets to try, in order.
     pub targets: Vec<CallTarget>,
     /// Ranges of two or more adjacent trunks that are ordered by [`TrunkOrder::AnswerRatio`](crate::TrunkOrder).
     pub by_ratio: Vec<Range<usize>>,
-    /// Agents that listen to the whole call.
+    /// Agents that listen to the whole call (`fork`).
     pub forks: Vec<Arc<Agent>>,
-    /// Ring timeout per target, if the route sets one.
+    /// Ring timeout per target, if the route sets one; `None` uses that of each trunk.
     pub ring_timeout: Option<Duration>,
 }
 
 impl RoutePlan {
-    /// Sorts the trunks ordered by answer ratio by `rank`; equals keep their order.
+    /// Sorts the trunks of each range in `by_ratio` by `rank`, lowest first; equals keep their order.
     pub fn sort<R: Ord>(&mut self, rank: impl Fn(&Arc<Trunk>) -> R) {
         for run in &self.by_ratio {
             if let Some(run) = self.targets.get_mut(run.clone()) {
@@ -121,7 +121,7 @@ impl RoutePlan {
         }
     }
 
-    /// Records the ranges of adjacent trunks among the targets from `from` on.
+    /// Appends to `runs` the ranges of two or more adjacent trunks among the targets from `from` on.
     pub(crate) fn trunk_ranges(targets: &[CallTarget], from: usize, runs: &mut Vec<Range<usize>>) {
         let mut at = from;
         let behind = targets.get(from..).unwrap_or_default();
@@ -133,7 +133,7 @@ impl RoutePlan {
         }
     }
 
-    /// Returns the time limit for all targets but the last together; `None` for a single target or without limit.
+    /// Returns the time limit for all targets but the last together; `None` for a single target or no limit.
     pub fn search_timeout(&self) -> Option<Duration> {
         let timeout = self.route.search_timeout;
         (self.targets.len() > 1 && !timeout.is_zero()).then_some(timeout)

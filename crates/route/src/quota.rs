@@ -8,20 +8,20 @@ use jiff::tz::TimeZone;
 
 use crate::pattern::Pattern;
 
-/// Limit on the calls that match its patterns, counted together; 0 means no limit.
+/// Limit on the calls that match the patterns, all counted together; 0 means no limit.
 #[derive(Debug, Clone)]
 pub struct Quota {
     /// Called numbers to which the limit applies; empty for any.
     pub to: Vec<Pattern>,
     /// Calling numbers to which the limit applies; empty for any.
     pub caller: Vec<Pattern>,
-    /// Maximum concurrent calls.
+    /// Maximum concurrent calls; 0 for no limit.
     pub max_calls: u32,
-    /// Maximum new calls per second.
+    /// Maximum new calls per second; 0 for no limit.
     pub calls_per_second: u32,
-    /// Maximum new calls per day.
+    /// Maximum new calls per day; 0 for no limit.
     pub calls_per_day: u32,
-    /// Time zone that defines the day.
+    /// Time zone in which a day begins and ends.
     pub zone: TimeZone,
 }
 
@@ -34,12 +34,12 @@ impl Quota {
             && (self.caller.is_empty() || self.caller.iter().any(|pattern| pattern.matches(caller)))
     }
 
-    /// Returns the local day of a point in time.
+    /// Returns the day of a point in time, in the limit's time zone.
     pub fn day(&self, at: Timestamp) -> Date {
         at.to_zoned(self.zone.clone()).date()
     }
 
-    /// Returns whether both limits count the same calls, regardless of their values.
+    /// Returns whether two limits count the same calls, regardless of their maximum values.
     pub fn counts_as(&self, other: &Quota) -> bool {
         let same = |one: &[Pattern], two: &[Pattern]| {
             one.iter().map(Pattern::to_string).eq(two.iter().map(Pattern::to_string))
@@ -48,7 +48,7 @@ impl Quota {
     }
 }
 
-/// Formats the selection: `to +44* caller +1415*`, or `all calls`.
+/// Formats the calls that the limit counts: `to +44* caller +1415*`, or `all calls`.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ");

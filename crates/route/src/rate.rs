@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Tolerance for rounding errors when partial tokens are summed.
 const ROUNDING: f64 = 1e-6;
 
-/// Rate limiter.
+/// Rate limiter for new calls, as a token bucket.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     per_second: u32,
@@ -25,7 +25,7 @@ impl TokenBucket {
         TokenBucket { per_second, tokens: f64::from(per_second.max(1)), filled: None }
     }
 
-    /// Takes a token if one is available.
+    /// Takes a token and returns true if one is available.
     pub fn take_token(&mut self, now: Instant) -> bool {
         let ready = self.wait(now).is_zero();
         if ready && self.per_second > 0 {
@@ -41,7 +41,7 @@ impl TokenBucket {
         }
     }
 
-    /// Returns the time until a token is available; zero if one is.
+    /// Returns the time until a token is available; zero if there is one now.
     pub fn wait(&mut self, now: Instant) -> Duration {
         if self.per_second == 0 {
             return Duration::ZERO;
@@ -56,11 +56,11 @@ impl TokenBucket {
         if self.tokens >= 1.0 - ROUNDING {
             return Duration::ZERO;
         }
-        // One nanosecond more, so that a token is certainly available then.
+        // One nanosecond is added, so that a token is certainly available at that time.
         Duration::from_secs_f64((1.0 - self.tokens) / rate) + Duration::from_nanos(1)
     }
 
-    /// Returns whether all tokens taken have been refilled.
+    /// Returns whether the bucket is full again: all tokens taken have been refilled.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.wait(now).is_zero() && self.tokens >= f64::from(self.per_second) - ROUNDING
     }
@@ -68,7 +68,7 @@ impl TokenBucket {
     /// Changes the rate after a reload and keeps the remaining tokens.
     pub fn set_rate(&mut self, per_second: u32) {
         let most = f64::from(per_second.max(1));
-        // Without a limit no tokens were taken.
+        // Without a limit no tokens were taken: the bucket is full.
         self.tokens = if self.per_second == 0 { most } else { self.tokens.min(most) };
         self.per_second = per_second;
     }

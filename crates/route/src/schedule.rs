@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 
-/// Minutes of a day.
+/// Number of minutes in a day.
 const DAY_MINUTES: u16 = 24 * 60;
 /// Day names, Monday first.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -19,13 +19,13 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Default time zone and holidays of schedules.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    /// Time zone.
+    /// Time zone of schedules that name none.
     pub zone: TimeZone,
-    /// Days meant by `holidays`.
+    /// Days to which the word `holidays` refers.
     pub holidays: Arc<[DateRange]>,
 }
 
-/// Returns UTC without holidays.
+/// Returns a calendar of UTC without holidays.
 impl Default for Calendar {
     fn default() -> Calendar {
         Calendar { zone: TimeZone::UTC, holidays: Arc::from([]) }
@@ -35,14 +35,14 @@ impl Default for Calendar {
 /// Inclusive range of days, in one year or in every year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateRange {
-    /// Range within specific years, `2026-12-24..2027-01-02`.
+    /// Range of days in specific years, `2026-12-24..2027-01-02`.
     Once(Date, Date),
-    /// Yearly range of month and day, `12-24..01-02`.
+    /// Range of month and day in every year, `12-24..01-02`; it may include a new year.
     Yearly((i8, i8), (i8, i8)),
 }
 
 impl DateRange {
-    /// Parses `2026-04-03`, `12-25`, or two of the same kind joined by `..`.
+    /// Parses a day, `2026-04-03` or `12-25`, or a range of two days of the same kind, joined by `..`.
     pub fn parse(text: &str) -> Option<DateRange> {
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         if let (Ok(first), Ok(last)) = (first.parse::<Date>(), last.parse::<Date>()) {
@@ -57,14 +57,14 @@ impl DateRange {
             DateRange::Once(first, last) => (first..=last).contains(&date),
             DateRange::Yearly(first, last) => {
                 let day = (date.month(), date.day());
-                // 12-24..01-02 continues in the next year.
+                // The range `12-24..01-02` continues in the next year.
                 if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last }
             }
         }
     }
 }
 
-/// Parses `12-25`; 29 February is valid.
+/// Parses a month and day such as `12-25`; 29 February is valid.
 fn month_and_day(text: &str) -> Option<(i8, i8)> {
     let (month, day) = text.split_once('-')?;
     let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
@@ -73,15 +73,15 @@ fn month_and_day(text: &str) -> Option<(i8, i8)> {
     Some((date.month(), date.day()))
 }
 
-/// Compiled schedule.
+/// Compiled schedule: the times at which a route applies.
 #[derive(Debug, Clone)]
 pub struct ScheduleHours {
     written: String,
     zone: TimeZone,
     /// Conditions on the day, all of which must hold; `false` negates one.
     days: Vec<(DaySet, bool)>,
-    /// Time spans in minutes of the day, end excluded; empty for the whole day. An end before the start is on the next
-    /// day.
+    /// Time spans in minutes of the day, end excluded; empty for the whole day. A span with an end before its start
+    /// ends on the next day.
     times: Vec<(u16, u16)>,
 }
 
@@ -105,17 +105,17 @@ fn bit(day: Weekday) -> u8 {
     1 << day.to_monday_zero_offset()
 }
 
-/// Error in a schedule, with advice.
+/// Error in a schedule, with a correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoursError {
-    /// Description of the problem.
+    /// Description of the problem, with the invalid word.
     pub message: String,
-    /// Correct form.
+    /// Correct form, as advice.
     pub help: String,
 }
 
 impl ScheduleHours {
-    /// Parses a schedule; `zone` returns the time zone of a name.
+    /// Parses a schedule; `zone` returns the time zone with a name, or `None`.
     ///
     /// # Errors
     /// Fails with [`HoursError`], which names the invalid word.
@@ -179,7 +179,7 @@ impl ScheduleHours {
         Ok(hours)
     }
 
-    /// Returns whether the schedule is active.
+    /// Returns whether the schedule is active at a point in time.
     pub fn is_active(&self, at: Timestamp) -> bool {
         let local = self.local(at);
         let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
@@ -205,12 +205,12 @@ impl ScheduleHours {
         self.written.split_whitespace().any(|word| word.eq_ignore_ascii_case("holidays"))
     }
 
-    /// Returns the local time in the schedule's time zone.
+    /// Returns the local time of a point in time, in the schedule's time zone.
     pub fn local(&self, at: Timestamp) -> DateTime {
         self.zone.to_datetime(at)
     }
 
-    /// Returns the name of the time zone.
+    /// Returns the name of the schedule's time zone.
     pub fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }
@@ -223,14 +223,14 @@ impl fmt::Display for ScheduleHours {
     }
 }
 
-/// Compares the text and the default time zone.
+/// Compares the text and the time zone of two schedules.
 impl PartialEq for ScheduleHours {
     fn eq(&self, other: &ScheduleHours) -> bool {
         self.written == other.written && self.zone == other.zone
     }
 }
 
-/// Parses the days of a schedule: `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
+/// Parses the days in a word of a schedule: `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
 fn days(word: &str, calendar: &Calendar) -> Option<DaySet> {
     if word == "holidays" {
         return Some(DaySet::Dates(calendar.holidays.clone()));
@@ -241,7 +241,7 @@ fn days(word: &str, calendar: &Calendar) -> Option<DaySet> {
     Some(DaySet::Dates(all(word, DateRange::parse)?.into()))
 }
 
-/// Parses each item of a comma-separated list.
+/// Parses each item of a comma-separated list; `None` if one is invalid.
 fn all<T>(word: &str, read: fn(&str) -> Option<T>) -> Option<Vec<T>> {
     word.split(',').map(read).collect()
 }
@@ -255,7 +255,7 @@ fn week_span(text: &str) -> Option<u8> {
     Some((0..=count).fold(0, |bits, step| bits | 1 << ((first + step) % DAYS.len())))
 }
 
-/// Parses a time span: `09:00-17:00`.
+/// Parses a time span such as `09:00-17:00` to minutes of the day.
 fn time_span(text: &str) -> Option<(u16, u16)> {
     let (begin, end) = text.split_once('-')?;
     let (begin, end) = (minutes(begin)?, minutes(end)?);

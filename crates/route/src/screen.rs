@@ -17,28 +17,28 @@ pub const HIGH_RISK: &[(&str, &str)] = &[
     ("+979", "international premium rate"),
 ];
 
-/// Reason why a trunk does not accept calls to a number.
+/// Reason why a trunk does not accept calls to a called number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScreeningReason {
-    /// Matching entry of `deny`.
+    /// The number matches this entry of `deny`.
     Deny(String),
-    /// No match in `allow_prefixes`.
+    /// The number has none of the prefixes in `allow_prefixes`.
     Allow,
-    /// High-risk range, with its description.
+    /// The number is in a high-risk range with this description.
     HighRisk(&'static str),
 }
 
 /// Called number rejected by a trunk's screening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScreeningRejection {
-    /// Number that was rejected, as it is or as the remote party would read it.
+    /// Rejected number: the called one, or one that the remote party may understand instead.
     pub number: String,
-    /// Reason of the rejection.
+    /// Reason why the number was rejected.
     pub by: ScreeningReason,
 }
 
 impl ScreeningReason {
-    /// Returns the trunk setting that rejects the call, with its value if short.
+    /// Returns the trunk setting that rejects the call, with the matching pattern in the case of `deny`.
     pub fn setting(&self) -> String {
         match self {
             ScreeningReason::Deny(pattern) => format!("`deny = \"{pattern}\"`"),
@@ -59,14 +59,14 @@ impl fmt::Display for ScreeningReason {
 }
 
 impl Trunk {
-    /// Returns why the trunk rejects a called number in its own number format ([`Trunk::denied_as`]).
+    /// Returns the reason why the trunk rejects a called number in its own number format ([`Trunk::denied_as`]).
     pub fn screening_rejection(&self, numbers: &NumberingPlan, number: &Number) -> Option<ScreeningRejection> {
         self.denied_as(numbers, number, self.send_numbers)
     }
 
-    /// Returns why the trunk rejects a called number sent in this format, as it is or as the remote party would read
-    /// it. Emergency numbers are accepted unless `deny` lists that exact number; the call then fails over to the next
-    /// target.
+    /// Returns the reason why the trunk rejects a called number sent in this format, as it is or as the remote party
+    /// may understand it. Emergency numbers are accepted unless `deny` lists that exact number; the call then fails
+    /// over to the next target.
     pub fn denied_as(&self, numbers: &NumberingPlan, number: &Number, form: SendNumbers) -> Option<ScreeningRejection> {
         let is_open = self.deny.is_empty() && self.allow_prefixes.is_empty() && self.takes_high_risk;
         if is_open {

@@ -1,14 +1,14 @@
-//! Weighted order by RFC 2782: by priority, then at random in proportion to weight.
+//! Weighted order by RFC 2782: by priority, then at random in proportion to the weights.
 
-/// Orders `items` by `rank`, lowest first, and equals by weighted random choice. `pick(total)` returns a random number
-/// below `total`.
+/// Orders `items` by `rank`, lowest first, and items of equal rank by weighted random choice. `pick(total)` returns a
+/// random number below `total`.
 pub fn ordered<T, R: Ord + Copy>(
     mut items: Vec<T>,
     rank: impl Fn(&T) -> R,
     weight: impl Fn(&T) -> u16,
     pick: &mut dyn FnMut(u32) -> u32,
 ) -> Vec<T> {
-    // Items of weight 0 come first among their equals, which gives them a small chance.
+    // Items of weight 0 come first within their rank, which gives them a small chance (RFC 2782).
     items.sort_by_key(|item| (rank(item), weight(item) != 0));
     let mut ordered = Vec::with_capacity(items.len());
     while let Some(first) = items.first().map(&rank) {
@@ -20,7 +20,7 @@ pub fn ordered<T, R: Ord + Copy>(
     ordered
 }
 
-/// Returns the first of `equals` items at which the running sum of weights reaches `number`.
+/// Returns the index, among the first `equals` items, at which the running sum of weights reaches `number`.
 fn weighted<T>(items: &[T], equals: usize, weight: &impl Fn(&T) -> u16, number: u32) -> usize {
     let mut sum = 0_u32;
     for (at, item) in items.iter().take(equals).enumerate() {

@@ -1,4 +1,4 @@
-//! Text messages after unanswered calls: the calls that trigger one, the recipient, and the text.
+//! Text messages after unanswered calls: the outcomes that trigger one, the recipient, and the text.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use crate::agent::{ParameterTemplate, TemplateValues};
 use crate::number::{Number, NumberingPlan, SendNumbers};
 use crate::screen::high_risk;
 
-/// Maximum length of a message in characters, as accepted by Twilio.
+/// Maximum length of a message in characters, as accepted by Twilio; a longer text is cut.
 pub const SMS_CHARS: usize = 1_600;
-/// Text in place of a number that is not one.
+/// Text used in place of a withheld number, or of a text that is not a number.
 const NO_NUMBER: &str = "unknown";
 
-/// Outcome of an unanswered call, as far as text messages distinguish them.
+/// Outcome of an unanswered call, as distinguished by `sms_on_failure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TextOutcome {
-    /// Callee busy, or call declined.
+    /// The callee was busy or declined the call.
     Busy,
-    /// No answer in time.
+    /// The call was not answered in time.
     NoAnswer,
-    /// No target could be reached.
+    /// No target of the call could be reached.
     Failed,
-    /// Caller hung up before the answer.
+    /// The caller hung up before the answer.
     Canceled,
 }
 
 impl TextOutcome {
-    /// All outcomes.
+    /// All outcomes that can trigger a message.
     pub const ALL: [TextOutcome; 4] =
         [TextOutcome::Busy, TextOutcome::NoAnswer, TextOutcome::Failed, TextOutcome::Canceled];
     /// Outcomes that trigger a message by default.
     pub const USUAL: [TextOutcome; 3] = [TextOutcome::Busy, TextOutcome::NoAnswer, TextOutcome::Failed];
 
-    /// Returns `busy`, `no_answer`, `failed` or `canceled`.
+    /// Returns the name in the configuration: `busy`, `no_answer`, `failed` or `canceled`.
     pub const fn as_str(self) -> &'static str {
         match self {
             TextOutcome::Busy => "busy",
@@ -42,14 +42,14 @@ impl TextOutcome {
     }
 }
 
-/// Setting `sms_on_failure` of a route.
+/// Settings of `sms_on_failure` of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmsRule {
-    /// Recipient.
+    /// Recipient of the message, as a template such as `{caller}`.
     pub to: ParameterTemplate,
     /// Sender: a number in E.164, a short code, a name, or the sid of a messaging service.
     pub from: String,
-    /// Text of the message.
+    /// Text of the message, as a template.
     pub body: ParameterTemplate,
     /// Outcomes that trigger a message.
     pub on: Vec<TextOutcome>,
@@ -60,11 +60,11 @@ pub struct SmsRule {
 /// Permitted recipients of text messages; in some countries fraudsters earn a share of each message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SmsRecipients {
-    /// Any number.
+    /// Any number is permitted.
     Any,
-    /// Numbers of these countries (ISO 3166 alpha-2).
+    /// Only numbers of these countries (ISO 3166 alpha-2).
     Countries(Vec<String>),
-    /// Numbers with one of these prefixes.
+    /// Only numbers with one of these prefixes.
     Prefixes(Vec<String>),
 }
 
@@ -89,13 +89,13 @@ pub enum TextRejection {
     Anonymous,
     /// The recipient's number is not E.164.
     NotE164,
-    /// The recipient is the sender's own number or the called one.
+    /// The recipient is the sender itself, or the called number.
     Own,
-    /// The number has none of `allow_prefixes`.
+    /// The recipient's number has none of `allow_prefixes`.
     Prefix,
-    /// The number belongs to none of these countries.
+    /// The recipient's number belongs to none of these countries.
     Abroad(Vec<String>),
-    /// The number is in a range known for fraud.
+    /// The recipient's number is in a range known for fraud, with this description.
     HighRisk(&'static str),
     /// The text is empty after its placeholders are replaced.
     Empty,
@@ -118,34 +118,35 @@ impl fmt::Display for TextRejection {
     }
 }
 
-/// Facts of an ended call.
+/// Ended call, for the placeholders of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedCall<'a> {
     /// Calling number; `None` if withheld.
     pub caller: Option<&'a Number>,
-    /// The called number.
+    /// Called number of the call.
     pub called: &'a Number,
     /// Name of the route.
     pub route: &'a str,
     /// Name of the caller's trunk.
     pub trunk: &'a str,
-    /// Outcome of the call.
+    /// Outcome of the call, for `{outcome}`.
     pub outcome: &'a str,
-    /// Reason for the outcome.
+    /// Reason for the outcome, for `{reason}`.
     pub reason: &'a str,
 }
 
-/// Returns a number for use in a message. Other texts, which the caller controls, are not sent on.
+/// Returns a number for use in a message, or `unknown` for other texts, which the caller controls.
 fn shown(number: &Number) -> &str {
     let is_number = number.text.len() <= 16 && number.text.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
     if is_number { &number.text } else { NO_NUMBER }
 }
 
 impl SmsRule {
-    /// Returns the recipient and the text.
+    /// Returns the recipient and the text of the message for a call.
     ///
     /// # Errors
-    /// Returns the reason if no message is to be sent.
+    /// Fails with [`TextRejection`] if the recipient is withheld, not E.164, the sender itself, high-risk or not
+    /// permitted, or if the text is empty.
     pub fn write(&self, call: &EndedCall<'_>, numbers: &NumberingPlan) -> Result<(String, String), TextRejection> {
         let facts = TemplateValues {
             caller: call.caller.map_or(NO_NUMBER, shown),

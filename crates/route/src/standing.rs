@@ -1,33 +1,33 @@
 //! Recent performance of a trunk: the results of its calls and their audio quality. With `order = "asr"`, trunks are
-//! tried in this order.
+//! tried in the order of their performance.
 //!
 //! The ratio is the answer-seizure ratio (ITU-T E.411) without failures caused by the called party, as in the network
-//! effectiveness ratio (ITU-T E.425): an unanswered or busy call, or one to a non-existent number, does not reflect on
-//! the trunk. Old calls decay (half of their weight in ten minutes, thirty calls at most). A few imaginary calls, nine
-//! of ten of them answered, are added, so that a trunk with a single call is neither good nor bad.
+//! effectiveness ratio (ITU-T E.425): the trunk is not responsible for an unanswered or busy call, or one to a
+//! non-existent number. Old calls decay (half of their weight in ten minutes, thirty calls at most). Ten imaginary
+//! calls, nine of them answered, are added, so that a trunk with a single call is neither good nor bad.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 /// Time in which a call loses half of its weight.
 const HALF_LIFE: Duration = Duration::from_secs(600);
-/// Maximum total weight of calls, so that only the latest of a busy trunk count.
+/// Maximum total weight of calls; a busy trunk is judged only by its latest calls.
 const MOST: f64 = 30.0;
-/// Number of imaginary calls, and how many of them count as answered.
+/// Number of imaginary calls added to the ratio.
 const IMAGINED: f64 = 10.0;
 const IMAGINED_ANSWERED: f64 = 9.0;
-/// Minimum weight of calls below which the ratio is unknown.
+/// Minimum weight of calls; with less, the ratio is unknown.
 const FORGOTTEN: f64 = 0.5;
-/// Initial grade, in tenths.
+/// Grade of a trunk without calls, in tenths.
 const AT_FIRST: u8 = 9;
-/// MOS below which audio counts as poor (R = 70, "many users dissatisfied", ITU-T G.109), and MOS at which it no
+/// MOS below which audio counts as poor (R = 70, "many users dissatisfied", ITU-T G.109), and MOS from which on it no
 /// longer does.
 const POOR_BELOW: f64 = 3.6;
 const POOR_UNTIL: f64 = 3.8;
-/// Minimum weight of scores for a MOS.
+/// Minimum weight of audio scores; with less, the MOS is unknown.
 const SCORED: f64 = 2.5;
 
-/// Exponentially decaying sum.
+/// Sum and share of values that decay exponentially with time.
 #[derive(Debug, Clone, Copy, Default)]
 struct DecayingSum {
     good: f64,
@@ -49,14 +49,14 @@ impl DecayingSum {
     }
 }
 
-/// Performance record of a trunk.
+/// Results and audio scores of a trunk's recent calls.
 #[derive(Debug, Clone)]
 pub struct TrunkPerformance {
     calls: DecayingSum,
     scores: DecayingSum,
     faded: Option<Instant>,
-    /// Grade in tenths; it follows the ratio only after a difference of a whole tenth, so that similar trunks do not
-    /// swap places with every call.
+    /// Grade in tenths. It changes only when the ratio differs by a whole tenth, so that similar trunks do not swap
+    /// places with every call.
     grade: u8,
     is_poor: bool,
 }
@@ -64,16 +64,16 @@ pub struct TrunkPerformance {
 /// Performance of a trunk at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PerformanceFigures {
-    /// Answered share (0 to 1) of the recent calls that count; null without any.
+    /// Answered share (0 to 1) of the recent calls that count; null if there are none.
     pub ratio: Option<f64>,
-    /// Weighted number of these calls; a fraction, because old calls count in part.
+    /// Weighted number of the recent calls that count; a fraction, because old calls count in part.
     pub calls: f64,
-    /// Mean MOS of the audio received in recent answered calls; null with too few.
+    /// Mean MOS of the audio received in recent answered calls; null if there are too few.
     pub mos: Option<f64>,
-    /// Grade (0 to 10) for the order: the answer ratio in tenths, smoothed; higher ones are tried first. A trunk
-    /// without recent calls has 9.
+    /// Grade (0 to 10) for the order of trunks: the answer ratio in tenths, smoothed. Higher grades are tried first;
+    /// a trunk without recent calls has 9.
     pub grade: u8,
-    /// Whether low audio quality places the trunk after others of its grade.
+    /// Whether low audio quality ranks the trunk after others of its grade.
     pub poor_audio: bool,
 }
 
@@ -85,21 +85,21 @@ impl Default for TrunkPerformance {
 }
 
 impl TrunkPerformance {
-    /// Counts a call that was answered, or that failed because of the trunk.
+    /// Counts a call: answered, or failed because of the trunk.
     pub fn count(&mut self, now: Instant, answered: bool) {
         self.fade(now);
         self.calls.add(f64::from(u8::from(answered)));
         self.update_grade();
     }
 
-    /// Adds the score of the trunk's audio in an ended call.
+    /// Adds the MOS of the audio that the trunk sent in a call that has ended.
     pub fn add_score(&mut self, now: Instant, mos: f64) {
         self.fade(now);
         self.scores.add(mos.clamp(1.0, 5.0));
         self.update_grade();
     }
 
-    /// Returns the current figures.
+    /// Returns the figures at `now`, with old calls decayed.
     pub fn figures(&self, now: Instant) -> PerformanceFigures {
         let mut then = self.clone();
         then.fade(now);
@@ -135,7 +135,7 @@ impl TrunkPerformance {
         if self.calls.all < FORGOTTEN {
             self.grade = AT_FIRST;
         } else if (tenths - f64::from(self.grade)).abs() >= 1.0 {
-            // The value is from 0 to 10.
+            // The rounded value is from 0 to 10.
             self.grade = tenths.round() as u8;
         }
         self.is_poor = match self.mos() {
@@ -150,14 +150,14 @@ impl TrunkPerformance {
 pub type TrunkRank = (bool, Reverse<u8>, bool);
 
 impl PerformanceFigures {
-    /// Returns the sort key; `is_down` is set if no address of the trunk responds.
+    /// Returns the trunk's sort key; `is_down` is set if no address of the trunk responds.
     pub fn rank(&self, is_down: bool) -> TrunkRank {
         (is_down, Reverse(self.grade), self.poor_audio)
     }
 }
 
 impl PerformanceFigures {
-    /// Formats grade and audio quality: `grade 9, MOS 4.1`.
+    /// Formats the grade and the audio quality: `grade 9, MOS 4.1`.
     pub fn standing(&self) -> String {
         format!("grade {}{}", self.grade, self.audio_quality())
     }

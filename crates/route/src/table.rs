@@ -21,13 +21,13 @@ use crate::share::ordered;
 use crate::target::TargetSpec;
 use crate::trunk::Trunk;
 
-/// Maximum length of a user name for which a similar one is searched, in bytes.
+/// Maximum length, in bytes, of a user name for which a similar one is searched.
 const COMPARED_BYTES: usize = 40;
 
-/// Input for a table; its routes may be compiled already.
+/// Input for a routing table; the routes may be compiled already.
 #[derive(Debug, Clone)]
 pub struct TableDefinition<R = Vec<Route>> {
-    /// Numbering of the edge's country.
+    /// Numbering plan of the edge's country.
     pub numbers: NumberingPlan,
     /// Trunks, in file order.
     pub trunks: Vec<Trunk>,
@@ -37,7 +37,7 @@ pub struct TableDefinition<R = Vec<Route>> {
     pub routes: R,
 }
 
-/// Immutable routing table.
+/// Immutable routing table: trunks, agents, routes and applications by name and address.
 #[derive(Debug, Clone)]
 pub struct RoutingTable {
     numbers: NumberingPlan,
@@ -46,7 +46,7 @@ pub struct RoutingTable {
     agents: Vec<Arc<Agent>>,
     apps: Vec<Arc<App>>,
     mailboxes: Vec<Arc<App>>,
-    /// Numbers of the edge in E.164, which every application may use as caller ID.
+    /// Numbers of the edge in E.164; every application may use them as caller ID.
     own_numbers: BTreeSet<Box<str>>,
     /// Targets of Voice SDK clients, by identity.
     clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
@@ -57,12 +57,12 @@ pub struct RoutingTable {
     routes: RouteList,
     acl: Acl,
     dialled: Acl,
-    /// Trunks of phones that register, by user name.
+    /// Positions of the trunks of phones that register, by user name.
     registrants: BTreeMap<String, usize>,
 }
 
 impl RoutingTable {
-    /// Builds a table. `check` has already rejected unknown names.
+    /// Builds a table. Unknown names have already been rejected by `check`.
     pub fn new<R: Into<RouteList>>(definition: TableDefinition<R>) -> RoutingTable {
         let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
         let mut by_name = FxHashMap::default();
@@ -100,13 +100,13 @@ impl RoutingTable {
         }
     }
 
-    /// Adds applications, in file order.
+    /// Replaces the applications by these, in file order.
     #[must_use]
     pub fn with_apps(self, apps: Vec<App>) -> RoutingTable {
         RoutingTable { apps: apps.into_iter().map(Arc::new).collect(), ..self }
     }
 
-    /// Adds mailboxes, in file order.
+    /// Replaces the mailboxes by these, in file order.
     #[must_use]
     pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> RoutingTable {
         RoutingTable {
@@ -115,13 +115,13 @@ impl RoutingTable {
         }
     }
 
-    /// Adds the edge's own numbers, normalised.
+    /// Replaces the edge's own numbers by these, which must be normalised.
     #[must_use]
     pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> RoutingTable {
         RoutingTable { own_numbers: numbers.into_iter().collect(), ..self }
     }
 
-    /// Adds the targets of Voice SDK clients, by identity.
+    /// Replaces the targets of Voice SDK clients by these, by identity.
     #[must_use]
     pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> RoutingTable {
         RoutingTable { clients, ..self }
@@ -132,44 +132,45 @@ impl RoutingTable {
         self.clients.get(identity).map(Vec::as_slice)
     }
 
-    /// Returns whether a normalised number is one of the edge's own.
+    /// Returns whether a normalised number is one of the edge's own (`with_own_numbers`).
     pub fn is_own_number(&self, number: &str) -> bool {
         self.own_numbers.contains(number)
     }
 
-    /// Returns the trunk of a user that may register.
+    /// Returns the trunk with which a user may register, or `None` for an unknown user.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.registrants.get(user)?)
     }
 
-    /// Returns the user that may register with the most similar name, if any; `None` for names of more than 40 bytes.
+    /// Returns the user name of a registration that is most similar to `user`; `None` for names of more than 40
+    /// bytes.
     pub fn nearest_registrant(&self, user: &str) -> Option<&str> {
-        // Unknown sources can trigger this search; long names are not typed by hand.
+        // Unknown sources can trigger this search, so it is bounded; longer names are not typed by hand.
         if user.len() > COMPARED_BYTES { None } else { nearest(user, self.registrants.keys().map(String::as_str)) }
     }
 
-    /// Returns whether any user may register; if not, requests from unknown sources are not examined.
+    /// Returns whether any user may register. If not, requests from unknown sources are not examined.
     pub fn takes_registrations(&self) -> bool {
         !self.registrants.is_empty()
     }
 
-    /// Returns the trunk that `source` belongs to.
+    /// Returns the trunk that messages from `source` belong to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.acl.trunk_of(source)?)
     }
 
-    /// Returns the trunk that `source` belongs to, and the entry that matched.
+    /// Returns the trunk that messages from `source` belong to, and the kind of entry that matched.
     pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, SourceMatch)> {
         let (position, by) = self.acl.known(source)?;
         Some((self.trunks.get(position)?, by))
     }
 
-    /// Returns a trunk by name.
+    /// Returns the trunk with this name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
     }
 
-    /// Returns the trunk that a request to an address reaches.
+    /// Returns the trunk that a request sent to this address would reach.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.dialled.owner_of(remote)?)
     }
@@ -179,12 +180,12 @@ impl RoutingTable {
         self.owner_of(remote).filter(|_| self.dialled.is_peer(remote))
     }
 
-    /// Returns whether an address and port belong exactly to a trunk's peer.
+    /// Returns whether an address and port are exactly those of a trunk's peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         self.acl.is_peer(socket)
     }
 
-    /// Returns the first trunk with a peer or registrar of this host name or address.
+    /// Returns the first trunk that has a peer or registrar with this host name or address.
     pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
         let is_its = |trunk: &&Arc<Trunk>| {
             let peers = trunk.peers.iter().map(|peer| &peer.destination);
@@ -194,7 +195,7 @@ impl RoutingTable {
         self.trunks.iter().find(is_its)
     }
 
-    /// Returns the trunk that a destination belongs to, as far as known without a DNS lookup.
+    /// Returns the trunk that a destination belongs to, as far as this is known without a DNS lookup.
     pub fn trunk_towards(&self, destination: &Destination) -> Option<&Arc<Trunk>> {
         match destination.literal() {
             Some(server) => server.sockets().find_map(|socket| self.owner_of(socket)),
@@ -212,7 +213,7 @@ impl RoutingTable {
         &self.agents
     }
 
-    /// Returns an agent by name.
+    /// Returns the agent with this name.
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
     }
@@ -222,12 +223,12 @@ impl RoutingTable {
         &self.apps
     }
 
-    /// Returns an application by name.
+    /// Returns the application with this name.
     pub fn app(&self, name: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| *app.name == *name)
     }
 
-    /// Returns a mailbox by name.
+    /// Returns the application of the mailbox with this name.
     pub fn mailbox(&self, name: &str) -> Option<&Arc<App>> {
         self.mailboxes.iter().find(|app| app.as_mailbox().is_some_and(|mailbox| *mailbox.name == *name))
     }
@@ -242,7 +243,7 @@ impl RoutingTable {
         &self.headers
     }
 
-    /// Returns whether any trunk forwards a header by its own list.
+    /// Returns whether the `pass` list of any trunk contains a header.
     pub fn passes(&self, name: &str) -> bool {
         self.passed.iter().any(|pattern| pattern.matches(name))
     }
@@ -257,13 +258,13 @@ impl RoutingTable {
         self.routes.has_shares()
     }
 
-    /// Returns the numbering.
+    /// Returns the numbering plan of the edge's country.
     pub fn numbers(&self) -> &NumberingPlan {
         &self.numbers
     }
 
-    /// Returns the first matching route with its targets and their peers in order. `pick(total)` returns a random
-    /// number below `total`, for weights (RFC 2782).
+    /// Returns the first route that takes the call, with its targets and their peers in order. `pick(total)` returns
+    /// a random number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<RoutePlan> {
         let (position, route) = self.routes.first(call)?;
         let route = route.for_call(call, position)?;
@@ -281,7 +282,7 @@ impl RoutingTable {
         Some(RoutePlan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
     }
 
-    /// Returns whether a target can still be called after its placeholders were replaced.
+    /// Returns whether a target is still valid after its placeholders were replaced by values of the call.
     fn is_dialable(&self, target: &TargetSpec) -> bool {
         match target {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
@@ -292,7 +293,7 @@ impl RoutingTable {
         }
     }
 
-    /// Resolves one target as for a route, for calls that bypass the routes.
+    /// Resolves one target of a call that bypasses the routes; `None` for an unknown name.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<CallTarget> {
         Some(match target {
             TargetSpec::Trunk { name, number, .. } => {
@@ -318,8 +319,8 @@ impl RoutingTable {
         })
     }
 
-    /// Returns whether calls continue without some of their targets: a route names one of `missing`, and every such
-    /// route also has a target that `serves`.
+    /// Returns whether calls still reach a target if all `missing` ones fail: some route names a missing target, and
+    /// every such route also has another target for which `serves` is true.
     pub fn goes_on_without(&self, missing: impl Fn(&TargetSpec) -> bool, serves: impl Fn(&TargetSpec) -> bool) -> bool {
         let mut is_named = false;
         for list in self.target_lists() {
@@ -333,7 +334,7 @@ impl RoutingTable {
         is_named
     }
 
-    /// Returns whether a route, or a line of its file, names such a target.
+    /// Returns whether a route, or a line of its file, names a target for which `is_it` is true.
     pub fn names_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.target_lists().any(|list| list.iter().flat_map(TargetSpec::singles).any(&is_it))
     }
@@ -345,7 +346,7 @@ impl RoutingTable {
         })
     }
 
-    /// Returns whether a route may try a trunk before all its other targets.
+    /// Returns whether a route may try the trunk with this name before all its other targets.
     pub fn is_first(&self, trunk: &str) -> bool {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
         self.routes.iter().any(|route| {
@@ -358,7 +359,7 @@ impl RoutingTable {
         })
     }
 
-    /// Returns the trunk, agent or application that follows a trunk in the first route that has such a target.
+    /// Returns the name of the next trunk, agent or application after a trunk, in the first route that has one.
     pub fn fallback_of(&self, trunk: &str) -> Option<&str> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
         self.routes.iter().find_map(|route| {
@@ -373,7 +374,8 @@ impl RoutingTable {
         })
     }
 
-    /// Returns the result for each route, in order, with the first condition that failed; for `why` and traces.
+    /// Returns the result of matching each route, in order, with the first condition that failed; for `why` and
+    /// traces.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;
         let verdict = |(position, route): (usize, &Arc<Route>)| {
@@ -392,7 +394,7 @@ impl RoutingTable {
     }
 }
 
-/// Orders the targets of a route for one call: adjacent ones with weights at random (RFC 2782).
+/// Orders the targets of a route for one call: adjacent targets with weights at random (RFC 2782), others as listed.
 fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> Vec<&'a TargetSpec> {
     let weight = |target: &TargetSpec| match target {
         TargetSpec::Trunk { weight, .. } => *weight,

@@ -1,25 +1,25 @@
-//! Targets of a route.
+//! Targets of a route as written in the configuration.
 
 use crate::locate::Destination;
 
-/// Target as written in `connect`.
+/// Target of a route, as written in `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TargetSpec {
     /// Trunk, `trunk:NAME[/NUMBER][@WEIGHT]`.
     Trunk {
         /// Name of the trunk.
         name: String,
-        /// Number to call instead of the called one; may contain placeholders in braces.
+        /// Number to call instead of the called one; may contain placeholders in braces, such as `{rest}`.
         number: Option<String>,
-        /// Weight among adjacent targets with weights.
+        /// Weight among adjacent targets that have one.
         #[serde(default)]
         weight: Option<u16>,
     },
     /// SIP URI, `sip:URI`.
     Uri {
-        /// URI as written.
+        /// URI as written in the configuration or the request.
         uri: String,
-        /// Destination of the URI.
+        /// Host, port and transport of the URI.
         #[serde(flatten)]
         destination: Destination,
         /// Whether an agent or an operator named the URI during the call. Such a URI must not lead to this machine, or
@@ -44,7 +44,7 @@ pub enum TargetSpec {
 }
 
 impl TargetSpec {
-    /// Returns the target itself, or the targets that ring simultaneously.
+    /// Returns the target itself, or the targets within a `ring_all`.
     pub fn singles(&self) -> &[TargetSpec] {
         if let TargetSpec::RingAll(all) = self { all } else { std::slice::from_ref(self) }
     }

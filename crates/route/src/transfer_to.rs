@@ -1,12 +1,13 @@
-//! Permitted transfer targets of an agent (`transfer_to`). An agent's request often comes from a language model, which
-//! its caller can manipulate. Numbers are compared in every reading of a remote party, as for `allow_prefixes`.
+//! Permitted transfer targets of an agent (`transfer_to`). An agent's request often comes from a language model,
+//! which the caller can manipulate. A number is permitted only if all its readings by a remote party are, as in
+//! `allow_prefixes`.
 
 use std::fmt;
 
 use crate::locate::{Destination, bare_host, same_host};
 use crate::pattern::Pattern;
 
-/// Entry of `transfer_to`.
+/// Entry of `transfer_to`, with its text as configured.
 #[derive(Debug, Clone)]
 pub struct TransferRule {
     text: String,
@@ -15,9 +16,9 @@ pub struct TransferRule {
 
 #[derive(Debug, Clone)]
 enum TransferKind {
-    /// Any target, `*`.
+    /// Any target: `*`.
     Any,
-    /// Trunk, `trunk:NAME` or `trunk:*`, with optional `/NUMBER`.
+    /// Trunk with an optional number pattern: `trunk:NAME`, `trunk:*`, `trunk:NAME/NUMBER`.
     Trunk { name: String, number: Option<Pattern> },
     /// Agent, `agent:NAME` or `agent:*`.
     Agent(String),
@@ -25,25 +26,26 @@ enum TransferKind {
     Uri { is_sips: bool, user: Pattern, host: String, port: Option<u16> },
 }
 
-/// Target that an agent requests.
+/// Target to which an agent requests a transfer.
 #[derive(Debug, Clone, Copy)]
 pub enum TransferTarget<'a> {
-    /// Trunk name, and all readings of the number to call.
+    /// Name of a trunk, and all readings of the number to call.
     Trunk(&'a str, &'a [String]),
-    /// Agent name.
+    /// Name of an agent.
     Agent(&'a str),
-    /// URI with its destination, and all readings of its user part.
+    /// URI, its destination, and all readings of its user part.
     Uri(&'a str, &'a Destination, &'a [String]),
 }
 
-/// Wildcard for any name.
+/// Wildcard for the name of any trunk or agent.
 const ALL: &str = "*";
 
 impl TransferRule {
-    /// Parses an entry.
+    /// Parses an entry of `transfer_to`.
     ///
     /// # Errors
-    /// Returns a description of the problem.
+    /// Returns the reason if the kind is unknown, a name or user part is missing, or a pattern, host or port is
+    /// invalid.
     pub fn parse(text: &str) -> Result<TransferRule, String> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let kind = match kind {
@@ -66,7 +68,7 @@ impl TransferRule {
         Ok(TransferRule { text: text.to_owned(), kind })
     }
 
-    /// Returns the trunk that the entry names.
+    /// Returns the name of the trunk that the entry permits; `None` for a wildcard or another kind of target.
     pub fn trunk(&self) -> Option<&str> {
         match &self.kind {
             TransferKind::Trunk { name, .. } if name != ALL => Some(name),
@@ -74,7 +76,7 @@ impl TransferRule {
         }
     }
 
-    /// Returns the agent that the entry names.
+    /// Returns the name of the agent that the entry permits; `None` for a wildcard or another kind of target.
     pub fn agent(&self) -> Option<&str> {
         match &self.kind {
             TransferKind::Agent(name) if name != ALL => Some(name),
@@ -82,12 +84,12 @@ impl TransferRule {
         }
     }
 
-    /// Returns the pattern for the numbers of a trunk.
+    /// Returns the pattern for the numbers that may be called at a trunk; `None` permits any.
     pub fn number(&self) -> Option<&Pattern> {
         if let TransferKind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
     }
 
-    /// Returns whether the entry permits a target.
+    /// Returns whether the entry permits a transfer to a target; every reading of its number must match.
     pub fn allows(&self, wanted: TransferTarget<'_>) -> bool {
         let is = |name: &str, other: &str| name == ALL || name == other;
         let all = |pattern: &Pattern, ways: &[String]| ways.iter().all(|way| pattern.matches(way));
@@ -115,7 +117,7 @@ impl fmt::Display for TransferRule {
     }
 }
 
-/// Returns whether a host equals the written one, or is in the domain of `*.DOMAIN`.
+/// Returns whether a host equals the configured one, or is in the domain of `*.DOMAIN`.
 fn is_host(written: &str, host: &str) -> bool {
     match written.strip_prefix('*') {
         Some("") => true,

@@ -1,4 +1,4 @@
-//! Trunks: parties that the edge exchanges SIP with.
+//! Trunks: carriers, PBXs and phones that the edge exchanges SIP with.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport}
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
 
 /// Default size of an INVITE over UDP, in bytes, above which a warning is logged: an Ethernet MTU of 1500, less 200
-/// for headers added on the way (RFC 3261 §18.1.1).
+/// for headers that proxies may add (RFC 3261 §18.1.1).
 const UDP_MTU: usize = 1300;
-/// Default of `unproven_early_media`: a handful of callers hear an announcement at the same time.
+/// Default of `unproven_early_media`: a few callers may hear an announcement at the same time.
 const UNPROVEN_EARLY_MEDIA_CALLS: u32 = 5;
 
-/// Peer of a trunk.
+/// Peer of a trunk: a SIP URI that calls are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// URI as written, e.g. `sip:sbc.example.com;transport=tcp`; identifies the peer in logs and metrics.
     pub uri: String,
-    /// Destination of the URI.
+    /// Host, port and transport of the URI.
     pub destination: Destination,
-    /// Priority, lower first.
+    /// Priority of the peer, lower first.
     pub priority: u16,
     /// Weight among peers of equal priority (RFC 2782), 0 to 65535.
     pub weight: u16,
@@ -40,7 +40,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Creates a peer with an IP address, priority 0 and weight 0.
+    /// Creates a peer at an IP address, with priority 0 and weight 0.
     pub fn at(address: IpAddr, port: Option<u16>, transport: Transport) -> Peer {
         let mut uri = match address {
             IpAddr::V4(v4) => format!("sip:{v4}"),
@@ -62,18 +62,18 @@ impl Peer {
         Peer { uri, destination, priority: 0, weight: 0, servers }
     }
 
-    /// Iterates over the known IP addresses.
+    /// Iterates over the known IP addresses of the peer's servers.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().flat_map(|server| server.addresses.iter().copied())
     }
 
-    /// Iterates over the known addresses and ports.
+    /// Iterates over the known addresses of the peer's servers, with their ports.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.servers.iter().flat_map(DestinationServer::sockets)
     }
 }
 
-/// DTMF method of a trunk, for both directions.
+/// Method by which DTMF digits are exchanged with a trunk, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DtmfMode {
     /// Telephone-events in the media (RFC 4733).
@@ -81,117 +81,117 @@ pub enum DtmfMode {
     Rfc4733,
     /// SIP INFO in the dialog.
     Info,
-    /// Audible tones in the audio.
+    /// Audible tones within the audio.
     Inband,
 }
 
-/// Handling of a hold request.
+/// Handling of a hold request (`hold`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HoldMode {
-    /// Forward the request to the other side, which answers it.
+    /// Forward the request to the other leg, which answers it.
     #[default]
     Relay,
-    /// Answer the request and play music to the other side, without a re-INVITE there.
+    /// Answer the request and play music to the other leg, without a re-INVITE there.
     Local,
 }
 
-/// Handling of a session change (codec, address, direction) by the other side of an answered call.
+/// Handling of a session change (codec, address, direction) that the other leg of an answered call requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReinviteMode {
     /// Forward the change to the trunk as a re-INVITE or UPDATE, which the trunk answers.
     #[default]
     Relay,
-    /// Answer the change; the trunk keeps its session.
+    /// Answer the change; the session with the trunk stays as it is.
     Local,
 }
 
-/// Handling of a REFER from the remote party.
+/// Handling of a REFER that a trunk sends (`refer`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferMode {
-    /// The edge calls the target and connects it with the other side.
+    /// The edge calls the target and connects it with the other leg.
     #[default]
     Local,
-    /// The REFER is forwarded to the other side.
+    /// The REFER is forwarded to the other leg.
     Relay,
     /// The REFER is rejected.
     Refuse,
-    /// The edge calls Refer-To at the trunk itself if that names one of the trunk's hosts; otherwise as `Local`.
+    /// The edge calls the target at the trunk itself if Refer-To has one of the trunk's hosts; otherwise as `Local`.
     Return,
 }
 
-/// Called number parameters that a trunk may be trusted with: number portability and routing (RFC 4694), trunk groups
-/// (RFC 4904), caller category and line, extension, subaddress, and post-dial digits (RFC 3966).
+/// Parameters of the called number that may be exchanged with a trunk: number portability and routing (RFC 4694),
+/// trunk groups (RFC 4904), caller category and line, extension, subaddress, and post-dial digits (RFC 3966).
 pub const NUMBER_PARAMETERS: [&str; 11] =
     ["npdi", "rn", "cic", "dai", "tgrp", "trunk-context", "cpc", "oli", "ext", "isub", "postd"];
 
-/// Form of the target in a forwarded REFER (`refer = "relay"` of the trunk it comes from).
+/// Form of the target in a forwarded REFER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferTo {
-    /// Address of the edge, through which the remote party calls the number.
+    /// SIP URI at the edge, through which the recipient of the REFER calls the number.
     #[default]
     Edge,
-    /// URI of scheme `tel:`, which the remote party calls itself.
+    /// URI of scheme `tel:`; the recipient of the REFER calls the number itself.
     Tel,
 }
 
-/// Handling of a redirection (3xx) by the remote party.
+/// Handling of a redirection (3xx) with which a trunk responds (`redirect`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RedirectMode {
-    /// Followed if it leads to a peer of a trunk; a number at the edge itself is called like a call from this trunk.
+    /// Followed to peers of trunks; a number at the edge itself is called as in a call from this trunk.
     #[default]
     Follow,
-    /// Followed only to peers of trunks.
+    /// Followed only to peers of trunks, not to the edge itself.
     Peers,
-    /// Treated as a failure.
+    /// Not followed: the response counts as a failure.
     Refuse,
 }
 
-/// Registration of the edge with a trunk (RFC 3261 §10.2).
+/// Settings of the edge's registration with a trunk (RFC 3261 §10.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationSettings {
-    /// Registrar URI as written, the Request-URI of REGISTER.
+    /// URI of the registrar as written, which is the Request-URI of REGISTER.
     pub uri: String,
-    /// Destination of the registrar.
+    /// Host, port and transport of the registrar.
     pub registrar: Destination,
-    /// User part of the address-of-record and of our Contact.
+    /// User part of the address-of-record and of the edge's Contact.
     pub user: String,
-    /// Requested lifetime of the registration.
+    /// Lifetime of the registration that the edge requests.
     pub expires: Duration,
 }
 
 /// Settings of a trunk that represents the recording servers of `[siprec.NAME]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SiprecSettings {
-    /// Whether a call ends if it cannot be recorded.
+    /// Whether calls that cannot be recorded are rejected or ended.
     pub required: bool,
 }
 
 impl SiprecSettings {
-    /// Prefix of the names of such trunks; configured names contain no colon.
+    /// Prefix of the names of recording trunks; configured names contain no colon.
     pub const PREFIX: &str = "siprec:";
 
-    /// Returns the trunk name for `[siprec.NAME]`.
+    /// Returns the name of the trunk for the recording servers of `[siprec.NAME]`.
     pub fn trunk_name(name: &str) -> String {
         format!("{}{name}", SiprecSettings::PREFIX)
     }
 }
 
-/// Configured trunk.
+/// Trunk of the configuration, with defaults applied.
 #[derive(Debug, Clone)]
 pub struct Trunk {
     /// Name, used as metric label, log field and console path.
     pub name: Arc<str>,
-    /// Peers of the trunk.
+    /// Peers that calls are sent to; empty for phones that register.
     pub peers: Vec<Peer>,
-    /// Networks that requests come from; empty for the peers' addresses.
+    /// Networks that requests of the trunk come from; empty for the peers' addresses.
     pub accept_from: Vec<IpNet>,
-    /// Further networks that RTP may come from.
+    /// Networks that RTP may come from, in addition to the trunk's addresses.
     pub media_from: Vec<IpNet>,
-    /// Maximum concurrent calls with early media to an address that is not yet proven to be the trunk's own.
+    /// Maximum concurrent calls with early media to an address that has not yet proven to be the trunk's own.
     pub unproven_early_media: u32,
-    /// Listener that requests are sent from.
+    /// Name of the listener from which requests are sent; `None` uses the first one of the transport.
     pub listen: Option<String>,
-    /// Host names shown to the trunk instead of our address.
+    /// Host names shown to the trunk instead of the edge's address.
     pub own_hosts: OwnHosts,
     /// User part of From in INVITEs to the trunk, which identifies the account; `None` uses the caller's number.
     pub from_user: Option<Arc<str>>,
@@ -200,27 +200,27 @@ pub struct Trunk {
     /// Names accepted in the trunk's TLS certificate, in addition to a peer's host. A client certificate with such a
     /// name identifies the trunk.
     pub certificate_names: Vec<String>,
-    /// Whether we present a client certificate over TLS.
+    /// Whether the edge presents a client certificate over TLS.
     pub shows_certificate: bool,
     /// Permitted codecs, in order, as rtpmap names.
     pub codecs: Vec<String>,
     /// Packet duration of audio generated by the edge, in milliseconds, unless the trunk requests another.
     pub ptime_ms: u32,
-    /// Maximum time an attempt may ring; zero for no limit.
+    /// Maximum time that an attempt may ring; zero for no limit.
     pub ring_timeout: Duration,
     /// Maximum time without a provisional response before the next peer is tried; zero waits until Timer B.
     pub no_response_timeout: Duration,
-    /// Interval between OPTIONS to each address; zero sends none.
+    /// Interval between OPTIONS requests to each address; zero sends none.
     pub options_interval: Duration,
-    /// Session interval that we request (RFC 4028); zero requests none.
+    /// Session interval that the edge requests (RFC 4028); zero requests none.
     pub session_expires: Duration,
-    /// Status codes on which the next target is tried.
+    /// Status codes after which the next target is tried.
     pub failover_on: Vec<u16>,
-    /// Status codes with which peers signal that the trunk has too many calls.
+    /// Status codes by which peers signal that the trunk has too many calls.
     pub congested_on: Vec<u16>,
-    /// Maximum concurrent calls; 0 for no limit.
+    /// Maximum concurrent calls with the trunk; 0 for no limit.
     pub max_calls: u32,
-    /// Maximum new calls per second; 0 for no limit.
+    /// Maximum new calls per second in both directions together; 0 for no limit.
     pub calls_per_second: u32,
     /// Maximum new calls per second from the trunk; 0 for no limit.
     pub calls_per_second_in: u32,
@@ -228,9 +228,9 @@ pub struct Trunk {
     pub calls_per_second_out: u32,
     /// Maximum new calls per second to one address of the trunk; 0 for no limit.
     pub peer_calls_per_second: u32,
-    /// Maximum size of an INVITE over UDP without a warning, in bytes.
+    /// Maximum size of an INVITE over UDP, in bytes, that is sent without a warning.
     pub udp_mtu: usize,
-    /// Whether larger INVITEs are sent over TCP (RFC 3261 §18.1.1).
+    /// Whether INVITEs larger than `udp_mtu` are sent over TCP (RFC 3261 §18.1.1).
     pub oversize_by_tcp: bool,
     /// Format of numbers sent to the trunk.
     pub send_numbers: SendNumbers,
@@ -239,17 +239,17 @@ pub struct Trunk {
     /// SRTP suites offered to the trunk, in order, and accepted in its offers; empty for the defaults in offers and
     /// any in answers.
     pub srtp_suites: Vec<Suite>,
-    /// DTMF method, for both directions.
+    /// Method by which DTMF digits are exchanged, in both directions.
     pub dtmf: DtmfMode,
-    /// Credentials that answer the trunk's challenges.
+    /// Credentials with which the edge answers the trunk's challenges; `None` answers none.
     pub auth: Option<Credentials>,
-    /// Credentials required from the trunk.
+    /// Credentials that the edge requires from the trunk; `None` requires none.
     pub require_auth: Option<Credentials>,
     /// Digest algorithms offered in challenges, in order.
     pub challenge_with: Vec<DigestHash>,
     /// Whether credentials with a `uri` other than the Request-URI are accepted.
     pub any_digest_uri: bool,
-    /// Registration of the edge with the trunk.
+    /// Registration of the edge with the trunk; `None` for no registration.
     pub register: Option<RegistrationSettings>,
     /// Header rules for both directions.
     pub headers: HeaderRules,
@@ -265,31 +265,31 @@ pub struct Trunk {
     pub allow_prefixes: Vec<String>,
     /// Whether the trunk accepts calls to ranges known for toll fraud.
     pub takes_high_risk: bool,
-    /// Limits on subsets of the trunk's calls.
+    /// Limits on subsets of the trunk's calls, by number.
     pub quotas: Vec<Quota>,
-    /// Maximum time a call waits for a rate limit.
+    /// Maximum time that a call waits for a rate limit instead of being rejected.
     pub pace: Duration,
-    /// Whether phones may register, with the credentials in `require_auth`.
+    /// Whether phones may register with the credentials in `require_auth`.
     pub accept_register: bool,
     /// Handling of holds from the trunk, and of holds towards it.
     pub hold: HoldMode,
     /// Hold music of the trunk, μ-law at 8 kHz; `None` for the built-in melody.
     pub hold_music: Option<Arc<[u8]>>,
-    /// Handling of session changes by the other side.
+    /// Handling of session changes that the other leg requests.
     pub reinvite: ReinviteMode,
-    /// Handling of REFER from the trunk.
+    /// Handling of REFER requests from the trunk.
     pub refer: ReferMode,
     /// Parameters of the called number (RFC 3966 §3, RFC 4694) exchanged with the trunk, from [`NUMBER_PARAMETERS`].
     pub number_parameters: Vec<&'static str>,
     /// Form of the target in a REFER forwarded to the trunk.
     pub refer_to: ReferTo,
-    /// Handling of redirections by the trunk.
+    /// Handling of redirections (3xx) by the trunk.
     pub redirect: RedirectMode,
     /// Recording settings, if the trunk represents recording servers, which have no calls of their own.
     pub siprec: Option<SiprecSettings>,
 }
 
-/// Returns whether a status code means that the callee is busy.
+/// Returns whether a status code means that the callee is busy: 486 or 600.
 pub const fn is_busy(code: u16) -> bool {
     matches!(code, 486 | 600)
 }
@@ -302,14 +302,15 @@ impl Trunk {
     }
 
     /// Returns whether a call continues with the route's next target after this status code. It does not if the code
-    /// ends the search, or if that depends on the route (`on_busy`).
+    /// ends the search, or if it means busy, for which the route decides (`on_busy`).
     pub fn leads_on(&self, code: u16) -> bool {
-        // The endpoint has already answered challenges it could, and the targets of a redirection are tried first.
+        // The endpoint has already answered all challenges it could, and the contacts of a redirection are tried
+        // first.
         let is_never_the_end = matches!(code, 401 | 407 | 300..=399);
         is_never_the_end || self.congested_on.contains(&code) || self.failover_on.contains(&code) && !is_busy(code)
     }
 
-    /// Creates a trunk without peers and with the configuration's defaults, except that it gets no OPTIONS.
+    /// Creates a trunk without peers and with the configuration's defaults, except that no OPTIONS are sent to it.
     pub fn named(name: &str) -> Trunk {
         Trunk {
             name: Arc::from(name),

@@ -13,7 +13,7 @@ const SHARED: &str = "--";
 /// State fields of Canadian codes.
 const CANADIAN: [&str; 9] = ["AB", "BC", "MB", "NB", "NL", "ON", "QC", "SK", SHARED];
 
-/// Area codes in ascending order, each with the two letters of its state or province.
+/// Area codes in ascending order, each followed by the two letters of its state or province.
 ///
 /// 782 and 902 are shared by Nova Scotia and Prince Edward Island, 867 by the three territories.
 static AREA_CODES: &[[u8; 5]] = &[
@@ -62,7 +62,7 @@ static AREA_CODES: &[[u8; 5]] = &[
     *b"973NJ", *b"975MO", *b"978MA", *b"979TX", *b"980NC", *b"983CO", *b"984NC", *b"985LA", *b"986ID", *b"989MI",
 ];
 
-/// Country, and state or province, of an area code.
+/// Country, and state or province, to which an area code belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AreaCodeRegion {
     /// `US` or `CA` (ISO 3166 alpha-2).
@@ -71,7 +71,7 @@ pub(super) struct AreaCodeRegion {
     pub(super) state: Option<&'static str>,
 }
 
-/// Returns the place of an E.164 number, or `None` if its area code is not in the table.
+/// Returns the region of an E.164 number, or `None` if its area code is not in the table.
 pub(super) fn place_of(e164: &str) -> Option<AreaCodeRegion> {
     let digits = e164.strip_prefix("+1")?.as_bytes();
     if digits.len() != NATIONAL_DIGITS || !digits.iter().all(u8::is_ascii_digit) {

@@ -168,7 +168,7 @@ const BY_COUNTRY: &[(&str, &str)] = &[
 /// Length of an emergency number, in digits.
 pub const DIGITS: std::ops::RangeInclusive<usize> = 2..=6;
 
-/// Returns the emergency numbers of a country; empty if unknown.
+/// Returns the emergency numbers of a country (ISO 3166 alpha-2); empty for an unknown country.
 pub(crate) fn of_country(country: &str) -> Arc<[String]> {
     let is_one = |countries: &&str| countries.split(' ').any(|known| known == country);
     let found = BY_COUNTRY.iter().find(|(countries, _)| is_one(countries));

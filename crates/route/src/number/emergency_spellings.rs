@@ -9,13 +9,13 @@ use super::readings::{access_codes, ascii_digits, contexts, is_in_use};
 use super::{NumberingPlan, is_separator};
 use crate::limits::LONGEST_EMERGENCY_SPELLING;
 
-/// International prefixes; a run of more than two zeros counts too.
+/// International prefixes that may precede a number; a run of more than two zeros counts too.
 const INTERNATIONAL: [&str; 7] = ["00", "001", "0011", "009", "010", "011", "810"];
 /// Digits used by PBXs for an outside line, and by countries as a trunk prefix.
 const OUTSIDE: [char; 3] = ['0', '8', '9'];
-/// Schemes that an unescaped user part may begin with.
+/// URI schemes that an unescaped user part may begin with.
 const SCHEMES: [&str; 3] = ["tel:", "sips:", "sip:"];
-/// Characters that end the number: parameters, pauses, a host follow.
+/// Characters that end the number: after them, parameters, pauses or a host follow.
 const ENDS: &str = ";,?@:=&";
 
 /// Kind of prefix that a network strips from a number.
@@ -25,13 +25,13 @@ enum DialPrefix {
     Plus,
     /// Service code: `*67`, `#31#`.
     Service,
-    /// Single digit of an outside-line code or trunk prefix.
+    /// Single digit of an outside-line code or of a trunk prefix.
     Outside,
-    /// International prefix.
+    /// International prefix, such as `00` or `011`.
     International,
     /// Country code: the edge's own, or any after `+` or an international prefix.
     Country,
-    /// Trunk prefix of two digits.
+    /// Trunk prefix of two digits: `06` in Hungary.
     Trunk,
     /// Code that selects a carrier, or shows or hides the caller's number.
     Carrier,
@@ -74,8 +74,8 @@ fn dial_strings(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns whether only prefixes precede an emergency number. A number in use, with or without prefixes, is dialled as
-/// such.
+/// Returns whether an emergency number follows after nothing but prefixes. A number in use does not count, because it
+/// is dialled as such, with or without prefixes.
 fn is_behind_prefixes(numbers: &NumberingPlan, rest: &str, removed: &mut Vec<DialPrefix>) -> bool {
     if numbers.is_emergency_text(rest) {
         return true;
@@ -89,7 +89,7 @@ fn is_behind_prefixes(numbers: &NumberingPlan, rest: &str, removed: &mut Vec<Dia
             let is_found = is_behind_prefixes(numbers, behind, removed);
             removed.pop();
             if is_found {
-                // The caller of this function evaluates the digits after `+`.
+                // The caller of this function checks the digits after `+` itself.
                 return removed.last() == Some(&DialPrefix::Plus) || !is_number(numbers, rest);
             }
         }
@@ -115,7 +115,7 @@ impl DialPrefix {
         DialPrefix::Carrier,
     ];
 
-    /// Returns how many prefixes of this kind may precede a number.
+    /// Returns the maximum number of times this kind of prefix may precede a number.
     fn most(self) -> usize {
         match self {
             DialPrefix::Plus | DialPrefix::Service | DialPrefix::Outside => 2,
@@ -123,7 +123,8 @@ impl DialPrefix {
         }
     }
 
-    /// Returns the rest of a text after each prefix of this kind; `removed` lists the prefixes stripped before.
+    /// Returns the rest of a text after each prefix of this kind. `removed` lists the prefixes already removed
+    /// before.
     fn remove<'d>(self, numbers: &NumberingPlan, text: &'d str, removed: &[DialPrefix]) -> Vec<&'d str> {
         match self {
             DialPrefix::Plus => text.strip_prefix('+').into_iter().collect(),
@@ -149,8 +150,8 @@ impl DialPrefix {
     }
 }
 
-/// Returns whether digits have the length of a short emergency number: with one digit before them they may be an
-/// extension.
+/// Returns whether digits are as short as a two-digit emergency number: with one more digit before them they may be
+/// an extension.
 fn is_short(digits: &str) -> bool {
     digits.len() <= 2
 }

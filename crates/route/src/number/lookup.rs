@@ -7,14 +7,14 @@ use rlibphonenumber::{
 use super::{NumberingPlan, area_codes, compact};
 use crate::limits::MAX_DIALLED_DIGITS;
 
-/// Number in a range assigned by its numbering plan.
+/// Number in a range that its numbering plan has assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidNumber {
     /// Number in E.164: `+14155551234`.
     pub e164: String,
     /// Country calling code: `1`.
     pub calling_code: String,
-    /// Country (ISO 3166 alpha-2); `None` for a non-geographic number such as those after `+800`.
+    /// Country (ISO 3166 alpha-2); `None` for a non-geographic number, such as one after `+800`.
     pub country: Option<String>,
     /// Number in national format: `(415) 555-1234`.
     pub national: String,
@@ -23,25 +23,25 @@ pub struct ValidNumber {
 /// Reason why a text is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidNumber {
-    /// Fewer digits than any number of the plan, or no area code.
+    /// The number has fewer digits than any number of its plan, or no area code.
     TooShort,
-    /// More digits than any number of the plan.
+    /// The number has more digits than any number of its plan.
     TooLong,
-    /// Possible length, but no assigned range.
+    /// The number has a possible length, but is in no assigned range.
     InvalidButPossible,
-    /// Unassigned country calling code.
+    /// The country calling code is not assigned.
     InvalidCountryCode,
-    /// Length between the possible lengths of the plan.
+    /// The number has a length between two possible lengths of its plan.
     InvalidLength,
-    /// Characters other than digits and separators, or hardly any digits.
+    /// The text contains characters other than digits and separators, or hardly any digits.
     NotANumber,
 }
 
 impl NumberingPlan {
-    /// Looks up a number in the numbering plans. A number without `+` is read as dialled inside the country.
+    /// Looks up a number in the numbering plans. A number without `+` is interpreted as dialled inside the country.
     ///
     /// # Errors
-    /// Returns the reason if the text is not a valid number.
+    /// Fails with [`InvalidNumber`] if the text is not a number, or not one of an assigned range.
     pub fn look_up(&self, text: &str) -> Result<ValidNumber, InvalidNumber> {
         let digits = compact(text).ok_or(InvalidNumber::NotANumber)?;
         if digits.len() > MAX_DIALLED_DIGITS + 1 {
@@ -66,8 +66,8 @@ impl NumberingPlan {
     }
 }
 
-/// Returns whether a number has an assigned area code of the United States or Canada and an exchange code from 200 on,
-/// as its plan requires. libphonenumber learns of new area codes late.
+/// Returns whether a number has an assigned area code of the United States or Canada, and an exchange code from 200
+/// on as the plan requires. libphonenumber lists new area codes late.
 fn has_assigned_area_code(e164: &str) -> bool {
     let exchange = e164.as_bytes().get("+1415".len());
     area_codes::place_of(e164).is_some() && exchange.is_some_and(|first| (b'2'..=b'9').contains(first))

@@ -29,7 +29,7 @@ use crate::limits::{
 /// Maximum length of an E.164 number, country code included (ITU-T E.164 §6.1).
 const MAX_E164_DIGITS: usize = 15;
 
-/// Called or calling party after normalisation.
+/// Called or calling number after normalisation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Number {
     /// Number in E.164 (`+14155551234`), or the text as received if it is not a possible number.
@@ -41,7 +41,7 @@ pub struct Number {
 }
 
 impl Number {
-    /// Returns the number of a party without one, or with a withheld one: an empty text.
+    /// Returns the number of a caller without one, or with a withheld one: an empty text.
     pub fn unknown() -> Number {
         Number { text: String::new(), is_e164: false, received: String::new() }
     }
@@ -57,7 +57,7 @@ pub enum SendNumbers {
     PlusLess,
     /// National format, dialled inside the edge's country.
     National,
-    /// Unchanged, the text as received.
+    /// The text as received, unchanged.
     AsIs,
 }
 
@@ -73,7 +73,7 @@ pub struct NumberingPlan {
     emergency: Arc<[String]>,
 }
 
-/// Returns the numbering of the United States.
+/// Returns the numbering plan of the United States.
 impl Default for NumberingPlan {
     fn default() -> NumberingPlan {
         NumberingPlan { country: "US".into(), region: Region::US, emergency: emergency::of_country("US") }
@@ -81,11 +81,11 @@ impl Default for NumberingPlan {
 }
 
 impl NumberingPlan {
-    /// Creates the numbering of `country` (ISO 3166 alpha-2), which numbers without a country code belong to. Returns
-    /// `None` for an unknown country.
+    /// Creates the numbering plan for an edge in `country` (ISO 3166 alpha-2), to which numbers without a country
+    /// code belong. Returns `None` for an unknown country.
     pub fn new(country: &str) -> Option<NumberingPlan> {
         let country = country.to_ascii_uppercase();
-        // "001" is libphonenumber's region for non-geographic numbers.
+        // "001" is not a country, but libphonenumber's region for non-geographic numbers.
         if country.len() != 2 {
             return None;
         }
@@ -95,8 +95,8 @@ impl NumberingPlan {
         Some(NumberingPlan { country, region, emergency })
     }
 
-    /// Loads the numbering plans and their expressions, about 60 million instructions that the first call would
-    /// otherwise cost. The data are shared by all instances.
+    /// Loads the numbering plans and compiles their expressions, about 60 million instructions that would otherwise
+    /// delay the first call. All instances share the data.
     pub fn warm_up(&self) {
         if let Ok(example) = PHONE_NUMBER_UTIL.get_example_number(self.region) {
             let text = PHONE_NUMBER_UTIL.format(&example, PhoneNumberFormat::E164);
@@ -104,17 +104,17 @@ impl NumberingPlan {
         }
     }
 
-    /// Replaces the emergency numbers.
+    /// Replaces the emergency numbers of the country by these.
     pub fn with_emergency(self, numbers: Vec<String>) -> NumberingPlan {
         NumberingPlan { emergency: numbers.into(), ..self }
     }
 
-    /// Returns the emergency numbers.
+    /// Returns the emergency numbers that the edge recognises.
     pub fn emergency(&self) -> &[String] {
         &self.emergency
     }
 
-    /// Returns whether a number as received is exactly an emergency number.
+    /// Returns whether a number, as received, is exactly an emergency number.
     pub fn is_emergency(&self, number: &Number) -> bool {
         !number.is_e164 && self.is_emergency_text(&number.received)
     }
@@ -136,22 +136,22 @@ impl NumberingPlan {
             || (number.text != number.received && emergency_spellings::reach_emergency(self, &number.text))
     }
 
-    /// Returns whether an unescaped user part is exactly an emergency number.
+    /// Returns whether an unescaped user part is exactly an emergency number, digit by digit.
     pub fn is_emergency_text(&self, user: &str) -> bool {
         self.emergency.iter().any(|known| known == user)
     }
 
-    /// Returns the country, in upper case.
+    /// Returns the country of the edge (ISO 3166 alpha-2), in upper case.
     pub fn country(&self) -> &str {
         &self.country
     }
 
-    /// Normalises an unescaped user part with its `phone-context`.
+    /// Normalises the unescaped user part of a called party, with its `phone-context`.
     ///
     /// # Errors
-    /// Fails with [`AddressIncomplete`] if the text is empty, contains characters that [steer](is_control_char) its
-    /// display, has `+` with anything but digits and separators, exceeds the digits of an E.164 number (with `+`) or of
-    /// any dialled number (without), or is a name that is not [readable](is_readable).
+    /// Fails with [`AddressIncomplete`] if the text is empty, contains control or invisible characters, has `+` with
+    /// anything but digits and separators, exceeds the digits of an E.164 number (with `+`) or of any dialled number
+    /// (without), or is a name that is not [readable](is_readable).
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, AddressIncomplete> {
         if user.trim().is_empty() || user.contains(is_control_char) {
             return Err(AddressIncomplete);
@@ -166,7 +166,7 @@ impl NumberingPlan {
         Ok(self.normalise_caller(user, phone_context))
     }
 
-    /// Normalises a calling party, which is never rejected for its form.
+    /// Normalises a calling number, which is never rejected for its form.
     pub fn normalise_caller(&self, user: &str, phone_context: Option<&str>) -> Number {
         let digits = compact(user);
         // Separators are insignificant (RFC 3966 §5.1.1) and are removed from global numbers.
@@ -175,8 +175,8 @@ impl NumberingPlan {
             Some(_) | None => user.to_owned(),
         };
         match self.e164(user, phone_context) {
-            // A text that needs its context to be this number is sent on as the number, because the context is not
-            // sent.
+            // A text that is this number only with its context is forwarded as the number, because the context is not
+            // forwarded.
             Some(text) if phone_context.is_some() && self.e164(user, None).as_ref() != Some(&text) => {
                 Number { received: text.clone(), text, is_e164: true }
             }
@@ -190,7 +190,7 @@ impl NumberingPlan {
         }
     }
 
-    /// Formats a number for a trunk.
+    /// Formats a number as a trunk expects it; a text that is not E.164 stays as received.
     pub fn format(&self, number: &Number, form: SendNumbers) -> String {
         if !number.is_e164 {
             return number.received.clone();
@@ -203,13 +203,13 @@ impl NumberingPlan {
         }
     }
 
-    /// Returns a number without separators, and the numbers that a remote party may read in it.
+    /// Returns a number without separators, followed by the numbers that a remote party may understand instead.
     pub fn spoken_forms(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         let text = compact(&number.text).unwrap_or_else(|| number.text.clone());
         std::iter::once(text).chain(self.readings(number, form)).collect()
     }
 
-    /// Returns the result of [`NumberingPlan::spoken_forms`] and the number as written, to count calls under any of
+    /// Returns the numbers of [`NumberingPlan::spoken_forms`] and the number as written, to count calls under any of
     /// them.
     pub fn spellings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         let mut all = self.spoken_forms(number, form);
@@ -219,7 +219,7 @@ impl NumberingPlan {
         all
     }
 
-    /// Returns the E.164 numbers that a remote party may read in a number sent to it ([`readings`]).
+    /// Returns the E.164 numbers that a remote party may understand when it is sent a number ([`readings`]).
     fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         if !number.is_e164 {
             return readings::read_numbers(self, &number.received, true);
@@ -237,8 +237,8 @@ impl NumberingPlan {
         }
     }
 
-    /// Returns the E.164 numbers with at least `least` digits that begin the digits: the longest possible one, a
-    /// premium-rate number that begins it if digits are left over, and the longest short premium-rate number.
+    /// Returns the E.164 numbers of at least `least` digits with which `digits` begins: the longest possible one; if
+    /// digits are left over, the longest premium-rate one; and the longest short premium-rate number.
     pub(crate) fn longest(&self, digits: &str, least: usize) -> impl Iterator<Item = String> {
         let mut lengths = (least.max(1)..=digits.len().min(LONGEST_READ)).rev();
         let mut read = |short: &mut Option<String>| {
@@ -262,7 +262,7 @@ impl NumberingPlan {
         whole.map(|(_, text)| text).into_iter().chain(premium).chain(short)
     }
 
-    /// Returns all digits as one E.164 number, including short premium-rate numbers.
+    /// Returns the E.164 number that all digits form together, or `None`. Short premium-rate numbers are included.
     pub(crate) fn whole(&self, digits: &str) -> Option<String> {
         let fits = digits.len() <= MAX_DIALLED_DIGITS + 1;
         fits.then(|| self.classify_digits(digits))
@@ -270,7 +270,7 @@ impl NumberingPlan {
             .map(|(ClassifiedNumber::Number(text) | ClassifiedNumber::Short(text))| text)
     }
 
-    /// Returns whether digits are a number in use in domestic form.
+    /// Returns whether digits are a number in use, written as dialled inside the country.
     pub(crate) fn is_dialled_at_home(&self, digits: &str) -> bool {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok();
         let number = number.filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number));
@@ -301,15 +301,15 @@ impl NumberingPlan {
             None => self.dialled(&digits),
         };
         // Some plans have very short numbers of rare types, which would match extensions, short codes and emergency
-        // numbers: without `+`, digits must have the length of the country's shortest subscriber number.
+        // numbers. Without `+`, digits must therefore have the length of the country's shortest subscriber number.
         match judged? {
             ClassifiedNumber::Number(text) => Some(text),
             ClassifiedNumber::Short(_) => None,
         }
     }
 
-    /// Returns the number that digits represent; a short one only if it is premium rate, since others would match
-    /// extensions.
+    /// Returns the number that digits represent. A short number counts only if it is premium rate, because others
+    /// would match extensions.
     fn classify_digits(&self, digits: &str) -> Option<ClassifiedNumber> {
         let is_code = self.is_emergency_text(digits);
         let read = (!is_code).then(|| self.dialled(digits)).flatten();
@@ -319,7 +319,7 @@ impl NumberingPlan {
         })
     }
 
-    /// Parses digits with or without `+`, and with `00` for any international prefix.
+    /// Parses digits with or without `+`; a leading `00` stands for any international prefix.
     fn dialled(&self, digits: &str) -> Option<ClassifiedNumber> {
         let global = digits.strip_prefix("00").and_then(|international| self.possible(&format!("+{international}")));
         global.or_else(|| self.possible(digits))
@@ -328,13 +328,13 @@ impl NumberingPlan {
     /// Returns the E.164 number of digits with or without `+`, if their length is possible.
     fn possible(&self, digits: &str) -> Option<ClassifiedNumber> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
-        // A local number without area code does not suffice for E.164.
+        // A local number without area code cannot be converted to E.164.
         if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
             return None;
         }
         let is_short = !digits.starts_with('+') && shorter_than_subscribers(&number);
         let mut text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
-        // The text has spare capacity and is kept for the whole call.
+        // The text was built with spare capacity, and is kept for the whole call.
         text.shrink_to_fit();
         let fits = text.len() <= MAX_E164_DIGITS + 1;
         fits.then_some(if is_short { ClassifiedNumber::Short(text) } else { ClassifiedNumber::Number(text) })
@@ -371,7 +371,7 @@ impl NumberingPlan {
         })
     }
 
-    /// Formats a number as dialled inside the country.
+    /// Formats an E.164 number as dialled inside the country; `None` if it is not a number.
     fn national(&self, e164: &str) -> Option<String> {
         let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
         let text = PHONE_NUMBER_UTIL.format_out_of_country_calling_number(&number, self.region);
@@ -379,9 +379,9 @@ impl NumberingPlan {
     }
 }
 
-/// Number represented by digits.
+/// Number that digits represent, in E.164.
 enum ClassifiedNumber {
-    /// Number of subscriber length, or with country code.
+    /// Number of a subscriber's length, or with country code.
     Number(String),
     /// Number shorter than any subscriber number, without country code.
     Short(String),
@@ -412,7 +412,7 @@ pub fn is_control_char(c: char) -> bool {
 }
 
 /// Returns whether a user part can be searched for numbers at low cost and displayed safely: at most 128 characters,
-/// at most four runs of seven or more digits, and no character that [is_control_char] the display.
+/// at most four runs of seven or more digits, and no control or invisible characters.
 pub fn is_readable(user: &str) -> bool {
     let (mut chars, mut run, mut long_runs) = (0, 0, 0);
     for c in user.chars() {
@@ -429,8 +429,8 @@ pub fn is_readable(user: &str) -> bool {
     chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS && !user.contains(is_control_char)
 }
 
-/// Returns the digits and a leading `+`. Returns `None` for characters other than separators, so that names and vanity
-/// numbers never become digits.
+/// Returns the digits of a text and its leading `+`. Returns `None` if it contains other characters than separators,
+/// so that names and vanity numbers never become digits.
 pub fn compact(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

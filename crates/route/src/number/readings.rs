@@ -1,7 +1,7 @@
-//! Readings of a called party that is sent as received: the E.164 numbers that a remote party may reach with it.
+//! Readings of a called number that is sent as received: the E.164 numbers that a remote party may reach with it.
 //! Digits may follow an outside-line code (`9`), a carrier access code (`1010288`) or international prefixes (`9011`,
-//! `0000`). Exchanges ignore digits after a complete number. Other systems interpret parameters (`;`), lists (`,`), an
-//! end of dialling (`#`), service codes (`*67`, `#31#`) or letters, or discard everything except digits.
+//! `0000`). Exchanges ignore digits after a complete number. Other systems interpret parameters (`;`), lists (`,`),
+//! an end of dialling (`#`), service codes (`*67`, `#31#`) or letters, or discard everything except digits.
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
@@ -17,8 +17,8 @@ const DOUBLED: usize = 3;
 /// Maximum number of `phone-context` values examined; a target of 256 bytes has no room for more.
 const CONTEXTS: usize = 16;
 
-/// Returns the numbers that may be read in a text. `with_prefixes` includes numbers behind prefixes, which a complete
-/// number does not have.
+/// Returns the numbers that a text may be understood as. `with_prefixes` also searches for numbers after prefixes,
+/// which a complete number does not have.
 pub(crate) fn read_numbers(numbers: &NumberingPlan, received: &str, with_prefixes: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (runs, global) = runs(numbers, received);
@@ -68,13 +68,13 @@ fn is_behind_outside_line(numbers: &NumberingPlan, digits: &str) -> bool {
     numbers.is_dialled_at_home(number) || (is_international && is_in_use(numbers, number))
 }
 
-/// Returns whether all digits are one number in use.
+/// Returns whether all digits together are one number in use.
 pub(super) fn is_in_use(numbers: &NumberingPlan, digits: &str) -> bool {
     numbers.whole(digits).is_some_and(|number| NumberingPlan::is_in_use(&number))
 }
 
-/// Returns the digits of a text after each of its `phone-context` values (RFC 3966 §5.1.5). Only one is allowed; it is
-/// unknown which of several a remote party uses, and whether it unescapes the text first.
+/// Returns the digits of a text after each of its `phone-context` values (RFC 3966 §5.1.5). Only one is allowed; a
+/// remote party may use any of several, before or after it unescapes the text.
 pub(super) fn contexts(received: &str) -> Vec<String> {
     const NAME: &str = "phone-context=";
     let (number, params) = received.split_once(';').unwrap_or((received, ""));
@@ -85,19 +85,19 @@ pub(super) fn contexts(received: &str) -> Vec<String> {
     global.take(CONTEXTS).map(|context| format!("{context}{local}")).collect()
 }
 
-/// Adds the numbers behind an outside-line code, carrier access codes and international prefixes.
+/// Appends to `found` the numbers after an outside-line code, carrier access codes and international prefixes.
 fn behind_prefixes(numbers: &NumberingPlan, digits: &str, is_outside: bool, found: &mut Vec<String>) {
     let mut seen: Vec<&str> = Vec::new();
     for outside in 0..=OUTSIDE_DIGITS {
         let Some(rest) = digits.get(outside..) else { return };
         if rest.len() < SHORTEST_BEHIND_PREFIX {
-            // Too short for anything but a short premium-rate number.
+            // A rest this short can only be a short premium-rate number.
             found.extend(numbers.whole(rest).filter(|number| numbers.is_premium(number)));
             continue;
         }
         let whole = numbers.whole(rest).filter(|number| outside > 0 && NumberingPlan::is_in_use(number));
         if let Some(number) = whole {
-            // No other reading is plausible.
+            // A number in use after an outside-line code leaves no other reading.
             return found.push(number);
         }
         for start in behind_access_codes(rest) {
@@ -109,7 +109,7 @@ fn behind_prefixes(numbers: &NumberingPlan, digits: &str, is_outside: bool, foun
                 }
                 found.extend(numbers.longest(start, 0));
             }
-            // Skipping two digits without a prefix would find a number in every long extension.
+            // If two digits were skipped without a prefix, every long extension would contain a number.
             let is_near = (outside < OUTSIDE_DIGITS || start != rest) && (is_behind || !is_outside);
             let mut inner = if is_near { vec![start] } else { Vec::new() };
             international(start, DOUBLED, &mut inner);
@@ -120,7 +120,7 @@ fn behind_prefixes(numbers: &NumberingPlan, digits: &str, is_outside: bool, foun
     }
 }
 
-/// Adds the numbers that begin with their country code at `start`.
+/// Appends to `found` the numbers at `start` that begin with their country code.
 fn look_global<'d>(numbers: &NumberingPlan, start: &'d str, found: &mut Vec<String>, seen: &mut Vec<&'d str>) {
     let is_new = start.len() >= SHORTEST_BEHIND_PREFIX && !start.starts_with('0') && !seen.contains(&start);
     if is_new && seen.len() < STARTS {
@@ -145,7 +145,7 @@ fn behind_access_codes(digits: &str) -> Vec<&str> {
     starts
 }
 
-/// Codes before a number that select a carrier, or show or hide the caller's number, with their lengths.
+/// Codes before a number that select a carrier, or show or hide the caller's number, each with its total length.
 const ACCESS_CODES: [(&str, usize); 23] = [
     // North America: `101XXXX`, `10XXX`, and `11XX`, the rotary-dial form of a service code (`*67`).
     ("101", 7),
@@ -189,8 +189,8 @@ pub(super) fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
     ACCESS_CODES.into_iter().filter(fits).filter_map(|(_, length)| digits.get(length..))
 }
 
-/// Adds the rest after one or more international prefixes: any number of zeros with up to three carrier digits (`00`,
-/// `0011`, `00700`), `01`, `010` to `019`, and those that do not begin with zero.
+/// Appends to `found` the rest of the digits after one or more international prefixes: any number of zeros with up to
+/// three carrier digits (`00`, `0011`, `00700`), `01`, `010` to `019`, and those that do not begin with zero.
 fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
     if depth == 0 || digits.len() < SHORTEST_BEHIND_PREFIX || found.len() > STARTS {
         return;
@@ -242,7 +242,7 @@ fn runs(numbers: &NumberingPlan, received: &str) -> (Vec<String>, Option<String>
     let all: String = text.chars().filter(char::is_ascii_digit).collect();
     let begins = text.chars().find(|c| !is_separator(*c)).is_some_and(|c| c.is_ascii_digit() || c == '+');
     let has_letters = begins && all.len() > 2 && text.contains(|c: char| c.is_ascii_alphabetic());
-    // After a `+` number in use the text continues that number or is ignored; without the `+` it is not another
+    // Text after a `+` number in use continues that number or is ignored; the digits without `+` are not another
     // number.
     let global = found.first().filter(|run| run.starts_with('+') && all.starts_with(run.trim_start_matches('+')));
     let global = global.filter(|run| is_in_use(numbers, run)).cloned();
@@ -273,7 +273,7 @@ pub(super) fn ascii_digits(text: &str) -> String {
     out
 }
 
-/// Returns the telephone key of a letter (ITU-T E.161), or the digit itself.
+/// Returns the key of a letter on a telephone keypad (ITU-T E.161), a digit itself, or `None` for other characters.
 fn key(c: char) -> Option<char> {
     Some(match c.to_ascii_lowercase() {
         'a'..='c' => '2',

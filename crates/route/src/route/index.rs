@@ -1,6 +1,6 @@
-//! Index that finds the first matching route without testing all of them. Routes are split by the numbers and prefixes
-//! in `to`, and those with equal values by `caller`, headers and `from`. Only routes without the condition, or with a
-//! regular expression without a fixed prefix, are tested one by one.
+//! Index that finds the first matching route without testing all of them. Routes are split by the numbers and
+//! prefixes in `to`; those with equal values are split further by `caller`, headers and `from`. Only routes without
+//! the condition, or with a regular expression without a fixed prefix, are tested one by one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,30 +10,31 @@ use crate::pattern::Pattern;
 
 /// Maximum number of routes tested one by one before the index is split.
 const WALKED: usize = 8;
-/// Maximum number of alternatives of a condition that a nested part of the index stores individually.
+/// Maximum number of alternatives of a condition that a nested part of the index stores individually; a condition
+/// with more counts as matching any value.
 const ALTERNATIVES: usize = 16;
 /// Maximum number of header names used to split routes.
 const HEADERS: usize = 4;
-/// Flag of an entry that is the number of a node instead of a position.
+/// Flag of an entry that is the number of an index node instead of the position of a route.
 const NODE: u32 = 1 << 31;
 
 /// Field by which routes are split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SplitField {
-    /// The called number.
+    /// Called number of the call.
     To,
-    /// The calling number.
+    /// Calling number of the call.
     Caller,
-    /// Header of this name, in lower case.
+    /// Value of the header with this name, in lower case.
     Header(Box<str>),
-    /// Trunk the call comes from.
+    /// Trunk that the call comes from.
     From,
 }
 
-/// Value or prefix in a condition.
+/// Value or prefix in a condition, by which routes are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConditionKey {
-    /// Packed number or prefix.
+    /// Number or prefix of digits, packed.
     Digits(PackedDigits),
     /// Any other exact text.
     Whole(Box<str>),
@@ -42,7 +43,7 @@ pub(crate) enum ConditionKey {
 }
 
 impl ConditionKey {
-    /// Adds the keys of a pattern. Returns `false` if it has none.
+    /// Appends the values and prefixes of a pattern to `keys`. Returns `false` if the pattern has none.
     pub(crate) fn push_keys(pattern: &Pattern, keys: &mut Vec<ConditionKey>) -> bool {
         if let Some(digits) = PackedDigits::from_pattern(pattern) {
             keys.push(ConditionKey::Digits(digits));
@@ -65,7 +66,8 @@ impl ConditionKey {
 
 /// Collection of conditions, accessed by position.
 pub(crate) trait ConditionSource {
-    /// Adds the alternatives of one condition. Returns `false` if they cannot be enumerated or there is no condition.
+    /// Appends the alternatives of one condition to `keys`. Returns `false` if they cannot be enumerated or there is
+    /// no condition.
     fn keys(&self, position: u32, field: &SplitField, keys: &mut Vec<ConditionKey>) -> bool;
 }
 
@@ -98,7 +100,7 @@ pub struct RouteIndex {
 
 #[derive(Debug, Clone)]
 enum IndexNode {
-    /// Positions, in ascending order.
+    /// Positions of the routes to be tested one by one, in ascending order.
     Walk(Box<[u32]>),
     Split(Box<FieldSplit>),
 }
@@ -108,18 +110,18 @@ enum IndexNode {
 struct FieldSplit {
     field: SplitField,
     digits: DigitMap,
-    /// Bit set of the lengths of the packed prefixes, in bytes.
+    /// Bit set of the lengths, in bytes, of the packed prefixes.
     lengths: u32,
     whole: HashMap<Box<str>, u32>,
-    /// Other prefixes, by length in bytes.
+    /// Prefixes that cannot be packed, by length in bytes.
     beginnings: Vec<(usize, HashMap<Box<str>, u32>)>,
     nodes: Vec<IndexNode>,
-    /// Routes that any value may match.
+    /// Routes that match any value of the field.
     others: IndexNode,
 }
 
 impl RouteIndex {
-    /// Creates the index of routes, in order.
+    /// Creates the index of these routes, in order.
     pub fn new<'a>(routes: impl IntoIterator<Item = &'a Route>) -> RouteIndex {
         let routes: Vec<&Route> = routes.into_iter().collect();
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
@@ -145,14 +147,16 @@ impl RouteIndex {
         RouteIndex { top: IndexNode::new((0..count).collect(), fields, usize::MAX, &keys_of) }
     }
 
-    /// Returns the lowest position below `end` that `matches`, calling it for as few candidates as possible.
+    /// Returns the lowest position below `end` for which `matches` is true, calling it for as few candidates as
+    /// possible.
     pub fn first(&self, call: &CallInfo<'_>, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let mut best = end;
         self.top.search(call, &mut best, matches);
         (best < end).then_some(best)
     }
 
-    /// Returns the lowest position below `end` that `matches`, among those that may take every call of a given route.
+    /// Returns the lowest position below `end` for which `matches` is true, among routes that may take every call of
+    /// a given route.
     pub fn first_like(&self, route: &Route, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let (called, caller) = (sample(&route.to), sample(&route.caller));
         let from = route.from.first().map(String::as_str).unwrap_or_default();
@@ -172,7 +176,7 @@ impl RouteIndex {
     }
 }
 
-/// Returns a text that any pattern covering all of these must match or be a prefix of.
+/// Returns a text for the lookup of patterns that cover all of these: such a pattern equals it or is a prefix of it.
 fn sample(patterns: &[Pattern]) -> String {
     match patterns.first() {
         Some(Pattern::Exact(text) | Pattern::Prefix(text)) => text.clone(),

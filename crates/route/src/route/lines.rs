@@ -1,4 +1,4 @@
-//! Lines of a `routes_file`: each is a route within the route that names the file, stored compactly enough for a
+//! Lines of a `routes_file`: each is a route within the route that refers to the file, stored compactly enough for a
 //! million lines.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,32 +19,32 @@ const PATTERN: u64 = 1 << 61;
 /// Settings of a line apart from numbers and targets; the enclosing route provides those that are absent.
 #[derive(Debug, Clone, Default)]
 pub struct LineSettings {
-    /// Trunks the line takes calls from.
+    /// Trunks from which the line takes calls.
     pub from: Vec<String>,
     /// Schedules, one of which must be active.
     pub when: Vec<ScheduleHours>,
     /// Percentage of matching calls that the line takes.
     pub share: Option<u8>,
-    /// Agents that listen to the call.
+    /// Agents that listen to the call, by name.
     pub fork: Vec<String>,
-    /// Whether 486 and 600 lead to the next target too.
+    /// Whether a busy callee (486, 600) leads to the next target too.
     pub on_busy: Option<bool>,
-    /// Ring timeout per target.
+    /// Ring timeout per target of the line.
     pub ring_timeout: Option<Duration>,
     /// Time limit for all targets but the last together.
     pub search_timeout: Option<Duration>,
 }
 
-/// Position of a line.
+/// Position of a line in a routes file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePosition {
-    /// Name of the file.
+    /// Name of the routes file.
     pub file: Arc<str>,
-    /// Line number, from 1.
+    /// Line number, counted from 1.
     pub line: u32,
 }
 
-/// Target in compact form.
+/// Target of a line in compact form.
 #[derive(Debug)]
 enum CompactTarget {
     /// Trunk with an optional number in the form of [`PackedDigits::bits`], or 0.
@@ -67,24 +67,24 @@ impl CompactTarget {
 /// Lines of a routes file while it is read.
 #[derive(Debug, Default)]
 pub struct RouteLines {
-    /// Called number of each line: 0 for none, packed digits, or the index of a pattern.
+    /// Called number of each line: 0 for none, packed digits, or the flagged index of a pattern.
     to: Vec<u64>,
-    /// Calling number of each line, in the same form; empty if no line has one.
+    /// Calling number of each line, in the form of `to`; empty if no line has one.
     caller: Vec<u64>,
-    /// Index of each line's target list in `ends`, plus 1.
+    /// Index of each line's target list in `ends`, plus 1; 0 for none.
     connect: Vec<u32>,
     /// Index of each line's other settings, plus 1; empty if no line has any.
     rest: Vec<u32>,
-    /// Line number of each line.
+    /// Line number of each line in the file.
     line: Vec<u32>,
     patterns: Vec<Pattern>,
     targets: Vec<CompactTarget>,
-    /// End of each target list in `targets`.
+    /// End of each target list within `targets`.
     ends: Vec<u32>,
     rests: Vec<LineSettings>,
-    /// Groups ordered by answer ratio, by the index returned from [`RouteLines::connect`].
+    /// Groups ordered by answer ratio, by the index that [`RouteLines::connect`] returned for their target list.
     by_ratio: BTreeMap<u32, Vec<Range<u32>>>,
-    /// Distinct trunk names.
+    /// Names of trunks, each stored once.
     names: Vec<Arc<str>>,
     /// Cells of regular expressions by text, to store each only once; used only while lines are read.
     expressions: HashMap<Box<str>, u64>,
@@ -99,7 +99,7 @@ fn count(length: usize) -> u32 {
 }
 
 impl RouteLines {
-    /// Stores a target list that lines can share. Returns its index.
+    /// Stores a target list, which several lines can share, and returns its index.
     pub fn connect(&mut self, targets: Vec<TargetSpec>) -> u32 {
         for target in targets {
             let compact = self.compact(target);
@@ -116,19 +116,19 @@ impl RouteLines {
         }
     }
 
-    /// Returns a stored target list.
+    /// Returns the target list with this index.
     pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
         self.targets(connect).iter().map(CompactTarget::spec).collect()
     }
 
-    /// Stores other settings that lines can share. Returns their index.
+    /// Stores other settings, which several lines can share, and returns their index.
     pub fn store_settings(&mut self, rest: LineSettings) -> u32 {
         self.rests.push(rest);
         count(self.rests.len())
     }
 
-    /// Adds a line. `connect` and `rest` are indexes returned by [`RouteLines::connect`] and
-    /// [`RouteLines::store_settings`], or 0.
+    /// Adds the line with number `line`. `connect` and `rest` are indexes returned by [`RouteLines::connect`] and
+    /// [`RouteLines::store_settings`], or 0 for none.
     pub fn push(&mut self, line: u32, (to, caller): (Option<Pattern>, Option<Pattern>), connect: u32, rest: u32) {
         let before = self.line.len();
         let to = self.cell(to);
@@ -206,7 +206,7 @@ impl RouteLines {
         self.rests.get(line_position(rest))
     }
 
-    /// Returns the pattern in a cell, if any.
+    /// Returns the pattern in the cell at index `at`, or `None` if the line has none.
     fn pattern(&self, cells: &[u64], at: usize) -> Option<Pattern> {
         match *cells.get(at)? {
             0 => None,
@@ -227,7 +227,7 @@ impl RouteLines {
         }
     }
 
-    /// Returns whether the numbers of a line match a call.
+    /// Returns whether the called and calling numbers of a line match a call.
     fn is_for(&self, at: usize, call: &CallInfo<'_>) -> bool {
         self.suits(&self.to, at, call.called) && self.suits(&self.caller, at, call.caller)
     }
@@ -246,7 +246,7 @@ impl RouteLines {
         cell & PATTERN != 0 && matches!(self.odd(cell), Some(Pattern::Regex(_)))
     }
 
-    /// Returns the conditions of a line as a route.
+    /// Returns the conditions of a line as a route without targets.
     fn conditions(&self, at: usize) -> Route {
         let mut route = Route::named("", Vec::new());
         route.to.extend(self.pattern(&self.to, at));
@@ -285,7 +285,7 @@ impl ConditionSource for RouteLines {
     }
 }
 
-/// Compiled `routes_file`.
+/// Compiled `routes_file`: its lines and their index.
 #[derive(Debug)]
 pub struct RouteFile {
     file: Arc<str>,
@@ -294,17 +294,17 @@ pub struct RouteFile {
 }
 
 impl RouteFile {
-    /// Returns the name of the file.
+    /// Returns the name of the routes file.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Returns the number of lines with routes.
+    /// Returns the number of lines that have a route.
     pub fn len(&self) -> usize {
         self.lines.line.len()
     }
 
-    /// Returns whether the file has no routes.
+    /// Returns whether no line of the file has a route.
     pub fn is_empty(&self) -> bool {
         self.lines.line.is_empty()
     }
@@ -314,7 +314,7 @@ impl RouteFile {
         self.lines.rests.iter().any(|rest| rest.share.is_some_and(|share| share < 100))
     }
 
-    /// Iterates over all target lists.
+    /// Iterates over all target lists of the file.
     pub fn targets(&self) -> impl Iterator<Item = Vec<TargetSpec>> + '_ {
         (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
     }
@@ -334,12 +334,13 @@ impl RouteFile {
         })
     }
 
-    /// Returns whether a line takes a call; `position` is that of the enclosing route.
+    /// Returns whether a line takes a call; `position` is that of the route with the file.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
         self.first(call, position).is_some()
     }
 
-    /// Returns whether a line takes a call, and otherwise the reason as text.
+    /// Returns whether a line takes a call, and otherwise the reason as text; `position` is that of the route with
+    /// the file.
     pub(crate) fn match_call(&self, call: &CallInfo<'_>, position: usize) -> RouteDecision {
         let (mut perhaps, mut leaves) = (None, None);
         for at in self.index.candidates(call).into_iter().map(line_position).filter(|at| self.lines.is_for(*at, call)) {
@@ -362,7 +363,8 @@ impl RouteFile {
         }
     }
 
-    /// Returns the route for a call: its line's settings, completed by those of the enclosing route.
+    /// Returns the route for a call: the settings of the line that takes it, completed by those of the enclosing
+    /// route.
     pub(crate) fn route(&self, named: &Route, call: &CallInfo<'_>, position: usize) -> Option<Route> {
         let at = self.first(call, position)?;
         let own = self.lines.conditions(at);
@@ -418,7 +420,7 @@ impl LineSettings {
     }
 }
 
-/// Returns a position for the random choice of a line, distinct from those of routes.
+/// Returns the position from which a line derives its random choice, distinct from the positions of routes.
 fn draw_place(position: usize, line: usize) -> usize {
     ((position + 1) << 24).wrapping_add(line) & 0xffff_ffff
 }

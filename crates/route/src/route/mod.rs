@@ -1,9 +1,8 @@
 //! Routes: the conditions under which a route takes a call, and an explanation if it does not.
 //!
-//! This module covers single routes and collections: the index that finds the first matching route (`index`), the lines
-//! of a `routes_file` (`lines`) and the compiled routes of a configuration (`routes`). `table` and `plan` turn a match
-//! into targets.
-//! `plan`.
+//! This module covers single routes and collections: the index that finds the first matching route (`index`), the
+//! lines of a `routes_file` (`lines`) and the compiled routes of a configuration (`routes`). `table` and `plan` turn
+//! a match into targets.
 
 mod index;
 mod lines;
@@ -29,26 +28,26 @@ use crate::target::TargetSpec;
 /// the last target, before the caller's network gives up (RFC 3261 §16.6, Timer C).
 pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Order in which adjacent trunks are tried.
+/// Order in which adjacent trunks of a route are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TrunkOrder {
-    /// Configured order.
+    /// The configured order.
     #[default]
     Listed,
-    /// Order of recent performance ([`TrunkPerformance`](crate::TrunkPerformance)).
+    /// Best recent performance first ([`TrunkPerformance`](crate::TrunkPerformance)).
     AnswerRatio,
 }
 
-/// Route of the configuration.
+/// Route of the configuration: conditions on calls, targets and settings.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Name; `route-N` (position from 1) if none is configured.
+    /// Name of the route; `route-N` (position from 1) if none is configured.
     pub name: Arc<str>,
-    /// Trunks the route takes calls from; empty for any.
+    /// Trunks from which the route takes calls; empty for any.
     pub from: Vec<String>,
-    /// Called numbers; empty for any.
+    /// Patterns of called numbers; empty for any.
     pub to: Vec<Pattern>,
-    /// Calling numbers; empty for any.
+    /// Patterns of calling numbers; empty for any.
     pub caller: Vec<Pattern>,
     /// Header conditions, all of which must hold.
     pub header: Vec<HeaderCondition>,
@@ -56,53 +55,53 @@ pub struct Route {
     pub when: Vec<ScheduleHours>,
     /// Percentage of otherwise matching calls that the route takes; 100 for all.
     pub share: u8,
-    /// Targets, in order.
+    /// Targets to try, in order.
     pub connect: Vec<TargetSpec>,
-    /// Order of all targets.
+    /// Order in which all targets are tried.
     pub order: TrunkOrder,
     /// Groups in `connect` that are always ordered by [`TrunkOrder::AnswerRatio`], in ascending order.
     pub by_ratio: Vec<Range<u32>>,
-    /// Agents that listen to both directions.
+    /// Agents that listen to both directions of the call, by name.
     pub fork: Vec<String>,
     /// Whether calls are recorded from the answer on.
     pub record: bool,
     /// Recording servers (`siprec`) that record calls from the answer on.
     pub siprec: Vec<Arc<str>>,
-    /// Whether 486 and 600 lead to the next target too.
+    /// Whether a busy callee (486, 600) leads to the next target too.
     pub on_busy: bool,
     /// Ring timeout per target, zero for no limit; `None` uses the trunk's.
     pub ring_timeout: Option<Duration>,
-    /// File of `routes_file`; if present, one of its lines must match and determines the targets.
+    /// Routes file (`routes_file`); if present, one of its lines must match and determines the targets.
     pub file: Option<Arc<RouteFile>>,
-    /// Line of a routes file that the route was created from.
+    /// Line of a routes file that the route was created from; `None` for a route of the configuration itself.
     pub line: Option<LinePosition>,
-    /// Caller ID shown to trunks and URIs.
+    /// Caller ID shown to trunks and URIs; `None` shows the caller's number.
     pub caller_id: Option<Arc<Number>>,
     /// Time limit for all targets but the last together, zero for no limit.
     pub search_timeout: Duration,
-    /// Text message sent after an unanswered call.
+    /// Text message sent after an unanswered call; `None` sends none.
     pub sms: Option<Arc<SmsRule>>,
 }
 
-/// Condition on a header.
+/// Condition on the values of a header.
 #[derive(Debug, Clone)]
 pub struct HeaderCondition {
     /// Header name, case-insensitive.
     pub name: String,
-    /// Alternative patterns for the value.
+    /// Patterns, one of which must match a value of the header.
     pub values: Vec<Pattern>,
 }
 
 /// Facts of a call that routes are matched against.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallInfo<'a> {
-    /// Trunk the call comes from.
+    /// Name of the trunk that the call comes from.
     pub from: &'a str,
-    /// Called number, normalised.
+    /// Called number after normalisation.
     pub called: &'a str,
-    /// Calling number, normalised; empty if anonymous.
+    /// Calling number after normalisation; empty if anonymous.
     pub caller: &'a str,
-    /// Time of the call.
+    /// Time of the call, for schedules.
     pub at: Timestamp,
     /// Headers of the INVITE, at least those of [`RoutingTable::headers`](crate::RoutingTable::headers).
     pub headers: &'a [(String, String)],
@@ -111,7 +110,7 @@ pub struct CallInfo<'a> {
 }
 
 impl CallInfo<'_> {
-    /// Returns a number from 0 to 99 for the route at `position`.
+    /// Returns a number from 0 to 99, derived from `draw` for the route at `position`; `None` without `draw`.
     fn percent(&self, position: usize) -> Option<u8> {
         // Final step of SplitMix64: consecutive routes must decide independently.
         let seed = (u64::from(self.draw?) << 32) | (u64::try_from(position).unwrap_or(0) + 1);
@@ -120,20 +119,20 @@ impl CallInfo<'_> {
         u8::try_from((mixed ^ (mixed >> 31)) % 100).ok()
     }
 
-    /// Returns whether the call falls into a percentage; below 100, never without a random number.
+    /// Returns whether a route with this percentage takes the call. Below 100 it never does without a random number.
     pub(crate) fn chooses(&self, share: u8, position: usize) -> bool {
         share >= 100 || self.percent(position).is_some_and(|percent| percent < share)
     }
 }
 
-/// Result of matching a route with a call.
+/// Result of matching a route, or a line of its file, with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RouteDecision {
     /// The route takes the call.
     Takes,
-    /// The route takes this percentage of such calls; no random number was given.
+    /// The route takes this percentage of such calls, and no random number was given.
     Perhaps(u8),
-    /// First condition that failed, as text.
+    /// The route does not match: the first condition that failed, as text.
     Leaves(String),
 }
 
@@ -172,7 +171,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Iterates over the values of a header in a call.
+/// Iterates over the values of a header in the INVITE of a call.
 fn header<'a>(call: &CallInfo<'a>, name: &str) -> impl Iterator<Item = &'a str> {
     let named = move |known: &&(String, String)| known.0.eq_ignore_ascii_case(name);
     call.headers.iter().filter(named).map(|(_, value)| value.as_str())
@@ -211,7 +210,7 @@ impl Route {
         }
     }
 
-    /// Splits the targets into consecutive parts, each with the order of its trunks.
+    /// Splits the targets into consecutive parts, each with the order in which its trunks are tried.
     pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], TrunkOrder)> {
         let groups = if self.order == TrunkOrder::Listed { &self.by_ratio[..] } else { &[] };
         let (mut parts, mut from) = (Vec::with_capacity(2 * groups.len() + 1), 0);

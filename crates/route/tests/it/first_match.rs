@@ -91,7 +91,8 @@ proptest! {
         // Without random numbers: routes that take every matching call.
         let naive = routes.iter().find(|route| route.share == 100 && holds(route, &call)).map(|route| route.name.clone());
         prop_assert_eq!(&planned(&call), &naive);
-        // A table with only this route, at its position behind routes that never match, decides on its percentage.
+        // A table that has only this route, at its position behind routes that never match, decides on its
+        // percentage.
         let drawn = CallInfo { draw: Some(draw), ..call };
         let nothing = || Route { from: vec!["nobody".to_owned()], ..Route::named("", vec![]) };
         let alone = |position: usize| {
@@ -114,7 +115,7 @@ proptest! {
     }
 }
 
-/// Returns the routes as lines of a file, and as routes of a table.
+/// Returns the same routes twice: as lines of a file within one route, and as routes of a table.
 fn lines(routes: &[Route]) -> (Route, Vec<Route>) {
     let mut lines = RouteLines::default();
     for (number, route) in (1..).zip(routes) {
