@@ -1,5 +1,5 @@
-//! Digest credentials: which party must show which to whom, proxies that ask on behalf of a trunk, and leaks of one
-//! trunk's credentials to another.
+//! Digest credentials: which side requires them from which, proxies that challenge on behalf of a trunk, and leaks of
+//! one trunk's credentials to another.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ fn asked(trust: &TrunkOptions, name: &str) -> (CredentialCheck, CredentialCheck)
         "carrier" => 0,
         "a" => 1,
         "b" => 2,
-        // A phone that registers must show credentials.
+        // Registrations always require credentials, right or wrong ones.
         _ if trust.of_phones[0] == CredentialCheck::Wrong => return (CredentialCheck::Nothing, CredentialCheck::Wrong),
         _ => return (CredentialCheck::Nothing, CredentialCheck::Right),
     };
@@ -29,7 +29,7 @@ fn password(name: &str, asked: CredentialCheck) -> String {
     if asked == CredentialCheck::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
 }
 
-/// Returns a trunk with its credentials.
+/// Returns a trunk with the credentials that it shows and requires.
 pub(crate) fn of_trunk(options: &SeedOptions, trunk: Trunk) -> Trunk {
     let (of_edge, of_phone) = asked(&options.trust, &trunk.name);
     let shown_at =
@@ -46,7 +46,7 @@ pub(crate) fn of_trunk(options: &SeedOptions, trunk: Trunk) -> Trunk {
     }
 }
 
-/// Sets the credentials of the trunk's phone.
+/// Sets the credentials that the trunk's phone requires and shows.
 pub(crate) fn of_phone(options: &SeedOptions, name: &str, config: &mut PhoneConfig) {
     let (of_edge, of_phone) = asked(&options.trust, name);
     let credentials =
@@ -59,7 +59,7 @@ pub(crate) fn of_phone(options: &SeedOptions, name: &str, config: &mut PhoneConf
     }
 }
 
-/// Returns an error if a message of the edge shows credentials of one trunk to another.
+/// Returns an error if a message from the edge shows the credentials of one trunk to another.
 pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let user = format!("username=\"{OURS}");
@@ -68,7 +68,7 @@ pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
     foreign.next().map(|name| format!("credentials of trunk {name} go to {to}"))
 }
 
-/// Returns a message of the first trunk as passed on by its proxy.
+/// Returns a message from the first trunk as its proxy forwards it: a challenge becomes 407.
 pub(crate) fn from_behind_proxy(bytes: Bytes) -> Bytes {
     replaced(
         bytes,
@@ -76,7 +76,7 @@ pub(crate) fn from_behind_proxy(bytes: Bytes) -> Bytes {
     )
 }
 
-/// Returns a message to the first trunk as passed on by its proxy.
+/// Returns a message to the first trunk as its proxy forwards it.
 pub(crate) fn to_behind_proxy(bytes: Bytes) -> Bytes {
     replaced(bytes, &[("\r\nProxy-Authorization:", "\r\nAuthorization:")])
 }
@@ -90,12 +90,12 @@ fn replaced(bytes: Bytes, pairs: &[(&str, &str)]) -> Bytes {
     }
 }
 
-/// Returns whether a message is a challenge.
+/// Returns whether a message is a challenge of a trunk (401 or 407).
 pub(crate) fn is_challenge(bytes: &[u8]) -> bool {
     bytes.starts_with(b"SIP/2.0 401") || bytes.starts_with(b"SIP/2.0 407")
 }
 
-/// Returns the credentials that the registrar requires.
+/// Returns the credentials that the registrar requires; `None` if it requires none.
 pub(crate) fn of_registrar(options: &SeedOptions) -> Option<trunkgate_sip::Credentials> {
     let username = format!("{OURS}a");
     let password = password("a", CredentialCheck::Right);

@@ -1,5 +1,5 @@
-//! Simulation of the real core between scripted phones on virtual time over a seeded network: a failure is reproduced
-//! by its seed.
+//! Simulation of the real core between scripted phones, on virtual time and over a seeded network. A failure is
+//! reproduced by its seed.
 //!
 //! A [`World`] has one edge (a real `call::Gateway` and real `media::Session`s), a carrier, two trunks and a phone
 //! that registers (`phone::Phone`s), a registrar, scripted agents, unknown sources, DNS, and the network between
@@ -25,13 +25,13 @@ pub use world::{InvariantFailure, World};
 /// Runs one seed from start to end.
 ///
 /// # Errors
-/// The first violated invariant, with the seed, its options and the last events.
+/// Returns the first violated invariant, with the seed, its options and the last events.
 pub fn run(start: std::time::Instant, options: SeedOptions) -> Result<RunSummary, Box<InvariantFailure>> {
     World::new(start, options).run()
 }
 
-/// Runs seeds one after the other. Returns the failures and the sum of all summaries. `whole_log`: a failure includes
-/// all events of its run.
+/// Runs seeds one after the other. Returns the failures and the sum of all summaries. With `whole_log`, a failure
+/// includes all events of its run.
 pub fn run_all(
     start: std::time::Instant,
     seeds: impl Iterator<Item = u64>,

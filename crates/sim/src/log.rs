@@ -1,13 +1,13 @@
-//! Event log: the last lines for the analysis of a failure, and a hash of all lines to compare runs.
+//! Event log: the last lines for the analysis of a failure, and a hash of all lines for the comparison of runs.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Instant;
 
-/// Number of lines kept for a failure.
+/// Number of log lines kept for a failure.
 pub(crate) const TAIL_LINES: usize = 160;
 
-/// Log of one run.
+/// Event log of one run.
 #[derive(Debug)]
 pub struct RunLog {
     start: Instant,
@@ -18,13 +18,13 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Returns an empty log with times relative to `start`. `is_whole`: all lines are kept.
+    /// Returns an empty log, with times relative to `start`. With `is_whole`, all lines are kept.
     pub fn new(start: Instant, is_whole: bool) -> RunLog {
         let kept = if is_whole { usize::MAX } else { TAIL_LINES };
         RunLog { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
     }
 
-    /// Adds a line.
+    /// Adds a line with its time to the log and the hash.
     pub fn line(&mut self, now: Instant, text: fmt::Arguments<'_>) {
         let at = now.saturating_duration_since(self.start);
         let line = format!("{:>11.6} {text}", at.as_secs_f64());
@@ -36,7 +36,7 @@ impl RunLog {
         self.tail.push_back(line);
     }
 
-    /// Adds bytes to the hash, without a line.
+    /// Adds bytes to the hash only.
     pub fn mix(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -48,18 +48,18 @@ impl RunLog {
         self.hash
     }
 
-    /// Returns the total number of lines.
+    /// Returns the number of lines logged so far.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Returns the last lines.
+    /// Returns the lines that are kept, oldest first.
     pub fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
     }
 }
 
-/// Returns a SIP message as one line: start line, Call-ID and CSeq.
+/// Returns a SIP message as one line for the log: start line, Call-ID and CSeq.
 pub fn describe(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();

@@ -1,7 +1,7 @@
 //! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints
-//! the results: the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses
-//! each BYE, and seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its
-//! gateway to a file as text, and replays the inputs on a new gateway, which must produce the same outputs.
+//! the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses each BYE, and
+//! seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as
+//! text, and replays the inputs on a new gateway, which must produce the same outputs.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a world, writes the tape of its gateway, and replays it.
+/// Runs a world, writes the tape of its gateway to a file, and replays it.
 fn recorded(world: World, file: &Path) -> ExitCode {
     let (result, tape) = world.record();
     let run = result.map(|summary| format!("{summary:?}")).map_err(|failure| failure.to_string());
@@ -60,12 +60,12 @@ fn recorded(world: World, file: &Path) -> ExitCode {
 }
 
 struct Arguments {
-    /// First seed.
+    /// First seed to run.
     first: u64,
-    /// Number of seeds.
+    /// Number of seeds to run.
     count: u64,
     sabotage: Sabotage,
-    /// File for the tape of the first seed.
+    /// File for the tape of the first seed; `None` records none.
     record: Option<PathBuf>,
 }
 

@@ -1,41 +1,42 @@
-//! Seeded network: loses, delays, duplicates and reorders datagrams; streams lose nothing.
+//! Seeded network between the edge and all others: datagrams are lost, delayed, duplicated and reordered; streams
+//! lose nothing.
 
 use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 
-/// Network conditions.
+/// Conditions of the network for datagrams.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkConditions {
-    /// Share of datagrams lost.
+    /// Share of datagrams that are lost, from 0 to 1.
     pub loss: f64,
-    /// Share of datagrams duplicated.
+    /// Share of datagrams that are duplicated, from 0 to 1.
     pub duplicate: f64,
-    /// Share of datagrams overtaken by later ones.
+    /// Share of datagrams that later ones overtake, from 0 to 1.
     pub reorder: f64,
-    /// Minimum delay, in microseconds.
+    /// Minimum delay of a packet, in microseconds.
     pub delay_us: u64,
-    /// Maximum additional delay, in microseconds.
+    /// Maximum delay in addition to the minimum, in microseconds.
     pub spread_us: u64,
 }
 
 impl NetworkConditions {
-    /// Ideal conditions: no loss, a delay of 1 ms.
+    /// Ideal conditions: no loss and a constant delay of 1 ms.
     pub const CALM: NetworkConditions =
         NetworkConditions { loss: 0.0, duplicate: 0.0, reorder: 0.0, delay_us: 1000, spread_us: 0 };
 }
 
-/// Delivery guarantee of a packet.
+/// Delivery guarantee of the transport that carries a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryGuarantee {
-    /// May be lost, duplicated and reordered.
+    /// The packet may be lost, duplicated and reordered (UDP).
     Datagram,
-    /// Arrives once, in order.
+    /// The packet arrives once and in order (TCP).
     Stream,
 }
 
-/// Random generator and current conditions of the network.
+/// Network with its random generator and current conditions.
 #[derive(Debug)]
 pub struct SimNetwork {
     rng: ChaCha12Rng,
@@ -44,28 +45,28 @@ pub struct SimNetwork {
 }
 
 impl SimNetwork {
-    /// Returns a network with `fair` as its normal conditions.
+    /// Returns a network that has `fair` as its normal conditions.
     pub fn new(seed: u64, fair: NetworkConditions) -> SimNetwork {
         SimNetwork { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
     }
 
-    /// Changes the conditions.
+    /// Changes the current conditions of the network.
     pub fn set(&mut self, weather: NetworkConditions) {
         self.weather = weather;
     }
 
-    /// Restores the normal conditions.
+    /// Restores the normal conditions of the network.
     pub fn clear(&mut self) {
         self.weather = self.fair;
     }
 
-    /// Makes the conditions ideal from now on.
+    /// Makes the ideal conditions the normal ones, from now on.
     pub(crate) fn heal(&mut self) {
         self.fair = NetworkConditions::CALM;
         self.weather = NetworkConditions::CALM;
     }
 
-    /// Returns the arrival times of a packet sent now: none, one or two.
+    /// Returns the times at which copies of a packet sent now arrive: none, one or two.
     pub fn arrivals(&mut self, now: Instant, carriage: DeliveryGuarantee) -> Vec<Instant> {
         let weather = self.weather;
         if carriage == DeliveryGuarantee::Stream {

@@ -1,7 +1,7 @@
 //! Forking proxy before the second trunk (RFC 3261 §16). An INVITE reaches both phones of the trunk, and each answers
 //! with its own tag. The edge receives every provisional response, every 2xx, and the best rejection once all phones
-//! have rejected. A rejection after an early dialog is reported by 199 (RFC 6228). Phones that have not answered when
-//! another one does are cancelled, sometimes too late.
+//! have rejected. A rejection after an early dialog is reported by 199 (RFC 6228). When a phone answers, the proxy
+//! cancels the others, sometimes too late.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,52 +14,52 @@ use trunkgate_sip::{Flow, Transport};
 use crate::options::{Sabotage, SeedOptions};
 use crate::places::{EDGE, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
-/// State of the proxy.
+/// Forking proxy with its state.
 #[derive(Debug)]
 pub(crate) struct ForkingProxy {
     rng: ChaCha12Rng,
-    /// Whether the seed has a forking proxy.
+    /// Whether the seed has a forking proxy at all.
     is_there: bool,
-    /// Whether the second 2xx of a fork is lost.
+    /// Whether the proxy loses the second 2xx of a forked INVITE.
     loses_second: bool,
     /// Forked INVITEs by Call-ID and branch.
     forked: BTreeMap<String, ForkedInvite>,
-    /// Number of forked INVITEs.
+    /// Number of INVITEs forked so far.
     forks: u64,
-    /// Number of INVITEs that both phones have answered.
+    /// Number of forked INVITEs that both phones have answered.
     answered_twice: u64,
 }
 
-/// A forked INVITE.
+/// INVITE that was forked to both phones.
 #[derive(Debug)]
 struct ForkedInvite {
     invite: Bytes,
     flow: Flow,
-    /// Indices of the phones that have sent no final response.
+    /// Indices of the phones that have not yet sent a final response.
     open: Vec<usize>,
-    /// Indices of the phones that have sent a provisional response above 100, which creates an early dialog.
+    /// Indices of the phones that have created an early dialog by a provisional response above 100.
     early: Vec<usize>,
-    /// Number of phones that have answered with a 2xx response.
+    /// Number of phones that have answered with a 2xx.
     answered: u32,
-    /// Rejection with the lowest status code.
+    /// Rejection with the lowest status code so far, and that code.
     best: Option<(u16, Bytes)>,
 }
 
-/// Treatment of a phone's message by the proxy.
+/// Treatment of a phone's response by the proxy.
 #[derive(Debug)]
 pub(crate) enum ProxyDecision {
-    /// Forwards the message.
+    /// Forward the response.
     On,
-    /// Drops the message.
+    /// Drop the response.
     Kept,
-    /// Forwards this message instead.
+    /// Forward this message in place of the response.
     Instead(Bytes),
-    /// Forwards the message, and later cancels the other seats.
+    /// Forward the response, and cancel the other phones after `late`.
     Withdraws { others: Vec<usize>, flow: Flow, cancel: Bytes, late: Duration },
 }
 
 impl ForkingProxy {
-    /// Returns the proxy of a seed's options.
+    /// Returns a proxy that behaves as a seed's options require.
     pub(crate) fn new(options: &SeedOptions) -> ForkingProxy {
         ForkingProxy {
             rng: ChaCha12Rng::seed_from_u64(options.seed ^ 0x666f_726b_666f_726b),
@@ -71,7 +71,7 @@ impl ForkingProxy {
         }
     }
 
-    /// Returns the other seat that also receives a message of the edge.
+    /// Returns the index of the other phone that also receives a message of the edge; `None` if it is not forked.
     pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
         let forks = self.is_there && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
         let text = String::from_utf8_lossy(bytes);
@@ -90,7 +90,7 @@ impl ForkingProxy {
         self.forked.contains_key(&key).then_some(TRUNK_B2_SEAT)
     }
 
-    /// Decides about a message of a seat's phone.
+    /// Decides how to treat a message from the phone with index `at`.
     pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> ProxyDecision {
         let text = String::from_utf8_lossy(bytes);
         if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
@@ -104,7 +104,7 @@ impl ForkingProxy {
                 forked.early.push(at);
                 return ProxyDecision::On;
             }
-            // A retransmission.
+            // The phone retransmits its 2xx.
             200..=299 if !forked.open.contains(&at) && !self.loses_second => {
                 return ProxyDecision::On;
             }
@@ -133,25 +133,25 @@ impl ForkingProxy {
         }
     }
 
-    /// Returns the number of forked INVITEs, and of those answered twice.
+    /// Returns the number of forked INVITEs, and the number of those answered by both phones.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.forks, self.answered_twice)
     }
 
-    /// Returns whether a call was forked.
+    /// Returns whether an INVITE with this Call-ID was forked.
     pub(crate) fn has_forked(&self, call_id: &[u8]) -> bool {
         let name = String::from_utf8_lossy(call_id);
         self.forked.keys().any(|key| key.split(' ').next() == Some(&*name))
     }
 }
 
-/// Returns the first value of a header.
+/// Returns the first value of a header in a message; empty if it is missing.
 fn value<'a>(text: &'a str, name: &str) -> &'a str {
     let named = |line: &&str| line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name));
     text.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
 }
 
-/// Returns Call-ID and branch of a message.
+/// Returns the key of a forked INVITE: Call-ID and branch.
 fn key(text: &str) -> String {
     let branch = value(text, "Via").split(';').find_map(|part| part.strip_prefix("branch=")).unwrap_or_default();
     format!("{} {branch}", value(text, "Call-ID"))

@@ -1,4 +1,4 @@
-//! Registrar of the first trunk, with which the edge registers.
+//! Registrar of the first trunk, at which the edge registers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,32 +11,32 @@ use trunkgate_sip::{
 
 use crate::places::{EDGE, REGISTRAR};
 
-/// Minimum lifetime of a binding when the registrar is strict, in seconds.
+/// Minimum lifetime of a binding, in seconds, that the registrar accepts when it is strict.
 const LEAST_SECONDS: u32 = 120;
 
-/// Behaviour of the registrar.
+/// Behaviour of the registrar towards one REGISTER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RegistrarBehaviour {
-    /// Accepts each REGISTER.
+    /// Accepts the REGISTER.
     Good,
-    /// Rejects short lifetimes with 423, and accepts others.
+    /// Rejects a short lifetime with 423 (Interval Too Brief), and accepts a longer one.
     Strict,
-    /// Rejects with this code and Retry-After.
+    /// Rejects the REGISTER with this status code and Retry-After.
     Refusing(u16),
-    /// Does not respond.
+    /// Does not respond at all.
     Silent,
 }
 
-/// State of the registrar.
+/// Registrar with its SIP endpoint and bindings.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     endpoint: SipEndpoint,
-    /// Expiry of each Contact's binding.
+    /// Expiry time of the binding of each Contact.
     bindings: BTreeMap<String, Instant>,
 }
 
 impl Registrar {
-    /// Returns a registrar without bindings that requires these credentials.
+    /// Returns a registrar without bindings. It requires the credentials `asks`, or none.
     pub(crate) fn new(asks: Option<Credentials>) -> Registrar {
         let config = EndpointConfig {
             identity: ProcessIdentity { edge: 99, generation: 0, shard: 0 },
@@ -51,12 +51,12 @@ impl Registrar {
         Registrar { endpoint, bindings: BTreeMap::new() }
     }
 
-    /// Returns the number of current bindings.
+    /// Returns the number of bindings that have not expired.
     pub(crate) fn bound(&self, now: Instant) -> usize {
         self.bindings.values().filter(|until| **until > now).count()
     }
 
-    /// Handles a message. Returns the responses.
+    /// Handles a SIP message and returns the responses to it.
     pub(crate) fn receive(&mut self, now: Instant, bytes: Bytes, mood: RegistrarBehaviour) -> Vec<Bytes> {
         self.endpoint.handle_timeout(now);
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };

@@ -1,92 +1,92 @@
-//! Statistics of a run, which show that the simulation covered its scenarios.
+//! Statistics of a run, by which one can see that the simulation covered its scenarios.
 
 use std::ops::AddAssign;
 
-/// Statistics of a run.
+/// Statistics of one run, or the sum of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunSummary {
-    /// Steps simulated.
+    /// Simulated steps, each of which handles one event.
     pub steps: u64,
-    /// Hash of the event log.
+    /// Hash of the event log, equal for identical runs.
     pub hash: u64,
-    /// Calls placed by phones.
+    /// Calls that phones placed.
     pub placed: u64,
-    /// Answered calls, as seen by the calling phones.
+    /// Calls that were answered, as seen by the calling phones.
     pub answered: u64,
-    /// Call records.
+    /// Call records that the gateway wrote.
     pub records: u64,
-    /// RTP packets received by phones.
+    /// RTP packets that phones received.
     pub heard: u64,
-    /// SRTP packets received by phones.
+    /// SRTP packets that phones received.
     pub secure: u64,
     /// Restarts of the edge.
     pub restarts: u64,
-    /// RTP packets of the edge in calls with an agent.
+    /// RTP packets that the edge sent in calls with an agent or a tone.
     pub spoken: u64,
-    /// Listeners added in mid-call.
+    /// Listeners added during a call.
     pub forks: u64,
-    /// Recording sessions that the server accepted or explicitly rejected.
+    /// SIPREC sessions that the recording server accepted or explicitly rejected.
     pub vaulted: u64,
-    /// Recordings begun by the API.
+    /// Recordings begun by API requests.
     pub recordings: u64,
-    /// Calls redirected to another document.
+    /// Calls that API requests redirected to another document.
     pub redirects: u64,
-    /// Parties moved to their own call with a document.
+    /// Parties that API requests moved to a call of their own with a document.
     pub detached: u64,
     /// Calls requested by the API.
     pub requested: u64,
-    /// Failovers to the next agent or target.
+    /// Failovers to the next target or agent of a route.
     pub failovers: u64,
-    /// Requests challenged for credentials, in either direction.
+    /// Requests that were challenged for credentials, in either direction.
     pub challenged: u64,
-    /// Accepted REGISTERs, in either direction.
+    /// REGISTER requests that were accepted, in either direction.
     pub registered: u64,
-    /// Responses to OPTIONS of the edge.
+    /// Successful responses to OPTIONS of the edge.
     pub healthy: u64,
-    /// INVITEs sent over TCP because of their length.
+    /// INVITEs sent over TCP because they were too long for UDP.
     pub oversize: u64,
-    /// Callers queued for an agent.
+    /// Callers that were queued for an agent.
     pub waited: u64,
-    /// Calls of phones with an acknowledged provisional response (PRACK).
+    /// Calls of phones with a provisional response that was acknowledged by PRACK.
     pub pracked: u64,
-    /// Session refreshes, as seen by phones.
+    /// Session refreshes (RFC 4028), as seen by phones.
     pub refreshed: u64,
-    /// Calls of deaf phones with a session timer.
+    /// Calls with a session timer at phones that became deaf to SIP.
     pub deserted: u64,
     /// Calls that ended because their session expired.
     pub expired: u64,
-    /// Accepted REFERs.
+    /// REFER requests that were accepted.
     pub transfers: u64,
-    /// REFERs reported to the phone as successful.
+    /// REFER requests with a final NOTIFY of success to the phone.
     pub transferred: u64,
-    /// Calls redirected by a phone.
+    /// Calls that a phone redirected by a 3xx.
     pub redirected: u64,
-    /// INVITEs forked to two phones.
+    /// INVITEs that the proxy forked to two phones.
     pub forked: u64,
-    /// Forked INVITEs answered by both phones.
+    /// Forked INVITEs that both phones answered.
     pub answered_twice: u64,
-    /// UPDATEs with an offer before the answer.
+    /// UPDATEs with an offer before the call was answered.
     pub changed_early: u64,
-    /// Requests of phones in answered calls.
+    /// Requests that phones sent in answered calls outside their scripts.
     pub said: u64,
-    /// Calls that both sides ended at once.
+    /// Calls that both sides ended at the same time.
     pub both_hung_up: u64,
-    /// Messages to an address without a host.
+    /// Messages that the edge sent to an address without a host.
     pub to_nobody: u64,
     /// Documents requested from an application.
     pub documents: u64,
-    /// Callbacks received by the application.
+    /// Status callbacks that the application received.
     pub reports: u64,
-    /// Callbacks about conferences.
+    /// Conference callbacks that the application received.
     pub conferred: u64,
-    /// Recogniser sessions requested.
+    /// Speech recognisers requested by the edge.
     pub recognitions: u64,
-    /// Warm transfers begun by the API.
+    /// Warm transfers that API requests began.
     pub warm: u64,
 }
 
 impl AddAssign for RunSummary {
-    /// Adds the statistics of another run; the combined hash has no meaning.
+    /// Adds the counts of another run. The combined hash has no meaning.
     fn add_assign(&mut self, other: RunSummary) {
         self.hash ^= other.hash;
         self.steps += other.steps;

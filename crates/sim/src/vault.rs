@@ -1,4 +1,4 @@
-//! Stateless recording server (SIPREC): its behaviour for a call depends on the Call-ID.
+//! Stateless recording server (SIPREC). The behaviour towards a call is derived from its Call-ID.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::places::{EDGE, VAULT};
 
-/// Time from the server's answer to its own request.
+/// Time from the server's answer to a request that the server itself sends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Returns the messages that the server sends in response, each with its delay.
+/// Returns the messages with which the server reacts to a message of the edge, each with its delay.
 pub(crate) fn receive(bytes: &[u8]) -> Vec<(Duration, Bytes)> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -37,18 +37,18 @@ pub(crate) fn receive(bytes: &[u8]) -> Vec<(Duration, Bytes)> {
     }
 }
 
-/// Returns the value of the first header with a name.
+/// Returns the value of the first header with this name; empty if there is none.
 fn header<'a>(head: &'a str, name: &str) -> &'a str {
     let named = |line: &'a str| line.split_once(':').filter(|(one, _)| one.eq_ignore_ascii_case(name));
     head.lines().find_map(named).map_or("", |(_, value)| value.trim())
 }
 
-/// Returns the URI of a Contact.
+/// Returns the URI of a Contact value, without the angle brackets.
 fn uri(value: &str) -> &str {
     value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(value, |(uri, _)| uri)
 }
 
-/// Returns the SDP answer for both streams.
+/// Returns the SDP answer to an offer of two streams: one for each direction of the call.
 fn answer(offer: &str) -> String {
     let direction = if offer.contains("a=inactive") { "inactive" } else { "recvonly" };
     description(direction, [6000, 6002])
@@ -77,7 +77,7 @@ fn response(head: &str, status: &str, body: &str) -> Bytes {
     with_body(head, body)
 }
 
-/// Returns a request of the server in the dialog of a request from the edge.
+/// Returns a request that the server sends in the dialog of a request from the edge.
 fn request(head: &str, method: &str, body: &str) -> Bytes {
     let [from, to, call, contact] = ["From", "To", "Call-ID", "Contact"].map(|name| header(head, name));
     let tag = if to.contains(";tag=") { "" } else { ";tag=vault" };
@@ -89,7 +89,7 @@ fn request(head: &str, method: &str, body: &str) -> Bytes {
     with_body(head, body)
 }
 
-/// Returns the ACK for a 200 to an INVITE of the server.
+/// Returns the ACK for a 200 with which the edge answered an INVITE of the server.
 fn acknowledgement(head: &str) -> Bytes {
     let [from, to, call, contact] = ["From", "To", "Call-ID", "Contact"].map(|name| header(head, name));
     let target = if contact.is_empty() { format!("sip:{EDGE}") } else { uri(contact).to_owned() };

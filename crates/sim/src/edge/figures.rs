@@ -1,4 +1,4 @@
-//! Audio statistics that workers write and the gateway reads directly: a tape records their values before each input.
+//! Audio statistics that workers write and the gateway reads directly. A tape records their values before each input.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use trunkgate_media::counters::{
     AgentQueue, Counter, DropReason, EndCounters, LegTurns, LossRuns, QueueGauge, TurnTiming,
 };
 
-/// Statistics shared by the gateway and the worker of an end.
+/// Statistics shared by the gateway and the worker of a media end.
 #[derive(Debug)]
 pub(super) struct SharedFigures {
     counters: Arc<EndCounters>,
     queue: Option<Arc<AgentQueue>>,
     turns: Option<Arc<LegTurns>>,
-    /// Values last recorded on a tape.
+    /// Values that the tape recorded last.
     taped: Option<Box<StatisticsValues>>,
 }
 
-/// Values of the statistics.
+/// Values of the shared statistics at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StatisticsValues {
     gauges: Vec<u64>,
     lost_in_a_row: LossRuns,
     dropped: [u64; DropReason::COUNT],
     stranger: Option<SocketAddr>,
-    /// Queued audio for an agent and for its caller: current and maximum.
+    /// Audio queued for an agent and for its caller: current and maximum amount of each.
     waiting: [(u64, u64); 2],
     turns: Vec<TurnTiming>,
 }
 
 impl SharedFigures {
-    /// Returns the statistics of an end that a command adds.
+    /// Returns the statistics of the media end that a command adds; `None` for other commands.
     pub(super) fn of(command: &MediaCommand) -> Option<SharedFigures> {
         if let MediaCommand::AddEnd { spec, .. } = command {
             return Some(SharedFigures { counters: Arc::clone(&spec.counters), queue: None, turns: None, taped: None });
@@ -70,8 +70,8 @@ impl SharedFigures {
         self.queue.as_ref().map(|queue| [&queue.unheard, &queue.unsent])
     }
 
-    /// Returns the values if they have changed since the last call. Statistics that only the tape still holds are
-    /// skipped.
+    /// Returns the values if they have changed since the last call. `None` also if only the tape still holds the
+    /// statistics.
     pub(super) fn changed(&mut self) -> Option<StatisticsValues> {
         if Arc::strong_count(&self.counters) == 1 {
             return None;
@@ -91,7 +91,7 @@ impl SharedFigures {
         Some(values)
     }
 
-    /// Sets the values, as a worker would.
+    /// Sets the statistics to these values, as a worker would.
     pub(super) fn set(&self, values: &StatisticsValues) {
         self.gauges().into_iter().zip(&values.gauges).for_each(|(gauge, value)| gauge.set(*value));
         self.counters.lost_in_a_row.set(&values.lost_in_a_row);

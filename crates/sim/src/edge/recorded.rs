@@ -1,5 +1,5 @@
 //! Checks of recorded audio as it arrives: blocks are contiguous, none is missing at the end, and the length matches
-//! the time.
+//! the elapsed time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -8,42 +8,42 @@ use trunkgate_media::{Recorded, RecordingId, RecordingPause};
 
 /// Frames that may be missing at the end of a recording, because the last packets are still in the jitter buffer.
 const FRAMES_BEHIND: u64 = 6;
-/// Frames by which a recording may be longer: packets arrive up to 100 ms early.
+/// Frames by which a recording may be longer than expected: packets arrive up to 100 ms early.
 const FRAMES_AHEAD: u64 = 5;
 
-/// State of one recording.
+/// State of one recording in progress.
 #[derive(Debug)]
 struct SimRecording {
     began: Instant,
     frames: u64,
-    /// Whether a pause was cut out of the recording.
+    /// Whether a pause was cut out, so that the length does not match the elapsed time.
     is_cut: bool,
 }
 
-/// Recordings of an edge.
+/// Checks of all recordings of an edge.
 #[derive(Debug, Default)]
 pub(crate) struct SimRecordings {
     open: BTreeMap<RecordingId, SimRecording>,
-    /// Ended recordings with their frames.
+    /// Recordings that have ended, each with its number of frames.
     pub(crate) finished: VecDeque<(RecordingId, u64)>,
-    /// First fault found.
+    /// First fault found in a recording.
     pub(crate) fault: Option<String>,
 }
 
 impl SimRecordings {
-    /// Begins a recording.
+    /// Begins the check of a recording.
     pub(crate) fn begin(&mut self, now: Instant, id: RecordingId) {
         self.open.insert(id, SimRecording { began: now, frames: 0, is_cut: false });
     }
 
-    /// Pauses or resumes a recording.
+    /// Notes that a recording is paused or resumed.
     pub(crate) fn pause(&mut self, id: RecordingId, pause: Option<RecordingPause>) {
         if let Some(recording) = self.open.get_mut(&id) {
             recording.is_cut |= pause == Some(RecordingPause::Cut);
         }
     }
 
-    /// Checks a piece that a session delivers.
+    /// Checks a block of audio, or the end, that a session delivers.
     pub(crate) fn take(&mut self, now: Instant, id: RecordingId, piece: Recorded<'_>) {
         let Some(recording) = self.open.get_mut(&id) else { return self.fail(id, "is not begun, or has ended") };
         match piece {
@@ -68,12 +68,12 @@ impl SimRecordings {
         }
     }
 
-    /// Forgets all recordings after a restart, which cuts them off.
+    /// Forgets all recordings in progress: a restart interrupts them.
     pub(crate) fn forget(&mut self) {
         self.open.clear();
     }
 
-    /// Returns the number of recordings that have not ended.
+    /// Returns the number of recordings in progress.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }

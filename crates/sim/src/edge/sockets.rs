@@ -1,4 +1,4 @@
-//! WebSockets of the edge to agents. The media session handles the protocol; actions on a socket are in `world`.
+//! WebSockets of the edge to agents. Media sessions handle the protocol; the actions of agents are in `world`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -6,59 +6,59 @@ use std::time::Instant;
 use trunkgate_media::agent::{SocketMessage, StreamLoss};
 use trunkgate_media::{AgentInput, EndId, MediaId, Session};
 
-/// Identifier of an agent's WebSocket.
+/// Identifier of an agent's WebSocket: session and end.
 pub(crate) type AgentSocketId = (MediaId, EndId);
 
-/// Action of an agent.
+/// Action of a scripted agent on its WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AgentAct {
     /// Opens the WebSocket.
     Opens,
-    /// Refuses or breaks the connection.
+    /// Refuses the connection, or breaks it.
     Fails(StreamLoss),
     /// Closes the WebSocket with a code.
     Closes(u16),
     /// Sends a text message.
     Says(&'static str),
-    /// Stops answering pings.
+    /// Answers no more pings.
     GoesDeaf,
 }
 
-/// WebSockets of the edge to agents.
+/// WebSockets from the edge to agents and recognisers.
 #[derive(Debug, Default)]
 pub struct SimSockets {
-    /// Requested WebSockets of agents, still without a script.
+    /// WebSockets to agents that the edge has requested and that have no script yet.
     pub(crate) asked: VecDeque<AgentSocketId>,
-    /// Requested WebSockets of recognisers, still without a script.
+    /// WebSockets to recognisers that the edge has requested and that have no script yet.
     pub(crate) asked_recognisers: VecDeque<AgentSocketId>,
-    /// Live WebSockets, and whether each answers pings.
+    /// Open or requested WebSockets, and whether the remote side answers pings.
     live: BTreeMap<AgentSocketId, bool>,
 }
 
 impl SimSockets {
-    /// Notes that the edge requests a WebSocket.
+    /// Notes that the edge requests a WebSocket to an agent.
     pub(crate) fn ask(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked.push_back((id, end));
     }
 
-    /// Notes that the edge requests a WebSocket of a recogniser.
+    /// Notes that the edge requests a WebSocket to a recogniser.
     pub(crate) fn ask_recogniser(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked_recognisers.push_back((id, end));
     }
 
-    /// Forgets the WebSockets of a session, or all of them if `None`.
+    /// Forgets the WebSockets of a session, or all WebSockets for `None`.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.live.retain(|socket, _| id.is_some_and(|id| socket.0 != id));
     }
 
-    /// Returns the number of live WebSockets.
+    /// Returns the number of open or requested WebSockets.
     pub(crate) fn live(&self) -> usize {
         self.live.len()
     }
 
-    /// Delivers an action to its session, if the WebSocket is live.
+    /// Delivers an agent's action to the session, unless the WebSocket has already closed.
     pub(crate) fn act(&mut self, now: Instant, (id, end): AgentSocketId, act: AgentAct, session: &mut Session) {
         let Some(hears) = self.live.get_mut(&(id, end)) else { return };
         let input = match act {
@@ -74,7 +74,7 @@ impl SimSockets {
         session.handle_agent(now, end, input);
     }
 
-    /// Takes messages of a session to its agents, answers its pings, and drops finished WebSockets.
+    /// Takes a session's messages to its agents, answers its pings, and forgets closed WebSockets.
     pub(crate) fn serve(&mut self, now: Instant, session: &mut Session) {
         let id = session.id();
         let mine = self.live.range((id, EndId(0))..=(id, EndId(u16::MAX)));

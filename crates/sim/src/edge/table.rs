@@ -20,12 +20,12 @@ use crate::places::{
     TRUNK_A, TRUNK_B, TRUNK_B2, VAULT,
 };
 
-/// Lifetime of the edge's registration, in seconds.
+/// Lifetime of the edge's registration with the first trunk, in seconds.
 const REGISTERED_SECONDS: u64 = 60;
-/// Maximum size of an INVITE over UDP, in octets: every INVITE is longer.
+/// Maximum size of an INVITE over UDP, in bytes; every INVITE of the edge is longer.
 const DATAGRAM_BYTES: usize = 500;
 
-/// Returns the addresses of the edge.
+/// Returns the listeners and addresses of the edge.
 pub(crate) fn addressing() -> Addressing {
     let listener = |id, transport| ListenerSpec {
         id: ListenerId(id),
@@ -43,13 +43,13 @@ pub(crate) fn addressing() -> Addressing {
     }
 }
 
-/// Returns a trunk with one peer.
+/// Returns a trunk with one peer and the settings of the seed.
 fn trunk(options: &SeedOptions, name: &str, address: SocketAddr, transport: Transport, srtp: Srtp) -> Trunk {
     let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
     let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
     let trunk = Trunk {
         hold: if hold_ends_here { HoldMode::Local } else { HoldMode::Relay },
-        // A phone considers anything that is no voice as damaged audio.
+        // A phone counts any audio other than voice as damaged, so the music is silence.
         hold_music: Some(Arc::from([0xff_u8; 160])),
         peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
@@ -66,7 +66,7 @@ fn trunk(options: &SeedOptions, name: &str, address: SocketAddr, transport: Tran
     credentials::of_trunk(options, trunk)
 }
 
-/// Returns the servers behind the second trunk's name.
+/// Returns the servers to which the second trunk's name resolves.
 fn servers_of_b(options: &SeedOptions) -> Vec<DestinationServer> {
     let transport = if options.tcp_trunk == 2 { Transport::Tcp } else { Transport::Udp };
     let at = |priority, at: SocketAddr| DestinationServer {
@@ -84,7 +84,7 @@ fn servers_of_b(options: &SeedOptions) -> Vec<DestinationServer> {
     dead.into_iter().chain((!lost).then(|| at(10, TRUNK_B))).chain(second).collect()
 }
 
-/// Returns the second trunk, which has a host name.
+/// Returns the second trunk, whose peer has a host name.
 fn second_trunk(options: &SeedOptions, srtp: Srtp) -> Trunk {
     let servers = servers_of_b(options);
     let transport = servers.first().map_or(Transport::Udp, |server| server.transport);
@@ -99,7 +99,7 @@ fn second_trunk(options: &SeedOptions, srtp: Srtp) -> Trunk {
     }
 }
 
-/// Returns the first trunk, with which the edge may register.
+/// Returns the first trunk, with which the edge registers if the seed has a registration.
 fn first_trunk(options: &SeedOptions, quiet: bool, transport: Transport, srtp: Srtp) -> Trunk {
     let register = RegistrationSettings {
         uri: format!("sip:{REGISTRAR_HOST}"),
@@ -161,7 +161,7 @@ fn application() -> App {
     app
 }
 
-/// Returns the recording server, which calls may require.
+/// Returns the trunk of the recording server; calls may require it.
 fn vault(options: &SeedOptions) -> Trunk {
     let at =
         |address: SocketAddr, priority| Peer { priority, weight: 10, ..Peer::at(address.ip(), None, Transport::Udp) };
@@ -175,7 +175,7 @@ fn vault(options: &SeedOptions) -> Trunk {
     }
 }
 
-/// Returns the configuration. An odd `version` lacks the first trunk; a `quiet` one has no activity without calls.
+/// Returns the configuration. Odd versions lack the first trunk; a `quiet` one has no activity without calls.
 pub fn table(options: &SeedOptions, version: u32, quiet: bool) -> Arc<RoutingTable> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);

@@ -1,4 +1,4 @@
-//! Gateway of a run, and a tape of its inputs and outputs.
+//! Gateway of a run, and a tape that records its inputs and outputs.
 //!
 //! A tape can be replayed by a new gateway without the simulated world, because a gateway is determined by its inputs
 //! and by the audio statistics that workers share with it.
@@ -22,24 +22,24 @@ use super::through_json;
 /// URL notified of every recording.
 pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
 
-/// Input of a gateway as plain data.
+/// Input of a gateway as plain data, as recorded on a tape.
 #[derive(Debug, Clone)]
 pub enum TapedInput {
     /// Start of a gateway, or restart from its snapshot.
     Begin(Box<(GatewayConfig, Arc<RoutingTable>)>),
-    /// An event from outside.
+    /// Event from outside the gateway.
     Input(Box<GatewayInput>),
-    /// A timeout.
+    /// Timeout of a timer of the gateway.
     Timeout,
-    /// A change of a call.
+    /// Change of a call.
     Call(CallControl),
-    /// A change of a call's listeners.
+    /// Change of a call's listeners.
     Fork(ForkControl),
-    /// A request to begin a recording.
+    /// Request to begin a recording.
     Record(RecordingStart),
-    /// A change of a recording.
+    /// Change of a recording.
     Recording(RecordingControl),
-    /// A request to place a call.
+    /// Request to place a call.
     Request(Box<CallRequest>),
 }
 
@@ -73,21 +73,21 @@ impl From<CallRequest> for TapedInput {
     }
 }
 
-/// Entry of a tape.
+/// Entry of a tape: input, output or statistics.
 #[derive(Debug)]
 enum TapeEntry {
     Input(Instant, Box<TapedInput>),
-    /// Statistics of an end, numbered from 0 in order of addition.
+    /// Statistics of a media end; ends are numbered from 0 in order of their addition.
     Figures(usize, Box<StatisticsValues>),
     Output(String),
 }
 
-/// Inputs and outputs of a gateway, in order.
+/// Inputs and outputs of a gateway, in the order in which they occurred.
 #[derive(Debug, Default)]
 pub struct Tape(Vec<TapeEntry>);
 
 impl Tape {
-    /// Returns the number of inputs.
+    /// Returns the number of inputs on the tape.
     pub fn inputs(&self) -> usize {
         self.0.iter().filter(|entry| matches!(entry, TapeEntry::Input(..))).count()
     }
@@ -99,10 +99,10 @@ impl Tape {
         })
     }
 
-    /// Replays the inputs on a new gateway, and compares its outputs with those of the tape.
+    /// Feeds the recorded inputs to a new gateway, and compares its outputs with the recorded ones.
     ///
     /// # Errors
-    /// The first difference.
+    /// Returns the first difference between the outputs.
     pub fn replay(&self) -> Result<(), String> {
         let mut played: Option<TapedGateway> = None;
         for entry in &self.0 {
@@ -133,7 +133,7 @@ impl Tape {
     }
 }
 
-/// Formats each input with its time since the start, and each output.
+/// Formats each input with its time since the start, and each output, one per line.
 impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut began = None;
@@ -151,7 +151,7 @@ impl fmt::Display for Tape {
     }
 }
 
-/// Returns the full text of an output, including fields that its `Debug` omits.
+/// Returns the full text of an output, including fields that its `Debug` output omits.
 fn text_of(output: &GatewayOutput) -> String {
     let more = if let GatewayOutput::App(question) = output
         && let AppResource::Document(request) = &question.wanted
@@ -167,12 +167,12 @@ fn text_of(output: &GatewayOutput) -> String {
     format!("{output:?} {more}")
 }
 
-/// A gateway changed only by plain data, which a tape may record; read access is unrestricted.
+/// Gateway that is changed only by plain data, which a tape may record. Read access is unrestricted.
 #[derive(Debug)]
 pub struct TapedGateway {
     gateway: Gateway,
     tape: Option<Tape>,
-    /// Statistics of all ends added while the tape records.
+    /// Statistics of all media ends added while the tape records.
     shared: Vec<SharedFigures>,
 }
 
@@ -185,14 +185,14 @@ impl Deref for TapedGateway {
 }
 
 impl TapedGateway {
-    /// Returns a gateway without calls. `taped` is true if a tape records its inputs and outputs.
+    /// Returns a gateway without calls. With `taped`, a tape records its inputs and outputs.
     pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<RoutingTable>, taped: bool) -> TapedGateway {
         let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
         let tape = taped.then(|| Tape(vec![TapeEntry::Input(now, Box::new(begun()))]));
         TapedGateway { gateway: recognising(now, Gateway::new(config, table, addressing())), tape, shared: Vec::new() }
     }
 
-    /// Ends and returns the tape.
+    /// Stops the recording and returns the tape; `None` if there is none.
     pub(crate) fn take_tape(&mut self) -> Option<Tape> {
         self.tape.take()
     }
@@ -227,7 +227,7 @@ impl TapedGateway {
     /// Ends the gateway and starts another from its snapshot, as plain data through JSON.
     ///
     /// # Errors
-    /// The snapshot could not be written or read.
+    /// Fails if the snapshot could not be written or read.
     pub(crate) fn restart(
         &mut self,
         now: Instant,
@@ -241,25 +241,25 @@ impl TapedGateway {
         Ok(())
     }
 
-    /// Handles an event from outside.
+    /// Records an event on the tape and passes it to the gateway.
     pub fn handle_input(&mut self, now: Instant, input: GatewayInput) {
         self.note(now, || TapedInput::Input(Box::new(input.clone())));
         self.gateway.handle_input(now, input);
     }
 
-    /// Handles a timeout.
+    /// Records a timeout on the tape and passes it to the gateway.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.note(now, || TapedInput::Timeout);
         self.gateway.handle_timeout(now);
     }
 
-    /// Makes a change. Returns its answer.
+    /// Records a change on the tape, makes it, and returns the gateway's answer.
     pub(crate) fn change<C: GatewayControl + Into<TapedInput>>(&mut self, now: Instant, control: C) -> C::Answer {
         self.note(now, || control.clone().into());
         control.apply(&mut self.gateway, now)
     }
 
-    /// Returns the next output.
+    /// Returns the gateway's next output, after recording it on the tape.
     pub fn poll_output(&mut self) -> Option<GatewayOutput> {
         let output = self.gateway.poll_output()?;
         if let Some(tape) = &mut self.tape {
@@ -272,7 +272,7 @@ impl TapedGateway {
     }
 }
 
-/// Returns a gateway with a recording writer and a recogniser for a few concurrent calls.
+/// Returns the gateway with a recording writer, and a recogniser for a few concurrent calls.
 fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
     let recogniser = RecogniserSpec {
         url: "ws://10.0.0.9/recognise".to_owned(),

@@ -5,17 +5,17 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Sabotage, SeedOptions};
 
-/// Behaviour of each phone, in the order of seats.
+/// Reliable provisional responses of each phone, in the order of seats.
 #[derive(Debug, Clone, Copy)]
 pub struct ProvisionalOptions {
     /// Whether the phone supports reliable provisional responses.
     pub knows: [bool; 5],
-    /// Whether PRACKs of the phone are lost.
+    /// Whether the network loses the PRACKs of the phone.
     pub withholds: [bool; 5],
 }
 
 impl ProvisionalOptions {
-    /// Draws the behaviour for a seed.
+    /// Draws the behaviour of all phones for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng) -> ProvisionalOptions {
         ProvisionalOptions {
             knows: [(); 5].map(|()| rng.random_bool(0.5)),

@@ -1,4 +1,4 @@
-//! Limits of an agent's sessions and of its queue.
+//! Limits of an agent: concurrent sessions, and the queue for callers beyond them.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_route::{AnswerTime, QueueSettings};
 
-/// Limits of an agent, for even and odd versions of the configuration.
+/// Limits of an agent, for even and odd versions of the configuration in this order.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentLimitOptions {
-    /// Maximum sessions; 0: unlimited.
+    /// Maximum concurrent sessions; 0 for no limit.
     pub sessions: [u32; 2],
-    /// Queue for the agent.
+    /// Queue for callers while all sessions are in use.
     pub queue: [Option<QueueSettings>; 2],
-    /// Time at which callers are answered.
+    /// Time at which callers of the agent are answered.
     pub answer: AnswerTime,
-    /// Whether odd versions lack the agent.
+    /// Whether odd versions of the configuration lack the agent.
     pub goes: bool,
 }
 
 impl AgentLimitOptions {
-    /// Draws the limits for a seed.
+    /// Draws the limits of the agent for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng) -> AgentLimitOptions {
         let mut queue = || {
             let size = rng.random_range(0..4);
@@ -42,13 +42,14 @@ impl AgentLimitOptions {
         self.sessions != [0, 0] && self.queue.iter().any(Option::is_some)
     }
 
-    /// Returns the limits of a version.
+    /// Returns the limits that apply in a version of the configuration.
     pub(crate) fn of(&self, version: u32) -> (u32, Option<QueueSettings>) {
         let at = usize::from(!version.is_multiple_of(2));
         (self.sessions.get(at).copied().unwrap_or_default(), self.queue.get(at).copied().flatten())
     }
 
-    /// Returns the maximum of sessions that may begin: a session between two streams survives a reload.
+    /// Returns the maximum number of sessions that may exist in a version; 0 for no limit. A session between two
+    /// streams survives a reload, so the higher limit applies.
     pub(crate) fn most(&self, version: u32) -> u32 {
         match self.sessions {
             sessions if sessions.contains(&0) && version > 0 => 0,
@@ -57,7 +58,7 @@ impl AgentLimitOptions {
         }
     }
 
-    /// Returns whether a version has the agent.
+    /// Returns whether a version of the configuration has the agent.
     pub(crate) fn is_there(&self, version: u32) -> bool {
         !self.goes || version.is_multiple_of(2)
     }

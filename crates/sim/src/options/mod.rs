@@ -26,28 +26,28 @@ use transfers::TransferOptions;
 /// Deliberate fault that the invariants must detect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sabotage {
-    /// No fault.
+    /// No fault: all invariants must hold.
     #[default]
     Nothing,
     /// Phones never end a call, neither by script nor by timeout.
     PhonesNeverEnd,
     /// The edge misses each BYE and each response to its own BYEs.
     EdgeMissesByes,
-    /// The edge changes one bit of each media packet.
+    /// The edge inverts one bit of each media packet.
     EdgeHarmsAudio,
-    /// The edge answers unknown sources.
+    /// The edge responds to messages from unknown sources.
     EdgeAnswersStrangers,
     /// Media workers never report closed ends and sessions.
     PortsAreLost,
     /// The edge shows the first trunk's credentials to the second.
     CredentialsLeak,
-    /// DNS has only dead addresses of the second trunk.
+    /// DNS returns only dead addresses for the second trunk.
     AddressesAreLost,
-    /// Every PRACK of a phone is lost.
+    /// Every PRACK from a phone is lost.
     PracksAreLost,
-    /// Phones that must be deaf to SIP receive it.
+    /// Phones that the seed makes deaf to SIP receive it all the same.
     DeafPhonesHear,
-    /// The edge misses each session refresh of a phone.
+    /// The edge misses each session refresh from a phone.
     RefreshesAreLost,
     /// Phones receive no NOTIFY about their transfers.
     NewsAreLost,
@@ -55,27 +55,27 @@ pub enum Sabotage {
     SecondAnswersAreLost,
 }
 
-/// Credentials that one side requires and the other shows.
+/// Credentials between two sides, one of which may require them from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialCheck {
-    /// None required.
+    /// No credentials are required.
     Nothing,
-    /// Required and shown.
+    /// Credentials are required, and the right ones are shown.
     Right,
-    /// Required, but shown with a wrong password.
+    /// Credentials are required, but shown with a wrong password.
     Wrong,
 }
 
-/// Transport of a long INVITE to the second trunk.
+/// Transport of an INVITE to the second trunk that is too long for UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OversizeTransport {
-    /// UDP, like any other INVITE.
+    /// UDP, as for any other INVITE.
     Never,
-    /// TCP, which the phone accepts.
+    /// TCP, and the phone accepts the connection.
     Taken,
-    /// TCP, which the phone refuses.
+    /// TCP, but the phone refuses the connection.
     Refused,
-    /// TCP, which the phone accepts without ever responding.
+    /// TCP, and the phone accepts the connection but never responds.
     Silent,
 }
 
@@ -84,17 +84,17 @@ pub enum OversizeTransport {
 pub struct TrunkOptions {
     /// Credentials that the carrier and each trunk require from the edge.
     pub of_edge: [CredentialCheck; 3],
-    /// Credentials that the edge requires from them.
+    /// Credentials that the edge requires from the carrier and each trunk.
     pub of_phones: [CredentialCheck; 3],
-    /// Whether a proxy before the first trunk asks for credentials: 407 instead of 401.
+    /// Whether a proxy before the first trunk challenges the edge with 407, in place of the trunk's 401.
     pub by_proxy: bool,
     /// Whether the second trunk's name resolves to a dead address first.
     pub dead_first: bool,
     /// Whether the second trunk's name also resolves to a second phone.
     pub two_phones: bool,
-    /// Transport of long INVITEs to the second trunk.
+    /// Transport of long INVITEs to the second trunk, as seen by its phone.
     pub oversize: OversizeTransport,
-    /// Interval of OPTIONS to each address; zero if none are sent.
+    /// Interval between OPTIONS to each address; zero sends none.
     pub options_interval: Duration,
     /// Whether the edge registers with the first trunk.
     pub registers: bool,
@@ -129,60 +129,60 @@ impl TrunkOptions {
     }
 }
 
-/// Options of a seed.
+/// Options that a seed determines.
 #[derive(Debug, Clone)]
 pub struct SeedOptions {
-    /// The seed.
+    /// Seed of all random generators.
     pub seed: u64,
-    /// Number of calls that phones place.
+    /// Number of calls that the phones place together.
     pub calls: u32,
     /// Normal conditions of the network.
     pub weather: NetworkConditions,
-    /// Period of actions, after which the network becomes ideal and time continues.
+    /// Period in which actions occur; after it the network becomes ideal and time continues.
     pub busy: Duration,
-    /// Number of other actions: restarts, reloads, network faults, garbage, dead peers.
+    /// Number of disturbances: restarts, reloads, network faults, garbage and dead peers.
     pub disturbances: u32,
-    /// Trunk that is reached over TCP: 0 none, 1 the first, 2 the second.
+    /// Trunk that the edge reaches over TCP: 0 none, 1 the first, 2 the second.
     pub tcp_trunk: u8,
-    /// Whether a peer may die permanently.
+    /// Whether a phone may become unreachable permanently.
     pub deaths: bool,
     /// Whether the edge may be restarted from a snapshot.
     pub restarts: bool,
-    /// Media idle timeout of the edge.
+    /// Time without media after which the edge ends a call.
     pub idle_timeout: Duration,
     /// Number of media port pairs of the edge.
     pub port_pairs: u16,
     /// SRTP settings of the edge and of the phone, for the carrier and each trunk.
     pub srtp: [(Srtp, Srtp); 3],
-    /// Signalling with trunks.
+    /// Credentials, addresses, transport and registration of trunks.
     pub trust: TrunkOptions,
-    /// Limits of an agent.
+    /// Limits of the agent's sessions and queue.
     pub few: AgentLimitOptions,
     /// Whether the edge handles a hold locally, for the carrier and each trunk.
     pub holds_end_here: [bool; 3],
-    /// Reliable provisional responses.
+    /// Reliable provisional responses of the phones.
     pub early: ProvisionalOptions,
-    /// Session timers.
+    /// Session timers of the edge and the phones.
     pub sessions: SessionTimerOptions,
-    /// Transfers.
+    /// Transfers by REFER.
     pub transfers: TransferOptions,
     /// Whether a forking proxy precedes the second trunk.
     pub forks: bool,
     /// Whether phones redirect calls, to each other and to dead addresses.
     pub redirects: bool,
-    /// Whether there is an application.
+    /// Whether the edge has an application for calls.
     pub apps: bool,
-    /// Whether there is a recording server.
+    /// Whether the edge has a recording server.
     pub siprec: bool,
-    /// Deliberate fault.
+    /// Deliberate fault of this run.
     pub sabotage: Sabotage,
     /// Whether a failure includes all events of the run.
     pub whole_log: bool,
-    /// Whether inputs and outputs of the gateway are recorded.
+    /// Whether inputs and outputs of the gateway are recorded on a tape.
     pub taped: bool,
 }
 
-/// Pairs of settings (edge, phone) with which calls succeed.
+/// Pairs of SRTP settings (edge, phone) with which calls succeed.
 const SRTP: [(Srtp, Srtp); 8] = [
     (Srtp::Off, Srtp::Off),
     (Srtp::Off, Srtp::Off),
@@ -195,7 +195,7 @@ const SRTP: [(Srtp, Srtp); 8] = [
 ];
 
 impl SeedOptions {
-    /// Returns the options of a seed.
+    /// Returns the options that a seed determines.
     pub fn of_seed(seed: u64) -> SeedOptions {
         let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6f70_7469_6f6e_7321);
         let rough = rng.random_bool(0.6);

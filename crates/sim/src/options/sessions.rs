@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028) of the edge and of phones.
+//! Session timers (RFC 4028) of the edge and of the phones.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use trunkgate_phone::SessionTimerConfig;
 /// Session timers drawn from a seed.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionTimerOptions {
-    /// `session_expires` of the carrier and each trunk, in seconds.
+    /// Setting `session_expires` for the carrier and each trunk, in seconds.
     pub by_edge: [u16; 3],
-    /// Session timers of each phone, in the order of seats.
+    /// Session timers of each phone, in the order of seats; `None` for a phone without.
     pub by_phones: [Option<SessionTimerConfig>; 5],
-    /// Factor by which calls last longer than usual.
+    /// Factor by which calls last longer than in other seeds.
     pub stretch: u32,
-    /// A phone that neither sends nor receives SIP from some time on, while its media continues.
+    /// Seat of a phone that neither sends nor receives SIP after a time, while its media continues; and that time.
     pub deaf: Option<(usize, Duration)>,
 }
 
 impl SessionTimerOptions {
-    /// Draws the session timers for a seed.
+    /// Draws the session timers of the edge and the phones for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng, busy: Duration) -> SessionTimerOptions {
         let phone = |rng: &mut ChaCha12Rng| {
             let sessions = SessionTimerConfig {
@@ -39,7 +39,7 @@ impl SessionTimerOptions {
             deaf: rng.random_bool(0.2).then(|| (rng.random_range(0..4usize), busy.mul_f64(rng.random()))),
         };
         if kept.deaf.is_some() {
-            // Its calls must end within the run, even if both sides are this phone.
+            // Calls of the deaf phone must end within the run, even if both sides are this phone.
             kept.by_edge = kept.by_edge.map(|seconds| seconds.min(300));
         }
         kept

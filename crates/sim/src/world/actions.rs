@@ -1,4 +1,4 @@
-//! Actions of a seed: calls of all kinds, and disturbances.
+//! Actions that a seed schedules: calls of all kinds, and disturbances.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,67 +22,67 @@ use crate::places::{
     TOGETHER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
 };
 
-/// An action on the world.
+/// Action of a seed, carried out at its scheduled time.
 #[derive(Debug)]
 pub(crate) enum WorldAction {
     /// A phone places a call.
     Dial(usize, Box<OutgoingCall>),
-    /// An unknown source sends to the edge's SIP port.
+    /// An unknown source sends this datagram to the edge's SIP port.
     Stranger(Bytes),
-    /// An unknown source sends RTP to the media ports.
+    /// An unknown source sends RTP to each open media port.
     StrangerRtp,
-    /// A known party sends data that is not SIP.
+    /// A phone, by index, sends data that is not SIP.
     Noise(usize, Bytes),
-    /// A known party sends an OPTIONS outside any call.
+    /// A phone, by index, sends an OPTIONS outside any call.
     Options(usize),
-    /// The limit of concurrent calls changes.
+    /// The gateway's limit of concurrent calls changes to this number.
     Limit(u32),
-    /// Another process takes or releases a media port.
+    /// Another process takes a media port (true) or releases it.
     Squat(u16, bool),
-    /// The configuration is reloaded.
+    /// The configuration is reloaded as the next version.
     Reload,
-    /// The network conditions become bad.
+    /// The network conditions become bad for a time.
     Storm(NetworkConditions),
-    /// The network conditions become normal.
+    /// The network conditions become normal again.
     Calm,
-    /// A phone dies permanently.
+    /// A phone, by index, becomes unreachable permanently.
     Die(usize),
-    /// A phone becomes unreachable.
+    /// A phone, by index, becomes unreachable for a time.
     Cut(usize),
-    /// A phone becomes reachable again.
+    /// A phone, by index, becomes reachable again.
     Mend(usize),
     /// The edge is restarted from a snapshot, with or without its media sessions.
     Restart { keep_media: bool },
-    /// An operator's command.
+    /// An operator sends a command.
     Control(OperatorAction),
-    /// A request about one call.
+    /// An API request about a random call.
     Ask(CallRequestKind),
-    /// A call is requested by the API.
+    /// An API request for a new call.
     Originate { call: u32, wanted: RequestedTarget, digits: bool },
-    /// A phone sends a request within an answered call.
+    /// A phone sends a request within an answered call, outside its script.
     Say(MidCallRequest),
-    /// A phone neither sends nor receives SIP any more, while its media continues.
+    /// A phone, by index, neither sends nor receives SIP any more, while its media continues.
     Deafen(usize),
-    /// A leg must have ended by now.
+    /// The leg with this Call-ID must have ended by now.
     ExpectOver(String),
-    /// The phone that registers does so from this port, for this number of seconds.
+    /// The mobile phone registers from this port, for this number of seconds.
     Register { port: u16, seconds: u32 },
-    /// Actions end, and the network becomes ideal.
+    /// No further actions occur, and the network becomes ideal.
     Heal,
-    /// Activity without calls is removed from the edge's configuration.
+    /// Activity that does not depend on calls is removed from the edge's configuration.
     Quiet,
 }
 
-/// Command of an operator.
+/// Command of an operator to the gateway.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OperatorAction {
-    /// Hangs up a live call.
+    /// Hang up a random live call.
     Hangup,
-    /// Rejects new calls.
+    /// Reject new calls from now on.
     Drain,
-    /// Accepts new calls again.
+    /// Accept new calls again.
     Resume,
-    /// Ends all calls.
+    /// End all calls.
     EndAll,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for WorldAction {
     }
 }
 
-/// Schedules all actions of a seed.
+/// Schedules all actions that a seed determines.
 pub(crate) fn plan(world: &mut World) {
     let busy = world.options.busy;
     let mut elsewhere = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7265_6469_7265_6374);
@@ -164,7 +164,8 @@ pub(crate) fn plan(world: &mut World) {
     world.at(end + RECOVERY, SimEvent::Act(WorldAction::Quiet));
 }
 
-/// Schedules registrations of a phone that changes its port at times, as behind a NAT or in another network.
+/// Schedules registrations of the mobile phone, which sometimes changes its port, as behind a NAT or in another
+/// network.
 fn register_now_and_then(world: &mut World, busy: Duration) {
     for _ in 0..world.rng.random_range(1..5) {
         let at = random_moment(world, busy.mul_f64(0.8));
@@ -200,8 +201,8 @@ fn random_answer(world: &mut World) -> AnswerScript {
     AnswerScript { manner, talk: random_talk(world) }
 }
 
-/// Returns a redirection to one to three places, some of them peers of trunks; a phone's own address is included, so
-/// that loops occur.
+/// Returns a redirection to one to three addresses, some of them peers of trunks. The phone's own address may be
+/// among them, so that loops occur.
 fn random_redirect(rng: &mut ChaCha12Rng) -> AnswerKind {
     const PLACES: [SocketAddr; 7] = [TRUNK_A, TRUNK_A, TRUNK_B, TRUNK_B2, CARRIER, DEAD, STRANGER];
     let mut place = |share| rng.random_bool(share).then(|| PLACES[rng.random_range(0..PLACES.len())]);
@@ -222,7 +223,7 @@ fn random_talk(world: &mut World) -> CallScript {
             talk.resume_after = Some(millis(world, 1000, 12_000));
         }
     }
-    // Silence from some time on: the edge's idle timeout must end such a call.
+    // The call becomes silent at some time: the edge's idle timeout must end it.
     if world.rng.random_bool(0.2) {
         talk.frames = Some(world.rng.random_range(0..40));
     }
@@ -303,7 +304,7 @@ fn disturb(world: &mut World, busy: Duration) {
     }
 }
 
-/// Returns an OPTIONS of a trunk that checks the edge.
+/// Returns an OPTIONS with which a trunk checks the edge.
 fn options_request(from: SocketAddr, n: u32) -> Bytes {
     format!(
         "OPTIONS sip:{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
@@ -318,7 +319,7 @@ fn random_noise(world: &mut World) -> Bytes {
     (0..len).map(|_| world.rng.random::<u8>()).collect::<Vec<u8>>().into()
 }
 
-/// Returns a message as sent by scanners.
+/// Returns a random message such as scanners send.
 fn random_sip(world: &mut World) -> Bytes {
     let method = ["INVITE", "OPTIONS", "REGISTER", "BYE", "ACK", "CANCEL"][world.rng.random_range(0..6usize)];
     let n: u32 = world.rng.random();
@@ -335,7 +336,7 @@ fn random_sip(world: &mut World) -> Bytes {
     }
 }
 
-/// Carries out an action.
+/// Carries out an action now.
 pub(crate) fn act(world: &mut World, action: WorldAction) {
     let now = world.now;
     world.rough |= matches!(
@@ -361,7 +362,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             world.edge.gateway.handle_input(now, GatewayInput::Received { flow, bytes });
         }
         WorldAction::StrangerRtp => {
-            // To every open port, with a voice of no phone.
+            // The packet goes to every open port, with a voice of no phone.
             let packet = Bytes::copy_from_slice(&MarkedVoice::new(world.rng.random(), G711Codec::Pcmu).packet(0, 0));
             let open: Vec<_> = world.edge.ports.keys().copied().collect();
             for port in open {
@@ -405,7 +406,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
         WorldAction::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
         WorldAction::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
-            // Packets in transit to the previous port are lost.
+            // Packets still in transit to the previous port are lost.
             world.rough |= seat.address.port() != port;
             seat.address.set_port(port);
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };

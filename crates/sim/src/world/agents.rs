@@ -1,4 +1,4 @@
-//! Scripted agents: the events on a WebSocket that the edge requests.
+//! Scripted agents: the actions on each WebSocket that the edge requests.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use trunkgate_media::agent::StreamLoss;
 use super::{SimEvent, World};
 use crate::edge::AgentAct;
 
-/// Ratio of seeds with mostly unreachable agents, which the edge skips: one in this many.
+/// Share of seeds with mostly unreachable agents, which the edge skips: one seed in this many.
 const DOWN_IN: u64 = 8;
 
-/// Warm transfers: connected at the answer, after the whisper if no machine answers, or by a digit, which no phone
-/// presses.
+/// Requests of agents for warm transfers: connected at the answer; after the whisper, if no machine answers; or by a
+/// digit, which no phone presses.
 const WARM: [&str; 3] = [
     r#"{"event":"transfer","target":"trunk:b","warm":{}}"#,
     r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"file":"a.wav"},"detection":true}}"#,
     r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"text":"a caller"},"accept":"1","wait":2}}"#,
 ];
 
-/// Schedules the events of each WebSocket that the edge has requested.
+/// Schedules the agents' actions on each WebSocket that the edge has requested.
 pub(crate) fn decide(world: &mut World) {
     while let Some(socket) = world.edge.sockets.asked.pop_front() {
         let (first, later) = script(world);
@@ -32,14 +32,14 @@ pub(crate) fn decide(world: &mut World) {
     }
 }
 
-/// Returns the first event on a new WebSocket, and a later one.
+/// Returns the first action on a new WebSocket, and a later one.
 fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
     let opens = Some(AgentAct::Opens);
     match world.rng.random_range(0..100) {
         0..70 if world.options.seed.is_multiple_of(DOWN_IN) => (Some(AgentAct::Fails(StreamLoss::Unreachable)), None),
         0..8 => (Some(AgentAct::Fails(StreamLoss::Unreachable)), None),
         8..14 => (Some(AgentAct::Fails(StreamLoss::Status(404))), None),
-        // Never open: the stream's own timeout.
+        // The WebSocket never opens, so the edge's own timeout must end the attempt.
         14..20 => (None, None),
         20..34 => (opens, Some(AgentAct::Fails(StreamLoss::Reset))),
         34..42 => (opens, Some(AgentAct::Closes(1011))),

@@ -1,5 +1,5 @@
-//! Application for callers: its documents and sounds, which may be late or missing, and the callbacks that it
-//! receives.
+//! Application for callers: its documents and sounds, which may be late or missing, and the callbacks that the edge
+//! sends to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,30 +12,30 @@ use super::conferences::ReportedConferences;
 use super::{SimEvent, World};
 use crate::places::TRUNK_B;
 
-/// Identifier of a query: number of restarts at that time, since the edge counts its queries from each start, and
-/// query id.
+/// Identifier of a query of the edge: the number of restarts so far and the query id. The edge counts its queries
+/// from each start.
 pub(crate) type QueryKey = (u64, QueryId);
 
-/// State of the application.
+/// State of the scripted application.
 #[derive(Debug)]
 pub(crate) struct SimApp {
     rng: ChaCha12Rng,
-    /// Callbacks by call SID: their number, and whether the end was reported.
+    /// Callbacks received, by call SID: their number, and whether the end was reported.
     reports: BTreeMap<String, (u64, bool)>,
-    /// Queries without a response.
+    /// Queries that have no response yet.
     open: BTreeSet<QueryKey>,
-    /// Callbacks about conferences.
+    /// Callbacks received about conferences.
     conferences: ReportedConferences,
 }
 
 impl SimApp {
-    /// Returns the application of a seed.
+    /// Returns the application of a run.
     pub(crate) fn new(seed: u64) -> SimApp {
         let rng = ChaCha12Rng::seed_from_u64(seed ^ 0x7477_696d_6c21);
         SimApp { rng, reports: BTreeMap::new(), open: BTreeSet::new(), conferences: ReportedConferences::default() }
     }
 
-    /// Draws whether a call goes to the application.
+    /// Draws whether a call is routed to the application.
     pub(crate) fn takes_call(&mut self) -> bool {
         self.rng.random_bool(0.6)
     }
@@ -43,7 +43,7 @@ impl SimApp {
     /// Checks a callback about a dialled party.
     ///
     /// # Errors
-    /// The callback is out of order, or follows the end.
+    /// Fails if the callback is out of order, or follows the one about the end.
     fn report(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, status) = (value("CallSid"), value("SequenceNumber"), value("CallStatus"));
@@ -58,18 +58,18 @@ impl SimApp {
         Ok(())
     }
 
-    /// Checks that the end of each party's call and of each conference was reported.
+    /// Checks that the end of each dialled party's call, and of each conference, was reported.
     pub(super) fn check(world: &World) -> Result<(), String> {
         if world.summary.restarts == 0 {
             world.apps.conferences.check()?;
         }
-        // A restart forgets ringing parties.
+        // After a restart, the edge no longer knows ringing parties.
         let left = world.apps.reports.iter().find(|(_, (_, is_over))| world.summary.restarts == 0 && !is_over);
         left.map_or(Ok(()), |(sid, (count, _))| Err(format!("the end of {sid} was not reported, {count} reports were")))
     }
 }
 
-/// Handles a query of the edge, or a notification without a response.
+/// Handles a query of the edge, or a request to which it expects no response.
 pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let AppQuestion { query, wanted, .. } = question;
     if let AppResource::Document(request) = &wanted
@@ -97,7 +97,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
         },
     };
     match &answer {
-        // Only the length of a sound is logged.
+        // A sound is logged only by its length.
         AppAnswer::Sound { sound, .. } => {
             world.log.line(world.now, format_args!("app     ? {query:?} Sound of {}", sound.len()));
         }
@@ -113,7 +113,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     world.at(world.now + after, SimEvent::Answered(question, Box::new(answer)));
 }
 
-/// Handles a callback.
+/// Handles a status callback of the edge.
 pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCallback) {
     log_report(world, request);
     if let Err(what) = world.recordings.reported(request) {
@@ -137,7 +137,7 @@ fn log_report(world: &mut World, request: &DocumentRequest) {
     world.log.line(world.now, format_args!("app     ← {} {:?}", request.purpose, parameter(request, "CallStatus")));
 }
 
-/// Delivers a response to the edge, at most once.
+/// Delivers a response to the edge, at most once per query and not after a restart.
 pub(crate) fn answer(world: &mut World, question: QueryKey, answer: Box<AppAnswer>) {
     let (asked_by, query) = question;
     if world.apps.open.remove(&question) && asked_by == world.summary.restarts {
@@ -154,7 +154,7 @@ pub(super) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<
     request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// Returns the response to a request for a document.
+/// Returns the application's response to a request for a document.
 fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
     let is_whisper = parameter(request, "Direction") == Some("outbound-dial");
     let to = parameter(request, "To").unwrap_or_default().to_owned();
@@ -166,7 +166,7 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
         8..10 => ("application/json", "{}".to_owned()),
         10..13 => ("text/plain", "goodbye".to_owned()),
         13..16 => ("audio/wav", String::new()),
-        // In the end every document ends the call.
+        // Once the network is ideal, every document ends the call.
         _ if is_healed => ("text/xml", "<Response/>".to_owned()),
         _ if is_whisper => ("text/xml", format!("<Response>{}</Response>", whisper(rng))),
         _ => {
@@ -179,7 +179,7 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
     AppAnswer::Document { url: None, content_type, body: body.into_bytes(), told: "200".to_owned() }
 }
 
-/// Returns a document for a callee.
+/// Returns a document that a callee hears before the connection.
 fn whisper(rng: &mut ChaCha12Rng) -> &'static str {
     [
         "",
@@ -192,7 +192,7 @@ fn whisper(rng: &mut ChaCha12Rng) -> &'static str {
     ][rng.random_range(0..7usize)]
 }
 
-/// Returns a verb for a caller's document; parties are called at the caller's number, so that audio can be matched.
+/// Returns a verb for a caller's document. Parties are called at the caller's number, so that audio can be matched.
 fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
     let action = ["", " action='/after'"][rng.random_range(0..2usize)];
     match rng.random_range(0..100) {
@@ -214,7 +214,7 @@ fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
     }
 }
 
-/// Returns a Dial to one of two conferences, which ends soon.
+/// Returns a Dial to one of two conferences, with a short time limit.
 fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
     let limit = rng.random_range(5..40);
     let mut attributes =
@@ -238,7 +238,8 @@ fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
     format!("<Dial{action}{star} timeLimit='{limit}'><Conference{attributes}>{name}</Conference></Dial>")
 }
 
-/// Returns an Enqueue with a wait document, which ends the wait once documents end, or a Dial to a queue.
+/// Returns an Enqueue with a wait document, or a Dial to a queue. The wait document ends the wait once the network is
+/// ideal.
 fn queue(rng: &mut ChaCha12Rng, action: &str) -> String {
     let name = ["one", "two"][rng.random_range(0..2usize)];
     if rng.random_bool(0.5) {

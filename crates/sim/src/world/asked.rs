@@ -1,5 +1,5 @@
-//! API requests about calls, at any time: listeners, transfers, redirections and digits. Many come too early or too
-//! late and are rejected.
+//! API requests about calls, at any time: listeners, transfers, redirections and digits. Many of them are too early
+//! or too late, and are rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,48 +19,48 @@ use super::{SimEvent, World};
 use crate::edge::TapedGateway;
 use crate::places::APPS;
 
-/// URL for callbacks of a requested call.
+/// URL for status callbacks of a call requested by the API.
 const REPORTS: &str = "https://app.example/status";
-/// URL of another document.
+/// URL of the document to which calls are redirected.
 const PLACE: &str = "https://app.example/moved";
 
-/// Request about a call.
+/// API request about a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CallRequestKind {
-    /// A listener is added to one side or both.
+    /// Add a listener to one direction or both.
     Fork(TrackSet),
-    /// A listener, of a route or requested, is removed.
+    /// Remove a listener, which the route or another request added.
     Unfork,
-    /// The caller is transferred, at once or after an answer.
+    /// Transfer the caller to this target, at once or after an answer.
     Transfer(&'static str),
-    /// The caller is transferred after a callee has heard a whisper and accepted.
+    /// Transfer the caller to a callee who first hears a whisper and accepts.
     WarmTransfer,
-    /// The call's application continues with another document.
+    /// Continue the call's application with another document.
     Redirect,
-    /// The last connected party continues in its own call with a document.
+    /// Continue the last connected party in a call of its own, with a document.
     Detach,
-    /// DTMF digits are sent.
+    /// Send DTMF digits to a party.
     Press,
-    /// The call of a party is ended.
+    /// End the call of a party.
     EndParty,
 }
 
-/// Target to which a requested call connects its party.
+/// Target with which a call requested by the API is connected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RequestedTarget {
-    /// An application made by the request.
+    /// Application with an inline document in the request.
     Document,
-    /// The configured application.
+    /// Application of the configuration.
     App,
-    /// Another party.
+    /// Party at another number.
     Party,
-    /// An agent.
+    /// Agent of the configuration.
     Agent,
 }
 
-/// Schedules calls requested by the API.
+/// Schedules requests for new calls.
 pub(crate) fn plan_requests(world: &mut World, within: Duration) {
-    // A separate generator keeps other actions of a seed unchanged.
+    // A separate generator keeps the other actions of a seed unchanged.
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x0072_6571_7565_7374);
     for call in 0..rng.random_range(0..4) {
         let wanted = [RequestedTarget::Document, RequestedTarget::App, RequestedTarget::Party, RequestedTarget::Agent]
@@ -74,13 +74,13 @@ fn trunk(name: &str) -> TargetSpec {
     TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None }
 }
 
-/// Returns a document for the call to a number that may also dial another party at that number: voices in a call are
-/// matched by number.
+/// Returns a document for a call to a number. It may dial another party at the same number, because voices in a call
+/// are matched by number.
 fn document(number: &str) -> String {
     format!("<Response><Say>hello</Say><Gather timeout='3'/><Dial>{number}</Dial></Response>")
 }
 
-/// Requests a call.
+/// Requests a new call.
 pub(crate) fn originate(world: &mut World, call: u32, wanted: RequestedTarget, digits: bool) {
     let callback = StatusCallback {
         url: REPORTS.to_owned(),
@@ -120,7 +120,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: RequestedTarget, d
     world.summary.requested += u64::from(begun.is_ok());
 }
 
-/// Schedules requests about calls.
+/// Schedules requests about existing calls.
 pub(crate) fn plan(world: &mut World, within: Duration) {
     for _ in 0..world.rng.random_range(0..12) {
         let asked = match world.rng.random_range(0..10) {
@@ -148,7 +148,7 @@ pub(crate) fn plan_warm(world: &mut World, within: Duration) {
     }
 }
 
-/// Schedules documents for connected parties, drawn from a separate generator.
+/// Schedules requests to continue parties in calls of their own, drawn from a separate generator.
 pub(crate) fn plan_detached(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x6465_7461_6368);
     for _ in 0..rng.random_range(0..8) {
@@ -162,13 +162,13 @@ pub(crate) fn ask(world: &mut World, asked: CallRequestKind) {
     let now = world.now;
     let mut calls = world.edge.gateway.calls(now);
     let heard = |state: &str| matches!(state, "answered" | "held" | "transferring");
-    // Sometimes a ringing or ended one.
+    // Usually an answered call is chosen, sometimes a ringing or ended one.
     if calls.iter().any(|call| heard(call.state)) && world.rng.random_bool(0.8) {
         calls.retain(|call| heard(call.state));
     }
     let at = world.rng.random_range(0..calls.len().max(1));
     let Some(call) = calls.get(at) else { return };
-    // Between two phones, digits would be in the audio, which their judges check frame by frame.
+    // Between two phones, digits would be part of the audio, which the phones check frame by frame.
     let may_press = call.legs.iter().filter(|leg| leg.kind == "sip" && leg.state == "answered").count() < 2;
     let (call, number, legs) = (call.sid.clone(), call.to.clone(), call.legs.clone());
     let named = world.rng.random_bool(0.5);

@@ -1,4 +1,4 @@
-//! Invariants after each step and at the end, when no state may be left.
+//! Invariants that are checked after each step, and at the end, when no state may be left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,16 +13,16 @@ use super::{World, registrations, sessions};
 use crate::options::SeedOptions;
 use crate::places::{AGENTS, APPS, ELSEWHERE};
 
-/// A violated invariant, with the information to reproduce it.
+/// Violated invariant, with the information to reproduce it.
 #[derive(Debug, Clone)]
 pub struct InvariantFailure {
-    /// Options of the seed.
+    /// Options that the seed determined.
     pub options: SeedOptions,
-    /// Violated invariant.
+    /// Description of the violated invariant.
     pub what: String,
     /// Virtual time since the start, in seconds.
     pub at_s: f64,
-    /// Last events.
+    /// Last lines of the event log, or all of them.
     pub tail: Vec<String>,
 }
 
@@ -37,9 +37,9 @@ impl fmt::Display for InvariantFailure {
     }
 }
 
-/// Minimum number of port pairs with effective rotation.
+/// Minimum number of port pairs with which the edge does not reuse a port immediately.
 const ROTATING_PAIRS: u16 = 16;
-/// Frames sent from which a voice must have been heard.
+/// Number of frames sent after which a voice must have been heard.
 const ENOUGH_FRAMES: u64 = 8;
 /// Frames that may be in transit while a call begins, changes or ends.
 const STRAY_FRAMES: u64 = 4;
@@ -48,7 +48,7 @@ fn is_elsewhere(callee: &PhoneCall, caller: &PhoneCall) -> bool {
     callee.called().is_empty() && caller.called().starts_with(ELSEWHERE)
 }
 
-/// Returns a failure with the last events of the world.
+/// Returns a failure with the last log lines of the world.
 pub(super) fn failed(world: &World, what: String) -> InvariantFailure {
     InvariantFailure {
         options: world.options.clone(),
@@ -58,7 +58,7 @@ pub(super) fn failed(world: &World, what: String) -> InvariantFailure {
     }
 }
 
-/// Checks after each step the audio received by phones.
+/// Checks, after each step, that phones received no damaged audio, and no SRTP that they cannot decrypt.
 pub(super) fn audio(world: &World) -> Result<(), String> {
     for seat in &world.seats {
         let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
@@ -70,7 +70,7 @@ pub(super) fn audio(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks at the end that no state is left.
+/// Checks, at the end, that no state is left and that each call has its record.
 pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     let gateway = &world.edge.gateway;
     if let Some(call) = gateway.calls(world.now).into_iter().find(|call| call.state != "ended") {
@@ -157,16 +157,16 @@ fn records(world: &World) -> Result<(), String> {
     if unique.len() != world.records.len() {
         return Err(format!("{} records of {} calls", world.records.len(), unique.len()));
     }
-    // A call forgotten by a restart while ringing has no record; the shell's journal handles that.
+    // A call that a restart forgot while ringing has no record; in production, the journal provides one.
     let left = world.began.iter().find(|sid| world.summary.restarts == 0 && !unique.contains(sid));
     if let Some(sid) = left {
         return Err(format!("call {sid} has begun and has no record"));
     }
-    // A restart resets the counters.
+    // A restart resets the counters of the gateway.
     if world.summary.restarts == 0 {
         let counted: u64 = world.edge.gateway.metrics().calls.values().sum();
         let (shown, records) = (world.edge.gateway.calls(world.now).len(), world.records.len());
-        // A call refused by a limit is counted, but not recorded.
+        // A call refused by a limit is counted, but has no record.
         if shown != records || counted < records as u64 || (!world.limited && counted != records as u64) {
             return Err(format!("{records} records, {shown} calls shown, {counted} counted"));
         }
@@ -174,13 +174,12 @@ fn records(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that each voice heard in a call belongs to it: the same number was called.
+/// Checks that each voice heard in a call belongs to it, that is, called the same number.
 fn voices(world: &World) -> Result<(), String> {
     let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls());
     let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
-    // A phone in a call that a restart forgot while ringing may send to the port of a later call with the same trunk,
-    // and be taken for its remote party, because it was never notified of the end. The same holds for a phone that
-    // missed a BYE.
+    // If a restart forgot a ringing call, its phone is not notified and may send to the port of a later call with the
+    // same trunk, which takes the phone for its remote party. A phone that missed a BYE does the same.
     let is_forgotten = |call: &PhoneCall| {
         let ended_alone = matches!(call.ending(), Some(CallEnding::AckMissing | CallEnding::GaveUp));
         let untold = world.summary.restarts > 0 || world.seats.iter().any(|seat| seat.deaf);
@@ -195,7 +194,7 @@ fn voices(world: &World) -> Result<(), String> {
         for verdict in call.judge().voice_reports() {
             match speakers.get(&verdict.ssrc) {
                 Some(speaker) if speaker.called() == call.called() => {}
-                // A target that is a bare URI is called by that URI, which has no user part.
+                // A target that is a bare URI has no user part, so the called number does not match.
                 Some(speaker) if is_elsewhere(speaker, call) || is_elsewhere(call, speaker) => {}
                 Some(speaker) if is_forgotten(speaker) || is_forgotten(call) => {}
                 Some(speaker) => {
@@ -208,7 +207,7 @@ fn voices(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the number of phones with early media in calls to a number.
+/// Returns the number of phones that sent early media in calls to a number.
 fn speaks_early(world: &World, called: &str) -> usize {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
     calls
@@ -217,12 +216,12 @@ fn speaks_early(world: &World, called: &str) -> usize {
         .count()
 }
 
-/// Checks that, without network faults, each answered phone was heard.
+/// Checks that, without network faults, each phone in an answered call was heard.
 fn heard(world: &World) -> Result<(), String> {
     if world.rough {
         return Ok(());
     }
-    // Media after a late 200 reaches no phone, nor does early media to a caller without an early offer.
+    // Media reaches no phone after a late 200, nor as early media if the caller's INVITE had no offer.
     let talked = |call: &&PhoneCall| {
         call.answered_at().is_some()
             && !call.never_acks()
@@ -231,18 +230,18 @@ fn heard(world: &World) -> Result<(), String> {
     let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
         matches!(callee.answer_kind(), Some(AnswerKind::Early { .. })) && !caller.has_early_offer()
     };
-    // A party of a transfer talks with others before and after it.
+    // A transferred party talks with different phones before and after the transfer.
     let transferred = transferred(world);
-    // In a forked call only the first phone that answers is heard.
+    // In a forked call, only the first phone that answers is heard.
     let stays = |call: &&PhoneCall| !transferred.contains(call.called()) && !world.proxy.has_forked(call.call_id());
     let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked).filter(stays);
     for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
-        // Phones do not accept audio of a call with an agent or an application.
+        // Phones discard the audio of calls with an agent or an application.
         if from.called().starts_with(AGENTS) || from.called().starts_with(APPS) {
             continue;
         }
-        // A phone held only by the edge is not notified and continues to send, as does one that is held before the
-        // answer and one that asks for an offer while held.
+        // A phone that only the edge holds is not notified and continues to send. So does a phone that is held before
+        // the answer, or that asks for an offer while it is held.
         let (held, asked) = (from.has_held() || to.has_held(), from.has_asked() || to.has_asked());
         let early = [from, to].iter().any(|call| matches!(call.answer_kind(), Some(AnswerKind::Early { .. })));
         if held && (asked || early || world.options.holds_end_here.contains(&true)) {
@@ -251,11 +250,11 @@ fn heard(world: &World) -> Result<(), String> {
         if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
             continue;
         }
-        // Of several phones with early media only one is heard.
+        // Of several phones with early media, only one is heard.
         if early && !from.is_outgoing() && speaks_early(world, from.called()) > 1 {
             continue;
         }
-        // Of several ringing phones, another may have been heard before one answered.
+        // Of several ringing phones, one may have been heard before another answered.
         let ears = world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(|call| call.called() == to.called());
         let verdicts = ears.flat_map(|call| call.judge().voice_reports());
         let heard: u64 = verdicts.filter(|v| v.ssrc == from.ssrc()).map(|v| v.packets).sum();

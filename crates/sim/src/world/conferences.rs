@@ -1,4 +1,4 @@
-//! Conference mixers, which tick every 20 ms of virtual time while there is a conference, and callbacks about
+//! Conference mixers, which tick every 20 ms of virtual time while a conference exists, and callbacks about
 //! conferences.
 
 use std::collections::BTreeMap;
@@ -10,25 +10,25 @@ use trunkgate_media::conference::limits::FRAME;
 use super::apps::parameter;
 use super::{SimEvent, World};
 
-/// Callbacks about one conference.
+/// Callbacks received about one conference.
 #[derive(Debug, Default)]
 struct ConferenceReports {
-    /// Number of the last callback.
+    /// Sequence number of the last callback.
     number: u64,
-    /// Current number of participants.
+    /// Number of participants according to the callbacks.
     there: i64,
     is_over: bool,
 }
 
-/// Conferences by SID, as known from callbacks.
+/// Conferences by SID, as the callbacks report them.
 #[derive(Debug, Default)]
 pub(super) struct ReportedConferences(BTreeMap<String, ConferenceReports>);
 
 impl ReportedConferences {
-    /// Checks a callback.
+    /// Checks a callback about a conference.
     ///
     /// # Errors
-    /// The callback is out of order, or follows the end.
+    /// Fails if the callback is out of order, or follows the one about the end.
     pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));
@@ -49,7 +49,7 @@ impl ReportedConferences {
     /// Checks that each conference has ended without participants.
     ///
     /// # Errors
-    /// A conference has not ended.
+    /// Fails if a conference has not ended.
     pub(super) fn check(&self) -> Result<(), String> {
         let left = self.0.iter().find(|(_, told)| !told.is_over || told.there != 0);
         left.map_or(Ok(()), |(sid, told)| Err(format!("conference {sid} has not ended: {told:?}")))
@@ -57,7 +57,7 @@ impl ReportedConferences {
 }
 
 impl World {
-    /// Sends a command to the mixers; ticks begin with the first participant.
+    /// Sends a command to the mixers. Their ticks begin with the first participant.
     pub(super) fn mixer_told(&mut self, command: NodeCommand) {
         self.log.line(self.now, format_args!("mixer   {}", name_of(&command)));
         self.edge.node.handle_input(command);
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// Mixes 20 ms.
+    /// Mixes 20 ms of audio, and schedules the next tick while a conference exists.
     pub(super) fn mix(&mut self) {
         self.edge.node.tick();
         while let Some(event) = self.edge.node.poll_output() {

@@ -1,4 +1,4 @@
-//! Agents with limited sessions: no session exceeds the limit, no caller waits without need or is overtaken.
+//! Agents with limited sessions: sessions never exceed the limit, and no caller waits without need or is overtaken.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,23 +9,23 @@ use crate::edge::SimEdge;
 use crate::options::SeedOptions;
 use crate::places::DESK;
 
-/// State after the previous step.
+/// Sessions and queue of the limited agent after the previous step.
 #[derive(Debug, Default)]
 pub(crate) struct PreviousQueueState {
     talking: BTreeSet<(MediaId, EndId)>,
     line: Vec<String>,
-    /// Calls that have had a session with the agent.
+    /// Calls that have ever had a session with the agent.
     had: BTreeSet<String>,
 }
 
 impl PreviousQueueState {
-    /// Forgets the state before a restart, after which queued callers wait again.
+    /// Forgets sessions and queue before a restart, after which queued callers wait again.
     pub(crate) fn forget(&mut self) {
         self.talking.clear();
         self.line.clear();
     }
 
-    /// Checks after each step that sessions do not exceed the limit and that no caller was overtaken. Returns the
+    /// Checks, after each step, that sessions do not exceed the limit and that no caller was overtaken. Returns the
     /// number of newly queued callers.
     pub(crate) fn check(
         &mut self,
@@ -57,7 +57,7 @@ impl PreviousQueueState {
     }
 }
 
-/// Checks that no caller overtook a waiting one, except callers that had a session before.
+/// Checks that no caller overtook a waiting one; callers that had a session before may do so.
 fn overtaken(
     before: &[String],
     now: &[String],

@@ -1,8 +1,8 @@
-//! The world of a seed: edge, phones, network and clock.
+//! World of a seed: edge, phones, network and clock.
 //!
 //! This module has the actions of a seed (`actions`, `asked`, `within`, `agents`, `apps`, `sessions`, `transfers`)
-//! and the invariants (`check`, `line`, `registrations`). The parts of the world are in their own modules, which do
-//! not import this one.
+//! and the invariants (`check`, `line`, `registrations`). The edge, phones, network and servers are in modules of
+//! their own, which do not import this one.
 
 mod actions;
 mod agents;
@@ -47,70 +47,70 @@ use actions::WorldAction;
 
 pub use check::InvariantFailure;
 
-/// Number of media addresses of a phone.
+/// Number of media ports of a phone.
 const PHONE_PORTS: u16 = 32;
-/// Interval between frames of a phone: long, since a simulation has many calls.
+/// Interval between the frames that a phone sends: long, since a simulation has many calls.
 const FRAME_INTERVAL: Duration = Duration::from_millis(250);
-/// Delay between a worker and signalling.
+/// Delay of messages between a media worker and the gateway.
 const THREAD_HOP: Duration = Duration::from_micros(50);
-/// Time that the simulation continues after the last action.
+/// Time for which the simulation continues after the last action.
 pub(crate) const AFTERMATH: Duration = Duration::from_secs(600);
 /// Time after the network has become ideal until all activity of the edge must be in order again.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
 /// Maximum steps without an advance of the clock; more indicate a busy loop.
 pub(crate) const STEPS_AT_ONCE: u32 = 20_000;
 
-/// A scheduled event.
+/// Event scheduled at a time of the virtual clock.
 #[derive(Debug)]
 pub(crate) enum SimEvent {
     /// A SIP message arrives at the edge.
     ToEdge(Flow, Bytes),
     /// A SIP message arrives at a phone.
     ToPhone(usize, Flow, Bytes),
-    /// The edge learns that a stream is lost.
+    /// The edge is notified that a stream connection was lost.
     Lost(Flow),
-    /// An RTP packet arrives.
+    /// An RTP packet arrives at its destination.
     Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
-    /// An event on an agent's WebSocket.
+    /// An agent acts on its WebSocket.
     Agent(AgentSocketId, AgentAct),
-    /// Media events are delivered to the gateway.
+    /// Pending media events are delivered to the gateway.
     Told,
-    /// The conference mixers tick.
+    /// The conference mixers mix the next 20 ms.
     Mix,
-    /// A DNS query is answered.
+    /// A DNS query is answered with these servers.
     Resolved(QueryId, Vec<DestinationServer>),
-    /// The application responds to a query.
+    /// The application responds to a query of the edge.
     Answered(apps::QueryKey, Box<AppAnswer>),
     /// A SIP message arrives at the registrar.
     ToRegistrar(Bytes),
     /// A SIP message arrives at the recording server.
     ToVault(Bytes),
-    /// A request about the recordings of a call.
+    /// The API requests a change of the recordings of a call.
     Record,
-    /// The file of a recording is complete.
+    /// The writer has completed the file of a recording.
     Recorded(Box<RecordingDone>),
-    /// An action of the seed.
+    /// An action of the seed is due.
     Act(WorldAction),
 }
 
-/// A phone and its connectivity.
+/// Phone with its address and connectivity.
 #[derive(Debug)]
 pub struct SimPhone {
-    /// The phone.
+    /// Scripted phone.
     pub phone: Phone,
     /// SIP address of the phone.
     pub address: SocketAddr,
     /// Transport between the edge and the phone.
     pub transport: Transport,
-    /// Whether the phone is unreachable permanently.
+    /// Whether the phone has become unreachable permanently.
     pub dead: bool,
-    /// Whether the phone is unreachable temporarily.
+    /// Whether the phone is unreachable at present.
     pub cut: bool,
-    /// Whether SIP to and from the phone is lost permanently.
+    /// Whether all SIP to and from the phone is lost from now on.
     pub deaf: bool,
 }
 
-/// The world of one seed.
+/// World of one seed, which advances event by event.
 #[derive(Debug)]
 pub struct World {
     pub(crate) options: SeedOptions,
@@ -123,26 +123,26 @@ pub struct World {
     pub(crate) log: RunLog,
     pub(crate) queue: BTreeMap<(Instant, u64), SimEvent>,
     pub(crate) queued: u64,
-    /// SIDs of calls that have begun.
+    /// SIDs of all calls that have begun.
     pub(crate) began: BTreeSet<String>,
-    /// SIDs of call records, in order.
+    /// SIDs of the call records written, in order.
     pub(crate) records: Vec<String>,
     pub(crate) summary: RunSummary,
     pub(crate) table_version: u32,
     pub(crate) failure: Option<String>,
     /// Whether packets were lost or a phone omitted a message, so that phones may end calls by timeout.
     pub(crate) rough: bool,
-    /// Whether calls were refused by a limit.
+    /// Whether calls may have been refused by a limit.
     pub(crate) limited: bool,
-    /// Whether the network is ideal for the rest of the run.
+    /// Whether the network is ideal for the rest of the run, and actions have ended.
     pub(crate) healed: bool,
-    /// Called numbers, and reasons, of the carrier's calls that reached no phone.
+    /// Calls of the carrier that reached no phone: called number and reason.
     pub(crate) unreached: Vec<(String, &'static str)>,
-    /// Calls that ended because their session expired.
+    /// SIDs of calls that ended because their session expired.
     pub(crate) expired: Vec<String>,
-    /// Numbers of calls that an operator has transferred or redirected.
+    /// Called numbers of calls that an operator has transferred or redirected.
     pub(crate) sent_elsewhere: BTreeSet<String>,
-    /// Reliable provisional responses sent.
+    /// Reliable provisional responses that phones sent.
     pub(crate) provisionals: BTreeSet<String>,
     pub(crate) proxy: ForkingProxy,
     pub(crate) registrar: Registrar,
@@ -153,10 +153,10 @@ pub struct World {
     steps_at_once: u32,
 }
 
-/// Reasons of calls that reached no phone.
+/// Reasons with which a call ends that reached no phone.
 const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
 impl World {
-    /// Returns the world of `options` before its first event.
+    /// Returns the world that `options` describe, before its first event.
     pub fn new(start: Instant, options: SeedOptions) -> World {
         let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
         let seats = [
@@ -213,12 +213,12 @@ impl World {
     /// Runs to the end and checks the invariants.
     ///
     /// # Errors
-    /// The first violated invariant.
+    /// Returns the first violated invariant.
     pub fn run(mut self) -> Result<RunSummary, Box<InvariantFailure>> {
         self.run_to_end()
     }
 
-    /// Runs to the end and checks the invariants. Also returns the tape of its gateway, which is empty unless
+    /// Runs to the end and checks the invariants. Also returns the tape of the gateway, which is empty unless
     /// [`SeedOptions::taped`] is set.
     pub fn record(mut self) -> (Result<RunSummary, Box<InvariantFailure>>, Tape) {
         let result = self.run_to_end();
@@ -243,10 +243,10 @@ impl World {
         Ok(self.summary)
     }
 
-    /// Advances to the next event up to `end` and handles it. Returns `false` if there is none.
+    /// Advances to the next event until `end` and handles it. Returns `false` if there is none.
     ///
     /// # Errors
-    /// A violated invariant, in plain text.
+    /// Returns a description of the violated invariant.
     pub fn step(&mut self, end: Instant) -> Result<bool, String> {
         let queue = self.queue.keys().next().map(|(at, _)| *at);
         let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at);
@@ -291,7 +291,7 @@ impl World {
         Ok(true)
     }
 
-    /// Checks the invariants of each step.
+    /// Checks the invariants that must hold after each step.
     fn check_step(&mut self) -> Result<(), String> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -302,12 +302,12 @@ impl World {
         check::audio(self)
     }
 
-    /// Returns the edge, for worlds driven step by step.
+    /// Returns the edge, for tests that drive the world step by step.
     pub fn edge(&self) -> &SimEdge {
         &self.edge
     }
 
-    /// Returns the phones: carrier, first trunk, second trunk and others, in the order of seats.
+    /// Returns the phones in the order of seats: carrier, first trunk, second trunk, its second phone, mobile phone.
     pub fn seats(&self) -> &[SimPhone] {
         &self.seats
     }
@@ -383,8 +383,8 @@ impl World {
         }
     }
 
-    /// Checks RTP of a call with an agent: the voice cannot be attributed to a phone, so that only the destination is
-    /// checked.
+    /// Checks a packet that the edge sends in a call with an agent. The voice cannot be attributed to a phone, so
+    /// only the destination is checked.
     fn edge_speaks(&mut self, left: &OutgoingPacket) {
         self.log.mix(&left.bytes);
         self.summary.spoken += 1;
@@ -393,7 +393,7 @@ impl World {
         }
     }
 
-    /// Sends an RTP packet.
+    /// Sends an RTP packet over the network, which may lose or duplicate it.
     pub(crate) fn send_rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
         if from.ip() == EDGE.ip() && !self.is_known(to) {
             self.fail(format!("RTP of the edge goes to {to}, which is nobody"));
@@ -430,7 +430,7 @@ impl World {
                 GatewayOutput::App(question) => apps::asked(self, *question),
                 GatewayOutput::Recording(begun) => self.recordings.begun(&begun),
                 GatewayOutput::Callback(callback) => apps::called_back(self, &callback),
-                // Its response is already scheduled; the edge ignores it.
+                // The response is already scheduled; the edge will ignore it.
                 GatewayOutput::AppGivenUp(_)
                 | GatewayOutput::Registered(_)
                 | GatewayOutput::Sms(_)
@@ -464,7 +464,7 @@ impl World {
         }
     }
 
-    /// Sends bytes of the edge; only phones and servers may receive them.
+    /// Sends a SIP message of the edge over the network; only phones and servers may receive it.
     pub(crate) fn edge_sends(&mut self, flow: Flow, bytes: Bytes) {
         let seat = match flow.connection {
             Some(connection) => usize::try_from(connection.0).ok().filter(|at| *at < self.seats.len()),
@@ -506,7 +506,7 @@ impl World {
             return;
         }
         if carriage == DeliveryGuarantee::Stream && (unreachable || refused) {
-            // A refused or reset connection; a dead host is merely silent over UDP.
+            // A connection is refused or reset; over UDP, a dead host is merely silent.
             self.at(self.now + Duration::from_millis(3), SimEvent::Lost(flow));
             return;
         }
@@ -546,7 +546,7 @@ impl World {
                     }
                 }
                 trunkgate_phone::PhoneOutput::Event(event) => self.heard_of(at, event),
-                // These phones send no RTCP, and their audio is not monitored.
+                // Phones of the simulation send no RTCP, and their audio is not monitored.
                 trunkgate_phone::PhoneOutput::Rtcp { .. } | trunkgate_phone::PhoneOutput::Heard { .. } => {}
             }
         }
@@ -558,7 +558,7 @@ impl World {
             ProxyDecision::On => bytes,
             ProxyDecision::Instead(other) => other,
             ProxyDecision::Kept => return,
-            // The other phone is cancelled, at once or too late.
+            // The proxy cancels the other phone, at once or too late.
             ProxyDecision::Withdraws { others, flow, cancel, late } => {
                 for other in others {
                     self.at(self.now + late, SimEvent::ToPhone(other, flow, cancel.clone()));
@@ -568,7 +568,7 @@ impl World {
         };
         let (carriage, listener, remote, connection) = match transport {
             Transport::Udp => (DeliveryGuarantee::Datagram, 0, address, None),
-            // A connection opened by the phone, from its own port.
+            // The phone opens a connection from its own port.
             Transport::Tcp | Transport::Tls => {
                 let from = SocketAddr::new(address.ip(), 40_000);
                 (DeliveryGuarantee::Stream, 1, from, Some(ConnectionId(at as u64)))
@@ -598,8 +598,8 @@ impl World {
         self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
     }
 
-    /// Checks that, without network faults, a reliable provisional response is sent once: its PRACK arrives before a
-    /// retransmission. A duplicated INVITE is answered twice.
+    /// Checks that, without network faults, a reliable provisional response is sent only once: its PRACK arrives
+    /// before the first retransmission. If INVITEs are duplicated, the check is omitted.
     pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
         let owes = self.options.early.withholds.get(seat) == Some(&false);
         let twice = self.options.weather.duplicate > 0.0;
@@ -615,7 +615,7 @@ impl World {
         self.provisionals.insert(name);
     }
 
-    /// Inspects a message of the edge for leaked credentials, and counts it.
+    /// Checks a message of the edge for leaked credentials, and counts it in the summary.
     pub(crate) fn note_sent(&mut self, flow: Flow, bytes: &[u8]) {
         if let Some(leak) = credentials::leak(flow.remote, bytes) {
             self.fail(leak);
@@ -638,7 +638,7 @@ impl World {
         }
     }
 
-    /// Handles a message that arrives at the registrar, which behaves randomly until the network is ideal.
+    /// Handles a REGISTER at the registrar, which behaves randomly until the network is ideal.
     pub(crate) fn registers(&mut self, bytes: Bytes) {
         let mood = match self.rng.random_range(0..100) {
             _ if self.healed => RegistrarBehaviour::Good,
@@ -659,7 +659,7 @@ impl World {
         }
     }
 
-    /// Answers a DNS query; some queries fail.
+    /// Answers a DNS query of the edge; some queries fail.
     pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
         let at = |at: SocketAddr| DestinationServer {
             transport: Transport::Udp,

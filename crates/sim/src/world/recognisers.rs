@@ -1,4 +1,5 @@
-//! Scripted speech recognisers. They have their own random generator, so that other events of a seed stay unchanged.
+//! Scripted speech recognisers. They have their own random generator, so that the other events of a seed stay
+//! unchanged.
 
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use trunkgate_media::agent::StreamLoss;
 use super::{SimEvent, World};
 use crate::edge::AgentAct;
 
-/// Ratio of seeds that have Gathers with speech: one in this many.
+/// Share of seeds that have Gathers with speech: one seed in this many.
 const SPEECH_IN: u64 = 2;
-/// Verbs that become a Gather with speech in such a seed.
+/// Verbs that are replaced by a Gather with speech in such a seed.
 const ASKS: [&str; 2] =
     ["<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>", "<Say loop='2'>hello</Say>"];
 const OF_SPEECH: [&str; 3] = [
@@ -24,7 +25,7 @@ const PARTIAL: &str = r#"{"type":"transcription","is_final":false,"alternatives"
 const FINAL: &str =
     r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"Put me through.","confidence":0.9}]}"#;
 
-/// Recognisers of a seed.
+/// Recognisers of a run, and whether it has any.
 #[derive(Debug)]
 pub(crate) struct SimRecognisers {
     rng: ChaCha12Rng,
@@ -32,7 +33,7 @@ pub(crate) struct SimRecognisers {
 }
 
 impl SimRecognisers {
-    /// Returns the recognisers of a seed.
+    /// Returns the recognisers of a run.
     pub(crate) fn new(seed: u64) -> SimRecognisers {
         SimRecognisers { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x6173_7221), is_used: seed.is_multiple_of(SPEECH_IN) }
     }
@@ -46,7 +47,7 @@ impl SimRecognisers {
     }
 }
 
-/// Schedules the events of each recogniser that the edge has requested.
+/// Schedules the recognisers' actions on each WebSocket that the edge has requested.
 pub(crate) fn decide(world: &mut World) {
     while let Some(socket) = world.edge.sockets.asked_recognisers.pop_front() {
         world.summary.recognitions += 1;
@@ -54,7 +55,7 @@ pub(crate) fn decide(world: &mut World) {
         let acts: &[AgentAct] = match rng.random_range(0..100) {
             0..8 => &[AgentAct::Fails(StreamLoss::Unreachable)],
             8..14 => &[AgentAct::Fails(StreamLoss::Status(404))],
-            // Never open.
+            // The WebSocket never opens.
             14..20 => &[],
             20..28 => &[AgentAct::Opens, AgentAct::Fails(StreamLoss::Reset)],
             28..34 => &[AgentAct::Opens, AgentAct::Says(PARTIAL), AgentAct::Closes(1011)],

@@ -1,5 +1,5 @@
-//! Recordings of calls, begun and changed by API requests and documents, and their callbacks. They have their own
-//! random generator, so that other events of a seed stay unchanged.
+//! Recordings of calls, begun and changed by API requests and documents, and callbacks about them. They have their
+//! own random generator, so that the other events of a seed stay unchanged.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,35 +17,35 @@ use super::apps::parameter;
 use super::{SimEvent, World};
 use crate::edge::NOTIFIED;
 
-/// Ratio of seeds that have recorded calls: one in this many.
+/// Share of seeds that have recorded calls: one seed in this many.
 const RECORDED_IN: u64 = 3;
-/// Number of requests in such a seed.
+/// Number of API requests about recordings in such a seed.
 const REQUESTS: u32 = 24;
 
-/// Verbs that record, used in place of a prompt.
+/// Verbs that record, which replace prompts in documents.
 const RECORDS: [&str; 4] = [
     "<Record timeout='3' maxLength='20' action='/recorded'/>",
     "<Record playBeep='false' finishOnKey='1' recordingStatusCallback='/recording'/>",
     "<Record trim='do-not-trim' action='/recorded'/>",
     "<Start><Recording track='inbound'/></Start>",
 ];
-/// Prompts that they replace.
+/// Prompts in documents that are replaced by recording verbs.
 const PROMPTS: [&str; 2] = ["<Play>/music.wav</Play>", "<Say loop='2'>hello</Say>"];
-/// Values of `record` of a Dial.
+/// Values of the `record` attribute of a Dial.
 const DIALS: [&str; 4] = ["record-from-answer", "record-from-ringing", "record-from-answer-dual", "do-not-record"];
 
-/// Random generator for recordings, and the recordings begun.
+/// Recordings of a run, with their own random generator.
 #[derive(Debug)]
 pub(crate) struct RecordingRequests {
     rng: ChaCha12Rng,
     is_used: bool,
     begun: BTreeSet<String>,
-    /// Recordings with a reported beginning.
+    /// SIDs of recordings with a reported beginning.
     reported: BTreeSet<String>,
 }
 
 impl RecordingRequests {
-    /// Returns the recordings of a seed.
+    /// Returns the recordings of a run, none of them begun.
     pub(crate) fn new(seed: u64) -> RecordingRequests {
         RecordingRequests {
             rng: ChaCha12Rng::seed_from_u64(seed ^ 0x7265_636f_7264),
@@ -72,21 +72,21 @@ impl RecordingRequests {
         }
     }
 
-    /// Returns a recording for a call of the API, at random.
+    /// Returns a recording for a call requested by the API, at random.
     pub(crate) fn of_requested(&mut self) -> Option<RecordingRequest> {
         let is_recorded = self.is_used && self.rng.random_bool(0.3);
         is_recorded.then(|| RecordingRequest::new(RecordingSource::OutboundApi, Channels::Mono))
     }
 
-    /// Notes that a recording has begun.
+    /// Notes that a recording has begun, so that its callback is expected.
     pub(crate) fn begun(&mut self, begun: &RecordingBegun) {
         self.begun.insert(begun.sid.clone());
     }
 
-    /// Checks a request of a program.
+    /// Checks a document request of a program for data about recordings.
     ///
     /// # Errors
-    /// The request names an unknown recording, or lacks data about one.
+    /// Fails if the request names an unknown recording, or lacks data about one.
     pub(crate) fn requested(&self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name);
         let (sid, url) = (value("RecordingSid"), value("RecordingUrl"));
@@ -101,10 +101,10 @@ impl RecordingRequests {
         }
     }
 
-    /// Checks a callback.
+    /// Checks a callback about a recording.
     ///
     /// # Errors
-    /// The beginning of a recording was reported twice to the receiver of all recordings.
+    /// Fails if the beginning of a recording is reported twice to the receiver of all recordings.
     pub(crate) fn reported(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let is_of_all = request.place == AppPlace::Url(NOTIFIED.to_owned());
         let Some(sid) = parameter(request, "RecordingSid").filter(|_| request.purpose == "recording" && is_of_all)
@@ -115,7 +115,7 @@ impl RecordingRequests {
         if is_new { Ok(()) } else { Err(format!("the beginning of {sid} is reported twice")) }
     }
 
-    /// Checks that the beginning of each recording was reported.
+    /// Checks that the beginning of each recording was reported to the receiver of all recordings.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.begun.difference(&self.reported).next() {
             Some(sid) => Err(format!("the beginning of {sid} was not reported")),
@@ -124,7 +124,7 @@ impl RecordingRequests {
     }
 }
 
-/// Schedules the requests of a seed.
+/// Schedules the API requests about recordings.
 pub(crate) fn plan(world: &mut World) {
     if !world.options.seed.is_multiple_of(RECORDED_IN) {
         return;
@@ -135,7 +135,7 @@ pub(crate) fn plan(world: &mut World) {
     }
 }
 
-/// Makes a request about the recordings of a random answered call.
+/// Makes an API request about the recordings of a random answered call.
 pub(crate) fn ask(world: &mut World) {
     let now = world.now;
     let mut calls = world.edge.gateway.calls(now);
@@ -160,11 +160,11 @@ pub(crate) fn ask(world: &mut World) {
             return;
         }
     };
-    // Most calls have no recording.
+    // The result is ignored, because most calls have no recording.
     let _ = gateway.change(now, RecordingControl { sid: call.sid.clone(), recording: None, change });
 }
 
-/// Schedules the completion of recorded files, as by a writer after some time.
+/// Schedules the completion of each ended recording's file, as if a writer finished it after some time.
 pub(crate) fn finish(world: &mut World) {
     while let Some((id, frames)) = world.edge.recorded.finished.pop_front() {
         let error = world.recordings.rng.random_bool(0.1).then(|| "no space left on device".to_owned());
@@ -177,7 +177,7 @@ pub(crate) fn finish(world: &mut World) {
     }
 }
 
-/// Reports a completed file to the gateway.
+/// Reports to the gateway that a file is complete.
 pub(crate) fn done(world: &mut World, done: Box<RecordingDone>) {
     world.edge.gateway.handle_input(world.now, GatewayInput::Recorded(done));
 }

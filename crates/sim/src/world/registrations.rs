@@ -1,4 +1,4 @@
-//! Invariants of registrations, and of the addresses tried for calls that reached no phone.
+//! Invariants of registrations, and of the addresses that were tried for calls that reached no phone.
 
 use trunkgate_phone::{AnswerKind, PhoneCall};
 
@@ -7,7 +7,7 @@ use super::transfers::transferred;
 use crate::options::CredentialCheck;
 use crate::places::{FORKED, OUT, TRUNK_A_SEAT, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
-/// Checks that the edge is registered, long after the network has become ideal.
+/// Checks that the edge is registered once the network has been ideal for a long time.
 pub(crate) fn registered(world: &World) -> Result<(), String> {
     let trust = &world.options.trust;
     let has_first = world.table_version.is_multiple_of(2);
@@ -23,7 +23,7 @@ pub(crate) fn registered(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that no registrations are left at the end.
+/// Checks that no registrations of the edge or of phones are left at the end.
 pub(crate) fn bindings(world: &World) -> Result<(), String> {
     let bound = world.registrar.bound(world.now);
     let (leaving, phones) = (world.edge.gateway.leaving_registrations(), world.edge.gateway.registered_phones());
@@ -39,18 +39,18 @@ pub(crate) fn reached(world: &World) -> Result<(), String> {
         return Ok(());
     }
     let trust = &world.options.trust;
-    // A phone at a trunk with a wrong password challenges again, and never sees the call.
+    // A phone at a trunk with a wrong password repeats the challenge, and never receives the call.
     let [_, a, b] = trust.of_edge.map(|asked| asked != CredentialCheck::Wrong);
     let seats =
         [(TRUNK_A_SEAT, a && world.table_version == 0), (TRUNK_B_SEAT, b), (TRUNK_B2_SEAT, b && trust.two_phones)];
     let seats: Vec<usize> = seats.into_iter().filter(|(_, answers)| *answers).map(|(at, _)| at).collect();
-    // A phone that was silent or sent Retry-After is skipped for a time.
+    // A phone that was silent or sent Retry-After is skipped by the edge for a time.
     let is_shy = |call: &PhoneCall| {
         matches!(call.answer_kind(), Some(AnswerKind::Silent | AnswerKind::Late { .. } | AnswerKind::Rest { .. }))
     };
-    // A transferred party was to be connected elsewhere.
+    // A transferred party was to be connected to another phone.
     let transferred = transferred(world);
-    // After a redirection, its contacts are tried in place of the target's other addresses.
+    // After a redirection, the contacts replace the other addresses of the target.
     let redirects = |to: &str, call: &PhoneCall| {
         call.called() == to && matches!(call.answer_kind(), Some(AnswerKind::Redirect { .. }))
     };

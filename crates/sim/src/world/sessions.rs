@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028): only calls without a reachable remote party end, and these end in time.
+//! Session timers (RFC 4028): calls end only if a remote party is unreachable, and then in time.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::actions::WorldAction;
 use super::{SimEvent, World};
 use crate::options::Sabotage;
 
-/// Grace period after the expiry of a session: Timer F of an unanswered BYE.
+/// Grace period after a session has expired: Timer F of an unanswered BYE.
 const OVER_BY: Duration = Duration::from_secs(40);
 
-/// Schedules the actions of a seed.
+/// Schedules the time at which a phone becomes deaf, if the seed has such a phone.
 pub(crate) fn plan(world: &mut World) {
     if let Some((seat, after)) = world.options.sessions.deaf {
         world.at(world.start + after, SimEvent::Act(WorldAction::Deafen(seat)));
     }
 }
 
-/// Makes a phone deaf to SIP, and schedules the check that its calls with a session timer end.
+/// Makes a phone deaf to SIP, and schedules checks that its calls with a session timer end.
 pub(crate) fn deafen(world: &mut World, at: usize) {
     let Some(seat) = world.seats.get_mut(at).filter(|seat| !seat.dead) else { return };
     seat.deaf = world.options.sabotage != Sabotage::DeafPhonesHear;
@@ -32,7 +32,7 @@ pub(crate) fn deafen(world: &mut World, at: usize) {
     }
 }
 
-/// Checks that the leg with a Call-ID has ended.
+/// Checks that the leg with this Call-ID has ended.
 pub(crate) fn expect_over(world: &mut World, call_id: &str) {
     let calls = world.edge.gateway.calls(world.now);
     let live = calls.iter().filter(|call| call.state != "ended").flat_map(|call| &call.legs);
@@ -41,7 +41,7 @@ pub(crate) fn expect_over(world: &mut World, call_id: &str) {
     }
 }
 
-/// Checks that, without network faults, sessions expire only if a phone omits refreshes.
+/// Checks that, without network faults, sessions expire only if a phone omits its refreshes.
 pub(crate) fn check(world: &World) -> Result<(), String> {
     if world.rough || world.options.sessions.is_forgotten() {
         return Ok(());
@@ -58,7 +58,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns whether a message is a refresh: a re-INVITE or UPDATE.
+/// Returns whether a message may be a session refresh: a re-INVITE or an UPDATE.
 pub(crate) fn is_refresh(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let within = || text.lines().any(|line| line.starts_with("To:") && line.contains(";tag="));

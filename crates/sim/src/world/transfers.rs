@@ -1,4 +1,4 @@
-//! Transfers by REFER (RFC 3515) and by operators, and checks that each phone is notified once of the result.
+//! Transfers by REFER (RFC 3515) and by operators, with checks that each phone is notified of the result once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,21 +29,21 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Returns the numbers of calls with a transfer, by a phone or an operator.
+/// Returns the called numbers of calls that a phone or an operator has transferred.
 pub(crate) fn transferred(world: &World) -> BTreeSet<&str> {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
     let by_phones = calls.filter(|call| call.has_referred()).map(|call| call.called());
     by_phones.chain(world.sent_elsewhere.iter().map(String::as_str)).collect()
 }
 
-/// Returns the treatment of a REFER from a seat's phone by the edge.
+/// Returns how the edge treats a REFER from the phone with index `seat`.
 fn refer_mode(world: &World, seat: usize) -> ReferMode {
     // Both phones of the second trunk share its mode; the phone that registers has its own trunk.
     let mode = world.options.transfers.modes.get(seat.min(2)).filter(|_| seat != MOBILE_SEAT);
     mode.copied().unwrap_or_default()
 }
 
-/// Checks that the sender of a REFER is notified of the result once, and receives no NOTIFY after it.
+/// Checks that the sender of a REFER receives one final NOTIFY, and none after it.
 pub(crate) fn told(world: &World) -> Result<(), String> {
     for seat in &world.seats {
         for told in seat.phone.calls().map(PhoneCall::transfer_progress) {
@@ -57,8 +57,8 @@ pub(crate) fn told(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that, without loss or reordering, the sender of a REFER that the edge handles itself is notified, unless it
-/// has left.
+/// Checks that, without loss or reordering, the sender of a REFER that the edge handles itself is notified of the
+/// result, unless it has already hung up.
 pub(crate) fn news(world: &World) -> Result<(), String> {
     if world.rough || world.options.weather != NetworkConditions::CALM {
         return Ok(());

@@ -1,5 +1,5 @@
 //! Requests of phones in answered calls outside their scripts, at any time: digits, refreshes, holds, re-INVITEs
-//! without an offer; and simultaneous hang-ups. The phone is drawn in advance.
+//! without an offer; and simultaneous hang-ups. The phone is drawn when the request is scheduled.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::actions::WorldAction;
 use super::{SimEvent, World};
 use crate::options::Sabotage;
 
-/// A request in an answered call.
+/// Request that a phone sends in an answered call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MidCallRequest {
-    /// Index of the phone, counted over all calls and phones that talk.
+    /// Index of the phone among all phones with an answered call, modulo their number.
     pub(crate) who: usize,
-    /// The request; `None` if all parties of the call hang up.
+    /// Request to send; `None` lets both phones of the call hang up.
     pub(crate) what: Option<InCallRequest>,
 }
 
@@ -49,13 +49,13 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Sends the request.
+/// Sends a scheduled request from the chosen phone.
 pub(crate) fn say(world: &mut World, said: MidCallRequest) {
     let now = world.now;
     let offers = matches!(said.what, Some(InCallRequest::Offer { .. }));
     let mut talking: Vec<(usize, CallNumber, String)> = Vec::new();
     for (at, seat) in world.seats.iter().enumerate().filter(|(_, seat)| !seat.dead) {
-        // An offer may also come before the answer.
+        // An offer may also be sent before the answer.
         let early = |call: &&PhoneCall| offers && call.state() == PhoneCallState::Ringing && call.is_pracked();
         let calls = seat.phone.calls().filter(|call| call.state() == PhoneCallState::Talking || early(call));
         talking.extend(calls.map(|call| (at, call.number(), call.called().to_owned())));
