@@ -30,7 +30,7 @@ pub struct EndId(pub u16);
 /// Packets and bytes that an end has counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndFigures {
-    /// Id of the end.
+    /// Id of the end in its session.
     pub end: EndId,
     /// RTP packets and bytes received, then sent.
     pub counted: [u64; 4],
@@ -196,9 +196,9 @@ pub struct HoldSound {
 /// Socket of an agent: the data that the shell needs to open it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SocketSpec {
-    /// URL, `ws://` or `wss://`.
+    /// URL of the agent, `ws://` or `wss://`.
     pub url: String,
-    /// Origin of the URL.
+    /// Origin of the URL, which determines the addresses that it may lead to.
     pub origin: UrlOrigin,
     /// Token that signs the handshake (X-Twilio-Signature).
     pub auth_token: Option<String>,
@@ -227,9 +227,9 @@ impl std::fmt::Debug for SocketSpec {
 /// [`MediaCommand::Tap`].
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
-    /// Settings of the conversation.
+    /// Settings of the protocol with the agent.
     pub settings: StreamSettings,
-    /// Socket of the agent.
+    /// WebSocket to be opened to the agent.
     pub socket: SocketSpec,
     /// Counters of packets generated for the remote party, and of packets received for the agent.
     pub counters: Arc<EndCounters>,
@@ -255,7 +255,7 @@ pub struct RawSpec {
 /// Specification of a recorder, attached by [`MediaCommand::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecorderSpec {
-    /// Id of the recording.
+    /// Id of the recording, assigned by signalling.
     pub recording: RecordingId,
     /// Recorded directions; the other one is silence.
     pub tracks: TrackSet,
@@ -268,7 +268,7 @@ pub struct RecorderSpec {
 pub struct MachineDetectionSpec {
     /// Direction to analyse: from the remote party, or to it.
     pub track: TrackName,
-    /// Detection thresholds.
+    /// Detection thresholds and timeout.
     pub settings: DetectionSettings,
 }
 
@@ -483,7 +483,7 @@ pub enum MediaCommand {
     Close,
 }
 
-/// Event of a worker for signalling.
+/// Event that a media worker reports to signalling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaEvent {
     /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
@@ -599,7 +599,7 @@ pub enum AgentEvent {
     },
 }
 
-/// Event of a recorder.
+/// Event that a recorder reports to signalling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecorderEvent {
     /// The caller has been silent for the configured time; reported once until the next sound.

@@ -23,7 +23,7 @@ const LIFETIME_PACKETS: u64 = 1 << 48;
 /// Master key identifier, carried in packets to distinguish a sender's master keys (RFC 3711 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mki {
-    /// Value of the identifier.
+    /// Value of the master key identifier (MKI).
     pub value: u64,
     /// Length of the identifier in a packet, 1 to 128 bytes.
     pub len: u8,
@@ -46,7 +46,7 @@ impl Mki {
     }
 }
 
-/// Master key with its salt.
+/// Master key with its salt, as in an `inline:` parameter.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InlineKey {
     /// Key followed by salt, with the lengths required by the suite.
@@ -101,7 +101,7 @@ impl fmt::Display for InlineKey {
 pub struct CryptoAttribute {
     /// Tag that identifies the line within its section; the answer repeats the tag of the selected line.
     pub tag: u32,
-    /// Crypto suite.
+    /// Crypto suite of the attribute.
     pub suite: Suite,
     /// Suite name as written, repeated in an answer.
     pub name: String,

@@ -26,7 +26,7 @@ impl MediaDirection {
         }
     }
 
-    /// Returns whether the author sends.
+    /// Returns whether the author of the description sends media.
     pub const fn sends(self) -> bool {
         matches!(self, MediaDirection::SendRecv | MediaDirection::SendOnly)
     }
@@ -41,7 +41,7 @@ impl MediaDirection {
         MediaDirection::new(self.receives(), self.sends())
     }
 
-    /// Returns the attribute name.
+    /// Returns the SDP attribute of the direction.
     pub const fn as_str(self) -> &'static str {
         match self {
             MediaDirection::SendRecv => "sendrecv",

@@ -9,7 +9,7 @@ use crate::refusal::plain;
 pub struct Rtpmap {
     /// Encoding name, e.g. `PCMU`, compared case-insensitively.
     pub encoding: String,
-    /// Clock rate, in Hz.
+    /// RTP clock rate of the format, in Hz.
     pub clock: u32,
     /// Number of channels; 1 if not written.
     pub channels: u8,

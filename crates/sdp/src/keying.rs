@@ -43,7 +43,7 @@ pub enum SrtpConflict {
 /// Description rejected because of the SRTP settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SrtpRejection {
-    /// Reason of the rejection.
+    /// Reason why the keys or the stream are rejected.
     pub why: SrtpConflict,
     /// Warning for the 488 response: code 399 with offered and allowed transports.
     pub refusal: SdpRejection,
@@ -52,9 +52,9 @@ pub struct SrtpRejection {
 /// SRTP keys agreed for one stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AgreedKeys {
-    /// Crypto suite.
+    /// Crypto suite agreed for the stream.
     pub suite: Suite,
-    /// Local key, used for sending.
+    /// Local key, which protects the packets that are sent.
     pub ours: InlineKey,
     /// Remote key, used for receiving; the first if the line has several.
     pub theirs: InlineKey,

@@ -32,7 +32,7 @@ pub struct DialogId(pub u64);
 pub struct MessageBody {
     /// The Content-Type value, e.g. `application/sdp`.
     pub content_type: String,
-    /// Content of the body.
+    /// Bytes of the body.
     pub bytes: Bytes,
 }
 
@@ -54,11 +54,11 @@ impl MessageBody {
 pub struct ExtraHeader {
     /// Header name as written on the wire.
     pub name: String,
-    /// Header value.
+    /// Value of the header; CR, LF and NUL are removed when it is written.
     pub value: String,
 }
 
-/// External input to an endpoint.
+/// Input from outside to an endpoint.
 #[derive(Debug)]
 pub enum EndpointInput {
     /// Message from an accepted party, which the layer above has identified before parsing.
@@ -97,15 +97,15 @@ pub enum EndpointInput {
 /// Outgoing INVITE that is to begin a dialog.
 #[derive(Debug, Clone)]
 pub struct InviteRequest {
-    /// Flow to send the INVITE on.
+    /// Flow on which the INVITE is sent.
     pub flow: Flow,
     /// Local address for Via and Contact.
     pub local: LocalAddress,
     /// Alternative flow for an INVITE longer than this many bytes (RFC 3261 §18.1.1).
     pub oversize: Option<(usize, Flow, LocalAddress)>,
-    /// Party the dialog belongs to.
+    /// Id of the party to which the dialog will belong.
     pub party: SipPartyId,
-    /// Request-URI.
+    /// Request-URI of the INVITE.
     pub uri: String,
     /// Value of From: URI with optional display name; the endpoint adds the tag.
     pub from: String,
@@ -113,22 +113,22 @@ pub struct InviteRequest {
     pub to: String,
     /// User part of our Contact; empty for none.
     pub contact_user: String,
-    /// Value of Max-Forwards.
+    /// Value of the Max-Forwards header.
     pub max_forwards: u8,
-    /// Additional headers, in order.
+    /// Headers added to the INVITE, in order.
     pub headers: Vec<ExtraHeader>,
-    /// Offer, if any.
+    /// Offer in the INVITE; `None` requests an offer.
     pub body: Option<MessageBody>,
 }
 
-/// Outgoing REGISTER.
+/// REGISTER that the endpoint is to send.
 #[derive(Debug, Clone)]
 pub struct RegisterRequest {
-    /// Flow to the registrar.
+    /// Flow on which the REGISTER is sent.
     pub flow: Flow,
     /// Local address for Via and Contact.
     pub local: LocalAddress,
-    /// Party that may respond.
+    /// Id of the party from which responses are accepted.
     pub party: SipPartyId,
     /// Request-URI: the domain of the registrar.
     pub uri: String,
@@ -150,34 +150,34 @@ pub struct RegisterRequest {
 /// Outgoing unsolicited NOTIFY, outside any dialog.
 #[derive(Debug, Clone)]
 pub struct NotifyRequest {
-    /// Flow to send the NOTIFY on.
+    /// Flow on which the NOTIFY is sent.
     pub flow: Flow,
     /// Local address for Via and Contact.
     pub local: LocalAddress,
-    /// Party that may respond.
+    /// Id of the party from which responses are accepted.
     pub party: SipPartyId,
-    /// Request-URI.
+    /// Request-URI of the NOTIFY.
     pub uri: String,
-    /// Value of From, without tag.
+    /// Value of the From header, without tag.
     pub from: String,
-    /// Value of To.
+    /// Value of the To header.
     pub to: String,
-    /// Additional headers, in order.
+    /// Headers added to the NOTIFY, in order.
     pub headers: Vec<ExtraHeader>,
-    /// Message body.
+    /// Body of the NOTIFY.
     pub body: MessageBody,
 }
 
-/// Response to a received request.
+/// Response that answers a received request.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseSpec {
     /// Status code, 101 to 699 (the endpoint itself sends 100).
     pub code: u16,
     /// Reason phrase; empty selects the standard one.
     pub reason: String,
-    /// Additional headers, in order.
+    /// Headers added to the response, in order.
     pub headers: Vec<ExtraHeader>,
-    /// Body, if any.
+    /// Body of the response; `None` for no body.
     pub body: Option<MessageBody>,
     /// User part of our Contact in a dialog that this response creates (a 1xx above 100 or 2xx to an INVITE, or a 2xx
     /// to a SUBSCRIBE); empty for none. An existing dialog keeps its own.
@@ -364,12 +364,12 @@ pub enum EndpointEvent {
     Dropped(DropReason),
 }
 
-/// Message to send.
+/// Message that the caller is to send.
 #[derive(Debug, Clone)]
 pub struct SipTransmit {
-    /// Flow to send the message on.
+    /// Flow on which the message is sent.
     pub flow: Flow,
-    /// Serialized message.
+    /// Complete message, serialized.
     pub bytes: Bytes,
     /// Description for metrics and tracing, which saves parsing the message again.
     pub what: SentMessage,
@@ -394,7 +394,7 @@ pub struct SentMessage {
     pub dialog: Option<DialogId>,
 }
 
-/// Output of an endpoint.
+/// Output of an endpoint, for the caller to process.
 #[derive(Debug)]
 pub enum EndpointOutput {
     /// Message to send.

@@ -20,11 +20,11 @@ pub struct SipPartyId(pub u32);
 /// Path of a received or outgoing message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Flow {
-    /// Transport protocol.
+    /// Transport protocol of the flow.
     pub transport: Transport,
     /// Listener on which the message arrived, or by which it is sent.
     pub listener: ListenerId,
-    /// Remote address.
+    /// Address and port of the remote side.
     pub remote: SocketAddr,
     /// Stream connection. `None` for an outgoing message: the I/O layer reuses a connection to `remote` or opens one.
     pub connection: Option<ConnectionId>,

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::message::head::{HeadEnd, HeadLines, head_end, split_line};
 use crate::scan::{number, part};
 
-/// Item read from a stream.
+/// Item read from a stream connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FramedItem {
     /// Bytes of one complete message.

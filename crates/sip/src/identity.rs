@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 /// Process that creates Call-IDs, tags and branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ProcessIdentity {
-    /// Hash of the edge's name.
+    /// Hash of the edge's name, the same after a restart.
     pub edge: u32,
     /// Hash of start time and a random value, so that neither a restart nor another edge of the same name repeats an
     /// identifier.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::scan::{ByteClass, ByteScanner, number, split_once};
 
-/// Scheme of a URI.
+/// Scheme of a URI in a SIP message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `sip:`
@@ -33,10 +33,10 @@ impl HostPort<'_> {
     }
 }
 
-/// Parsed URI.
+/// Parsed URI, which borrows from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uri<'a> {
-    /// URI scheme.
+    /// Scheme of the URI.
     pub scheme: Scheme,
     /// User part as received, still escaped and without password; the number of a `tel:` URI. Empty if absent.
     pub user: &'a str,

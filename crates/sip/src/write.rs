@@ -17,7 +17,7 @@ pub struct MessageWriter {
 }
 
 impl MessageWriter {
-    /// Begins a request.
+    /// Begins a request with its request line.
     pub fn request(method: Method, uri: &str) -> MessageWriter {
         Self::begin(&[method.as_str(), " ", uri, " SIP/2.0"])
     }
@@ -37,7 +37,7 @@ impl MessageWriter {
         MessageWriter { buffer }
     }
 
-    /// Adds a header.
+    /// Appends a header line.
     pub fn header(&mut self, name: &str, value: &str) -> &mut MessageWriter {
         self.header_bytes(name, value.as_bytes())
     }

@@ -7,13 +7,13 @@ use crate::spec::{EndFigures, EndId};
 /// State of an agent with an open conversation, to be continued by another process on the same socket.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AgentSnapshot {
-    /// Id of the agent in its session.
+    /// Id of the agent's end in its session.
     pub end: EndId,
-    /// State of the conversation.
+    /// State of the WebSocket protocol with the agent.
     pub stream: StreamSnapshot,
     /// Queued audio; `None` if the agent may not send any.
     pub playout: Option<PlayoutSnapshot>,
-    /// Whether the agent has sent audio.
+    /// Whether the agent has sent any audio so far.
     pub has_spoken: bool,
     /// Packets and bytes received from the agent, then packets and bytes sent to it.
     pub counted: [u64; 4],

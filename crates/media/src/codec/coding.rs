@@ -3,7 +3,7 @@
 use super::opus::OpusPreferences;
 use super::{g722, opus};
 
-/// Codec of an RTP payload type.
+/// Codec of an RTP payload type, as negotiated in SDP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PayloadCodec {
     /// G.711, μ-law.
@@ -20,7 +20,7 @@ pub enum PayloadCodec {
 }
 
 impl PayloadCodec {
-    /// Returns the RTP clock rate, in Hz.
+    /// Returns the RTP clock rate of the codec, in Hz.
     pub fn clock_hz(self) -> u32 {
         match self {
             // RFC 3551 §4.5.2 keeps 8000 for G.722 by a historical error.

@@ -19,22 +19,22 @@ static ALAW_DECODED: [i16; 256] = alaw_decoded();
 static ALAW_TO_ULAW: [u8; 256] = alaw_to_ulaw_codes();
 static ULAW_TO_ALAW: [u8; 256] = ulaw_to_alaw_codes();
 
-/// Encodes a sample as μ-law.
+/// Encodes a linear 16-bit sample as μ-law.
 pub fn encode_ulaw(sample: i16) -> u8 {
     ULAW_ENCODED.get(usize::from(sample as u16 >> ULAW_SHIFT)).copied().unwrap_or(ULAW_SILENCE)
 }
 
-/// Decodes a μ-law code.
+/// Decodes a μ-law code to a linear 16-bit sample.
 pub fn decode_ulaw(code: u8) -> i16 {
     ULAW_DECODED.get(usize::from(code)).copied().unwrap_or(0)
 }
 
-/// Encodes a sample as A-law.
+/// Encodes a linear 16-bit sample as A-law.
 pub fn encode_alaw(sample: i16) -> u8 {
     ALAW_ENCODED.get(usize::from(sample as u16 >> ALAW_SHIFT)).copied().unwrap_or(ALAW_SILENCE)
 }
 
-/// Decodes an A-law code.
+/// Decodes an A-law code to a linear 16-bit sample.
 pub fn decode_alaw(code: u8) -> i16 {
     ALAW_DECODED.get(usize::from(code)).copied().unwrap_or(0)
 }

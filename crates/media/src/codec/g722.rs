@@ -4,7 +4,7 @@
 //!
 //! The RTP clock is 8 kHz all the same (RFC 3551 §4.5.2).
 
-/// Sampling rate, in Hz.
+/// Sampling rate of G.722 audio, in Hz.
 pub const RATE_HZ: u32 = 16_000;
 
 /// Decision levels of the lower band's 60-level quantiser (QUANTL).
@@ -143,7 +143,7 @@ impl G722Encoder {
         G722Encoder { low: SubBand::new(32), high: SubBand::new(8), samples: [0; 24] }
     }
 
-    /// Encodes two samples.
+    /// Encodes two consecutive samples as one byte.
     pub fn encode(&mut self, first: i16, second: i16) -> u8 {
         self.samples.rotate_left(2);
         self.samples[22] = i32::from(first);
@@ -198,7 +198,7 @@ impl G722Decoder {
         G722Decoder { low: SubBand::new(32), high: SubBand::new(8), samples: [0; 24] }
     }
 
-    /// Decodes a byte into two samples.
+    /// Decodes one byte into two consecutive samples.
     pub fn decode(&mut self, code: u8) -> [i16; 2] {
         let (low, high) = (usize::from(code & 0x3f), usize::from(code >> 6));
         // INVQBL, RECONS, LIMIT.

@@ -49,7 +49,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// The number of reasons.
+    /// Number of reasons in [`DropReason::ALL`].
     pub const COUNT: usize = 19;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
@@ -82,7 +82,7 @@ impl DropReason {
         (DropReason::SrtpRepeated, "repeated"),
         (DropReason::SrtpSpent, "spent"),
     ];
-    /// Returns the metrics label.
+    /// Returns the label of the reason in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             DropReason::UnexpectedSource => "unexpected_source",

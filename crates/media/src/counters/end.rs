@@ -32,11 +32,11 @@ pub struct EndCounters {
     pub far_jitter_us: Counter,
     /// Quality scores of the received stream, one for each interval.
     pub scores: MosCounters,
-    /// Dropped packets by reason.
+    /// Received packets that were dropped, by reason.
     pub dropped: DropCounters,
-    /// 1 once the latch is locked.
+    /// Gauge: 1 once the latch is locked, 0 before.
     pub latched: Counter,
-    /// RTCP packets accepted.
+    /// RTCP packets received and accepted.
     pub rtcp_packets: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub frames_dropped: Counter,
@@ -72,9 +72,9 @@ impl EndCounters {
 /// Mean opinion scores, in thousandths.
 #[derive(Debug, Default)]
 pub struct MosCounters {
-    /// Number of scores.
+    /// Number of mean opinion scores.
     pub count: Counter,
-    /// Sum of the scores, in thousandths.
+    /// Sum of the mean opinion scores, in thousandths.
     pub sum: Counter,
     /// Lowest score, in thousandths; 0 if there is none.
     pub lowest: Counter,

@@ -20,7 +20,7 @@ impl LossCounters {
         }
     }
 
-    /// Returns the runs stored last.
+    /// Returns the loss runs that were stored last.
     pub fn get(&self) -> LossRuns {
         self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }

@@ -39,7 +39,7 @@ impl QueueGauge {
         }
     }
 
-    /// Returns the current queue length.
+    /// Returns the length of the queue at present.
     pub fn now(&self) -> u64 {
         self.now.get()
     }

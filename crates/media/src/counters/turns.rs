@@ -133,7 +133,7 @@ impl LegTurns {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Lists the kept turns in order.
+    /// Iterates over the turns that are kept, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = TurnTiming> {
         let count = self.count();
         self.kept.iter().take(count.div_ceil(step(count)) as usize).filter_map(StoredTurn::get)
@@ -154,7 +154,7 @@ impl AgentTurns {
         self.0.take_shared(&BOUNDS_MS.map(|ms| ms * 1000), turn);
     }
 
-    /// Returns the number of turns.
+    /// Returns the number of turns of all calls of the agent.
     pub fn count(&self) -> u64 {
         self.0.counts().sum()
     }

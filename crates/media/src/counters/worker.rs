@@ -14,23 +14,23 @@ pub const CLEAR_BOUNDS_US: [u64; 6] = [2_000, 5_000, 10_000, 20_000, 40_000, 100
 /// Counters of one media worker, summed over its sessions.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
-    /// Active sessions.
+    /// Sessions of the worker that are active.
     pub sessions: Counter,
-    /// Active sessions that transcode.
+    /// Active sessions of the worker that transcode audio.
     pub transcoding: Counter,
     /// Active ends, with two ports each.
     pub ends: Counter,
-    /// RTP packets received.
+    /// RTP packets received by the worker.
     pub rx_packets: Counter,
-    /// RTP bytes received.
+    /// Bytes of RTP packets received by the worker.
     pub rx_bytes: Counter,
     /// RTP packets sent; packets that the system refused also count as dropped (`send_failed`).
     pub tx_packets: Counter,
-    /// RTP bytes sent.
+    /// Bytes of RTP packets sent by the worker.
     pub tx_bytes: Counter,
     /// RTP packets missing in the received streams, as of the last sweeps.
     pub lost: Counter,
-    /// Keep-alive packets sent.
+    /// Keep-alive packets sent to remote parties.
     pub keep_alives: Counter,
     /// Keep-alive packets received; [`WorkerCounters::rx_packets`] does not include them.
     pub keep_alives_received: Counter,
@@ -38,7 +38,7 @@ pub struct WorkerCounters {
     pub reports: Counter,
     /// Dropped packets, by the position of the [`DropReason`] in `ALL`.
     pub dropped: [Counter; DropReason::COUNT],
-    /// Packet buffers taken from the pool.
+    /// Packet buffers currently taken from the pool.
     pub buffers_in_use: Counter,
     /// Panics caught; each ended one session.
     pub panics: Counter,
@@ -46,7 +46,7 @@ pub struct WorkerCounters {
     pub turns: Counter,
     /// Time that packets spent in the edge; 1 in 64 packets is sampled.
     pub relay: DurationHistogram<{ RELAY_BOUNDS_US.len() }>,
-    /// Open agent sockets.
+    /// WebSockets to agents that are open.
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub agent_frames_dropped: Counter,

@@ -47,7 +47,7 @@ struct ActiveDigit {
     tick: u16,
 }
 
-/// Signal in place of 20 ms of audio.
+/// Signal of a digit that replaces 20 ms of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigitSignal {
     /// A telephone-event.
@@ -56,7 +56,7 @@ pub enum DigitSignal {
     Tone(TonePart),
 }
 
-/// Tone or pause of 20 ms.
+/// Part of 20 ms of an audible digit: tone or pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TonePart {
     digit: Digit,
@@ -84,10 +84,10 @@ impl TonePart {
     }
 }
 
-/// Telephone-event packet.
+/// Telephone-event packet to be sent (RFC 4733).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPacket {
-    /// Negotiated payload type.
+    /// Payload type negotiated for telephone-events.
     pub payload_type: u8,
     /// Whether the packet is the first of an event.
     pub marker: bool,

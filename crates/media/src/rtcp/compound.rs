@@ -44,7 +44,7 @@ pub struct RtcpReportBlock {
     pub(crate) delay: u32,
 }
 
-/// Content of one RTCP compound.
+/// Content of one compound RTCP packet.
 #[derive(Debug, Clone, Copy)]
 pub struct CompoundPacket {
     /// SSRC of the reporter.

@@ -1,7 +1,7 @@
 //! Minimal RTCP parsing for a relay: distinguishes RTCP from RTP (RFC 5761 §4) and checks the framing (RFC 3550
 //! §6.1). Contents are forwarded unchanged, except texts in which phones send their addresses, names and software.
 
-/// Kind of a datagram on a media port.
+/// Kind of a datagram received on a media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatagramKind {
     /// RTP, by its first two bytes.

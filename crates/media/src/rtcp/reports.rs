@@ -19,7 +19,7 @@ use super::parse::packets;
 /// Compensation factor for timer reconsideration, which shortens the drawn intervals (RFC 3550 §6.3.1).
 const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 
-/// RTCP state of one end.
+/// RTCP state of one end: SSRCs, counts and report times.
 #[derive(Debug, Clone, Default)]
 pub struct RtcpReports {
     /// Sender reports sent to the remote party, generated or forwarded: middle bits of the NTP timestamp and the send
@@ -50,9 +50,9 @@ pub struct Stream {
     pub ssrc: u32,
     /// Current RTP timestamp of the stream.
     pub timestamp: u32,
-    /// Packets sent under the SSRC.
+    /// Number of packets sent under the SSRC.
     pub packets: u32,
-    /// Payload bytes sent under the SSRC.
+    /// Number of payload bytes sent under the SSRC.
     pub octets: u32,
     /// Packets ever sent to the remote party, under any SSRC.
     pub all: u64,

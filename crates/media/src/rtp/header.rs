@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-/// Size of the fixed header, in bytes.
+/// Size of the fixed RTP header, in bytes.
 pub const FIXED_HEADER: usize = 12;
 const VERSION: u8 = 2;
 
-/// Reason why a packet is not RTP.
+/// Reason why a datagram is not a valid RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
     /// Description of the error, such as "not RTP version 2".
@@ -25,7 +25,7 @@ pub struct RtpHeader {
     pub marker: bool,
     /// Payload type, 0–127.
     pub payload_type: u8,
-    /// Sequence number.
+    /// Sequence number of the packet, which wraps at 2¹⁶.
     pub sequence: u16,
     /// Timestamp, in units of the payload's clock.
     pub timestamp: u32,
@@ -46,7 +46,7 @@ fn be32(packet: &[u8], at: usize) -> Option<u32> {
 /// Header fields readable in a packet that may be encrypted; padding is in the encrypted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SrtpHeader {
-    /// Sequence number.
+    /// Sequence number of the packet, which wraps at 2¹⁶.
     pub sequence: u16,
     /// Synchronisation source (SSRC) of the packet.
     pub ssrc: u32,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::limits::SRTP_MKI_BYTES;
 
-/// Bytes reserved before the packet.
+/// Bytes reserved in a buffer before the packet.
 pub const HEADROOM: usize = 8;
 /// Bytes reserved behind the packet: the longest SRTP tag, the SRTCP index word, and an MKI.
 pub const TAILROOM: usize = 16 + 4 + SRTP_MKI_BYTES;
 /// Longest accepted packet, in bytes.
 pub const PACKET: usize = 2048;
 
-/// Buffer of one packet.
+/// Buffer of one packet, with room before and after it.
 #[derive(Debug)]
 pub struct PacketBuf {
     bytes: Box<[u8]>,
@@ -102,7 +102,7 @@ impl PacketPool {
         Some(self.free.pop().unwrap_or_default())
     }
 
-    /// Returns a buffer to the pool.
+    /// Returns a buffer to the pool for reuse.
     pub fn put(&mut self, buffer: PacketBuf) {
         self.out = self.out.saturating_sub(1);
         self.free.push(buffer);

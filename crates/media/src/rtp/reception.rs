@@ -52,7 +52,7 @@ struct InterarrivalJitter {
 /// Statistics of a source for a report (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceptionStats {
-    /// SSRC of the source.
+    /// SSRC of the source that the report describes.
     pub ssrc: u32,
     /// Number of packets expected from the sequence numbers.
     pub expected: u64,

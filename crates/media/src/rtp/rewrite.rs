@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::header::RtpHeader;
 
-/// Offsets added to each packet.
+/// Offsets added to the header fields of each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RewriteOffsets {
     /// SSRC of the outgoing packets.
@@ -37,7 +37,7 @@ pub struct SentPacket {
 pub struct OutgoingSnapshot {
     /// Serial number of the feeder, unique in the session; `None` before the first packet.
     pub feeder: Option<u32>,
-    /// Last packet sent.
+    /// Last packet that was sent; `None` before the first.
     pub sent: Option<SentPacket>,
     /// Current offsets; `None` while numbers pass unchanged.
     pub rewrite: Option<RewriteOffsets>,
@@ -80,7 +80,7 @@ impl OutgoingStream {
         self.sent_at
     }
 
-    /// Returns the serialized state.
+    /// Returns the state of the outgoing stream for a snapshot.
     pub fn snapshot(&self) -> OutgoingSnapshot {
         self.state
     }

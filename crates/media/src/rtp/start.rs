@@ -5,7 +5,7 @@
 pub struct StreamStart {
     /// Serial number of the stream among the feeders of its end.
     pub serial: u32,
-    /// SSRC of the stream.
+    /// SSRC of the generated stream.
     pub ssrc: u32,
     /// Sequence number of the first packet.
     pub sequence: u16,

@@ -139,7 +139,7 @@ impl Session {
         self.origin.date_by(epoch);
     }
 
-    /// Returns the session's id.
+    /// Returns the id of the session, assigned by signalling.
     pub fn id(&self) -> MediaId {
         self.id
     }

@@ -13,13 +13,13 @@ use crate::srtp::SrtpSnapshot;
 /// Serialized session: its RTP ends and the wires between them.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SessionSnapshot {
-    /// Session id.
+    /// Id of the session, assigned by signalling.
     pub id: MediaId,
     /// Idle timeout, in milliseconds; 0 for none.
     pub idle_timeout_ms: u64,
     /// Serial number of the session's next feeder.
     pub next_serial: u32,
-    /// RTP ends.
+    /// RTP ends of the session.
     pub ends: Vec<EndSnapshot>,
     /// Wires between RTP ends: source, sink, specification.
     pub wires: Vec<(EndId, EndId, WireSpec)>,
@@ -38,10 +38,10 @@ impl SessionSnapshot {
     }
 }
 
-/// Serialized RTP end.
+/// Serialized state of one RTP end.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndSnapshot {
-    /// Id of the end.
+    /// Id of the end in its session.
     pub end: EndId,
     /// Serial number of the end, unique in the session.
     pub serial: u32,
@@ -62,11 +62,11 @@ pub struct EndSnapshot {
     /// Sequence number of the end's next keep-alive packet.
     #[serde(default)]
     pub keep_alive: u16,
-    /// State of the outgoing stream.
+    /// State of the RTP stream that the end sends.
     pub outgoing: OutgoingSnapshot,
     /// RTP packets and bytes received, then sent.
     pub counted: [u64; 4],
-    /// Packets lost so far.
+    /// Number of packets lost so far.
     pub lost: u64,
     /// Runs of consecutive losses by length.
     #[serde(default)]

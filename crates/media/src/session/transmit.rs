@@ -11,7 +11,7 @@ pub struct MediaTransmit {
     pub via: EndId,
     /// Whether the packet is sent from the RTCP socket.
     pub rtcp: bool,
-    /// Destination of the packet.
+    /// Address and port that the packet is sent to.
     pub to: SocketAddr,
     /// Whether no other source can count for now, so that the socket may be connected to `to`.
     pub locked: bool,

@@ -39,7 +39,7 @@ impl SrtpInbound {
         SrtpInbound { streams: SrtpStreamTable::restore(streams), ..SrtpInbound::new(key) }
     }
 
-    /// Returns the streams for a snapshot.
+    /// Returns the received streams with their indices, for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }

@@ -17,7 +17,7 @@ pub struct SrtpKey {
     mki: Option<Box<[u8]>>,
 }
 
-/// Reason why a key is rejected.
+/// Reason why a master key is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
     /// The length of key and salt does not match the suite.
@@ -53,7 +53,7 @@ impl SrtpKey {
         Ok(SrtpKey { suite, material: Zeroizing::new(material.to_vec()), mki: mki.map(Box::from) })
     }
 
-    /// Returns the crypto suite.
+    /// Returns the crypto suite that the key is for.
     pub fn suite(&self) -> Suite {
         self.suite
     }

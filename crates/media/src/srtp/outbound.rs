@@ -39,7 +39,7 @@ impl SrtpOutbound {
         SrtpOutbound { streams: SrtpStreamTable::restore(streams), ..SrtpOutbound::new(key) }
     }
 
-    /// Returns the streams for a snapshot.
+    /// Returns the sent streams with their indices, for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }

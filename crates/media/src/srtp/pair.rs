@@ -30,7 +30,7 @@ pub struct SrtpPair {
 /// Serialized SRTP state of an end; the keys are part of the remote party's description.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSnapshot {
-    /// Streams sent, with their indices.
+    /// Streams that are sent, with their packet indices.
     pub outbound: Vec<Stream>,
     /// Streams received, with their indices.
     pub inbound: Vec<Stream>,
@@ -86,7 +86,7 @@ impl SrtpPair {
         self.active
     }
 
-    /// Returns the serialized state.
+    /// Returns the state of both directions for a snapshot.
     pub fn snapshot(&self) -> SrtpSnapshot {
         SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
     }

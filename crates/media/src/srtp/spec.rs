@@ -8,7 +8,7 @@ use super::key::SrtpKey;
 /// two ends may share a `send` key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSpec {
-    /// Key of packets that the edge sends.
+    /// Key that protects the packets sent by the edge.
     pub send: SrtpKey,
     /// Key of packets that the remote party sends.
     pub receive: SrtpKey,

@@ -168,7 +168,7 @@ impl Transcoder {
         Some(transcoder)
     }
 
-    /// Returns the specification.
+    /// Returns the formats between which the transcoder converts.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }

@@ -18,7 +18,7 @@ use crate::format::{Rtpmap, static_payload};
 pub struct ParseError {
     /// Description of the problem, e.g. `m= port`.
     pub what: &'static str,
-    /// Line number, from 1.
+    /// Number of the invalid line, from 1.
     pub line: usize,
 }
 
@@ -35,7 +35,7 @@ impl std::error::Error for ParseError {}
 pub struct Origin {
     /// User name, `-` for none.
     pub username: String,
-    /// Session id.
+    /// Session id of the origin.
     pub session_id: u64,
     /// Session version, increased with each change.
     pub version: u64,
@@ -62,9 +62,9 @@ impl ConnectionData {
 /// Attribute `a=name` or `a=name:value`. `Debug` does not print keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// Attribute name.
+    /// Name of the attribute, before the colon.
     pub name: String,
-    /// Value, if there is a colon.
+    /// Value after the colon; `None` without a colon.
     pub value: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct MediaDescription {
     pub formats: Vec<String>,
     /// Connection of this section, if present.
     pub connection: Option<ConnectionData>,
-    /// Attributes, in order.
+    /// Attributes of the media section, in order.
     pub attributes: Vec<Attribute>,
     /// Other lines of the section (`i=`, `b=`, `k=`) as written, without line ends.
     pub other: Vec<String>,
@@ -215,9 +215,9 @@ impl MediaDescription {
 /// Session description (RFC 8866).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionDescription {
-    /// Origin, `o=`.
+    /// Origin of the session, `o=`.
     pub origin: Origin,
-    /// Session name, `s=`.
+    /// Name of the session, `s=`.
     pub name: String,
     /// Session-level connection, if present.
     pub connection: Option<ConnectionData>,

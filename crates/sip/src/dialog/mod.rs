@@ -30,32 +30,32 @@ pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 pub struct DialogSnapshot {
     /// Call-ID of the dialog.
     pub call_id: String,
-    /// Tag of our side.
+    /// Tag of the edge's side of the dialog.
     pub local_tag: String,
-    /// Tag of the remote party.
+    /// Tag of the remote side of the dialog.
     pub remote_tag: String,
     /// Local URI, as in the From of our requests, without tag.
     pub local_uri: String,
-    /// Remote URI, without tag.
+    /// URI of the remote side, without tag.
     pub remote_uri: String,
     /// Remote target: the Contact URI to which requests are sent.
     pub remote_target: String,
     /// Route set, in the order in which requests list it.
     pub route_set: Vec<String>,
-    /// CSeq of our last request.
+    /// CSeq number of the last request that the edge sent.
     pub local_cseq: u32,
     /// CSeq of the last received request; `None` if none has arrived.
     pub remote_cseq: Option<u32>,
-    /// User part of our Contact.
+    /// User part of the edge's Contact.
     pub contact_user: String,
     /// Whether the dialog began with a SIPS URI, which makes our Contact a SIPS URI.
     #[serde(default)]
     pub secure: bool,
-    /// Flow to the remote party.
+    /// Flow on which requests reach the remote party.
     pub flow: Flow,
     /// Local address for Via and Contact.
     pub local: LocalAddress,
-    /// Party that owns the dialog.
+    /// Id of the party, such as a trunk, that owns the dialog.
     pub party: SipPartyId,
 }
 

@@ -37,7 +37,7 @@ use crate::server::ServerTransactions;
 use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use trunkgate_terms::{Credentials, DigestHash};
 
-/// Settings of an endpoint.
+/// Settings of a SIP endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
     /// Identity encoded in generated Call-IDs, tags and branches.

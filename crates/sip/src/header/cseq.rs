@@ -6,7 +6,7 @@ use crate::scan::{ByteScanner, number};
 /// Value of a CSeq header (RFC 3261 §20.16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CSeq {
-    /// Sequence number, below 2³¹.
+    /// Sequence number of the request, below 2³¹.
     pub number: u32,
     /// Method, [`Method::Other`] if unknown.
     pub method: Method,

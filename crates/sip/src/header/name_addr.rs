@@ -59,7 +59,7 @@ impl<'a> NameAddr<'a> {
         params::are_sound(params).then_some(NameAddr { display: b"", uri, params, raw })
     }
 
-    /// Parses the URI.
+    /// Parses the URI; `None` if it is invalid.
     pub fn parsed_uri(&self) -> Option<Uri<'a>> {
         Uri::parse(self.uri)
     }
@@ -69,7 +69,7 @@ impl<'a> NameAddr<'a> {
         params::find(self.params, name)
     }
 
-    /// Returns the `tag` parameter.
+    /// Returns the value of the `tag` parameter, if present.
     pub fn tag(&self) -> Option<&'a [u8]> {
         self.param("tag")
     }

@@ -12,7 +12,7 @@ pub(crate) fn rseq(value: &[u8]) -> Option<u32> {
 /// Value of a RAck header: the provisional response that a PRACK acknowledges (RFC 3262 §7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RAck {
-    /// RSeq of the provisional response.
+    /// RSeq number of the acknowledged provisional response.
     pub rseq: u32,
     /// CSeq of the request that the provisional response belongs to.
     pub cseq: CSeq,

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 512;
 /// Identifiers of a dialog from the view of the request's recipient (RFC 3891 §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaces {
-    /// Call-ID of the dialog.
+    /// Call-ID of the dialog to be replaced.
     pub call_id: String,
     /// Tag of the recipient.
     pub to_tag: String,

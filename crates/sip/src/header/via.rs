@@ -13,11 +13,11 @@ pub struct Via<'a> {
     pub transport: Option<Transport>,
     /// Host and port of sent-by.
     pub sent_by: HostPort<'a>,
-    /// Value of `branch`.
+    /// Value of the `branch` parameter, if present.
     pub branch: Option<&'a [u8]>,
     /// Value of `rport`; `Some(None)` if present without value.
     pub rport: Option<Option<u16>>,
-    /// Value of `received`.
+    /// Value of the `received` parameter, if present.
     pub received: Option<&'a [u8]>,
     /// Complete entry as received, without the entries after it.
     pub raw: &'a [u8],

@@ -15,7 +15,7 @@ pub struct BodyPart<'a> {
     pub content_id: Option<&'a [u8]>,
     /// Content-Disposition with its parameters.
     pub disposition: Option<&'a [u8]>,
-    /// Content of the part.
+    /// Bytes of the part.
     pub bytes: &'a [u8],
 }
 

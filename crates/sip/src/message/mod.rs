@@ -30,11 +30,11 @@ use head::{HeadFlaws, HeadLines, split_line};
 pub struct ParseError {
     /// Description of the problem.
     pub what: &'static str,
-    /// Offset of the problem, in bytes.
+    /// Offset of the problem in the message, in bytes.
     pub at: usize,
 }
 
-/// Start line of a message.
+/// Start line of a request or response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartLine<'a> {
     /// Request line, `METHOD uri SIP/2.0`.
@@ -148,7 +148,7 @@ impl SipMessage {
         Ok(SipMessage { fields, start, flaws, body_at, bytes })
     }
 
-    /// Returns the start line.
+    /// Returns the request line or status line.
     pub fn start_line(&self) -> StartLine<'_> {
         match self.start {
             StartPositions::Request { method, token, uri, .. } => {
@@ -220,7 +220,7 @@ impl SipMessage {
         usize::from(self.body_at.from)
     }
 
-    /// Parses the Request-URI.
+    /// Parses the Request-URI; `None` for a response or an invalid URI.
     pub fn uri(&self) -> Option<Uri<'_>> {
         match self.start {
             StartPositions::Request { uri, .. } => Uri::parse(uri.slice_of(&self.bytes)),
@@ -395,7 +395,7 @@ impl SipMessage {
         }
     }
 
-    /// Returns the message as received.
+    /// Returns the bytes of the message as received.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }

@@ -46,7 +46,7 @@ impl Default for OpusPreferences {
     }
 }
 
-/// Audio bandwidth of an encoder.
+/// Audio bandwidth to which an encoder is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpusBandwidth {
     /// Narrow band, 4 kHz.
@@ -66,15 +66,15 @@ pub enum OpusBandwidth {
 pub struct OpusSettings {
     /// Sampling rate: 8000, 16,000 or 48,000 Hz.
     pub rate_hz: u32,
-    /// Bit rate, in bits per second.
+    /// Bit rate of the encoder, in bits per second.
     pub bit_rate: u32,
-    /// Complexity, 0 to 10.
+    /// Computational complexity of the encoder, 0 to 10.
     pub complexity: u8,
-    /// Maximum audio bandwidth.
+    /// Maximum audio bandwidth of the encoder.
     pub band: OpusBandwidth,
     /// Expected packet loss for FEC, in per cent; 0 turns FEC off.
     pub fec_percent: u8,
-    /// DTX: silence need not be sent.
+    /// Whether the encoder may omit packets of silence (DTX).
     pub dtx: bool,
 }
 
