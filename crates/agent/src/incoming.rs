@@ -29,13 +29,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Message with the stream that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamMessage<'a> {
-    /// Value of `streamSid`, if present.
+    /// Value of `streamSid` in the message, if present.
     pub stream_sid: Option<Cow<'a, str>>,
-    /// Parsed message.
+    /// Content of the message, by its event.
     pub message: AgentMessage<'a>,
 }
 
-/// Messages that an agent may send.
+/// Message that an agent may send over the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentMessage<'a> {
     /// Audio to play to the caller.
@@ -60,7 +60,7 @@ pub enum AgentMessage<'a> {
 }
 
 impl AgentMessage<'_> {
-    /// Returns the event's name.
+    /// Returns the name of the event, such as `media`.
     pub const fn event(&self) -> &'static str {
         match self {
             AgentMessage::Media { .. } => "media",

@@ -26,7 +26,7 @@ impl TrackName {
     }
 }
 
-/// Set of directions in a stream.
+/// Directions of a call's audio that a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum TrackSet {
     /// Audio from the caller: the only choice of an agent that sends audio.
@@ -48,18 +48,18 @@ impl TrackSet {
     }
 }
 
-/// Content of one `media` message.
+/// Content of a `media` message to the agent.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaMessage<'a> {
-    /// Sequence number in the stream.
+    /// Sequence number of the message in the stream.
     pub sequence: u64,
-    /// Direction of the audio.
+    /// Direction of the call that the audio comes from.
     pub track: TrackName,
     /// Number of the frame in its track, from 1.
     pub chunk: u64,
     /// Start of the audio in milliseconds of media time.
     pub timestamp_ms: u64,
-    /// Audio in the stream's format.
+    /// Audio of the frame, in the stream's format.
     pub audio: &'a [u8],
 }
 

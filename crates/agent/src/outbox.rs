@@ -11,7 +11,7 @@ use crate::snapshot::UnsentMessage;
 /// Close code of a normal end, by either side (RFC 6455 §7.4.1).
 pub const NORMAL_CLOSE: u16 = 1000;
 
-/// Message to write to the socket.
+/// Message to be written to the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocketMessage {
     /// Text message, always valid UTF-8.
@@ -116,7 +116,7 @@ impl AgentOutbox {
         outbox
     }
 
-    /// Discards all messages.
+    /// Discards all messages that are not yet written.
     pub fn clear(&mut self) {
         self.queue.clear();
         (self.media, self.control_bytes) = (0, 0);

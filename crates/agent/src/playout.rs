@@ -33,7 +33,7 @@ pub struct PlayedMark {
     pub played_ms: u64,
 }
 
-/// Result of a clear.
+/// Result of a `clear`, by which the agent discards its queued audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClearResult {
     /// Duration of agent audio played since the stream's start, in milliseconds.
@@ -49,7 +49,7 @@ struct PendingMark {
     name: String,
 }
 
-/// Queue of one agent's audio.
+/// Queue of the audio that an agent has sent and the caller has not yet heard.
 #[derive(Debug)]
 pub struct PlayoutQueue {
     format: AgentFormat,

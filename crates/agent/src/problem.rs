@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::limits::SHOWN_CHARS;
 
-/// Reason why a message was ignored.
+/// Reason why a message of an agent was ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageProblem {
     /// A binary message, which the protocol does not have.

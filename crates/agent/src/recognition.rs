@@ -16,24 +16,24 @@ const PARTS: f64 = 1e6;
 /// Options of a speech recognition, sent in `start`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecognitionOptions {
-    /// Language tag.
+    /// Language tag (BCP 47) of the speech.
     pub language: String,
     /// Words and phrases that the caller is likely to use.
     pub hints: Vec<String>,
-    /// Name of the model.
+    /// Name of the recogniser's model; `None` for its default.
     pub model: Option<String>,
     /// Whether the enhanced variant of the model is requested.
     pub enhanced: bool,
-    /// Whether profanities are masked.
+    /// Whether profanities are masked in the text.
     pub profanity_filter: bool,
 }
 
 /// Result of a recogniser. `Debug` hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transcript {
-    /// Recognised text.
+    /// Text that was recognised.
     pub text: String,
-    /// Whether the result is final.
+    /// Whether the text will not change any more.
     pub is_final: bool,
     /// Confidence in parts per million, if stated.
     pub confidence_ppm: Option<u32>,

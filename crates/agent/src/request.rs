@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::warm::WarmTransfer;
 
-/// Request of an agent to its call.
+/// Request of an agent that concerns its call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentRequest {
     /// Transfers the caller to this target, as in a route's `connect`.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// State of an open stream.
+/// Serialized state of an open stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamSnapshot {
     /// SID of the stream.
@@ -34,7 +34,7 @@ pub enum UnsentMessage {
 pub struct PlayoutSnapshot {
     /// Audio in the agent's format, in base64.
     pub audio: String,
-    /// Number of bytes played so far.
+    /// Number of bytes of agent audio played so far.
     pub played: u64,
     /// Marks with the number of played bytes at which they are due.
     pub marks: Vec<(u64, String)>,

@@ -41,19 +41,19 @@ const PING_BEHIND: usize = 2;
 /// Settings of a stream. A duration of zero disables the feature.
 #[derive(Debug, Clone)]
 pub struct StreamSettings {
-    /// Account SID.
+    /// Account SID, for the start message.
     pub account_sid: String,
     /// Call SID of the caller's leg.
     pub call_sid: String,
     /// SID of the stream, unique: `MZ` and 32 hex digits.
     pub stream_sid: String,
-    /// Directions to send.
+    /// Directions of the call that the agent receives.
     pub tracks: TrackSet,
     /// Whether the agent takes part in the call; otherwise it only listens, and its messages are rejected.
     pub talks: bool,
-    /// Audio format of both directions.
+    /// Format of the audio in both directions.
     pub format: AgentFormat,
-    /// `customParameters`, in order.
+    /// Custom parameters (`customParameters`), as name and value, in order.
     pub parameters: Vec<(String, String)>,
     /// Whether fields and events beyond Twilio's are sent.
     pub extras: bool,
@@ -61,7 +61,7 @@ pub struct StreamSettings {
     pub connect_timeout: Duration,
     /// Maximum time until the agent's first audio; zero waits without limit.
     pub first_audio_timeout: Duration,
-    /// Interval between two pings.
+    /// Interval between two pings to the agent.
     pub ping: Duration,
     /// Maximum time until the response to a ping.
     pub pong_timeout: Duration,
@@ -89,7 +89,7 @@ impl Default for StreamSettings {
     }
 }
 
-/// Input of a stream.
+/// Input from the WebSocket to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamInput<'a> {
     /// The socket is open: the handshake was accepted.
@@ -168,7 +168,7 @@ pub enum StreamOutput<'a> {
     Closed,
 }
 
-/// Purpose of a deadline.
+/// Purpose of the next deadline of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamDeadline {
     /// The socket must be open by then.
@@ -185,7 +185,7 @@ pub enum StreamDeadline {
     Close,
 }
 
-/// Statistics of a stream.
+/// Statistics of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamStats {
     /// Frames produced, both tracks together.
@@ -406,7 +406,7 @@ impl Stream {
         }
     }
 
-    /// Processes expired deadlines.
+    /// Processes all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if due(self.connect_by) {
@@ -497,7 +497,7 @@ impl Stream {
         self.state == StreamState::Open
     }
 
-    /// Returns the stream's SID.
+    /// Returns the SID of the stream.
     pub fn stream_sid(&self) -> &str {
         self.names.stream_sid()
     }
@@ -512,7 +512,7 @@ impl Stream {
         self.timed_ping = None;
     }
 
-    /// Returns the statistics.
+    /// Returns the statistics of the stream so far.
     pub fn counts(&self) -> StreamStats {
         StreamStats { frames_dropped: self.outbox.dropped(), ..self.counts }
     }

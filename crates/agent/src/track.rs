@@ -37,7 +37,7 @@ const MISORDERED: u16 = 100;
 pub(crate) const FRAME_TICKS: i64 = 160;
 pub(crate) const SAMPLES: usize = 160;
 
-/// Type of the samples of a track.
+/// Type of the samples that a track carries.
 pub trait TrackSample: Copy {
     /// Silent sample.
     const SILENCE: Self;
@@ -82,7 +82,7 @@ impl TrackSample for [i16; 2] {
 pub struct TrackInput<'a, S = u8> {
     /// SSRC of the packet; another SSRC restarts the placement.
     pub ssrc: u32,
-    /// Sequence number.
+    /// RTP sequence number of the packet.
     pub sequence: u16,
     /// Timestamp, in units of an 8 kHz clock.
     pub timestamp: u32,
@@ -90,7 +90,7 @@ pub struct TrackInput<'a, S = u8> {
     pub payload: &'a [S],
 }
 
-/// Statistics of a track.
+/// Statistics of one track.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrackCounts {
     /// Packets that arrived too late, and duplicates.

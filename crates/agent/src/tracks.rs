@@ -8,7 +8,7 @@ use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput
 /// Frame of 20 ms of one direction. Each direction's frames are in order and without a gap from the stream's start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackFrame<S = u8> {
-    /// Direction of the frame.
+    /// Direction of the call that the frame belongs to.
     pub track: TrackName,
     /// Audio of the frame, as received if it was aligned.
     pub audio: [S; SAMPLES],

@@ -42,7 +42,7 @@ pub enum ParticipantRole {
     Away,
 }
 
-/// Command to the node.
+/// Command of signalling to the conference node.
 #[derive(Debug)]
 pub enum NodeCommand {
     /// Adds a party to a conference, as [`ParticipantRole::Away`].
@@ -107,7 +107,7 @@ pub enum NodeCommand {
     },
 }
 
-/// Event of the node.
+/// Event that the conference node reports to signalling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeEvent {
     /// A party was rejected: the limit of parties is reached, or its id is in use.
@@ -180,7 +180,7 @@ impl MixedConference {
     }
 }
 
-/// All conferences of an edge.
+/// All conferences of an edge, with their mixers and recordings.
 #[derive(Debug, Default)]
 pub struct ConferenceNode {
     conferences: BTreeMap<ConferenceId, MixedConference>,
@@ -200,12 +200,12 @@ impl ConferenceNode {
         self.conferences.len()
     }
 
-    /// Returns the number of parties.
+    /// Returns the number of parties in all conferences.
     pub fn parties(&self) -> usize {
         self.conferences.values().map(|conference| conference.seats.len()).sum()
     }
 
-    /// Processes a command.
+    /// Carries out a command between two ticks.
     pub fn handle_input(&mut self, command: NodeCommand) {
         match command {
             NodeCommand::Seat { conference, seat, from, to } => self.seat(conference, seat, from, to),
@@ -269,12 +269,12 @@ impl ConferenceNode {
         self.ended.drain(..).for_each(|mut tape| tape.drain(&mut take));
     }
 
-    /// Ends all recordings.
+    /// Ends the recordings of all conferences.
     pub fn end_recordings(&mut self) {
         self.stop_recordings(|_| true);
     }
 
-    /// Takes the next event.
+    /// Returns the next event, if there is one.
     pub fn poll_output(&mut self) -> Option<NodeEvent> {
         self.events.pop_front()
     }

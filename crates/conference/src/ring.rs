@@ -52,7 +52,7 @@ pub struct FrameSender(Arc<RingState>);
 #[derive(Debug)]
 pub struct FrameReceiver(Arc<RingState>);
 
-/// Frame read from a ring.
+/// Frame that was read from a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingFrame {
     /// The samples of the frame were read.

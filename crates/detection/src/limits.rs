@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// Sampling rate, in Hz.
+/// Sampling rate of the analysed audio, in Hz.
 pub const RATE_HZ: u32 = 8_000;
-/// Samples of a frame of 20 ms.
+/// Number of samples in a frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 160;
-/// Duration of a frame.
+/// Duration of a frame, 20 ms.
 pub const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 /// Duration of a frame, in milliseconds.
 pub const FRAME_MS: u32 = 20;

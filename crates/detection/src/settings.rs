@@ -14,7 +14,7 @@ pub enum DetectionMode {
     DetectMessageEnd,
 }
 
-/// Threshold that a request may set.
+/// Detection threshold that an API request may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThresholdParameter {
     /// Name of the REST parameter.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Kind of party that has answered.
+/// Kind of callee that has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnsweredBy {
@@ -24,17 +24,17 @@ pub enum AnsweredBy {
     Unknown,
 }
 
-/// Verdict of a detection.
+/// Verdict of answering machine detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectionVerdict {
-    /// Kind of party that has answered.
+    /// Kind of callee that has answered.
     pub answered_by: AnsweredBy,
     /// Time from the start of the detection to the verdict.
     pub duration: Duration,
 }
 
 impl AnsweredBy {
-    /// All kinds.
+    /// All kinds of callees.
     pub const ALL: [AnsweredBy; 7] = [
         AnsweredBy::Human,
         AnsweredBy::MachineStart,

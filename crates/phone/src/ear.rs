@@ -22,10 +22,10 @@ pub struct ToneAnalyzer {
     samples: u64,
 }
 
-/// Result of the evaluation.
+/// Evaluation of the tone received in a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ToneReport {
-    /// Audible frames received.
+    /// Number of received frames that are audible.
     pub frames: u64,
     /// Number of missing sequence numbers.
     pub lost: u64,
@@ -74,7 +74,7 @@ impl ToneAnalyzer {
         &self.arrivals
     }
 
-    /// Returns the result so far.
+    /// Returns the evaluation of the tone so far.
     pub fn tone_report(&self) -> ToneReport {
         let heard = self.samples > 0;
         ToneReport {

@@ -11,7 +11,7 @@ use crate::judge::FrameId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallNumber(pub u32);
 
-/// External input to a phone.
+/// Input from outside to a phone.
 #[derive(Debug)]
 pub enum PhoneInput {
     /// Received SIP message.
@@ -42,7 +42,7 @@ pub enum PhoneInput {
     },
 }
 
-/// Output of a phone.
+/// Output of a phone, for its caller to process.
 #[derive(Debug)]
 pub enum PhoneOutput {
     /// A SIP message to send.
@@ -84,7 +84,7 @@ pub enum PhoneOutput {
     Event(PhoneEvent),
 }
 
-/// Event of a phone.
+/// Event that a phone reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneEvent {
     /// Incoming call.
@@ -99,7 +99,7 @@ pub enum PhoneEvent {
     Ended(CallNumber, CallEnding),
 }
 
-/// State of a call.
+/// State of a phone's call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneCallState {
     /// INVITE sent or received, no response yet.
@@ -112,7 +112,7 @@ pub enum PhoneCallState {
     Ended,
 }
 
-/// Outcome of a call.
+/// Way in which a phone's call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallEnding {
     /// The phone sent BYE.

@@ -12,12 +12,12 @@ use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
 use crate::tone::{FRAME_MS, FRAME_SAMPLES, G711Codec, MarkedVoice, RTP_HEADER_BYTES, SAMPLE_RATE};
 
-/// Voice and frame in a packet.
+/// Voice and frame that a received packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameId {
     /// SSRC of the voice.
     pub ssrc: u32,
-    /// Index of the frame.
+    /// Index of the frame in the voice, from 0.
     pub index: u32,
 }
 
@@ -30,12 +30,12 @@ pub struct AudioVerifier {
     silence: VecDeque<(u32, u16)>,
 }
 
-/// Result for one voice.
+/// Evaluation of one voice received in a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VoiceReport {
     /// SSRC of the voice.
     pub ssrc: u32,
-    /// Codec, by payload type.
+    /// Codec of the voice, by payload type.
     pub codec: G711Codec,
     /// Packets received, including duplicates.
     pub packets: u64,
@@ -43,7 +43,7 @@ pub struct VoiceReport {
     pub lost: u64,
     /// Frames before the first received one, sent before the path was open.
     pub late_start: u64,
-    /// Packets received twice.
+    /// Packets that were received twice.
     pub duplicates: u64,
     /// Packets received after a later one.
     pub reordered: u64,

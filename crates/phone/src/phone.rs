@@ -29,7 +29,7 @@ struct IgnoredInvite {
     until: Option<(Instant, Flow, SipMessage)>,
 }
 
-/// Test phone.
+/// Test phone, which places and answers calls by script.
 #[derive(Debug)]
 pub struct Phone {
     config: PhoneConfig,
@@ -156,7 +156,7 @@ impl Phone {
         self.registration.code()
     }
 
-    /// Handles an external input.
+    /// Handles an input from outside.
     pub fn handle_input(&mut self, now: Instant, input: PhoneInput) {
         match input {
             PhoneInput::Sip { flow, bytes } => {
@@ -221,7 +221,7 @@ impl Phone {
         self.calls.values()
     }
 
-    /// Returns a call by number.
+    /// Returns the call with this number, if it is known.
     pub fn call(&self, number: CallNumber) -> Option<&PhoneCall> {
         self.calls.get(&number)
     }

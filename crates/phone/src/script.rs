@@ -8,26 +8,26 @@ use trunkgate_media::ClockEpoch;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{Credentials, ExtraHeader, Flow, SipPartyId};
 
-/// Outgoing call.
+/// Call that a phone is to place.
 #[derive(Debug, Clone)]
 pub struct OutgoingCall {
-    /// Flow to send the INVITE on.
+    /// Flow on which the INVITE is sent.
     pub flow: Flow,
-    /// Request-URI and To.
+    /// Request-URI of the INVITE, and URI of its To header.
     pub uri: String,
-    /// Value of From, without tag.
+    /// Value of the From header, without tag.
     pub from: String,
     /// Whether the INVITE carries an offer; otherwise the 2xx does, and the ACK carries the answer (RFC 3261 §13.2.1).
     pub offer: bool,
     /// Whether the offer is one part of a multipart body (RFC 5621).
     pub multipart: bool,
-    /// Additional headers.
+    /// Headers added to the INVITE, in order.
     pub headers: Vec<ExtraHeader>,
     /// Delay after which an unanswered INVITE is cancelled.
     pub cancel_after: Option<Duration>,
     /// Whether a 2xx is left without ACK.
     pub never_ack: bool,
-    /// Behaviour after the answer.
+    /// Behaviour of the phone after the answer.
     pub talk: CallScript,
 }
 
@@ -48,16 +48,16 @@ impl OutgoingCall {
     }
 }
 
-/// Response to an incoming call.
+/// Response of a phone to an incoming call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerScript {
-    /// Kind of response.
+    /// Kind and timing of the response.
     pub manner: AnswerKind,
-    /// Behaviour after the answer.
+    /// Behaviour of the phone after the answer.
     pub talk: CallScript,
 }
 
-/// Kinds of response to an INVITE.
+/// Kind of a phone's response to an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerKind {
     /// Respond with 180, then 200.
@@ -133,7 +133,7 @@ pub struct CallScript {
     pub by_ear: bool,
 }
 
-/// Settings of a phone.
+/// Settings of a test phone.
 #[derive(Debug, Clone)]
 pub struct PhoneConfig {
     /// Name, used as From and Contact user.
@@ -247,7 +247,7 @@ pub enum ReferResponse {
     Silent,
 }
 
-/// Request in an answered call.
+/// Request that a phone sends in an answered call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InCallRequest {
     /// INFO with a DTMF digit.

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 
 use trunkgate_media::codec::g711;
 
-/// Frequency of the tone, in Hz.
+/// Frequency of the test tone, in Hz.
 pub const TONE_HZ: f64 = 440.0;
-/// Sampling rate, in Hz.
+/// Sampling rate of the phone's audio, in Hz.
 pub const SAMPLE_RATE: u32 = 8000;
 /// Samples, and therefore G.711 bytes, in a frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 160;
@@ -19,7 +19,7 @@ pub const FRAME_SAMPLES: usize = 160;
 pub const FRAME_MS: u64 = 20;
 /// Length of an RTP header without extensions, in bytes.
 pub(crate) const RTP_HEADER_BYTES: usize = 12;
-/// Length of a packet, in bytes.
+/// Length of a packet with its RTP header, in bytes.
 pub const PACKET_BYTES: usize = RTP_HEADER_BYTES + FRAME_SAMPLES;
 /// Number of frames after which the tone repeats its phase: 800 samples are 44 whole periods.
 const CYCLE_FRAMES: usize = 5;
@@ -52,7 +52,7 @@ impl G711Codec {
         [G711Codec::Pcmu, G711Codec::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
-    /// Returns the static payload type.
+    /// Returns the static payload type of the codec (RFC 3551 §6).
     pub const fn payload(self) -> u8 {
         match self {
             G711Codec::Pcmu => 0,
@@ -60,7 +60,7 @@ impl G711Codec {
         }
     }
 
-    /// Returns the rtpmap name.
+    /// Returns the rtpmap name of the codec.
     pub const fn name(self) -> &'static str {
         match self {
             G711Codec::Pcmu => "PCMU",
@@ -96,7 +96,7 @@ impl G711Codec {
         }
     }
 
-    /// Decodes one sample.
+    /// Decodes one sample to linear 16-bit audio.
     pub fn decode(self, byte: u8) -> i16 {
         match self {
             G711Codec::Pcmu => g711::decode_ulaw(byte),
@@ -127,12 +127,12 @@ impl MarkedVoice {
         MarkedVoice { ssrc, codec }
     }
 
-    /// Returns the SSRC.
+    /// Returns the SSRC of the voice.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Returns the codec.
+    /// Returns the codec of the voice.
     pub fn codec(&self) -> G711Codec {
         self.codec
     }
@@ -152,7 +152,7 @@ impl MarkedVoice {
         self.first_sequence().wrapping_add((index & 0xffff) as u16)
     }
 
-    /// Returns the timestamp of a frame.
+    /// Returns the RTP timestamp of a frame.
     pub fn timestamp(&self, index: u32) -> u32 {
         self.first_timestamp().wrapping_add(index.wrapping_mul(FRAME_SAMPLES as u32))
     }

@@ -9,7 +9,7 @@ const SKIPPED_DB: f32 = -50.0;
 /// Fraction of a frame for the transition from concealed to real audio: one eighth, 2.5 ms.
 const JOINT: usize = 8;
 
-/// Statistics of a party's frames.
+/// Statistics of the frames received from a party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IntakeStats {
     /// Frames dropped because the queue was full.

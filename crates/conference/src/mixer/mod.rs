@@ -44,7 +44,7 @@ use strip::{MixInput, WINDOW_MOST, window};
 /// Maximum pending events; a new one replaces the oldest.
 const EVENTS: usize = 4 * PARTIES;
 
-/// Event of the mixer.
+/// Event that the mixer reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MixerEvent {
     /// A party began to speak.
@@ -66,14 +66,14 @@ pub enum MixIdentity {
     Own(PartyId),
 }
 
-/// Audio for a party in a tick.
+/// Audio that a party receives in one tick.
 #[derive(Debug, Clone, Copy)]
 pub struct PartyAudio<'a> {
-    /// Identity of the mix.
+    /// Identity of the mix; parties with the same one receive the same audio.
     pub mix: MixIdentity,
-    /// Frame at the party's rate.
+    /// Frame of 20 ms at the sampling rate of the party.
     pub samples: &'a [i16],
-    /// Whether all samples are zero.
+    /// Whether all samples of the frame are zero.
     pub is_silent: bool,
 }
 
@@ -187,7 +187,7 @@ impl Mixer {
         self.retune();
     }
 
-    /// Returns the number of parties.
+    /// Returns the number of parties in the mixer.
     pub fn len(&self) -> usize {
         self.parties.iter().flatten().count()
     }
@@ -202,7 +202,7 @@ impl Mixer {
         self.mixed_at
     }
 
-    /// Sets the role of a party.
+    /// Changes the role of a party in the mix.
     pub fn set_part(&mut self, id: PartyId, part: PartyRole) {
         if let Some(party) = self.party_mut(id) {
             party.set_part(part);
@@ -300,7 +300,7 @@ impl Mixer {
         self.party(id).map(|party| party.intake.intaken())
     }
 
-    /// Takes the next event, if any.
+    /// Returns the next event, if there is one.
     pub fn poll_event(&mut self) -> Option<MixerEvent> {
         self.events.pop_front()
     }

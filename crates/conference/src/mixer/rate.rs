@@ -2,7 +2,7 @@
 
 use super::conversion::RateConversion;
 
-/// Sampling rate of a party.
+/// Sampling rate at which a party sends and receives audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SamplingRate {
     /// 8 kHz, the rate of G.711.

@@ -8,10 +8,10 @@ use super::party::PartyId;
 use super::rate::{FRAME_MOST, SamplingRate};
 use super::strip::MixInput;
 
-/// Audio of a clip at 8 kHz.
+/// Audio of a clip: linear samples at 8 kHz.
 pub type Clip = Arc<[i16]>;
 
-/// Id of a playing clip.
+/// Id of a clip that a mixer plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(pub(super) u64);
 

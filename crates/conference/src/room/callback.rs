@@ -36,7 +36,7 @@ pub enum CallbackEvent {
 }
 
 impl CallbackEvent {
-    /// All events.
+    /// All events that a callback may report.
     pub const ALL: [CallbackEvent; 13] = [
         CallbackEvent::ConferenceStart,
         CallbackEvent::ConferenceEnd,
@@ -192,7 +192,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// All reasons.
+    /// All reasons for the end of a conference.
     pub const ALL: [EndReason; 5] = [
         EndReason::LastLeft,
         EndReason::LastKicked,

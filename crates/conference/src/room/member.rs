@@ -8,14 +8,14 @@ use super::options::{BeepPolicy, JoinRequest, WaitMusic};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub(super) u32);
 
-/// Audibility of a party.
+/// Audibility of a party in a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberRole {
     /// The party hears the others and is heard by them.
     Speaker,
     /// The party hears the others and is muted.
     Listener,
-    /// The party hears the others and is heard by this one only.
+    /// The party hears the others, and only the party with this id hears it.
     Coach(MemberId),
     /// The party neither hears the others nor is heard.
     Away,
@@ -65,7 +65,7 @@ impl Member {
         }
     }
 
-    /// Returns the party's id.
+    /// Returns the id of the party in its room.
     pub fn id(&self) -> MemberId {
         self.id
     }

@@ -42,7 +42,7 @@ impl ConferenceStatus {
     }
 }
 
-/// Reason why a party may not join.
+/// Reason why a party may not join a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinRejection {
     /// The conference is full.
@@ -77,7 +77,7 @@ impl JoinRejection {
     }
 }
 
-/// Way in which a party leaves.
+/// Way in which a party leaves a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
     /// The call has ended.
@@ -88,7 +88,7 @@ pub enum Departure {
     Removed,
 }
 
-/// Id of an announcement of a room.
+/// Id of an announcement in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnnouncementId(u32);
 
@@ -225,7 +225,7 @@ impl ConferenceRoom {
         self.ended.as_ref().map(|(reason, call_sid)| (*reason, call_sid.as_deref()))
     }
 
-    /// Takes the next action, if any.
+    /// Returns the next action to be carried out, if there is one.
     pub fn poll_output(&mut self) -> Option<RoomAction> {
         self.actions.pop_front()
     }
@@ -362,7 +362,7 @@ impl ConferenceRoom {
         }
     }
 
-    /// Ends the conference by a request.
+    /// Ends the conference because of an API request.
     pub fn end(&mut self) {
         self.close(EndReason::ViaApi, None);
     }

@@ -53,7 +53,7 @@ impl BeepPolicy {
     }
 }
 
-/// HTTP method of a request.
+/// HTTP method of a conference callback.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CallbackMethod {
     /// Fields are sent in the query of a GET.
@@ -106,11 +106,11 @@ impl EventSet {
 /// Destination and events of a conference's callbacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConferenceCallbacks {
-    /// URL of the requests.
+    /// URL to which callbacks are sent.
     pub url: String,
-    /// HTTP method of the requests.
+    /// HTTP method of the callbacks.
     pub method: CallbackMethod,
-    /// Selected events.
+    /// Events that are reported.
     pub events: EventSet,
 }
 
@@ -123,7 +123,7 @@ pub struct JoinRequest {
     pub label: Option<String>,
     /// Whether the party is muted (`muted`).
     pub is_muted: bool,
-    /// Beeps for the party (`beep`).
+    /// Beeps played when the party arrives or leaves (`beep`).
     pub beep: BeepPolicy,
     /// Whether the conference may start with the party (`startConferenceOnEnter`).
     pub starts: bool,

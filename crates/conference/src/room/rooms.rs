@@ -20,7 +20,7 @@ impl RoomId {
     }
 }
 
-/// Registry of active conferences.
+/// Registry of the conferences that are active, by name.
 #[derive(Debug, Default)]
 pub struct RoomRegistry {
     rooms: BTreeMap<RoomId, ConferenceRoom>,

@@ -28,7 +28,7 @@ pub(crate) struct RtcpReporter {
 /// Quality of one direction of a call's audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DirectionQuality {
-    /// Number of packets expected.
+    /// Number of packets that should have arrived.
     pub expected: u64,
     /// Expected packets that did not arrive.
     pub lost: u64,
@@ -41,9 +41,9 @@ pub struct DirectionQuality {
 /// Quality of a call's audio in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhoneQuality {
-    /// Number of packets received.
+    /// Number of RTP packets that the phone received.
     pub received: u64,
-    /// Quality of the received audio.
+    /// Quality of the audio that the phone received.
     pub near: DirectionQuality,
     /// Quality at the remote party according to its reports; `None` without reports.
     pub far: Option<DirectionQuality>,

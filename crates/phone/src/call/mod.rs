@@ -30,7 +30,7 @@ use transfer::PhoneTransfers;
 
 pub use transfer::TransferProgress;
 
-/// Call of a test phone.
+/// Call of a test phone, incoming or outgoing.
 #[derive(Debug)]
 pub struct PhoneCall {
     number: CallNumber,
@@ -218,7 +218,7 @@ impl PhoneCall {
         self.audio.speech().sent()
     }
 
-    /// Returns the remote RTP address.
+    /// Returns the RTP address that the remote party announced, if any.
     pub fn remote_rtp(&self) -> Option<SocketAddr> {
         self.audio.speech().to()
     }

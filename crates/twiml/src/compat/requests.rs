@@ -22,7 +22,7 @@ pub enum ParameterSupport {
     Refused(&'static str),
 }
 
-/// Operation of the API.
+/// Operation of the REST API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the table has the method, the path and the parameters of each")]
 pub enum Endpoint {
@@ -91,11 +91,11 @@ pub enum Endpoint {
 /// Request of the API: HTTP method and path, with its parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiOperation {
-    /// HTTP method.
+    /// HTTP method of the operation.
     pub method: &'static str,
     /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces; the whole path if it begins with `/`.
     pub path: &'static str,
-    /// Name of the operation.
+    /// Operation that the request performs.
     pub endpoint: Endpoint,
     /// Parameters by name; `{n}` in a name is a number from 1 to 99.
     pub parameters: &'static [(&'static str, ParameterSupport)],
@@ -112,12 +112,12 @@ pub enum FieldPresence {
     Null(&'static str),
 }
 
-/// Resource in a response.
+/// Resource that the API returns in a response.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiResource {
     /// Name of the resource in docs/reference/twilio-compat.md.
     pub name: &'static str,
-    /// Fields by name.
+    /// Fields of the resource, by name.
     pub fields: &'static [(&'static str, FieldPresence)],
 }
 
@@ -144,7 +144,7 @@ const WITH_DOCUMENT: ParameterSupport =
 const PAGE: ParameterSupport = Differs("with the `PageToken` of `next_page_uri`");
 const SPAN: ParameterSupport = Differs("bounds belong to the range; a date is a day in UTC");
 
-/// Starts a live transcription.
+/// Request that starts a live transcription of a call.
 pub static START_TRANSCRIPTION: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Transcriptions.json",

@@ -10,7 +10,7 @@ use crate::limits::{SAY_CHARS, SECONDS};
 use crate::problem::code;
 use crate::secret::SensitiveText;
 
-/// Number of repetitions.
+/// Number of times that a text or sound is played (`loop`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoopCount {
     /// The sound is played this many times.
@@ -30,11 +30,11 @@ pub struct SayVerb {
     pub voice: Option<String>,
     /// Language tag of the text, as the application wrote it.
     pub language: Option<String>,
-    /// Number of repetitions.
+    /// Number of times that the text is spoken.
     pub repeat: LoopCount,
 }
 
-/// Source of a Play.
+/// Source of the audio of a Play verb.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlaySource {
     /// Sound file, as referenced by the document.
@@ -46,16 +46,16 @@ pub enum PlaySource {
 /// Verb that plays a sound file or digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlayVerb {
-    /// File or digits.
+    /// Sound file or digits to play.
     pub source: PlaySource,
-    /// Number of repetitions.
+    /// Number of times that the audio is played.
     pub repeat: LoopCount,
 }
 
 /// Verb that waits in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseVerb {
-    /// Duration of the silence.
+    /// Duration of the pause.
     pub length: Duration,
 }
 

@@ -73,7 +73,7 @@ impl Default for DialVerb {
     }
 }
 
-/// Party of a Dial.
+/// Party that a Dial verb calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DialTarget {
     /// Telephone number.
@@ -130,16 +130,16 @@ pub struct DialDetection {
     pub method: HttpMethod,
 }
 
-/// Call progress events to report.
+/// Call progress events that are reported for a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackEvents {
-    /// The call was placed.
+    /// True if the start of the call is reported.
     pub initiated: bool,
-    /// The called party is ringing.
+    /// True if ringing is reported.
     pub ringing: bool,
-    /// The call was answered.
+    /// True if the answer is reported.
     pub answered: bool,
-    /// The call ended.
+    /// True if the end of the call is reported.
     pub completed: bool,
 }
 

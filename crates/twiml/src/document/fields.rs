@@ -13,7 +13,7 @@ use crate::limits::SECONDS;
 use crate::problem::code;
 use crate::xml::XmlElement;
 
-/// HTTP method of a request.
+/// HTTP method of a request that a document defines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpMethod {
     /// GET with the parameters in the query.

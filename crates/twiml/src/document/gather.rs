@@ -29,23 +29,23 @@ pub struct GatherVerb {
     pub num_digits: Option<u32>,
     /// True if `action` is requested even without input.
     pub action_on_empty_result: bool,
-    /// Prompts to play, in order.
+    /// Prompts to play during the input, in order.
     pub prompts: Vec<Prompt>,
     /// Speech input; `None` if only digits are collected.
     #[serde(default)]
     pub speech: Option<Box<SpeechInput>>,
 }
 
-/// Verb inside a Gather.
+/// Verb nested in a Gather, played during the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// Position of the verb's element.
+    /// Position of the prompt's element in the document.
     pub position: DocumentPosition,
-    /// Effect of the verb.
+    /// Kind of the prompt, with its attributes.
     pub kind: PromptKind,
 }
 
-/// Effect of a verb inside a Gather.
+/// Kind of a verb nested in a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PromptKind {
     /// Speaks a text.

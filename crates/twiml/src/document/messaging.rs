@@ -21,9 +21,9 @@ pub struct MessagingDocument {
 /// Verb of a messaging document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyVerb {
-    /// Position of the verb's element.
+    /// Position of the verb's element in the document.
     pub position: DocumentPosition,
-    /// Effect of the verb.
+    /// Kind of the verb, with its attributes.
     pub kind: ReplyKind,
 }
 

@@ -42,7 +42,7 @@ pub use transcription::LiveTranscript;
 pub use transfer::{RedirectVerb, ReferVerb, RejectReason};
 pub use verb::{UnsupportedVerb, Verb, VerbKind};
 
-/// Document of a call.
+/// Parsed document that controls a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallDocument {
     /// Verbs of the document, in order.
@@ -54,7 +54,7 @@ pub struct CallDocument {
 /// First [`WARNINGS`] warnings of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentWarnings {
-    /// Warnings in document order.
+    /// Warnings, in the order of their positions in the document.
     pub list: Vec<DocumentWarning>,
     /// Number of warnings beyond [`WARNINGS`].
     pub more: u32,

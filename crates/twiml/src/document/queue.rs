@@ -29,7 +29,7 @@ pub struct EnqueueVerb {
 /// Queue from which a Dial takes a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueNoun {
-    /// Name of the queue.
+    /// Name of the queue to take a caller from.
     pub name: String,
     /// Document run for the queued caller before the connection, as written.
     pub url: Option<String>,

@@ -43,7 +43,7 @@ pub struct TranscriptionNoun {
     pub status: Option<String>,
 }
 
-/// Settings of a recording.
+/// Settings of a recording, as written in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingNoun {
     /// True if each direction has its own channel.
@@ -60,14 +60,14 @@ pub struct RecordingNoun {
     pub events: ReportedStates,
 }
 
-/// Recording states to report.
+/// Recording states that are reported to the callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedStates {
-    /// The recording has started.
+    /// True if the start of the recording is reported.
     pub in_progress: bool,
-    /// The file is complete.
+    /// True if the completed file is reported.
     pub completed: bool,
-    /// The recording has no audio.
+    /// True if a recording without audio is reported.
     pub absent: bool,
 }
 
@@ -77,7 +77,7 @@ impl Default for ReportedStates {
     }
 }
 
-/// Recording of a Dial's connection.
+/// Recording of the connection made by a Dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialRecord {
     /// True if the recording starts when the party rings, false if it starts at the answer.

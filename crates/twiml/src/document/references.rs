@@ -4,16 +4,16 @@ use super::root;
 use crate::problem::DocumentPosition;
 use crate::xml::XmlElement;
 
-/// Reference with its position.
+/// Reference of a document to another resource, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentReference {
     /// Position of the element with the reference.
     pub position: DocumentPosition,
-    /// Target of the reference.
+    /// Kind of resource that is referenced.
     pub kind: ReferenceKind,
 }
 
-/// Target of a reference.
+/// Kind of resource that a document references.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReferenceKind {
     /// Further document, as written.

@@ -13,7 +13,7 @@ const LANGUAGE: &str = "en-US";
 /// Default maximum length of speech, in seconds.
 const LONGEST_SECONDS: u32 = 60;
 
-/// Speech input of a Gather.
+/// Settings of the speech input of a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpeechInput {
     /// True if digits are accepted too; the first input of either kind decides.

@@ -25,11 +25,11 @@ pub struct ConnectVerb {
 /// Media stream to a voice agent or listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
-    /// WebSocket URL, as written.
+    /// WebSocket URL of the server, as written.
     pub url: String,
-    /// Name used to stop the stream.
+    /// Name by which a Stop verb refers to the stream.
     pub name: Option<String>,
-    /// Audio directions that are sent.
+    /// Directions of the call's audio that are sent.
     pub tracks: TrackSelection,
     /// Receiver of stream events, as written.
     pub status: Option<String>,
@@ -42,12 +42,12 @@ pub struct Stream {
 /// Recording of the call by a group of recording servers (SIPREC).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiprecNoun {
-    /// Name of the server group.
+    /// Name of the recording servers' group.
     pub connector: String,
     /// True if only one direction is to be recorded, which recording servers do not support.
     #[serde(default)]
     pub is_one_track: bool,
-    /// Name used to stop the recording.
+    /// Name by which a Stop verb refers to the recording.
     pub name: Option<String>,
     /// Receiver of recording events, as written.
     pub status: Option<String>,
@@ -55,7 +55,7 @@ pub struct SiprecNoun {
     pub status_method: HttpMethod,
 }
 
-/// Audio directions of a stream.
+/// Selection of a call's audio directions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrackSelection {
     /// Audio from the caller.

@@ -10,7 +10,7 @@ use crate::compat::{self, VOICE};
 use crate::limits::TRACK_LABEL_CHARS;
 use crate::problem::code;
 
-/// Live transcription of a call.
+/// Live transcription of a call, as written in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveTranscript {
     /// Name used to stop the transcription.

@@ -17,7 +17,7 @@ pub struct RedirectVerb {
     pub method: HttpMethod,
 }
 
-/// Reason of a rejection.
+/// Reason with which a Reject verb rejects the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RejectReason {
     /// The call is declined with SIP 603.

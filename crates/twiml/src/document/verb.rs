@@ -16,16 +16,16 @@ use crate::compat::{self, FeatureSupport, VOICE};
 use crate::problem::{DocumentPosition, code};
 use crate::xml::XmlElement;
 
-/// Verb of a document.
+/// Verb of a document, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verb {
-    /// Position of the verb's element.
+    /// Position of the verb's element in the document.
     pub position: DocumentPosition,
-    /// Effect of the verb.
+    /// Kind of the verb, with its attributes.
     pub kind: VerbKind,
 }
 
-/// Effect of a verb.
+/// Kind of a verb, with its attributes and nouns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VerbKind {
     /// Speaks a text.

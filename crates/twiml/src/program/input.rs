@@ -157,16 +157,16 @@ pub enum ProgramInput {
     HungUp,
 }
 
-/// Result of an Enqueue.
+/// Result of an Enqueue verb, for its action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueResult {
-    /// Outcome of the Enqueue.
+    /// Reason why the caller is no longer in the queue.
     pub outcome: QueueOutcome,
     /// SID of the queue and waiting time, if the caller was admitted.
     pub was_in: Option<(String, Duration)>,
 }
 
-/// Outcome of an Enqueue.
+/// Reason why a caller is not, or no longer, in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueOutcome {
     /// The caller was connected with a party that dialled the queue.
@@ -188,7 +188,7 @@ pub enum QueueOutcome {
 }
 
 impl QueueOutcome {
-    /// Returns the name used by Twilio.
+    /// Returns the value of `QueueResult` in the action's request.
     pub const fn name(self) -> &'static str {
         match self {
             QueueOutcome::Bridged => "bridged",
@@ -203,23 +203,23 @@ impl QueueOutcome {
     }
 }
 
-/// Result of a Record.
+/// Result of a Record verb, for its action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordResult {
     /// SID of the recording that was made.
     pub sid: String,
     /// URL of the recorded audio.
     pub url: String,
-    /// Length of the audio in seconds.
+    /// Length of the recorded audio, in seconds.
     pub seconds: u64,
-    /// True if nothing was said.
+    /// True if the caller was silent throughout.
     pub is_silent: bool,
 }
 
-/// Result of a dial.
+/// Result of a Dial verb, for its action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialResult {
-    /// Outcome of the dial.
+    /// Outcome of the calls to the parties.
     pub status: DialStatus,
     /// SID of the party's call, if one was placed.
     pub sid: Option<String>,
@@ -238,7 +238,7 @@ impl DialResult {
     }
 }
 
-/// Outcome of a dial.
+/// Outcome of a Dial verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialStatus {
     /// A party answered, and its call has ended.
@@ -256,7 +256,7 @@ pub enum DialStatus {
 }
 
 impl DialStatus {
-    /// Returns the name used by Twilio.
+    /// Returns the value of `DialCallStatus` in the action's request.
     pub const fn name(self) -> &'static str {
         match self {
             DialStatus::Completed => "completed",
@@ -269,7 +269,7 @@ impl DialStatus {
     }
 }
 
-/// Result of a transfer by REFER.
+/// Result of a Refer verb, for its action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferResult {
     /// State of the new call that NOTIFY reported, as named by Twilio; `None` without a report.

@@ -21,7 +21,7 @@ pub struct VoiceMessage {
     pub greeting: Option<DocumentLocation>,
     /// Duration of silence that ends the message.
     pub silence: Duration,
-    /// Maximum length of the message.
+    /// Maximum length of the caller's message.
     pub max_length: Duration,
 }
 

@@ -52,12 +52,12 @@ pub use step::{
 pub struct ProgramSettings {
     /// Location and method of the document requested after an error, if any.
     pub fallback: Option<(DocumentLocation, HttpMethod)>,
-    /// Party that the documents serve.
+    /// Party for which the documents are executed.
     pub role: ProgramRole,
-    /// True if speech can be recognised.
+    /// True if the edge has a speech recogniser.
     #[serde(default)]
     pub recognition: bool,
-    /// True if calls can be recorded.
+    /// True if the edge can record calls.
     #[serde(default)]
     pub records: bool,
     /// True if recordings are transcribed.
@@ -65,7 +65,7 @@ pub struct ProgramSettings {
     pub transcribes: bool,
 }
 
-/// Party that a program serves.
+/// Party for which a program executes documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProgramRole {
     /// The documents serve the caller.
@@ -262,7 +262,7 @@ impl Program {
         }
     }
 
-    /// Handles an event of the call.
+    /// Handles an event of the call, or the result of a step.
     pub fn handle_input(&mut self, now: Duration, input: ProgramInput) {
         let input = if let ProgramState::Dialling(dialling) = &mut self.state {
             dialling.tell_waiting(now, input, &mut self.steps)

@@ -40,10 +40,10 @@ pub(super) struct SpeechState {
     confidence: (u64, u32),
 }
 
-/// Result of a recogniser.
+/// Result that a speech recogniser reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecogniserResult {
-    /// Recognised text.
+    /// Text that was recognised.
     pub text: SensitiveText,
     /// True if the recogniser will not change the text any more.
     pub is_final: bool,
