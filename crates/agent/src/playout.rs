@@ -175,7 +175,7 @@ impl PlayoutQueue {
         cleared
     }
 
-    /// Returns whether the socket may be read further.
+    /// Returns whether the queue has room, so that the agent's socket may be read further.
     pub fn wants_more(&self) -> bool {
         self.held < PLAYOUT_SECONDS * 1000 * self.format.bytes_per_ms()
             && self.marks.len() < MARKS_WAITING

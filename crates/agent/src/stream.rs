@@ -171,17 +171,17 @@ pub enum StreamOutput<'a> {
 /// Purpose of the next deadline of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamDeadline {
-    /// The socket must be open by then.
+    /// Latest time at which the socket must be open.
     Connect,
-    /// The agent must have sent audio by then.
+    /// Latest time at which the agent must have sent its first audio.
     FirstAudio,
-    /// A ping is due then.
+    /// Time at which the next ping is sent.
     Ping,
-    /// A ping must have been answered by then.
+    /// Latest time at which the agent must have answered a ping.
     Pong,
-    /// The agent must have closed after `stop` by then.
+    /// Latest time at which the agent must have closed the socket after `stop`.
     Stop,
-    /// The socket must be gone by then.
+    /// Latest time at which the socket must be closed.
     Close,
 }
 

@@ -466,8 +466,8 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Places a source by the arrival time of a packet. Packets directly behind that one may run ahead of the wall
-    /// clock by `burst`.
+    /// Places a source by the arrival time of a packet. Packets directly after it may run ahead of the wall clock by
+    /// `burst`.
     fn anchor(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, burst: i64) {
         let PacketArrival { now, elapsed, length, room } = arrival;
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));

@@ -83,7 +83,7 @@ impl WarmTransfer {
     }
 }
 
-/// Deserialization from the body of an HTTP request.
+/// Deserializes the body of an HTTP request for a warm transfer.
 impl<'de> Deserialize<'de> for WarmTransfer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         WarmTransfer::read(&Map::deserialize(deserializer)?).map_err(D::Error::custom)

@@ -257,7 +257,7 @@ pub struct RawSpec {
 pub struct RecorderSpec {
     /// Id of the recording, assigned by signalling.
     pub recording: RecordingId,
-    /// Recorded directions; the other one is silence.
+    /// Recorded directions; the channel of an unrecorded direction is silent.
     pub tracks: TrackSet,
     /// Duration of the caller's silence that is reported by [`RecorderEvent::Silent`].
     pub silence: Option<Duration>,
@@ -327,7 +327,7 @@ pub enum MediaCommand {
         idle_timeout_ms: u64,
         /// Random key for names and numbers in RTCP, so that a name cannot be found by trying.
         names_key: [u8; 16],
-        /// Session with which the new one must share a worker, because an end of it will move here.
+        /// Session with which the new one must share a worker, because an end of that session will move here.
         beside: Option<MediaId>,
     },
     /// Adds an RTP end and binds its two sockets.
@@ -398,8 +398,8 @@ pub enum MediaCommand {
         /// Specification of the end.
         spec: MachineDetectionSpec,
     },
-    /// Adds a party's seat in a conference. Audio from the party comes by [`MediaCommand::Tap`]; the mixed audio goes
-    /// to the end that the seat is wired to.
+    /// Adds a party's seat in a conference. [`MediaCommand::Tap`] passes the party's audio to the seat; the mixed
+    /// audio is sent to the end that the seat is wired to.
     AddSeat {
         /// Id of the end.
         end: EndId,
@@ -594,7 +594,7 @@ pub enum AgentEvent {
     Note {
         /// Text of the note.
         text: String,
-        /// Whether the note also goes to the log.
+        /// Whether the note is also written to the log.
         logged: bool,
     },
 }

@@ -1,7 +1,7 @@
 //! Coefficients of the streaming resamplers: for each ratio one low-pass filter, a Kaiser-windowed sinc divided into
 //! phases. They are computed at compile time and thus the same on every machine.
 
-/// Span of a filter in samples of the lower rate; the delay is half of it, 1.5 ms at 8 kHz.
+/// Span of a filter in samples of the lower rate; the delay is half of the span, 1.5 ms at 8 kHz.
 const SPAN: usize = 24;
 /// Kaiser's β: the filter is flat up to 0.85 of the lower rate's band, and attenuates by 58 dB from 1.15 of it on.
 const BETA: f64 = 5.55;
@@ -13,7 +13,7 @@ pub(crate) const UNITY_BITS: u32 = 14;
 pub(crate) struct FilterBank {
     /// Number of output positions between two inputs, each with its own coefficients.
     pub(crate) phases: usize,
-    /// Number of inputs that each output is computed from.
+    /// Number of input samples from which each output sample is computed.
     pub(crate) taps: usize,
     /// Coefficients phase by phase; the coefficient of the newest input is the last of its phase.
     pub(crate) coefficients: &'static [i16],

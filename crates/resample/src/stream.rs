@@ -4,7 +4,7 @@ use crate::bank::{DOWN_2, DOWN_3, DOWN_3_UP_2, FilterBank, UNITY_BITS, UP_2, UP_
 
 /// Maximum inputs from which an output is computed.
 const TAPS: usize = 72;
-/// Inputs processed at once: 20 ms at 24 kHz.
+/// Number of input samples processed at once: 20 ms at 24 kHz.
 const BLOCK: usize = 480;
 
 /// Resampler of one stream. Its delay is 12 samples of the lower rate; the stream is preceded by silence.

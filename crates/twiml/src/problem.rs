@@ -83,14 +83,14 @@ impl fmt::Display for DocumentPosition {
 pub struct DocumentError {
     /// Error code that Twilio uses for the mistake.
     pub code: u16,
-    /// Position of the mistake.
+    /// Position of the mistake in the document.
     pub position: DocumentPosition,
     /// Description, in one sentence without a full stop.
     pub message: String,
 }
 
 impl DocumentError {
-    /// Creates an error at a position.
+    /// Creates an error at a position of the document.
     pub(crate) fn new(code: u16, position: DocumentPosition, message: impl Into<String>) -> Self {
         DocumentError { code, position, message: message.into() }
     }

@@ -59,7 +59,7 @@ impl AgentEnds {
         }
     }
 
-    /// Lists the ids of the agents.
+    /// Iterates over the ids of the agents in the session.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(AgentEnd::id)
     }
@@ -91,7 +91,7 @@ impl AgentEnds {
         }
     }
 
-    /// Processes expired deadlines.
+    /// Processes the expired deadlines of all agents.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         for agent in &mut self.all {
             agent.handle_timeout(now, events);
@@ -152,7 +152,7 @@ impl AgentEnds {
         self.get_mut(id).map(|agent| agent.connect(feed)).is_some()
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes the wires from an agent to an end for which `cut(from, to)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for agent in &mut self.all {
             if agent.feed().is_some_and(|feed| cut(agent.id(), feed.to)) {
@@ -161,7 +161,7 @@ impl AgentEnds {
         }
     }
 
-    /// Returns the next frame of the agent that feeds the end `to` if `cut(agent)` holds, to fade it out.
+    /// Returns the next frame of the agent that feeds the end `to`, for a fade-out, if `cut(agent)` is true.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;
         Some(agent.last_frame())

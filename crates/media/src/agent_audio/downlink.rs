@@ -17,7 +17,7 @@ use super::lateness::LatenessTracker;
 /// Samples of the longest frame, at 24 kHz.
 const SAMPLES: usize = 480;
 
-/// Queued audio of one agent.
+/// Audio that one agent has sent and that is still to be played.
 #[derive(Debug)]
 pub(super) struct Downlink {
     playout: PlayoutQueue,
@@ -30,12 +30,12 @@ pub(super) struct Downlink {
     fade_ms: usize,
     /// Audio that fades out under the next frame, in linear samples at the agent's rate.
     fading: Vec<i16>,
-    /// Whether the last tick had audio.
+    /// Whether the last tick had audio of the agent.
     speaks: bool,
     lateness: LatenessTracker,
 }
 
-/// Audio of one tick.
+/// Audio that an agent contributes in one tick.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DownlinkFrame {
     /// Frame for the caller's stream.
@@ -51,7 +51,7 @@ pub(super) struct DownlinkFrame {
 }
 
 impl Downlink {
-    /// Creates an empty queue.
+    /// Creates an empty queue for audio in this format.
     pub(super) fn new(format: AgentFormat, fade: Duration) -> Downlink {
         let fade_ms = usize::try_from(fade.min(CLEAR_FADE_MOST).as_millis()).unwrap_or(usize::MAX);
         let down = Resampler::new(format.sample_rate(), CLOCK_HZ);
@@ -67,7 +67,7 @@ impl Downlink {
         }
     }
 
-    /// Restores queued audio.
+    /// Restores a queue with its audio from a snapshot.
     pub(super) fn restore(format: AgentFormat, fade: Duration, playout: PlayoutSnapshot) -> Downlink {
         Downlink { playout: PlayoutQueue::restore(format, playout), ..Downlink::new(format, fade) }
     }

@@ -61,7 +61,7 @@ pub(crate) struct AgentEnd {
     rest: Option<Box<PlayoutFrame>>,
 }
 
-/// Failed transfer.
+/// Transfer that failed, to be reported to the agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransferFailure<'a> {
     /// Transfer target as the agent requested it.
@@ -72,7 +72,7 @@ pub(crate) struct TransferFailure<'a> {
     pub(crate) code: Option<u16>,
 }
 
-/// Rate limiter of requests.
+/// Rate limiter of an agent's requests.
 #[derive(Debug, Clone, Copy)]
 struct RequestRate {
     since: Instant,
@@ -147,12 +147,12 @@ impl AgentEnd {
         self.stream.is_open() && self.settings.recognition.is_none()
     }
 
-    /// Returns the agent's id.
+    /// Returns the id of the agent's end.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns the agent's counters.
+    /// Returns the counters of the agent's end.
     pub(crate) fn counters(&self) -> &Arc<EndCounters> {
         &self.counters
     }
@@ -175,7 +175,7 @@ impl AgentEnd {
         self.wire = None;
     }
 
-    /// Processes input of the socket.
+    /// Processes an input from the agent's WebSocket.
     pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<MediaEvent>) {
         let input = match input {
             AgentInput::Opened => StreamInput::Opened,
@@ -312,7 +312,7 @@ impl AgentEnd {
         self.process_outputs(now, events);
     }
 
-    /// Processes expired deadlines.
+    /// Processes the agent's expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         if self.unread {
             self.stream.forget_ping();
@@ -324,7 +324,7 @@ impl AgentEnd {
         self.send_frames(now, events);
     }
 
-    /// Returns the next deadline.
+    /// Returns the next deadline of the agent.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let stream = self.stream.poll_timeout().map(|(at, _)| at);
         stream.into_iter().chain(self.hearing.poll_timeout()).min()
@@ -366,7 +366,7 @@ impl AgentEnd {
         self.closed
     }
 
-    /// Ends the conversation and returns the rest of it, which continues by itself until the socket may be dropped.
+    /// Ends the conversation. Returns its stream, which continues by itself until the socket may be dropped.
     pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<MediaEvent>) -> Stream {
         self.sum_up(events);
         self.stream.handle_input(now, StreamInput::Stop);

@@ -62,7 +62,7 @@ impl LatenessTracker {
         }
     }
 
-    /// Adds received audio, in bytes.
+    /// Notes the arrival of this many bytes of audio.
     pub(super) fn note_arrival(&mut self, bytes: usize) {
         self.is_paced = true;
         self.owed = self.owed.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -89,7 +89,7 @@ impl LatenessTracker {
         late
     }
 
-    /// Adds a tick without audio.
+    /// Notes a tick in which no audio was queued.
     pub(super) fn note_missed(&mut self) {
         if !self.is_paced {
             return;
@@ -110,7 +110,7 @@ impl LatenessTracker {
         level <= (self.loudest / QUIET_FALL).max(QUIET_LEVEL)
     }
 
-    /// Notes that a frame was removed.
+    /// Notes that a frame was removed to shorten the queue.
     pub(super) fn note_removal(&mut self) {
         self.removable = self.removable.saturating_sub(1);
         self.late = self.late.saturating_sub(1);

@@ -14,7 +14,7 @@ const MOST_PER_MS: usize = 16;
 /// Samples of the longest decoded packet, at the highest rate.
 pub(crate) const DECODED_MOST: usize = AUDIO_PACKET_MOST_MS * MOST_PER_MS;
 
-/// Decoder of one audio source.
+/// Decoder of the audio from one source.
 #[derive(Debug)]
 pub(crate) struct SourceDecoder {
     kind: DecoderKind,

@@ -9,7 +9,7 @@ use super::counter::Counter;
 pub enum DropReason {
     /// The source is not the expected one.
     UnexpectedSource,
-    /// Neither RTP nor RTCP.
+    /// The datagram is neither RTP nor RTCP.
     NotRtp,
     /// No wire leads from the end to another.
     NoWire,
@@ -19,11 +19,11 @@ pub enum DropReason {
     NoDestination,
     /// The negotiated direction does not allow this side to send.
     NotSending,
-    /// The system rejected the send.
+    /// The operating system rejected the send.
     SendFailed,
-    /// No free packet buffer.
+    /// No packet buffer was free.
     NoBuffer,
-    /// SRTP authentication failed.
+    /// The SRTP authentication tag is wrong.
     SrtpAuth,
     /// SRTP replay: the packet was already received or is too old for the replay window.
     SrtpReplay,

@@ -15,7 +15,7 @@ pub enum SendFailure {
     NoRoute,
     /// The local address cannot be used as source: EINVAL, EADDRNOTAVAIL.
     NotFromThere,
-    /// Any other error.
+    /// Any other error with which the send failed.
     Other,
 }
 
@@ -26,7 +26,7 @@ pub enum IcmpError {
     Port,
     /// Host unreachable: the host does not answer in its own network.
     Host,
-    /// Network unreachable.
+    /// Network unreachable: a router has no route to the network.
     Network,
     /// Administratively prohibited by a firewall on the path.
     Forbidden,

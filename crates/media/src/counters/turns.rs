@@ -28,7 +28,7 @@ const SHOWN_MS: [u64; 23] = [
 const UNIT_US: u64 = 500;
 /// Unit of the stored round trips: a tenth of a millisecond.
 const FINE_UNIT_US: u64 = 100;
-/// Marks an unknown time.
+/// Value of a time that is unknown.
 const UNKNOWN: u16 = u16::MAX;
 
 /// One turn: the agent's response time, divided into its parts.

@@ -5,11 +5,11 @@ use std::f32::consts::TAU;
 
 use super::synth::{COLUMNS_HZ, DIGITS, PEAK_0_DBM0, ROWS_HZ};
 
-/// Analysed sampling rate, in Hz.
+/// Sampling rate of the analysed audio, in Hz.
 const RATE_HZ: u32 = 8000;
 /// Samples of a window: 78 Hz wide, which accepts ±1.5 % and rejects ±3.5 %.
 const WINDOW: usize = 102;
-/// Samples between two windows.
+/// Number of samples between the starts of two windows.
 const STEP: usize = WINDOW / 2;
 /// Consecutive windows with one digit that make a tone: 32 ms of the minimum duration of 40 ms (Q.24).
 const HITS: u32 = 4;
@@ -54,7 +54,7 @@ pub(crate) struct Goertzel {
     power: f32,
     pressed: Option<char>,
     misses: u32,
-    /// Samples since the tone began.
+    /// Number of samples since the tone began.
     lasted: usize,
 }
 

@@ -41,7 +41,7 @@ struct ToneEncoder {
 pub(crate) enum InjectorOutput {
     /// Packet of a digit, to be sent in place of audio.
     Packet {
-        /// RTP header.
+        /// RTP header of the packet.
         rtp: RtpHeader,
         /// Clock ticks by which the packet is sent later than its timestamp indicates.
         since: u32,

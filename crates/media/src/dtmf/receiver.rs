@@ -63,7 +63,7 @@ struct EventPosition {
     sequence: u16,
     duration: u16,
     event: u8,
-    /// Whether the event has ended.
+    /// Whether the current event has ended.
     has_ended: bool,
     /// Whether a packet after the first one had no marker, as RFC 4733 requires.
     is_plain: bool,
@@ -72,7 +72,7 @@ struct EventPosition {
     spacing: u8,
 }
 
-/// Parsed telephone-event packet.
+/// Fields of a telephone-event packet (RFC 4733 §2.3).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TelephoneEvent {
     ssrc: u32,
@@ -247,7 +247,7 @@ struct HeldDigit {
 }
 
 impl HeldDigit {
-    /// Extends the digit by a packet.
+    /// Extends the current digit to the duration in a packet.
     fn advance(&mut self, now: Instant, duration: u16, is_new_segment: bool) {
         if is_new_segment {
             self.before = self.before.saturating_add(SEGMENT_TICKS);
@@ -278,7 +278,7 @@ impl HeldDigit {
 pub(crate) struct CompletedDigit {
     /// The digit: `0` to `9`, `*`, `#` or `A` to `D`.
     pub(crate) digit: char,
-    /// Duration, in milliseconds.
+    /// Duration of the digit, in milliseconds.
     pub(crate) ms: u32,
 }
 

@@ -7,7 +7,7 @@ use crate::codec::PayloadCodec;
 pub struct DtmfConversion {
     /// Telephone-events of the source: payload type and clock rate (Hz).
     pub events: Vec<(u8, u32)>,
-    /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that goes to an agent, is
+    /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that is sent to an agent, is
     /// analysed.
     #[serde(default)]
     pub tones: bool,
@@ -33,9 +33,9 @@ pub enum DigitFormat {
     /// Tone in the audio (ITU-T Q.23): injected if another remote party feeds the end, otherwise part of the stream
     /// that the edge generates.
     Tone {
-        /// Payload type of the audio.
+        /// Payload type of the audio in which tones are sent.
         payload: u8,
-        /// Codec of the audio.
+        /// Codec of the audio in which tones are sent.
         coding: PayloadCodec,
     },
 }

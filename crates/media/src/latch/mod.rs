@@ -91,12 +91,12 @@ impl Latch {
         Latch { rtp, rtcp, pinned_until: now.checked_add(LATCH_GRACE).filter(|_| pins), pins }
     }
 
-    /// Returns the RTP source that holds the latch; `None` while it is open.
+    /// Returns the RTP source that has won the latch; `None` while it is open.
     pub fn rtp(&self) -> Option<SocketAddr> {
         self.rtp.source()
     }
 
-    /// Returns the RTCP source that holds the latch; `None` while it is open.
+    /// Returns the RTCP source that has won the latch; `None` while it is open.
     pub fn rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.source()
     }

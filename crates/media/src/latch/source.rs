@@ -1,4 +1,4 @@
-//! Latch of one stream: the source that holds it, and takeovers by other sources. The rules are in [the module](super).
+//! Latch of one stream: the winning source, and takeovers by other sources. The rules are in [the module](super).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(super) struct LatchRules {
     contender_gap: Duration,
 }
 
-/// Rules for RTP.
+/// Rules for the latch of RTP.
 pub(super) static RTP: LatchRules = LatchRules {
     settled_packets: LATCH_SETTLED_PACKETS,
     settled_after: LATCH_SETTLED_AFTER,
@@ -109,7 +109,7 @@ impl LatchConditions<'_> {
     }
 }
 
-/// Run of packets from one source.
+/// Consecutive packets from one source.
 #[derive(Debug, Clone)]
 struct SourceRun {
     source: SocketAddr,
@@ -178,7 +178,7 @@ impl LatchedSource {
     }
 }
 
-/// Standing of a packet's source.
+/// Standing of a packet's source towards the latch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SourceClaim {
     /// The source is the winner.

@@ -57,12 +57,12 @@ impl CopyListeners {
         self.waiting.reserve(2 * self.ends.len());
     }
 
-    /// Removes a listener.
+    /// Removes a listener from the session.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.ends.retain(|end| end.id != id);
     }
 
-    /// Lists the ids of the listeners.
+    /// Iterates over the ids of the listeners.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(|end| end.id)
     }

@@ -86,7 +86,7 @@ impl TrackDecoders {
         }
     }
 
-    /// Lists the next timeouts.
+    /// Iterates over the next timeouts of the inputs.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.0.iter().flatten().filter_map(|decoder| decoder.poll_timeout())
     }
@@ -100,7 +100,7 @@ impl TrackDecoders {
     }
 }
 
-/// Audio input of one listener.
+/// Audio input of one listener, from one end.
 #[derive(Debug)]
 pub(crate) struct ListenerInput {
     format: AgentFormat,
@@ -126,7 +126,7 @@ impl ListenerInput {
         self.uplink = Some(Uplink::recorded(now, tracks));
     }
 
-    /// Deactivates the input.
+    /// Deactivates the input; later packets are ignored.
     pub(crate) fn end(&mut self) {
         self.uplink = None;
     }
@@ -189,7 +189,7 @@ impl ListenerInput {
         self.uplink.as_mut()?.poll(now, measured)
     }
 
-    /// Returns the next timeout.
+    /// Returns the time at which the input must be polled again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let uplink = self.uplink.as_ref()?;
         self.decoders.deadlines().chain(uplink.poll_timeout()).min()

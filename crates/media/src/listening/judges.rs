@@ -44,14 +44,14 @@ impl DetectionListeners {
         self.list.get_or_insert_default().all.push(DetectionListener { id, track: spec.track, hearing, detector });
     }
 
-    /// Removes a detector.
+    /// Removes a detector from the session.
     pub(crate) fn remove(&mut self, id: EndId) {
         if let Some(list) = &mut self.list {
             list.all.retain(|judge| judge.id != id);
         }
     }
 
-    /// Lists the ids of the detectors.
+    /// Iterates over the ids of the detectors.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(|judge| judge.id)
     }
@@ -82,7 +82,7 @@ impl DetectionListeners {
         }
     }
 
-    /// Processes expired deadlines.
+    /// Processes the expired deadlines of all detectors.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         for judge in self.list.iter_mut().flat_map(|list| &mut list.all) {
             judge.hearing.handle_timeout(now);
@@ -90,7 +90,7 @@ impl DetectionListeners {
         }
     }
 
-    /// Lists the next deadlines.
+    /// Iterates over the next deadlines of the detectors.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(|judge| {
             let verdict = judge.detector.poll_timeout()?;

@@ -19,7 +19,7 @@ pub(crate) struct EndListener {
 pub(crate) struct TrackPacket<'a> {
     /// Direction of the packet: from the remote party, or to it.
     pub(crate) track: TrackName,
-    /// RTP header.
+    /// RTP header of the packet.
     pub(crate) rtp: &'a RtpHeader,
     /// The whole packet, header included.
     pub(crate) bytes: &'a [u8],

@@ -36,7 +36,7 @@ struct RecordedFile {
     heard: u64,
     /// Number of the first frame not handed over yet.
     first: u64,
-    /// Frames in the file.
+    /// Number of frames written to the file so far.
     frames: u64,
     silence: SilenceDetector,
 }
@@ -128,7 +128,7 @@ impl Recorder {
         self.record(now);
     }
 
-    /// Returns the next timeout.
+    /// Returns the time at which the recorder must be polled again.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }

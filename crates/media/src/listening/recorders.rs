@@ -10,7 +10,7 @@ use crate::spec::{EndId, MediaEvent, RecorderEvent, RecorderSpec, TapSpec};
 use super::listener::{EndListener, TrackPacket};
 use super::recorder::Recorder;
 
-/// Recorders of a session.
+/// All recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct SessionRecorders {
     /// Active recorders, and ended ones with audio still to hand over. Allocated with the first one, to keep each
@@ -38,7 +38,7 @@ impl SessionRecorders {
         }
     }
 
-    /// Lists the ids of the recorders.
+    /// Iterates over the ids of the recorders.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.live().map(Recorder::id)
     }
@@ -53,7 +53,7 @@ impl SessionRecorders {
         self.get_mut(id).map(|recorder| recorder.tune(audio)).is_some()
     }
 
-    /// Pauses or resumes a recorder.
+    /// Pauses or resumes the recorder with this id.
     pub(crate) fn set_pause(&mut self, now: Instant, id: EndId, pause: Option<RecordingPause>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.set_pause(now, pause);
@@ -76,7 +76,7 @@ impl SessionRecorders {
         }
     }
 
-    /// Processes expired deadlines.
+    /// Processes the expired deadlines of all recorders.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         let all = self.list.iter_mut().flat_map(|list| &mut list.all);
         for recorder in all.filter(|recorder| !recorder.is_over()) {
@@ -85,7 +85,7 @@ impl SessionRecorders {
         }
     }
 
-    /// Lists the next deadlines.
+    /// Iterates over the next deadlines of the recorders.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.live().filter_map(Recorder::poll_timeout)
     }

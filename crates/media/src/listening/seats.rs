@@ -27,7 +27,7 @@ pub(crate) struct MixerPortTick {
 }
 
 impl MixerPorts {
-    /// Adds a seat.
+    /// Adds a conference seat to the session.
     pub(crate) fn add(&mut self, id: EndId, spec: &MixerPortSpec) {
         self.all.extend(MixerPort::new(id, spec));
     }
@@ -37,7 +37,7 @@ impl MixerPorts {
         self.all.retain(|seat| seat.id() != id);
     }
 
-    /// Lists the ids of the seats.
+    /// Iterates over the ids of the conference seats.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(MixerPort::id)
     }
@@ -47,7 +47,7 @@ impl MixerPorts {
         self.names().any(|name| name == id)
     }
 
-    /// Returns the time of the first tick of a seat's mixer; `None` if there is no such seat.
+    /// Returns the time of the first tick of a seat's mixer; `None` for an unknown seat.
     pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
         self.all.iter().find(|seat| seat.id() == id).map(MixerPort::ticks_at)
     }
@@ -76,7 +76,7 @@ impl MixerPorts {
         }
     }
 
-    /// Wires a seat to an end and returns the start time of the end's stream; `None` if there is no such seat.
+    /// Wires a seat to an end and returns the start time of the end's stream; `None` for an unknown seat.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         Some(self.get_mut(id)?.connect(now, feed))
     }
@@ -112,7 +112,7 @@ impl MixerPorts {
         self.all.iter().filter_map(MixerPort::clock_due)
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes the wires from a seat to an end for which `cut(from, to)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for seat in &mut self.all {
             if seat.feed().is_some_and(|feed| cut(seat.id(), feed.to)) {

@@ -53,9 +53,9 @@ impl LinearSample for i16 {
 pub(super) enum FrameTreatment {
     /// The file gets the audio of these directions, and silence for the others.
     Audio(TrackSet),
-    /// The file gets silence.
+    /// Silence is written to the file.
     Silence,
-    /// The file gets nothing.
+    /// Nothing is written to the file.
     Cut,
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Streamer {
     hearing: ListenerInput,
     /// Wire to the end that the streamer feeds.
     feed: Option<Feed>,
-    /// Frames waiting for their tick.
+    /// Frames that wait for their tick.
     waiting: VecDeque<LinearFrame>,
 }
 
@@ -32,7 +32,7 @@ impl Streamer {
         Streamer { id, track, hearing: ListenerInput::new(AgentFormat::L16Rate8000), feed: None, waiting }
     }
 
-    /// Returns the streamer's id.
+    /// Returns the id of the streamer.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
@@ -84,7 +84,7 @@ impl Streamer {
         self.gather(now);
     }
 
-    /// Returns the next timeout.
+    /// Returns the time at which the streamer must be polled again.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.hearing.poll_timeout()
     }

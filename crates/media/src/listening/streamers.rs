@@ -28,14 +28,14 @@ impl SessionStreamers {
         self.list.get_or_insert_default().all.push(Streamer::new(id, track));
     }
 
-    /// Removes a streamer.
+    /// Removes a streamer from the session.
     pub(crate) fn remove(&mut self, id: EndId) {
         if let Some(list) = &mut self.list {
             list.all.retain(|streamer| streamer.id() != id);
         }
     }
 
-    /// Lists the ids of the streamers.
+    /// Iterates over the ids of the streamers.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(Streamer::id)
     }
@@ -59,12 +59,12 @@ impl SessionStreamers {
         }
     }
 
-    /// Processes expired deadlines.
+    /// Processes the expired deadlines of all streamers.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.iter_mut().for_each(|streamer| streamer.handle_timeout(now));
     }
 
-    /// Lists the next deadlines.
+    /// Iterates over the next deadlines of the streamers.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(Streamer::poll_timeout)
     }
@@ -76,7 +76,7 @@ impl SessionStreamers {
         Some(now + SILENCE_AFTER + 2 * FRAME)
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes the wires from a streamer to an end for which `cut(from, to)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for streamer in self.iter_mut() {
             if streamer.feed().is_some_and(|feed| cut(streamer.id(), feed.to)) {

@@ -18,7 +18,7 @@ use super::hearing::TrackFraming;
 pub(super) struct Uplink {
     tracks: UplinkTracks,
     format: AgentFormat,
-    /// Last frame returned.
+    /// Audio of the last frame, as returned.
     audio: Vec<u8>,
 }
 
@@ -62,7 +62,7 @@ impl TrackResamplers {
 /// Frame of 20 ms of a track.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UplinkFrame<'a> {
-    /// Track of the frame.
+    /// Track that the frame belongs to.
     pub(crate) track: TrackName,
     /// Audio in the agent's format.
     pub(crate) audio: &'a [u8],

@@ -8,7 +8,7 @@ fn rising(at: usize, samples: usize) -> f32 {
     0.5 - 0.5 * (PI * (at as f32 + 0.5) / samples as f32).cos()
 }
 
-/// Fades a frame in.
+/// Fades a frame in from silence.
 pub(crate) fn fade_in(frame: &mut [i16]) {
     let samples = frame.len();
     for (at, sample) in frame.iter_mut().enumerate() {
@@ -16,7 +16,7 @@ pub(crate) fn fade_in(frame: &mut [i16]) {
     }
 }
 
-/// Fades a frame out.
+/// Fades a frame out to silence.
 pub(crate) fn fade_out(frame: &mut [i16]) {
     let samples = frame.len();
     for (at, sample) in frame.iter_mut().enumerate() {

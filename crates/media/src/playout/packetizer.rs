@@ -19,7 +19,7 @@ use super::fade::add_fading;
 use super::feed::Feed;
 use super::frame::{FRAME_SAMPLES, PlayoutFrame, UlawFrame};
 
-/// Frames in a second.
+/// Number of frames in a second.
 const FRAMES_PER_SECOND: u32 = 50;
 
 /// Clock, numbering and encoder of the stream.
@@ -29,14 +29,14 @@ pub(crate) struct Packetizer {
     serial: u32,
     ticks: TickGenerator,
     feed: Feed,
-    /// Encoder; `None` for G.711.
+    /// Encoder of the stream; `None` for G.711.
     encoder: Option<Box<FrameEncoder>>,
     /// Feeder of the last frame; `None` for silence between feeders.
     feeder: Option<EndId>,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// Index of the last tick.
+    /// Index of the stream's last tick.
     index: u64,
     /// Whether packets were suppressed before the current tick.
     paused: bool,

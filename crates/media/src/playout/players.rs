@@ -12,7 +12,7 @@ pub(crate) struct SessionPlayers {
     all: Vec<Player>,
 }
 
-/// Frame of a player.
+/// Frame that a player plays in one tick.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlayedFrame {
     /// Id of the player.
@@ -29,7 +29,7 @@ impl SessionPlayers {
         self.all.push(Player::new(id, sound));
     }
 
-    /// Removes a player.
+    /// Removes a player from the session.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.all.retain(|player| player.id != id);
     }
@@ -51,7 +51,7 @@ impl SessionPlayers {
         self.all.iter().any(|player| player.id == id)
     }
 
-    /// Lists the ids of the players.
+    /// Iterates over the ids of the players.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(|player| player.id)
     }
@@ -67,7 +67,7 @@ impl SessionPlayers {
         player.map(|player| player.wire = Some(feed)).is_some()
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes the wires from a player to an end for which `cut(from, to)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for player in &mut self.all {
             if player.wire.is_some_and(|feed| cut(player.id, feed.to)) {
@@ -84,7 +84,7 @@ impl SessionPlayers {
         Some(PlayedFrame { by: player.id, frame: PlayoutFrame::Ulaw(frame), is_last })
     }
 
-    /// Returns the next frame of the player that feeds the end `to` if `cut(player)` holds, to fade it out.
+    /// Returns the next frame of the player that feeds the end `to`, for a fade-out, if `cut(player)` is true.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);
         let player = self.all.iter_mut().find(|player| is_cut(player))?;

@@ -19,7 +19,7 @@ pub struct SenderInfo {
     pub(crate) ntp: u64,
     /// RTP timestamp of the instant in `ntp`.
     pub(crate) timestamp: u32,
-    /// Packets sent under the SSRC.
+    /// Number of packets sent under the SSRC.
     pub(crate) packets: u32,
     /// Payload bytes sent under the SSRC.
     pub(crate) octets: u32,
@@ -28,7 +28,7 @@ pub struct SenderInfo {
 /// Report block about a received stream (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtcpReportBlock {
-    /// SSRC of the received stream.
+    /// SSRC of the received stream that the block describes.
     pub(crate) ssrc: u32,
     /// Fraction lost since the last report, in 256ths.
     pub(crate) fraction: u8,
@@ -47,7 +47,7 @@ pub struct RtcpReportBlock {
 /// Content of one compound RTCP packet.
 #[derive(Debug, Clone, Copy)]
 pub struct CompoundPacket {
-    /// SSRC of the reporter.
+    /// SSRC of the sender of the packet.
     pub(crate) ssrc: u32,
     /// Sender information, if the edge sent recently.
     pub(crate) sending: Option<SenderInfo>,

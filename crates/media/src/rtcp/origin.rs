@@ -61,7 +61,7 @@ impl RtcpOrigin {
         RtcpOrigin { epoch: Some(epoch), key }
     }
 
-    /// Sets the wall-clock epoch.
+    /// Sets the epoch from which NTP times are computed.
     pub(crate) fn date_by(&mut self, epoch: ClockEpoch) {
         self.epoch = Some(epoch);
     }

@@ -28,7 +28,7 @@ pub struct SentPacket {
     pub ssrc: u32,
     /// Highest sequence number sent.
     pub sequence: u16,
-    /// Timestamp sent with the packet.
+    /// RTP timestamp of the packet as sent.
     pub timestamp: u32,
 }
 

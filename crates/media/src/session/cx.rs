@@ -14,25 +14,25 @@ use crate::spec::MediaEvent;
 /// Parts of a session that all ends share, borrowed for one call, and the current time.
 #[derive(Debug)]
 pub(super) struct SessionCx<'a> {
-    /// Current time.
+    /// Time of the current call into the session.
     pub(super) now: Instant,
     /// Agents that feed ends and listen to them.
     pub(super) agents: &'a mut AgentEnds,
     /// Listeners that receive plain RTP copies.
     pub(super) copies: &'a mut CopyListeners,
-    /// Listeners that record.
+    /// Recorders of the session.
     pub(super) recorders: &'a mut SessionRecorders,
     /// Listeners that feed recording servers.
     pub(super) streamers: &'a mut SessionStreamers,
-    /// Answering machine detectors.
+    /// Answering machine detectors of the session.
     pub(super) judges: &'a mut DetectionListeners,
-    /// Seats of conferences.
+    /// Conference seats of the session.
     pub(super) seats: &'a mut MixerPorts,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a SharedCounters,
     /// Wall-clock time and randomness for RTCP.
     pub(super) origin: &'a RtcpOrigin,
-    /// Events for signalling.
+    /// Events to be reported to signalling.
     pub(super) events: &'a mut VecDeque<MediaEvent>,
 }
 

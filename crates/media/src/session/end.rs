@@ -31,9 +31,9 @@ use super::wire::CompiledWire;
 /// Kind of a datagram, by which the end processes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ArrivalKind {
-    /// RTP, or a packet to drop.
+    /// RTP, also if the packet is to be dropped.
     Rtp,
-    /// RTCP, or a packet to drop.
+    /// RTCP, also if the packet is to be dropped.
     Rtcp,
     /// Any datagram, forwarded unchanged.
     Verbatim,
@@ -44,14 +44,14 @@ pub(super) enum ArrivalKind {
 pub(super) enum AcceptedPacket {
     /// A packet of the remote party's stream.
     Rtp {
-        /// RTP header.
+        /// RTP header of the packet.
         rtp: RtpHeader,
         /// Clock rate of the payload, in Hz.
         clock_hz: u32,
     },
     /// A keep-alive packet.
     KeepAlive {
-        /// RTP header.
+        /// RTP header of the keep-alive packet.
         rtp: RtpHeader,
         /// Whether its sequence number belongs to the remote party's stream.
         of_stream: bool,
@@ -74,7 +74,7 @@ pub(super) struct StreamTick {
     pub(super) tick: Tick,
     /// Agent or player that feeds the end; `None` for silence.
     pub(super) feeder: Option<EndId>,
-    /// Audio of the tick.
+    /// Audio to be sent in the tick.
     pub(super) frame: PlayoutFrame,
 }
 
@@ -169,7 +169,7 @@ impl RtpEnd {
         EndFigures { end: self.id, counted: self.counters.packets(), lost: self.reception.lost() }
     }
 
-    /// Returns the serialized state.
+    /// Returns the state of the end for a snapshot.
     pub(super) fn snapshot(&self) -> EndSnapshot {
         EndSnapshot {
             end: self.id,
@@ -469,7 +469,7 @@ impl RtpEnd {
         }
     }
 
-    /// Counts an ICMP error about a packet sent `to`, unless RTP now goes to another address.
+    /// Counts an ICMP error about a packet sent `to`, unless the end now sends RTP to another address.
     pub(super) fn count_unreachable(&self, to: SocketAddr, how: IcmpError) {
         let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
         if goes.is_some_and(|(goes, _)| canonical(goes) == canonical(to)) {
@@ -502,7 +502,7 @@ impl RtpEnd {
         self.wire = Some(wire);
     }
 
-    /// Removes the end's wire if `cut(to)` holds, and returns it.
+    /// Removes the end's wire if `cut(to)` is true, and returns it.
     pub(super) fn disconnect(&mut self, cut: impl Fn(EndId) -> bool) -> Option<CompiledWire> {
         self.wire.take_if(|wire| cut(wire.to()))
     }

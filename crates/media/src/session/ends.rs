@@ -214,7 +214,7 @@ impl RtpEnds {
         }
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes the wires between ends for which `cut(from, to)` is true.
     pub(super) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in &mut self.all {
             let from = end.id();

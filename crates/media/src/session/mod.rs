@@ -415,7 +415,7 @@ impl Session {
         self.agents.wants_more(end, &mut self.events)
     }
 
-    /// Returns whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
+    /// Returns whether an agent's socket may be dropped: the conversation is over, or the id is unknown.
     pub fn agent_is_closed(&self, end: EndId) -> bool {
         !self.copies.has(end) && self.agents.is_closed(end)
     }
@@ -650,7 +650,7 @@ impl Session {
         }
     }
 
-    /// Removes the wires for which `cut(from, to)` holds.
+    /// Removes all wires for which `cut(from, to)` is true.
     fn unwire(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         self.ends.disconnect(&cut);
         self.agents.disconnect(&cut);

@@ -49,9 +49,9 @@ pub struct EndSnapshot {
     pub bind: SocketAddr,
     /// Description of the remote party; `None` if it is not known yet.
     pub remote: Option<RemoteSpec>,
-    /// RTP source that holds the latch, if any.
+    /// RTP source that has won the latch, if any.
     pub rtp_source: Option<SocketAddr>,
-    /// RTCP source that holds the RTCP latch, if any.
+    /// RTCP source that has won the RTCP latch, if any.
     pub rtcp_source: Option<SocketAddr>,
     /// State of the RTP and the RTCP latch.
     #[serde(default)]

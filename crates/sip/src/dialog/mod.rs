@@ -239,7 +239,7 @@ impl Dialog {
         self.confirmed
     }
 
-    /// Returns whether both sides have confirmed the dialog, and no ACK or message of it is outstanding.
+    /// Returns whether both sides have confirmed the dialog, and no ACK or request in it is outstanding.
     pub(crate) fn is_settled(&self) -> bool {
         self.confirmed && self.acknowledged && self.ack_due.is_none() && self.deferred.is_none()
     }
@@ -481,7 +481,8 @@ impl Dialog {
         let first = self.plain.route_set.first();
         match first.and_then(|first| NameAddr::parse(first.as_bytes())) {
             Some(first) if self.strict => {
-                // A strict router goes into the Request-URI, and the remote target to the end of the Route list.
+                // For a strict router, its URI becomes the Request-URI, and the remote target is appended to the
+                // Route list.
                 let mut routes: Vec<String> = self.plain.route_set.iter().skip(1).cloned().collect();
                 routes.push(format!("<{target}>"));
                 (as_request_uri(first.uri), routes)

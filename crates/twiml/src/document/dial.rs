@@ -41,7 +41,7 @@ pub struct DialVerb {
     pub answer_on_bridge: bool,
     /// True if parties are called one after the other instead of simultaneously.
     pub sequential: bool,
-    /// Recording of the connection.
+    /// Recording of the connection; `None` for no recording.
     #[serde(default)]
     pub record: Option<Box<DialRecord>>,
     /// Parties to call, in order.
@@ -78,7 +78,7 @@ impl Default for DialVerb {
 pub enum DialTarget {
     /// Telephone number.
     Number {
-        /// Number as written.
+        /// Telephone number as written in the document.
         number: String,
         /// DTMF digits sent after the answer; `w` is a pause.
         send_digits: Option<SensitiveText>,
@@ -87,7 +87,7 @@ pub enum DialTarget {
     },
     /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
-        /// Identity of the client.
+        /// Identity of the Voice SDK client.
         identity: String,
         /// Document and progress callbacks of the party.
         callback: PartyCallbacks,
@@ -122,7 +122,7 @@ pub struct PartyCallbacks {
 /// Answering machine detection for a party's call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialDetection {
-    /// Detection thresholds.
+    /// Detection thresholds and timeout.
     pub settings: DetectionSettings,
     /// Receiver of the result, as written.
     pub receiver: Option<String>,
@@ -358,7 +358,7 @@ fn headers(fields: ElementFields<'_>, headers: &mut Vec<SipHeader>) {
     }
 }
 
-/// Splits the headers off a URI.
+/// Splits the headers (after `?`) off a SIP URI.
 pub(super) fn headers_of_uri(
     uri: &str,
     element: &XmlElement,

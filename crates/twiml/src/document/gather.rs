@@ -75,7 +75,7 @@ enum GatherInput {
     Both,
 }
 
-/// Reads a Gather.
+/// Reads the attributes and prompts of a Gather.
 pub(super) fn gather(mut fields: ElementFields<'_>) -> VerbKind {
     let wanted = fields.choice(
         "input",

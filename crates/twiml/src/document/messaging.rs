@@ -47,7 +47,7 @@ pub enum ReplyKind {
         /// Receiver of delivery states, as written.
         status: Option<String>,
     },
-    /// Continues with another document.
+    /// Continues the conversation with another document.
     Redirect {
         /// URL of the document, as written.
         url: String,

@@ -94,7 +94,7 @@ enum RecordStart {
     Ringing { dual: bool },
 }
 
-/// Reads a Record.
+/// Reads the attributes of a Record.
 pub(super) fn record(mut fields: ElementFields<'_>) -> RecordVerb {
     RecordVerb {
         action: Some(fields.text("action").unwrap_or_default()),
@@ -115,7 +115,7 @@ fn transcription(fields: &mut ElementFields<'_>) -> Option<TranscriptionNoun> {
     is_wanted.then_some(TranscriptionNoun { status })
 }
 
-/// Reads a Recording in Start.
+/// Reads the attributes of a Recording within a Start.
 pub(super) fn recording(mut fields: ElementFields<'_>) -> RecordingNoun {
     let dual = fields.choice("channels", code::SCHEMA, &[("dual", true), ("mono", false)], true);
     let track = track(&mut fields, "track");

@@ -35,7 +35,7 @@ pub struct LiveTranscript {
     pub profanity_filter: bool,
 }
 
-/// Reads a Transcription of Start.
+/// Reads the attributes of a Transcription within a Start.
 pub(super) fn live_transcript(mut fields: ElementFields<'_>) -> LiveTranscript {
     for child in fields.element.elements() {
         if compat::entry(VOICE, fields.path(), &child.name).is_none() {

@@ -39,12 +39,12 @@ pub struct ReferVerb {
     pub headers: Vec<SipHeader>,
 }
 
-/// Reads a Redirect.
+/// Reads the URL and method of a Redirect.
 pub(super) fn redirect(mut fields: ElementFields<'_>) -> RedirectVerb {
     RedirectVerb { url: fields.element.text(), method: fields.method("method", 13710) }
 }
 
-/// Reads a Reject.
+/// Reads the reason of a Reject.
 pub(super) fn reject(mut fields: ElementFields<'_>) -> RejectReason {
     let reasons = [("rejected", RejectReason::Rejected), ("busy", RejectReason::Busy)];
     fields.choice("reason", code::SCHEMA, &reasons, RejectReason::Rejected)

@@ -86,7 +86,7 @@ pub enum VerbKind {
 pub struct UnsupportedVerb {
     /// Path of the element, such as `Dial/Conference`.
     pub what: String,
-    /// Closest error code of Twilio.
+    /// Error code of Twilio that fits the problem best.
     pub code: u16,
     /// Reason why the element is not supported.
     pub reason: String,

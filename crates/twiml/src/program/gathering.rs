@@ -16,7 +16,7 @@ use crate::limits::DIGITS;
 use crate::location::DocumentLocation;
 use crate::secret::SensitiveText;
 
-/// Gather in progress.
+/// Gather verb in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunningGather {
     pub(super) line: u32,
@@ -281,7 +281,7 @@ impl RunningGather {
         }
     }
 
-    /// Stops all prompts.
+    /// Stops all prompts: the current one and those that follow.
     fn silence(&mut self, steps: &mut StepQueue) {
         self.prompts.clear();
         if let Some(sound) = self.playing.take() {

@@ -17,18 +17,18 @@ use super::step::{BackgroundAudio, RequestParameter};
 pub enum DocumentSource {
     /// The document is at a URL or in a file.
     Fetch {
-        /// Location of the document.
+        /// Location of the document to be fetched.
         location: DocumentLocation,
-        /// Method of the request.
+        /// Method of the request for the document.
         method: HttpMethod,
     },
     /// The document has this text.
     Text(String),
-    /// There is no document: the digits are sent, then the program ends.
+    /// No document is fetched: the digits are sent, then the program ends.
     Digits(SensitiveText),
-    /// There is no document: the caller leaves a message.
+    /// No document is fetched: the caller leaves a message.
     Message(VoiceMessage),
-    /// There is no document: the caller joins the conference of this name.
+    /// No document is fetched: the caller joins the conference of this name.
     Conference(String),
 }
 
@@ -37,7 +37,7 @@ pub enum DocumentSource {
 pub enum ProgramInput {
     /// A document was received with status 2xx.
     Fetched {
-        /// Id of the fetch.
+        /// Id of the [`ProgramStep::Fetch`](super::ProgramStep::Fetch).
         id: u32,
         /// Final URL after redirects; `None` if it is the requested URL.
         url: Option<String>,
@@ -50,9 +50,9 @@ pub enum ProgramInput {
     FetchFailed {
         /// Id of the fetch.
         id: u32,
-        /// Error code of Twilio.
+        /// Error code of Twilio for the failure.
         code: u16,
-        /// Description for the trace.
+        /// Reason of the failure, for the trace.
         text: String,
     },
     /// A sound was played to its end.
@@ -64,9 +64,9 @@ pub enum ProgramInput {
     PlayFailed {
         /// Id of the step that plays the sound.
         id: u32,
-        /// Error code of Twilio.
+        /// Error code of Twilio for the failure.
         code: u16,
-        /// Description for the trace.
+        /// Reason of the failure, for the trace.
         text: String,
     },
     /// The caller pressed a DTMF digit.
@@ -108,9 +108,9 @@ pub enum ProgramInput {
     Prelude {
         /// Id of the Enqueue step.
         id: u32,
-        /// Location of the document.
+        /// Location of the document for the queued caller.
         location: DocumentLocation,
-        /// Method of the request.
+        /// Method of the request for the document.
         method: HttpMethod,
     },
     /// The caller has left the queue or was not admitted.

@@ -127,7 +127,7 @@ pub struct Program {
     steps: StepQueue,
 }
 
-/// Event that a program waits for; the verb in progress is part of it.
+/// Event that a program waits for, with the verb in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum ProgramState {
     /// No event is awaited: the next verb starts.
@@ -151,7 +151,7 @@ enum ProgramState {
     /// The program waits for the result of a transfer. `abandoned` is true if the caller has hung up and only the
     /// action remains to be requested.
     Referring { id: u32, after: VerbAction, abandoned: bool },
-    /// The program has ended.
+    /// The program has ended; events have no effect.
     Over,
 }
 
@@ -163,7 +163,7 @@ struct VerbAction {
     method: HttpMethod,
 }
 
-/// Dial in progress.
+/// Dial in progress, of parties, a conference or a queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RunningDial {
     id: u32,

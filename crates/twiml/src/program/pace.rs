@@ -15,10 +15,10 @@ pub(super) struct PaceLimit {
     most: u32,
 }
 
-/// Limits of documents.
+/// Limits on the pace at which documents are fetched.
 pub(super) const DOCUMENTS: PaceLimit =
     PaceLimit { interval: DOCUMENT_INTERVAL, burst: DOCUMENT_BURST, most: DOCUMENTS_PER_CALL };
-/// Limits of sounds.
+/// Limits on the pace at which sounds are started.
 pub(super) const SOUNDS: PaceLimit = PaceLimit { interval: SOUND_INTERVAL, burst: SOUND_BURST, most: u32::MAX };
 
 /// Number and pace of the documents or sounds of a call.

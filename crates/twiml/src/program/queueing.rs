@@ -15,12 +15,12 @@ use super::{DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings}
 use crate::document::{HttpMethod, VerbKind};
 use crate::location::DocumentLocation;
 
-/// Enqueue in progress.
+/// Enqueue verb in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunningEnqueue {
     /// Id of the Enqueue step.
     pub(super) id: u32,
-    /// Line of the verb.
+    /// Line of the Enqueue verb in its document.
     pub(super) line: u32,
     /// Location and method of the action to request at the end.
     pub(super) action: Option<(DocumentLocation, HttpMethod)>,

@@ -49,15 +49,15 @@ impl Default for OpusPreferences {
 /// Audio bandwidth to which an encoder is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpusBandwidth {
-    /// Narrow band, 4 kHz.
+    /// Narrowband: audio up to 4 kHz.
     Narrow,
-    /// Medium band, 6 kHz.
+    /// Medium band: audio up to 6 kHz.
     Medium,
-    /// Wide band, 8 kHz.
+    /// Wideband: audio up to 8 kHz.
     Wide,
-    /// Super-wide band, 12 kHz.
+    /// Super-wideband: audio up to 12 kHz.
     SuperWide,
-    /// Full band, 20 kHz.
+    /// Full band: audio up to 20 kHz.
     Full,
 }
 
