@@ -38,7 +38,7 @@ pub struct StreamMessage<'a> {
 /// Message that an agent may send over the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentMessage<'a> {
-    /// Audio to play to the caller.
+    /// Audio to be played to the caller.
     Media {
         /// Base64 payload as received.
         payload: Cow<'a, str>,
@@ -50,7 +50,7 @@ pub enum AgentMessage<'a> {
     },
     /// Request to discard the queued audio.
     Clear,
-    /// Request of a call action.
+    /// Request for an action on the call.
     Request(AgentRequest),
     /// Event that the protocol does not define, such as one of a later version.
     Unknown {
@@ -184,7 +184,7 @@ struct MessageEnvelope<'a> {
 #[derive(Deserialize)]
 struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Content of `media` or `mark`.
+/// Content of a `media` or `mark` message.
 #[derive(Default)]
 struct EventBody<'a> {
     payload: Option<JsonText<'a>>,

@@ -10,13 +10,13 @@ use crate::limits::SHOWN_CHARS;
 pub enum MessageProblem {
     /// A binary message, which the protocol does not have.
     Binary {
-        /// Length in bytes.
+        /// Length of the message, in bytes.
         bytes: usize,
     },
     /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES), or a long one that does not consist mainly of one
     /// string.
     TooLarge {
-        /// Length in bytes.
+        /// Length of the text, in bytes.
         bytes: usize,
     },
     /// Invalid or incomplete JSON.
@@ -47,14 +47,14 @@ pub enum MessageProblem {
     MissingName,
     /// A mark's name longer than [`MARK_NAME_BYTES`](crate::limits::MARK_NAME_BYTES).
     NameTooLong {
-        /// Length in bytes.
+        /// Length of the name, in bytes.
         bytes: usize,
     },
     /// `transfer` without a `target`.
     MissingTarget,
     /// A target longer than [`TARGET_BYTES`](crate::limits::TARGET_BYTES).
     TargetTooLong {
-        /// Length in bytes.
+        /// Length of the target, in bytes.
         bytes: usize,
     },
     /// Invalid `warm` of a transfer.

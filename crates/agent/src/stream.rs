@@ -94,11 +94,11 @@ impl Default for StreamSettings {
 pub enum StreamInput<'a> {
     /// The socket is open: the handshake was accepted.
     Opened,
-    /// Text message of the agent.
+    /// The agent sent a text message.
     Text(&'a str),
     /// Binary message of the agent, of this size in bytes.
     Binary(usize),
-    /// Pong frame of the agent.
+    /// The agent answered a ping.
     Pong,
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
@@ -115,7 +115,7 @@ pub enum StreamInput<'a> {
     Dtmf(char),
     /// A mark is due: see [`PlayoutQueue::poll_mark`](crate::PlayoutQueue::poll_mark).
     MarkPlayed {
-        /// Name of the mark.
+        /// Name of the mark, as the agent sent it.
         name: &'a str,
         /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
@@ -154,7 +154,7 @@ pub enum StreamOutput<'a> {
     Clear,
     /// The agent requests an action of the call.
     Request(AgentRequest),
-    /// A recogniser has a transcript.
+    /// A recogniser has recognised speech.
     Recognised(Transcript),
     /// A message was ignored; for the call's trace.
     Problem(MessageProblem),

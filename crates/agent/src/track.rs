@@ -39,13 +39,13 @@ pub(crate) const SAMPLES: usize = 160;
 
 /// Type of the samples that a track carries.
 pub trait TrackSample: Copy {
-    /// Silent sample.
+    /// Value of a silent sample.
     const SILENCE: Self;
     /// Returns whether the sample is at about −48 dB or below.
     fn is_quiet(self) -> bool;
 }
 
-/// μ-law, as received.
+/// μ-law codes, as received from the network.
 impl TrackSample for u8 {
     const SILENCE: u8 = 0xff;
     fn is_quiet(self) -> bool {
@@ -103,7 +103,7 @@ pub struct TrackCounts {
     pub anchors: u64,
 }
 
-/// Frame being assembled.
+/// Frame that is being assembled from packets.
 #[derive(Debug, Clone, Copy)]
 struct FrameSlot<S> {
     audio: [S; SAMPLES],
@@ -338,7 +338,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.next - self.owed
     }
 
-    /// Returns the statistics.
+    /// Returns the statistics of the track so far.
     pub(crate) fn counts(&self) -> TrackCounts {
         self.counts
     }

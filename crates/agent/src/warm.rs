@@ -40,16 +40,16 @@ impl Default for WarmTransfer {
 /// Announcement to a target before it is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whisper {
-    /// Text and voice.
+    /// Text to be spoken, with an optional voice.
     Text {
         /// Text to speak.
         text: String,
-        /// Voice; `None` for the default.
+        /// Voice for the text; `None` for the default.
         voice: Option<String>,
     },
     /// Sound file below the configuration folder.
     File(String),
-    /// URL of a sound file.
+    /// URL of a sound file to play.
     Url(String),
 }
 

@@ -51,28 +51,28 @@ pub enum NodeCommand {
         conference: ConferenceId,
         /// Id of the party.
         seat: ParticipantId,
-        /// Ring of audio from the party.
+        /// Ring by which the party's audio reaches the mixer.
         from: FrameReceiver,
-        /// Ring of audio to the party.
+        /// Ring by which the mixed audio reaches the party.
         to: FrameSender,
     },
-    /// Sets the role of a party.
+    /// Sets the role of a party in the mix.
     Part {
         /// Id of the party.
         seat: ParticipantId,
         /// New role of the party.
         part: ParticipantRole,
     },
-    /// Removes a party.
+    /// Removes a party from its conference.
     Leave {
-        /// Id of the party.
+        /// Id of the party to remove.
         seat: ParticipantId,
     },
     /// Plays a clip; [`NodeEvent::ClipEnded`] always follows.
     Play {
-        /// Id of the conference.
+        /// Id of the conference that hears the clip.
         conference: ConferenceId,
-        /// Id of the clip.
+        /// Id of the clip, for its end.
         clip: ClipId,
         /// Party to which the clip is played; `None` for all.
         to: Option<ParticipantId>,
@@ -81,14 +81,14 @@ pub enum NodeCommand {
         /// Whether the clip is played in a loop.
         is_repeated: bool,
     },
-    /// Fades a clip out.
+    /// Ends a clip early, with a fade-out.
     Stop {
         /// Id of the clip.
         clip: ClipId,
     },
     /// Records the mix of all parties. [`ConferenceNode::drain_recordings`] returns the audio and always its end.
     Record {
-        /// Id of the conference.
+        /// Id of the conference to record.
         conference: ConferenceId,
         /// Id of the recording.
         recording: RecordingId,
@@ -100,7 +100,7 @@ pub enum NodeCommand {
         /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
     },
-    /// Ends a recording.
+    /// Ends the recording of a conference.
     StopRecording {
         /// Id of the recording.
         recording: RecordingId,
@@ -124,7 +124,7 @@ pub enum NodeEvent {
     Gone(ParticipantId),
 }
 
-/// Party with its rings.
+/// Party of the node, with its rings.
 #[derive(Debug)]
 struct NodeParticipant {
     id: ParticipantId,

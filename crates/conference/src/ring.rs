@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::limits::RING_FRAMES;
 use crate::mixer::SamplingRate;
 
-/// Samples in an atomic word.
+/// Number of samples in an atomic word.
 const PER_WORD: usize = 4;
 
 /// State shared by both halves.

@@ -306,11 +306,11 @@ pub enum AgentInput<'a> {
     Opened,
     /// Address for plain RTP copies, which need no socket of their own.
     Found(SocketAddr),
-    /// Text message of the agent.
+    /// The agent sent a text message.
     Text(&'a str),
-    /// A binary message of this size, in bytes.
+    /// The agent sent a binary message of this size, in bytes.
     Binary(usize),
-    /// Pong frame of the agent.
+    /// The agent answered a ping.
     Pong,
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
@@ -321,7 +321,7 @@ pub enum AgentInput<'a> {
 /// Command of signalling to a worker. The sender never waits for it.
 #[derive(Debug, Clone)]
 pub enum MediaCommand {
-    /// Opens a session.
+    /// Opens a session without ends.
     Open {
         /// Idle timeout in milliseconds; 0 for none.
         idle_timeout_ms: u64,
@@ -332,50 +332,50 @@ pub enum MediaCommand {
     },
     /// Adds an RTP end and binds its two sockets.
     AddEnd {
-        /// Id of the end.
+        /// Id of the new end, unused in the session.
         end: EndId,
-        /// Specification of the end.
+        /// Sockets, codecs and timeouts of the end.
         spec: EndSpec,
     },
     /// Adds an agent and opens its socket. [`AgentEvent::Open`] or [`AgentEvent::Lost`] follows.
     AddAgent {
-        /// Id of the end.
+        /// Id of the agent's end, unused in the session.
         end: EndId,
-        /// Specification of the end.
+        /// Socket, protocol settings and counters of the agent.
         spec: Arc<AgentSpec>,
     },
-    /// Adds a player.
+    /// Adds a player of sounds, which is silent until it is wired.
     AddPlayer {
-        /// Id of the end.
+        /// Id of the player, unused in the session.
         end: EndId,
         /// Sound, played from the moment the end is wired.
         sound: PlayerSound,
     },
     /// Makes a player play another sound from its beginning, instead of the rest of the last one. Its wires stay.
     Play {
-        /// Id of the end.
+        /// Id of the player.
         end: EndId,
-        /// Sound to play.
+        /// Sound to play from its beginning.
         sound: PlayerSound,
     },
     /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
     /// audio from the remote party, `outbound` audio to it from any feeder.
     Tap {
-        /// The tapped end: the caller's.
+        /// RTP end that is tapped, usually that of the caller.
         of: EndId,
-        /// The listening end.
+        /// End of the listener.
         listener: EndId,
         /// Audio of the end; replaces the earlier setting for this listener.
         audio: TapSpec,
     },
     /// Adds a recorder of the audio that it is attached to by [`MediaCommand::Tap`], from now on.
     AddRecorder {
-        /// Id of the end.
+        /// Id of the recorder, unused in the session.
         end: EndId,
-        /// Specification of the end.
+        /// Recording id, directions and silence detection of the recorder.
         spec: RecorderSpec,
     },
-    /// Pauses or resumes a recorder.
+    /// Pauses or resumes the recording of a recorder.
     PauseRecorder {
         /// Id of the recorder.
         end: EndId,
@@ -385,30 +385,30 @@ pub enum MediaCommand {
     /// Adds a streamer, which sends one direction of the end that it taps ([`MediaCommand::Tap`]) to the end that it is
     /// wired to: the stream of a recording server.
     AddStreamer {
-        /// Id of the end.
+        /// Id of the streamer, unused in the session.
         end: EndId,
-        /// Direction to send.
+        /// Direction of the tapped end to send.
         track: TrackName,
     },
     /// Adds an answering machine detector, which reports [`MediaEvent::Judged`] from the audio of its
     /// [`MediaCommand::Tap`] from now on.
     AddJudge {
-        /// Id of the end.
+        /// Id of the detector, unused in the session.
         end: EndId,
-        /// Specification of the end.
+        /// Detection thresholds and timeout.
         spec: MachineDetectionSpec,
     },
     /// Adds a party's seat in a conference. [`MediaCommand::Tap`] passes the party's audio to the seat; the mixed
     /// audio is sent to the end that the seat is wired to.
     AddSeat {
-        /// Id of the end.
+        /// Id of the seat, unused in the session.
         end: EndId,
-        /// Specification of the end.
+        /// Rings to and from the mixer.
         spec: MixerPortSpec,
     },
     /// Sends DTMF digits to an end's remote party, in place of audio.
     Press {
-        /// Id of the end.
+        /// Id of the end that sends the digits to its remote party.
         end: EndId,
         /// Payload type and form of the digits.
         press: DigitFormat,
@@ -419,7 +419,7 @@ pub enum MediaCommand {
     },
     /// Reports digits to an agent that its caller has sent outside of the media, such as by SIP INFO.
     TellKeys {
-        /// Id of the agent.
+        /// Id of the agent's end.
         end: EndId,
         /// Digits of the caller: `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
@@ -430,7 +430,7 @@ pub enum MediaCommand {
         end: EndId,
         /// Transfer target as the agent requested it.
         target: String,
-        /// Stable code of the reason.
+        /// Stable code of the reason for the failure.
         reason: &'static str,
         /// Status code of the SIP response, if there was one.
         code: Option<u16>,
@@ -444,39 +444,39 @@ pub enum MediaCommand {
     },
     /// Sets the description of an end's remote party.
     SetRemote {
-        /// Id of the end.
+        /// Id of the end with this remote party.
         end: EndId,
         /// New description of the remote party.
         remote: RemoteSpec,
     },
     /// Wires `from` to `to`, one way; replaces the former wire from `from` and the former feeder of `to`.
     Wire {
-        /// Id of the source.
+        /// Id of the end that feeds the wire.
         from: EndId,
-        /// Id of the sink.
+        /// Id of the end that the wire feeds.
         to: EndId,
-        /// Specification of the wire.
+        /// Codecs, digits and transcoding of the wire.
         wire: WireSpec,
     },
     /// Removes the wire from `from`.
     Unwire {
-        /// Id of the source.
+        /// Id of the end that feeds the wire.
         from: EndId,
     },
     /// Moves a remote party's end with its sockets to another session, opened with `beside`. Its wires and listeners
     /// stay behind; streams, keys and counters continue. Carried out by the shell:
     /// [`Session::release_end`](crate::Session::release_end).
     MoveEnd {
-        /// Id of the end.
+        /// Id of the end in this session.
         end: EndId,
-        /// Id of the other session.
+        /// Id of the session that receives the end.
         to: MediaId,
         /// Id of the end in the other session.
         named: EndId,
     },
     /// Removes an end: sockets are closed and the port is free again (reported by [`MediaEvent::EndClosed`]).
     RemoveEnd {
-        /// Id of the end.
+        /// Id of the end to remove.
         end: EndId,
     },
     /// Ends the session with all of its ends.
@@ -489,32 +489,32 @@ pub enum MediaEvent {
     /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
     /// [`MediaEvent::EndClosed`] follows.
     BindFailed {
-        /// Id of the end.
+        /// Id of the end that could not be added.
         end: EndId,
-        /// Error text of the system.
+        /// Error text of the operating system.
         error: String,
     },
     /// The end's sockets are bound.
     Bound {
-        /// Id of the end.
+        /// Id of the end that is ready.
         end: EndId,
     },
     /// The latch has a winner: from now on only packets from this source count.
     Latched {
-        /// Id of the end.
+        /// Id of the end with the latch.
         end: EndId,
-        /// Source of the RTP.
+        /// Address and port that the RTP comes from.
         source: SocketAddr,
     },
     /// An end that should send has been silent for the idle timeout; reported once until its next packet.
     Idle {
-        /// Id of the end.
+        /// Id of the end that is silent.
         end: EndId,
     },
     /// An end that should send has sent nothing for [`UNHEARD_AFTER`](crate::limits::UNHEARD_AFTER); reported once
     /// until its remote party is described again.
     Unheard {
-        /// Id of the end.
+        /// Id of the end that is silent.
         end: EndId,
         /// Last unexpected source of packets.
         stranger: Option<SocketAddr>,
@@ -522,38 +522,38 @@ pub enum MediaEvent {
     /// An end that should send has stopped its continuous stream for [`STOPPED_AFTER`](crate::limits::STOPPED_AFTER)
     /// while audio is sent to it; reported once until it sends again.
     Stopped {
-        /// Id of the end.
+        /// Id of the end that is silent.
         end: EndId,
-        /// Time since its last packet.
+        /// Time since the last packet from the end's remote party.
         silent: Duration,
     },
     /// An end's sockets are closed: its RTP port (as in its `bind`) is free.
     EndClosed {
-        /// Id of the end.
+        /// Id of the end that was closed.
         end: EndId,
-        /// RTP port of the end.
+        /// RTP port that is free again.
         port: u16,
     },
     /// Event of an agent, or of another end with a socket.
     Agent {
-        /// Id of the end.
+        /// Id of the agent's end.
         end: EndId,
-        /// The agent's event.
+        /// Event that the agent caused.
         event: AgentEvent,
     },
-    /// Event of a recorder.
+    /// Event of a recorder of the session.
     Recorder {
         /// Id of the recorder.
         end: EndId,
-        /// The recorder's event.
+        /// Event that the recorder reports.
         event: RecorderEvent,
     },
     /// Verdict of an answering machine detector, also after its timeout; the end stays, inactive, until it is
     /// removed.
     Judged {
-        /// The detector's end.
+        /// Id of the detector.
         end: EndId,
-        /// The verdict.
+        /// Kind of callee that was detected.
         verdict: DetectionVerdict,
     },
     /// A remote party has sent a digit, on a wire that reports digits to signalling.
@@ -567,7 +567,7 @@ pub enum MediaEvent {
     },
     /// A [`PlayerSound::Once`] was played to its end.
     Played {
-        /// Id of the end.
+        /// Id of the player.
         end: EndId,
     },
     /// The session has ended, and all of its ends were reported closed. Also reported without [`MediaCommand::Close`]
@@ -586,7 +586,7 @@ pub enum AgentEvent {
     Lost(StreamLoss),
     /// The agent closed the socket with code 1000.
     Ended,
-    /// A recogniser has a transcript.
+    /// A recogniser has recognised speech.
     Recognised(Transcript),
     /// The agent requests an action of signalling.
     Request(AgentRequest),
@@ -609,7 +609,7 @@ pub enum RecorderEvent {
     },
     /// The recorder has ended: it was removed, or the session is over.
     Ended {
-        /// Frames of 20 ms in the file.
+        /// Number of frames of 20 ms in the file.
         frames: u64,
         /// First and last frame with a sound of the caller; `None` if the caller was silent.
         sound: Option<(u64, u64)>,

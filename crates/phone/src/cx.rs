@@ -11,7 +11,7 @@ use crate::script::PhoneConfig;
 
 /// Phone state borrowed for one operation.
 pub(crate) struct PhoneCx<'a> {
-    /// Current time.
+    /// Time of the current call into the phone.
     pub(crate) now: Instant,
     /// Settings of the phone.
     pub(crate) config: &'a PhoneConfig,
@@ -24,12 +24,12 @@ pub(crate) struct PhoneCx<'a> {
 }
 
 impl PhoneCx<'_> {
-    /// Queues an event.
+    /// Queues an event of the call.
     pub(crate) fn queue_event(&mut self, event: PhoneEvent) {
         self.outputs.push_back(PhoneOutput::Event(event));
     }
 
-    /// Sends BYE.
+    /// Ends a dialog by BYE.
     pub(crate) fn bye(&mut self, dialog: DialogId) {
         self.endpoint.request(self.now, dialog, Method::Bye, Vec::new(), None);
     }

@@ -9,15 +9,15 @@ pub(crate) enum DueAction {
     Answer,
     /// Reject the call with this status code.
     Reject(u16),
-    /// Cancel the INVITE.
+    /// Cancel the INVITE that was sent.
     Cancel,
     /// Hang up as scripted.
     HangUp,
-    /// Hold by re-INVITE.
+    /// Hold the call by a re-INVITE.
     Hold,
-    /// Resume by re-INVITE.
+    /// Resume the call by a re-INVITE.
     Resume,
-    /// Send the next frame.
+    /// Send the next audio frame.
     Frame,
     /// Check whether an RTCP report is due.
     Report,
@@ -25,7 +25,7 @@ pub(crate) enum DueAction {
     NoFinal,
     /// Give up a call after its maximum duration.
     TooLong,
-    /// Refresh the session.
+    /// Refresh the session (RFC 4028).
     Refresh,
     /// End the session that was not refreshed.
     SessionOver,
@@ -38,7 +38,7 @@ pub(crate) enum DueAction {
 pub(crate) struct PhoneDeadlines(Vec<(Instant, DueAction)>);
 
 impl PhoneDeadlines {
-    /// Starts a timer.
+    /// Starts a timer for an action at this time.
     pub(crate) fn wake(&mut self, at: Instant, due: DueAction) {
         self.0.push((at, due));
     }
@@ -55,7 +55,7 @@ impl PhoneDeadlines {
         self.0.retain(|(_, d)| *d != due);
     }
 
-    /// Cancels all timers.
+    /// Cancels all timers of the call.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -14,30 +14,30 @@ pub struct CallNumber(pub u32);
 /// Input from outside to a phone.
 #[derive(Debug)]
 pub enum PhoneInput {
-    /// Received SIP message.
+    /// A SIP message was received.
     Sip {
         /// Flow on which the message arrived.
         flow: Flow,
         /// Bytes of the message.
         bytes: Bytes,
     },
-    /// Received RTP packet.
+    /// An RTP packet was received.
     Rtp {
         /// Local media address at which the packet arrived.
         to: SocketAddr,
         /// Bytes of the packet.
         bytes: Bytes,
     },
-    /// Received RTCP packet.
+    /// An RTCP packet was received.
     Rtcp {
         /// Local media address of the call, with the RTP port.
         to: SocketAddr,
         /// Bytes of the packet.
         bytes: Bytes,
     },
-    /// Failed transmission.
+    /// A SIP message could not be sent on a flow.
     TransportFailed {
-        /// Flow that failed.
+        /// Flow on which the send failed.
         flow: Flow,
     },
 }
@@ -53,7 +53,7 @@ pub enum PhoneOutput {
         call: CallNumber,
         /// Local media address that sends the packet.
         from: SocketAddr,
-        /// Destination.
+        /// Remote address that the packet is sent to.
         to: SocketAddr,
         /// Voice and frame in the packet.
         frame: FrameId,
@@ -64,7 +64,7 @@ pub enum PhoneOutput {
     Rtcp {
         /// Local media address of the call, with the RTP port.
         from: SocketAddr,
-        /// Destination.
+        /// Remote address that the packet is sent to.
         to: SocketAddr,
         /// Bytes of the packet.
         bytes: Bytes,
@@ -77,25 +77,25 @@ pub enum PhoneOutput {
         ssrc: u32,
         /// Timestamp, and its clock rate in Hz.
         timestamp: (u32, u32),
-        /// Samples at 8 kHz.
+        /// Decoded samples at 8 kHz.
         samples: Vec<i16>,
     },
-    /// Event of a call.
+    /// Event of a call, for the script or test.
     Event(PhoneEvent),
 }
 
 /// Event that a phone reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneEvent {
-    /// Incoming call.
+    /// An incoming call has arrived.
     Incoming(CallNumber),
-    /// Remote party rings; reported once.
+    /// The remote party rings; reported once.
     Ringing(CallNumber),
-    /// 200 was sent or received.
+    /// The call was answered: a 200 was sent or received.
     Answered(CallNumber),
-    /// Packet of a voice was received.
+    /// A packet with a frame of a voice was received.
     Heard(CallNumber, FrameId),
-    /// Call ended.
+    /// The call has ended in this way.
     Ended(CallNumber, CallEnding),
 }
 
@@ -129,7 +129,7 @@ pub enum CallEnding {
     CanceledThere,
     /// No response in time (Timer B), or none after CANCEL.
     TimedOut,
-    /// Request could not be sent.
+    /// A request could not be sent.
     Unreachable,
     /// Our 2xx was not acknowledged by an ACK.
     AckMissing,

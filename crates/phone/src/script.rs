@@ -62,17 +62,17 @@ pub struct AnswerScript {
 pub enum AnswerKind {
     /// Respond with 180, then 200.
     Ring {
-        /// Delay from INVITE to 200.
+        /// Delay from the INVITE to the 200.
         answer_after: Duration,
     },
     /// Respond with 183, a session description and early media, then 200.
     Early {
-        /// Delay from INVITE to 200.
+        /// Delay from the INVITE to the 200.
         answer_after: Duration,
     },
     /// Respond with 180, then this status code.
     Reject {
-        /// Status code.
+        /// Status code of the rejection.
         code: u16,
         /// Delay from INVITE to the rejection; zero omits the 180.
         after: Duration,
@@ -84,7 +84,7 @@ pub enum AnswerKind {
     },
     /// Respond with 302 and these addresses as Contacts, for the called number (RFC 3261 §21.3.3).
     Redirect {
-        /// Addresses of the Contacts.
+        /// Addresses of the Contacts in the redirection.
         to: [Option<SocketAddr>; 3],
     },
     /// Respond with 180 only.
@@ -93,7 +93,7 @@ pub enum AnswerKind {
     Silent,
     /// Send no response, not even 100, for a while, then 200.
     Late {
-        /// Delay from INVITE to 200.
+        /// Delay from the INVITE to the 200.
         answer_after: Duration,
     },
 }

@@ -8,7 +8,7 @@ use crate::shared::EndpointShared;
 
 /// Endpoint state borrowed for one operation.
 pub(crate) struct EndpointCx<'a> {
-    /// Current time.
+    /// Time of the current call into the endpoint.
     pub(crate) now: Instant,
     /// State shared by all parts of the endpoint.
     pub(crate) shared: &'a mut EndpointShared,

@@ -195,7 +195,7 @@ pub enum DropReason {
     StrayResponse,
     /// ACK that matches no dialog or transaction.
     StrayAck,
-    /// Malformed response.
+    /// Response that cannot be parsed.
     DamagedResponse,
     /// Request so malformed that no response can be built.
     Unanswerable,
@@ -215,7 +215,7 @@ pub enum EndpointEvent {
         flow: Flow,
         /// Party that sent the INVITE.
         party: SipPartyId,
-        /// The received INVITE.
+        /// Complete received INVITE.
         request: SipMessage,
     },
     /// Any other request: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE) or inside one (BYE, re-INVITE). A
@@ -232,7 +232,7 @@ pub enum EndpointEvent {
         party: SipPartyId,
         /// Method of the request.
         method: Method,
-        /// The received request.
+        /// Complete received request.
         request: SipMessage,
     },
     /// ACK to our 2xx (RFC 3261 §13.3.1.4), reported once per INVITE; retransmissions are absorbed.
@@ -246,7 +246,7 @@ pub enum EndpointEvent {
     Prack {
         /// Server transaction to respond to if the PRACK carries an offer; `None` if it has been answered.
         id: Option<ServerId>,
-        /// Dialog of the INVITE.
+        /// Dialog to which the INVITE belongs.
         dialog: DialogId,
         /// Flow on which the PRACK arrived.
         flow: Flow,
@@ -399,7 +399,7 @@ pub struct SentMessage {
 pub enum EndpointOutput {
     /// Message to send.
     Transmit(SipTransmit),
-    /// Event for the layer above.
+    /// Event for the layer above the endpoint.
     Event(EndpointEvent),
 }
 

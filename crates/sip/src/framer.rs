@@ -20,7 +20,7 @@ pub enum FramedItem {
     Broken {
         /// Headers as far as received.
         bytes: Bytes,
-        /// Description of the problem.
+        /// Description of the framing error.
         what: &'static str,
     },
 }

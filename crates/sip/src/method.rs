@@ -23,7 +23,7 @@ pub enum Method {
     Update,
     /// Application data in a dialog (RFC 6086).
     Info,
-    /// Transfer (RFC 3515).
+    /// Transfer of a call (RFC 3515).
     Refer,
     /// Subscription to events (RFC 6665).
     Subscribe,
@@ -33,12 +33,12 @@ pub enum Method {
     Message,
     /// Publication of event state (RFC 3903).
     Publish,
-    /// Any other method.
+    /// Any method not listed here.
     Other,
 }
 
 impl Method {
-    /// All known methods.
+    /// All methods with a variant of their own.
     pub const ALL: [Method; 14] = [
         Method::Invite,
         Method::Ack,

@@ -11,7 +11,7 @@ use crate::write::MessageWriter;
 /// Response that rejects a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestRejection {
-    /// Status code.
+    /// Status code of the rejection.
     pub(crate) code: u16,
     /// Malformed part, named in the reason phrase; empty for the standard phrase.
     pub(crate) what: &'static str,
@@ -37,10 +37,10 @@ impl From<MessageDefect> for RequestRejection {
     }
 }
 
-/// Option tag of RFC 3891 §6.2.
+/// Option tag for Replaces (RFC 3891 §6.2).
 const REPLACES: &str = "replaces";
 
-/// Option tag of RFC 3262.
+/// Option tag for reliable provisional responses (RFC 3262).
 pub(crate) const RELIABLE: &str = "100rel";
 
 /// Reports whether a header of a message (Supported or Require) lists `100rel`.
@@ -62,7 +62,7 @@ pub(crate) struct PartyFeatures {
 pub(crate) struct RequestRules {
     pub(crate) methods: Vec<Method>,
     pub(crate) extensions: Vec<String>,
-    /// Value of Allow.
+    /// Value of the Allow header.
     pub(crate) allow: String,
     /// Value of Allow for parties that may not send REFER.
     pub(crate) allow_without_refer: String,

@@ -21,7 +21,7 @@ use crate::timer::TimerQueue;
 use crate::transaction::key;
 use crate::write::{MessageWriter, reason_phrase};
 
-/// Owner of a timer.
+/// Transaction that owns a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimerOwner {
     /// Timer of a client transaction.
@@ -40,7 +40,7 @@ pub(crate) struct MessageOrigin {
     pub(crate) party: SipPartyId,
 }
 
-/// Settings of each party.
+/// Settings of the parties that are known to the endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct PartySettings {
     /// Networks of each party, in addition to the address it is heard from.
@@ -166,7 +166,7 @@ pub(crate) struct EndpointShared {
     pub(crate) tokens: TokenSource,
     /// Timers of all transactions and dialogs.
     pub(crate) timers: TimerQueue<TimerOwner>,
-    /// Settings of each party.
+    /// Settings of the known parties.
     pub(crate) peers: PartySettings,
     /// Buffer in which keys are composed for a lookup.
     pub(crate) scratch: Vec<u8>,
@@ -223,7 +223,7 @@ impl EndpointShared {
         self.out.push_back(EndpointOutput::Event(event));
     }
 
-    /// Reports a dropped message.
+    /// Reports that a message was dropped for this reason.
     pub(crate) fn drop_message(&mut self, reason: DropReason) {
         self.queue_event(EndpointEvent::Dropped(reason));
     }

@@ -116,9 +116,9 @@ impl CallbackRequest {
 pub enum CallStatus {
     /// The call continues after the conference.
     InProgress,
-    /// The call is over.
+    /// The call of the party has ended.
     Completed,
-    /// The called party was busy.
+    /// The called party was busy and did not join.
     Busy,
     /// The called party could not be reached.
     Failed,

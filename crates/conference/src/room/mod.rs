@@ -25,7 +25,7 @@ pub use rooms::{RoomId, RoomRegistry};
 pub enum ConferenceStatus {
     /// The parties wait: fewer than two are present, or none with which the conference may start.
     Init,
-    /// The parties hear each other.
+    /// The conference has started: the parties hear each other.
     InProgress,
     /// The conference has ended.
     Completed,
@@ -45,7 +45,7 @@ impl ConferenceStatus {
 /// Reason why a party may not join a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinRejection {
-    /// The conference is full.
+    /// The conference has the maximum number of parties.
     Full,
     /// The edge has reached its limit of conference parties.
     EdgeFull,
@@ -80,7 +80,7 @@ impl JoinRejection {
 /// Way in which a party leaves a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// The call has ended.
+    /// The call of the party has ended.
     HungUp,
     /// The call was redirected by a request.
     Redirected,
@@ -99,37 +99,37 @@ pub enum RoomAction {
     Stand {
         /// Id of the party.
         member: MemberId,
-        /// New audibility.
+        /// New audibility of the party.
         standing: MemberRole,
     },
     /// Play music to a party, replacing its current music, or stop.
     Music {
         /// Id of the party.
         member: MemberId,
-        /// Music; `None` stops it.
+        /// Music or document to play; `None` stops it.
         music: Option<WaitMusic>,
     },
     /// Play a beep to all parties that hear the conference.
     Beep,
-    /// Record the conference.
+    /// Record the conference from now on.
     Record {
         /// Whether silence at both ends of the recording is trimmed.
         is_trimmed: bool,
     },
-    /// Stop the recording.
+    /// Stop the recording of the conference.
     StopRecording,
     /// Release a party; its call continues after the conference.
     Release {
         /// Id of the party.
         member: MemberId,
-        /// Reason of the release.
+        /// Reason why the party is released.
         reason: LeaveReason,
     },
-    /// Send a callback.
+    /// Send this request to the conference's callback URL.
     Callback(CallbackRequest),
     /// The conference has ended; always the last action.
     Ended {
-        /// Reason of the end.
+        /// Reason why the conference ended.
         reason: EndReason,
         /// SID of the call that ended the conference by leaving, if one did.
         call_sid: Option<String>,

@@ -66,16 +66,16 @@ pub enum CallbackMethod {
 /// Audio for a party that waits or is on hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WaitMusic {
-    /// Built-in hold music.
+    /// Built-in hold music of the edge.
     #[default]
     BuiltIn,
-    /// Silence (`waitUrl=""`).
+    /// Silence instead of music (`waitUrl=""`).
     Silence,
     /// Audio file or TwiML document.
     Url {
         /// URL of the file or document.
         url: String,
-        /// HTTP method of the request.
+        /// HTTP method of the request for the document.
         method: CallbackMethod,
     },
 }
@@ -182,7 +182,7 @@ impl JoinRequest {
 /// Change of a party's settings, as in the Participants resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberChange {
-    /// Mutes or unmutes the party.
+    /// The party is muted (true) or unmuted.
     Muted(bool),
     /// Puts the party on hold with this music, or resumes it.
     Hold(Option<WaitMusic>),

@@ -117,7 +117,7 @@ impl PhoneAudio {
         self.reporting.as_ref().map_or("", RtcpReporter::pressed)
     }
 
-    /// Records that SRTP was offered.
+    /// Notes that the phone's offer has SRTP, so that keys are expected in the answer.
     pub(crate) fn await_keys(&mut self) {
         self.secure.await_keys();
     }

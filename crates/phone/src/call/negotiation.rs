@@ -99,7 +99,7 @@ impl OfferAnswer {
         std::mem::replace(&mut self.offered, offered)
     }
 
-    /// Increments the session version.
+    /// Increments the session version for a changed description.
     pub(super) fn change(&mut self) {
         self.version += 1;
     }

@@ -81,11 +81,11 @@ pub(super) struct InviteState {
 /// Progress of cancelling an INVITE (RFC 3261 §9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelState {
-    /// No cancellation requested.
+    /// The cancellation was not requested.
     No,
-    /// Cancellation requested; CANCEL waits for a provisional response.
+    /// The cancellation was requested; CANCEL waits for a provisional response.
     Wanted,
-    /// CANCEL sent.
+    /// The CANCEL was sent.
     Sent,
 }
 
@@ -94,7 +94,7 @@ pub(super) enum CancelState {
 pub(super) struct ForkedBranch {
     pub(super) tag: IndexKey,
     pub(super) dialog: DialogId,
-    /// Whether a 2xx has arrived.
+    /// Whether a 2xx with this tag has arrived.
     pub(super) confirmed: bool,
     /// ACK to the 2xx, resent for each retransmitted 2xx.
     pub(super) ack: Option<(Flow, Bytes)>,

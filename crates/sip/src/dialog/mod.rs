@@ -92,9 +92,9 @@ pub(crate) struct DeferredBye {
 /// UPDATE transactions without final response (RFC 3311).
 #[derive(Debug, Clone, Copy, Default)]
 struct OpenUpdates {
-    /// Outgoing UPDATE with an offer.
+    /// UPDATE with an offer that the edge sent.
     ours: Option<ClientId>,
-    /// Received UPDATE.
+    /// UPDATE that the edge received.
     theirs: Option<ServerId>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) enum OpenChange {
 pub(crate) struct PrackDue {
     /// INVITE to which the provisional response belongs.
     pub(crate) invite: ClientId,
-    /// CSeq of that INVITE.
+    /// CSeq number of the INVITE.
     pub(crate) cseq: u32,
     /// RSeq of the provisional response.
     pub(crate) rseq: u32,
@@ -121,9 +121,9 @@ pub(crate) struct PrackDue {
 pub(crate) enum AckClass {
     /// First ACK to a 2xx, with the timers to stop and the BYE that waited for the ACK.
     First { timers: [TimerToken; 2], server: ServerId, bye: Option<Box<DeferredBye>> },
-    /// Retransmitted ACK.
+    /// Retransmission of an ACK that was already processed.
     Again,
-    /// ACK without a matching 2xx.
+    /// ACK that no 2xx of the dialog awaits.
     Stray,
 }
 
@@ -132,9 +132,9 @@ pub(crate) enum AckClass {
 pub(crate) struct OpenTransactions {
     /// Received requests without final response.
     pub(crate) theirs: Vec<ServerId>,
-    /// Outgoing INVITE.
+    /// INVITE that the edge sent, without final response.
     pub(crate) invite: Option<ClientId>,
-    /// BYE that waited for an ACK.
+    /// BYE that was deferred until the ACK arrives.
     pub(crate) bye: Option<Box<DeferredBye>>,
 }
 
@@ -165,7 +165,7 @@ pub(crate) struct Dialog {
     provisional: (u32, u32),
     /// Reliable provisional response with an offer that awaits our answer.
     prack_due: Option<Box<PrackDue>>,
-    /// Open UPDATE transactions.
+    /// UPDATE transactions without a final response.
     updates: Option<Box<OpenUpdates>>,
     /// BYE that waits for the ACK to our 2xx.
     deferred: Option<Box<DeferredBye>>,
@@ -264,7 +264,7 @@ impl Dialog {
         self.invite_out
     }
 
-    /// Records an outgoing INVITE.
+    /// Notes an INVITE that the edge sends in the dialog.
     pub(crate) fn begin_invite_out(&mut self, invite: ClientId) {
         self.invite_out = Some(invite);
     }
@@ -293,7 +293,7 @@ impl Dialog {
         Some((cseq, self.invite_out.take()))
     }
 
-    /// Records a received INVITE.
+    /// Notes an INVITE that was received in the dialog.
     pub(crate) fn begin_invite_in(&mut self, invite: ServerId) {
         self.invite_in = Some(invite);
     }

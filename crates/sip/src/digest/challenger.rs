@@ -79,7 +79,7 @@ struct DecodedNonce {
 
 /// Expected credentials of each challenged party, and the nonces in use.
 pub(crate) struct Challenger {
-    /// Key that signs nonces.
+    /// HMAC key by which nonces are signed and verified.
     signer: Hmac<Sha256>,
     /// Maximum number of nonces in use.
     room: usize,

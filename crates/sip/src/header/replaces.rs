@@ -14,9 +14,9 @@ const MAX_BYTES: usize = 512;
 pub struct Replaces {
     /// Call-ID of the dialog to be replaced.
     pub call_id: String,
-    /// Tag of the recipient.
+    /// Tag of the dialog's side that receives the request.
     pub to_tag: String,
-    /// Tag of the recipient's peer.
+    /// Tag of the other side of the dialog.
     pub from_tag: String,
     /// Whether the dialog may be replaced only while it is early.
     pub early_only: bool,

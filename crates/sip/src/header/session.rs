@@ -8,9 +8,9 @@ use crate::scan::{ByteScanner, number, trim};
 /// Side that refreshes the session, relative to the request with the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresher {
-    /// Sender of the request.
+    /// The sender of the request refreshes the session.
     Uac,
-    /// Recipient of the request.
+    /// The recipient of the request refreshes the session.
     Uas,
 }
 

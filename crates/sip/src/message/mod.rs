@@ -39,7 +39,7 @@ pub struct ParseError {
 pub enum StartLine<'a> {
     /// Request line, `METHOD uri SIP/2.0`.
     Request {
-        /// Request method.
+        /// Method of the request.
         method: Method,
         /// Method token as received.
         token: &'a [u8],

@@ -38,11 +38,11 @@ impl StatusClass {
 /// Event of a client transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientEvent {
-    /// Response received.
+    /// A response of this class was received.
     Response(StatusClass),
-    /// Timer expired.
+    /// A timer of this kind expired.
     Timer(TimerReason),
-    /// Request could not be sent (RFC 3261 §17.1.4).
+    /// The request could not be sent (RFC 3261 §17.1.4).
     TransportFailed,
 }
 
@@ -50,20 +50,20 @@ pub(crate) enum ClientEvent {
 /// unchanged, and the last timer ends other transactions anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerEvent {
-    /// Retransmitted request received.
+    /// A retransmission of the request was received.
     Request,
-    /// ACK received.
+    /// An ACK for the final response was received.
     Ack,
-    /// Response sent by the layer above.
+    /// The layer above sends a response of this class.
     Send(StatusClass),
-    /// Timer expired.
+    /// A timer of this kind expired.
     Timer(TimerReason),
 }
 
 /// Message that a step sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepMessage {
-    /// No message.
+    /// The step sends no message.
     Nothing,
     /// Request of a client transaction; last response of a server transaction.
     Message,
@@ -74,13 +74,13 @@ pub(crate) enum StepMessage {
 /// Event that a step reports to the transaction user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepReport {
-    /// No event.
+    /// The step reports no event.
     Nothing,
     /// Received message: the response of a client transaction, the ACK of a server transaction.
     Message,
     /// Expiry of Timer B, F or H, or of the wait after a CANCEL.
     TimedOut,
-    /// Request could not be sent.
+    /// The request could not be sent.
     TransportFailed,
 }
 
