@@ -304,7 +304,7 @@ impl Agent {
         }
     }
 
-    /// Returns the agent's name, or, for an agent that an API request gave by URL, that URL without its query.
+    /// Returns the agent's name, or the URL without its query for an agent without a name, which a call gave by URL.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { url_place(&self.url) } else { &self.name }
     }
