@@ -12,12 +12,12 @@ use trunkgate_runtime::settings::{self, BoundListener, ResolvedServers};
 /// Maximum number of trunk names listed with one address.
 const NAMED: usize = 5;
 
-/// A trunk with the addresses shown to its peers.
+/// Trunk with the addresses that the edge shows to its peers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct TrunkAddresses {
     /// Name of the trunk.
     pub(crate) name: String,
-    /// The edge's addresses for each peer address.
+    /// Addresses of the edge shown to each peer address.
     #[serde(default)]
     pub(crate) announced: Vec<AnnouncedAddresses>,
 }

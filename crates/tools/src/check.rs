@@ -12,7 +12,7 @@ use trunkgate_runtime::settings::ResolvedServers;
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
-/// Maximum number of routes listed in the note.
+/// Maximum number of routes listed in the note on missing fallbacks.
 const NAMED: usize = 5;
 
 /// Checks the file and prints the errors and warnings. Exit code 0 if the file is usable, 2 for errors, and 1 for
@@ -53,8 +53,8 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     }
 }
 
-/// Returns a note on routes with an agent as their only target, which lose their callers if it fails; this may be
-/// intended.
+/// Returns a note on routes whose only target is an agent, because their callers are lost if the agent fails; `None`
+/// without such routes.
 fn without_fallback(config: &Config) -> Option<String> {
     let is_agent = |target: &TargetSpec| matches!(target, TargetSpec::Agent(_));
     let routes = config.routes.iter().filter(|route| matches!(route.connect.as_slice(), [only] if is_agent(only)));

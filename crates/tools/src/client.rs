@@ -51,7 +51,7 @@ pub(crate) use trunkgate_admin::MARKED;
 
 /// Maximum number of calls listed on a terminal without `--limit`.
 const CALLS_SHOWN: usize = 100;
-/// Endings of `/healthz` errors by which an edge that is stuck or slow is recognised.
+/// Endings of `/healthz` errors that identify an edge that is stuck or slow.
 const EDGE_REFUSALS: [&str; 2] = ["is stuck (503)", " ms (503)"];
 /// Length of a SID: `CA` or `RE`, and 32 digits.
 const SID_CHARS: usize = 34;
@@ -59,19 +59,19 @@ const SID_CHARS: usize = 34;
 const SEARCHED: usize = 1_000;
 /// Width of a ladder that is not written to a terminal, in characters.
 const PIPE_COLUMNS: usize = 132;
-/// Name of the newest call or recording on the command line.
+/// Word on the command line for the newest call or recording.
 const LAST: &str = "last";
-/// Maximum size of a response, in bytes.
+/// Maximum size of an HTTP response, in bytes.
 const ANSWER_BYTES: u64 = 256 << 20;
-/// Error for a response that is not from an edge.
+/// Error for a response that does not come from an edge.
 const NOT_AN_EDGE: &str = "the response is not from a Trunkgate edge";
 /// Error for an edge that does not respond in time.
 const SILENT: &str = "it does not answer";
-/// Timeout of optional requests.
+/// Timeout of requests that the verb can do without.
 const SOON: Duration = Duration::from_secs(2);
-/// Timeout of requests that need no work; an edge that takes longer is stopped or hangs.
+/// Timeout of requests that the edge answers without work; an edge that takes longer is stopped or hangs.
 const ALIVE: Duration = Duration::from_secs(5);
-/// Paths of requests that need no work.
+/// Path prefixes of requests that the edge answers without work.
 const SMALL: [&str; 4] = ["/healthz", "/v1/status", "/v1/trunks", "/v1/why"];
 /// Prefix of the error for an edge that is alive but has not answered a request in time.
 const UNANSWERED: &str = "no answer to ";
@@ -132,7 +132,7 @@ fn list_calls(config: Option<&Path>, remote: &EdgeArgs, json: bool, listing: &Ca
         wanted.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect();
     let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
     filters.iter().for_each(|(key, value)| query.push_str(&format!("&{key}={}", escape(value))));
-    // A list with `--limit` or `--watch` need not fit on the screen.
+    // Only the default list is fitted to the screen.
     let rows = terminal::size().map(|(_, rows)| rows).filter(|_| limit.is_none() && watch.is_none());
     let show = |answer: &Value| match (json, csv) {
         (true, _) => raw(answer),
@@ -164,7 +164,7 @@ pub fn trace(config: Option<&Path>, remote: &EdgeArgs, json: bool, sid: &str) ->
     let form = match terminal::width() {
         _ if json => String::new(),
         Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
-        // Output to a pipe or a file has a readable width.
+        // Output to a pipe or a file has a fixed, readable width.
         None => format!(".txt?columns={PIPE_COLUMNS}"),
     };
     of_call(
@@ -214,7 +214,7 @@ fn download(config: Option<&Path>, remote: &EdgeArgs, written: &str, form: &str,
     })
 }
 
-/// Requests one call, given as a SID, as a prefix of one or as `last`, and shows the response.
+/// Requests one call, given as a SID, as a prefix of one or as `last`, and prints the text returned by `show`.
 fn of_call(
     config: Option<&Path>,
     remote: &EdgeArgs,
@@ -230,7 +230,7 @@ fn of_call(
     })
 }
 
-/// Requests one call like [`of_call`], for a JSON response.
+/// Requests one call like [`of_call`], and prints the text that `show` returns for the JSON response.
 fn ask_of_call(
     config: Option<&Path>,
     remote: &EdgeArgs,
@@ -245,7 +245,7 @@ fn ask_of_call(
     })
 }
 
-/// Returns the complete SID for a prefix or `last`.
+/// Returns the complete SID of the call given as a SID, as a prefix of one or as `last`.
 async fn sid_of(edge: &EdgeTarget, written: &str) -> Result<String, String> {
     if written.len() >= SID_CHARS {
         return Ok(written.to_owned());
@@ -265,7 +265,7 @@ fn newest(calls: &[Value]) -> Option<&str> {
     calls.iter().rev().max_by(newer)?["sid"].as_str()
 }
 
-/// Returns the only SID that begins with `written`; `what` is `call` or `recording`, for errors.
+/// Returns the only SID that begins with `written`. `what` is `call` or `recording`, for error messages.
 fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
     let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
     match fit.as_slice() {
@@ -281,7 +281,7 @@ pub fn reload(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode 
     talk(config, remote, async |edge| {
         let before = waiting::configuration(edge).await;
         let answer = with_progress(edge, request(edge, Method::POST, "/v1/reload", None)).await;
-        // A long reload continues after the request has timed out.
+        // The edge continues a long reload after the request has timed out.
         if answer.as_ref().is_err_and(|why| why.starts_with(GOES_ON)) && !json {
             return waiting::in_force(edge, &before).await;
         }
@@ -303,7 +303,7 @@ pub fn upgrade(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode
         let answer = with_notice(edge, request(edge, Method::POST, "/v1/upgrade", None)).await;
         let begun = match answer {
             Ok(text) => parsed(&text)?,
-            // The request goes on after its time limit, and the connection ends with the process.
+            // The upgrade continues after its time limit, and the connection ends with the old process.
             Err(why) if why.contains(SILENT) || why.ends_with("(503)") && why.contains("no answer within") => {
                 Value::Null
             }
@@ -424,12 +424,12 @@ pub(crate) fn talk(
     }
 }
 
-/// A running edge, as a client connects to it.
+/// Address, credentials and trusted certificates of a running edge.
 #[derive(Debug)]
 pub(crate) struct EdgeTarget {
     /// Base URL, without a trailing slash.
     base: String,
-    /// Origin of the address, for errors; empty if the caller knows it.
+    /// Source of the address, appended to error messages; empty if the user knows it.
     named: String,
     /// Whether the default address is used because the configuration file is missing.
     is_guessed: bool,
@@ -440,7 +440,7 @@ pub(crate) struct EdgeTarget {
 }
 
 impl EdgeTarget {
-    /// Returns the base URL.
+    /// Returns the base URL of the edge, without a trailing slash.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -448,7 +448,7 @@ impl EdgeTarget {
     /// Returns the trusted CA certificates (PEM) for this edge; `None` for the system's.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read.
+    /// Returns a message if the CA or certificate file cannot be read.
     pub(crate) fn trusted(&self) -> Result<Option<String>, String> {
         let path = match &self.believed {
             TlsTrust::BySystem => return Ok(None),
@@ -459,10 +459,10 @@ impl EdgeTarget {
         read.map(Some).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Requests `path` and returns the response as text.
+    /// Requests `path` with GET and returns the response as text.
     ///
     /// # Errors
-    /// Returns the error as a message.
+    /// Returns a message if the edge cannot be reached, responds with an error status, or is no edge.
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
         request(self, Method::GET, path, None).await
     }
@@ -500,7 +500,7 @@ impl TlsTrust {
     }
 }
 
-/// An edge that is polled.
+/// Edge that is polled by `--watch` or `top`.
 #[derive(Debug, Clone)]
 pub(crate) struct PolledEdge(Arc<EdgeTarget>);
 
@@ -510,10 +510,10 @@ impl PolledEdge {
         target(config, remote).inspect(EdgeTarget::warn).map(|edge| PolledEdge(Arc::new(edge)))
     }
 
-    /// Sends a request and returns the response as text.
+    /// Sends a request to the edge and returns the response as text.
     ///
     /// # Errors
-    /// Returns the error as a message.
+    /// Returns a message if the edge cannot be reached, responds with an error status, or is no edge.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
         request(&self.0, method, path, body).await
     }
@@ -521,19 +521,19 @@ impl PolledEdge {
     /// Requests `path` and returns the response as JSON.
     ///
     /// # Errors
-    /// Returns the error as a message, also if the response is not JSON.
+    /// Returns a message if the request fails or the response is not JSON.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
         let text = self.ask(Method::GET, path, None).await?;
         parsed(&text)
     }
 
-    /// Returns the exit code for a failed request.
+    /// Returns the exit code for a failed request: 2 if it is invalid or the edge is only guessed, otherwise 1.
     pub(crate) fn failure_code(&self, error: &str) -> u8 {
         self.0.failure_code(error)
     }
 }
 
-/// Returns the edge given by the flags, otherwise by the configuration file.
+/// Returns the edge given by the flags, otherwise by the configuration file; `None` after an error message.
 fn target(config: Option<&Path>, remote: &EdgeArgs) -> Option<EdgeTarget> {
     if let Some(written) = &remote.url {
         let url = &match with_scheme(written) {
@@ -578,7 +578,7 @@ fn target(config: Option<&Path>, remote: &EdgeArgs) -> Option<EdgeTarget> {
 /// Returns the URL for a URL or `HOST:PORT` (`http`) on the command line.
 ///
 /// # Errors
-/// Returns the reason why it is no URL of an edge.
+/// Returns a message if the text is no URL of an edge.
 fn with_scheme(written: &str) -> Result<String, String> {
     let url = if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
     let parsed = Url::parse(&url).map_err(|error| error.to_string());
@@ -589,7 +589,8 @@ fn with_scheme(written: &str) -> Result<String, String> {
     }
 }
 
-/// Returns the edge of the configuration file if `url` is its address: its token must not be sent to another server.
+/// Returns the edge of the configuration file if `url` is its address. Any other server must not receive the file's
+/// token.
 fn own_of(config: Option<&Path>, url: &str) -> Option<EdgeTarget> {
     let (http, _) = config::load_http(&config::find(config)?, false).ok()?;
     let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
@@ -613,7 +614,7 @@ fn of_file(http: &HttpSettings) -> Option<EdgeTarget> {
     })
 }
 
-/// Returns the base URL for an `[http]` section; `None` for port 0.
+/// Returns the base URL for an `[http]` section; `None` if its port is 0.
 fn base(http: &HttpSettings) -> Option<String> {
     let mut address = http.address;
     if address.ip().is_unspecified() {
@@ -623,11 +624,11 @@ fn base(http: &HttpSettings) -> Option<String> {
     (address.port() != 0).then(|| format!("{scheme}://{address}"))
 }
 
-/// Returns the edge that `doctor` connects to: `--url`, otherwise the edge of the configuration file (`http`). `None`
-/// if that has port 0.
+/// Returns the edge that `doctor` connects to: the one of `--url`, otherwise the one of `http` in the configuration
+/// file; `None` for port 0.
 ///
 /// # Errors
-/// Returns the exit code if the URL is invalid, after an error message.
+/// Prints an error message and returns the exit code if the URL is invalid.
 pub(crate) fn beside(
     config: Option<&Path>,
     remote: &EdgeArgs,
@@ -639,14 +640,14 @@ pub(crate) fn beside(
     Ok(of_file(http).map(|edge| edge.by(remote)))
 }
 
-/// Returns the URL of the edge in the configuration file, which may contain errors elsewhere.
+/// Returns the base URL of the edge in the configuration file, even if the file has errors in other sections.
 pub(crate) fn url_of(config: Option<&Path>) -> Option<String> {
     let (http, _) = config::load_http(&config::find(config)?, true).ok()?;
     base(&http)
 }
 
-/// Returns `/v1/status` of the edge in a configuration file, or the reason why it does not respond soon. `None` if it
-/// has port 0.
+/// Returns `/v1/status` of the edge in a configuration file, or the reason why it does not respond in time. `None` if
+/// the port is 0.
 pub(crate) fn states_of(http: &HttpSettings) -> Option<Result<Value, String>> {
     let edge = of_file(http)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
@@ -654,14 +655,14 @@ pub(crate) fn states_of(http: &HttpSettings) -> Option<Result<Value, String>> {
 }
 
 impl EdgeTarget {
-    /// Replaces token and CA by those of the flags, if given.
+    /// Replaces token and CA by those of the flags, where given.
     fn by(self, remote: &EdgeArgs) -> EdgeTarget {
         let token = remote.token.clone().or(self.token);
         let believed = remote.ca.as_ref().map_or(self.believed, |ca| TlsTrust::By(ca.clone()));
         EdgeTarget { token, believed, ..self }
     }
 
-    /// Returns `/metrics`, if the edge responds.
+    /// Returns `/metrics`; `None` if the edge does not respond.
     pub(crate) async fn metrics(&self) -> Option<String> {
         request(self, Method::GET, "/metrics", None).await.ok()
     }
@@ -669,18 +670,18 @@ impl EdgeTarget {
     /// Returns `/v1/status`.
     ///
     /// # Errors
-    /// Returns the error as a message.
+    /// Returns a message if the request fails or the response is not JSON.
     pub(crate) async fn status(&self) -> Result<Value, String> {
         let text = request(self, Method::GET, "/v1/status", None).await?;
         parsed(&text)
     }
 
-    /// Returns `/v1/trunks`, if the edge responds.
+    /// Returns `/v1/trunks`; `None` if the edge does not respond.
     pub(crate) async fn trunks(&self) -> Option<Value> {
         self.answer("/v1/trunks").await
     }
 
-    /// Returns `/v1/calls`, active calls first, if the edge responds.
+    /// Returns `/v1/calls`, active calls first; `None` if the edge does not respond.
     pub(crate) async fn live_calls(&self) -> Option<Value> {
         self.answer(&format!("/v1/calls?limit={SEARCHED}")).await
     }
@@ -690,14 +691,14 @@ impl EdgeTarget {
         serde_json::from_str(&text).ok()
     }
 
-    /// Returns which process answers at the address; needs no token.
+    /// Determines which process answers at the edge's address. Sends no token.
     pub(crate) async fn presence(&self) -> EdgePresence {
         let (base, named, believed) = (self.base.clone(), self.named.clone(), self.believed.clone());
         let edge = EdgeTarget { base, named, is_guessed: false, believed, token: None, warning: None };
         match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
             Err(_) => EdgePresence::Silent(silent(self)),
             Ok(Ok(text)) if text == b"ok" => EdgePresence::Edge,
-            // Recognises an edge that is not ready by the text of its error.
+            // An edge that is not ready is recognised by the text of its error.
             Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => EdgePresence::Edge,
             Ok(Err(error)) if error.contains("refused") => EdgePresence::Absent,
             Ok(Ok(_) | Err(_)) => EdgePresence::Other,
@@ -710,15 +711,15 @@ impl EdgeTarget {
 pub(crate) enum EdgePresence {
     /// An edge, healthy or not.
     Edge,
-    /// A process that accepts connections but does not respond; the error message.
+    /// A process accepts connections but does not respond; contains the error message.
     Silent(String),
-    /// No process accepts connections there, or the address is not known.
+    /// No process accepts connections at the address, or the address is not known.
     Absent,
-    /// Another server.
+    /// A server that is no edge responds.
     Other,
 }
 
-/// Returns the error for an edge that does not respond, with its process and a fix if known.
+/// Returns the error message for an edge that does not respond, with its process and a fix if known.
 fn silent(edge: &EdgeTarget) -> String {
     let EdgeTarget { base, named, .. } = edge;
     let url = Url::parse(base).ok().filter(is_here);
@@ -736,7 +737,7 @@ fn silent(edge: &EdgeTarget) -> String {
     }
 }
 
-/// Returns whether a URL leads to this machine.
+/// Returns whether the host of a URL is this machine.
 fn is_here(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
@@ -744,7 +745,7 @@ fn is_here(url: &Url) -> bool {
     })
 }
 
-/// Adds a fix to the error of a refused connection.
+/// Adds the fix (start the edge) to the error of a refused connection.
 fn with_start(what: String, url: &Url) -> String {
     let fix = match () {
         () if !what.contains("refused") => return what,
@@ -756,7 +757,7 @@ fn with_start(what: String, url: &Url) -> String {
     format!("{what}; try: {fix}")
 }
 
-/// Parses a response as JSON.
+/// Parses a response as JSON; the error names no edge.
 fn parsed(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| NOT_AN_EDGE.to_owned())
 }
@@ -766,11 +767,11 @@ async fn request(edge: &EdgeTarget, method: Method, path: &str, body: Option<Val
     String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
 }
 
-/// Sends a request, if necessary after a check of `/healthz`: an edge that hangs must not find the request when it
-/// recovers.
+/// Sends a request and returns the body. Checks `/healthz` first unless the request is small, so that an edge that
+/// hangs does not carry it out when it recovers.
 async fn request_bytes(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     if edge.is_guessed && method != Method::GET {
-        // The edge at the default address may be another one.
+        // The edge at the default address may not be the intended one.
         return Err(format!(
             "the configuration file is missing: restore it, or name the edge with --url {}",
             edge.base
@@ -791,7 +792,7 @@ async fn exchange(edge: &EdgeTarget, method: Method, path: &str, body: Option<Va
     exchange_part(edge, method, path, body, None).await
 }
 
-/// Sends a request for a response, or for a range of its bytes (first and last).
+/// Sends a request and returns the complete body, or only `range` (first and last byte).
 async fn exchange_part(
     edge: &EdgeTarget,
     method: Method,
@@ -831,14 +832,14 @@ async fn exchange_part(
     let refusal: Value = serde_json::from_slice(&answer)
         .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
     match refusal["error"]["message"].as_str() {
-        // Diagnostics of `check` are printed without a status code.
+        // The diagnostics of `check` have several lines and are printed without a status code.
         Some(message) if message.contains('\n') => Err(message.to_owned()),
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
         None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
     }
 }
 
-/// Returns a JSON response as received, on one line.
+/// Formats a JSON response on one line, for `--json`.
 pub(crate) fn raw(answer: &Value) -> String {
     terminal::inert(&answer.to_string()) + "\n"
 }

@@ -21,12 +21,12 @@ pub(crate) struct TimedDatagram {
     pub(crate) bytes: Bytes,
 }
 
-/// Binds a free loopback port.
+/// Binds a UDP socket to a free loopback port.
 pub(crate) async fn bind() -> std::io::Result<UdpSocket> {
     UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
 }
 
-/// Reads datagrams until the receiver is dropped.
+/// Reads datagrams of a socket into a queue until its receiver is dropped.
 pub(crate) async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<TimedDatagram>) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
@@ -39,7 +39,7 @@ pub(crate) async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packe
     }
 }
 
-/// Waits until the given time; without a time, forever.
+/// Sleeps until the given time; with `None`, never returns.
 pub(crate) async fn until(wake: Option<Instant>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(wake.into()).await,

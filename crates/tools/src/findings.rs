@@ -1,10 +1,10 @@
-//! Findings of a check, one per line: ok, warn or FAIL, with a fix; as a page of 80 columns or as JSON. Used by
-//! `doctor` and `agent test`.
+//! Findings of `doctor` and `agent test`, one per line: ok, warn or FAIL, with a fix; as a page of 80 columns or as
+//! JSON.
 
 use serde_json::{Value, json};
 use trunkgate_system::text::number;
 
-/// Result of a check.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Ok,
@@ -22,13 +22,13 @@ impl Level {
     }
 }
 
-/// Check with its result.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
     /// Name of the check.
     pub(crate) name: String,
-    /// Evidence.
+    /// Evidence for the result.
     pub(crate) text: String,
     /// Suggested fix; empty if none is needed.
     pub(crate) fix: String,
@@ -50,15 +50,15 @@ impl Finding {
 
 /// Maximum width of a line, in characters, unless a single word is longer.
 const COLUMNS: usize = 80;
-/// Maximum number of findings of a page that has no summary of failures.
+/// Number of findings up to which a page has no summary of failures.
 const SHORT: usize = 5;
-/// Maximum length of a fix that is repeated in full, in bytes.
+/// Length of a fix in bytes up to which it is repeated in full for further findings.
 const SHORT_FIX: usize = 40;
-/// Indentation of a fix that would not fit below its finding, in characters.
+/// Indentation of a fix that does not fit behind the indentation of its finding, in characters.
 const REMEDY_COLUMN: usize = 8;
 
-/// Formats all findings, a summary of failures, the counts and a non-zero exit code. Lines are wrapped on a terminal;
-/// in a file or pipe each text is on one line, for `grep`.
+/// Formats all findings, a summary of failures, the counts and an exit code other than 0. Lines are wrapped on a
+/// terminal; in a file or pipe each finding and each fix is one line, for `grep`.
 pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String {
     let columns = if is_terminal { COLUMNS } else { usize::MAX };
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
@@ -91,7 +91,7 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
             failed.push(name);
         }
     }
-    // On a short page all failures are in sight.
+    // All failures of a short page are visible without a summary.
     if !failed.is_empty() && findings.len() > SHORT {
         out.push_str(&wrapped("FAIL: ", "      ", &failed.join(", "), columns));
     }
@@ -100,7 +100,7 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
     out
 }
 
-/// Wraps words behind `head`; further lines begin with `column`.
+/// Appends words to `head`, wrapped to `columns`; further lines begin with `column`.
 fn wrapped(head: &str, column: &str, text: &str, columns: usize) -> String {
     let (mut out, mut line, mut is_begun) = (String::new(), head.to_owned(), false);
     for word in text.split(' ') {

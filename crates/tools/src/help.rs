@@ -1,5 +1,5 @@
-//! `trunkgate help TOPIC`: explains an error code, a reason, a SIP status code, or a word shown for a call. Also lays
-//! out help texts of verbs and command-line errors.
+//! `trunkgate help TOPIC`: explains an error code, a reason, a SIP status code, or a word shown for a call. Also prints
+//! the help of verbs and the errors of the command line.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -34,8 +34,8 @@ pub fn of_verb(command: &mut Command) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints the help requested by a flag, or the error of a command line, wrapped to the terminal's width. Returns the
-/// exit code.
+/// Prints the help requested by a flag, or the error of a command line, wrapped to the terminal's width, and returns
+/// the exit code.
 pub fn of_flag(found: &clap::Error) -> ExitCode {
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let is_error = found.use_stderr();
@@ -79,18 +79,18 @@ pub fn explain(topic: &str, width: Option<usize>) -> Option<String> {
     let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
     let found = found.or_else(|| pages::api_code(topic));
     let found = found.or_else(|| pages::alert(topic)).or_else(|| q850::explain(topic));
-    // A mark or a column may have the same name as a key.
+    // The same word may be a mark or a column, and a configuration key.
     let all: Vec<String> = found.into_iter().chain(pages::key(topic)).collect();
     (!all.is_empty()).then(|| wrapped(&all.join("\n"), width))
 }
 
-/// Returns the explanation of the longest known prefix of several words, e.g. `one way audio`.
+/// Explains the longest known prefix of several words, e.g. of `one way audio`.
 fn explain_beginning(topic: &str, width: Option<usize>) -> Option<String> {
     let words: Vec<&str> = topic.split_whitespace().collect();
     (1..words.len()).rev().find_map(|count| explain(&words.get(..count)?.join(" "), width))
 }
 
-/// Returns the explanation of an error code in its original lines, or wrapped if the terminal is narrower.
+/// Returns the explanation of an error code, wrapped only if the terminal is narrower than its lines.
 fn explain_code(code: DiagnosticCode, width: Option<usize>) -> String {
     let DiagnosticCode { id, title, text } = code;
     let whole = format!("{id}: {title}\n\n{text}\n");
@@ -108,7 +108,7 @@ fn wrapped(text: &str, width: Option<usize>) -> String {
     text.lines().map(|line| terminal::wrapped(line, 0, Some(width)).trim_end().to_owned() + "\n").collect()
 }
 
-/// Returns the error for an unknown topic.
+/// Returns the error for an unknown topic, with the nearest known one.
 fn unknown(topic: &str, verbs: &[&str]) -> String {
     let (upper, lower) = (topic.to_uppercase(), topic.to_lowercase().replace('-', "_"));
     let near = nearest(&upper, code::ALL.iter().map(|code| code.id));

@@ -18,7 +18,7 @@ const AGENT: &str = "receptionist";
 /// Commented line for an agent; off by default, because an agent may listen first.
 const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"        # for an agent that greets: without audio by then, the next target is tried\n";
 
-/// Listener address of an edge that is only tried on this machine.
+/// Listener address of a configuration without trunks, PBX and agent, for a trial on this machine.
 const TRIAL: &str = "127.0.0.1:5060";
 
 /// Flags of the verb.
@@ -35,7 +35,7 @@ pub struct InitOptions {
     pub yes: bool,
 }
 
-/// Writes `path` and checks it. Exit code 0, or 2 if the file exists or a flag is invalid.
+/// Writes `path` and checks it. Returns exit code 0, or 2 if the file exists or a flag is invalid.
 pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if path.exists() {
         return refuse(&format!("{} already exists; it is never overwritten", path.display()));
@@ -47,11 +47,11 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     if let Err(found) = config::parse(path, &text) {
-        // The template is correct, so the error is in a flag's value.
+        // The template is correct, so the error is in the value of a flag.
         terminal::print_error(&config::render(path, &text, &found));
         return refuse("nothing was written: check --trunk, --pbx and --agent");
     }
-    // The file will contain passwords and tokens.
+    // The user will add passwords and tokens to the file.
     let written = files::create_new(path, files::CALL_DATA).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -66,7 +66,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     check::run(path, false, false)
 }
 
-/// Returns the line and value of each address that is still a placeholder.
+/// Returns the line and value of each address that the user must still replace.
 fn placeholders(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().enumerate().filter(|(_, line)| line.contains("# placeholder: "));
     lines.map(|(at, line)| {
@@ -79,7 +79,7 @@ fn refuse(message: &str) -> ExitCode {
     run::refuse(&format!("error: {message}"))
 }
 
-/// Asks for the values without a flag; repeats the question after an invalid answer.
+/// Asks for the values that no flag gives, and repeats a question after an invalid answer.
 fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
     let mut question = |text: &str, check: &dyn Fn(&str) -> Result<(), String>| loop {
         eprint!("{text}: ");
@@ -107,7 +107,7 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
         });
         match value {
             Some(value) => Some(format!("{kind}:{value}")),
-            // The default value belongs to the side.
+            // A default value belongs to the default kind only.
             None if kind == TRUNK.first => None,
             None => Some(kind),
         }
@@ -130,7 +130,7 @@ fn or_default(check: impl Fn(&str) -> Result<(), String>) -> impl Fn(&str) -> Re
     move |answer| if answer.is_empty() { Ok(()) } else { check(answer) }
 }
 
-/// Returns the question for the value of a kind of trunk; `None` if it has none, or the answer contains it.
+/// Returns the question for the value of a kind of trunk; `None` if the kind has no value or the answer contains it.
 fn details(kind: &str) -> Option<String> {
     match TrunkValueForm::of(kind) {
         _ if !TRUNK.kinds().contains(&kind) => None,
@@ -153,13 +153,13 @@ fn details(kind: &str) -> Option<String> {
 
 /// Value expected after `KIND:`.
 enum TrunkValueForm {
-    /// A domain at the provider; ending of its name.
+    /// Domain at the provider; contains the ending of its name.
     Domain(String),
     /// Address of a SIP server.
     Address,
-    /// Optional region of the provider; all regions.
+    /// Optional region of the provider; contains all regions.
     Region(Vec<String>),
-    /// No value: the preset has the addresses.
+    /// No value, because the preset has the addresses.
     Nothing,
 }
 
@@ -176,7 +176,7 @@ impl TrunkValueForm {
         }
     }
 
-    /// Returns the syntax of a trunk of this kind.
+    /// Returns the syntax of the flag for a trunk of this kind.
     fn form(kind: &str) -> String {
         match TrunkValueForm::of(kind) {
             TrunkValueForm::Domain(_) => format!("{kind}:DOMAIN"),
@@ -186,7 +186,7 @@ impl TrunkValueForm {
         }
     }
 
-    /// Returns whether the form of `text` is valid.
+    /// Returns whether `text` has this form.
     fn accepts(&self, text: &str) -> bool {
         match self {
             TrunkValueForm::Domain(_) => {
@@ -199,15 +199,15 @@ impl TrunkValueForm {
     }
 }
 
-/// A side of the edge (trunk or PBX) on the command line.
+/// Flag for a trunk or the PBX.
 struct TrunkFlag {
     /// Name of the flag.
     flag: &'static str,
-    /// Kind for an address without one.
+    /// Kind of an address given without a kind.
     first: &'static str,
-    /// Side of its presets; each preset is a kind.
+    /// Presets that are kinds of this flag.
     side: preset::PresetKind,
-    /// Value without a flag or an answer.
+    /// Value used if neither a flag nor an answer gives one.
     default: &'static str,
 }
 
@@ -217,21 +217,21 @@ const TRUNK: TrunkFlag = TrunkFlag {
     side: preset::PresetKind::Carrier,
     default: "carrier:127.0.0.1:5070",
 };
-/// The kind of a PBX is its preset; its trunk is named `pbx`, as in the documentation.
+/// Flag for the PBX. Its kind is its preset; its trunk is named `pbx`, as in the documentation.
 const PBX: TrunkFlag =
     TrunkFlag { flag: "--pbx", first: "pbx", side: preset::PresetKind::Pbx, default: "pbx:127.0.0.1:5080" };
 
 impl TrunkFlag {
-    /// Returns the valid kinds.
+    /// Returns the kinds that the flag accepts.
     fn kinds(&self) -> Vec<&'static str> {
         let presets = preset::all().iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
         std::iter::once(self.first).chain(presets.filter(|name| *name != self.first)).collect()
     }
 
-    /// Splits `KIND:ADDRESS` into kind and address; an address alone has the first kind.
+    /// Splits `KIND:ADDRESS` into kind and address; an address alone has the default kind.
     ///
     /// # Errors
-    /// Returns the valid forms.
+    /// Returns the valid forms if the text has none of them.
     fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
         let (kinds, alone) = (self.kinds(), (self.first, text));
         let (kind, value) = match text.split_once(':') {
@@ -251,7 +251,7 @@ impl TrunkFlag {
         Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
     }
 
-    /// Returns a hint for an error: the regions of a known kind, or the syntax for an unknown one.
+    /// Returns a hint for an invalid value: the regions of a known kind, or the syntax for an unknown one.
     fn hint(&self, kind: &str, value: &str) -> Option<String> {
         let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
         let kinds = self.kinds();
@@ -281,7 +281,7 @@ impl TrunkFlag {
     /// Parses a flag's value; errors begin with the flag.
     ///
     /// # Errors
-    /// Returns the valid forms.
+    /// Returns the flag and its valid forms if the text has none of them.
     fn read_flag<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
         self.read(text).map_err(|message| format!("{} {message}", self.flag))
     }
@@ -347,7 +347,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let connect = connect.join(", ");
     let trunks: String = carriers.iter().map(|one| format!("[trunk.{}]\n{}\n", one.name, one.keys)).collect();
     let sources = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    // Many agents listen on port 8080.
+    // Agents often listen on port 8080, the usual port of the HTTP API.
     let taken = options.agent.as_ref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.port());
     let http = if taken == Some(8080) { 8088 } else { 8080 };
     Ok(format!(
@@ -368,12 +368,12 @@ fn compose(options: &InitOptions) -> Result<String, String> {
 /// Column at which comments begin.
 const COMMENT_COLUMN: usize = 36;
 
-/// Appends a comment to a line, aligned with other lines.
+/// Appends a comment to a configuration line, aligned with other comments.
 fn beside(line: &str, comment: &str) -> String {
     if comment.is_empty() { line.to_owned() } else { format!("{line:<COMMENT_COLUMN$}{comment}") }
 }
 
-/// A trunk given by `--trunk`.
+/// Trunk given by `--trunk`.
 struct CarrierTrunk<'a> {
     /// Kind, before the colon.
     kind: &'a str,
@@ -385,10 +385,7 @@ struct CarrierTrunk<'a> {
     keys: String,
 }
 
-/// Returns the trunks to carriers, at least one.
-///
-/// # Errors
-/// Returns a message if a flag is invalid.
+/// Returns the trunks for `--trunk`; one placeholder if none is given.
 fn carriers(given: &[String]) -> Result<Vec<CarrierTrunk<'_>>, String> {
     let stand_in = if given.is_empty() { "# placeholder: address of the carrier" } else { "" };
     let mut carriers: Vec<CarrierTrunk<'_>> = Vec::new();
@@ -400,7 +397,7 @@ fn carriers(given: &[String]) -> Result<Vec<CarrierTrunk<'_>>, String> {
         }
         let of_kind = carriers.iter().filter(|one| one.kind == kind).count();
         let name = if of_kind == 0 { kind.to_owned() } else { format!("{kind}-{}", of_kind + 1) };
-        // The commented key may be enabled in each trunk, so each has its own secret.
+        // A user may enable the commented key in every trunk, so each has its own secret.
         let auth = if at == 0 { AUTH.to_owned() } else { AUTH.replace("TRUNK_", &format!("TRUNK{}_", at + 1)) };
         let keys = match kind {
             "twilio" => {
@@ -426,7 +423,7 @@ fn carriers(given: &[String]) -> Result<Vec<CarrierTrunk<'_>>, String> {
     Ok(carriers)
 }
 
-/// Commented key for the media networks of a carrier.
+/// Commented key for the media networks of a carrier trunk.
 const MEDIA_FROM: &str =
     "media_from = []                     # networks of its media gateways, if they differ from peers\n";
 
@@ -449,7 +446,7 @@ fn provider(kind: &str, value: &str) -> String {
     keys
 }
 
-/// Optional keys of a trunk, commented out.
+/// Commented credentials of a trunk.
 const AUTH: &str =
     "# auth = { username = \"USER\", password = { env = \"TRUNK_PASSWORD\" } }   # if it challenges calls from here\n";
 const SRTP: &str = "# srtp = \"optional\"                 # encrypted media, over TLS\n";
@@ -464,8 +461,8 @@ fn tls_stub(address: &str) -> String {
     )
 }
 
-/// Returns the listener addresses: loopback without any flags, otherwise all interfaces of the peers' address families
-/// (`far`). A listener has one family.
+/// Returns the listener addresses: loopback without trunks, PBX and agent, otherwise all interfaces, with one listener
+/// for each address family in `far`.
 fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
     if options.trunks.is_empty() && options.pbx.is_none() && options.agent.is_none() {
         return &[TRIAL];
@@ -494,7 +491,7 @@ fn peer(value: &str) -> String {
     }
 }
 
-/// Returns the text as a TOML string.
+/// Returns a text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -514,7 +511,7 @@ mod tests {
         }
     }
 
-    /// Checks that the file is valid with each stub uncommented, apart from the files it names.
+    /// Checks that the file is valid with each commented table uncommented, apart from missing files that it names.
     fn uncommented(text: &str) {
         let is_stub = |line: &&str| {
             [

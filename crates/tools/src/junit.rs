@@ -7,15 +7,15 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use trunkgate_system::terminal;
 
-/// A test case.
+/// Test case of a JUnit report.
 #[derive(Debug)]
 pub(crate) struct TestCase {
     pub(crate) name: String,
-    /// Duration, in seconds.
+    /// Duration of the case, in seconds; `None` if unknown.
     pub(crate) seconds: Option<f64>,
     /// Failure or error; `None` if the case passed.
     pub(crate) wrong: Option<CaseFailure>,
-    /// Output of the case.
+    /// Text printed by the case.
     pub(crate) output: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct CaseFailure {
     pub(crate) text: String,
 }
 
-/// Returns the XML file of a suite; all cases have the same class.
+/// Returns a test suite as XML; `class` is the class name of all cases.
 ///
 /// # Errors
 /// Returns the error of the XML writer.

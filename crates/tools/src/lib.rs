@@ -1,4 +1,4 @@
-//! Verbs of the command line. They connect to a running edge over HTTP, or start their own.
+//! Verbs of the command line except `run`. Most connect to a running edge over HTTP; some start an edge of their own.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,4 +1,4 @@
-//! Client connection over TCP or TLS, separate from an edge's transport. Used by `call`, `doctor` and the demo.
+//! Client connection over TCP or TLS, without the edge's transport layer. Used by `call`, `doctor` and the demo.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -20,18 +20,18 @@ use trunkgate_system::limits::{CONNECT_SECONDS, HANDSHAKE_SECONDS};
 /// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 4096;
 
-/// A byte stream in both directions.
+/// Byte stream in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// An open TCP or TLS connection.
+/// Open TCP or TLS connection.
 pub(crate) struct ConnectedStream {
-    /// The connected stream.
+    /// Stream of the decrypted bytes.
     pub(crate) stream: Box<dyn ByteStream>,
     /// Local address.
     pub(crate) local: SocketAddr,
-    /// Certificate chain presented by the remote party.
+    /// Certificate chain presented by the server; empty without TLS.
     pub(crate) shown: Vec<CertificateDer<'static>>,
 }
 
@@ -39,7 +39,7 @@ impl ConnectedStream {
     /// Opens a connection; with `tls` the remote certificate must be valid for that host.
     ///
     /// # Errors
-    /// Returns the error as a clause.
+    /// Returns a clause that describes the failed connection or TLS handshake.
     pub(crate) async fn open(
         to: SocketAddr,
         tls: Option<(Arc<ClientConfig>, &str)>,
@@ -47,19 +47,19 @@ impl ConnectedStream {
         ConnectedStream::over(ConnectedStream::connect(None, to).await.map_err(|error| plain(&error))?, tls).await
     }
 
-    /// Connects by TCP, from `source` if it is given.
+    /// Connects by TCP, from `source` if given.
     ///
     /// # Errors
-    /// Returns the system's error, or `TimedOut`.
+    /// Returns the system's error, or `TimedOut` after `CONNECT_SECONDS`.
     pub(crate) async fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
         let connect_within = Some(Duration::from_secs(CONNECT_SECONDS));
         Connector { source, connect_within, ..Connector::default() }.tcp(to).await
     }
 
-    /// Opens a line over a connection; with `tls` the remote party's certificate must be valid for that host.
+    /// Creates a connection over an open TCP stream; with `tls` the server's certificate must be valid for that host.
     ///
     /// # Errors
-    /// Returns the reason as a clause.
+    /// Returns a clause that describes the failed TLS handshake.
     pub(crate) async fn over(
         stream: TcpStream,
         tls: Option<(Arc<ClientConfig>, &str)>,
@@ -78,7 +78,7 @@ impl ConnectedStream {
     }
 }
 
-/// Passes complete SIP messages on until the connection ends.
+/// Passes complete SIP messages to the queue until the connection ends.
 pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<Bytes>) {
     let (mut framer, mut buffer) = (Framer::new(trunkgate_sip::limits::MESSAGE_BYTES), [0; READ_BYTES]);
     while let Ok(len @ 1..) = stream.read(&mut buffer).await {
@@ -97,10 +97,10 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
     }
 }
 
-/// Describes a socket error, in words for the common kinds.
+/// Describes a socket error, in plain words for the common kinds.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and these have words")]
 pub(crate) fn plain(error: &io::Error) -> String {
-    // Under TLS 1.3 a remote party that refuses our certificate reports it only after the handshake.
+    // With TLS 1.3 a server that refuses the client certificate reports it only after the handshake.
     if is_tls(error) {
         return format!("TLS failed: {}", words(error));
     }

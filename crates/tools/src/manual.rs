@@ -11,13 +11,13 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use crate::cli::Cli;
 
-/// Date of the version, as in deploy/debian/changelog; a build date would make every build different.
+/// Date of the version, as in deploy/debian/changelog. A build date would make builds irreproducible.
 pub(super) const DATE: &str = "2026-11-21";
 
-/// Disables hyphenation, after the title, which enables it: a hyphenated path would be wrong.
+/// Roff request after the title that disables hyphenation, because a hyphenated path would be wrong.
 const NO_HYPHENS: &[u8] = b".nh\n";
 
-/// Exit codes of verbs that differ from [`PLAIN`]: meanings of 0, 1 and 2.
+/// Meanings of the exit codes 0, 1 and 2 for verbs that differ from [`PLAIN`].
 const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
     ("run", ["the edge has ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
     ("demo", ["every assertion holds", "an assertion does not hold", REQUEST]),
@@ -35,7 +35,7 @@ const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
     ("test", ["no line is FAIL", "a line is FAIL", "the test cannot be run"]),
     ("twilio", ["every script went as it expects", "a script failed", "the scripts cannot be run"]),
 ];
-/// Exit codes of all other verbs.
+/// Meanings of the exit codes 0, 1 and 2 for all other verbs.
 const PLAIN: [&str; 3] = ["success", "failure: no edge answers, or it refuses", REQUEST];
 /// Usual meaning of exit code 2.
 const REQUEST: &str = "the command is wrong: unknown flag, configuration with errors, no edge named";
@@ -54,7 +54,7 @@ const ENVIRONMENT: [(&str, &str, &str); 10] = [
     ("twilio", "TWILIO_ACCOUNT_SID", "account of the requests"),
 ];
 
-/// Writes all pages into a directory.
+/// Writes the pages of all verbs into a directory.
 pub(super) fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut program = Cli::command().disable_help_subcommand(true);
@@ -62,7 +62,7 @@ pub(super) fn write(folder: &Path) -> io::Result<()> {
     write_pages(&program, &[], folder)
 }
 
-/// Writes the page of a command after those of its subcommands.
+/// Writes the page of a command after the pages of its subcommands.
 fn write_pages(command: &Command, above: &[&Command], folder: &Path) -> io::Result<()> {
     let with_this = [above, &[command]].concat();
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
@@ -72,7 +72,7 @@ fn write_pages(command: &Command, above: &[&Command], folder: &Path) -> io::Resu
     file.write_all(&page(command, above)?)
 }
 
-/// Returns the name of a command's page.
+/// Returns the file name of a command's page, without its section.
 fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
@@ -132,7 +132,7 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-/// Returns the value name of an option or argument, as in its help.
+/// Returns the value name of an option or argument, as in `--help`.
 fn value(argument: &Arg) -> Vec<Inline> {
     let names = argument.get_value_names().unwrap_or_default();
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
@@ -147,7 +147,7 @@ fn in_brackets(parts: Vec<Inline>, are_brackets: bool, before: &str) -> Vec<Inli
     [vec![roman(format!("{before}{open}"))], parts, vec![roman(close)]].concat()
 }
 
-/// Appends a term and its explanation.
+/// Appends a term with its explanation.
 fn term(roff: &mut Roff, term: &str, text: &str) {
     roff.control("TP", []).text([bold(term)]).text([roman(text)]);
 }
@@ -192,7 +192,7 @@ fn files(command: &Command, roff: &mut Roff) {
     }
 }
 
-/// Appends the examples without filling lines.
+/// Appends the examples with their lines unchanged.
 fn examples(command: &Command, roff: &mut Roff) {
     let Some(text) = command.get_after_help() else { return };
     roff.control("SH", ["EXAMPLES"]).control("nf", []);
@@ -202,7 +202,7 @@ fn examples(command: &Command, roff: &mut Roff) {
     roff.control("fi", []);
 }
 
-/// Appends references to parents, siblings and subcommands.
+/// Appends references to the pages of parents, siblings and subcommands.
 fn see_also(command: &Command, above: &[&Command], roff: &mut Roff) {
     let beside = above.last().filter(|_| above.len() > 1).map(|one| one.get_subcommands()).into_iter().flatten();
     let near = above.iter().copied().chain(beside).chain(command.get_subcommands());

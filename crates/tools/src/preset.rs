@@ -1,5 +1,5 @@
 //! `trunkgate preset list | show | diff`: lists presets, shows the values of one with their sources, and shows how
-//! trunks of the configuration differ.
+//! trunks of the configuration differ from it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,7 +60,7 @@ fn list() -> String {
     all.iter().map(|preset| format!("{:<width$}  {}\n", preset.name, preset.title)).collect()
 }
 
-/// Formats a preset as the keys of a trunk, each value below its source.
+/// Formats a preset as keys of a trunk, each value below its source.
 fn as_text(preset: &Preset) -> String {
     let mut out = format!("# {}: {}\n# Keys of the trunk override these.\n", preset.name, preset.title);
     out.push_str(&format!("[trunk.NAME]\npreset = \"{}\"\n", preset.name));
@@ -104,7 +104,7 @@ fn as_text(preset: &Preset) -> String {
     out
 }
 
-/// Returns the setting that a value depends on; `None` for a value that applies by default.
+/// Returns the setting that a value depends on; `None` for a value that always applies.
 fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
     let is_elsewhere = !value.region.is_empty() && preset.regions.first() != Some(&value.region);
     let usual = preset.domain.as_ref().and_then(|domain| domain.forms.first()).map(|form| &form.name);
@@ -116,7 +116,7 @@ fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
     }
 }
 
-/// Lists each trunk with the values that differ, and their places.
+/// Lists each trunk that uses the preset with the values that it overrides, and the lines of the file.
 fn diff(preset: &Preset, path: &Path, trunks: &[PresetUse]) -> String {
     if trunks.is_empty() {
         return format!("no trunk in {} has preset = \"{}\"\n", path.display(), preset.name);
@@ -169,7 +169,7 @@ fn quoted(texts: &[String]) -> String {
     texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a domain's default form and all forms.
+/// Returns the default form of a preset's domain and all its forms, as JSON.
 fn domain_as_json(domain: &PresetDomain) -> Option<Value> {
     let form = |form: &DomainForm| {
         json!({

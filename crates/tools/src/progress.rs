@@ -7,12 +7,12 @@ use trunkgate_system::terminal;
 
 /// Width of the bar, in characters.
 const BAR: usize = 30;
-/// Width of the time before a line, in characters.
+/// Width of the elapsed time before a line, in characters.
 const TIME: usize = 10;
-/// Minimum width of the text beside the bar, in characters; a narrower terminal has no bar.
+/// Minimum width of the text beside the bar, in characters; on a narrower terminal the bar is omitted.
 const TEXT: usize = 24;
 
-/// Progress output of a verb. A moving line is cut to the terminal's width, because a wrapped line cannot be
+/// Progress output of a verb on stderr. A moving line is cut to the terminal's width, because a wrapped line cannot be
 /// overwritten.
 #[derive(Debug)]
 pub(crate) struct ProgressOutput {
@@ -22,12 +22,12 @@ pub(crate) struct ProgressOutput {
 }
 
 impl ProgressOutput {
-    /// Starts the clock of the output.
+    /// Creates the output; its elapsed time begins now.
     pub(crate) fn new() -> ProgressOutput {
         ProgressOutput { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
     }
 
-    /// Prints a permanent line.
+    /// Prints a line that stays.
     pub(crate) fn say(&mut self, what: &str) {
         self.clear();
         let line = format!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
@@ -36,7 +36,7 @@ impl ProgressOutput {
         let _ = stderr.write_all(lines.as_bytes());
     }
 
-    /// Draws the bar for `what`; `share` is its progress, 0 to 1. Only on a terminal.
+    /// Draws the bar with a text; `share` is the progress, 0 to 1. Does nothing without a terminal.
     pub(crate) fn bar(&mut self, what: &str, share: f64) {
         if self.terminal {
             let seconds = self.began.elapsed().as_secs_f64();
@@ -47,7 +47,7 @@ impl ProgressOutput {
         }
     }
 
-    /// Removes the bar at the end.
+    /// Removes the bar.
     pub(crate) fn done(&mut self) {
         self.clear();
     }
@@ -60,7 +60,7 @@ impl ProgressOutput {
     }
 }
 
-/// Returns a line to be overwritten, one column shorter than the terminal, because some terminals wrap after the last
+/// Formats a line to be overwritten, one column shorter than the terminal, because some terminals wrap after the last
 /// column.
 fn moving_line(seconds: f64, what: &str, share: f64, width: Option<usize>) -> String {
     let most = width.unwrap_or(80).saturating_sub(1);

@@ -18,7 +18,7 @@ pub fn completions(shell: Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes the manual pages into a directory; without one, lists them.
+/// Writes the manual pages into a directory; without one, lists them on stdout.
 pub fn manual(folder: Option<&Path>) -> ExitCode {
     let Some(folder) = folder else {
         client::say(&terminal::folded(&list(), 0, terminal::width()));
@@ -33,7 +33,7 @@ pub fn manual(folder: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Returns the list of pages with their titles and installation.
+/// Lists the manual pages with their titles, and how to install them.
 fn list() -> String {
     let mut program = Cli::command();
     program.build();

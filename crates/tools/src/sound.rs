@@ -1,27 +1,27 @@
 //! Analyses audio: its level, and whether it is noise because it was decoded in the wrong format.
 //!
-//! Neighbouring samples of speech, music and tones are correlated. Audio decoded in the wrong format is less
-//! correlated, and loud: each format maps quiet sounds of the others to values near full scale.
+//! Neighbouring samples of speech, music and tones are correlated. Audio decoded in the wrong format is less correlated
+//! and louder, because each format maps quiet sounds of the others to values near full scale.
 
 use trunkgate_media::agent::AgentFormat;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
 /// Level below which a block is silent: −50 dBFS, as a fraction of full scale.
 const SILENCE: f64 = 0.003;
-/// Minimum level of noise, −12 dBFS; the average of speech is lower.
+/// Minimum RMS level of noise, −12 dBFS as a fraction of full scale; speech is quieter on average.
 const LOUD: f64 = 0.25;
-/// Maximum correlation of noise; that of speech is higher.
+/// Maximum correlation of noise; speech has a higher one.
 const UNLIKE: f64 = 0.5;
-/// Minimum level relative to the other format, as a factor, for the wrong format to be reported.
+/// Factor by which the declared format must be louder than the better one for a wrong format to be reported.
 const LOUDER: f64 = 1.25;
-/// Minimum gain of correlation in the other format for the wrong format to be reported.
+/// Minimum gain of correlation in another format for a wrong format to be reported.
 const MORE_ALIKE: f64 = 0.05;
 /// Size of an analysed block, in bytes: 20 ms at 24 kHz, 16 bits.
 const BLOCK_BYTES: usize = 960;
 /// Minimum number of blocks with sound for a result.
 const BLOCKS: u64 = 5;
 
-/// Level of audio without its silence, and correlation of neighbouring samples.
+/// Measures the level of audio without its silence, and the correlation of neighbouring samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct NoiseMeter {
     blocks: u64,
@@ -47,12 +47,12 @@ impl NoiseMeter {
         self.blocks += 1;
     }
 
-    /// Returns the mean level in dBFS; `None` for silence throughout.
+    /// Returns the mean level in dBFS; `None` if all audio was silent.
     pub(crate) fn level_db(&self) -> Option<f64> {
         (self.blocks > 0).then(|| 20.0 * self.rms().log10())
     }
 
-    /// Returns whether the audio is noise.
+    /// Returns whether the audio is loud and uncorrelated.
     pub(crate) fn is_noise(&self) -> bool {
         self.blocks >= BLOCKS && self.rms() >= LOUD && self.alike() < UNLIKE
     }
@@ -70,7 +70,7 @@ impl NoiseMeter {
         let (mut sound, mut samples) = (NoiseMeter::default(), Vec::new());
         for block in audio.chunks(BLOCK_BYTES) {
             samples.clear();
-            // Skips blocks of equal bytes, which are silence in every format.
+            // Blocks of equal bytes are silence in every format.
             if block.iter().any(|byte| Some(byte) != block.first()) {
                 decode(block, &mut samples);
                 sound.take(&samples);
@@ -80,7 +80,7 @@ impl NoiseMeter {
     }
 }
 
-/// Returns the actual format of noisy audio declared as `format`, if it sounds better in another one.
+/// Returns the actual format of audio that is declared as `format`, if it is clearly less noisy in another format.
 pub(crate) fn disguised(audio: &[u8], format: AgentFormat) -> Option<&'static str> {
     let ulaw = NoiseMeter::of(audio, |block, out| out.extend(block.iter().map(|code| decode_ulaw(*code))));
     let alaw = NoiseMeter::of(audio, |block, out| out.extend(block.iter().map(|code| decode_alaw(*code))));
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Two seconds of a 120 Hz voice with harmonics and breath noise, four syllables a second, pauses between words.
+    /// Returns two seconds of a 120 Hz voice with harmonics and breath noise: four syllables a second, with pauses.
     fn voice(rate: f64, peak: f64) -> Vec<i16> {
         let mut seed = 1_u32;
         let sample = |n: usize| {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(of(&[0; 800]).level_db(), None);
         let spoken = of(&voice(8_000.0, 8_000.0));
         assert!((-30.0..-12.0).contains(&spoken.level_db().unwrap()) && !spoken.is_noise(), "{spoken:?}");
-        // Linear audio played as μ-law.
+        // Linear audio that is decoded as μ-law.
         let wrong: Vec<i16> = little(&voice(16_000.0, 8_000.0)).into_iter().map(decode_ulaw).collect();
         assert!(of(&wrong).is_noise() && of(&wrong).level_db().unwrap() > -12.0);
         assert!(!of(&voice(8_000.0, 30_000.0)).is_noise());

@@ -13,11 +13,11 @@ use trunkgate_explain::why::{CallQuestion, explain, text};
 use trunkgate_runtime::settings::ResolvedServers;
 use trunkgate_system::terminal;
 
-/// Indentation of wrapped lines, in characters.
+/// Indentation of a wrapped line, in characters.
 const INDENT: usize = 2;
 
-/// Explains a call by the file, as `check` reads it (host names of peers are not resolved), with the states of the
-/// targets if the edge of the file is running. With `--url` the edge explains it by its own configuration.
+/// Explains a call by the configuration file, as `check` reads it (host names of peers are not resolved), with the
+/// targets' states if the edge of the file is running. With `--url` that edge explains it by its own configuration.
 pub fn run(given: Option<&Path>, verb: &WhyArgs) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));

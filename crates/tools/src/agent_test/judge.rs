@@ -21,7 +21,8 @@ const GAPS_PER_MINUTE: f64 = 3.0;
 /// Messages of Twilio's client libraries that have no effect.
 const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 
-/// Returns the findings. `times`: milliseconds from 101 to the first audio, of each conversation.
+/// Returns the findings about an agent. `times`: milliseconds from the WebSocket's 101 response to the first audio, one
+/// per conversation.
 pub(super) fn judge(record: &ConversationRecord, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
         let (loss, words) = record.lost.clone().unwrap_or((StreamLoss::Unreachable, String::new()));
@@ -105,7 +106,7 @@ fn is_greeting(record: &ConversationRecord) -> bool {
     record.first_voice_ms.is_some_and(|first| record.spoke_ms.is_none_or(|spoke| first < spoke))
 }
 
-/// Judges the response to the caller's words, after a greeting.
+/// Judges how fast the agent responds to the caller's words; `None` if there was no greeting or the connection ended.
 fn answer(record: &ConversationRecord) -> Option<Finding> {
     let name = "answer";
     if !is_greeting(record) || record.lost.is_some() || record.hung_up_ms.is_some() {

@@ -32,7 +32,7 @@ use subject::TestedAgent;
 /// Maximum duration of the file played as the caller's words, in seconds.
 const SAID_SECONDS: usize = 60;
 
-/// A validated test.
+/// Agent test with validated arguments.
 struct AgentTestPlan {
     subject: TestedAgent,
     /// The caller's words, in the agent's audio format.
@@ -148,7 +148,8 @@ impl AgentTestPlan {
         })
     }
 
-    /// Holds one complete conversation, then further ones that end with the agent's first word.
+    /// Holds one complete conversation, then `times - 1` short ones that end with the agent's first word. Returns the
+    /// record of the first one, and the time to the first word of each, in milliseconds.
     async fn talk(&self, times: u32) -> (ConversationRecord, Vec<u64>) {
         let (url, longest) = (trunkgate_route::url_place(&self.subject.spec.url), talk::longest(self).as_secs());
         self.show(&format!("testing {url}, up to {longest} s"));

@@ -9,7 +9,7 @@ const PIECES: usize = 50_000;
 const LISTENED_BYTES: usize = 256 << 10;
 /// Time without audio after which an answer is complete, in milliseconds.
 const PAUSE_MS: u64 = 400;
-/// Length of a pause, in ticks, from which on it is not a gap within speech.
+/// Minimum pause between two utterances, in ticks of 20 ms; a shorter pause is a gap within speech.
 const GAP_TICKS: usize = 10;
 
 /// Maximum number of messages of one kind listed individually, if their texts differ.
@@ -18,22 +18,22 @@ const ASIDE_KINDS: usize = 5;
 const WISHES: usize = 20;
 const WISH_CHARS: usize = 80;
 
-/// State in one tick of 20 ms.
+/// State of the conversation in one tick of 20 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TickRecord {
     /// Whether the caller speaks.
     pub(super) caller: bool,
     /// Whether a frame of the agent was played.
     pub(super) played: bool,
-    /// Whether that frame is more than silence.
+    /// Whether the played frame contains more than silence.
     pub(super) voice: bool,
-    /// Whether a mark was returned.
+    /// Whether a mark was returned to the agent.
     pub(super) mark: bool,
     /// Whether the agent sent `clear`.
     pub(super) clear: bool,
 }
 
-/// An audio message of the agent.
+/// Audio message received from the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AudioChunk {
     pub(super) at_ms: u64,
@@ -44,15 +44,15 @@ pub(super) struct AudioChunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interruption {
     pub(super) at_ms: u64,
-    /// Audio buffered at that time, in milliseconds.
+    /// Agent audio still buffered when the caller interrupted, in milliseconds.
     pub(super) held_ms: u64,
-    /// Time of the agent's `clear`.
+    /// Time of the agent's `clear`; `None` if it sent none.
     pub(super) cleared_ms: Option<u64>,
-    /// Time from which on the agent was silent.
+    /// Time at which the agent fell silent; `None` if it continued to speak.
     pub(super) silent_ms: Option<u64>,
 }
 
-/// Ignored messages of one kind.
+/// Ignored messages of one kind: their slug, the text of one of them, and their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IgnoredMessages {
     pub(super) slug: &'static str,
@@ -63,13 +63,13 @@ pub(super) struct IgnoredMessages {
 /// Record of one conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct ConversationRecord {
-    /// Time for address look-up, TLS and WebSocket handshake.
+    /// Time for address look-up, TLS and WebSocket handshake; `None` if no connection was opened.
     pub(super) connect_ms: Option<u64>,
     /// Reason why the connection was lost, and its description.
     pub(super) lost: Option<(StreamLoss, String)>,
     /// URL of the agent.
     pub(super) url: String,
-    /// Whether the handshake was signed.
+    /// Whether the handshake carried X-Twilio-Signature.
     pub(super) signed: bool,
     /// Limits for real calls: `connect_timeout` and `first_audio_timeout` of a configured agent.
     pub(super) connect_most_ms: Option<u64>,
@@ -86,30 +86,30 @@ pub(super) struct ConversationRecord {
     pub(super) answer_ms: Option<u64>,
     pub(super) pieces: Vec<AudioChunk>,
     pub(super) audio_bytes: u64,
-    /// Beginning of the agent's audio, for analysis.
+    /// Beginning of the audio received from the agent, for analysis.
     pub(super) audio: Vec<u8>,
-    /// File format recognised at the beginning of the audio, which should have no header.
+    /// File format of a header found at the start of the audio, which must be raw; `None` if there is none.
     pub(super) header: Option<&'static str>,
     pub(super) held_ms: u64,
     pub(super) marks_set: u32,
     pub(super) marks_returned: u32,
     pub(super) problems: Vec<IgnoredMessages>,
-    /// Other requests of the agent.
+    /// Actions requested by the agent (transfer, hang-up, DTMF), as text.
     pub(super) wishes: Vec<String>,
     pub(super) interruption: Option<Interruption>,
     /// Round-trip times of WebSocket pings.
     pub(super) pings_ms: Vec<u64>,
-    /// Time at which the agent closed with code 1000, before the test did.
+    /// Time at which the agent closed with code 1000 before the test did; `None` otherwise.
     pub(super) hung_up_ms: Option<u64>,
-    /// Time from the test's `stop` to the agent's close, if it closed.
+    /// Time from the test's `stop` to the agent's close; `None` if the agent did not close.
     pub(super) closed_after_ms: Option<u64>,
     pub(super) ticks: Vec<TickRecord>,
-    /// Audio that the caller heard in these ticks, in the agent's format.
+    /// Audio played to the caller during the recorded ticks, in the agent's format.
     pub(super) heard: Vec<u8>,
 }
 
 impl ConversationRecord {
-    /// Records an audio message.
+    /// Records an audio message of the agent.
     pub(super) fn piece(&mut self, at_ms: u64, audio: &[u8], is_voice: bool) {
         if self.first_piece_ms.is_none() {
             self.first_piece_ms = Some(at_ms);
@@ -132,7 +132,7 @@ impl ConversationRecord {
         }
     }
 
-    /// Records another request of the agent, with control characters replaced.
+    /// Records an action requested by the agent, with control characters replaced.
     pub(super) fn wish(&mut self, what: &str) {
         if self.wishes.len() < WISHES {
             let shown = |c: char| if is_control_char(c) { '\u{fffd}' } else { c };
@@ -140,10 +140,10 @@ impl ConversationRecord {
         }
     }
 
-    /// Records an ignored message.
+    /// Records an ignored message of the agent.
     pub(super) fn problem(&mut self, problem: &MessageProblem) {
         let (slug, mut text) = (problem.slug(), problem.to_string());
-        // Texts of other problems differ only in their position.
+        // Only for these kinds does the text identify the problem; the texts of others differ only in their position.
         let is_named = matches!(problem, MessageProblem::UnknownEvent(_) | MessageProblem::ForeignStream(_));
         let alike = self.problems.iter().filter(|one| one.slug == slug).count();
         if is_named && alike >= ASIDE_KINDS && !self.problems.iter().any(|one| one.slug == slug && one.text == text) {
@@ -160,8 +160,8 @@ impl ConversationRecord {
         self.audio_bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Returns the duration of the audio relative to the time in which it arrived, without pauses between answers;
-    /// `None` for too little audio.
+    /// Returns the duration of the agent's audio divided by the time in which it arrived, without pauses between
+    /// answers; `None` for less than 500 ms of audio.
     pub(super) fn real_time_factor(&self) -> Option<f64> {
         let length = |piece: &AudioChunk| (piece.bytes / self.format.bytes_per_ms()) as u64;
         let mut took = self.pieces.last().map(length)?;
@@ -175,7 +175,7 @@ impl ConversationRecord {
         (audio >= 500).then(|| audio as f64 / took.max(1) as f64)
     }
 
-    /// Returns the number of gaps within speech, and the longest in milliseconds.
+    /// Returns the number of gaps within the agent's speech, and the longest in milliseconds.
     pub(super) fn gaps(&self) -> (u32, u64) {
         let (mut gaps, mut longest, mut since) = (0, 0, None);
         for (at, tick) in self.ticks.iter().enumerate() {
@@ -194,7 +194,7 @@ impl ConversationRecord {
         (gaps, longest)
     }
 
-    /// Returns the time in which the agent was played, and in which it was more than silence, in milliseconds.
+    /// Returns the time in which the agent was played to the caller, and the part of it with voice, in milliseconds.
     pub(super) fn heard_ms(&self) -> (u64, u64) {
         let count = |of: fn(&TickRecord) -> bool| self.ticks.iter().filter(|tick| of(tick)).count() as u64 * 20;
         (count(|tick| tick.played), count(|tick| tick.voice))

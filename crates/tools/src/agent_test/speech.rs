@@ -18,7 +18,7 @@ const SYLLABLES: [(f64, f64, f64); 8] = [
     (120.0, 730.0, 1_090.0),
     (112.0, 440.0, 1_020.0),
 ];
-/// Lengths of a syllable with its pause and of its sound, in samples: 250 ms and 190 ms.
+/// Lengths of a syllable with its pause and of its sound alone, in samples: 250 ms and 190 ms.
 const SYLLABLE: usize = 2_000;
 const SOUNDING: usize = 1_520;
 

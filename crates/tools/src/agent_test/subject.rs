@@ -42,7 +42,7 @@ impl TestedAgent {
     /// Finds the agent named on the command line.
     ///
     /// # Errors
-    /// Returns the reason why no agent can be tested.
+    /// Returns a message if the agent is unknown or a plain RTP listener, or if a flag of the verb is invalid.
     pub(super) fn new(given: Option<&Path>, verb: &AgentTest) -> Result<TestedAgent, String> {
         let (agent, config) = match verb.agent.split_once("://") {
             Some((scheme, _)) => at_url(given, scheme, &verb.agent)?,

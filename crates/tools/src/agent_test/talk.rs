@@ -15,7 +15,7 @@ use super::record::{ConversationRecord, Interruption, TickRecord};
 use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_runtime::worker::{self, AgentWebSocket, WebSocketEvent, WebSocketFailure};
 
-/// Minimum time allowed for the connection.
+/// Minimum time allowed for the agent's WebSocket to open.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Time for which the caller waits for a greeting, in ticks of 20 ms.
@@ -30,14 +30,14 @@ const UNDISTURBED: u32 = 50;
 const INTERRUPTION: u32 = 50;
 /// Time in which an interrupted agent should fall silent, in ticks.
 const REACTION: u32 = 150;
-/// Silence after which the agent has finished, in ticks.
+/// Silence after which the agent has finished speaking, in ticks.
 const QUIET: u32 = 75;
-/// Maximum length of an answer, in ticks.
+/// Maximum length of an agent's answer, in ticks.
 const LONGEST: u32 = 1_500;
-/// Time after a DTMF digit, in ticks.
+/// Silence after which an interrupted agent counts as silent, and time after the DTMF digit, in ticks.
 const KEY: u32 = 25;
 
-/// Step of the caller's script.
+/// Step of the scripted caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallerStep {
     Beginning,
@@ -50,10 +50,10 @@ enum CallerStep {
     Leaving,
 }
 
-/// State of a conversation.
+/// State of a test conversation.
 struct TestConversation<'a> {
     plan: &'a AgentTestPlan,
-    /// Whether the complete script runs, not only up to the agent's first word.
+    /// Whether the complete script runs; otherwise the conversation ends with the agent's first word.
     whole: bool,
     began: Instant,
     format: AgentFormat,
@@ -76,19 +76,19 @@ struct TestConversation<'a> {
     record: ConversationRecord,
 }
 
-/// Returns the maximum time for the connection.
+/// Returns the maximum time to open the WebSocket: the agent's `connect_timeout`, and at least [`CONNECT`].
 fn patience(plan: &AgentTestPlan) -> Duration {
     plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT)
 }
 
-/// Returns the maximum duration of a complete conversation.
+/// Returns the maximum duration of a complete conversation, including the connection.
 pub(super) fn longest(plan: &AgentTestPlan) -> Duration {
     let speech = u32::try_from(plan.speech.len() / plan.subject.settings.format.frame_bytes()).unwrap_or(u32::MAX);
     let ticks = [GREETING, LONGEST, INTERRUPTION, REACTION, KEY, speech];
     patience(plan) + FRAME * ticks.into_iter().fold(0, u32::saturating_add) + STOP_TIMEOUT
 }
 
-/// Holds a conversation. `whole`: with all steps, otherwise until the agent's first voice.
+/// Holds a conversation. With `whole` the complete script runs, otherwise only up to the agent's first word.
 pub(super) async fn talk(plan: &AgentTestPlan, whole: bool) -> ConversationRecord {
     let asked = Instant::now();
     let most = patience(plan);
@@ -223,7 +223,7 @@ impl<'a> TestConversation<'a> {
         self.drain(now);
     }
 
-    /// Handles the outputs of the stream.
+    /// Handles the outputs of the agent stream.
     fn drain(&mut self, now: Instant) {
         let at_ms = self.since(now);
         let mut is_cleared = false;

@@ -7,7 +7,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-/// Observed request of a server for a client certificate.
+/// Whether a server has requested a client certificate, and whether one is configured.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CertificateRequest {
     came: Arc<AtomicBool>,
@@ -15,7 +15,7 @@ pub(super) struct CertificateRequest {
 }
 
 impl CertificateRequest {
-    /// Returns a copy of the TLS settings that reports the request of a server; for one connection.
+    /// Returns TLS settings for one connection that record a server's request for a client certificate.
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, CertificateRequest) {
         let inner = Arc::clone(&config.client_auth_cert_resolver);
         let request = CertificateRequest { came: Arc::default(), has_own: inner.has_certs() };
@@ -25,7 +25,7 @@ impl CertificateRequest {
         (Arc::new(config), request)
     }
 
-    /// Adds to a connection error the flags for a requested client certificate.
+    /// Adds the flags `--certificate` and `--private-key` to a connection error if the server requested a certificate.
     pub(super) fn explain(&self, what: &str) -> String {
         let what = what.replace("(`certificate`, `private_key`)", "(--certificate, --private-key)");
         match (self.came.load(Ordering::Relaxed), self.has_own) {
@@ -42,7 +42,7 @@ impl CertificateRequest {
     }
 }
 
-/// Resolver that records the request and returns the certificate of `inner`.
+/// Certificate resolver that records the server's request and returns the certificate of `inner`.
 #[derive(Debug)]
 struct ObservingResolver {
     inner: Arc<dyn ResolvesClientCert>,

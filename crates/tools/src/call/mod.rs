@@ -30,7 +30,7 @@ mod session;
 use outcome::TestCallOutcome;
 use session::{CallAddress, TestCallSession};
 
-/// Default environment variable with the password.
+/// Default environment variable with the password for digest authentication.
 const PASSWORD: &str = "TRUNKGATE_PASSWORD";
 /// Default duration of an answered call without a file, and minimum duration with one.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -45,19 +45,19 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Maximum number of digits and pauses in `--dtmf`.
 const KEYS: usize = 64;
 
-/// A validated call.
+/// Test call with validated arguments.
 #[derive(Debug)]
 struct TestCallPlan {
     uri: String,
     destination: Destination,
     /// URI of From, in angle brackets; if `None`, it is built from the user part and the local address.
     from: Option<String>,
-    /// User part of From, if no URI is given.
+    /// User part of From, used if no URI is given.
     user: String,
     codecs: Vec<String>,
     srtp: bool,
     audio: Option<Arc<[i16]>>,
-    /// Digits to send.
+    /// DTMF digits to send; `None` without `--dtmf`.
     keys: Option<Arc<str>>,
     record: Option<PathBuf>,
     duration: Duration,
@@ -258,7 +258,7 @@ fn codec(name: &str) -> Result<String, String> {
     Ok(known.to_owned())
 }
 
-/// Parses DTMF digits and the pauses between them.
+/// Parses DTMF digits and the pauses between them (`w`, `W`).
 fn keys(text: &str) -> Result<Arc<str>, String> {
     let upper = |sign: char| if sign == 'w' { sign } else { sign.to_ascii_uppercase() };
     let keys: String = text.chars().map(upper).collect();
@@ -276,7 +276,7 @@ fn is_pause(sign: char) -> bool {
     matches!(sign, 'w' | 'W')
 }
 
-/// Returns the time from the first digit to the end of the last one.
+/// Returns the time from the first DTMF digit to the end of the last one.
 fn time_of(keys: &str) -> Duration {
     let time = |sign: char| match sign {
         'w' => PAUSES.0,
@@ -286,10 +286,11 @@ fn time_of(keys: &str) -> Duration {
     keys.chars().map(time).sum()
 }
 
-/// Returns the caller's digest credentials; the password is read from an environment variable.
+/// Returns the caller's digest credentials; `None` without `--username`. The password is read from an environment
+/// variable.
 ///
 /// # Errors
-/// Returns a message if the variable is empty.
+/// Returns a message if the variable is missing or empty.
 pub(crate) fn credentials(caller: &CallerArgs) -> Result<Option<Credentials>, String> {
     let Some(username) = caller.username.clone() else { return Ok(None) };
     let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);

@@ -15,28 +15,28 @@ use trunkgate_explain::ladder::{self, LegMedia};
 use trunkgate_system::limits::RECORDED_SECONDS;
 use trunkgate_system::terminal;
 
-/// Sample rate, in Hz.
+/// Sample rate of the recorded audio, in Hz.
 const RATE_HZ: usize = 8000;
 /// Packets of a call below which RTCP reports may be missing (RFC 3550 §6.2: every 5 s, plus up to half).
 const REPORTED_PACKETS: u32 = 375;
-/// Maximum number of characters shown of a remote party's text.
+/// Maximum number of characters shown of a text received from the remote party.
 const WORDS_CHARS: usize = 200;
 /// Maximum number of messages in the ladder; further ones are counted.
 const ENTRIES: usize = 500;
 
-/// Media of an answered call.
+/// Media results of an answered call.
 pub(super) struct AnsweredMedia {
     pub(super) codec: Option<&'static str>,
     pub(super) suite: Option<&'static str>,
     /// Whether the call ended without BYE.
     pub(super) is_cut_off: bool,
     pub(super) sent: u32,
-    /// Packets that could not be decrypted with the negotiated key.
+    /// SRTP packets that could not be decrypted with the negotiated key.
     pub(super) unopened: u64,
     pub(super) quality: Option<PhoneQuality>,
-    /// DTMF digits received.
+    /// DTMF digits received from the remote party.
     pub(super) pressed: String,
-    /// DTMF digits to send, and the result.
+    /// DTMF digits to send, with the result; `None` without `--dtmf`.
     pub(super) keys: Option<(String, DtmfResult)>,
     /// Whether the remote party echoes the caller's audio.
     pub(super) echoes: bool,
@@ -45,11 +45,11 @@ pub(super) struct AnsweredMedia {
 /// Result of sending DTMF digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DtmfResult {
-    /// All were sent, as telephone-events of this payload type and clock rate (Hz).
+    /// All digits were sent, as telephone-events of this payload type and clock rate (Hz).
     Pressed(u8, u32),
-    /// The call ended first.
+    /// The call ended before all digits were sent.
     CutOff,
-    /// The remote party does not accept telephone-events.
+    /// The remote party does not accept telephone-events, so no digit was sent.
     Refused,
 }
 
@@ -58,11 +58,11 @@ struct FinalInviteResponse {
     code: u16,
     /// Status code and reason phrase.
     line: String,
-    /// Warning or Reason header of the response (RFC 3326).
+    /// Text of the Warning or Reason header of the response (RFC 3261 §20.43, RFC 3326).
     why: Option<String>,
 }
 
-/// Everything known about the call.
+/// Result of a test call over all addresses tried.
 pub(super) struct TestCallOutcome {
     uri: String,
     began: Option<Instant>,
@@ -79,7 +79,7 @@ pub(super) struct TestCallOutcome {
     failure: Option<String>,
     remarks: Vec<String>,
     is_given_up: bool,
-    /// Audio received, in RTP time; only if it is recorded.
+    /// Received audio at 8 kHz; empty unless it is recorded.
     pub(super) heard: Vec<i16>,
     is_recorded: bool,
     /// Level and noise of the received audio.
@@ -133,7 +133,7 @@ impl TestCallOutcome {
         (self.last, self.failure) = (None, None);
     }
 
-    /// Records that the call failed at one address.
+    /// Records that the call failed at one address; another one may be tried.
     pub(super) fn unreached(&mut self, way: &CallAddress, what: &str) {
         self.way = Some(way.clone());
         let text = format!("{way}: {what}");
@@ -144,7 +144,7 @@ impl TestCallOutcome {
         }
     }
 
-    /// Records that the call failed, and that no other address is tried.
+    /// Records that the call failed and that no other address is tried.
     pub(super) fn fail(&mut self, what: String) {
         self.is_given_up = true;
         self.failure.get_or_insert(what);
@@ -154,7 +154,7 @@ impl TestCallOutcome {
         self.remarks.push(what);
     }
 
-    /// Appends a message to the ladder.
+    /// Appends a SIP message to the ladder. `again` marks a retransmission.
     pub(super) fn note(&mut self, now: Instant, sent: bool, bytes: &[u8], again: bool) {
         // The ladder is drawn for the remote party: messages it receives are sent by the caller.
         let (text, note) = (first_line(bytes), body_note(bytes));
@@ -193,7 +193,8 @@ impl TestCallOutcome {
         self.answered = Some(answered);
     }
 
-    /// Adds the audio of a packet at its place in the recording. `clock_hz` is the clock rate of the timestamp.
+    /// Adds the audio of a packet at the position in the recording given by its timestamp. `clock_hz` is the clock rate
+    /// of the timestamp.
     pub(super) fn hear(&mut self, source: u32, (timestamp, clock_hz): (u32, u32), samples: Vec<i16>) {
         self.sound.take(&samples);
         if !self.is_recorded {
@@ -226,7 +227,7 @@ impl TestCallOutcome {
         }
     }
 
-    /// Returns the reason why the call was not answered; `None` if it was.
+    /// Returns the reason why the call was not answered; `None` if it was answered.
     fn why_not(&self) -> Option<String> {
         if self.is_answered() {
             return None;
@@ -400,7 +401,7 @@ fn packets(count: u64) -> String {
     if count == 1 { "1 packet".to_owned() } else { format!("{count} packets") }
 }
 
-/// Describes the received audio.
+/// Describes level and noise of the received audio.
 fn in_words(sound: &NoiseMeter) -> String {
     match sound.level_db() {
         None => "silence throughout".to_owned(),

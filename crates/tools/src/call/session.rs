@@ -1,4 +1,4 @@
-//! A test call at one address: its sockets, its phone and its end.
+//! Test call at one address, from its sockets to the final response or BYE.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,9 +32,9 @@ use trunkgate_system::interfaces;
 const NEXT_AFTER: Duration = Duration::from_secs(4);
 /// Timeout for the first response at the last address.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
-/// Timeout for the response to BYE or CANCEL.
+/// Maximum time to wait for the response to BYE or CANCEL.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Maximum number of attempts to find a port pair for media.
+/// Maximum number of attempts to bind a port pair for media.
 const PORTS_TRIED: usize = 64;
 /// Capacity of the queue of received messages.
 const WAITING: usize = 64;
@@ -43,12 +43,12 @@ const DATAGRAM_BYTES: usize = 65_535;
 /// Maximum length of a media packet, in bytes.
 const PACKET_BYTES: usize = 2048;
 
-/// Address to call.
+/// Remote address of the test call, with its transport.
 #[derive(Debug, Clone)]
 pub(super) struct CallAddress {
     pub(super) transport: Transport,
     pub(super) remote: SocketAddr,
-    /// Host name required in the certificate.
+    /// Host name that the TLS certificate must be valid for.
     pub(super) host: String,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct TestCallSession {
     certificate_request: CertificateRequest,
     rtp: UdpSocket,
     rtcp: UdpSocket,
-    /// Local address of `rtp`.
+    /// Local address of the RTP socket.
     media: SocketAddr,
     phone: Phone,
     dial: Option<OutgoingCall>,
@@ -90,7 +90,7 @@ pub(super) struct TestCallSession {
     seen: HashSet<u64>,
     began: Instant,
     ring: Duration,
-    /// DTMF digits to send.
+    /// DTMF digits to send; `None` without `--dtmf`.
     keys: Option<Arc<str>>,
     is_heard: bool,
     /// Time of the caller's BYE or CANCEL while its response is awaited.
@@ -171,7 +171,7 @@ impl TestCallSession {
             let wake = self.wake(patience);
             let occurred = tokio::select! {
                 occurred = self.link.receive(self.way.remote, &mut sip) => occurred,
-                // A receive error is an ICMP error for an earlier packet.
+                // A receive error is an ICMP error caused by an earlier packet.
                 len = self.rtp.recv(&mut rtp) => TestCallEvent::Rtp(len.unwrap_or(0)),
                 len = self.rtcp.recv(&mut rtcp) => TestCallEvent::Rtcp(len.unwrap_or(0)),
                 () = tokio::time::sleep_until(wake.into()) => TestCallEvent::Timer,
@@ -227,7 +227,7 @@ impl TestCallSession {
         self.tell(outcome);
     }
 
-    /// Records a connection error, with a hint on client certificates unless the server has already responded.
+    /// Records a connection error, with a hint on client certificates if the server has not responded yet.
     fn lost(&self, what: &str, outcome: &mut TestCallOutcome) {
         let what = if self.is_heard { what.to_owned() } else { self.certificate_request.explain(what) };
         outcome.unreached(&self.way, &what);
@@ -241,7 +241,7 @@ impl TestCallSession {
         }
     }
 
-    /// Returns whether no further event is expected.
+    /// Returns whether the call is over, or the response to BYE or CANCEL is overdue.
     fn is_done(&self) -> bool {
         let is_late = self.leaving.is_some_and(|since| since.elapsed() >= FAREWELL);
         self.call.is_none() || is_late || (self.is_over && self.leaving.is_none())
@@ -322,7 +322,7 @@ impl TestCallSession {
         }
     }
 
-    /// Stores the media results of an answered call.
+    /// Stores the media results in `outcome` if the call was answered.
     fn tell(&self, outcome: &mut TestCallOutcome) {
         let Some(call) = self.call.and_then(|number| self.phone.call(number)) else { return };
         if !self.is_answered {
@@ -338,7 +338,7 @@ impl TestCallSession {
             quality: call.quality(),
             pressed: call.pressed().to_owned(),
             keys: self.keys.as_ref().map(|keys| (keys.to_string(), became(call))),
-            // The echo comes from another phone of this call, or is the caller's own audio.
+            // A tone with the caller's own SSRC is the caller's audio, sent back.
             echoes: call.judge().voice_reports().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
         });
     }

@@ -18,7 +18,7 @@ pub(super) fn at_a_glance(answer: &Value) -> String {
     let colour = if is_taking { GREEN } else { RED };
     let all = answer["problem_details"].as_array().into_iter().flatten();
     let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
-    // That the edge drains, or starts, is the state.
+    // Draining and starting are already named by the state.
     let first = all.iter().find(|problem| !(problem["kind"] == "draining" || problem["kind"] == "starting"));
     let first = first.map(|problem| {
         if is_taking && problem["harm"] == "past" { in_brief(problem) } else { with_fix(in_brief(problem), problem) }
@@ -51,7 +51,7 @@ pub(crate) fn taking(status: &Value) -> (&str, bool) {
     }
 }
 
-/// Appends the first step of a problem's fix.
+/// Appends the first step of a problem's fix, or the trace command for silent calls.
 fn with_fix(brief: String, problem: &Value) -> String {
     // For silent calls a trace is more useful than the fix.
     if let Some(command) = problem["cause"].as_str().and(problem["command"].as_str()) {
@@ -66,8 +66,8 @@ fn with_fix(brief: String, problem: &Value) -> String {
     }
 }
 
-/// Returns whether an entry of `status` is no problem of the edge: traffic of unknown sources, normal at every public
-/// address.
+/// Returns whether an entry of `status` is a note about unknown sources, which every public address has, and no problem
+/// of the edge.
 pub(crate) fn is_note(problem: &Value) -> bool {
     problem["harm"] == "strangers"
 }
@@ -94,12 +94,12 @@ pub(crate) fn brief(problem: &Value) -> &str {
     problem["brief"].as_str().or_else(|| problem["headline"].as_str()).unwrap_or("–")
 }
 
-/// Returns the headline of a problem and the start of its evidence.
+/// Formats a problem as its headline and the start of its evidence.
 fn in_brief(problem: &Value) -> String {
     if let Some(cause) = problem["cause"].as_str() {
         return in_line(brief(problem), cause, "");
     }
-    // The state already contains it.
+    // The state already contains the headline of this kind.
     let is_refused = problem["kind"] == "calls_refused";
     let headline = if is_refused { brief(problem) } else { problem["headline"].as_str().unwrap_or("–") };
     let Some(evidence) = problem["evidence"].as_str() else { return headline.to_owned() };

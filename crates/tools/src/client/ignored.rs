@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use trunkgate_system::terminal::wrapped;
 
-/// Maximum number of parameters listed.
+/// Maximum number of ignored parameters listed.
 const IGNORED_SHOWN: usize = 5;
 
 /// Returns the line of `status` for ignored parameters of requests to the Twilio-compatible API.

@@ -8,7 +8,7 @@ use trunkgate_system::clock;
 use trunkgate_system::terminal;
 use trunkgate_system::text::{number, span};
 
-/// Repeats the first line, the most important one, at the end of a page that is longer than the terminal.
+/// Repeats the first line, which is the most important one, at the end of a page that is longer than the terminal.
 pub(super) fn with_its_head(page: String, columns: usize, rows: usize) -> String {
     // One line is left for the shell's prompt.
     if page.lines().count() < rows {
@@ -25,7 +25,7 @@ pub(super) fn with_its_head(page: String, columns: usize, rows: usize) -> String
     format!("{page}{rule}\n{head}\n")
 }
 
-/// Returns a list of calls, newest first, limited to the rows of the terminal, with the number of further calls.
+/// Appends as many calls to `head` as fit on the terminal, newest first, and the number of calls left out.
 pub(super) fn newest_that_fit(head: String, calls: Vec<String>, rows: Option<usize>) -> String {
     let height = |text: &String| text.lines().count();
     let lines: usize = calls.iter().map(height).sum::<usize>() + height(&head);
@@ -47,7 +47,8 @@ pub(super) fn newest_that_fit(head: String, calls: Vec<String>, rows: Option<usi
     head + &calls.into_iter().take(shown).collect::<String>() + &note
 }
 
-/// Returns the text for an empty list: the start of the list, interrupted calls, and the place of earlier records.
+/// Returns the text for a list without calls: the start of the list, the filters, the number of interrupted calls, and
+/// the source of older records.
 pub(super) fn no_calls(answer: &Value, filters: &[(&str, &str)]) -> String {
     let start = answer["listed_since"].as_str().map(|start| {
         let ago = since(Some(start)).map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default();

@@ -35,7 +35,7 @@ const LEG_HEADS: [&str; 13] =
 #[cfg(test)]
 pub(crate) const HEADS: [&[&str]; 6] =
     [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS, &super::recordings::RECORDING_HEADS];
-/// Length of an abbreviated SID, enough to identify a call.
+/// Length of an abbreviated SID in characters, enough to identify a call.
 pub(crate) const SHORT_SID: usize = 10;
 
 /// Returns the page of `status`; tables wider than the terminal become sentences.
@@ -165,8 +165,8 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
     fitting(&rows, width) + &peers
 }
 
-/// Returns whether calls still go to an address that backs off, because no other address of the trunk is up and accepts
-/// calls.
+/// Returns whether calls are still sent to an address that backs off, because every other address of the trunk is down
+/// or backs off.
 pub(crate) fn is_alone(trunk: &Value, address: &Value) -> bool {
     let peers = trunk["peers"].as_array().into_iter().flatten();
     let mut addresses = peers.filter_map(|peer| peer["addresses"].as_array()).flatten();
@@ -182,19 +182,19 @@ fn days_left(days: i64) -> String {
     }
 }
 
-/// Returns the MOS of a trunk in the last hour.
+/// Formats the mean MOS of a trunk in the last hour, marked if it is poor.
 fn mos(quality: &Value) -> String {
     let Some(mos) = quality["mos"].as_f64() else { return "–".to_owned() };
     format!("{mos:.1}{}", if quality["is_poor"] == true { " poor" } else { "" })
 }
 
-/// Returns the result of calls to a trunk in the last hour, and its grade.
+/// Formats the answered calls of a trunk in the last hour, and its grade.
 fn lately(trunk: &Value) -> String {
     let Ok(figures) = trunkgate_route::PerformanceFigures::deserialize(&trunk["lately"]) else { return "–".into() };
     let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
     match (tried, answered) {
         (Some(0), _) => "no calls to it".to_owned(),
-        // The grade starts with nine assumed answers, which would hide failures of a few calls.
+        // The grade starts from nine assumed answers, which would hide the failures of a trunk with few calls.
         (Some(tried @ ..GRADED), Some(answered)) if !figures.poor_audio => format!("answered {answered} of {tried}"),
         (Some(tried), Some(answered)) => format!("answered {answered} of {tried}, {}", figures.standing()),
         // An edge of an earlier version reports no counts.
@@ -202,7 +202,7 @@ fn lately(trunk: &Value) -> String {
     }
 }
 
-/// Returns the last problem and its age.
+/// Formats the last problem of a trunk, peer or agent, and its age.
 fn problem(of: &Value) -> String {
     let Some(text) = of["last_problem"].as_str() else { return "–".into() };
     match since(of["last_problem_at"].as_str()) {
@@ -250,13 +250,13 @@ fn agents(answer: &Value, width: Option<usize>) -> String {
     if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
 }
 
-/// Returns the response time of an agent, median and 95th percentile.
+/// Formats the response time of an agent: median and 95th percentile.
 fn turns(agent: &Value) -> String {
     let [p50, p95] = ["p50", "p95"].map(|share| agent["turn_ms"][share].as_u64());
     p50.zip(p95).map_or_else(|| "–".into(), |(p50, p95)| format!("{p50}/{p95} ms"))
 }
 
-/// Returns the open sessions of an agent, with limit and waiting calls if it has a limit.
+/// Formats the open sessions of an agent; with a limit, also the limit and the number of waiting calls.
 fn sessions(agent: &Value) -> String {
     match agent["max_sessions"].as_u64() {
         None | Some(0) => shown(&agent["sessions"]),
@@ -267,7 +267,7 @@ fn sessions(agent: &Value) -> String {
     }
 }
 
-/// Returns `calls ls --csv`: the lines of [`trunkgate_delivery::sinks::records::csv`], with the header even without
+/// Returns `calls ls --csv` in the format of [`trunkgate_delivery::sinks::records::csv`], with the header even without
 /// calls.
 pub(super) fn calls_as_csv(answer: &Value) -> String {
     let rows = answer["calls"].as_array().into_iter().flatten().map(csv::row);
@@ -307,7 +307,7 @@ pub(super) fn calls(answer: &Value, width: Option<usize>, rows: Option<usize>, f
 /// Returns the calls by start time, newest first; the edge lists them by their end.
 pub(crate) fn newest_first(answer: &Value) -> Vec<&Value> {
     let mut calls: Vec<&Value> = answer["calls"].as_array().into_iter().flatten().collect();
-    // RFC 3339 times of equal form sort as text.
+    // RFC 3339 times in UTC with equal precision sort as text.
     calls.sort_by(|a, b| b["started_at"].as_str().cmp(&a["started_at"].as_str()));
     calls
 }
@@ -333,8 +333,8 @@ pub(crate) fn call_row(call: &Value) -> [String; 11] {
     ]
 }
 
-/// Returns the lowest MOS of a call, of both directions; `–` if one direction had no audio, which a good score of the
-/// other would hide.
+/// Returns the lower MOS of the two directions of a call; `–` if one direction had no audio, which the score of the
+/// other direction would hide.
 fn worst_mos(call: &Value) -> String {
     if call["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "one_way")) {
         return UNKNOWN.to_owned();
@@ -356,14 +356,14 @@ fn code(call: &Value) -> String {
     }
 }
 
-/// Returns the marks of a call, shown after its state: ` !silent`, ` !codecs`.
+/// Returns the marks appended to the state of a call: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {
     let flags = call["flags"].as_array().map(Vec::as_slice).unwrap_or_default();
     let marks = MARKED.iter().filter(|(flag, _)| flags.iter().any(|has| has == flag));
     marks.map(|(_, word)| format!(" !{word}")).collect()
 }
 
-/// Returns whether no line is wider than the terminal.
+/// Returns whether every line of a text fits into the terminal's width.
 fn fits(text: &str, width: Option<usize>) -> bool {
     width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
 }
@@ -453,14 +453,14 @@ fn answered(call: &Value, width: Option<usize>) -> String {
     turns.map(|(leg, turns)| wrapped(&format!("{:<12} {}: {turns}", "turns", party(leg)), 13, width)).collect()
 }
 
-/// Returns the party that rejected the call, with its status code and text.
+/// Formats the party of a leg with the status code and text of its SIP response; `None` without a response.
 fn rejected(leg: &Value) -> Option<String> {
     let code = leg["sip_code"].as_u64()?;
     let text = leg["sip_text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
     Some(format!("{} answered {code}{text}", party(leg)))
 }
 
-/// Returns the codec of a leg, and the codec it is transcoded to.
+/// Formats the codec of a leg, and the codec that its audio is converted to, if any.
 fn codec(leg: &Value) -> String {
     match leg["converted_to"].as_str() {
         Some(into) => format!("{} → {into}", shown(&leg["codec"])),
@@ -472,8 +472,7 @@ fn score(mos: &Value) -> String {
     mos.as_f64().map_or_else(|| "–".into(), |mos| format!("{mos:.2}"))
 }
 
-/// Returns the result of `reload`.
-/// Returns the result of an upgrade to a running version.
+/// Formats the result of `upgrade`: the running version, its process and the number of calls handed over.
 pub(super) fn upgraded(begun: &Value, version: &str) -> String {
     let calls = begun["calls"].as_u64().map(|calls| format!(", {} handed over", number(calls as usize, "call")));
     let process = begun["pid"].as_u64().map(|pid| format!(" in process {pid}"));
@@ -496,13 +495,13 @@ pub(super) fn reloaded(answer: &Value) -> String {
     out
 }
 
-/// Returns a table, or one sentence for each row if the table is wider than the terminal: the first two cells, then the
-/// other ones that are not empty.
+/// Returns a table; if it is wider than the terminal, one sentence for each row instead: the first two cells, then the
+/// other cells that are not empty.
 pub(super) fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
     let all = table(rows);
     let bare = |text: &str| width.is_none_or(|width| text.trim_end().chars().count() <= width);
     let (Some(head), true) = (rows.first(), width.is_some()) else { return all };
-    // The head may contain colour codes.
+    // The head may contain colour codes, which have no width.
     if all.lines().skip(1).all(bare) {
         return all;
     }
@@ -535,7 +534,7 @@ fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Formats a count with its noun: `1 warning`, `2 warnings`.
+/// Formats a JSON number with its noun: `1 warning`, `2 warnings`.
 fn count(number: &Value, word: &str) -> String {
     format!("{number} {word}{}", if *number == 1 { "" } else { "s" })
 }
@@ -560,7 +559,7 @@ fn party(leg: &Value) -> String {
     shown(if leg["kind"] == "agent" { &leg["agent"] } else { &leg["trunk"] })
 }
 
-/// Returns the duration of a call, from the answer (otherwise the start) to the end (otherwise now).
+/// Formats the duration of a call, from the answer (otherwise the start) to the end (otherwise now).
 fn duration(call: &Value) -> String {
     let at = |key: &str| call[key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let Some(from) = at("answered_at").or_else(|| at("started_at")) else { return "–".into() };
@@ -587,7 +586,7 @@ pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
     format!(" (since {}, {})", since.strftime(form), span(seconds))
 }
 
-/// Age from which on a time is shown with its date, in seconds.
+/// Age above which a start time is shown with its date, in seconds.
 const DAY_SECONDS: u64 = 86_400;
 
 pub(super) const BOLD: &str = "1";

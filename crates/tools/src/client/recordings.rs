@@ -25,16 +25,16 @@ use trunkgate_system::{files, terminal};
 const SHOWN: usize = 100;
 /// Maximum number of recordings in one request.
 const PAGE: usize = 1_000;
-/// Size of the audio range in one request, in bytes.
+/// Size of the audio range fetched by one request, in bytes.
 const PART_BYTES: u64 = 8 << 20;
-/// Ending of the error for a range beyond the audio.
+/// Ending of the error for a range beyond the end of the audio (HTTP 416).
 const OUTSIDE: &str = "(416)";
-/// Ending of the error for unreadable audio.
+/// Ending of the error for audio that the edge cannot read (HTTP 503).
 const UNREADABLE: &str = "(503)";
 /// Column heads of the table; explained by `help`.
 pub(super) const RECORDING_HEADS: [&str; 8] =
     ["RECORDING", "STATE", "STARTED", "LENGTH", "FORMAT", "MISSING", "SOURCE", "CALL"];
-/// File name for standard output.
+/// Value of `--output` for standard output.
 const STDOUT: &str = "-";
 
 /// Runs `recordings [ls]`, `show SID`, `export SID…`, `verify [SID…]` and `delete SID…`.
@@ -100,10 +100,10 @@ fn details(recording: &Value) -> String {
     fields.chain(transcriptions).collect()
 }
 
-/// List of recordings from the edge.
+/// List of recordings received from the edge.
 struct ListedRecordings {
     recordings: Vec<Value>,
-    /// Files in the directory that belong to no recording; null if there are none.
+    /// Files in the recordings directory that belong to no recording; null if there are none.
     unlisted: Value,
 }
 
@@ -155,7 +155,7 @@ fn files_of_none(unlisted: &Value) -> String {
     })
 }
 
-/// Returns the recording given as a SID, as a prefix of one or as `last`.
+/// Returns the recording given as a SID, as a prefix of one or as `last`; the error names the reason.
 async fn found(edge: &EdgeTarget, written: &str) -> Result<Value, String> {
     if written.len() >= SID_CHARS {
         return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
@@ -169,7 +169,8 @@ async fn found(edge: &EdgeTarget, written: &str) -> Result<Value, String> {
     Ok(all.iter().find(|one| one["sid"] == sid).cloned().unwrap_or_default())
 }
 
-/// Returns the SID of a recording in a response. Only letters and digits are accepted, because it becomes a file name.
+/// Returns the SID of a recording in a response. SIDs with other characters than letters and digits are rejected,
+/// because the SID becomes a file name.
 fn sid_of(recording: &Value) -> Result<&str, String> {
     let sid = recording["sid"].as_str().filter(|sid| sid.bytes().all(|c| c.is_ascii_alphanumeric()));
     sid.ok_or_else(|| format!("{NOT_AN_EDGE} (invalid recording SID)"))
@@ -214,8 +215,8 @@ async fn export(edge: &EdgeTarget, written: &[String], output: Option<&Path>, js
     Ok(done.iter().map(|one| format!("{} is written\n", print::shown(&one["file"]))).collect())
 }
 
-/// Creates the file of an exported recording. An existing file is not overwritten, symbolic links are not followed; an
-/// existing pipe (`/dev/stdout`) is written to.
+/// Creates the file of an exported recording. An existing file is not overwritten and symbolic links are not followed,
+/// but an existing pipe (`/dev/stdout`) is opened.
 fn created(path: &Path) -> Result<File, String> {
     let is_pipe = std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
     let create = if is_pipe { files::create } else { files::create_new };
@@ -229,7 +230,8 @@ fn created(path: &Path) -> Result<File, String> {
     })
 }
 
-/// Returns the error for a recording that was not sent completely: a failed checksum, otherwise `error`.
+/// Returns the error for a recording that was not sent completely: a failed checksum if the edge reports one, otherwise
+/// `error`.
 async fn why_cut(edge: &EdgeTarget, sid: &str, error: String) -> String {
     let checked = request(edge, Method::POST, &format!("/v1/recordings/{sid}/verify"), None).await;
     match checked.and_then(|answer| parsed(&answer)) {
@@ -280,7 +282,7 @@ async fn verify(edge: &EdgeTarget, written: &[String], json: bool) -> Result<Str
     if written.is_empty() {
         let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
         ListedRecordings { recordings, unlisted } = listed(edge, &all).await?;
-        // A recording interrupted by a crash is not intact either.
+        // Damage includes recordings that a crash interrupted, but not active ones.
         recordings.retain(|one| one["state"] == "completed" || one["state"] == "incomplete");
     }
     let (mut done, mut damaged) = (Vec::new(), 0);

@@ -12,12 +12,12 @@ use trunkgate_system::text::number;
 
 /// Time after which a verb reports that it is waiting.
 const NOTICED: Duration = Duration::from_secs(1);
-/// Maximum time until another process has replaced the edge; two starts of programs with their checks.
+/// Maximum time until another process has replaced the edge: twice the start of a program with its checks.
 const REPLACED_WITHIN: Duration = Duration::from_secs(60);
-/// Interval of looks at the edge meanwhile.
+/// Interval of requests to the edge during an upgrade.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Waits for a response; if it takes long, reports that on stderr.
+/// Waits for a response, and reports on stderr if the wait exceeds [`NOTICED`].
 pub(super) async fn with_notice<T>(edge: &EdgeTarget, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     if let Ok(answer) = timeout(NOTICED, &mut answer).await {
@@ -27,7 +27,7 @@ pub(super) async fn with_notice<T>(edge: &EdgeTarget, answer: impl Future<Output
     answer.await
 }
 
-/// Returns the message for an edge that has not responded yet.
+/// Returns the message for an edge that has not responded in [`NOTICED`].
 fn unanswered(edge: &EdgeTarget) -> String {
     format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
 }
@@ -53,7 +53,7 @@ pub(super) async fn with_progress<T>(edge: &EdgeTarget, answer: impl Future<Outp
     }
 }
 
-/// Prefix of the response to a reload that exceeds the request timeout.
+/// Text of the edge's response if a reload exceeds the request timeout.
 pub(super) const GOES_ON: &str = "still in progress";
 /// Time without progress after which waiting for a reload ends, in seconds.
 const SILENT_SECONDS: u32 = 120;
@@ -66,7 +66,8 @@ pub(super) async fn configuration(edge: &EdgeTarget) -> Value {
 /// Waits until a long reload takes effect or is rejected; `before` is the previous value of `config`.
 ///
 /// # Errors
-/// Returns the reason of the rejection, or that the result is unknown.
+/// Returns the reason of the rejection, or a message that the result is unknown after [`SILENT_SECONDS`] without
+/// progress.
 pub(super) async fn in_force(edge: &EdgeTarget, before: &Value) -> Result<String, String> {
     let before = if before.is_null() { &configuration(edge).await } else { before };
     let mut said = None;
@@ -103,16 +104,16 @@ pub(super) async fn start_time(edge: &EdgeTarget) -> Value {
     status(edge).await["started_at"].take()
 }
 
-/// Returns the answer to `/v1/status`; null if there is none in time.
+/// Returns `/v1/status`; null if the edge does not respond in time.
 async fn status(edge: &EdgeTarget) -> Value {
     let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
     status.and_then(|text| parsed(&text)).unwrap_or_default()
 }
 
-/// Waits until another process than the one that started `before` accepts calls; returns its status.
+/// Waits until a process other than the one started at `before` has finished starting, and returns its status.
 ///
 /// # Errors
-/// Returns that no other process runs after [`REPLACED_WITHIN`].
+/// Returns a message if no other process runs after [`REPLACED_WITHIN`].
 pub(super) async fn replaced(edge: &EdgeTarget, before: &Value) -> Result<Value, String> {
     let until = Instant::now() + REPLACED_WITHIN;
     while Instant::now() < until {

@@ -65,14 +65,14 @@ pub(super) fn watch(
     })
 }
 
-/// Prints a text; returns whether stdout is still open.
+/// Prints a text; returns false if stdout is closed.
 fn say(text: &str) -> bool {
     let mut stdout = std::io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// Returns a text that replaces the previous one, cut to the rows of the terminal; without a terminal, the text and a
-/// line end.
+/// Formats a text to replace the previous page, cut to the rows of the terminal. Without a terminal, appends a line
+/// end.
 fn page(text: &str, size: Option<(usize, usize)>) -> String {
     let Some((_, rows)) = size else { return format!("{text}\n") };
     let all = text.lines().count();

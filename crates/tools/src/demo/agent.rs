@@ -21,7 +21,7 @@ use super::quality::{FrameDelays, FrameJournal, PartyMedia};
 /// Path of the echo agent; on any other path the agent only listens.
 const ECHO: &str = "/echo";
 
-/// Record of one connection.
+/// Record of one connection to an agent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AgentConversation {
     /// Audio from the caller.
@@ -98,7 +98,7 @@ impl DemoAgents {
         }
     }
 
-    /// Returns the records of the connections that have ended since the last call.
+    /// Removes and returns the records of connections that have ended.
     pub(super) fn take(&self) -> Vec<AgentConversation> {
         std::mem::take(&mut *self.shared.heard())
     }
@@ -150,7 +150,7 @@ struct TrackAnalysis {
     delays: FrameDelays,
 }
 
-/// State of one connection.
+/// State of one agent connection: analysis of its messages.
 struct AgentStreamCheck<'a> {
     shared: &'a DemoAgentsState,
     echo: bool,
@@ -173,7 +173,7 @@ impl<'a> AgentStreamCheck<'a> {
             let told = match socket.read() {
                 Ok(Message::Text(text)) => serde_json::from_str::<StreamFields>(&text),
                 Ok(Message::Close(frame)) => {
-                    // Further reads complete the closing handshake.
+                    // Reading on completes the closing handshake.
                     while socket.read().is_ok() {}
                     return self.stopped && frame.is_some_and(|frame| u16::from(frame.code) == NORMAL_CLOSE);
                 }
@@ -193,7 +193,7 @@ impl<'a> AgentStreamCheck<'a> {
         }
     }
 
-    /// Handles a message and returns the reply.
+    /// Checks a stream message and returns the agent's reply. The error describes a violation of the protocol.
     fn take(&mut self, told: StreamFields, now: Instant) -> Result<Option<String>, String> {
         if let Some(number) = &told.sequence_number {
             self.sequence += 1;

@@ -21,41 +21,41 @@ use trunkgate_explain::ladder;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::terminal::wrapped;
 
-/// Maximum duration of a call; a longer one has failed.
+/// Maximum duration of a demo call; a longer call has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Interval of progress updates.
+/// Interval of progress updates in a call.
 const TICK: Duration = Duration::from_millis(100);
 /// Calling number.
 const CALLER: &str = "+14155550100";
 
-/// Part of an agent in a call.
+/// Role of the agent in a demo call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DemoAgentRole {
     /// No agent takes part.
     None,
-    /// The agent talks with the caller. If a time is given, its connection is dropped then.
+    /// The agent talks with the caller; with a time, its connection is dropped then.
     Talks {
-        /// Time from the answer to the drop.
+        /// Time from the answer to the drop of the connection; `None` keeps it.
         killed_after: Option<Duration>,
     },
     /// The agent listens to a call between trunks.
     Listens,
 }
 
-/// Script of a call.
+/// Script of a demo call.
 #[derive(Debug, Clone)]
 pub(super) struct DemoCallPlan {
     /// Subject of the call, for the output.
     pub(super) title: &'static str,
-    /// Position of the calling phone.
+    /// Index of the calling phone.
     pub(super) caller: usize,
     /// Called number.
     pub(super) number: &'static str,
-    /// Answering behaviour, by position of the phone.
+    /// Answer script of each called phone, by phone index.
     pub(super) answers: Vec<(usize, AnswerScript)>,
-    /// Position of the phone that should answer; `None` if an agent should.
+    /// Index of the phone that should answer; `None` if an agent should.
     pub(super) answered_by: Option<usize>,
-    /// Part of the agent.
+    /// Role of the agent.
     pub(super) agent: DemoAgentRole,
     /// Whether the two sides use different codecs.
     pub(super) converted: bool,
@@ -67,7 +67,7 @@ pub(super) struct DemoCallPlan {
     pub(super) length: Duration,
 }
 
-/// Result of a call.
+/// Result of a demo call.
 #[derive(Debug, Serialize)]
 pub(super) struct CallResult {
     /// Subject of the call.
@@ -90,9 +90,9 @@ pub(super) struct CallResult {
     pub(super) queued_ms: u64,
 }
 
-/// Parties and tools of a call.
+/// Phones, agents and edge that a demo call runs between.
 pub(super) struct DemoCallRunner<'a> {
-    /// Phones: carrier, trunks, then the secure caller.
+    /// Phones in this order: carrier, trunks, secure caller.
     pub(super) parties: &'a [DemoPhone],
     /// Agents of the demo.
     pub(super) agents: &'a DemoAgents,
@@ -112,7 +112,7 @@ pub(super) struct DemoCallRunner<'a> {
 #[derive(Debug, Default)]
 struct CallObservations {
     answered: Option<Instant>,
-    /// Position and call number of the phone that answered.
+    /// Index and call number of the phone that answered.
     far: Option<(usize, CallNumber)>,
     near_ended: bool,
     far_ended: bool,
@@ -120,7 +120,7 @@ struct CallObservations {
     agents: usize,
     killed: bool,
     problems: Vec<String>,
-    /// Longest delay of a tick.
+    /// Longest delay of a progress tick.
     waited: Duration,
 }
 
@@ -134,7 +134,7 @@ fn run_queue_time() -> Duration {
 }
 
 impl DemoCallRunner<'_> {
-    /// Runs a call to its end and judges it.
+    /// Runs a call to its end and judges its audio.
     pub(super) async fn play(&mut self, plan: &DemoCallPlan) -> anyhow::Result<CallResult> {
         let talk = CallScript { frames: Some(plan.far_frames), by_ear: plan.converted, ..CallScript::default() };
         for (at, answer) in &plan.answers {

@@ -11,24 +11,24 @@ use super::quality::{AudioDirection, ExpectedFrames, FrameJournal, PartyMedia};
 
 /// Maximum gap in the caller's audio when an agent is lost.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
-/// Names of the agents in the output: the one that talks, and the one that listens.
+/// Names of the agents in the output: the one that talks, then the one that listens.
 const TALKER: &str = "echo";
 const LISTENER: &str = "scribe";
 
-/// Audio of all parties of a call.
+/// Audio of all parties of a demo call.
 #[derive(Debug, Default)]
 pub(super) struct CallMediaSet {
     /// Name and audio of the caller.
     pub(super) near: (&'static str, PartyMedia),
     /// Whether the caller uses TLS and SRTP.
     pub(super) secure: bool,
-    /// Position, name and audio of the phone that answered.
+    /// Index, name and audio of the phone that answered.
     pub(super) far: Option<(usize, &'static str, PartyMedia)>,
     /// Records of all connections to agents.
     pub(super) agents: Vec<AgentConversation>,
 }
 
-/// Returns the agent of the plan; its errors are appended to `problems`.
+/// Returns the agent connection required by the plan; its errors are appended to `problems`.
 fn agent_of<'a>(
     plan: &DemoCallPlan,
     parts: &'a CallMediaSet,
@@ -47,7 +47,7 @@ fn agent_of<'a>(
     agent
 }
 
-/// Judges each direction of the plan; errors are appended to `problems`.
+/// Judges each direction of a call; errors are appended to `problems`.
 pub(super) fn directions(
     plan: &DemoCallPlan,
     parts: &CallMediaSet,
@@ -112,7 +112,7 @@ pub(super) fn directions(
     all
 }
 
-/// Checks that the edge's call record agrees with the observations.
+/// Checks that the edge's call record agrees with the observed audio and agents.
 pub(super) fn edge(plan: &DemoCallPlan, parts: &CallMediaSet, call: Option<&CallView>, problems: &mut Vec<String>) {
     let Some(call) = call else {
         problems.push("the edge has no record of the call".into());

@@ -39,7 +39,7 @@ const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate d
 const NO_RESPONSE: Duration = Duration::from_secs(1);
 /// Number of media ports of the demo's edge.
 const MEDIA_PORTS: u16 = 32;
-/// CPU wait from which on packets are late, in milliseconds: agents' audio is reordered within 40 ms.
+/// CPU wait above which packets may be late, in milliseconds: an agent's audio is reordered within 40 ms.
 const BUSY_MS: u64 = 30;
 /// Total CPU wait of all threads in a call that indicates a busy machine, in milliseconds.
 const BUSY_THREADS_MS: u64 = 300;
@@ -51,11 +51,11 @@ const NEWS: usize = 1024;
 /// Event of a phone or an agent.
 #[derive(Debug, Clone, Copy)]
 enum DemoEvent {
-    /// Event of a phone.
+    /// Event of a phone's call.
     Phone {
-        /// Position of the phone.
+        /// Index of the phone.
         party: usize,
-        /// Event of its calls.
+        /// The event.
         event: PhoneEvent,
     },
     /// A stream to an agent was opened.
@@ -291,7 +291,8 @@ fn as_text(outcome: &DemoOutcome, width: Option<usize>) -> String {
     out
 }
 
-/// Returns the CPU wait of a call, in milliseconds, if it may have affected audio. `threads_ms`: sum of all threads.
+/// Returns the longer CPU wait, in milliseconds, if it may have affected audio. `threads_ms` is the sum over all
+/// threads.
 fn waited_too_long(waited_ms: u64, threads_ms: u64) -> Option<u64> {
     let is_busy = waited_ms >= BUSY_MS || threads_ms >= BUSY_THREADS_MS;
     is_busy.then(|| waited_ms.max(threads_ms))

@@ -1,4 +1,4 @@
-//! A phone on real sockets: one task that owns the phone, and one reader for each socket.
+//! Demo phone on real sockets: one task that owns the phone, and one reader for each socket.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ use trunkgate_boot::edge::seed;
 const MEDIA_SOCKETS: usize = 4;
 /// Capacity of the queues of commands and packets of a phone.
 const WAITING: usize = 256;
-/// Flow of all messages from a secure phone, which has one connection.
+/// Flow of all messages of a secure phone, which has a single connection.
 const STREAM: Flow = Flow {
     transport: Transport::Tls,
     listener: ListenerId(0),
@@ -35,7 +35,7 @@ const STREAM: Flow = Flow {
 /// Command to a phone.
 #[derive(Debug)]
 pub(super) enum PhoneCommand {
-    /// Sets how the next call is answered.
+    /// Sets the answer to the next call.
     Expect(AnswerScript),
     /// Places a call.
     Dial(Box<OutgoingCall>, oneshot::Sender<Option<CallNumber>>),
@@ -54,12 +54,12 @@ pub(super) enum PhoneTransport {
     Secure(PhoneConnection),
 }
 
-/// Handle of a phone.
+/// Handle of a demo phone's task.
 #[derive(Debug)]
 pub(super) struct DemoPhone {
     /// Name of the phone.
     pub(super) name: &'static str,
-    /// SIP address; for a secure phone only the address it writes, because it is never called.
+    /// SIP address of the phone. For a secure phone only the address in its messages, because it is never called.
     pub(super) address: SocketAddr,
     /// Whether the phone uses TLS, SRTP and Opus.
     pub(super) secure: bool,
@@ -67,7 +67,7 @@ pub(super) struct DemoPhone {
 }
 
 impl DemoPhone {
-    /// Binds the sockets on loopback and starts the tasks on the current `LocalSet`.
+    /// Binds the phone's sockets on loopback and starts its tasks on the current `LocalSet`.
     pub(super) async fn start(
         index: usize,
         name: &'static str,
@@ -103,12 +103,12 @@ impl DemoPhone {
         Ok(DemoPhone { name, address, secure, orders })
     }
 
-    /// Sets how the next call is answered.
+    /// Sets the answer to the next call.
     pub(super) async fn expect(&self, answer: AnswerScript) {
         let _ = self.orders.send(PhoneCommand::Expect(answer)).await;
     }
 
-    /// Places a call; `None` if the phone cannot.
+    /// Places a call; `None` if the phone cannot place it.
     pub(super) async fn dial(&self, dial: OutgoingCall) -> Option<CallNumber> {
         let (reply, wait) = oneshot::channel();
         self.orders.send(PhoneCommand::Dial(Box::new(dial), reply)).await.ok()?;
@@ -130,7 +130,7 @@ impl DemoPhone {
     }
 }
 
-/// Returns the codec of a phone.
+/// Returns the codec name of a phone: Opus if it is secure, otherwise PCMU.
 pub(super) fn codec(secure: bool) -> &'static str {
     if secure { "opus" } else { "PCMU" }
 }

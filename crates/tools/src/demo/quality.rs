@@ -10,24 +10,24 @@ use trunkgate_phone::{FrameId, ToneAnalyzer, VoiceReport};
 
 use super::stream::Continuity;
 
-/// Time at which each frame was sent, for one-way delays. Shared by all phones of the demo.
+/// Sending time of each frame, for one-way delays. All phones of the demo share the journal.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FrameJournal(Arc<Mutex<BTreeMap<(u32, u32), Instant>>>);
 
 impl FrameJournal {
-    /// Records that a frame was sent.
+    /// Records the sending time of a frame.
     pub(super) fn sent(&self, frame: FrameId, at: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((frame.ssrc, frame.index), at);
     }
 
-    /// Returns the one-way delay of a received frame.
+    /// Returns the one-way delay of a received frame; `None` if its sending time is unknown.
     pub(super) fn heard(&self, frame: FrameId, at: Instant) -> Option<Duration> {
         let sent = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(frame.ssrc, frame.index))?;
         Some(at.saturating_duration_since(sent))
     }
 }
 
-/// Packetisation delay, added to the one-way delay, in milliseconds.
+/// Packetisation delay in milliseconds, added to the one-way delay for the MOS.
 const PACKET_MS: f64 = 20.0;
 
 /// Part of the sent audio that must be received.
@@ -35,13 +35,13 @@ const PACKET_MS: f64 = 20.0;
 pub(super) enum ExpectedFrames {
     /// All frames.
     Whole,
-    /// A tail of the frames: the listener joined later.
+    /// A tail of the frames, because the listener joined later.
     Tail,
-    /// A head of the frames: the listener was lost.
+    /// A head of the frames, because the listener was lost.
     Head,
 }
 
-/// Media direction of a call.
+/// Quality of one media direction of a call.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct AudioDirection {
     /// Sender.
@@ -80,29 +80,29 @@ pub(super) struct AudioDirection {
     pub(super) mos: Option<f64>,
 }
 
-/// Delays of received frames in one direction, by SSRC of the voice.
+/// One-way delays of received frames in one direction, by SSRC of the sender.
 pub(super) type FrameDelays = BTreeMap<u32, Vec<Duration>>;
 
 /// Audio of one party in a call that has ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartyMedia {
-    /// SSRC of the audio sent.
+    /// SSRC of the sent audio.
     pub(super) ssrc: u32,
     /// Number of frames sent.
     pub(super) sent: u64,
-    /// Results for the voices received.
+    /// Analysis of each voice received, compared bit for bit.
     pub(super) verdicts: Vec<VoiceReport>,
     /// Analysis of received audio that was transcoded.
     pub(super) ear: ToneAnalyzer,
-    /// Delays of received frames in one direction.
+    /// One-way delays of received frames.
     pub(super) delays: FrameDelays,
     /// Continuity of the received RTP stream.
     pub(super) continuity: Continuity,
 }
 
 impl AudioDirection {
-    /// Judges the audio from one party to another; returns the result and the errors. With `alone` no other voice may
-    /// be received.
+    /// Judges the audio from one party to another; returns the quality and the errors. With `alone`, any other voice
+    /// received is an error.
     pub(super) fn judge(
         (from, to): (&str, &str),
         speaker: &PartyMedia,

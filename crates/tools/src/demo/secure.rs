@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::line::{self, ByteStream};
 
-/// Number of directory names that are tried for the certificate.
+/// Maximum number of directory names tried for the certificate.
 const FOLDERS: u32 = 16;
 
 /// Certificate for 127.0.0.1 and its key, in private files that are removed on drop.
@@ -24,7 +24,7 @@ pub(super) struct DemoCertificate {
 }
 
 impl DemoCertificate {
-    /// Creates the certificate and its files.
+    /// Creates the certificate and writes it to private files.
     pub(super) fn make() -> anyhow::Result<DemoCertificate> {
         let name = Ipv4Addr::LOCALHOST.to_string();
         let made = rcgen::generate_simple_self_signed([name]).context("no certificate can be made")?;
@@ -44,13 +44,12 @@ impl DemoCertificate {
         self.folder.join(file)
     }
 
-    /// Returns the data directory of the demo's edge, a temporary one, because the current directory may belong to
-    /// another edge.
+    /// Returns a temporary data directory for the demo's edge; the current directory may belong to another edge.
     pub(super) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    /// Returns the configuration of a TLS listener with this certificate.
+    /// Returns the configuration text of a TLS listener with this certificate.
     pub(super) fn listener(&self) -> String {
         format!(
             "[[listen]]\nname = \"secure\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
@@ -60,13 +59,13 @@ impl DemoCertificate {
         )
     }
 
-    /// Returns a TLS client that trusts this certificate.
+    /// Returns a phone's TLS connection that trusts this certificate; not opened yet.
     pub(super) fn line(&self) -> PhoneConnection {
         PhoneConnection { trusts: Arc::clone(&self.trusts), stream: None }
     }
 }
 
-/// Creates a private directory; one left by a killed demo is skipped.
+/// Creates a private directory, skipping names left behind by a killed demo.
 fn folder() -> anyhow::Result<PathBuf> {
     let name = |n: u32| std::env::temp_dir().join(format!("trunkgate-demo-{}-{n}", std::process::id()));
     let create = |folder: &PathBuf| std::fs::DirBuilder::new().mode(0o700).create(folder);
@@ -80,7 +79,7 @@ impl Drop for DemoCertificate {
     }
 }
 
-/// TLS connection of a phone to the edge, opened by the first message.
+/// TLS connection of a phone to the edge, opened by the first message sent.
 pub(super) struct PhoneConnection {
     trusts: Arc<ClientConfig>,
     stream: Option<WriteHalf<Box<dyn ByteStream>>>,

@@ -42,7 +42,7 @@ impl RtpArrivals {
         RtpArrivals { step, ..RtpArrivals::default() }
     }
 
-    /// Records a packet.
+    /// Records the arrival of an RTP packet; shorter datagrams are ignored.
     pub(super) fn take(&mut self, at: Instant, packet: &[u8]) {
         let Some((&[_, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3], _)) = packet.split_first_chunk::<12>() else {
             return;
@@ -63,7 +63,7 @@ impl RtpArrivals {
         self.last = Some((at, ssrc, sequence, timestamp));
     }
 
-    /// Returns the continuity so far.
+    /// Returns the continuity of the packets so far.
     pub(super) fn continuity(&self) -> Continuity {
         Continuity {
             step: self.step,
@@ -76,7 +76,7 @@ impl RtpArrivals {
 }
 
 impl Continuity {
-    /// Returns the errors of the stream, with a maximum gap.
+    /// Returns the errors of the stream: breaks, a gap longer than `longest_gap`, and no packets at all.
     pub(super) fn problems(&self, longest_gap: Duration) -> Vec<String> {
         let mut problems = Vec::new();
         if let Some(first) = &self.first_break {

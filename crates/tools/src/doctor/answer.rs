@@ -13,22 +13,22 @@ use trunkgate_sip::{OwnUris, SipMessage, Transport};
 
 use trunkgate_system::clock;
 
-/// Maximum number of characters shown of a remote party's text.
+/// Maximum number of characters shown of a text received from the peer.
 const SHOWN_CHARS: usize = 48;
-/// Average rounding error of a Date header, which counts whole seconds.
+/// Average rounding error of a Date header in milliseconds; the header counts whole seconds.
 const HALF_A_SECOND_MS: i64 = 500;
 
-/// OPTIONS request.
+/// OPTIONS request to one address of a peer.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     transport: Transport,
-    /// Host of the peer.
+    /// Host of the peer, for the Request-URI.
     host: String,
-    /// Local address.
+    /// Local address of the request.
     us: SocketAddr,
     /// URIs of From and Contact.
     own: OwnUris,
-    /// Probably unique name, used in branch, tag and Call-ID.
+    /// Unique name used in branch, tag and Call-ID.
     name: String,
 }
 
@@ -41,13 +41,13 @@ pub(crate) struct Answer {
     /// contain it.
     pub(super) seen: Option<Seen>,
     /// Header fields that differ from the request, each as `Via 10.0.0.2:5060 → 203.0.113.10:61234`; `None` if the
-    /// response is too damaged.
+    /// response cannot be compared.
     pub(super) rewritten: Option<Vec<String>>,
-    /// Offset of the peer's clock, positive if it is ahead, accurate to a second; `None` if unknown.
+    /// Offset of the peer's clock in milliseconds, positive if it is ahead, accurate to a second; `None` if unknown.
     pub(super) ahead_ms: Option<i64>,
 }
 
-/// Source address as the peer saw it.
+/// Source address of the request as the peer saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) ip: IpAddr,
@@ -74,7 +74,7 @@ impl Question {
         )
     }
 
-    /// Parses the response received `trip` after the request; any response shows that the peer is alive.
+    /// Parses the response received `trip` after the request; the error says that it is not SIP.
     pub(super) fn read(&self, bytes: &[u8], trip: Duration) -> Result<Answer, String> {
         let text = String::from_utf8_lossy(bytes);
         let line = plain(text.trim_start().lines().next().unwrap_or_default(), 80);
@@ -88,8 +88,8 @@ impl Question {
         Ok(Answer { line, seen: via.and_then(|via| self.seen(&via)), rewritten, ahead_ms })
     }
 
-    /// Returns the observed source. A server adds `received` if the source differs from sent-by, and always with
-    /// `rport`.
+    /// Returns the source address observed by the peer. A server adds `received` to Via if the source differs from
+    /// sent-by, and always with `rport`.
     fn seen(&self, via: &Via<'_>) -> Option<Seen> {
         let port = via.rport.flatten();
         let written = std::str::from_utf8(via.received.unwrap_or_default()).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Question {
     fn rewritten(&self, message: &SipMessage, via: &Via<'_>) -> Vec<String> {
         let mut all = Vec::new();
         let mut compare = |what: &str, sent: String, came: Option<Cow<'_, str>>| {
-            // A missing field was dropped by the server itself.
+            // A field missing in the response was dropped by the server, not by the path.
             if let Some(came) = came.filter(|came| *came != sent) {
                 all.push(format!("{what} {sent} → {}", plain(&came, SHOWN_CHARS)));
             }
@@ -129,8 +129,8 @@ fn text(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
     bytes.map(String::from_utf8_lossy)
 }
 
-/// Returns the offset of a Date header (RFC 3261 §20.17) just received to the local clock; it was written half a trip
-/// ago.
+/// Returns how far a Date header (RFC 3261 §20.17) is ahead of the local clock, in milliseconds. The peer wrote the
+/// header half a round trip before it arrived.
 fn ahead(date: &[u8], trip: Duration) -> Option<i64> {
     let date = std::str::from_utf8(date).ok()?;
     let theirs = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(date.trim()).ok()?;
@@ -151,7 +151,7 @@ mod tests {
         Question { transport: Transport::Udp, host: "sbc.example".into(), us, own, name: "doctor7".into() }
     }
 
-    /// Builds the response of RFC 3261 §8.2.6.2 with these changes to the request's fields.
+    /// Builds the response of RFC 3261 §8.2.6.2, with these replacements in the copied header fields.
     fn answer(changes: &[(&str, &str)]) -> Answer {
         let sent = question().text();
         let kept = ["Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "];

@@ -19,14 +19,14 @@ use trunkgate_system::reach::ReachRules;
 /// Prefix of the line names, followed by the application's name.
 pub(super) const KIND: &str = "app";
 
-/// Returns the findings about applications, their requests to Twilio, and the receivers of recordings.
+/// Returns the findings about applications, about their requests to Twilio, and about the receivers of recordings.
 pub(super) async fn all(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     let (apps, hosts, recordings) =
         tokio::join!(apps(config, report), twilio::examine(config, report), recordings::examine(config, report));
     apps.into_iter().chain(hosts).chain(recordings).collect()
 }
 
-/// Returns one finding per application, and one for each further server in its URLs.
+/// Returns one finding for each application, and one for each further server in the URLs of an application.
 async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     if !report.wants(KIND) {
         return Vec::new();
@@ -50,7 +50,7 @@ async fn of_app(app: &App, config: &Config, client: &WebhookClient, reach: &Reac
     let mut urls = Vec::new();
     match &app.document {
         AppDocument::Url { url, .. } => urls.push(("url", url)),
-        // The `play:` file of a route is loaded with the configuration.
+        // The `play:` file of a route is read with the configuration, and the other kinds need no server.
         AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) | AppDocument::Conference(_) => {}
         AppDocument::File(file) => {
             let is_loaded = config.app_settings.get(&app.name).is_some_and(|settings| settings.document.is_some());
@@ -114,7 +114,7 @@ mod tests {
     async fn each_server_of_an_application_is_connected_to_once_and_asked_nothing() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = server.local_addr().unwrap();
-        // A port with no listener any more.
+        // A port that had a listener and has none any more.
         let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let keys = format!(
             "allow_private = true\nurl = 'http://{live}/voice?token=secret'\nfallback_url = 'http://{live}/other'\n\

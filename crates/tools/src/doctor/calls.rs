@@ -81,7 +81,8 @@ fn of_trunks(trunks: &Value, name: &str, key: &str, well: &str) -> Vec<Finding> 
     if findings.is_empty() { vec![Finding::ok(name, well)] } else { findings }
 }
 
-/// Returns a failure while the problem is in `status`, because the exit code equals that of `status --check`.
+/// Returns a trunk's problem `key` in calls of the last hour: a failure while it continues, because the exit code
+/// equals that of `status --check`, otherwise a warning.
 fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
     let found = trunk.get(key)?;
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
@@ -126,13 +127,13 @@ mod tests {
         let mut silent = with("203.0.113.9", 3);
         silent["trunks"][1]["unheard"]["still"] = json!(true);
         assert_eq!(by_our_address(&config, &[], &silent).unwrap().level, Level::Fail);
-        // The address of an interface, not from a key.
+        // The address comes from an interface, not from a configuration key.
         let to = "198.51.100.7".parse().unwrap();
         let announced = vec![AnnouncedAddresses { to, sip: None, media: Some("10.0.0.5".parse().unwrap()) }];
         let announced = [TrunkAddresses { name: "carrier".to_owned(), announced }];
         let found = by_our_address(&configured(""), &announced, &with("10.0.0.5", 2)).unwrap();
         assert!(found.text.starts_with("10.0.0.5 is announced, but 2 parties"), "{found:?}");
-        // An address announced before, or one with this prefix, does not count.
+        // Silence at an address announced before, or at one with this prefix, does not count.
         assert_eq!(by_our_address(&config, &[], &with("203.0.113.99", 3)), None);
         assert_eq!(by_our_address(&config, &[], &json!({"trunks": [{"name": "pbx"}]})), None);
     }

@@ -11,16 +11,17 @@ use tokio::time::timeout;
 use crate::findings::Finding;
 use trunkgate_system::clock;
 
-/// Time limit for a program of the time service.
+/// Time limit for a command of the time service.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Error above which a warning is given, in seconds: call records of several machines are no longer in order.
+/// Clock error above which a warning is given, in seconds, because call records of several machines are then out of
+/// order.
 const WARNED_SECONDS: f64 = 0.5;
-/// Offset within which clocks are considered equal, in milliseconds: a Date counts whole seconds, and the response was
-/// in transit.
+/// Offset up to which two clocks count as equal, in milliseconds: a Date counts whole seconds, and the response was in
+/// transit.
 const SAME_MS: i64 = 1_500;
 /// File that systemd-timesyncd touches whenever it has set the clock.
 const TIMESYNC: &str = "/run/systemd/timesync/synchronized";
-/// Age after which the file proves nothing: timesyncd sends requests at least every 34 minutes.
+/// Age above which the file no longer proves synchronization: timesyncd sends requests at least every 34 minutes.
 const TIMESYNC_AGE: Duration = Duration::from_secs(2 * 2_048);
 
 /// State of clock synchronization.
@@ -34,14 +35,14 @@ pub(super) enum Kept {
     Unknown,
 }
 
-/// Offset of a peer's clock.
+/// Offset of a peer's clock, from the Date of its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Theirs {
     pub(super) trunk: String,
     pub(super) ahead_ms: i64,
 }
 
-/// Queries chronyd, then systemd, then the file of timesyncd.
+/// Determines the synchronization from chronyd, else from systemd, else from the file of timesyncd.
 pub(super) async fn kept() -> Kept {
     let chrony = said("chronyc", &["-c", "tracking"]).await.and_then(|text| of_chrony(&text));
     if let Some(kept) = chrony {
@@ -56,7 +57,7 @@ pub(super) async fn kept() -> Kept {
     }
 }
 
-/// Returns the finding about the clock.
+/// Returns the finding about this machine's clock.
 pub(super) fn judge(kept: Kept, theirs: &[Theirs]) -> Finding {
     let (text, fix) = match kept {
         Kept::Synchronised(Some(seconds)) if seconds > WARNED_SECONDS => (
@@ -99,7 +100,7 @@ fn words(ms: u64) -> String {
     }
 }
 
-/// Parses the output of `chronyc -c tracking`. The maximum error is computed as in its manual.
+/// Parses the output of `chronyc -c tracking`. The maximum error is computed as described in chronyc(1).
 fn of_chrony(text: &str) -> Option<Kept> {
     let fields: Vec<&str> = text.trim().split(',').collect();
     let number = |at: usize| fields.get(at)?.parse::<f64>().ok().filter(|number| number.is_finite());

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::findings::Finding;
 use trunkgate_config::Config;
 
-/// Number of media ports above which a bridge is unsuitable: publishing 500 took 600 MB.
+/// Number of media ports above which a bridge is unsuitable: publishing 500 ports took 600 MB of memory.
 const BRIDGED_PORTS: u32 = 200;
 
 /// Facts about the container and its network.
@@ -16,14 +16,14 @@ pub(super) struct Facts {
     /// Whether this is a container: `/.dockerenv`, `/run/.containerenv`, or the runtime's name in the control group
     /// exists.
     is_container: bool,
-    /// Interfaces except loopback, each with whether its peer is in another namespace, as for a veth pair.
+    /// Interfaces except loopback, each with whether its other end is in another namespace, as for a veth pair.
     interfaces: Vec<(String, bool)>,
     /// Interface and gateway of the default route.
     route: Option<(String, Ipv4Addr)>,
 }
 
 impl Facts {
-    /// Reads the facts about this machine; unreadable ones are left empty.
+    /// Reads the facts about this machine; facts that cannot be read stay empty.
     pub(super) fn read() -> Facts {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
@@ -41,7 +41,7 @@ impl Facts {
         }
     }
 
-    /// Returns the gateway of the bridge, if there is one.
+    /// Returns the gateway of the container's bridge; `None` outside of a bridged container.
     fn bridge(&self) -> Option<Ipv4Addr> {
         let [(name, true)] = self.interfaces.as_slice() else { return None };
         let (by, gateway) = self.route.as_ref()?;
@@ -65,7 +65,7 @@ fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     })
 }
 
-/// Returns a finding in a container, `None` elsewhere.
+/// Returns the finding about a container; `None` on any other machine.
 pub(super) fn judge(config: &Config, facts: &Facts) -> Option<Finding> {
     if !facts.is_container {
         return None;
@@ -141,7 +141,7 @@ mod tests {
         }
         assert!(is_container_group("12:pids:/docker/5f\n") && is_container_group("0::/kubepods.slice/x\n"));
         assert!(!is_container_group("0::/init.scope\n"));
-        // On any machine there is a finding or none.
+        // On this machine there may be a finding or none, but no panic.
         let _ = judge(&configured(""), &Facts::read());
     }
 }

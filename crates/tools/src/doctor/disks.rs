@@ -13,7 +13,7 @@ use trunkgate_config::{Config, DirectoryProblem};
 use trunkgate_system::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
 use trunkgate_system::problem::{fix_of_permission, fix_of_read_only};
 
-/// Directory that is written to, with the name of its content.
+/// Directory that the edge writes to, with a name for its content.
 type Use = (&'static str, PathBuf);
 
 fn uses(config: &Config) -> Vec<Use> {
@@ -26,7 +26,7 @@ fn uses(config: &Config) -> Vec<Use> {
     all.into_iter().filter_map(|(what, directory)| Some((what, named(directory?)))).collect()
 }
 
-/// Returns the directory, or its nearest existing ancestor.
+/// Returns `directory` if it exists, otherwise its nearest existing ancestor.
 fn existing(directory: &Path) -> PathBuf {
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     absolute.ancestors().find(|one| one.is_dir()).unwrap_or(Path::new("/")).to_owned()
@@ -35,7 +35,7 @@ fn existing(directory: &Path) -> PathBuf {
 /// Returns the free space for the user of the edge, in bytes, and the number of free inodes.
 fn free(directory: &Path) -> nix::Result<(u64, u64)> {
     let there = statvfs(directory)?;
-    // A file system without an inode count never lacks any.
+    // A file system that reports no inode count never runs out of inodes.
     let files = if there.files() == 0 { u64::MAX } else { there.files_available() };
     Ok((there.blocks_available().saturating_mul(there.fragment_size()), files))
 }
@@ -45,7 +45,7 @@ fn size(bytes: u64) -> String {
     if mebibytes < 10 << 10 { format!("{mebibytes} MiB") } else { format!("{} GiB", mebibytes >> 10) }
 }
 
-/// Returns the finding: directories that cannot be written come first, then the free space.
+/// Returns the finding about the directories: those that cannot be written come first, then the free space.
 pub(super) fn examine(config: &Config) -> Finding {
     let recordings = config.recording.as_ref().and_then(|recording| of_recordings(&recording.directory));
     let unfit = of_records(config).into_iter().chain(recordings);
@@ -59,13 +59,13 @@ pub(super) fn examine(config: &Config) -> Finding {
     })
 }
 
-/// Returns the directory, or its nearest existing ancestor, if it is on a read-only file system.
+/// Returns `directory` or its nearest existing ancestor if that is on a read-only file system.
 fn read_only(directory: &Path) -> Option<PathBuf> {
     let there = existing(directory);
     (access(&there, AccessFlags::W_OK) == Err(Errno::EROFS)).then_some(there)
 }
 
-/// Returns a finding if a directory is on a read-only file system, which even root cannot write to.
+/// Returns a failure if a directory is on a read-only file system, which even root cannot write to.
 fn of_read_only(what: &str, directory: &Path) -> Option<Finding> {
     read_only(directory).map(|there| on_read_only(what, directory, &there))
 }

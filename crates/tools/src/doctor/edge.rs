@@ -1,4 +1,4 @@
-//! Running edge of this configuration file: the number of its problems in `status`, and the worst.
+//! Problems of the running edge of this configuration file: their number, and the worst one.
 
 use serde_json::Value;
 
@@ -10,12 +10,12 @@ use trunkgate_system::text::number;
 
 /// Name of the line about the running edge.
 pub(super) const LINE: &str = "running edge";
-/// Kinds of problems with lines of their own.
+/// Kinds of problems that other lines of `doctor` report.
 const OWN_LINES: [&str; 3] = ["unsent", "codec_mismatch", "loss"];
-/// Fix for a problem without a fix of its own.
+/// Fix for a problem that brings none of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
-/// Edge to query, and the source of its address.
+/// Edge to query, with the source of its address.
 pub(super) struct Asked {
     /// Address of the edge; `None` if its port is known only while it runs.
     pub(super) edge: Option<EdgeTarget>,
@@ -46,8 +46,7 @@ pub(super) async fn problems(config: &Config, asked: &Asked, presence: &EdgePres
     }
 }
 
-/// Returns the finding if no edge runs with this file: expected before the first start, but not if there are call
-/// records.
+/// Returns the finding if no edge runs with this file, which is expected only if there are no call records.
 fn none(config: &Config, asked: &Asked) -> Finding {
     let at =
         asked.edge.as_ref().map_or_else(|| format!("http://{}", config.http.address), |edge| edge.base().to_owned());
@@ -72,7 +71,8 @@ fn none(config: &Config, asked: &Asked) -> Finding {
     }
 }
 
-/// Adds the problems of the running edge to positive findings about the same agents and applications.
+/// Turns a positive finding about a trunk, agent or application into a warning or failure if the running edge has a
+/// problem with it.
 pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
     let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     for finding in findings.iter_mut().filter(|finding| finding.level == Level::Ok) {
@@ -83,15 +83,15 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
         let Some(problem) = problems.iter().find(is_its) else { continue };
         let found = of_problem(problem);
         let text = format!("{}; but in calls of the running edge: {}", finding.text, found.text);
-        // Calls are lost because of the problem.
+        // The levels correspond to calls that fail because of the problem.
         let level = if matches!(problem["harm"].as_str(), Some("edge" | "calls")) { Level::Fail } else { Level::Warn };
         *finding = Finding { level, ..Finding::warn(finding.name.clone(), text, found.fix) };
     }
 }
 
-/// Returns the findings about the problems in `status`, except those with lines of their own. If there are several,
-/// only their number and the first are shown, because `status` lists them all. Each is a failure, as for
-/// `status --check`, except those caused by unknown sources.
+/// Returns the findings about the problems in `status`, except the kinds in [`OWN_LINES`]. Of several only the first is
+/// shown with their number, because `status` lists all. They are failures, as for `status --check`; notes about unknown
+/// sources are not.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|kind| problem["kind"] == *kind));

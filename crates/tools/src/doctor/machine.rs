@@ -1,4 +1,4 @@
-//! Machine: free ports, resource limits, and the public address.
+//! Checks of this machine: free ports, resource limits, and the public address.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -14,14 +14,14 @@ use trunkgate_runtime::transport;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits;
 
-/// Name of the line about the public address.
+/// Name of the finding about the public address.
 const LINE: &str = "public address";
 /// Sockets per call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
 /// Open files in addition to those of calls: SIP connections, agents, HTTP, the log.
 const OTHER_FILES: u64 = 8_192;
 
-/// Reports each finding as soon as it is known.
+/// Runs the checks of this machine, and reports each finding as soon as it is known.
 pub(super) fn examine(config: &Config, report: &Report, presence: &EdgePresence) -> Vec<Finding> {
     let mut all = Vec::new();
     if report.wants("ports") {
@@ -106,8 +106,7 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
     }
 }
 
-/// Returns whether any remote party is outside the local networks. `peers` is the list of resolved addresses of the
-/// peers.
+/// Returns whether any remote party is outside the local networks. `peers` are the resolved addresses of the peers.
 pub(super) fn leads_out(config: &Config, peers: &[IpAddr]) -> bool {
     let is_local = |ip: IpAddr| is_local(config, ip);
     peers.iter().any(|ip| !is_local(*ip))
@@ -123,8 +122,8 @@ pub(super) fn written_addresses(config: &Config) -> Vec<IpAddr> {
     config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address)).copied().collect()
 }
 
-/// Checks that remote parties outside the local networks get a reachable address. `announced`: the address for each
-/// trunk; `own`: this machine's address towards all others.
+/// Checks that remote parties outside the local networks are shown a reachable address. `announced`: the addresses
+/// shown to each trunk; `own`: this machine's address towards destinations outside.
 pub(super) fn public_address(
     config: &Config,
     leads_out: bool,
@@ -189,7 +188,7 @@ fn udp_buffers(most: Option<u64>) -> Finding {
     }
 }
 
-/// Reads one or two numbers from a file of the kernel.
+/// Reads the first one or two numbers from a file of the kernel.
 fn number_pair(path: &str) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(path).ok()?;
     let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());

@@ -45,16 +45,16 @@ mod twilio;
 /// Function that derives findings from `/v1/trunks` of a running edge.
 type Judgement = fn(&Value) -> Vec<Finding>;
 
-/// Keys with TLS files.
+/// Keys that name TLS files, as quoted in diagnostics.
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
 /// Fix for a configuration file with errors.
 const FIX_OF_FILE: &str = "trunkgate check; do not restart an edge that runs before it accepts the file";
 
-/// Lines that need the trunk data of the running edge.
+/// Kinds of lines that need `/v1/trunks` of the running edge.
 const NEED_TRUNKS: [&str; 6] = ["public address", "inbound udp", "outbound udp", "codecs", "packet loss", "options"];
 
-/// Output format of the findings.
+/// Output format of `doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Page with 80 columns.
@@ -65,7 +65,7 @@ pub enum Form {
     JsonLines,
 }
 
-/// Filter and output of findings.
+/// Selection and output format of the findings.
 #[derive(Debug)]
 struct Report {
     only: Only,
@@ -95,7 +95,7 @@ pub fn run(given: Option<&Path>, remote: &EdgeArgs, only: &[String], form: Form)
     let Some(looked) = run::load_to_look(given, remote.url.is_none()) else { return ExitCode::from(run::USAGE) };
     let InspectedConfig { mut config, found, is_unread } = looked;
     let has_mistakes = found.iter().any(is_mistake);
-    // Corrects errors that make `[http]` unreadable.
+    // Settings of `[http]` are taken from a separate read of the section, because the file has errors.
     let http = has_mistakes.then(|| config::load_http(&config.path, remote.token.is_some()).map(|(http, _)| http));
     let is_guessed = matches!(http, Some(Err(_))) && remote.url.is_none();
     if let Some(Ok(http)) = http {
@@ -132,7 +132,7 @@ pub fn run(given: Option<&Path>, remote: &EdgeArgs, only: &[String], form: Form)
     ExitCode::from(code)
 }
 
-/// Queries only the running edge, if the file is unreadable.
+/// Returns only the findings about the running edge, for a file that cannot be read.
 async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked, &Report)) -> Vec<Finding> {
     let text = format!("{}. A start or restart fails. Only the running edge is asked", summary(config, found));
     let help = found.iter().find(|one| one.is_error).map(|one| one.help.as_str()).unwrap_or_default();
@@ -144,7 +144,7 @@ async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked
     all
 }
 
-/// Determines the presence of an edge at the expected address.
+/// Determines which process answers at the address of the edge.
 async fn presence(asked: &Asked) -> EdgePresence {
     match &asked.edge {
         Some(edge) => edge.presence().await,
@@ -152,8 +152,8 @@ async fn presence(asked: &Asked) -> EdgePresence {
     }
 }
 
-/// Runs the immediate tests first. The findings about peers come last, however long they take. A silent edge is queried
-/// only once.
+/// Runs all selected checks: those of this machine first, those of the peers last, because they take longest. A silent
+/// edge is queried only once.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(of_file(config, found));
     let presence = presence(asked).await;
@@ -177,7 +177,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
     );
     let told = &heard.told;
     let addresses = path::public_address(told, config.media.ports);
-    // If no response shows the address, the file and this machine's own address are used.
+    // Without a response that contains the address, the file and this machine's own address are used.
     let is_outside_known = told.iter().any(|one| one.is_outside && one.seen.is_some());
     let leads_out = machine::leads_out(config, &heard.addresses);
     let own = interfaces::read().default_v4;
@@ -191,7 +191,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
         Some(edge) => edge.trunks().await,
         None => None,
     };
-    // An address that no peer confirms is checked by the calls that fail because of it.
+    // Calls that fail reveal a wrong address that no peer confirms.
     let by_calls = trunks.as_ref().and_then(|trunks| calls::by_our_address(config, announced, trunks));
     let by_calls = by_calls.filter(|found| found.level == Level::Fail || own.as_ref().is_some_and(is_ok));
     let own = if by_calls.is_some() { own.filter(|own| own.level == Level::Fail) } else { own };
@@ -228,7 +228,7 @@ fn is_ok(finding: &Finding) -> bool {
     finding.level == Level::Ok
 }
 
-/// Returns media statistics of the running edge, if available.
+/// Returns media statistics of the running edge; `None` without a response.
 async fn carried(edge: Option<&EdgeTarget>, trunks: Option<&Value>) -> Option<path::Carried> {
     let edge = edge?;
     let mut carried = path::Carried::read(&edge.metrics().await?)?;
@@ -237,7 +237,7 @@ async fn carried(edge: Option<&EdgeTarget>, trunks: Option<&Value>) -> Option<pa
     Some(carried)
 }
 
-/// Returns the results of tasks in their order.
+/// Waits for all tasks and returns their results in order.
 async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     let mut results = Vec::new();
     for task in tasks {
@@ -246,12 +246,12 @@ async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     results
 }
 
-/// Returns whether a diagnostic is an error in the file, rather than a file that only the service can read.
+/// Returns whether a diagnostic is an error in the file itself, rather than a file that only the service can read.
 fn is_mistake(found: &Diagnostic) -> bool {
     found.is_error && !config::is_of_service(found)
 }
 
-/// Returns a finding for each trunk and agent with an error in its table: it is not tested.
+/// Returns a warning for each trunk and agent that is not tested because its table has an error.
 fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     if !found.iter().any(is_mistake) {
         return Vec::new();
@@ -294,7 +294,7 @@ fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
     let parts = config.parts_in_words();
     let text = format!("{file}, {parts}");
-    // Errors come first; files that only the service can read count, too, as for `check`.
+    // Unreadable files count as well, as for `check`, but after the errors.
     let (mut errors, unread): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.iter().filter(|one| one.is_error).cloned().partition(is_mistake);
     let has_mistakes = !errors.is_empty();
@@ -320,15 +320,15 @@ fn summary(config: &Config, errors: &[Diagnostic]) -> String {
     config::summary(&config.path, &config::text(&config.path).unwrap_or_default(), errors)
 }
 
-/// Returns the finding about an unreadable secret or file. The service may be able to read it: systemd credentials are
-/// hidden from other users.
+/// Returns the finding about a secret or file that this user cannot read; the service may be able to, because systemd
+/// credentials are hidden from other users.
 fn of_unread(found: &Diagnostic) -> Finding {
     let is_tls = CERTIFICATE_KEYS.iter().any(|key| found.message.contains(key));
     let fix = format!("{}; if only the service can read it: run doctor as its user, or within its unit", found.help);
     Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 
-/// Tests speech synthesis, if the configuration contains texts.
+/// Tests speech synthesis if the configuration contains texts to speak.
 async fn of_speech(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if !config.announcements.is_empty() {

@@ -1,11 +1,11 @@
-//! Option `--only`: selects lines by their name, its first word, or a group.
+//! Option `--only` of `doctor`: selects lines by name, by the first word of the name, or by group.
 
 use trunkgate_route::nearest;
 
 use crate::findings::Finding;
 use trunkgate_config::Config;
 
-/// Line names; for `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` only the first word.
+/// All names of lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` only the first word.
 pub(crate) const KINDS: [&str; 26] = [
     "config",
     "running edge",
@@ -62,21 +62,21 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("apps", &["app"]),
 ];
 
-/// Selected lines; all if none is named.
+/// Names of the selected lines; empty if all are selected.
 #[derive(Debug, Default)]
 pub(super) struct Only {
     wanted: Vec<String>,
 }
 
 impl Only {
-    /// Parses the names given by the user.
+    /// Parses the names given with `--only`.
     ///
     /// # Errors
-    /// Returns the unknown name with the known ones.
+    /// Returns a message with the unknown name and the known ones.
     pub(super) fn new(names: &[String], config: &Config) -> Result<Only, String> {
         let mut wanted = Vec::new();
         for name in names.iter().flat_map(|names| names.split(',')).map(str::trim) {
-            // Accepts `sip-alg`, which needs no quotes in a shell.
+            // Accepts `sip-alg` for `sip alg`, because it needs no quotes in a shell.
             let known = [name.to_owned(), name.replacen('-', " ", 1)].into_iter().find(|name| is_line(name, config));
             wanted.push(known.ok_or_else(|| unknown(name, config))?);
         }
@@ -93,14 +93,14 @@ impl Only {
                 .any(|wanted| *wanted == finding.name || wanted == kind || group(wanted).contains(&kind))
     }
 
-    /// Returns whether any line of this kind is selected, so that the test is worthwhile.
+    /// Returns whether any line of this kind is selected, so that its test must run.
     pub(super) fn wants(&self, sought: &str) -> bool {
         self.wanted.is_empty()
             || self.wanted.iter().any(|wanted| kind(wanted) == sought || group(wanted).contains(&sought))
     }
 }
 
-/// Returns the known names for an unknown one, the most similar first.
+/// Returns the error for an unknown name, with the known names, the most similar first.
 fn unknown(name: &str, config: &Config) -> String {
     let trunks = config.trunks.iter().map(|trunk| format!("options {}", trunk.name));
     let agents = config.agents.iter().map(|agent| format!("agent {}", agent.name));
@@ -118,7 +118,7 @@ fn unknown(name: &str, config: &Config) -> String {
     )
 }
 
-/// Returns the kind of a line.
+/// Returns the kind of a line: its name without the trunk, agent or application.
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
         Some((kind @ ("options" | "agent" | "app" | "codecs"), _)) => kind,
@@ -126,7 +126,7 @@ fn kind(name: &str) -> &str {
     }
 }
 
-/// Returns the trunk in the name of a line of this kind.
+/// Returns the trunk in a line's name if the line is of this kind.
 fn named<'n>(line: &'n str, kind: &str) -> Option<&'n str> {
     line.strip_prefix(kind)?.strip_prefix(' ')
 }

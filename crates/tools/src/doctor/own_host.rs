@@ -1,4 +1,4 @@
-//! Host names that the edge shows to trunks (`contact_host`): their DNS addresses and certificates.
+//! Host names of the edge that trunks are shown (`contact_host`): their DNS addresses and certificates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -17,12 +17,12 @@ pub(super) fn named(config: &Config) -> impl Iterator<Item = (&Trunk, &str)> {
     config.trunks.iter().filter_map(|trunk| Some((trunk, trunk.own_hosts.contact.as_deref()?)))
 }
 
-/// Returns the destination for a DNS lookup of a name's addresses only.
+/// Returns the destination for a DNS lookup of a name's addresses, without NAPTR and SRV.
 pub(super) fn destination(host: &str) -> Destination {
     Destination { host: host.to_owned(), port: Some(5061), transport: Transport::Tls, is_fixed: true }
 }
 
-/// Checks the DNS result for the name that a trunk is shown.
+/// Checks the DNS result for a trunk's `contact_host`.
 pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &LocatedServers) -> Finding {
     let whose = whose(trunk);
     if located.fault().is_some() {
@@ -32,7 +32,7 @@ pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &L
     judge_addresses(&whose, host, &found, &public_addresses(config, trunk), |ip| UdpSocket::bind((ip, 0)).is_ok())
 }
 
-/// Checks that the addresses of a name are the edge's: those of `public_address`, or else those of this machine.
+/// Checks that the addresses of a host name belong to the edge: to `public_address`, otherwise to this machine.
 fn judge_addresses(
     whose: &str,
     host: &str,
@@ -76,7 +76,7 @@ fn whose(trunk: &Trunk) -> String {
     format!("contact_host of {}", trunk.name)
 }
 
-/// Returns the public addresses of the listeners that a trunk may use; without peers, those of the edge.
+/// Returns the public addresses of the listeners that a trunk uses; without such a listener, those of `[edge]`.
 fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
     let families = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
     let mut own: Vec<&[IpAddr]> = listeners(config, trunk).map(|listen| &listen.public_address[..]).collect();
@@ -90,7 +90,8 @@ fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
     all
 }
 
-/// Returns the listeners used for calls from and to a trunk.
+/// Returns the listeners for calls from and to a trunk: the one of its `listen`, otherwise those with the transport of
+/// a peer.
 fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &'a ListenSettings> {
     let fits = move |listen: &&'a ListenSettings| match trunk.listen.as_deref() {
         Some(name) => listen.name == name,
@@ -99,7 +100,7 @@ fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &
     config.listen.iter().filter(fits)
 }
 
-/// Checks for each name that a certificate of the listeners, and the one towards the trunk, is valid for it.
+/// Checks that each `contact_host` is a name of the listeners' certificates and of the one shown to the trunk.
 pub(super) fn certificates(config: &Config, settings: &TlsSettings) -> Vec<Finding> {
     let pairs = settings.pairs();
     let of = |kind: &str, name: &str| -> Vec<&CertificatePair> {
@@ -129,7 +130,7 @@ pub(super) fn certificates(config: &Config, settings: &TlsSettings) -> Vec<Findi
     findings
 }
 
-/// Checks the certificates of one owner. Returns `None` if it has no usable one, which is reported by a line of its
+/// Checks the certificates of a listener or trunk. Returns `None` if none is usable, which is reported by a line of its
 /// own.
 fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&CertificatePair], fix: &str) -> Option<Finding> {
     let leaves = || pairs.iter().filter_map(|pair| Some((*pair, pair.key.cert.first()?)));
@@ -193,7 +194,7 @@ mod tests {
             let (trunk, host) = named(&config).next().unwrap();
             assert_eq!((public_addresses(&config, trunk), host), (vec![ip(expected)], "sbc.example.com"));
         }
-        // A trunk that may use both listeners may be shown either address.
+        // A trunk without `listen` may use both listeners, and be shown either address.
         let config = configured(&text.replace("listen = 'NAME'\n", ""));
         let (trunk, _) = named(&config).next().unwrap();
         assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10"), ip("203.0.113.20")]);
@@ -214,7 +215,7 @@ mod tests {
         let rows: [(&[&str], &[&str], Level); 5] = [
             (&["203.0.113.10", "2001:db8::2"], &["203.0.113.10", "2001:db8::2"], Level::Ok),
             (&["203.0.113.10", "2001:db8::1"], &["203.0.113.10", "2001:db8::2"], Level::Fail),
-            // The IPv6 address is the machine's own: the public address is of the other family.
+            // The IPv6 address is the machine's own, because the public address is of the other family.
             (&["203.0.113.10", "2001:db8::5"], &["203.0.113.10"], Level::Ok),
             (&["203.0.113.10", "2001:db8::6"], &["203.0.113.10"], Level::Fail),
             (&["10.0.0.5"], &["2001:db8::2"], Level::Ok),

@@ -1,5 +1,5 @@
-//! Network path to the peers, from their responses to OPTIONS: the source address and port they saw, and changed header
-//! fields; and faults that only calls reveal.
+//! Network path to the peers: the source address and port that they saw, header fields changed on the path, and faults
+//! that only calls reveal.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,26 +10,27 @@ use super::answer::Seen;
 use crate::findings::{Finding, Level};
 use trunkgate_system::text::number;
 
-/// Response from one address of a peer.
+/// Observations about the path from a response of one peer address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) trunk: String,
     pub(super) is_tls: bool,
     /// Local address of the request.
     pub(super) local: SocketAddr,
-    /// Local address that calls to the peer would announce.
+    /// Address that the edge would announce in calls to the peer; `None` if there is no route.
     pub(super) shown: Option<IpAddr>,
     /// Whether the peer is outside `local_networks`.
     pub(super) is_outside: bool,
-    /// Key that `shown` comes from; `None` for the interface's own address.
+    /// Configuration key that `shown` comes from; `None` for the interface's own address.
     pub(super) key: Option<String>,
     pub(super) seen: Option<Seen>,
-    /// Changed header fields; `None` if the response was too damaged.
+    /// Header fields changed on the path; `None` if the response cannot be compared.
     pub(super) rewritten: Option<Vec<String>>,
     pub(super) ahead_ms: Option<i64>,
 }
 
-/// Compares the source addresses that peers saw with the announced ones; empty if no response contains one.
+/// Compares the source addresses that peers saw with the announced ones, and checks the source ports. Returns no
+/// finding if no response contains a source.
 pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
     let mut said: Vec<(IpAddr, &Told, Vec<&str>)> = Vec::new();
     for one in told {
@@ -56,8 +57,8 @@ pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
     findings
 }
 
-/// Compares one source address. `other`: another source address seen by peers outside; one key cannot be right for
-/// both.
+/// Compares the source address that a peer saw with the announced one. `other`: a different source address seen by
+/// other peers; one key cannot be right for both.
 fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Finding {
     let names = list(trunks);
     let sees = if names.contains(" and ") { "see" } else { "sees" };
@@ -96,7 +97,7 @@ fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Fin
     }
 }
 
-/// Returns a finding if NAT changes source ports. Only datagrams matter: media is sent to the announced port.
+/// Returns a finding if NAT changes source ports of datagrams, because media is sent to the announced port.
 fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
     let differs = |one: &&Told| one.seen.and_then(|seen| seen.port).is_some_and(|port| port != one.local.port());
     let changed: Vec<&Told> = told.iter().filter(differs).collect();
@@ -111,7 +112,7 @@ fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
     Some(Finding::warn("public address", text, fix))
 }
 
-/// Returns findings about SIP application-level gateways; empty if no response allows a conclusion.
+/// Returns the findings about SIP application-level gateways; empty if no response allows a conclusion.
 pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut clean: Vec<&str> = Vec::new();
@@ -135,26 +136,26 @@ pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
     findings
 }
 
-/// Media statistics of the running edge.
+/// Audio and silence in calls of the running edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Carried {
-    /// Answered calls.
+    /// Number of answered calls.
     answered: u64,
-    /// Number of sides with audio, in ended and live calls.
+    /// Number of call sides with audio, in ended and live calls.
     heard: u64,
-    /// Number of silent sides by trunk; those of an agent's calls are counted under the trunk, too.
+    /// Number of silent call sides by trunk; those in an agent's calls count for the trunk as well.
     silent: Vec<(String, u64)>,
-    /// Trunks without audio in the last hour, each with the cause found by the edge and the fix.
+    /// Trunks without audio in calls of the last hour, each with the cause found by the edge and the fix.
     causes: Vec<(String, String, String)>,
-    /// Trunks with audio again in the latest calls.
+    /// Trunks with silent calls in the last hour, but with audio in the latest calls.
     mended: Vec<String>,
     /// Trunks that sent only digital silence in calls of the last hour.
     muted: Vec<Muted>,
-    /// Number of sides of live calls that have sent only digital silence.
+    /// Number of sides of live calls that have so far sent only digital silence.
     muted_now: u64,
 }
 
-/// Trunk that sends packets of digital silence.
+/// Trunk that sends packets with digital silence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Muted {
     text: String,
@@ -183,7 +184,7 @@ impl Carried {
         let value = |line: &str| Some(line.rsplit_once(' ')?.1.parse::<f64>().ok()? as u64);
         let of = |name: &str| value(metrics.lines().find(|line| line.starts_with(name))?);
         let answered = of("trunkgate_call_setup_seconds_count ")?;
-        // The histogram has one observation per side.
+        // The edge observes this histogram once per side with audio.
         let heard = of("trunkgate_rtp_jitter_seconds_count ")?;
         let silent = metrics.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total{"));
         let silent = silent.filter_map(|line| {
@@ -206,7 +207,7 @@ impl Carried {
     pub(super) fn add_live(&mut self, calls: &Value) {
         let calls = calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
         let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
-        // An ended leg is already counted.
+        // The metric already counts ended legs.
         for leg in legs.filter(|leg| leg["state"] != "ended" && leg["rtp"]["rx_packets"].as_u64() > Some(0)) {
             self.heard += 1;
             self.muted_now += u64::from(leg["silent"] == true);
@@ -239,8 +240,8 @@ impl Carried {
     }
 }
 
-/// Returns the finding about unsolicited incoming datagrams: this machine cannot send one from outside, so only calls
-/// show whether they arrive.
+/// Returns the finding about unsolicited incoming datagrams. Only calls show whether they arrive, because this machine
+/// cannot send one from outside.
 pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last): (u16, u16)) -> Finding {
     let name = "inbound udp";
     match carried {

@@ -42,12 +42,12 @@ use trunkgate_system::tls_words;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Initial retransmission interval, doubling (RFC 3261 §17.1.2.2).
 const T1: Duration = Duration::from_millis(500);
-/// Maximum number of bytes read of a response.
+/// Maximum number of bytes read of a response to OPTIONS.
 const ANSWER_BYTES: usize = 4_096;
-/// Remaining validity above which the expiry date is shown instead, in days.
+/// Remaining validity of a certificate above which the expiry date is shown instead of the days.
 const DAYS_COUNTED: i64 = 1_000;
 
-/// Checks the local certificates.
+/// Checks the certificates of the edge's listeners and trunks.
 pub(super) fn certificates(config: &Config, settings: &TlsSettings, faults: Vec<String>) -> Vec<Finding> {
     let system = TrustAnchors::of_system();
     let judge = |(owner, pair): (CertificateOwner, &CertificatePair)| {
@@ -70,14 +70,14 @@ pub(super) fn certificates(config: &Config, settings: &TlsSettings, faults: Vec<
     settings.pairs().into_iter().map(judge).chain(of_hosts).chain(faults).collect()
 }
 
-/// Names a local certificate; further ones of a listener get a number.
+/// Names a local certificate, with a number from the second one of a listener on.
 fn whose(kind: &str, name: &str, at: usize) -> String {
     let number = if at > 0 { format!(", certificate {}", at + 1) } else { String::new() };
     format!("{kind} {name}{number}")
 }
 
-/// Checks a local certificate: its expiry, and whether its chain is complete for parties with this machine's trusted
-/// roots.
+/// Checks a local certificate: its expiry, and whether its chain is complete for peers that trust the same roots as
+/// this machine.
 fn judge_own(whose: &str, pair: &CertificatePair, system: &TrustAnchors, is_server: bool) -> Finding {
     let end = judge_end(whose, pair.expires);
     let chain = pair.key.cert.split_first();
@@ -89,8 +89,8 @@ fn judge_own(whose: &str, pair: &CertificatePair, system: &TrustAnchors, is_serv
     if is_complete(if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() }) {
         return Finding::ok("tls", format!("{}, chain complete", end.text));
     }
-    // Public CAs no longer issue certificates for clients; some remote parties, such as Microsoft Teams, accept those
-    // for servers.
+    // Public CAs no longer issue client certificates; some peers, such as Microsoft Teams, accept server certificates
+    // from clients.
     if !is_server && is_complete(KeyUsage::server_auth()) {
         let text = format!("{}, chain complete, without client usage: some remote parties require it", end.text);
         return Finding::ok("tls", text);
@@ -132,24 +132,24 @@ fn left(expires: Timestamp) -> String {
     }
 }
 
-/// State shared by the concurrent requests to peers.
+/// State shared by the concurrent OPTIONS requests.
 #[derive(Debug, Clone)]
 struct Asker {
     config: Arc<Config>,
     settings: Arc<TlsSettings>,
     resolver: Resolver,
     addressing: Arc<Addressing>,
-    /// Whether the file has errors, so that some of its tables are missing.
+    /// Whether the file has errors, so that some of its tables are not tested.
     is_partial: bool,
     report: Arc<Report>,
 }
 
-/// Results of the requests to peers, in addition to the findings.
+/// Results of the OPTIONS requests, in addition to the findings.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// All resolved addresses.
+    /// All resolved addresses of the peers.
     pub(super) addresses: Vec<IpAddr>,
-    /// Observations about the path from the responses.
+    /// Observations about the network path.
     pub(super) told: Vec<Told>,
     /// Resolved names of the peers.
     found: ResolvedServers,
@@ -157,7 +157,7 @@ pub(super) struct Heard {
     pub(super) announced: Vec<TrunkAddresses>,
 }
 
-/// Address of a trunk's peer.
+/// Address of a trunk's peer to send OPTIONS to.
 #[derive(Debug, Clone)]
 struct PeerAddress {
     trunk: String,
@@ -166,10 +166,10 @@ struct PeerAddress {
     address: SocketAddr,
 }
 
-/// Result for one address.
+/// Findings about one address, and the observations about its path.
 type Asked = (Vec<Finding>, Option<Told>);
 
-/// Lines that need the peers' responses.
+/// Kinds of lines that need the peers' responses.
 const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp", "sip alg", "clock"];
 
 /// Resolves all peers of all trunks and sends OPTIONS to each address, concurrently; the findings are in the order of
@@ -250,14 +250,14 @@ impl Asker {
         self.config.trunks.iter().find(|known| *known.name == *name)
     }
 
-    /// Resolves the name of a trunk's registrar.
+    /// Resolves the host name of a trunk's registrar.
     async fn look_up(self, trunk: Arc<str>, registrar: Destination) -> Vec<Finding> {
         let located = self.resolver.locate(registrar.clone()).await;
         let whose = format!("registrar of {trunk}");
         self.report.take(vec![of_name(&whose, &format!("`register` of [trunk.{trunk}]"), &registrar.host, &located)])
     }
 
-    /// Resolves the edge's own name that a trunk is shown.
+    /// Resolves the `contact_host` of a trunk.
     async fn look_up_own(self, trunk: Arc<str>, host: String) -> Vec<Finding> {
         let located = self.resolver.locate(own_host::destination(&host)).await;
         let found = self.trunk(&trunk).map(|trunk| own_host::judge_name(&self.config, trunk, &host, &located));
@@ -295,7 +295,7 @@ impl Asker {
         (findings, heard)
     }
 
-    /// Sends OPTIONS to one address.
+    /// Sends OPTIONS to one address; returns the finding and the observations about the path.
     async fn ask(&self, place: &PeerAddress) -> Asked {
         let PeerAddress { trunk, transport, address, .. } = place;
         let name = format!("options {trunk}");
@@ -317,7 +317,7 @@ impl Asker {
             Ok(reply) => reply,
             Err(Unreached { what, fix }) => {
                 let fix = tls_words::fix_of_trunk(&what, trunk).unwrap_or(fix);
-                // A peer that is not checked in operation need not respond.
+                // A peer without `options_interval` need not respond to OPTIONS.
                 let finding = if self.trunk(trunk).is_some_and(|trunk| trunk.options_interval.is_zero()) {
                     Finding::warn(
                         name,
@@ -353,7 +353,7 @@ impl Asker {
         (vec![finding], Some(self.told(place, local, answer)))
     }
 
-    /// Returns why TLS is not tested: no listener has a usable certificate.
+    /// Returns the reason why TLS peers are not tested: no TLS listener, or none with a usable certificate.
     fn without_tls(&self) -> Unreached {
         let listener = self.config.listen.iter().find(|listen| listen.transport == Transport::Tls);
         let (what, fix) = match listener {
@@ -372,7 +372,7 @@ impl Asker {
         Unreached { what, fix }
     }
 
-    /// Combines a response with the address that a call to the peer would announce.
+    /// Combines a response with the address that the edge would announce in a call to the peer.
     fn told(&self, place: &PeerAddress, local: SocketAddr, answer: Answer) -> Told {
         let PeerAddress { trunk, transport, address, .. } = place;
         let listen = self.trunk(trunk).and_then(|trunk| trunk.listen.as_deref());
@@ -393,15 +393,15 @@ impl Asker {
             shown,
             is_outside: !is_local(&self.config, address.ip()),
             key,
-            // The source port of a stream shows nothing about datagrams.
+            // A stream's source port does not show how NAT treats datagrams.
             seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| *transport == Transport::Udp), ..seen }),
             rewritten: answer.rewritten,
             ahead_ms: answer.ahead_ms,
         }
     }
 
-    /// Returns the OPTIONS request for an address. A trunk that is shown a name gets the From and Contact of the edge;
-    /// other trunks get the address of the socket, which reveals changes on the path.
+    /// Returns the OPTIONS request for an address. For a trunk with `contact_host`, From and Contact name that host;
+    /// otherwise they contain the socket's address, which reveals changes on the path.
     fn question(&self, place: &PeerAddress, us: SocketAddr) -> Question {
         let PeerAddress { trunk, peer, transport, address } = place;
         let named = self.trunk(trunk).filter(|trunk| trunk.own_hosts != OwnHosts::default());
@@ -432,7 +432,7 @@ impl Asker {
                     let answer = question.read(buffer.get(..length).unwrap_or_default(), sent.elapsed())?;
                     return Ok(Reply { answer, local, expires: None });
                 }
-                // An ICMP error came back.
+                // The socket is connected, so this is an ICMP error of the peer's address.
                 Ok(Err(error)) => return Err(plain(&error).into()),
                 Err(_) if left <= pause => {
                     return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
@@ -475,7 +475,7 @@ impl Asker {
         match talked.await {
             Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
             Ok(Err(error)) => return Err(plain(&error).into()),
-            // Part of a response also shows that the peer is alive.
+            // Even an incomplete response shows that the peer is alive.
             Err(_) if !buffer.contains(&b'\n') => {
                 return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
             }
@@ -485,8 +485,8 @@ impl Asker {
         Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
     }
 
-    /// Returns the source address of requests to a peer, as the edge binds it: its listener's, unless that is bound to
-    /// all addresses. The peer may identify the edge by it.
+    /// Returns the source address that the edge uses towards a peer: that of its listener, unless it is bound to all
+    /// addresses. The peer may identify the edge by it.
     fn source(&self, place: &PeerAddress) -> Option<IpAddr> {
         let listen = self.trunk(&place.trunk).and_then(|trunk| trunk.listen.as_deref());
         let listener = self.addressing.listener_for(listen, place.transport, place.address.ip())?;
@@ -494,7 +494,7 @@ impl Asker {
     }
 }
 
-/// Returns the finding about the DNS result for a host. `place` is the key that contains it.
+/// Returns the finding about the DNS result for a host. `place` is the configuration key with the host.
 pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &LocatedServers) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
@@ -516,10 +516,10 @@ pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &LocatedSer
     }
 }
 
-/// Response from one address.
+/// Response to OPTIONS from one address.
 struct Reply {
     pub answer: Answer,
-    /// Local address of the request.
+    /// Local address of the OPTIONS request.
     local: SocketAddr,
     /// Earliest expiry date of the peer's certificates.
     expires: Option<Timestamp>,
@@ -540,7 +540,7 @@ impl From<String> for Unreached {
 }
 
 impl Unreached {
-    /// Returns why a connection failed; an unusable source address is not the peer's fault.
+    /// Returns why a connection failed. For an unusable source address the fix concerns this machine, not the peer.
     fn of_connection(error: &std::io::Error, to: SocketAddr, source: Option<IpAddr>) -> Unreached {
         match source {
             Some(source) if matches!(transport::unsent(error), SendFailure::NotFromThere) => {
@@ -550,7 +550,7 @@ impl Unreached {
         }
     }
 
-    /// Describes an error of this machine, as for calls; it is not the peer's fault.
+    /// Describes an error of this machine's network in the words used for calls; the fix does not concern the peer.
     fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
         match transport::unsent(error) {
             SendFailure::Other => plain(error).into(),
@@ -582,7 +582,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
     all(begun.collect()).await.into_iter().flatten().collect()
 }
 
-/// Returns the finding about an opened WebSocket: within the agent's time limit, or too late for calls.
+/// Returns the finding about an opened WebSocket, which must have opened within the agent's `connect_timeout`.
 fn of_opened(name: String, agent: &Agent, took: Duration) -> Finding {
     let opened = format!("WebSocket opened after {} ms", took.as_millis());
     if took < agent.connect_timeout {
@@ -609,7 +609,7 @@ mod tests {
     use super::super::{configured, everything};
     use super::*;
 
-    /// Starts a peer that responds to the first request on a socket with `answer`.
+    /// Starts a UDP peer that sends `answer` to the first request.
     async fn peer(answer: &'static str) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -655,7 +655,7 @@ mod tests {
         asker.ask(&place).await.0.remove(0)
     }
 
-    /// Starts a peer that responds to the first bytes of a connection with `answer`; returns their source and text.
+    /// Starts a TCP peer that sends `answer` to the first bytes received; returns their source and text.
     async fn stream_peer(answer: &'static str) -> (SocketAddr, JoinHandle<(SocketAddr, String)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -706,7 +706,7 @@ mod tests {
             };
             asked_at_once(&of("127.0.0.2")).await;
             assert_eq!(heard.await.unwrap().0.ip(), IpAddr::from([127, 0, 0, 2]), "{transport}");
-            // A documentation address, which no machine has.
+            // A documentation address (RFC 5737), which no interface has.
             let found = asked_at_once(&of("192.0.2.9")).await;
             assert!(found.text.contains("the source address cannot be used"), "{found:?}");
             assert!(found.fix.contains("from 192.0.2.9` and set `[[listen]] address`"), "{found:?}");

@@ -17,7 +17,7 @@ use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::CONNECT_SECONDS;
 
-/// Line names.
+/// Names of the findings.
 const MAIL: &str = "mail";
 const TRANSCRIPTION: &str = "transcription";
 const NOTIFY: &str = "notify";
@@ -75,7 +75,7 @@ mod tests {
     async fn each_service_is_connected_to_and_asked_nothing() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = server.local_addr().unwrap();
-        // A port with no listener any more.
+        // A port that had a listener and has none any more.
         let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
             "[trunk.a]\npeers = ['sip:10.0.0.5']\n[[route]]\nconnect = ['voicemail:front']\n\

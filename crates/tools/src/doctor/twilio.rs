@@ -15,10 +15,11 @@ use trunkgate_system::limits::{CONNECT_SECONDS, LOOKUP_SECONDS};
 use trunkgate_system::twilio_hosts::{API, HTTPS, LOOKUPS};
 use trunkgate_system::{interfaces, web};
 
-/// Name of the line.
+/// Name of the finding.
 const LINE: &str = "twilio hosts";
 
-/// Returns the finding if the API is enabled and clients are directed to the edge or could be.
+/// Returns the findings about Twilio's hosts; empty unless the API is enabled and clients are, or could be, directed to
+/// the edge.
 pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
     if config.api.auth_token.is_none() || !report.wants(LINE) {
         return Vec::new();
@@ -39,7 +40,7 @@ async fn addresses_of(host: &str) -> Vec<SocketAddr> {
     found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default()
 }
 
-/// Returns the finding for programs that reach the API on this machine, but Lookup at Twilio.
+/// Returns the warning that api.twilio.com leads to this machine, but lookups.twilio.com does not.
 fn lookups_elsewhere() -> Finding {
     Finding::warn(
         LINE,
@@ -48,12 +49,12 @@ fn lookups_elsewhere() -> Finding {
     )
 }
 
-/// Returns the first address of this machine.
+/// Returns the first of the resolved addresses that belongs to this machine.
 fn led_here(found: Vec<SocketAddr>) -> Option<SocketAddr> {
     found.into_iter().find(|address| interfaces::has(address.ip().to_canonical()))
 }
 
-/// Reason why programs cannot reach the edge.
+/// Reason why a TLS handshake with the edge fails.
 enum Missed {
     Unreachable(String),
     Untrusted(String),
@@ -91,7 +92,7 @@ async fn judge(
     Some(found)
 }
 
-/// Performs a TLS handshake like a program that trusts the system's store.
+/// Performs a TLS handshake with api.twilio.com at an address, trusting only the system's roots.
 async fn handshake(address: SocketAddr) -> Result<(), Missed> {
     let limit = Some(Duration::from_secs(CONNECT_SECONDS));
     let connector = Connector { connect_within: limit, handshake_within: limit, ..Connector::default() };

@@ -1,14 +1,14 @@
 //! Explains values of `reason` in metrics and logs that are no reason of a call: dropped packets, messages and
 //! connections, and undelivered records, traces and texts.
 
-/// Metric or log that contains the word.
+/// Metrics and logs that contain the words.
 const PACKETS: &str = "reason of trunkgate_rtp_dropped_total";
 const SRTP: &str = "reason of trunkgate_srtp_errors_total";
 const MESSAGES: &str = "reason of trunkgate_sip_dropped_total";
 const HTTP: &str = "reason of trunkgate_http_connections_dropped_total";
 const LOG: &str = "reason in the log";
 
-/// Word, its metric or log, and explanation.
+/// Words with the metric or log that contains them, and their explanations.
 pub(super) const DROPS: &[(&str, &str, &str)] = &[
     ("no_wire", PACKETS, "The packet came before the call connected its two sides, or after it ended."),
     (

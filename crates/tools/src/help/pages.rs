@@ -1,8 +1,8 @@
-//! Explains columns, metrics and keys with the tables of the documentation, which are their only source.
+//! Explains columns, metrics and keys from the tables of the documentation.
 
 use trunkgate_system::text::capital;
 
-/// Subject of the tables, name of the page, and its text.
+/// Documentation pages: subject of their tables, file name, and text.
 const PAGES: [(&str, &str, &str); 3] = [
     (
         "column of `status`, `calls` or `top`",
@@ -31,7 +31,7 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     Some(format!("{name}: {kind}\n\n{}. See docs/{page}.\n", capital(meaning.trim_end_matches('.'))))
 }
 
-/// Explains an error code of the Twilio-compatible API with the rows of its error table.
+/// Explains an error code of the Twilio-compatible API from the page's table of errors.
 pub(super) fn api_code(topic: &str) -> Option<String> {
     let (_, errors) = API.split_once("\n## Errors\n")?;
     let mut out = String::new();
@@ -70,7 +70,7 @@ pub(super) fn key(topic: &str) -> Option<String> {
     (!out.is_empty()).then(|| format!("{out}See docs/reference/keys.md.\n"))
 }
 
-/// Returns the runbook section of an alert.
+/// Returns the section of the runbook about an alert.
 pub(super) fn alert(topic: &str) -> Option<String> {
     let section = RUNBOOK.split("\n## ").skip(1).find_map(|section| {
         let (name, text) = section.split_once('\n')?;
@@ -80,7 +80,7 @@ pub(super) fn alert(topic: &str) -> Option<String> {
     Some(format!("{name}: alert\n\n{}\n\nSee docs/operate/runbook.md.\n", plain(text.trim())))
 }
 
-/// Returns the words in backticks of the first cell of a table row.
+/// Returns the words in backticks in the first cell of a table row.
 fn names(line: &str) -> impl Iterator<Item = &str> {
     let cell = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()).unwrap_or_default();
     cell.split('`').skip(1).step_by(2)
@@ -97,7 +97,7 @@ fn plain(text: &str) -> String {
                 out.push_str(words);
                 behind
             }
-            // Brackets that are no link: a section of the configuration, or a list.
+            // The brackets are no link, but a section of the configuration or a list.
             None => {
                 out.push('[');
                 after
@@ -107,7 +107,8 @@ fn plain(text: &str) -> String {
     (out + rest).replace("**", "")
 }
 
-/// Returns the text of a link that begins here, and the rest after it; the text may contain brackets.
+/// Splits `text`, which follows an opening bracket, into the link's words and the text behind its URL; `None` if it is
+/// no link. The words may contain brackets.
 fn link(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0;
     let end = text.char_indices().find(|(_, char)| {

@@ -1,16 +1,17 @@
-//! Reasons of calls and legs for `help` and docs/reference/reasons.md; the table is in `trunkgate_story::reason`.
+//! Explains reasons of calls and legs, for `help` and docs/reference/reasons.md. The table is in
+//! `trunkgate_story::reason`.
 
 use trunkgate_call::ReasonSlug;
 
 use trunkgate_system::text::capital;
 
-/// Explains a reason by its slug.
+/// Explains a reason slug such as `no_route`.
 pub(super) fn explain(slug: &str) -> Option<String> {
     let slug = slug.to_lowercase();
     let reason = ReasonSlug::ALL.into_iter().find(|reason| reason.as_str() == slug)?;
     let fix = reason.fix().map(|fix| format!("\nFix: {}.\n", capital(fix))).unwrap_or_default();
     let (sentence, cause, outcome) = (reason.sentence(), reason.cause(), outcome(reason));
-    // Such a request never becomes a call.
+    // A request with wrong credentials never becomes a call.
     if reason == ReasonSlug::WrongCredentials {
         return Some(format!("{slug}: {sentence}\n\nCause: {cause}\n{fix}\nWhere it stands: trunkgate status\n"));
     }
@@ -21,7 +22,7 @@ pub(super) fn explain(slug: &str) -> Option<String> {
     ))
 }
 
-/// Returns the outcome of a call that ended for this reason before it was answered.
+/// Returns the outcome of a call that ended with this reason before its answer.
 fn outcome(reason: ReasonSlug) -> &'static str {
     if reason == ReasonSlug::TargetRejected { "depends on its SIP status" } else { reason.outcome() }
 }

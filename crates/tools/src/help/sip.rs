@@ -16,7 +16,7 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     ))
 }
 
-/// Returns the explained code closest to an unknown one of three digits.
+/// Returns the explained status code closest to an unknown one of three digits.
 pub(super) fn nearest(topic: &str) -> Option<&'static str> {
     const CLASSES: [&str; 6] = ["180", "200", "302", "400", "500", "600"];
     let code: u16 = topic.parse().ok().filter(|_| topic.len() == 3)?;

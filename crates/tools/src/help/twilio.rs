@@ -2,7 +2,7 @@
 
 use trunkgate_delivery::webhooks::codes;
 
-/// Explains an error code of five digits.
+/// Explains a Twilio error code of five digits.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let code: u32 = topic.parse().ok().filter(|_| topic.len() == 5)?;
     let (meaning, fix) = codes::explain(code)?;

@@ -1,9 +1,9 @@
-//! Explains other words of the command line: flags and marks of calls, outcomes, states, causes of faults, figures,
-//! effects of problems, and lines of `doctor` and `call`.
+//! Explains words that are neither codes nor reasons: flags and marks of calls, outcomes, states, causes of faults,
+//! figures, effects of problems, and lines of `doctor` and `call`.
 
 use super::drops::DROPS;
 
-/// Word, kind, and explanation.
+/// Words with their kinds and explanations.
 const WORDS: &[(&str, &str, &str)] = &[
     (
         "one_way",
@@ -389,7 +389,7 @@ const WORDS: &[(&str, &str, &str)] = &[
 /// Maximum number of words listed for a topic that only occurs in explanations.
 const MENTIONS: usize = 8;
 
-/// Returns words with all parts of the topic in their explanation.
+/// Returns up to [`MENTIONS`] words with an explanation that contains every word of the topic.
 pub(super) fn mentioning(topic: &str) -> Vec<&'static str> {
     let topic = topic.to_lowercase();
     let sought: Vec<&str> = topic.split_whitespace().filter(|word| word.len() > 2).collect();
@@ -398,14 +398,14 @@ pub(super) fn mentioning(topic: &str) -> Vec<&'static str> {
     found.map(|(word, ..)| *word).take(MENTIONS).collect()
 }
 
-/// Explains a word, ignoring case; `-` or a space matches `_`, and the `!` of a mark is optional.
+/// Explains a word, ignoring case; `-` and spaces match `_`, and the `!` of a mark is optional.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let topic = topic.trim_start_matches('!').to_lowercase().replace(['-', ' '], "_");
     let (word, kind, text) = WORDS.iter().chain(DROPS).find(|(word, ..)| *word == topic)?;
     Some(format!("{word}: {kind}\n\n{text}\n"))
 }
 
-/// Returns all words.
+/// Returns all words that this module explains.
 pub(super) fn all() -> impl Iterator<Item = &'static str> + Clone {
     WORDS.iter().chain(DROPS).map(|(word, ..)| *word)
 }
@@ -441,7 +441,7 @@ mod tests {
         }
     }
 
-    /// Crates that print words.
+    /// Crates that print explained words.
     const SHELL: [&str; 9] = ["system", "audio", "config", "delivery", "runtime", "explain", "admin", "boot", "tools"];
 
     /// Returns the text of a source file.
@@ -449,7 +449,7 @@ mod tests {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
     }
 
-    /// Returns the words between two parts of a text.
+    /// Returns every text between `before` and `after`.
     fn between(text: &str, before: &str, after: &str) -> Vec<String> {
         let words = text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0));
         words
@@ -458,7 +458,7 @@ mod tests {
             .collect()
     }
 
-    /// Appends all Rust sources of a directory.
+    /// Appends the text of all Rust sources in a directory.
     fn sources(folder: &Path, all: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match entry.extension() {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// Metrics with their units, in the order of the manual.
+/// Metrics by name with their units, in the order of the manual.
 const METRICS: [(&str, Metric, MetricUnit); 17] = [
     ("setup", Metric::Setup, MetricUnit::Time),
     ("pdd", Metric::PostDial, MetricUnit::Time),
@@ -47,7 +47,7 @@ pub(super) enum Metric {
     Answered,
     /// Calls that were not answered.
     Failed,
-    /// Answered calls ended by neither side of the test.
+    /// Answered calls that ended before the test's caller hung up.
     Dropped,
     /// Packets received more than once.
     Duplicates,
@@ -57,14 +57,14 @@ pub(super) enum Metric {
     Foreign,
     /// SIP messages retransmitted by either side.
     Retransmissions,
-    /// Maximum number of concurrent calls.
+    /// Maximum number of calls active at the same time.
     Held,
     /// Answered calls of a scenario in which the callee received audio.
     Audible,
 }
 
 impl Metric {
-    /// Returns whether a load test measures the metric. `by_scenario`: SIPp places the calls.
+    /// Returns whether a load test measures the metric. `by_scenario`: SIPp places the calls, which limits the metrics.
     fn is_measured(self, by_scenario: bool) -> bool {
         match self {
             Metric::Jitter | Metric::Mos | Metric::Loss | Metric::Answered | Metric::Failed => true,
@@ -81,7 +81,7 @@ impl Metric {
 pub(super) enum MetricUnit {
     /// Time, in milliseconds.
     Time,
-    /// Fraction from 0 to 1, written in per cent.
+    /// Fraction from 0 to 1, written as a percentage.
     Share,
     /// MOS, 1 to 5.
     Score,
@@ -92,12 +92,12 @@ pub(super) enum MetricUnit {
 /// Statistic of a metric with many values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum MetricStatistic {
-    /// Value that so many per cent of all values do not exceed.
+    /// Value that this percentage of all values does not exceed.
     Percentile(f64),
     Min,
     Max,
     Mean,
-    /// All values together.
+    /// Metric as a whole; for distributions, the mean.
     Whole,
 }
 
@@ -143,7 +143,7 @@ impl MetricUnit {
     pub(super) fn show(self, value: f64) -> String {
         match self {
             MetricUnit::Time => format!("{value:.2} ms"),
-            // Rounded to 0.00001 %, so that a value below a limit is not shown as equal to it.
+            // Five digits, so that a value below a limit is not shown as equal to the limit.
             MetricUnit::Share => format!("{} %", (value * 1e7).round() / 1e5),
             MetricUnit::Score => format!("{value:.2}"),
             MetricUnit::Count => format!("{value}"),
@@ -155,7 +155,7 @@ impl MetricUnit {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AssertionSyntaxError {
     text: String,
-    /// Column in characters, from 1.
+    /// Column of the error in characters, from 1.
     column: usize,
     what: String,
 }
@@ -170,7 +170,7 @@ impl fmt::Display for AssertionSyntaxError {
 /// Parses a comma-separated list of assertions.
 ///
 /// # Errors
-/// Returns the first syntax error.
+/// Returns the first syntax error with its column.
 pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, AssertionSyntaxError> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -183,7 +183,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, AssertionSyntaxError> 
     Ok(found)
 }
 
-/// Rejects assertions on metrics that the test does not measure.
+/// Rejects assertions on metrics that the load test does not measure.
 ///
 /// # Errors
 /// Returns a message with the first such assertion and the measured metrics.
@@ -197,10 +197,10 @@ pub(super) fn check_measured(assertions: &[Assertion], by_scenario: bool) -> Res
 
 /// Parser of one assertion.
 struct AssertionParser<'a> {
-    /// Complete list of assertions.
+    /// Complete list of assertions, for errors.
     text: &'a str,
     rest: &'a str,
-    /// Offset of `rest`, in bytes.
+    /// Offset of `rest` in `text`, in bytes.
     at: usize,
 }
 
@@ -285,7 +285,7 @@ impl<'a> AssertionParser<'a> {
         factor.map(|factor| number * factor).ok_or_else(|| self.mistake(at, example.to_owned()))
     }
 
-    /// Returns the next word of accepted characters, after blanks, and its offset.
+    /// Returns the next word of accepted characters, skipping blanks, and its offset in bytes.
     fn word(&mut self, is_of_it: impl Fn(char) -> bool) -> (usize, &'a str) {
         let bare = self.rest.trim_start();
         let at = self.at + self.rest.len() - bare.len();

@@ -12,7 +12,7 @@ const MOST: u64 = 600_000_000;
 /// Significant digits stored.
 const DIGITS: u8 = 3;
 
-/// Distribution of a metric's values.
+/// Distribution of a metric's values in milliseconds or MOS, stored in thousandths.
 #[derive(Debug, Clone)]
 pub(super) struct ValueDistribution {
     all: Histogram<u64>,
@@ -37,7 +37,7 @@ impl ValueDistribution {
         self.all.len()
     }
 
-    /// Returns a statistic; `None` without values.
+    /// Returns a statistic in milliseconds or MOS; `None` without values.
     pub(super) fn get(&self, stat: MetricStatistic) -> Option<f64> {
         let found = match stat {
             MetricStatistic::Percentile(percentile) => self.all.value_at_percentile(percentile) as f64,
@@ -48,7 +48,7 @@ impl ValueDistribution {
         (self.count() > 0).then_some(found / UNITS)
     }
 
-    /// Returns the usual statistics by name; `null` without values.
+    /// Returns count, minimum, maximum, mean and four percentiles by name; `null` without values.
     pub(super) fn as_json(&self) -> Value {
         let [p5, p50, p95, p99] = [5.0, 50.0, 95.0, 99.0].map(|p| self.get(MetricStatistic::Percentile(p)));
         let [min, max, mean] =
@@ -56,7 +56,7 @@ impl ValueDistribution {
         json!({"count": self.count(), "min": min, "p5": p5, "p50": p50, "p95": p95, "p99": p99, "max": max, "mean": mean})
     }
 
-    /// Formats these statistics for a row of the table.
+    /// Formats the given statistics for a row of the table.
     pub(super) fn row(&self, kind: MetricUnit, stats: &[MetricStatistic]) -> Vec<String> {
         stats.iter().map(|stat| self.get(*stat).map_or_else(|| "–".to_owned(), |value| kind.show(value))).collect()
     }

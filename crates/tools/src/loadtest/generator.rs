@@ -1,5 +1,5 @@
-//! Load generator: phones on both sides of an edge, driven by one thread. Each call has its own phone on each side.
-//! Messages are assigned to phones by Call-ID, audio by socket.
+//! Load generator: phones on both sides of an edge, driven by one thread. Each call has its own phone on each side. SIP
+//! messages are assigned to phones by Call-ID, audio by socket.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,11 +19,11 @@ use crate::demo;
 
 /// Time from the last audio of a call to its BYE, so that all audio arrives.
 const QUIET: Duration = Duration::from_millis(300);
-/// Ringing time after which a call is given up.
+/// Time from the INVITE after which an unanswered call is given up.
 const RING: Duration = Duration::from_secs(10);
-/// Time for calls to end after the test.
+/// Maximum time for the remaining calls to end after the test.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// Divisor: one of this many packets is dropped with [`Sabotage::Loss`].
+/// Drop ratio of [`Sabotage::Loss`]: one of this many packets is dropped.
 const LOST: u32 = 20;
 /// Interval of progress reports.
 pub(super) const TOLD: Duration = Duration::from_secs(1);
@@ -37,15 +37,16 @@ pub(super) enum Sabotage {
     Loss,
 }
 
-/// The load generator.
+/// State of a running load test.
 pub(super) struct LoadGenerator<'a> {
     plan: &'a LoadTestPlan,
     lines: CallSides,
-    /// Audio sent, with its speaker's slot, by SSRC.
+    /// Audio sent by each SSRC, with the slot of its speaker.
     voices: HashMap<u32, (usize, SentVoice)>,
-    /// Lines that answer requests outside of calls, one for each side.
+    /// Slots of the lines that answer requests outside of calls, one for each side.
     desks: [usize; 2],
-    /// Source of the calls to the callees, known from the first one; it may differ from the called address of the edge.
+    /// Source address of the calls to the callees, known from the first call; may differ from the address that the
+    /// callers call.
     far: Option<IpAddr>,
     pace: CallPacer,
     held: usize,
@@ -57,7 +58,7 @@ pub(super) struct LoadGenerator<'a> {
 }
 
 impl<'a> LoadGenerator<'a> {
-    /// Creates the generator; the test begins now.
+    /// Creates the load generator; the test begins now.
     pub(super) fn new(
         plan: &'a LoadTestPlan,
         sockets: TestSockets,
@@ -86,7 +87,8 @@ impl<'a> LoadGenerator<'a> {
         Ok(generator)
     }
 
-    /// Runs the test to its end; calls `tell` every second with the results so far.
+    /// Runs the test to its end. Calls `tell` every second with the results, the number of active calls and the time
+    /// elapsed.
     pub(super) fn run(
         mut self,
         mut tell: impl FnMut(&LoadTestResults, usize, Duration),
@@ -115,7 +117,7 @@ impl<'a> LoadGenerator<'a> {
         Ok(self.results)
     }
 
-    /// Returns the time of the next deadline or progress report.
+    /// Returns the time of the next deadline or progress report, whichever is earlier.
     fn wake(&self, told: Instant) -> Instant {
         let due = self.lines.next_deadline();
         let next = if self.over.is_some() { None } else { self.pace.next() };
@@ -131,7 +133,7 @@ impl<'a> LoadGenerator<'a> {
             self.results.is_cut = is_cut;
             let callers: Vec<_> = self.of_side(CallRole::Caller);
             callers.into_iter().for_each(|slot| self.mute(now, slot));
-            // Callees that have not received audio are included.
+            // Lines that received no audio stop as well.
             self.lines.iter_mut().for_each(|line| line.muted = true);
         }
         let Some(over) = self.over else { return false };
@@ -141,7 +143,7 @@ impl<'a> LoadGenerator<'a> {
         if now < over + FAREWELL && self.lines.stops() < 2 {
             return false;
         }
-        // The edge no longer knows the calls that are left.
+        // The edge no longer knows the remaining calls, so they count as ended.
         for side in [CallRole::Caller, CallRole::Callee] {
             for slot in self.of_side(side) {
                 self.drive(now, slot, |phone, call| phone.hang_up(now, call));
@@ -185,7 +187,7 @@ impl<'a> LoadGenerator<'a> {
         Ok(())
     }
 
-    /// Handles a datagram.
+    /// Handles a received datagram.
     fn take(&mut self, packet: ReceivedDatagram) -> Result<(), String> {
         if packet.socket > CallRole::Callee as usize {
             let slot = self.lines.of_audio(packet.socket);
@@ -227,14 +229,15 @@ impl<'a> LoadGenerator<'a> {
         Ok(())
     }
 
-    /// Returns whether a call from this address can belong to the test; none can before the first call is placed.
+    /// Returns whether a call from this address can belong to the test. Calls from addresses other than the edge's are
+    /// accepted only while a call is active, and only from one address.
     fn is_of_the_edge(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         let is_called = source == self.plan.remote.ip().to_canonical();
         is_called || self.held > 0 && self.far.is_none_or(|far| far == source)
     }
 
-    /// Creates a phone for an incoming call; `None` if there are too many.
+    /// Creates a callee's phone for an incoming call; `None` if there are too many.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
         if self.lines.len() > KNOWN * self.plan.calls + self.desks.len() || self.over.is_some() {
             return Ok(None);
@@ -253,7 +256,7 @@ impl<'a> LoadGenerator<'a> {
         self.drain(now, slot);
     }
 
-    /// Runs an action on a line's phone and its call.
+    /// Runs an action on a line's phone with its call, then handles the phone's outputs.
     fn drive(&mut self, now: Instant, slot: usize, what: impl FnOnce(&mut Phone, trunkgate_phone::CallNumber)) {
         if let Some(line) = self.lines.get_mut(slot)
             && let Some(call) = line.call
@@ -284,7 +287,7 @@ impl<'a> LoadGenerator<'a> {
         }
     }
 
-    /// Stops the audio of a call on both sides; the call ends a little later.
+    /// Stops the audio of a call in both directions; the call ends [`QUIET`] later.
     fn mute(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted && line.ended.is_none()) else { return };
         line.muted = true;
@@ -295,7 +298,7 @@ impl<'a> LoadGenerator<'a> {
         }
     }
 
-    /// Judges the audio sent by a line.
+    /// Judges the audio that a line has sent.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.close(now, slot) else { return };
         let (side, ssrc) = (line.side, line.ssrc);
@@ -385,7 +388,7 @@ impl<'a> LoadGenerator<'a> {
         } else if !heard {
             self.results.fail("no response from the edge: check that it runs and accepts our address".to_owned());
         } else if self.over.is_some() && left {
-            // The call ended early because the test did, so it does not count.
+            // The end of the test cut this call short, so it does not count.
             self.results.attempted -= 1;
         } else {
             let reason = if let CallEnding::Refused(code) = ending {

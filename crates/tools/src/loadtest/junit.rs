@@ -5,7 +5,7 @@ use std::io;
 use super::report::AssertionResult;
 use crate::junit::{CaseFailure, TestCase, suite};
 
-/// Returns the XML file.
+/// Returns the results of a load test as JUnit XML.
 ///
 /// # Errors
 /// Returns the error of the XML writer.

@@ -12,21 +12,21 @@ const MESSAGES: usize = 64;
 /// Maximum length of a rejection reason, in characters.
 const REASON_CHARS: usize = 80;
 
-/// Side of the edge.
+/// Side of the edge that a line is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum CallRole {
     Caller = 0,
     Callee = 1,
 }
 
-/// Deadline of a line.
+/// Action due on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SideDeadline {
-    /// A timer of the phone.
+    /// The phone's own timer expires.
     Phone,
     /// Both sides stop sending audio.
     Mute,
-    /// The caller hangs up or gives up.
+    /// The caller hangs up, or gives up a call that is not answered.
     HangUp,
     /// The audio is judged and the socket released.
     Judge,
@@ -39,13 +39,13 @@ pub(super) enum SideDeadline {
 pub(super) struct CallSide {
     pub(super) phone: Phone,
     pub(super) side: CallRole,
-    /// Serial number, because slots are reused.
+    /// Serial number of the line, because slots are reused.
     pub(super) serial: u64,
     pub(super) call: Option<CallNumber>,
-    /// Socket of the audio; `None` for a line that answers requests outside of calls.
+    /// Index of the audio socket; `None` for a line that answers requests outside of calls.
     pub(super) audio: Option<usize>,
     pub(super) call_id: Vec<u8>,
-    /// Next timer of the phone.
+    /// Time of the phone's next timer.
     pub(super) wake: Option<Instant>,
     pub(super) began: Instant,
     pub(super) rang: bool,
@@ -54,11 +54,11 @@ pub(super) struct CallSide {
     /// Time at which the call ended.
     pub(super) ended: Option<Instant>,
     pub(super) judged: bool,
-    /// Whether this line ended the call.
+    /// Whether the phone of this line ended the call.
     pub(super) left: bool,
-    /// SSRC of its audio, once it has sent some.
+    /// SSRC of the audio sent; `None` before the first packet.
     pub(super) ssrc: Option<u32>,
-    /// Last rejection of the INVITE, in words.
+    /// Status code, phrase and Reason of the last rejection of the INVITE.
     pub(super) refusal: Option<String>,
     seen: HashSet<u64>,
 }
@@ -87,7 +87,7 @@ impl CallSide {
         }
     }
 
-    /// Returns whether a message is a retransmission.
+    /// Returns whether an equal message was received before, that is, whether this one is a retransmission.
     pub(super) fn came_before(&mut self, bytes: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -95,12 +95,12 @@ impl CallSide {
         self.seen.contains(&hash) || (self.seen.len() < MESSAGES && !self.seen.insert(hash))
     }
 
-    /// Returns whether any message was received.
+    /// Returns whether any SIP message was received.
     pub(super) fn heard(&self) -> bool {
         !self.seen.is_empty()
     }
 
-    /// Stores the reason of a rejected INVITE.
+    /// Stores the reason if the message rejects the INVITE.
     pub(super) fn note(&mut self, message: &SipMessage) {
         if let StartLine::Response { code: 300.., .. } = message.start_line()
             && message.method() == Method::Invite
@@ -117,7 +117,7 @@ fn refusal(message: &SipMessage) -> Option<String> {
     if let Some(text) = message.header_str(HeaderName::Reason).and_then(|value| value.split_once("text=")) {
         words.push_str(&format!(" ({})", text.1.trim_matches('"')));
     }
-    // The text is printed on a terminal.
+    // Control characters are removed, because the text is printed on a terminal.
     Some(words.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect())
 }
 

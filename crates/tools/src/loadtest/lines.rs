@@ -1,6 +1,5 @@
-//! Lines of a load test and their driver: phones on the test's sockets, found by Call-ID or audio socket, and their
-//! deadlines. The user of the lines handles the outputs: the load generator (`generator`), or the callees of a
-//! scenario.
+//! Lines of a load test: phones on the test's sockets, found by Call-ID or audio socket, and their deadlines. The owner
+//! of the lines handles the phones' outputs: the load generator (`generator`), or the callees of a scenario.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -20,7 +19,7 @@ use trunkgate_boot::edge::seed;
 const SETTLED: Duration = Duration::from_secs(1);
 /// Time from the judgement of a call to the removal of its line.
 const FORGOTTEN: Duration = Duration::from_secs(8);
-/// Maximum number of callee lines for each concurrent call, including ended calls not yet removed.
+/// Maximum number of callee lines for each concurrent call, including those of ended calls that are not removed yet.
 pub(super) const KNOWN: usize = 16;
 
 /// All lines of a test.
@@ -29,7 +28,7 @@ pub(super) struct CallSides {
     sockets: TestSockets,
     lines: Slab<CallSide>,
     calls: HashMap<(CallRole, Vec<u8>), usize>,
-    /// Lines by audio socket.
+    /// Slots of lines by audio socket.
     audio: HashMap<usize, usize>,
     due: BinaryHeap<Reverse<(Instant, usize, u64, SideDeadline)>>,
     serial: u64,
@@ -37,7 +36,7 @@ pub(super) struct CallSides {
 }
 
 impl CallSides {
-    /// Creates the driver without lines.
+    /// Creates an empty set of lines on these sockets.
     pub(super) fn new(sockets: TestSockets) -> CallSides {
         CallSides {
             sockets,
@@ -50,10 +49,7 @@ impl CallSides {
         }
     }
 
-    /// Adds a line with a phone and no call.
-    ///
-    /// # Errors
-    /// Returns an error if the system provides no random numbers.
+    /// Adds a line with a phone that has no call, and returns its slot.
     pub(super) fn add(
         &mut self,
         plan: &LoadTestPlan,
@@ -63,7 +59,7 @@ impl CallSides {
     ) -> Result<usize, String> {
         let address = |socket| self.sockets.address(socket).map(|at| plan.shown(at));
         let sip = self.sockets.sip(side).map(|at| plan.shown(at)).ok_or("no socket")?;
-        // The seed also gives the 32-bit SSRC; a collision among some thousand is unlikely.
+        // A random 32-bit SSRC comes from the seed; among some thousand phones a collision is unlikely.
         let mut config = PhoneConfig::new(plan.user(side), seed().map_err(|error| error.to_string())?, sip);
         config.media = audio.and_then(address).into_iter().collect();
         config.codecs.clone_from(&plan.codecs);
@@ -90,12 +86,12 @@ impl CallSides {
         self.calls.insert((line.side, call_id), slot);
     }
 
-    /// Returns the line of a Call-ID.
+    /// Returns the slot of the line with a Call-ID.
     pub(super) fn of_call(&self, side: CallRole, call_id: &[u8]) -> Option<usize> {
         self.calls.get(&(side, call_id.to_vec())).copied()
     }
 
-    /// Returns the line of an audio socket.
+    /// Returns the slot of the line with an audio socket.
     pub(super) fn of_audio(&self, socket: usize) -> Option<usize> {
         self.audio.get(&socket).copied()
     }
@@ -125,15 +121,15 @@ impl CallSides {
         self.lines.iter_mut().map(|(_, line)| line)
     }
 
-    /// Passes an input to a line's phone; its outputs must be polled afterwards.
+    /// Passes an input to a line's phone. The caller must poll its outputs afterwards.
     pub(super) fn feed(&mut self, now: Instant, slot: usize, input: PhoneInput) {
         if let Some(line) = self.lines.get_mut(slot) {
             line.phone.handle_input(now, input);
         }
     }
 
-    /// Returns the next output of a phone other than messages, which are sent here. After the last output the phone's
-    /// timer is set.
+    /// Returns the next output of a phone; `None` after the last one, when the phone's timer is set. Messages are sent
+    /// here and not returned.
     pub(super) fn poll(&mut self, slot: usize) -> Option<PhoneOutput> {
         loop {
             let line = self.lines.get_mut(slot)?;
@@ -157,19 +153,20 @@ impl CallSides {
         None
     }
 
-    /// Sets a deadline of a line.
+    /// Schedules an action on a line.
     pub(super) fn arm(&mut self, at: Instant, slot: usize, due: SideDeadline) {
         if let Some(line) = self.lines.get(slot) {
             self.due.push(Reverse((at, slot, line.serial, due)));
         }
     }
 
-    /// Returns the earliest deadline.
+    /// Returns the time of the earliest deadline.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Returns the next expired deadline with its line; lines due for removal are removed.
+    /// Returns the next action that is due, with its time and line. Removal of a line is carried out here and not
+    /// returned.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<(Instant, usize, SideDeadline)> {
         while let Some(Reverse((at, slot, serial, due))) =
             self.due.peek().copied().filter(|Reverse(next)| next.0 <= now)
@@ -178,7 +175,7 @@ impl CallSides {
             let Some(line) = self.lines.get_mut(slot).filter(|line| line.serial == serial) else { continue };
             match due {
                 SideDeadline::Phone if line.wake == Some(at) => line.wake = None,
-                // The phone was already called by an earlier timer.
+                // The phone's timer was changed after this deadline was set.
                 SideDeadline::Phone => continue,
                 SideDeadline::Forget => {
                     let line = self.lines.remove(slot);
@@ -192,7 +189,7 @@ impl CallSides {
         None
     }
 
-    /// Records the end of a line's call and schedules its judgement. Returns the line if its call was active.
+    /// Records the end of a line's call and schedules its judgement. Returns `None` if the call had already ended.
     pub(super) fn end(&mut self, now: Instant, slot: usize) -> Option<&mut CallSide> {
         let line = self.lines.get_mut(slot).filter(|line| line.ended.is_none())?;
         line.ended = Some(now);
@@ -200,8 +197,7 @@ impl CallSides {
         Some(line)
     }
 
-    /// Releases the audio socket of a call and schedules the removal of its line. Returns the line if its audio is not
-    /// judged yet.
+    /// Releases the audio socket of a line and schedules its removal. Returns `None` if its audio is already judged.
     pub(super) fn close(&mut self, now: Instant, slot: usize) -> Option<&CallSide> {
         let line = self.lines.get_mut(slot).filter(|line| !line.judged)?;
         line.judged = true;
@@ -218,20 +214,17 @@ impl CallSides {
         self.sockets.take(side)
     }
 
-    /// Sends audio. Returns whether the system accepted it.
+    /// Sends an audio packet; returns false if the system does not accept it.
     pub(super) fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8]) -> bool {
         self.sockets.send(socket, to, bytes)
     }
 
-    /// Waits for packets until `wake`.
-    ///
-    /// # Errors
-    /// Returns the system's error.
+    /// Waits for packets until `wake` and appends them to `into`.
     pub(super) fn wait(&mut self, wake: Instant, into: &mut Vec<ReceivedDatagram>) -> io::Result<()> {
         self.sockets.wait(Some(wake), into)
     }
 
-    /// Returns how many signals to stop were received.
+    /// Returns the number of SIGINT and SIGTERM received.
     pub(super) fn stops(&self) -> u32 {
         self.sockets.stops
     }

@@ -38,7 +38,7 @@ use report::AssertionResult;
 use results::LoadTestResults;
 use sockets::TestSockets;
 
-/// File descriptors for a call of the test's own edge, in the same process: RTP and RTCP on both sides.
+/// File descriptors needed for a call of the test's own edge, which runs in this process: RTP and RTCP on both sides.
 const OWN_FILES: usize = 4;
 
 /// Runs the test. Exit code 0 if all assertions hold, 1 if not or if the generator was too slow, 2 if the test cannot
@@ -68,7 +68,7 @@ pub fn run(verb: &LoadTest) -> ExitCode {
     if report::is_ok(&results, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes the file for `--junit`.
+/// Writes the JUnit file of `--junit`.
 fn write(path: &Path, xml: &[u8]) -> anyhow::Result<()> {
     files::write(path, xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
 }
@@ -99,7 +99,7 @@ fn test(plan: &mut LoadTestPlan) -> anyhow::Result<LoadTestResults> {
     results.map_err(|what| anyhow!("{what}"))
 }
 
-/// Returns the damage requested by a test's environment variable.
+/// Returns the damage requested by the environment variable [`demo::SABOTAGE`], for tests.
 fn sabotage() -> anyhow::Result<Option<Sabotage>> {
     Ok(match std::env::var(demo::SABOTAGE).as_deref() {
         Ok("audio") => Some(Sabotage::Audio),
@@ -109,13 +109,13 @@ fn sabotage() -> anyhow::Result<Option<Sabotage>> {
     })
 }
 
-/// Starts the test's own edge and sends the calls to it.
+/// Starts the test's own edge between the SIP sockets of the test, and sets it as the destination of the calls.
 fn own(plan: &mut LoadTestPlan, sockets: &TestSockets) -> anyhow::Result<RunningEdge> {
     let (callers, callees) = sockets.sip(CallRole::Caller).zip(sockets.sip(CallRole::Callee)).context("no sockets")?;
     own_between(plan, callers, callees)
 }
 
-/// Starts the test's own edge between these callers and callees, and sends the calls to it.
+/// Starts the test's own edge between these callers and callees, and sets it as the destination of the calls.
 fn own_between(plan: &mut LoadTestPlan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<RunningEdge> {
     let edge = own_edge::start(plan, callers, callees)?;
     plan.remote = edge.listeners.first().context("the edge does not listen")?.address;
@@ -123,7 +123,7 @@ fn own_between(plan: &mut LoadTestPlan, callers: SocketAddr, callees: SocketAddr
     Ok(edge)
 }
 
-/// Shows the progress of the test.
+/// Draws the progress of the test; `share` is its elapsed fraction.
 fn tell(progress: &mut ProgressOutput, results: &LoadTestResults, held: usize, share: f64) {
     let packets = results.packets();
     progress.bar(

@@ -10,12 +10,12 @@ use trunkgate_boot::edge::RunningEdge;
 use trunkgate_config as config;
 use trunkgate_system::free_ports::free_ports;
 
-/// Media ports for a call: RTP and RTCP on both sides.
+/// Media ports of the edge for each call: RTP and RTCP on both sides.
 const PORTS: usize = 4;
-/// Calls per second accepted beyond the plan.
+/// Calls per second that the edge accepts beyond the planned rate.
 const SPARE_CPS: u64 = 20;
 
-/// Starts the edge between callers and callees.
+/// Starts an edge on loopback that routes calls from `callers` to `callees`.
 pub(super) fn start(plan: &LoadTestPlan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<RunningEdge> {
     let ports = u16::try_from(plan.sockets() * PORTS).ok().context("too many calls for one edge on loopback")?;
     let first = free_ports(ports)?;

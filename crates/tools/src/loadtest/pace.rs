@@ -1,30 +1,31 @@
-//! Pace of placing calls: at a constant rate, up to a maximum of concurrent calls.
+//! Pace of a load test: calls are placed at a constant rate, up to a maximum number of concurrent calls.
 
 use std::time::{Duration, Instant};
 
-/// Delay of a call above which the pace was not kept.
+/// Delay of a call above which the generator did not keep the pace.
 pub(super) const LATE: Duration = Duration::from_millis(100);
 
-/// Pace of placing calls.
+/// Decides when the next call of a load test is placed.
 #[derive(Debug)]
 pub(super) struct CallPacer {
     interval: Duration,
     most: usize,
     /// Time at which the next call is due.
     next: Instant,
-    /// Whether the next call waits for another one to end.
+    /// Whether the next call waits for an active call to end.
     waits: bool,
     /// Longest delay of a call caused by the generator itself.
     pub(super) latest: Duration,
 }
 
 impl CallPacer {
-    /// Creates the pace; the first call is due now.
+    /// Creates a pace with the first call due now.
     pub(super) fn new(now: Instant, interval: Duration, most: usize) -> CallPacer {
         CallPacer { interval, most, next: now, waits: false, latest: Duration::ZERO }
     }
 
-    /// Returns whether a call must be placed now, with `held` active calls. Must be called until it returns false.
+    /// Returns whether a call must be placed now, while `held` calls are active. The generator calls this until it
+    /// returns false.
     pub(super) fn is_due(&mut self, now: Instant, held: usize) -> bool {
         if now < self.next {
             return false;
@@ -33,7 +34,7 @@ impl CallPacer {
             self.waits = true;
             return false;
         }
-        // After a wait the rate continues from now, without a burst of the missed calls.
+        // After a wait the rate continues from now, so that the missed calls do not become a burst.
         if std::mem::take(&mut self.waits) {
             self.next = now;
         }
@@ -42,7 +43,7 @@ impl CallPacer {
         true
     }
 
-    /// Returns the time of the next call; `None` while it waits for another one to end.
+    /// Returns the time of the next call; `None` while it waits for an active call to end.
     pub(super) fn next(&self) -> Option<Instant> {
         (!self.waits).then_some(self.next)
     }

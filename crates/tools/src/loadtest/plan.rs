@@ -16,7 +16,7 @@ use trunkgate_system::interfaces;
 
 /// Minimum `--hold`; shorter calls have too little audio.
 const SHORTEST_HOLD: Duration = Duration::from_secs(2);
-/// Audio sockets in addition to one for each call and a quarter more, for calls that have just ended.
+/// Audio sockets of a side beyond one per call and a quarter, for calls that have just ended.
 const SPARE: usize = 16;
 /// Default calling number.
 const CALLER: &str = "+12125550100";
@@ -25,26 +25,26 @@ pub(super) const OWN_NUMBER: &str = "+12125550199";
 /// Default assertion.
 pub(super) const ASSERTED: &str = "answered=100%";
 
-/// Validated flags.
+/// Load test with validated flags.
 #[derive(Debug)]
 pub(super) struct LoadTestPlan {
     /// Maximum number of concurrent calls.
     pub(super) calls: usize,
-    /// Time between two calls.
+    /// Time between the starts of two calls.
     pub(super) interval: Duration,
     /// Time in which calls are placed.
     pub(super) duration: Duration,
-    /// Duration of a call from its answer.
+    /// Duration of a call after its answer.
     pub(super) hold: Duration,
     /// Ringing time at the callee.
     pub(super) ring: Duration,
-    /// Request-URI; for the test's own edge it is known when that runs.
+    /// Request-URI of the calls; empty until the test's own edge runs.
     pub(super) uri: String,
-    /// Address of the edge.
+    /// SIP address of the edge.
     pub(super) remote: SocketAddr,
-    /// Addresses of callers and callees.
+    /// SIP addresses of callers and callees.
     pub(super) bound: [SocketAddr; 2],
-    /// Local address towards the edge.
+    /// Local address of packets to the edge, which replaces an unspecified one in messages.
     towards: Option<IpAddr>,
     pub(super) from: String,
     caller: String,
@@ -56,10 +56,10 @@ pub(super) struct LoadTestPlan {
 }
 
 impl LoadTestPlan {
-    /// Parses the flags; `asserted` is the default of `--assert`.
+    /// Validates the flags; `asserted` is the default of `--assert`.
     ///
     /// # Errors
-    /// Returns a message with the error and a fix.
+    /// Returns a message with the invalid flag and a fix.
     pub(super) fn new(verb: &LoadTest, asserted: &str) -> Result<LoadTestPlan, String> {
         let by_scenario = verb.scenario.is_some();
         let written = if verb.assert.is_empty() { asserted.to_owned() } else { verb.assert.join(",") };
@@ -117,12 +117,12 @@ impl LoadTestPlan {
         })
     }
 
-    /// Returns the number of audio sockets of each side.
+    /// Returns the number of audio sockets on each side.
     pub(super) fn sockets(&self) -> usize {
         self.calls + self.calls / 4 + SPARE
     }
 
-    /// Returns the user part of a side's addresses.
+    /// Returns the user part of the SIP URIs of a side.
     pub(super) fn user(&self, side: CallRole) -> String {
         match side {
             CallRole::Caller if self.caller.starts_with("sip") => CALLER.to_owned(),
@@ -131,7 +131,7 @@ impl LoadTestPlan {
         }
     }
 
-    /// Returns the address shown to the edge for a bound socket.
+    /// Returns the address to write into messages for a bound socket.
     pub(super) fn shown(&self, bound: SocketAddr) -> SocketAddr {
         shown(bound, self.towards)
     }
@@ -152,7 +152,7 @@ fn interval(cps: f64) -> Result<Duration, String> {
     }
 }
 
-/// Returns the address of a SIP URI.
+/// Returns the UDP address for a SIP URI, resolving its host name.
 fn server(uri: &str) -> Result<SocketAddr, String> {
     let address = config::sip_address(uri).map_err(|what| format!("--to: {what}"))?;
     let destination = address.destination;

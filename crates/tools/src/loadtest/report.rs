@@ -23,21 +23,21 @@ pub(super) const SCORES: [(&str, MetricStatistic); 5] = [
     ("min", MetricStatistic::Min),
     ("mean", MetricStatistic::Mean),
 ];
-/// Widths of a row's name and of its cells, in characters.
+/// Width of a row's name, then of its cells, in characters.
 const NAME: usize = 11;
 const CELL: usize = 11;
 
-/// Result of an assertion.
+/// Result of one assertion.
 #[derive(Debug)]
 pub(super) struct AssertionResult {
     pub(super) text: String,
-    /// Measured value with its unit; `None` without measurements.
+    /// Measured value with its unit; `None` if nothing was measured.
     pub(super) value: Option<String>,
     pub(super) holds: bool,
 }
 
 impl AssertionResult {
-    /// Compares the assertion with the measured value.
+    /// Compares an assertion with a measured value.
     pub(super) fn new(assertion: &Assertion, value: Option<f64>) -> AssertionResult {
         AssertionResult {
             text: assertion.text.clone(),
@@ -46,19 +46,19 @@ impl AssertionResult {
         }
     }
 
-    /// Returns the reason why the assertion does not hold.
+    /// Returns the reason why the assertion does not hold; `None` if it holds.
     pub(super) fn failure(&self) -> Option<String> {
         let value = self.value.as_deref().unwrap_or("no measurements");
         (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
     }
 
-    /// Returns the assertion's line of the report.
+    /// Formats the result as a line of the report.
     pub(super) fn line(&self) -> String {
         let verdict = if self.holds { "ok  " } else { "FAIL" };
         format!("  {verdict}  {:28}  {}\n", self.text, self.value.as_deref().unwrap_or("not measured"))
     }
 
-    /// Returns the assertion's JSON object.
+    /// Formats the result as a JSON object.
     pub(super) fn as_json(&self) -> Value {
         json!({"assertion": self.text, "holds": self.holds, "value": self.value})
     }
@@ -140,7 +140,7 @@ fn direction(name: &str, packets: &PacketCounts) -> String {
     )
 }
 
-/// Returns a row of the table: name and aligned cells.
+/// Formats a row of the table: name and left-aligned cells.
 pub(super) fn row(name: &str, cells: &[String]) -> String {
     let mut line = format!("{name:NAME$}");
     for cell in cells {

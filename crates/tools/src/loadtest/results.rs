@@ -1,4 +1,4 @@
-//! Results of a load test: counts, distributions, and limitations of the generator itself.
+//! Results of a load test: counts, distributions, and limits of the generator itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::line::CallRole;
 use super::pace;
 use super::voice::DirectionResult;
 
-/// Maximum number of distinct failure reasons.
+/// Maximum number of distinct failure reasons that are counted.
 const REASONS: usize = 32;
-/// Name for further reasons.
+/// Name under which the calls of further reasons are counted.
 const OTHERS: &str = "other reasons";
-/// Limit for the 99th percentile of the generator's own sending delay, in milliseconds; above it the measurements are
-/// not valid.
+/// Limit for the 99th percentile of the generator's own sending delay in milliseconds; above it the measurements are
+/// not valid for the edge.
 const LATENESS_MS: f64 = 20.0;
 
-/// Packet counts of one direction or both.
+/// Numbers of packets in one or both directions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PacketCounts {
     pub(super) sent: u64,
@@ -30,14 +30,14 @@ pub(super) struct PacketCounts {
     pub(super) harmed: u64,
 }
 
-/// Results so far.
+/// Results of a running or ended load test.
 #[derive(Debug)]
 pub(super) struct LoadTestResults {
     pub(super) attempted: u64,
     pub(super) answered: u64,
-    /// Answered calls ended by neither side of the test.
+    /// Answered calls that ended before the test's caller hung up.
     pub(super) dropped: u64,
-    /// Maximum number of concurrent calls.
+    /// Highest number of calls active at the same time.
     pub(super) held: usize,
     /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
@@ -53,14 +53,14 @@ pub(super) struct LoadTestResults {
     pub(super) strangers: u64,
     pub(super) sent_again: u64,
     pub(super) came_again: u64,
-    /// Sending delay of the generator's packets.
+    /// Delay between the due and the actual sending time of the generator's packets.
     pub(super) lateness: ValueDistribution,
-    /// Packets that the system did not send, and packets that it dropped before they were read.
+    /// Packets that the system did not send, then packets that it dropped before they were read.
     pub(super) unsent: u64,
     pub(super) unread: u64,
-    /// Calls without a free socket.
+    /// Calls that were not placed or taken because all audio sockets were in use.
     pub(super) crowded: u64,
-    /// Longest delay of a call relative to the pace.
+    /// Longest delay of a call relative to the pace, caused by the generator.
     pub(super) latest_call: Duration,
     /// Time in which calls were placed.
     pub(super) lasted: Duration,
@@ -97,7 +97,7 @@ impl LoadTestResults {
         })
     }
 
-    /// Counts a failed call.
+    /// Counts a failed call by its reason.
     pub(super) fn fail(&mut self, reason: String) {
         let is_known = self.failures.len() < REASONS || self.failures.contains_key(&reason);
         *self.failures.entry(if is_known { reason } else { OTHERS.to_owned() }).or_default() += 1;
@@ -108,7 +108,7 @@ impl LoadTestResults {
         self.failures.values().sum()
     }
 
-    /// Adds the audio sent by one side of an ended call.
+    /// Adds the result for the audio that one side of an ended call has sent.
     pub(super) fn judge(&mut self, side: CallRole, carried: &DirectionResult) {
         if let Some(packets) = self.packets.get_mut(side as usize) {
             packets.add(carried);
@@ -121,12 +121,12 @@ impl LoadTestResults {
         }
     }
 
-    /// Returns the packets sent by one side.
+    /// Returns the counts of packets sent by one side.
     pub(super) fn said_by(&self, side: CallRole) -> PacketCounts {
         self.packets.get(side as usize).copied().unwrap_or_default()
     }
 
-    /// Returns the packets of both directions.
+    /// Returns the counts of packets in both directions.
     pub(super) fn packets(&self) -> PacketCounts {
         let [a, b] = self.packets;
         PacketCounts {
@@ -139,7 +139,7 @@ impl LoadTestResults {
         }
     }
 
-    /// Returns the rate of placed calls, per second.
+    /// Returns the number of calls placed per second.
     pub(super) fn rate(&self) -> f64 {
         self.attempted as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE)
     }
@@ -165,12 +165,12 @@ impl LoadTestResults {
             Metric::Foreign => Some(self.foreign as f64),
             Metric::Retransmissions => Some((self.sent_again + self.came_again) as f64),
             Metric::Held => Some(self.held as f64),
-            // Measured only with a scenario.
+            // This metric is measured only with a scenario.
             Metric::Audible => None,
         }
     }
 
-    /// Returns the reasons why the measurements are not valid for the edge.
+    /// Returns the reasons why the measurements are not valid for the edge; empty if they are.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let lateness = self.lateness.get(MetricStatistic::Percentile(99.0)).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Sockets of the generator: one for SIP on each side, one for the audio of each call, in one epoll instance with a
-//! timer and the signals that stop the test.
+//! Sockets of the load generator: one for SIP on each side and one for the audio of each call, in one epoll instance
+//! with a timer and the signals that stop the test.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,31 +21,31 @@ use trunkgate_runtime::transport::next_datagram;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Epoll keys of the timer and the signals; a socket's key is its index.
+/// Epoll keys of the timer and of the signals; the key of a socket is its index.
 const TIMER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
 /// Maximum number of datagrams read from a socket in one turn.
 const BATCH: usize = 64;
 /// Maximum number of events handled in one turn.
 const EVENTS: usize = 256;
-/// Open files needed in addition to audio sockets, for the test and its own edge.
+/// Number of open files needed in addition to audio sockets, for the test and its own edge.
 const OTHER_FILES: u64 = 64;
 /// Receive buffer of an audio socket, in bytes; one second of audio is 9 KB.
 const AUDIO_BUFFER_BYTES: usize = 64 << 10;
 
-/// A socket with its state.
+/// UDP socket of the test.
 #[derive(Debug)]
 struct TestSocket {
     socket: UdpSocket,
     address: SocketAddr,
-    /// Packets dropped by the system, as reported with the last datagram.
+    /// Number of packets that the system has dropped, as reported with the last datagram.
     unread: u32,
 }
 
 /// A received datagram.
 #[derive(Debug)]
 pub(super) struct ReceivedDatagram {
-    /// Time of arrival in the system.
+    /// Arrival time at this machine, from the kernel's timestamp.
     pub(super) at: Instant,
     pub(super) source: SocketAddr,
     /// Index of the receiving socket.
@@ -53,7 +53,7 @@ pub(super) struct ReceivedDatagram {
     pub(super) bytes: Bytes,
 }
 
-/// All sockets; the first two are for SIP.
+/// Sockets of a load test; the first two are for SIP.
 #[derive(Debug)]
 pub(super) struct TestSockets {
     entries: Vec<TestSocket>,
@@ -64,14 +64,14 @@ pub(super) struct TestSockets {
     events: Vec<EpollEvent>,
     buffer: Vec<u8>,
     control: Vec<u8>,
-    /// Number of signals received.
+    /// Number of SIGINT and SIGTERM received.
     pub(super) stops: u32,
-    /// Packets that the system did not send.
+    /// Number of packets that the system did not send.
     pub(super) unsent: u64,
 }
 
-/// Blocks SIGINT and SIGTERM and returns them as a descriptor. Must be called before the first thread starts, because
-/// threads inherit the mask.
+/// Blocks SIGINT and SIGTERM and returns a descriptor that receives them. Must be called before the first thread
+/// starts, because threads inherit the signal mask.
 pub(super) fn catch_signals() -> io::Result<SignalFd> {
     let mut wanted = SigSet::empty();
     wanted.add(Signal::SIGINT);
@@ -80,10 +80,7 @@ pub(super) fn catch_signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// Raises the limit of open files if necessary.
-///
-/// # Errors
-/// Returns a message with a fix if the hard limit is too low.
+/// Raises the limit of open files to hold `files` sockets, if necessary.
 pub(super) fn make_room(files: usize) -> Result<(), String> {
     let wanted = files as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
@@ -99,7 +96,7 @@ pub(super) fn make_room(files: usize) -> Result<(), String> {
 }
 
 impl TestSockets {
-    /// Binds the SIP sockets of callers and callees, and this number of audio sockets for each side.
+    /// Binds the SIP sockets of callers and callees, and the given numbers of audio sockets for each side.
     pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<TestSockets> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -151,7 +148,7 @@ impl TestSockets {
         self.address(side as usize)
     }
 
-    /// Returns the address of a socket.
+    /// Returns the local address of a socket.
     pub(super) fn address(&self, socket: usize) -> Option<SocketAddr> {
         self.entries.get(socket).map(|entry| entry.address)
     }
@@ -161,8 +158,8 @@ impl TestSockets {
         self.free.get_mut(side as usize)?.pop_front()
     }
 
-    /// Releases an audio socket. The longest unused one is taken next, so that late packets of its previous call have
-    /// ended.
+    /// Releases an audio socket. Sockets are reused in the order of release, so that late packets of the previous call
+    /// have ended.
     pub(super) fn give_back(&mut self, side: CallRole, socket: usize) {
         if let Some(free) = self.free.get_mut(side as usize) {
             free.push_back(socket);
@@ -181,10 +178,7 @@ impl TestSockets {
         sent
     }
 
-    /// Waits for packets until `wake` and appends them.
-    ///
-    /// # Errors
-    /// Returns the system's error.
+    /// Waits for packets until `wake` and appends them to `into`.
     pub(super) fn wait(&mut self, wake: Option<Instant>, into: &mut Vec<ReceivedDatagram>) -> io::Result<()> {
         let now = Instant::now();
         let until = wake.map(|wake| wake.saturating_duration_since(now));
@@ -238,7 +232,7 @@ impl TestSockets {
     }
 }
 
-/// Returns the address to write into messages: a specific one in place of an unspecified one.
+/// Returns the address to write into messages for a bound one: `towards` replaces an unspecified address.
 pub(super) fn shown(bound: SocketAddr, towards: Option<IpAddr>) -> SocketAddr {
     match towards.filter(|_| bound.ip().is_unspecified()) {
         Some(ip) => (ip, bound.port()).into(),

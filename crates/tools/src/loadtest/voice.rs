@@ -1,13 +1,13 @@
-//! One direction of a call: times of sending and receiving each packet, and the result.
+//! Audio of one direction of a call: sending and receiving time of each packet, and the result.
 
 use std::time::Instant;
 
 use trunkgate_media::mos::{MosCodec, delay_ms, mos};
 use trunkgate_phone::VoiceReport;
 
-/// Number of packets with a known sending time, ten seconds; a slower packet is not timed.
+/// Number of latest packets with a stored sending time (ten seconds); a packet that is delayed longer is not timed.
 const REMEMBERED: usize = 512;
-/// Delay above which a packet is useless, in milliseconds: the size of a usual jitter buffer.
+/// Delay above which a packet counts as late, in milliseconds: the size of a usual jitter buffer.
 pub(super) const LATE_MS: f64 = 60.0;
 
 /// Audio sent by one side of a call.
@@ -20,15 +20,15 @@ pub(super) struct SentVoice {
     timed: u32,
     late: u32,
     delay_sum_ms: f64,
-    /// Delay of the previous packet.
+    /// Delay of the packet received before.
     delay_ms: Option<f64>,
     variation_sum_ms: f64,
     variations: u32,
-    /// Slot of the line that receives it.
+    /// Slot of the line that receives the audio; `None` before the first packet is received.
     pub(super) listener: Option<usize>,
 }
 
-/// Result of one direction.
+/// Quality of one direction of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct DirectionResult {
     pub(super) sent: u64,
@@ -45,7 +45,7 @@ pub(super) struct DirectionResult {
 }
 
 impl SentVoice {
-    /// Creates a voice that has not sent anything.
+    /// Creates the record of a voice that has not sent anything.
     pub(super) fn new() -> SentVoice {
         SentVoice {
             sent: 0,
@@ -60,7 +60,7 @@ impl SentVoice {
         }
     }
 
-    /// Records that a packet was sent.
+    /// Records the sending time of a packet.
     pub(super) fn leaves(&mut self, index: u32, at: Instant) {
         self.sent += 1;
         if let Some(place) = self.departures.get_mut(index as usize % REMEMBERED) {
@@ -68,7 +68,8 @@ impl SentVoice {
         }
     }
 
-    /// Records a received packet and returns its delay in milliseconds; `None` for a duplicate or unknown packet.
+    /// Records a received packet and returns its delay in milliseconds; `None` for a duplicate or a packet with an
+    /// unknown sending time.
     pub(super) fn comes(&mut self, index: u32, at: Instant) -> Option<f64> {
         let place = self.departures.get_mut(index as usize % REMEMBERED)?;
         let (_, left) = place.take_if(|(known, _)| *known == index)?;
@@ -83,7 +84,7 @@ impl SentVoice {
         Some(delay)
     }
 
-    /// Returns the result, given the verdict of the receiving phone.
+    /// Returns the quality of the audio. `heard`: the receiving phone's report; `None` if it received nothing.
     pub(super) fn carried(&self, heard: Option<&VoiceReport>) -> DirectionResult {
         let sent = u64::from(self.sent);
         let received = heard.map_or(0, |heard| heard.packets.saturating_sub(heard.duplicates)).min(sent);
@@ -92,11 +93,11 @@ impl SentVoice {
         let delay = self.delay_sum_ms / f64::from(self.timed.max(1));
         let in_us = |ms: f64| (ms * 1000.0) as u64;
         let score = || {
-            // The MOS model does not cover silence.
+            // The MOS model does not cover a direction without any packet.
             if received == 0 {
                 return 1.0;
             }
-            // Late packets count as lost.
+            // Late packets are useless to a listener, so they count as lost.
             let loss = (lost + late) as f64 / sent as f64;
             mos(MosCodec::G711, loss, delay_ms(in_us(jitter_ms.unwrap_or_default()), in_us(2.0 * delay)))
         };
@@ -124,7 +125,7 @@ mod tests {
 
     const FRAMES: u32 = 1_000;
 
-    /// Returns the result for packets with the delay given by `way`; `None` stands for a lost packet.
+    /// Returns the quality for packets with the delays returned by `way` in microseconds, `None` for a lost packet.
     fn carried(way: impl Fn(u32) -> Option<u64>) -> DirectionResult {
         let (start, said) = (Instant::now(), Said::new(7, G711Codec::Pcmu));
         let (mut voice, mut judge) = (SentVoice::new(), AudioVerifier::default());

@@ -16,13 +16,13 @@ use trunkgate_system::terminal;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Maximum number of calls listed.
 const CALLS: usize = 500;
-/// Separator between two messages.
+/// Line between two SIP messages.
 const RULE: &str = "────────────────────────────────────────";
 
-/// Page of a call.
+/// Page of an open call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum CallPage {
-    /// Ladder of all legs.
+    /// SIP ladder of all legs.
     #[default]
     Ladder,
     /// SIP messages.
@@ -31,15 +31,15 @@ pub(super) enum CallPage {
     Sdp,
 }
 
-/// Data requested from the edge.
+/// Data that the screen needs from the edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FeedRequest {
     pub(super) is_paused: bool,
-    /// SID of the open call.
+    /// SID of the open call; `None` while the list is shown.
     pub(super) sid: Option<String>,
-    /// Maximum width of its ladder, in characters.
+    /// Maximum width of the ladder, in characters.
     pub(super) columns: usize,
-    /// Filter of the list as typed; if empty, the list has all calls.
+    /// Filter of the list as typed; an empty filter selects all calls.
     pub(super) filter: String,
 }
 
@@ -49,12 +49,12 @@ pub(super) struct FeedData {
     pub(super) status: Value,
     pub(super) trunks: Value,
     pub(super) calls: Value,
-    /// Filter, and the calls that the edge found for it, including calls that are not in `calls`.
+    /// Filter of the last search, with the calls that the edge found for it; they need not be in `calls`.
     pub(super) found: (String, Value),
     pub(super) call: Option<OpenCallData>,
 }
 
-/// Data of the open call.
+/// Trace, ladder and quality of the open call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenCallData {
     pub(super) sid: String,
@@ -63,18 +63,18 @@ pub(super) struct OpenCallData {
     pub(super) quality: Value,
 }
 
-/// Update for the screen.
+/// Message from the background tasks to the screen.
 #[derive(Debug)]
 pub(super) enum ScreenUpdate {
-    /// New data.
+    /// New data from the edge.
     Seen(Box<FeedData>),
     /// Error of the last poll.
     Lost(String),
-    /// Result of an action.
+    /// Result of an action, in words.
     Note(String),
 }
 
-/// Polls until the receiver is dropped.
+/// Polls the edge until the receiver of `news` is dropped.
 pub(super) async fn run(edge: PolledEdge, mut wanted: watch::Receiver<FeedRequest>, news: mpsc::Sender<ScreenUpdate>) {
     loop {
         let now = wanted.borrow_and_update().clone();
@@ -94,10 +94,10 @@ pub(super) async fn run(edge: PolledEdge, mut wanted: watch::Receiver<FeedReques
     }
 }
 
-/// Polls once.
+/// Polls the edge once.
 ///
 /// # Errors
-/// Returns the error as a message.
+/// Returns a message if the edge's list of calls, trunks or status cannot be requested.
 pub(super) async fn see(edge: &PolledEdge, wanted: &FeedRequest) -> Result<FeedData, String> {
     let status = edge.json("/v1/status").await?;
     let trunks = edge.json("/v1/trunks").await?;
@@ -110,22 +110,22 @@ pub(super) async fn see(edge: &PolledEdge, wanted: &FeedRequest) -> Result<FeedD
     Ok(FeedData { status, trunks, calls, found, call })
 }
 
-/// Searches all calls of the edge for a filter: by outcome, state, flag, reason, trunk or agent if the filter is such a
-/// word, otherwise by number, SID and Call-ID.
+/// Searches all calls of the edge for a filter: by outcome, state, flag, reason, trunk or agent if the filter names
+/// one, otherwise by number, SID and Call-ID.
 async fn find(edge: &PolledEdge, filter: &str, trunks: &Value, status: &Value) -> Value {
     if filter.trim().is_empty() {
         return Value::Null;
     }
     let (key, value) = condition(filter, trunks, status);
-    // Such a filter may still match a column of the list.
+    // A failed search is ignored, because the filter may still match a column of the list.
     edge.json(&format!("/v1/calls?limit={CALLS}&{key}={value}")).await.unwrap_or_default()
 }
 
-/// Returns the query parameter of `/v1/calls` for a filter, and its URL-encoded value.
+/// Returns the query parameter of `/v1/calls` that a filter stands for, and its URL-encoded value.
 pub(super) fn condition(filter: &str, trunks: &Value, status: &Value) -> (&'static str, String) {
     let word = filter.trim().trim_start_matches('!').to_lowercase();
     let is_name = |list: &Value| list.as_array().into_iter().flatten().any(|one| one["name"] == *word);
-    // The list shows a flag as its mark.
+    // A flag may be typed as the list shows it, by its mark.
     let flag = MARKED.iter().find(|(flag, mark)| *flag == word || *mark == word).map(|(flag, _)| *flag);
     match word.as_str() {
         _ if is_name(&trunks["trunks"]) || is_name(&status["agents"]) => ("trunk", encoded(&word)),
@@ -141,7 +141,7 @@ fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Requests the data of a call. If its trace is no longer kept, the error is shown instead.
+/// Requests trace, ladder and quality of a call. If the trace is no longer kept, the error takes its place.
 async fn see_call(edge: &PolledEdge, sid: &str, columns: usize) -> OpenCallData {
     let path = format!("/v1/calls/{sid}");
     let ladder = edge.ask(Method::GET, &format!("{path}/trace.txt?columns={columns}"), None).await;
@@ -149,13 +149,13 @@ async fn see_call(edge: &PolledEdge, sid: &str, columns: usize) -> OpenCallData 
         sid: sid.to_owned(),
         ladder: ladder.unwrap_or_else(|what| what),
         trace: edge.json(&format!("{path}/trace?raw=true")).await.unwrap_or_default(),
-        // No quality exists before the answer.
+        // There is no quality before the answer.
         quality: edge.json(&format!("{path}/quality")).await.unwrap_or_default(),
     }
 }
 
 impl OpenCallData {
-    /// Returns the lines of a page.
+    /// Returns the lines of a page of the call.
     pub(super) fn lines(&self, page: CallPage) -> Vec<String> {
         let ladder = || {
             let mut lines: Vec<String> = self.ladder.lines().map(plain).collect();
@@ -175,7 +175,7 @@ impl OpenCallData {
         }
     }
 
-    /// Returns each message, or part of it, below a line with time, leg and direction.
+    /// Returns each SIP message, or the part selected by `part`, below a line with time, leg and direction.
     fn messages(&self, part: impl Fn(&str) -> Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in self.trace["entries"].as_array().into_iter().flatten() {

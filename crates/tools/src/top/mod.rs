@@ -1,5 +1,5 @@
 //! `trunkgate top`: live view of a running edge over its HTTP API, with the data of `status`, `calls` and `trace` and
-//! sngrep's keys.
+//! the keys of sngrep.
 
 mod feed;
 mod quality;
@@ -30,8 +30,8 @@ const FAILED: u8 = 1;
 /// Environment variable that disables colours (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 
-/// Shows the edge until the user quits. Exit code 1 if the edge does not respond at first, 2 if no edge is named or
-/// there is no terminal.
+/// Shows the live view until the user quits. Returns exit code 1 if the edge does not respond at first, 2 if no edge is
+/// named or there is no terminal.
 pub fn run(config: Option<&Path>, remote: &EdgeArgs) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return refuse("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
@@ -52,10 +52,10 @@ pub fn run(config: Option<&Path>, remote: &EdgeArgs) -> ExitCode {
     }
 }
 
-/// Shows the edge until the user quits.
+/// Polls and draws until the user quits.
 ///
 /// # Errors
-/// Returns the error and the exit code.
+/// Returns a message and the exit code if the first poll or the terminal fails.
 async fn show(edge: PolledEdge) -> Result<(), (String, u8)> {
     // The first poll precedes the screen, so that an error is printed normally.
     let first = feed::see(&edge, &FeedRequest::default()).await.map_err(|what| {
@@ -71,7 +71,7 @@ async fn show(edge: PolledEdge) -> Result<(), (String, u8)> {
     let restore = TerminalGuard;
     let done = follow(&mut terminal, edge, state).await;
     if terminal.show_cursor().is_err() {
-        // The terminal is gone; dropping it would print an error to it and panic.
+        // The terminal is closed; its destructor would print an error to it and panic.
         std::mem::forget(terminal);
     }
     drop(restore);
@@ -83,7 +83,7 @@ struct TerminalGuard;
 
 impl Drop for TerminalGuard {
     fn drop(&mut self) {
-        // A terminal that is gone cannot be restored.
+        // A closed terminal cannot be restored.
         let _ = ratatui::try_restore();
     }
 }
@@ -148,13 +148,14 @@ async fn act(edge: PolledEdge, ask: ScreenAction, tell: mpsc::Sender<ScreenUpdat
         ScreenAction::Save { sid, text } => save(&sid, &text),
         ScreenAction::Quit => return,
     };
-    // The receiver may have been dropped on exit.
+    // After an exit no receiver is left.
     let _ = tell.send(ScreenUpdate::Note(note)).await;
 }
 
-/// Writes a new file in the current directory, never over an existing one.
+/// Writes a call's page to a new file in the current directory and returns the result in words. An existing file is not
+/// overwritten.
 fn save(sid: &str, text: &str) -> String {
-    // The SID comes from the edge, so path characters are removed.
+    // The SID comes from the edge, so path separators are removed.
     let name: String = sid.chars().filter(char::is_ascii_alphanumeric).collect();
     let free = |n: &u32| if *n == 1 { format!("{name}.txt") } else { format!("{name}-{n}.txt") };
     for name in (1..100).map(|n| free(&n)) {

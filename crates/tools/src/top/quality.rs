@@ -1,5 +1,5 @@
-//! Quality of a call over time in lines below the ladder: jitter, loss and MOS of each series, and the buffered audio
-//! of an agent.
+//! Quality of a call over time, drawn as lines below the ladder: jitter, loss and MOS of each RTP direction, and the
+//! buffered audio of an agent.
 
 use serde_json::Value;
 
@@ -7,17 +7,17 @@ use serde_json::Value;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Number of intervals drawn, the latest ones.
 const SHOWN: usize = 16;
-/// Values of a full bar: jitter in milliseconds, loss as a fraction.
+/// Values drawn as a full bar: jitter in milliseconds, then loss as a fraction.
 const JITTER_MS: f64 = 40.0;
 const LOSS: f64 = 0.05;
-/// Buffered agent audio of a full bar, in milliseconds.
+/// Buffered agent audio drawn as a full bar, in milliseconds.
 const QUEUE_MS: f64 = 10_000.0;
-/// Range of MOS (G.711).
+/// Range of the MOS bars (the maximum of G.711 is 4.41).
 const MOS: (f64, f64) = (1.0, 4.41);
-/// Maximum width of a name, in characters.
+/// Maximum width of a party's name, in characters.
 const PARTY: usize = 14;
 
-/// Returns a line for each series.
+/// Draws a line for each time series in the response of `/quality`.
 pub(super) fn lines(quality: &Value) -> Vec<String> {
     quality["series"].as_array().into_iter().flatten().map(line).collect()
 }

@@ -14,12 +14,12 @@ const PAGE: usize = 20;
 /// Maximum length of a filter, in characters.
 const FILTER_CHARS: usize = 64;
 
-/// Action outside of the screen.
+/// Action that the screen cannot carry out itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ScreenAction {
-    /// Leaves the program.
+    /// Ends the program.
     Quit,
-    /// Ends a call.
+    /// Ends the call with this SID.
     HangUp(String),
     /// Writes the page of a call to a file.
     Save {
@@ -30,7 +30,7 @@ pub(super) enum ScreenAction {
     },
 }
 
-/// The open call.
+/// Call whose pages are open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenCall {
     pub(super) sid: String,
@@ -46,33 +46,33 @@ pub(crate) struct ScreenState {
     pub(super) seen: FeedData,
     /// Error of the last poll.
     pub(super) lost: Option<String>,
-    /// SID of the selected call.
+    /// SID of the selected call; `None` selects the first one.
     pub(super) chosen: Option<String>,
     pub(super) open: Option<OpenCall>,
     pub(super) filter: String,
     /// Whether the filter is being typed.
     pub(super) is_filtering: bool,
-    /// SID of the call that ends if the next key is `y`.
+    /// SID of the call that will be ended if the next key is `y`.
     pub(super) ending: Option<String>,
-    /// Ended calls removed from the list.
+    /// SIDs of ended calls that the user has removed from the list.
     cleared: BTreeSet<String>,
     pub(super) is_paused: bool,
     pub(super) is_helping: bool,
     pub(super) colours: bool,
-    /// Result of the last action.
+    /// Result of the last action, in words.
     pub(super) note: Option<String>,
 }
 
 impl ScreenState {
-    /// Creates the state without data.
+    /// Creates the state before the first data.
     pub(super) fn new(colours: bool) -> ScreenState {
         ScreenState { colours, ..ScreenState::default() }
     }
 
-    /// Returns the SID and cells of each call shown.
+    /// Returns the calls of the list that match the filter: SID and cells of each.
     pub(super) fn rows(&self) -> Vec<(&str, [String; 11])> {
         let wanted = self.filter.to_lowercase();
-        // Calls found for an earlier filter do not apply.
+        // Calls found for an earlier filter are ignored.
         let (filter, found) = &self.seen.found;
         let found = if *filter == self.filter { newest_first(found) } else { Vec::new() };
         let is_listed = |call: &&Value| {
@@ -108,7 +108,7 @@ impl ScreenState {
         self.seen = seen;
     }
 
-    /// Handles a key; returns an action to carry out.
+    /// Handles a key and returns the action that it requests, if any.
     pub(super) fn press(&mut self, key: KeyEvent) -> Option<ScreenAction> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if is_control && key.code == KeyCode::Char('c') {
@@ -195,12 +195,12 @@ impl ScreenState {
         None
     }
 
-    /// Removes ended calls from the list.
+    /// Removes all ended calls from the list.
     fn clear(&mut self) {
         let all = [&self.seen.calls, &self.seen.found.1].map(|list| list["calls"].as_array());
         let ended = all.into_iter().flatten().flatten();
         let ended = ended.filter(|call| call["state"] == "ended").filter_map(|call| call["sid"].as_str());
-        // Only calls that the edge still lists need to be remembered.
+        // A SID is forgotten once the edge no longer lists the call.
         self.cleared = ended.map(str::to_owned).collect();
     }
 
@@ -240,7 +240,7 @@ impl ScreenState {
     }
 }
 
-/// Returns the position after a movement key (arrows or vi's letters) in a list with `last` as its end.
+/// Returns the position after a movement key (arrows or vi's letters). `last` is the last valid position.
 fn moved(code: KeyCode, at: usize, last: usize) -> usize {
     let to = match code {
         KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),

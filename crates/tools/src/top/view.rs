@@ -1,4 +1,4 @@
-//! Layout of `top`: health and trunks at the top, the list of calls or one call below, keys at the bottom.
+//! Layout of `top`: health and trunks above, the list of calls or one call below, keys in the last line.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -14,25 +14,25 @@ use trunkgate_system::clock;
 use trunkgate_system::terminal::wrapped;
 use trunkgate_system::text::{number, span};
 
-/// Maximum widths of the call columns, in characters.
+/// Maximum widths of the list's columns, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
-/// Columns omitted on a narrow terminal, in this order: route, caller, time, MOS, reason, legs, start, code.
+/// Columns omitted on a narrow terminal, first to last: route, caller, time, MOS, reason, legs, start, code.
 const DISPENSABLE: [usize; 8] = [4, 2, 8, 9, 10, 5, 1, 7];
-/// Maximum number of status codes of each direction in a trunk's line.
+/// Maximum number of status codes shown for each direction of a trunk.
 const CODES: usize = 3;
-/// Minimum width of a problem, in characters.
+/// Minimum width of a problem's text, in characters.
 const NARROWEST: usize = 20;
-/// Height of the header: one third of the terminal, and at least this number of lines.
+/// Height of the header: this fraction of the terminal, but at least this number of lines.
 const HEAD_ONE_IN: u16 = 3;
 const HEAD_LEAST: u16 = 6;
-/// Minimum number of lines for trunks and agents; further ones are counted.
+/// Minimum number of lines for trunks and agents; those without a line are counted.
 const PARTY_LINES: usize = 3;
-/// Maximum number of problems shown, and of lines of each.
+/// Maximum number of problems shown, then maximum number of lines of each.
 const PROBLEMS: usize = 4;
 const PROBLEM_LINES: usize = 3;
-/// Maximum number of lines of the fix, if there is only one problem.
+/// Maximum number of lines of a problem's fix, if there is only one problem.
 const FIX_LINES: usize = 2;
-/// Keys of the list, of a call, and while a filter is typed.
+/// Keys shown for the list, for a call, and while a filter is typed.
 const LIST_KEYS: [&str; 9] =
     ["Enter ladder", "r raw", "/ filter", "F5 clear", "Del hang up", "p pause", "F1 help", "q quit", "F8 colours"];
 const CALL_KEYS: [&str; 9] =
@@ -77,7 +77,7 @@ pub(super) fn draw(frame: &mut Frame, state: &ScreenState) {
     }
 }
 
-/// Returns a style with this colour, unless colours are disabled.
+/// Returns a style with a foreground colour, or a plain style if colours are disabled.
 fn colour(state: &ScreenState, colour: Color) -> Style {
     if state.colours { Style::new().fg(colour) } else { Style::new() }
 }
@@ -86,7 +86,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| "–".to_owned(), plain)
 }
 
-/// Returns the header: health, problems, trunks and agents, in at most `room` lines.
+/// Returns the header in at most `room` lines: health, problems, trunks and agents.
 fn head(state: &ScreenState, width: u16, room: usize) -> Text<'static> {
     let status = &state.seen.status;
     let bold = Style::new().add_modifier(Modifier::BOLD);
@@ -106,7 +106,7 @@ fn head(state: &ScreenState, width: u16, room: usize) -> Text<'static> {
     let paused = if state.is_paused { "   PAUSED" } else { "" };
     let needed = [&*name, &*up, &*word, &*calls, paused].iter().map(|part| part.chars().count()).sum::<usize>();
     let mut columns = usize::from(width).saturating_sub(needed);
-    // Omitted on a narrow terminal.
+    // This part is omitted on a narrow terminal.
     let mut if_fits = |part: String| {
         let Some(left) = columns.checked_sub(part.chars().count()) else { return String::new() };
         columns = left;
@@ -159,9 +159,9 @@ fn parties(state: &ScreenState, problems: &[Value], width: u16, room: usize) -> 
     let mut all = of("trunk", &state.seen.trunks["trunks"]);
     all.extend(of("agent", &state.seen.status["agents"]));
     let (mut faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
-    // Sorted by their problems, the worst first.
+    // The party with the worst problem comes first.
     faulty.sort_by_key(|(kind, party)| problem_of(kind, party).unwrap_or(usize::MAX));
-    // The first one is always shown.
+    // The first party is shown even without room.
     let more = if room > PARTY_LINES { 2 } else { 1 };
     let lines_of = |is_faulty: bool| {
         move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), if is_faulty { more } else { 0 }, width)
@@ -188,8 +188,8 @@ fn parties(state: &ScreenState, problems: &[Value], width: u16, room: usize) -> 
     lines
 }
 
-/// Returns the lines of the problems. Each has one line, or two if its headline needs them; the first one has two and a
-/// line with its fix. The others also have a fix if there is room. A single problem has more lines.
+/// Formats the problems in at most `room` lines. The first one gets its fix and up to two lines, the others one line,
+/// or two for a long headline; further fixes follow while there is room. A single problem gets more lines.
 fn problem_lines(state: &ScreenState, problems: &[Value], width: usize, room: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
@@ -239,8 +239,8 @@ fn problem_lines(state: &ScreenState, problems: &[Value], width: usize, room: us
     lines
 }
 
-/// Returns a problem in at most `most` lines, or two if its headline needs them: with its age if that fits, otherwise
-/// with as much of its evidence as fits.
+/// Formats a problem in at most `most` lines, or two if its headline needs them: with its age if there is room,
+/// otherwise with as much of its evidence as fits.
 fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     let evidence = problem["evidence"].as_str().map(|text| format!(": {}", plain(text))).unwrap_or_default();
     let headline = text(&problem["headline"]);
@@ -253,15 +253,15 @@ fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     at_most(&format!("! {brief}{evidence}"), width, most.max(needed)).0
 }
 
-/// Wraps a text to at most `most` lines, indenting further ones by two columns. Returns whether the end was cut, which
-/// an ellipsis shows.
+/// Wraps a text to at most `most` lines, with the further ones indented by two columns. Returns the lines, and whether
+/// the end was cut and marked by an ellipsis.
 fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
     let page = wrapped(text, 2, Some(width));
     let mut lines: Vec<String> = page.lines().map(str::to_owned).collect();
     let is_cut = lines.len() > most;
     lines.truncate(most);
     if is_cut && let Some(last) = lines.last_mut() {
-        // The cut is at the end of a word.
+        // The text is cut at the end of a word.
         while !last.is_empty() && last.chars().count() + 2 > width {
             let end = last.trim_end().rfind(' ').filter(|at| *at > 2);
             last.truncate(end.unwrap_or_else(|| last.char_indices().next_back().map_or(0, |(at, _)| at)));
@@ -271,7 +271,7 @@ fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
     (lines, is_cut)
 }
 
-/// Cuts a text to one line at the end of a word and adds an ellipsis; a single long word is cut within.
+/// Cuts a text to one line at the end of a word and appends an ellipsis; a single long word is cut within.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -285,7 +285,7 @@ fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// Cuts a line to the terminal's width, at a word.
+/// Cuts a line to the terminal's width at the end of a word.
 fn within(line: Line<'static>, width: u16) -> Line<'static> {
     let mut room = usize::from(width);
     if line.width() <= room {
@@ -305,8 +305,8 @@ fn within(line: Line<'static>, width: u16) -> Line<'static> {
     kept
 }
 
-/// Returns the lines of a trunk or agent; status codes and the last problem have up to `more` lines of their own if
-/// they would be cut.
+/// Formats a trunk or agent. Status codes and the last problem get up to `more` lines of their own if they would
+/// otherwise be cut.
 fn party_lines(state: &ScreenState, (kind, party): (&str, &Value), more: usize, width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
@@ -329,7 +329,7 @@ fn party_lines(state: &ScreenState, (kind, party): (&str, &Value), more: usize, 
     ]);
     let room = usize::from(width).saturating_sub(line.width());
     if rest.chars().count() <= room || more == 0 {
-        // Counts are shown completely or not at all.
+        // A cut number would be wrong, so codes are shown completely or not at all.
         let rest = if codes.chars().count() > room { problem } else { rest };
         let (shown, _) = at_most(rest.trim_start(), room.saturating_sub(3), 1);
         let shown = shown.first().filter(|_| room > NARROWEST || rest.chars().count() <= room);
@@ -340,18 +340,18 @@ fn party_lines(state: &ScreenState, (kind, party): (&str, &Value), more: usize, 
     std::iter::once(line).chain(rest.into_iter().map(Line::raw)).collect()
 }
 
-/// Returns median and 95th percentile of an agent's response times, if there are any.
+/// Formats median and 95th percentile of an agent's response times; empty without any.
 fn turns(turn_ms: &Value) -> String {
     let known = turn_ms["p50"].as_u64().zip(turn_ms["p95"].as_u64());
     known.map(|(p50, p95)| format!("   turn {p50}/{p95} ms")).unwrap_or_default()
 }
 
-/// Returns ` of 120`, or an empty text for a missing number.
+/// Formats a limit as ` of 120`; empty if there is none.
 fn of(count: &Value) -> String {
     count.as_u64().map(|count| format!(" of {count}")).unwrap_or_default()
 }
 
-/// Returns the most frequent status codes of the last hour, received from and sent to the trunk.
+/// Formats the most frequent status codes of a trunk in the last hour, received and sent.
 fn codes(codes: &Value) -> String {
     let of = |direction: &str, word: &str| {
         let all = codes.as_array().into_iter().flatten().filter(|one| one["direction"] == direction).take(CODES);
@@ -361,7 +361,7 @@ fn codes(codes: &Value) -> String {
     of("received", "got") + &of("sent", "sent")
 }
 
-/// Returns the call columns that fit, with their widths: the widest cell, up to a maximum.
+/// Returns the columns that fit, each with its width: the widest cell, up to a maximum.
 fn columns(rows: &[(&str, [String; 11])], width: usize) -> Vec<(usize, usize)> {
     let widest = |column: usize| {
         let cells = rows.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count());
@@ -431,7 +431,7 @@ fn page(frame: &mut Frame, area: Rect, state: &ScreenState) {
     frame.render_widget(Paragraph::new(Text::from(styled.collect::<Vec<_>>())), body);
 }
 
-/// Returns the last line: a question, a message, or the keys.
+/// Returns the last line of the screen: a question, a result, or the keys.
 fn foot_line(state: &ScreenState, width: u16) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     if let Some(sid) = &state.ending {
@@ -448,7 +448,7 @@ fn foot_line(state: &ScreenState, width: u16) -> Line<'static> {
         filter => format!("filter: {}   ", plain(filter)),
     };
     let mut keys = if state.open.is_some() { CALL_KEYS } else { LIST_KEYS }.to_vec();
-    // Keys that do not fit are omitted; F1 shows all.
+    // Keys without room are omitted; F1 shows all of them.
     while filter.chars().count() + keys.join("  ").chars().count() > usize::from(width)
         && let Some(last) = keys.iter().rposition(|key| !key.starts_with("F1") && !key.starts_with('q'))
     {
@@ -467,7 +467,7 @@ mod tests {
     use super::super::feed::{FeedData, OpenCallData};
     use super::*;
 
-    /// Returns the screen for a terminal of this size.
+    /// Draws the screen on a terminal of this size and returns its text.
     fn shown(state: &ScreenState, (width, height): (u16, u16)) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, state)).unwrap();

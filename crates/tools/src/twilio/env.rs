@@ -1,5 +1,5 @@
-//! `trunkgate twilio env`: prints variables that send a program's requests for api.twilio.com to the edge, which needs
-//! `[api] proxy`.
+//! `trunkgate twilio env`: prints environment variables that direct a program's requests for api.twilio.com to the
+//! edge's proxy (`[api] proxy`).
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -21,24 +21,24 @@ use trunkgate_system::files::{REPORT, ReplacedRights, replace};
 use trunkgate_system::text::hex;
 use trunkgate_system::{authority, certificates, web};
 
-/// Path of the edge's information on its Twilio-compatible API.
+/// API path with information on the Twilio-compatible API.
 const API: &str = "/v1/api";
-/// Hosts reached without the proxy.
+/// Hosts that a program reaches without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
-/// Clients that ignore the variables, as a shell comment.
+/// Shell comment that names clients which ignore the variables.
 const NOT_ENOUGH: &str = "# Not enough for aiohttp, fetch of Node, node-fetch, got, pycurl, PHP and twilio-python before 7.16: trunkgate twilio hosts";
 /// Maximum size of a CA certificate, in bytes.
 const CA_BYTES: u64 = 1 << 20;
 /// Line length of PEM, in characters (RFC 7468 §2).
 const PEM_COLUMNS: usize = 64;
 
-/// Prints the variables.
+/// Prints the environment variables as shell lines.
 pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
     client::talk(config, &options.remote, async |edge| {
         let proxy = ProxyAddress::of(edge.base())?;
         let ca = ca::of_proxy(edge).await?;
         let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
-        // A proxy over HTTPS presents the certificate of [http].
+        // A proxy reached over HTTPS presents the certificate of [http].
         let of_edge =
             if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
         let files = CertificateFiles::write(&directory, &ca, &of_edge)?;
@@ -64,15 +64,13 @@ async fn account_of(edge: &client::EdgeTarget) -> Option<String> {
     answer["account_sid"].as_str().filter(|sid| is_account(sid)).map(str::to_owned)
 }
 
-/// Returns whether a text is an account SID, and therefore safe in a shell line.
+/// Returns whether a text has the form of an account SID, which is safe in a shell line.
 fn is_account(sid: &str) -> bool {
     sid.strip_prefix("AC").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Returns the variables for a program started next to a local edge, and writes the CA certificate into a directory.
-///
-/// # Errors
-/// Returns a message if the CA certificate cannot be requested or written.
+/// Returns environment variables for a program started next to a local edge, after writing the edge's CA certificate
+/// into a directory.
 pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
     let url = Url::parse(base).and_then(|url| url.join(CA_OF_PROXY)).map_err(|error| error.to_string())?;
     let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
@@ -88,7 +86,7 @@ pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'sta
     Ok(named(&proxy, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]).into())
 }
 
-/// Returns the cache directory of this user.
+/// Returns the user's cache directory; `None` if neither XDG_CACHE_HOME nor HOME is set.
 fn cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     // A relative path is ignored (XDG Base Directory Specification).
@@ -96,10 +94,10 @@ fn cache() -> Option<PathBuf> {
     Some(cache.or_else(|| Some(named("HOME")?.join(".cache")))?.join("trunkgate"))
 }
 
-/// The edge as an HTTP proxy.
+/// Address of the edge as an HTTP proxy.
 #[derive(Debug, PartialEq, Eq)]
 struct ProxyAddress {
-    /// URL as a shell word.
+    /// Proxy URL as a shell word.
     word: String,
     /// Whether the edge is on this machine and needs no credentials.
     is_here: bool,
@@ -115,7 +113,7 @@ impl ProxyAddress {
         let host = url.host().ok_or_else(wrong)?;
         let is_here = is_loopback_host(&host.to_string());
         let (scheme, port) = (url.scheme(), url.port_or_known_default().ok_or_else(wrong)?);
-        // Host and port contain no quotation mark or dollar sign.
+        // Host and port cannot contain a quotation mark or dollar sign.
         let word = if is_here {
             format!("'{scheme}://{host}:{port}'")
         } else {
@@ -125,12 +123,12 @@ impl ProxyAddress {
     }
 }
 
-/// Certificate files; their names depend on the CA, so that each edge has its own.
+/// Certificate files for clients. Their names depend on the CA, so that each edge has its own.
 #[derive(Debug)]
 struct CertificateFiles {
-    /// Bundle of the system's roots and the CA.
+    /// File with the system's roots and the edge's CA.
     bundle: PathBuf,
-    /// The CA only.
+    /// File with the edge's CA only.
     alone: PathBuf,
 }
 
@@ -159,7 +157,7 @@ impl CertificateFiles {
     }
 }
 
-/// Returns whether a root is an edge's CA; `SSL_CERT_FILE` may already be a file written by this command.
+/// Returns whether a root certificate is an edge's CA. `SSL_CERT_FILE` may already name a file written by this command.
 fn is_ours(root: &[u8]) -> bool {
     let name = authority::COMMON_NAME.as_bytes();
     root.windows(name.len()).any(|window| window == name)
@@ -185,7 +183,7 @@ fn quoted(text: &str) -> String {
 
 fn lines(proxy: &ProxyAddress, files: &CertificateFiles, account: Option<&str>) -> String {
     let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
-    // Hosts in the shell's own variable remain excluded.
+    // The user's own exclusions in these variables are kept.
     let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
     let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
     let exports = variables.iter().map(|(name, word)| format!("export {name}={word}\n"));
@@ -193,7 +191,7 @@ fn lines(proxy: &ProxyAddress, files: &CertificateFiles, account: Option<&str>) 
     exports.chain(account).chain([format!("{NOT_ENOUGH}\n")]).collect()
 }
 
-/// Returns the variables with their values, or with shell words.
+/// Returns the names of all variables with their values; the values may be shell words.
 fn named(proxy: &str, bundle: &str, alone: &str, without: [String; 2]) -> [(&'static str, String); 10] {
     let [upper, lower] = without;
     // curl reads only the lower-case `http_proxy`; Twilio's library for Node reads `HTTP_PROXY`.

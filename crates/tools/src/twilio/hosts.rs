@@ -1,5 +1,5 @@
-//! `trunkgate twilio hosts`: prints the line of a hosts file that sends requests of any program for api.twilio.com and
-//! lookups.twilio.com to the TLS listener of an edge.
+//! `trunkgate twilio hosts`: prints a line for a hosts file that directs requests of any program for api.twilio.com and
+//! lookups.twilio.com to the edge's TLS listener.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::TwilioHosts;
 use crate::client;
 use trunkgate_system::twilio_hosts::{HTTPS, SERVED};
 
-/// Prints the line.
+/// Prints the line for the hosts file.
 pub(super) fn run(config: Option<&Path>, options: &TwilioHosts) -> ExitCode {
     client::talk(config, &options.remote, async |edge| {
         let status = edge.status().await?;
@@ -26,7 +26,8 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioHosts) -> ExitCode {
     })
 }
 
-/// Returns the address at which clients reach a listener: its own, or the edge's if it is bound to all addresses.
+/// Returns the address at which clients reach a listener: its own address, or the edge's if it is bound to all
+/// addresses.
 fn reached_at(listener: SocketAddr, base: &str) -> Result<IpAddr, String> {
     if !listener.ip().is_unspecified() {
         return Ok(listener.ip());

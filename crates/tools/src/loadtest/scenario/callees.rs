@@ -1,4 +1,4 @@
-//! Callees of a scenario: a phone for each incoming call, which answers, sends a tone, and judges the received audio.
+//! Callees of a scenario: one phone for each incoming call, which answers, sends a tone and judges the received audio.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,18 +13,18 @@ use super::super::plan::LoadTestPlan;
 use super::super::sockets::{ReceivedDatagram, TestSockets};
 use super::hearing::{CallAudio, CalleeAudio};
 
-/// All callees of a test.
+/// Callees of a SIPp scenario.
 #[derive(Debug)]
 pub(super) struct ScenarioCallees<'a> {
     plan: &'a LoadTestPlan,
     lines: CallSides,
-    /// Received audio of each line.
+    /// Received audio by slot of the line.
     heard: HashMap<usize, CallAudio>,
-    /// Line that answers requests outside of calls.
+    /// Slot of the line that answers requests outside of calls.
     desk: usize,
     /// Source address of the edge's calls, known from the first one.
     edge: Option<IpAddr>,
-    /// Whether further calls are not answered.
+    /// Whether the test has ended, so that new calls are not answered.
     is_over: bool,
     results: CalleeAudio,
     came: Vec<ReceivedDatagram>,
@@ -50,15 +50,12 @@ impl<'a> ScenarioCallees<'a> {
         Ok(callees)
     }
 
-    /// Returns how many signals to stop were received.
+    /// Returns the number of SIGINT and SIGTERM received.
     pub(super) fn stops(&self) -> u32 {
         self.lines.stops()
     }
 
-    /// Serves calls until `wake`, or until packets were received and handled.
-    ///
-    /// # Errors
-    /// Returns the system's error.
+    /// Serves calls until `wake`, or until received packets are handled.
     pub(super) fn serve(&mut self, wake: Instant) -> Result<(), String> {
         self.do_what_is_due(Instant::now());
         let wake = self.lines.next_deadline().map_or(wake, |at| wake.min(at));
@@ -85,12 +82,12 @@ impl<'a> ScenarioCallees<'a> {
         }
     }
 
-    /// Returns whether a call is active.
+    /// Returns whether any call is active.
     pub(super) fn has_calls(&self) -> bool {
         self.lines.iter().any(|(_, line)| line.call.is_some() && line.ended.is_none())
     }
 
-    /// Returns the received audio, including calls that are still active.
+    /// Returns the audio received in all calls, including those still active.
     pub(super) fn into_heard(mut self) -> CalleeAudio {
         let is_left = |slot: usize| slot != self.desk && self.lines.get(slot).is_some_and(|line| !line.judged);
         let left: Vec<usize> = self.lines.iter().map(|(slot, _)| slot).filter(|slot| is_left(*slot)).collect();
@@ -139,7 +136,7 @@ impl<'a> ScenarioCallees<'a> {
         Ok(())
     }
 
-    /// Creates a phone for an incoming call; `None` if there are too many.
+    /// Creates a callee's phone for an incoming call; `None` if there are too many.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
         if self.is_over {
             return Ok(None);
@@ -165,13 +162,13 @@ impl<'a> ScenarioCallees<'a> {
                     self.drain(now, slot);
                 }
                 SideDeadline::Judge => self.judge(now, slot),
-                // Callees never stop sending or hang up by themselves.
+                // Callees neither stop sending nor hang up by themselves, and lines are removed by their driver.
                 SideDeadline::Mute | SideDeadline::HangUp | SideDeadline::Forget => {}
             }
         }
     }
 
-    /// Judges the audio of a call and releases its socket.
+    /// Judges the audio that a call has received and releases its socket.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(answered) = self.lines.close(now, slot).map(|line| line.answered) else { return };
         if let Some(audio) = self.heard.remove(&slot).filter(|_| answered) {

@@ -1,5 +1,5 @@
-//! Checks of the scenario file before SIPp starts: valid XML, places calls, sends audio or not. Everything else is
-//! checked by SIPp.
+//! Checks of the scenario file before SIPp starts: whether it is valid XML, places calls, and sends audio. SIPp checks
+//! everything else.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ impl SippScenario {
         if bytes.len() as u64 > MOST_BYTES {
             return Err(wrong(format!("more than {} MiB", MOST_BYTES >> 20)));
         }
-        // In every encoding supported by SIPp, element and attribute names are ASCII.
+        // In every encoding supported by SIPp, the names of elements and attributes are ASCII.
         SippScenario::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
     }
 
@@ -76,7 +76,7 @@ impl SippScenario {
     }
 }
 
-/// Returns whether a scenario that begins with this step places calls; `None` if the next step decides.
+/// Returns whether a scenario with this step as its first one places calls; `None` if a later step decides.
 fn calls(name: &str) -> Option<bool> {
     match name {
         "send" | "sendCmd" | "recvCmd" => Some(true),
@@ -92,7 +92,7 @@ fn plays(exec: &BytesStart<'_>) -> bool {
     attributes.with_checks(false).flatten().any(|one| AUDIO.contains(&one.key.into_inner()) && !is_control(&one.value))
 }
 
-/// Returns the line of a byte offset, from 1.
+/// Returns the line number of a byte offset, from 1.
 fn line(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
@@ -115,9 +115,9 @@ mod tests {
         assert_eq!(sends(&exec("rtp_stream=\"pause\"")), Ok(false));
         assert_eq!(sends(&exec("command=\"echo play_pcap_audio\"")), Ok(false));
         assert_eq!(sends("<!-- <exec rtp_stream=\"x\"/> -->"), Ok(false));
-        // A pattern may contain characters that XML forbids in attributes.
+        // SIPp patterns may contain characters that XML forbids in attributes.
         assert_eq!(sends("<recv response=\"200\"><action><ereg regexp=\"<sip:.*>\"/></action></recv>"), Ok(false));
-        // ISO-8859-1 is accepted.
+        // A scenario in ISO-8859-1 is accepted.
         let bytes = [HEAD.as_bytes(), b"<scenario name=\"gr\xfcn\"><send>x</send></scenario>"].concat();
         assert!(SippScenario::parse(&String::from_utf8_lossy(&bytes)).is_ok());
     }

@@ -11,36 +11,36 @@ use trunkgate_phone::G711Codec;
 
 use super::super::figures::ValueDistribution;
 
-/// Number of recent packets of a call remembered to detect duplicates.
+/// Number of recent packets of a call kept to detect duplicates.
 const REMEMBERED: usize = 64;
-/// Samples per millisecond.
+/// Audio samples per millisecond.
 const SAMPLES_MS: f64 = 8.0;
-/// Step between packet times and timestamps above which the stream has restarted, in milliseconds; not counted as
-/// jitter.
+/// Difference between arrival times and timestamps above which the stream has restarted, in milliseconds; it does not
+/// count as jitter.
 const RESTART_MS: f64 = 1000.0;
-/// Number of 20 ms frames above [`SILENCE_DBFS`] for a call to be audible.
+/// Number of 20 ms frames above [`SILENCE_DBFS`] that make a call audible.
 const AUDIBLE_FRAMES: u64 = 5;
 /// Level below which a frame is silent, in dBFS.
 const SILENCE_DBFS: f64 = -50.0;
 /// Full scale of 16-bit samples.
 const FULL_SCALE: f64 = 32_768.0;
-/// Payload types that identify RTCP multiplexed with RTP (RFC 5761 §4).
+/// RTP payload types that identify multiplexed RTCP (RFC 5761 §4).
 const RTCP: std::ops::RangeInclusive<u8> = 64..=95;
 
-/// Audio of one call as received by its callee.
+/// Audio that one callee has received in its call.
 #[derive(Debug, Default)]
 pub(super) struct CallAudio {
     reception: ReceptionTracker,
-    /// SSRC, sequence number and timestamp of recent packets.
+    /// SSRC, sequence number and timestamp of the most recent packets.
     recent: VecDeque<(u32, u16, u32)>,
     highest: Option<(u32, u16)>,
     duplicates: u64,
     reordered: u64,
-    /// SSRC, time of arrival and timestamp of the previous packet.
+    /// SSRC, arrival time and timestamp of the previous packet.
     before: Option<(u32, Instant, u32)>,
     variation_sum_ms: f64,
     variations: u32,
-    /// Number of frames that are not silent, their samples, and the sum of squares.
+    /// Number of frames that are not silent, number of their samples, and sum of the squared samples.
     sounding: u64,
     samples: u64,
     power: f64,
@@ -75,7 +75,7 @@ impl CallAudio {
         self.measure(codec, packet.get(rtp.payload.clone()).unwrap_or_default());
     }
 
-    /// Compares the time since the previous packet with the difference of the timestamps.
+    /// Adds the jitter between this packet and the previous one.
     fn time(&mut self, now: Instant, rtp: &RtpHeader) {
         let before = self.before.replace((rtp.ssrc, now, rtp.timestamp));
         let Some((_, at, timestamp)) = before.filter(|(ssrc, ..)| *ssrc == rtp.ssrc) else { return };
@@ -98,7 +98,7 @@ impl CallAudio {
         }
     }
 
-    /// Returns whether audio was received.
+    /// Returns whether the call has at least [`AUDIBLE_FRAMES`] frames that are not silent.
     fn is_audible(&self) -> bool {
         self.sounding >= AUDIBLE_FRAMES
     }
@@ -109,21 +109,21 @@ fn level_dbfs(power: f64, samples: u64) -> Option<f64> {
     (power > 0.0 && samples > 0).then(|| 10.0 * (power / samples as f64 / (FULL_SCALE * FULL_SCALE)).log10())
 }
 
-/// Audio of all answered calls.
+/// Audio received in all answered calls.
 #[derive(Debug)]
 pub(super) struct CalleeAudio {
-    /// Calls answered by a callee.
+    /// Number of calls answered by a callee.
     pub(super) answered: u64,
-    /// Answered calls with audible audio.
+    /// Number of answered calls with audible audio.
     pub(super) audible: u64,
-    /// Packets expected by sequence numbers.
+    /// Number of packets expected by their sequence numbers.
     pub(super) expected: u64,
     pub(super) lost: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
     pub(super) jitter: ValueDistribution,
     pub(super) mos: ValueDistribution,
-    /// Lowest and highest level of an audible call, in dBFS.
+    /// Levels of the quietest and the loudest audible call, in dBFS.
     pub(super) levels: Option<(f64, f64)>,
     /// INVITEs from other addresses than the edge's, left unanswered.
     pub(super) strangers: u64,
@@ -134,7 +134,7 @@ pub(super) struct CalleeAudio {
 }
 
 impl CalleeAudio {
-    /// Creates the sum without calls.
+    /// Creates the result of no calls.
     pub(super) fn new() -> Result<CalleeAudio, String> {
         Ok(CalleeAudio {
             answered: 0,
@@ -152,7 +152,7 @@ impl CalleeAudio {
         })
     }
 
-    /// Adds an answered call.
+    /// Adds the audio of an answered call.
     pub(super) fn judge(&mut self, call: &CallAudio) {
         let (expected, lost) = (call.reception.expected(), call.reception.lost());
         self.answered += 1;
@@ -203,7 +203,7 @@ mod tests {
     use super::super::super::assertion::MetricStatistic;
     use super::*;
 
-    /// Returns the judgement of a call with these packets of a tone, each with its delay in microseconds.
+    /// Returns the audio of a call that received these packets of a tone: sequence number, and delay in microseconds.
     fn heard(packets: impl IntoIterator<Item = (u32, u64)>) -> CalleeAudio {
         let (start, voice, mut call) = (Instant::now(), MarkedVoice::new(7, G711Codec::Pcmu), CallAudio::default());
         for (n, late_us) in packets {
@@ -223,7 +223,7 @@ mod tests {
             whole.mos.get(MetricStatistic::Min) > Some(4.3) && whole.jitter.get(MetricStatistic::Max) < Some(0.01),
             "{whole:?}"
         );
-        // The tone has a peak of -10 dB.
+        // A tone with a peak of -10 dB has an RMS level of -13 dB.
         let (least, most) = whole.levels.unwrap();
         assert!(least == most && (least + 13.3).abs() < 0.5, "{least}");
     }
@@ -256,7 +256,7 @@ mod tests {
             packet[3] = n;
             call.hear(start + Duration::from_millis(20) * u32::from(n), &packet);
         }
-        // RTCP is no audio.
+        // RTCP packets do not count as audio.
         call.hear(start, &[0x80, 200, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0]);
         call.hear(start, b"hello");
         let mut silent = CalleeAudio::new().unwrap();

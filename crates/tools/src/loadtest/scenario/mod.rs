@@ -1,6 +1,6 @@
 //! `trunkgate loadtest --scenario`: SIPp places the calls of a scenario and reports their success; phones of the test
-//! are the callees and judge the audio. This module has the SIPp process, its files and the callees; sockets,
-//! assertions and the test's own edge come from the load test.
+//! are the callees and judge the audio. This folder has the SIPp process, its files and the callees. Sockets,
+//! assertions and the test's own edge come from `loadtest`.
 
 mod callees;
 mod document;
@@ -34,9 +34,9 @@ use trunkgate_system::text::number;
 const LOOK: Duration = Duration::from_millis(50);
 /// Interval of progress reports.
 const SHOWN: Duration = Duration::from_secs(1);
-/// Time for calls left by SIPp to end.
+/// Maximum time for calls that SIPp has left to end.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// Time for SIPp's last BYEs to reach the callees.
+/// Maximum time for SIPp's last BYEs to reach the callees.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
 
 /// Runs the scenario. Exit code 0 if all assertions hold, 1 if not or if SIPp did not finish, 2 if it cannot be run.
@@ -67,13 +67,13 @@ fn test(plan: &mut ScenarioPlan) -> anyhow::Result<ScenarioOutcome> {
     let files = plan.sockets() + if plan.base.is_own { OWN_FILES * plan.base.sockets() } else { 0 };
     sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
     let signals = sockets::catch_signals().context("signals cannot be received")?;
-    // SIPp opens the callers' socket itself.
+    // SIPp opens the socket of the callers itself.
     let answers = plan.base.bound[1];
     let sockets = TestSockets::open([(answers.ip(), 0).into(), answers], [0, plan.sockets()], signals)?;
     let folder = TemporaryFolder::new().context("no temporary directory for sipp")?;
     let mut progress = ProgressOutput::new();
     let edge = if plan.base.is_own {
-        // The edge must know the callers' port.
+        // SIPp gets a fixed port, because the edge must know it in advance.
         plan.callers = sipp::free_port(plan.callers)?;
         let callees = sockets.sip(super::line::CallRole::Callee).context("no sockets")?;
         Some(own_between(&mut plan.base, plan.callers, callees)?)
@@ -134,7 +134,7 @@ fn attend(
     Ok(ScenarioOutcome { statistics, failures, fault, heard, lasted, is_cut: end.is_cut, exit_code: end.code() })
 }
 
-/// Waits for the last messages after SIPp has ended, then ends the calls it has left.
+/// Waits for the last messages after SIPp's end, then ends the remaining calls.
 fn wait_for_last_calls(callees: &mut ScenarioCallees<'_>, end: &SippEnd) -> Result<(), String> {
     let ended = Instant::now();
     let patience = if end.is_cut { Duration::ZERO } else { LAST_MESSAGES };
@@ -148,7 +148,7 @@ fn wait_for_last_calls(callees: &mut ScenarioCallees<'_>, end: &SippEnd) -> Resu
     Ok(())
 }
 
-/// Shows the progress of SIPp.
+/// Draws the progress of SIPp.
 fn show(progress: &mut ProgressOutput, plan: &ScenarioPlan, sipp: &SippProcess) {
     let statistics = sipp.statistics().unwrap_or_default();
     progress.bar(

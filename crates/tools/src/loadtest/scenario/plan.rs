@@ -1,4 +1,4 @@
-//! Plan of a load test with a scenario: the parsed flags.
+//! Plan of a load test with a SIPp scenario: the validated flags.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::document::SippScenario;
 use crate::cli::LoadTest;
 use trunkgate_config as config;
 
-/// Default assertions; the second one for a scenario that sends audio to the test's callees.
+/// Default assertions, the second one for a scenario that sends audio to the callees of the test.
 const ASSERTED: &str = "failed=0";
 const AUDIBLE: &str = "failed=0,audible=100%";
-/// Time in addition to twice the planned time.
+/// Time allowed in addition to twice the planned time.
 const MORE_TIME: Duration = Duration::from_secs(60);
-/// SIPp arguments that are set by flags of the load test.
+/// SIPp arguments that the load test sets itself, with the flag that determines each.
 const OURS: [(&str, &str); 15] = [
     ("-sf", "--scenario"),
     ("-sn", "--scenario"),
@@ -46,10 +46,10 @@ const NEEDED: [&str; 9] = [
     "-ringbuffer_files",
 ];
 
-/// Validated flags.
+/// Load test with a scenario, with validated flags.
 #[derive(Debug)]
 pub(super) struct ScenarioPlan {
-    /// Plan of a load test without a scenario.
+    /// Settings shared with a load test without a scenario.
     pub(super) base: LoadTestPlan,
     pub(super) file: PathBuf,
     /// Called number.
@@ -58,16 +58,16 @@ pub(super) struct ScenarioPlan {
     pub(super) total: u32,
     /// Time after which SIPp is stopped.
     pub(super) timeout: Duration,
-    /// Address of SIPp; with port 0 SIPp chooses the port.
+    /// Local address of SIPp; with port 0 SIPp chooses the port.
     pub(super) callers: SocketAddr,
-    /// Whether the test's callees answer.
+    /// Whether phones of the test are the callees; otherwise the edge leads to others.
     pub(super) has_callees: bool,
     /// Further arguments for SIPp.
     pub(super) further: Vec<String>,
 }
 
 impl ScenarioPlan {
-    /// Parses the flags and reads the scenario.
+    /// Validates the flags and reads the scenario file.
     ///
     /// # Errors
     /// Returns a message with the error and a fix.
@@ -107,7 +107,7 @@ impl ScenarioPlan {
     }
 }
 
-/// Returns the time for `total` calls, limited by the rate or by the number of concurrent calls.
+/// Returns the planned time for `total` calls, limited by the rate and by the number of concurrent calls.
 fn planned(base: &LoadTestPlan, total: u32) -> Duration {
     let rounds = u64::from(total).div_ceil(base.calls as u64);
     let by_hold = base.hold.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
@@ -160,7 +160,7 @@ mod tests {
         let plan = plan_of(CALLS, &[]).unwrap();
         assert_eq!((plan.total, plan.base.calls, plan.base.hold), (50, 10, Duration::from_secs(2)));
         assert_eq!((plan.number.as_str(), plan.has_callees, plan.sockets()), (OWN_NUMBER, true, 33));
-        // Planned: 10 s to place the calls and 2 s for the last one; the timeout is twice that and a minute.
+        // Planned are 10 s to place the calls and 2 s for the last one; the timeout is twice that and a minute.
         assert_eq!(plan.timeout, Duration::from_secs(84));
         let plan = plan_of(CALLS, &["--total", "7", "--calls", "2", "--cps", "0.5", "--hold", "5s", "--timeout", "9s"])
             .unwrap();
@@ -207,7 +207,7 @@ mod tests {
         }
         assert!(plan_of(CALLS, &to(&["--", "-t", "t1"])).is_ok());
         assert!(plan_of("", &[]).unwrap_err().contains("not XML"));
-        // These flags require a scenario.
+        // These flags are valid only with a scenario.
         for flags in [&["--total", "3"][..], &["--timeout", "3s"], &["--", "-inf", "x"]] {
             let all = ["trunkgate", "loadtest"].iter().chain(flags);
             assert!(Cli::try_parse_from(all).unwrap_err().to_string().contains("--scenario"));

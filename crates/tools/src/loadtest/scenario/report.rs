@@ -16,21 +16,21 @@ use crate::junit::{CaseFailure, TestCase, suite};
 /// Width of a row's name, in characters, as in the table of distributions.
 const NAME: usize = 11;
 
-/// Results of a scenario.
+/// Results of a load test with a scenario.
 #[derive(Debug)]
 pub(super) struct ScenarioOutcome {
     pub(super) statistics: SippStatistics,
     /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
-    /// Reason why SIPp did not finish.
+    /// Reason why SIPp did not finish; `None` if it did.
     pub(super) fault: Option<String>,
     /// Audio at the callees; `None` if the test has no callees.
     pub(super) heard: Option<CalleeAudio>,
     /// Run time of SIPp.
     pub(super) lasted: Duration,
-    /// Whether the user stopped it.
+    /// Whether the user stopped SIPp.
     pub(super) is_cut: bool,
-    /// Exit code of SIPp; `None` if it was ended by a signal.
+    /// Exit code of SIPp; `None` if a signal ended it.
     pub(super) exit_code: Option<i32>,
 }
 
@@ -45,7 +45,7 @@ impl ScenarioOutcome {
             Metric::Jitter => heard?.jitter.get(stat),
             Metric::Mos => heard?.mos.get(stat),
             Metric::Loss => share(heard?.lost, heard?.expected),
-            // The edge may call a callee twice for one call.
+            // A callee may be called twice for one call of SIPp.
             Metric::Answered => share(heard?.answered.min(self.statistics.attempted), self.statistics.attempted),
             Metric::Audible => share(heard?.audible, heard?.answered),
             Metric::Duplicates => Some(heard?.duplicates as f64),
@@ -56,7 +56,7 @@ impl ScenarioOutcome {
         }
     }
 
-    /// Returns the reasons why the results are incomplete or not valid for the edge.
+    /// Returns the reasons why the results are incomplete or not valid for the edge; empty if they are.
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.fault.iter().cloned().collect();
         if let Some(heard) = &self.heard {
@@ -119,7 +119,7 @@ pub(super) fn text(plan: &ScenarioPlan, outcome: &ScenarioOutcome, judged: &[Ass
     out
 }
 
-/// Returns the lines on the audio at the callees.
+/// Formats the audio received by the callees.
 fn audio(heard: &CalleeAudio) -> String {
     let share = |part: u64, whole: u64| MetricUnit::Share.show(part as f64 / whole.max(1) as f64);
     let CalleeAudio { answered, audible, expected, lost, duplicates, reordered, .. } = heard;

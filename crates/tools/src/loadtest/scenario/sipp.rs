@@ -1,5 +1,5 @@
-//! The SIPp process: arguments, end and output files. It is started without a shell in its own process group and
-//! stopped after its timeout.
+//! The SIPp process: arguments, end and output files. The load test starts SIPp without a shell, in its own process
+//! group, and stops it after a timeout.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
@@ -23,18 +23,17 @@ use trunkgate_system::{files, programs};
 const PROGRAM: &str = "sipp";
 /// Time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
-/// Margin of SIPp's own timeout, in case the load test can no longer stop it.
+/// Margin of SIPp's own timeout, which applies if the load test is no longer there to stop it.
 const OWN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum size read of each output file, in bytes.
+/// Maximum size read of each output file of SIPp, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
-/// Maximum number of statistics lines (1 to 2 KB each), so that the file fits into `MOST_BYTES`; one per second if
-/// possible.
+/// Maximum number of statistics lines (1 to 2 KB each), so that the file fits into [`MOST_BYTES`].
 const LINES: u64 = 1_000;
-/// Maximum length of its error output shown, in characters.
+/// Maximum length of SIPp's error output in a message, in characters.
 const COMPLAINT_CHARS: usize = 2_000;
-/// Random bytes in the name of its directory.
+/// Number of random bytes in the name of SIPp's directory.
 const NAME_BYTES: usize = 8;
-/// Names of its output files.
+/// Names of SIPp's output files.
 const STATISTICS: &str = "statistics.csv";
 const ERRORS: &str = "errors.log";
 const STDERR: &str = "stderr.log";
@@ -55,7 +54,7 @@ pub(super) struct SippProcess {
     began: Instant,
     timeout: Duration,
     stage: SippStage,
-    /// Number of the user's signals already handled.
+    /// Number of the user's stop signals that were already handled.
     stops: u32,
 }
 
@@ -63,19 +62,19 @@ pub(super) struct SippProcess {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SippStage {
     Runs,
-    /// SIPp was asked to place no more calls.
+    /// SIPp was asked to place no further calls.
     Finishes,
     /// SIPp was sent SIGTERM at this time.
     Ending(Instant),
 }
 
-/// End of the SIPp process.
+/// End of the SIPp process and its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SippEnd {
     status: ExitStatus,
-    /// The timeout, if it expired.
+    /// Timeout that expired and stopped SIPp; `None` if SIPp ended by itself.
     timed_out: Option<Duration>,
-    /// Whether the user stopped it.
+    /// Whether the user stopped SIPp.
     pub(super) is_cut: bool,
 }
 
@@ -86,10 +85,7 @@ pub(super) struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Creates the directory in the system's temporary directory.
-    ///
-    /// # Errors
-    /// Returns the system's error.
+    /// Creates a private directory in the system's temporary directory.
     pub(super) fn new() -> std::io::Result<TemporaryFolder> {
         let name = seed()?;
         let path = std::env::temp_dir().join(format!("trunkgate-sipp-{}", hex(&name[..NAME_BYTES])));
@@ -109,10 +105,10 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Returns the path of the installed program.
+/// Returns the path of the installed `sipp`.
 ///
 /// # Errors
-/// Returns a message with the installation command if there is none.
+/// Returns a message with the installation command if `sipp` is not installed.
 pub(super) fn installed() -> Result<PathBuf, String> {
     programs::installed(PROGRAM).ok_or_else(|| {
         "--scenario needs SIPp: no absolute folder of PATH has a program `sipp`. Install it: `apt install sip-tester` \
@@ -125,7 +121,7 @@ impl SippProcess {
     /// Starts SIPp with its files in `folder`.
     ///
     /// # Errors
-    /// Returns a message if it cannot be started.
+    /// Returns a message if SIPp cannot be started.
     pub(super) fn start(program: &Path, plan: &ScenarioPlan, folder: &Path) -> Result<SippProcess, String> {
         let failed = |error: std::io::Error| format!("{} cannot be run: {error}", program.display());
         let stderr = File::create(folder.join(STDERR)).map_err(failed)?;
@@ -136,8 +132,8 @@ impl SippProcess {
         command.args(["-trace_err", "-error_file"]).arg(folder.join(ERRORS));
         // SIPp draws its screens on stdout.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
-        // A child inherits blocked signals, so SIGTERM is unblocked for it. SIGINT stays blocked, so that none is lost
-        // meanwhile.
+        // A child inherits blocked signals, so SIGTERM is unblocked before the start. SIGINT stays blocked, so that
+        // none is lost meanwhile.
         let needed = SigSet::from(Signal::SIGTERM);
         let unblocked = needed.thread_unblock();
         let child = command.spawn().map_err(failed);
@@ -152,8 +148,8 @@ impl SippProcess {
         })
     }
 
-    /// Checks whether SIPp has ended; stops it after its timeout or on the user's signals. The first signal only stops
-    /// new calls.
+    /// Returns how SIPp ended; `None` while it runs. Stops SIPp after its timeout or on the user's signals; the first
+    /// of `stops` signals only stops new calls.
     ///
     /// # Errors
     /// Returns an error if the state of the process is unknown.
@@ -180,17 +176,17 @@ impl SippProcess {
         Ok(None)
     }
 
-    /// Returns the latest statistics.
+    /// Returns the latest statistics; `None` before SIPp has written any.
     pub(super) fn statistics(&self) -> Option<SippStatistics> {
         SippStatistics::parse(&self.text(STATISTICS))
     }
 
-    /// Returns the beginning of the error file.
+    /// Returns the text of the file with failed calls, up to [`MOST_BYTES`].
     pub(super) fn errors(&self) -> String {
         self.text(ERRORS)
     }
 
-    /// Returns the error output, each message once and without its date.
+    /// Returns SIPp's error output, each message once and without its date.
     pub(super) fn complaint(&self) -> String {
         complaint(&self.text(STDERR))
     }
@@ -200,7 +196,7 @@ impl SippProcess {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Sends a signal to SIPp's process group, which exists because the process was not waited for.
+    /// Sends a signal to SIPp's process group, which exists until the process is waited for.
     fn signal(&self, signal: Signal) {
         let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), signal);
     }
@@ -216,7 +212,8 @@ impl Drop for SippProcess {
 }
 
 impl SippEnd {
-    /// Returns the reason why SIPp could not run the scenario; `None` if it placed calls or was stopped.
+    /// Returns the reason why SIPp could not run the scenario; `None` if it placed calls, ended normally or was
+    /// stopped.
     pub(super) fn refusal(&self, calls: u64, complaint: &str) -> Option<String> {
         let code = self.status.code()?;
         let is_own = self.timed_out.is_none() && !self.is_cut;
@@ -237,7 +234,7 @@ impl SippEnd {
         Some(format!("sipp refuses to run the scenario (exit code {code}): {complaint}{hint}"))
     }
 
-    /// Returns the reason why the results are incomplete.
+    /// Returns the reason why the results are incomplete; `None` if they are complete.
     pub(super) fn fault(&self, statistics: &SippStatistics, complaint: &str) -> Option<String> {
         if let Some(timeout) = self.timed_out {
             let calls = statistics.unfinished;
@@ -258,13 +255,13 @@ impl SippEnd {
         }
     }
 
-    /// Returns the exit code; `None` if it was ended by a signal.
+    /// Returns the exit code of SIPp; `None` if a signal ended it.
     pub(super) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
-/// Returns the arguments derived from the plan.
+/// Returns SIPp's arguments for a plan.
 fn arguments(plan: &ScenarioPlan) -> Vec<OsString> {
     let (rate, period_ms) = rate(plan.base.interval);
     let local = plan.callers.ip().to_string();
@@ -291,15 +288,15 @@ fn arguments(plan: &ScenarioPlan) -> Vec<OsString> {
     words
 }
 
-/// Returns the rate as whole calls per period in milliseconds: SIPp supports no fractions.
+/// Returns the call rate as whole calls per period in milliseconds, because SIPp supports no fractions.
 fn rate(interval: Duration) -> (u32, u64) {
     let per_second = interval.as_secs_f64().recip();
-    // The interval is rounded to nanoseconds.
+    // Compensates for the interval, which is rounded to nanoseconds.
     let calls = (per_second - 1e-3).ceil().max(1.0);
     (calls as u32, (calls / per_second * 1000.0).round() as u64)
 }
 
-/// Returns the lines of an output without dates and repetitions.
+/// Removes dates and repeated lines from SIPp's error output.
 fn complaint(stderr: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in stderr.lines() {
@@ -315,10 +312,7 @@ fn complaint(stderr: &str) -> String {
     lines.join("\n").chars().filter(|sign| *sign == '\n' || !sign.is_control()).take(COMPLAINT_CHARS).collect()
 }
 
-/// Returns a free port for SIPp, so that an edge can be configured with it before SIPp runs.
-///
-/// # Errors
-/// Returns the error if the address cannot be bound.
+/// Returns a local address with a free port for SIPp, so that an edge can be configured with it before SIPp runs.
 pub(super) fn free_port(at: SocketAddr) -> std::io::Result<SocketAddr> {
     std::net::UdpSocket::bind(at)?.local_addr()
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-/// Maximum number of distinct failure reasons.
+/// Maximum number of distinct failure reasons that are counted.
 const REASONS: usize = 32;
-/// Name for further reasons.
+/// Name under which the calls of further reasons are counted.
 const OTHERS: &str = "other reasons";
 /// Maximum length of a reason, in characters.
 const REASON_CHARS: usize = 120;
-/// Column of calls aborted on an unexpected message, which is in the error file.
+/// Column for calls aborted on an unexpected message; the messages are in the error file.
 const UNEXPECTED: &str = "FailedUnexpectedMessage(C)";
-/// Columns of failed calls and their meanings.
+/// Columns for failed calls, with the reason that each counts.
 const KINDS: [(&str, &str); 17] = [
     (UNEXPECTED, "unexpected message"),
     ("FailedMaxUDPRetrans(C)", "no response to a request (retransmissions exhausted)"),
@@ -31,7 +31,7 @@ const KINDS: [(&str, &str); 17] = [
     ("FailedStrcmpShouldntMatch(C)", "two strings are equal that must not be"),
 ];
 
-/// Last line of the statistics.
+/// SIPp's statistics so far, from the last line of its file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct SippStatistics {
     /// Calls placed.
@@ -40,18 +40,18 @@ pub(super) struct SippStatistics {
     pub(super) succeeded: u64,
     /// Calls that failed.
     pub(super) failed: u64,
-    /// Calls that had not ended.
+    /// Calls that have not ended.
     pub(super) unfinished: u64,
     /// Messages retransmitted by SIPp.
     pub(super) retransmissions: u64,
     /// Mean of the scenario's first response time (`rtd`), in milliseconds.
     pub(super) response_ms: Option<f64>,
-    /// Failed calls by column.
+    /// Failed calls by column of [`KINDS`].
     pub(super) kinds: Vec<(&'static str, u64)>,
 }
 
 impl SippStatistics {
-    /// Parses the last complete line of the file; `None` if there is none.
+    /// Parses the last complete line of the statistics file; `None` if there is none.
     pub(super) fn parse(text: &str) -> Option<SippStatistics> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let names: Vec<&str> = lines.next()?.split(';').collect();
@@ -70,7 +70,7 @@ impl SippStatistics {
         })
     }
 
-    /// Returns the failed calls by reason; `errors` is the text of the error file.
+    /// Returns the failed calls by reason. `errors`: text of the error file, which names unexpected messages.
     pub(super) fn failures(&self, errors: &str) -> BTreeMap<String, u64> {
         let mut failures = BTreeMap::new();
         let mut add = |reason: String, count: u64| {
@@ -99,13 +99,13 @@ impl SippStatistics {
     }
 }
 
-/// Returns the reasons of calls aborted on an unexpected message, in order.
+/// Returns the reasons of calls aborted on an unexpected message, in the order of the error file.
 fn unexpected(errors: &str) -> impl Iterator<Item = String> {
     errors.split("Aborting call on unexpected message for Call-").skip(1).filter_map(|record| {
         let (while_doing, message) = record.split_once(": while ")?.1.split_once(", received '")?;
         let mut lines = message.lines();
         let first = lines.next()?.trim();
-        // Method of a request, or status of a response.
+        // Keeps the method of a request, or the status of a response.
         let received = first.strip_prefix("SIP/2.0 ").unwrap_or_else(|| first.split(' ').next().unwrap_or_default());
         let headers = lines.take_while(|line| !line.trim().is_empty());
         let mut texts = headers.filter(|line| line.starts_with("Reason:")).filter_map(|line| line.split_once("text="));
@@ -115,7 +115,7 @@ fn unexpected(errors: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Parses a time of SIPp: hours, minutes, seconds and microseconds.
+/// Parses a duration of SIPp (hours, minutes, seconds and microseconds) as milliseconds.
 fn milliseconds(text: &str) -> Option<f64> {
     let mut parts = text.split(':').map(str::parse::<f64>);
     let mut next = || parts.next()?.ok();
@@ -165,7 +165,7 @@ mod tests {
                 pair("unexpected message", 1),
             ]
         );
-        // A warning for a continuing call is no failure.
+        // A warning about a call that continued is no failure.
         assert!(read("x;5;0;0;5;0;0;0;0;").failures(ERRORS).is_empty());
         assert_eq!(
             pairs(read("x;1;0;0;0;1;0;1;0;").failures(ERRORS)),

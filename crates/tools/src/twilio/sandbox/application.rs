@@ -12,26 +12,26 @@ use url::Url;
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::web;
 
-/// Maximum size of a response in bytes, and request timeout.
+/// Maximum size of the application's response in bytes, and request timeout.
 const ANSWER: (u64, Duration) = (64 << 10, Duration::from_secs(15));
 /// Media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The application, identified by its voice webhook.
+/// Application under test, identified by its voice webhook.
 #[derive(Debug, Clone)]
 pub(super) struct Application {
-    /// URL of the webhook as requested by the edge.
+    /// URL of the voice webhook, as the edge requests it.
     pub(super) url: Url,
-    /// URL at which the application runs; differs from `url` if that has a public name.
+    /// URL of the voice webhook on this machine; differs from `url` if that has a public name.
     pub(super) local: Url,
     public_name: Option<PublicName>,
 }
 
 impl Application {
-    /// Creates the application with its local webhook URL and, if given, a public URL whose host is its name.
+    /// Creates the application for a local webhook URL; with `public`, the edge requests it by the host of that URL.
     ///
     /// # Errors
-    /// Returns a message if the public URL is invalid or does not fit.
+    /// Returns a message if the public URL is invalid or does not fit to the local one.
     pub(super) fn new(local: Url, public: Option<&str>) -> Result<Application, String> {
         let Some(text) = public else { return Ok(Application { url: local.clone(), local, public_name: None }) };
         let wrong = |what: &str| format!("--as {text}: {what}");
@@ -52,21 +52,22 @@ impl Application {
         Ok(Application { url, local, public_name: Some(public_name) })
     }
 
-    /// Returns the public name.
+    /// Returns the public name of the application; `None` if it is requested by its local address.
     pub(super) fn public_name(&self) -> Option<&PublicName> {
         self.public_name.as_ref()
     }
 
-    /// Returns a URL of the application as the edge requests it; URLs of other servers are unchanged.
+    /// Returns a URL as the edge requests it: a URL of the application with its public name, any other unchanged.
     pub(super) fn published(&self, url: Url) -> Url {
         let is_here = self.public_name.is_some() && url.origin() == self.local.origin();
         if is_here { rebased(&self.url, &url).unwrap_or(url) } else { url }
     }
 
-    /// Sends a request and returns its status. `place` is a URL, absolute or relative to the webhook.
+    /// Sends a request to the application and returns the response's status. `place` is a URL, absolute or relative to
+    /// the webhook.
     ///
     /// # Errors
-    /// Returns a message if there is no response or its status is not successful.
+    /// Returns a message if there is no response or its status is not 2xx.
     pub(super) async fn ask(&self, method: &str, place: &str, form: &str) -> Result<String, String> {
         let url = self.url.join(place).map_err(|error| format!("{place}: {error}"))?;
         let method = if method == "GET" { Method::GET } else { Method::POST };
@@ -83,10 +84,10 @@ impl Application {
     }
 }
 
-/// Returns a URL with the scheme, host and port of a public one.
+/// Returns a local URL with scheme, host and port replaced by those of a public one.
 fn rebased(public: &Url, local: &Url) -> Option<Url> {
     let mut url = local.clone();
-    // The port is removed first, because the default port changes with the scheme.
+    // The port is removed before the scheme changes the default port.
     url.set_port(None).ok()?;
     url.set_scheme(public.scheme()).ok()?;
     url.set_host(public.host_str()).ok()?;
@@ -94,10 +95,10 @@ fn rebased(public: &Url, local: &Url) -> Option<Url> {
     Some(url)
 }
 
-/// Sends a request and returns the status of the response.
+/// Sends a request to any URL and returns the response's status.
 ///
 /// # Errors
-/// Returns a message if there is no response or its status is not successful.
+/// Returns a message if there is no response or its status is not 2xx.
 pub(super) async fn send(
     url: &Url,
     request: Result<hyper::Request<Full<Bytes>>, hyper::http::Error>,

@@ -1,13 +1,13 @@
-//! Audio heard at one end of a call, and the script's position in it.
+//! Audio that one end of a call has heard, and the script's position in it.
 
 use super::script::ExpectedSound;
 use super::voice::{Codebook, HeardSound, SoundDecoder, SoundKind};
 
-/// One end of a call: the caller or a party.
+/// Audio heard by the caller or a party, matched against the script's expectations.
 #[derive(Debug, Default)]
 pub(super) struct AudioMatcher {
     ear: SoundDecoder,
-    /// Position after the last match: index of the sound, and byte offset in its text.
+    /// Position after the last match: index of a sound, and byte offset in its text.
     cursor: (usize, usize),
 }
 
@@ -22,7 +22,8 @@ impl AudioMatcher {
         self.ear.heard()
     }
 
-    /// Looks for words after the last match, and moves the position behind them.
+    /// Searches the texts after the last match for these words, and moves the position behind them; `None` if they are
+    /// not heard.
     pub(super) fn hears(&mut self, words: &str) -> Option<()> {
         let wanted = plain(words);
         for (at, heard) in self.ear.heard().iter().enumerate().skip(self.cursor.0) {
@@ -37,7 +38,8 @@ impl AudioMatcher {
         None
     }
 
-    /// Looks for a kind of sound after the last match, and moves the position behind it.
+    /// Searches the sounds after the last match for this kind, and moves the position behind it; `None` if it is not
+    /// heard.
     pub(super) fn hears_sound(&mut self, wanted: ExpectedSound) -> Option<()> {
         let is_it = |heard: &HeardSound| match heard.what {
             SoundKind::Text { .. } => false,
@@ -50,7 +52,7 @@ impl AudioMatcher {
         Some(())
     }
 
-    /// Describes the sounds heard after the last match.
+    /// Describes the sounds heard after the last match, for the error of an expectation.
     pub(super) fn instead(&self) -> String {
         let rest = self.ear.heard().get(self.cursor.0..).unwrap_or_default();
         let heard: Vec<String> = rest
@@ -61,7 +63,7 @@ impl AudioMatcher {
     }
 }
 
-/// Normalises a text for comparison.
+/// Normalises a text for comparison with another one.
 pub(super) fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }

@@ -53,18 +53,18 @@ use texts::SandboxTexts;
 use transcriber::SandboxTranscriber;
 use voice::Codebook;
 
-/// Media ports of the edge: for up to [`MEDIA_SCRIPTS`] concurrent scripts, and for each further one.
+/// Media ports of the edge: for up to [`MEDIA_SCRIPTS`] concurrent scripts, then for each further one.
 const MEDIA_PORTS: (u16, u16) = (128, 32);
 /// Number of scripts covered by the first value of [`MEDIA_PORTS`].
 const MEDIA_SCRIPTS: u16 = 4;
-/// Maximum time for the callbacks after the last call, and interval at which they are checked.
+/// Maximum wait for callbacks after the last call, and interval of the checks.
 const LAST_CALLBACKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
-/// Number of consecutive checks without waiting callbacks.
+/// Number of consecutive checks without queued callbacks after which all are delivered.
 const QUIET_LOOKS: u32 = 3;
-/// Length of the generated auth token, in hexadecimal digits.
+/// Length of the generated auth token in hexadecimal digits, as Twilio's.
 const TOKEN_DIGITS: usize = 32;
 
-/// Waits until the application has received the callbacks of all calls; it is stopped afterwards.
+/// Waits until the callbacks of all calls are delivered, because the application is stopped afterwards.
 async fn delivered(edge: &EdgeHandle) {
     let is_waiting = || {
         let (recordings, callbacks) = (&edge.shared.recordings, edge.shared.callbacks.counts());
@@ -73,7 +73,7 @@ async fn delivered(edge: &EdgeHandle) {
             || callbacks.values().any(|counts| counts.waiting > 0)
     };
     let until = Instant::now() + LAST_CALLBACKS.0;
-    // Between two stages, such as a recording and its transcription, no work is queued for a moment.
+    // Between two stages, such as a recording and its transcription, the queue is briefly empty.
     let mut quiet = 0;
     while quiet < QUIET_LOOKS && Instant::now() < until {
         tokio::time::sleep(LAST_CALLBACKS.1).await;
@@ -81,7 +81,7 @@ async fn delivered(edge: &EdgeHandle) {
     }
 }
 
-/// Local services requested by the sandbox's edge.
+/// URLs of the sandbox's own services, for the edge's configuration.
 struct LocalEndpoints {
     /// URL of the text-to-speech service.
     speech: String,
@@ -101,11 +101,11 @@ impl LocalEndpoints {
     }
 }
 
-/// Validated settings of a sandbox.
+/// Settings of a sandbox, from validated flags.
 struct SandboxPlan<'a> {
     options: &'a TwilioSandbox,
     application: Application,
-    /// Webhook for text messages, as requested by the edge.
+    /// Webhook URL for text messages, as the edge requests it.
     sms: Option<Url>,
     scripts: Vec<Script>,
     account: String,
@@ -114,8 +114,8 @@ struct SandboxPlan<'a> {
     data: DataDirectory,
 }
 
-/// Runs the calls. Exit code 0 if all scripts pass, 1 if one fails, 2 if the sandbox cannot run, 3 if the application
-/// fails, and 128 plus the number of a signal.
+/// Runs the sandbox. Returns exit code 0 if all scripts pass, 1 if one fails, 2 if the sandbox cannot run, 3 if the
+/// application fails, and 128 plus the signal's number after a signal.
 pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
     let plan = match SandboxPlan::new(options) {
         Ok(plan) => plan,
@@ -160,7 +160,7 @@ fn write(options: &TwilioSandbox, reports: &[ScriptReport]) -> bool {
     written.is_ok()
 }
 
-/// Reason why the calls cannot be placed.
+/// Reason why the sandbox cannot place its calls.
 enum SandboxFailure {
     Application(String),
     Sandbox(String),
@@ -168,7 +168,7 @@ enum SandboxFailure {
 }
 
 impl SandboxFailure {
-    /// Reports the failure and returns the exit code.
+    /// Reports the failure in all output formats and returns the exit code.
     fn report(self, options: &TwilioSandbox) -> ExitCode {
         match self {
             SandboxFailure::Application(what) => {
@@ -194,13 +194,13 @@ fn sandbox(error: impl ToString) -> SandboxFailure {
     SandboxFailure::Sandbox(error.to_string())
 }
 
-/// Data directory of the edge, removed on drop.
+/// Temporary data directory of the edge, removed on drop.
 struct DataDirectory(PathBuf);
 
 impl DataDirectory {
     fn make() -> Result<DataDirectory, String> {
         use std::os::unix::fs::DirBuilderExt as _;
-        // A killed process with the same id may have left a directory.
+        // A killed process with the same id may have left its directory.
         for n in 0..100 {
             let path = std::env::temp_dir().join(format!("trunkgate-sandbox-{}-{n}", std::process::id()));
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -219,13 +219,13 @@ impl Drop for DataDirectory {
     }
 }
 
-/// Parses the URL of a webhook.
+/// Parses a webhook URL; the error names the option.
 fn webhook(option: &str, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| format!("{option} {text}: not an http or https URL"))
 }
 
-/// Reads all scripts, and the steps on the command line.
+/// Reads all script files, and the steps given on the command line as one more script.
 fn scripts(options: &TwilioSandbox) -> Result<Vec<Script>, Vec<String>> {
     let is_plain_call = options.scripts.is_empty() && !options.serve;
     let own = (!options.steps.is_empty() || is_plain_call).then(|| {
@@ -321,7 +321,7 @@ impl SandboxPlan<'_> {
 
     /// Runs the scripts, up to `--parallel` at a time, and prints their reports in order.
     async fn run_scripts(&self, means: &ScriptEnvironment<'_>, telephone: &Telephone) -> Vec<ScriptReport> {
-        // No script begins after a signal.
+        // After a signal no further script begins.
         let scripts = self.scripts.iter().enumerate().take_while(|_| means.stop.came().is_none());
         let runs = stream::iter(scripts).map(|(at, script)| async move {
             let from = means.callers.get(at).unwrap_or(&means.line.from).clone();
@@ -344,7 +344,8 @@ impl SandboxPlan<'_> {
         reports
     }
 
-    /// Starts the application's command, if given, and waits until the application accepts connections.
+    /// Starts the application's command, if given, and waits until the application accepts connections; `None` without
+    /// a command.
     async fn start_application(
         &self,
         edge: &RunningEdge,
@@ -352,7 +353,7 @@ impl SandboxPlan<'_> {
         stop: &StopReceiver,
     ) -> Result<Option<ApplicationProcess>, SandboxFailure> {
         let Some(command) = &self.options.start else { return Ok(None) };
-        // Otherwise the calls would test a program that was already running.
+        // The calls would otherwise test the program that already listens there.
         let url = &self.application.local;
         if program::is_open(url).await {
             let place = program::place(url);
@@ -366,12 +367,12 @@ impl SandboxPlan<'_> {
             ready = program.wait_until_ready(url, self.options.start_timeout) => ready,
             signal = stop.comes() => return Err(SandboxFailure::Signalled(signal)),
         };
-        // A refused proxy request may be the cause.
+        // The application may have failed because the proxy refused a request.
         ready.map_err(|why| SandboxFailure::Application(why + &refusals.in_lines()))?;
         Ok(Some(program))
     }
 
-    /// Returns the callers' numbers: one for all scripts, or one for each if several run concurrently.
+    /// Returns the callers' numbers: one shared by all scripts, or one for each if several run at a time.
     fn callers(&self) -> Vec<String> {
         let count = if self.options.parallel == 1 { 1 } else { self.scripts.len().max(1) };
         let own = self.options.numbers.iter().chain([&self.options.to]).map(String::as_str);
@@ -379,7 +380,7 @@ impl SandboxPlan<'_> {
         owners::callers(&self.options.from, count, &taken)
     }
 
-    /// Returns the line of the default caller.
+    /// Returns the route of the calls, with the default calling number.
     fn line(&self, edge: SocketAddr) -> SandboxRoute {
         self.line_of(edge, self.options.from.clone())
     }
@@ -431,7 +432,7 @@ impl SandboxPlan<'_> {
         ))
     }
 
-    /// Returns the environment of the application: the variables of a Twilio account and of the proxy.
+    /// Returns the application's environment variables: those of a Twilio account, and those of the proxy.
     async fn variables(&self, edge: &RunningEdge) -> Result<Vec<(String, String)>, String> {
         let url = format!("http://{}", edge.http);
         let mut named = vec![
@@ -447,7 +448,7 @@ impl SandboxPlan<'_> {
         Ok(named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Prints how to reach the sandbox.
+    /// Prints the addresses and credentials of the sandbox.
     fn explain(&self, edge: &RunningEdge, address: SocketAddr) {
         let http = edge.http;
         eprintln!(
@@ -460,7 +461,7 @@ impl SandboxPlan<'_> {
     }
 }
 
-/// Starts an edge; `name` is the application's public name.
+/// Starts an edge with this configuration; `name` is the application's public name.
 async fn start_edge(text: String, name: Option<PublicName>) -> Result<RunningEdge, SandboxFailure> {
     let path = Path::new("sandbox.toml");
     let parsed = config::parse(path, &text);

@@ -1,15 +1,15 @@
-//! Assigns calls to the concurrent scripts of a sandbox.
+//! Assignment of calls to the concurrent scripts of a sandbox.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trunkgate_call::CallView;
 
-/// Identifies a script by its position in the run.
+/// Index of a script in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ScriptId(pub(super) usize);
 
-/// Script of each call, by the Call-ID of a leg between edge and telephone. Clones share the table.
+/// Script that each SIP leg between edge and telephone belongs to, by Call-ID. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallOwners(Arc<Mutex<BTreeMap<String, Option<ScriptId>>>>);
 
@@ -18,17 +18,17 @@ impl CallOwners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a call of the telephone; `owner` is `None` if it belongs to no script.
+    /// Adds a leg of the telephone; `owner` is `None` if no script owns it.
     pub(super) fn add(&self, sip_call_id: &str, owner: Option<ScriptId>) {
         self.lock().insert(sip_call_id.to_owned(), owner);
     }
 
-    /// Returns whether a call of the telephone was added.
+    /// Returns whether a leg with this Call-ID was added.
     pub(super) fn has(&self, sip_call_id: &str) -> bool {
         self.lock().contains_key(sip_call_id)
     }
 
-    /// Returns the script of a call of the edge, determined by its first leg with a script.
+    /// Returns the script of a call at the edge: that of its first leg with an owner.
     pub(super) fn script_of(&self, call: &CallView) -> Option<ScriptId> {
         let owners = self.lock();
         call.legs.iter().find_map(|leg| owners.get(&leg.sip_call_id).copied().flatten())

@@ -1,5 +1,5 @@
-//! Telephones of a sandbox, for callers and called parties: one phone on loopback sockets, shared by the running
-//! scripts. Each script has an extension; an incoming call goes to the script whose call caused it.
+//! Telephones of a sandbox's callers and called parties: one phone on loopback sockets, shared by the running scripts.
+//! Each script has an extension. An incoming call goes to the script that caused it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,19 +22,19 @@ use crate::datagrams::{TimedDatagram, bind, read, until};
 use trunkgate_boot::edge::seed;
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Maximum number of concurrent calls of one script (caller and parties), and of each further script.
+/// Maximum number of concurrent calls of one script (caller and parties), then of each further script.
 const CALLS: (usize, usize) = (16, 8);
 /// Ringing time of a party before it answers or rejects the call.
 pub(super) const ANSWER_AFTER: Duration = Duration::from_millis(100);
 /// Capacity of the queues of packets and commands.
 const WAITING: usize = 1024;
-/// Beginning of a request that may start a call.
+/// Beginning of an INVITE, which may start a call.
 const INVITE: &[u8] = b"INVITE ";
 
-/// Event of a call.
+/// Event of a script's call.
 #[derive(Debug)]
 pub(super) enum ScriptCallEvent {
-    /// A party is called.
+    /// The application calls a party.
     Called {
         call: CallNumber,
         number: String,
@@ -42,7 +42,7 @@ pub(super) enum ScriptCallEvent {
     },
     Answered(CallNumber),
     Ended(CallNumber, CallEnding),
-    /// Samples received in a call.
+    /// Audio samples at 8 kHz received in a call.
     Heard(CallNumber, Vec<i16>),
 }
 
@@ -50,13 +50,13 @@ pub(super) enum ScriptCallEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlacedCall {
     pub(super) number: CallNumber,
-    /// Call-ID of its INVITE, which identifies it at the edge.
+    /// Call-ID of the INVITE, which identifies the leg at the edge.
     pub(super) sip_call_id: String,
 }
 
 #[derive(Debug)]
 enum TelephoneCommand {
-    /// The edge is running and can be asked for the cause of a call.
+    /// Sets the running edge, which knows the cause of an incoming call.
     Attach(Box<EdgeHandle>),
     Open(Box<OpenExtension>),
     Dial(ScriptId, Box<OutgoingCall>, oneshot::Sender<Option<PlacedCall>>),
@@ -65,17 +65,17 @@ enum TelephoneCommand {
     HangUp(CallNumber),
 }
 
-/// Enables the reporting of received audio for an answer.
+/// Returns the answer with reporting of received audio enabled.
 pub(super) fn overheard(answer: AnswerScript) -> AnswerScript {
     AnswerScript { talk: CallScript { overheard: true, ..answer.talk }, ..answer }
 }
 
-/// Returns the answer of a party that no step expects.
+/// Returns the answer to a call that no step expects.
 fn default_answer() -> AnswerScript {
     overheard(AnswerScript::ring(ANSWER_AFTER))
 }
 
-/// The shared phone; its tasks end when it and its extensions are dropped.
+/// Phone shared by all scripts; its tasks end when it and all extensions are dropped.
 #[derive(Debug)]
 pub(super) struct Telephone {
     pub(super) address: SocketAddr,
@@ -83,7 +83,7 @@ pub(super) struct Telephone {
 }
 
 impl Telephone {
-    /// Binds the sockets on loopback for the concurrent scripts, and starts the tasks on the current `LocalSet`.
+    /// Binds loopback sockets for `scripts` concurrent scripts, and starts the tasks on the current `LocalSet`.
     pub(super) async fn start(scripts: usize, owners: CallOwners) -> std::io::Result<Telephone> {
         let sip = Rc::new(bind().await?);
         let address = sip.local_addr()?;
@@ -108,12 +108,12 @@ impl Telephone {
         Ok(Telephone { address, orders })
     }
 
-    /// Sets the edge for calls.
+    /// Sets the edge that calls come from.
     pub(super) async fn attach(&self, edge: EdgeHandle) {
         let _ = self.orders.send(TelephoneCommand::Attach(Box::new(edge))).await;
     }
 
-    /// Opens the extension of a script. `expected`: numbers to be called, each with the answer to one call.
+    /// Opens the extension of a script. `expected`: called numbers, each with the answer to one call.
     pub(super) async fn open(&self, id: ScriptId, caller: &str, expected: Vec<(String, AnswerScript)>) -> Extension {
         let (news, news_in) = mpsc::unbounded_channel();
         let open = OpenExtension { id, caller: caller.to_owned(), expected, news };
@@ -122,18 +122,18 @@ impl Telephone {
     }
 }
 
-/// The calls of one script; dropping it closes the extension.
+/// Calls of one script. Dropping it closes the extension.
 #[derive(Debug)]
 pub(super) struct Extension {
     id: ScriptId,
     address: SocketAddr,
     orders: mpsc::Sender<TelephoneCommand>,
-    /// Unbounded, so that a waiting script never blocks another one.
+    /// Events of the calls; the queue is unbounded, so that a waiting script never blocks another one.
     news: mpsc::UnboundedReceiver<(Instant, ScriptCallEvent)>,
 }
 
 impl Extension {
-    /// Places a call through the edge; the caller sends silence.
+    /// Places a call of the script's caller, who sends silence; `None` if the phone cannot place it.
     pub(super) async fn dial(&self, edge: SocketAddr, number: &str, from: &str) -> Option<PlacedCall> {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: edge, connection: None };
         let mut dial =
@@ -144,14 +144,14 @@ impl Extension {
         wait.await.ok().flatten()
     }
 
-    /// Sends samples; returns whether the call is answered.
+    /// Sends audio samples at 8 kHz; returns false if the call is not answered.
     pub(super) async fn speak(&self, call: CallNumber, samples: Vec<i16>) -> bool {
         let (reply, wait) = oneshot::channel();
         let sent = self.orders.send(TelephoneCommand::Speak(call, samples, reply)).await;
         sent.is_ok() && wait.await.unwrap_or(false)
     }
 
-    /// Sends DTMF digits; returns whether the call accepts them.
+    /// Sends DTMF digits; returns false if the call does not accept them.
     pub(super) async fn press(&self, call: CallNumber, digits: &str) -> bool {
         let (reply, wait) = oneshot::channel();
         let sent = self.orders.send(TelephoneCommand::Press(call, digits.to_owned(), reply)).await;
@@ -162,17 +162,17 @@ impl Extension {
         let _ = self.orders.send(TelephoneCommand::HangUp(call)).await;
     }
 
-    /// Returns the next event with its time.
+    /// Waits for the next event; returns it with its time.
     pub(super) async fn next(&mut self) -> Option<(Instant, ScriptCallEvent)> {
         self.news.recv().await
     }
 }
 
-/// State of an extension in the phone's task.
+/// Open extension, as the phone's task sees it.
 #[derive(Debug)]
 struct OpenExtension {
     id: ScriptId,
-    /// Number of the caller.
+    /// Calling number of the script.
     caller: String,
     expected: Vec<(String, AnswerScript)>,
     news: mpsc::UnboundedSender<(Instant, ScriptCallEvent)>,
@@ -183,7 +183,7 @@ impl OpenExtension {
         self.expected.iter().any(|(expected, _)| expected == number)
     }
 
-    /// Removes and returns the answer for the next call to a number.
+    /// Removes and returns the answer to the next call to a number; `None` if the script expects none.
     fn take_answer(&mut self, number: &str) -> Option<AnswerScript> {
         let at = self.expected.iter().position(|(expected, _)| expected == number)?;
         Some(self.expected.remove(at).1)
@@ -214,7 +214,7 @@ impl ArrivingCall {
     }
 }
 
-/// Task that owns the phone.
+/// Task that owns the shared phone.
 struct TelephoneTask {
     phone: Phone,
     sip: Rc<UdpSocket>,
@@ -222,9 +222,9 @@ struct TelephoneTask {
     edge: Option<EdgeHandle>,
     extensions: Vec<OpenExtension>,
     owners: CallOwners,
-    /// Script of each call.
+    /// Script of each call at the phone.
     calls: BTreeMap<CallNumber, ScriptId>,
-    /// Script of the call with the INVITE being processed.
+    /// Script of the INVITE that is being processed.
     arriving: Option<ScriptId>,
 }
 
@@ -250,7 +250,7 @@ impl TelephoneTask {
         let input = match media {
             Some(to) => PhoneInput::Rtp { to, bytes },
             None => {
-                // A known Call-ID is a retransmission or a request within the dialog.
+                // With a known Call-ID the INVITE is a retransmission or belongs to a dialog.
                 let arriving = ArrivingCall::parse(&bytes).filter(|call| !self.owners.has(&call.sip_call_id));
                 if let Some(call) = arriving {
                     self.expect_call(&call).await;
@@ -261,7 +261,7 @@ impl TelephoneTask {
         self.phone.handle_input(at, input);
     }
 
-    /// Determines the script of an incoming call, and sets the answer of its party.
+    /// Determines the script of an incoming call, and sets the answer to it.
     async fn expect_call(&mut self, call: &ArrivingCall) {
         self.extensions.retain(|extension| !extension.news.is_closed());
         let owner = self.owner_of(call).await;
@@ -272,8 +272,8 @@ impl TelephoneTask {
         self.phone.set_default_answer(expected.unwrap_or_else(default_answer));
     }
 
-    /// Returns the script of a call: the one whose call caused it, otherwise one that expects the number, as for a call
-    /// placed through the API.
+    /// Returns the script of an incoming call: the one that caused it, otherwise one that expects the number, as for a
+    /// call placed over the API.
     async fn owner_of(&self, call: &ArrivingCall) -> Option<ScriptId> {
         if let [only] = self.extensions.as_slice() {
             return Some(only.id);
@@ -287,7 +287,7 @@ impl TelephoneTask {
         by_number.or_else(by_caller).or(self.extensions.first()).map(|extension| extension.id)
     }
 
-    /// Returns the script of the edge's call that has a leg with this Call-ID.
+    /// Returns the script of the edge's call with a leg of this Call-ID.
     async fn owner_by_call(&self, sip_call_id: &str) -> Option<ScriptId> {
         let calls = self.edge.as_ref()?.calls().await.ok()?;
         let has_leg = |call: &&CallView| call.legs.iter().any(|leg| leg.sip_call_id == sip_call_id);
@@ -321,7 +321,7 @@ impl TelephoneTask {
         while let Some(output) = self.phone.poll_output() {
             match output {
                 PhoneOutput::Transmit(transmit) => {
-                    // If the message is lost, the edge's timers end the call.
+                    // The edge's timers end the call if the message is lost.
                     let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
                 }
                 PhoneOutput::Rtp { from, to, bytes, .. } => {
@@ -348,7 +348,7 @@ impl TelephoneTask {
         }
     }
 
-    /// Sends an event to the script of a call, unless the script has ended.
+    /// Sends an event to the script of a call; ignored if the script has ended.
     fn report(&self, call: CallNumber, news: ScriptCallEvent) {
         let id = self.calls.get(&call);
         if let Some(extension) = self.extensions.iter().find(|extension| Some(&extension.id) == id) {

@@ -1,4 +1,4 @@
-//! Process of the application, started by a command and stopped with the sandbox, including all its children.
+//! Application process, started by a command and stopped with the sandbox, including all its children.
 
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
 use std::net::ToSocketAddrs as _;
@@ -15,35 +15,34 @@ use url::Url;
 const LOOK: Duration = Duration::from_millis(50);
 /// Time from SIGTERM to SIGKILL.
 const LEAVE: Duration = Duration::from_secs(2);
-/// Maximum wait for the last output: a process outside of the group may keep the pipe open.
+/// Maximum wait for the last output, because a process outside of the group may keep the pipe open.
 const LAST_LINES: Duration = Duration::from_millis(200);
-/// Prefix of the application's output.
+/// Prefix of each output line of the application.
 const PREFIX: &str = "app: ";
 
-/// Runs the command (`$1`), and a guard shell that reads a pipe held open by the sandbox: if the sandbox is killed, the
-/// pipe closes and the guard stops the process group. The guard is no child of the command and ignores its own signals.
+/// Shell script that runs the command (`$1`), and a guard shell that reads a pipe held open by the sandbox: if the
+/// sandbox is killed, the pipe closes and the guard stops the process group. The guard is no child of the command and
+/// ignores its own SIGTERM.
 const SHELL: &str = "\
 exec 3<&0 </dev/null
 ( ( trap '' HUP INT TERM; read -r end <&3; kill -TERM 0; sleep 2; kill -KILL 0 ) >/dev/null 2>&1 & )
 exec 3<&-
 exec sh -c \"$1\"";
 
-/// A running command, stopped on drop.
+/// Running application process, stopped on drop.
 #[derive(Debug)]
 pub(super) struct ApplicationProcess {
     command: String,
     child: Child,
-    /// Pipe that is open as long as the sandbox lives.
+    /// Write end of the guard's pipe; the kernel closes it when the sandbox ends.
     _life: PipeWriter,
-    /// Channel that closes when all output has been passed on.
+    /// Channel that closes when all output is copied.
     printed: Receiver<()>,
 }
 
 impl ApplicationProcess {
-    /// Starts a command with the shell in its own process group. Its output goes to stderr, each line with a prefix.
-    ///
-    /// # Errors
-    /// Returns a message if the shell cannot be started.
+    /// Starts a command with the shell, in its own process group. Its output is copied to stderr, each line with a
+    /// prefix.
     pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<ApplicationProcess, String> {
         let failed = |error: std::io::Error| format!("`{command}` cannot be started: {error}");
         let (guarded, life) = std::io::pipe().map_err(failed)?;
@@ -52,7 +51,7 @@ impl ApplicationProcess {
         shell.args(["-c", SHELL, "sh", command]).envs(variables.iter().map(|(name, value)| (name, value)));
         shell.stdin(guarded).stdout(output.try_clone().map_err(failed)?).stderr(output).process_group(0);
         let child = shell.spawn().map_err(failed)?;
-        // Closes this process's copies of the command's pipe ends.
+        // Closes the pipe ends of this process, so that reading ends with the command.
         drop(shell);
         Ok(ApplicationProcess { command: command.to_owned(), child, _life: life, printed: pass_on(lines) })
     }
@@ -87,7 +86,7 @@ impl Drop for ApplicationProcess {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
             std::thread::sleep(LOOK);
         }
-        // Children of the command may still be running.
+        // The command has ended, but its children may still run.
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
         let _ = self.printed.recv_timeout(LAST_LINES);
@@ -113,7 +112,7 @@ fn pass_on(lines: PipeReader) -> Receiver<()> {
     printed
 }
 
-/// Returns whether a server accepts connections at a URL.
+/// Returns whether a server accepts connections at the host and port of a URL.
 pub(super) async fn is_open(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let port = url.port_or_known_default().unwrap_or(80);
@@ -126,7 +125,7 @@ pub(super) async fn is_open(url: &Url) -> bool {
     false
 }
 
-/// Returns host and port of a URL.
+/// Formats host and port of a URL.
 pub(super) fn place(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }

@@ -1,6 +1,5 @@
-//! Speech recogniser of a sandbox for `[recognition] url` (docs/configure/recognition.md). The words of `say` arrive as
-//! the code of the codebook in the caller's RTP, and are decoded from the audio sent by the edge, without a speech
-//! engine.
+//! Speech recogniser of a sandbox for `[recognition] url` (docs/configure/recognition.md). The caller's RTP contains
+//! the words of `say` in the code of the codebook, so they are decoded from the edge's audio without a speech engine.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,10 +13,10 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::voice::{Codebook, SoundDecoder, SoundKind};
 
-/// Sample rate, in Hz.
+/// Sample rate of the audio, in Hz.
 const RATE: f64 = 8000.0;
 
-/// Recogniser on loopback; serves until the runtime ends.
+/// Speech recogniser on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct SandboxRecogniser {
     /// URL of the WebSocket server.
@@ -40,13 +39,13 @@ impl SandboxRecogniser {
         Ok(SandboxRecogniser { url, sessions })
     }
 
-    /// Returns whether the caller of a call (given by its SID) is being transcribed: audio arrives.
+    /// Returns whether the edge is sending audio of the call with this SID for recognition.
     pub(super) fn listens(&self, call: &str) -> bool {
         self.sessions.lock().contains_key(call)
     }
 }
 
-/// Number of sessions with audio, by call SID.
+/// Number of sessions that receive audio, by call SID.
 #[derive(Debug, Clone, Default)]
 struct SessionCounts(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -56,7 +55,7 @@ impl SessionCounts {
     }
 }
 
-/// Guard that counts a session with audio.
+/// Guard that counts a session as receiving audio until it is dropped.
 struct SessionGuard {
     sessions: SessionCounts,
     call: String,
@@ -80,12 +79,12 @@ impl Drop for SessionGuard {
     }
 }
 
-/// Text message of the edge.
+/// Text message from the edge.
 #[derive(Debug, PartialEq, Eq)]
 enum EdgeMessage {
-    /// Start of the audio of the call with this SID.
+    /// Audio of the call with this SID follows.
     Start { call: String },
-    /// End of the audio; the server closes the connection.
+    /// The audio has ended; the server closes the connection.
     Stop,
     /// Any other message.
     Other,
@@ -150,17 +149,17 @@ async fn send(
     socket.send(Message::text(message.to_string())).await
 }
 
-/// State of the recognition in one session.
+/// State of speech recognition in one session.
 #[derive(Debug, Default)]
 struct SpeechDecoder {
     ear: SoundDecoder,
     samples: usize,
-    /// Number of sounds with a final result, and number of characters of the next one already reported.
+    /// Number of sounds with a final result, then number of characters of the next sound already reported.
     done: (usize, usize),
 }
 
 impl SpeechDecoder {
-    /// Adds linear 16-bit audio; returns a partial result at the end of each word, and a final one at the end of a
+    /// Adds linear 16-bit audio. Returns a partial result at the end of each word, and a final result at the end of a
     /// text.
     fn take(&mut self, book: &Codebook, audio: &[u8]) -> Vec<TranscriptResult> {
         let samples: Vec<i16> = audio.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();

@@ -1,4 +1,4 @@
-//! Requests of the application refused by the sandbox's proxy.
+//! Requests of the application that the sandbox's proxy has refused.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::proxy_refusals::{ProxyRefusal, RefusalReason};
 
-/// Maximum number of refusals kept; later ones are dropped.
+/// Maximum number of refusals stored; later ones are ignored.
 const KEPT: usize = 10_000;
 
 /// Refusals since the start of the edge, in order.
@@ -36,30 +36,30 @@ impl RefusalLog {
         refusals
     }
 
-    /// Returns the number of refusals already shown by a script.
+    /// Returns the number of refusals already shown.
     pub(super) fn shown(&self) -> usize {
         self.shown.get()
     }
 
-    /// Returns the refusals after the first ones and marks all as shown.
+    /// Returns the refusals from index `first` on, and marks all as shown.
     pub(super) fn since(&self, first: usize) -> Vec<ProxyRefusal> {
         let all = self.all.borrow();
         self.shown.set(all.len());
         all.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// Returns all refusals, one per line, each after a line break.
+    /// Formats all refusals, each after a line break.
     pub(super) fn in_lines(&self) -> String {
         self.all.borrow().iter().map(|refusal| format!("\n| {}", in_words(refusal))).collect()
     }
 }
 
-/// Formats a refusal with its reason.
+/// Formats one refusal with its reason.
 pub(super) fn in_words(refusal: &ProxyRefusal) -> String {
     format!("{} {}: refused, {}", refusal.method, refusal.target, reason(refusal))
 }
 
-/// Returns the reason of a refusal.
+/// Returns the reason of a refusal, in words.
 pub(super) fn reason(refusal: &ProxyRefusal) -> &str {
     match &refusal.reason {
         RefusalReason::OtherHost => "the proxy serves api.twilio.com only (--proxy=tunnel reaches other hosts)",

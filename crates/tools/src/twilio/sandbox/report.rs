@@ -1,4 +1,4 @@
-//! Report of a sandbox's calls, as text, JSON and JUnit XML.
+//! Report of the scripts of a sandbox, as text, JSON and JUnit XML.
 
 use std::io;
 use std::process::ExitCode;
@@ -14,65 +14,65 @@ use trunkgate_system::terminal;
 
 /// Exit code for an application that does not start, cannot be reached or responds with an error.
 pub(super) const APPLICATION: u8 = 3;
-/// Time after which a request abandoned with its call counts as not answered, in milliseconds.
+/// Age from which a request that was open at the end of its call counts as not answered, in milliseconds.
 pub(super) const SILENT_MS: u64 = 1_000;
-/// Maximum number of lines of an error response, and of characters of each.
+/// Maximum number of lines of an error response in the report, and of characters of each line.
 const BODY: (usize, usize) = (6, 200);
-/// Text in the trace for a request abandoned with its call.
+/// Part of the trace text for a request that was abandoned at the end of its call.
 const GIVEN_UP: &str = ": given up after ";
 
-/// Findings that do not fail a call, and properties of the run.
+/// Findings that the user accepts, and properties of the run that decide on fixes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReportRules {
-    /// Whether a Play with a missing file is no failure.
+    /// Whether a Play of a missing file is accepted.
     pub(super) allow_missing_audio: bool,
-    /// Whether warnings are no failures.
+    /// Whether warnings about documents are accepted.
     pub(super) allow_warnings: bool,
-    /// Whether numbers may be called that no step expects.
+    /// Whether calls to numbers that no step expects are accepted.
     pub(super) allow_undeclared_dials: bool,
     /// Whether the sandbox started the application.
     pub(super) is_started: bool,
-    /// Whether the auth token comes from the environment.
+    /// Whether the auth token comes from the environment instead of being generated.
     pub(super) has_token: bool,
-    /// Whether the application is requested by a public name.
+    /// Whether the edge requests the application by a public name.
     pub(super) has_public_name: bool,
 }
 
-/// Event of a call; its time is in seconds since the script began.
+/// Event of a script, in seconds since the script began.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TranscriptEvent {
     pub(super) at: f64,
     pub(super) text: String,
 }
 
-/// Result of a step; `failure` is `None` if it passed.
+/// Result of a step; `failure` is `None` if the step passed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StepOutcome {
     pub(super) line: usize,
     pub(super) text: String,
-    /// End of the step, in seconds since the script began.
+    /// Time at which the step ended, in seconds since the script began.
     pub(super) at: f64,
     pub(super) failure: Option<String>,
 }
 
-/// Redirect followed by the edge.
+/// Redirect that the edge has followed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FollowedRedirect {
     pub(super) at: f64,
     pub(super) method: String,
-    /// Requested URL, and the status of its response.
+    /// URL that was requested, and status of the response.
     pub(super) url: String,
     pub(super) status: u16,
-    /// URL of the redirect's target.
+    /// Redirect target.
     pub(super) location: String,
 }
 
-/// Request of the application refused by the proxy.
+/// Request of the application that the proxy has refused.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RefusedRequest {
     pub(super) at: f64,
     pub(super) method: String,
-    /// Requested host, with a port if given.
+    /// Requested host, with its port if given.
     pub(super) target: String,
     pub(super) reason: String,
 }
@@ -81,29 +81,29 @@ pub(super) struct RefusedRequest {
 #[derive(Debug, Default)]
 pub(super) struct ScriptReport {
     pub(super) name: String,
-    /// Events in order.
+    /// Events of the script, in order.
     pub(super) transcript: Vec<TranscriptEvent>,
-    /// Steps that were started.
+    /// Results of the steps that were started.
     pub(super) steps: Vec<StepOutcome>,
     /// Failed expectations and application errors, one sentence each.
     pub(super) failures: Vec<String>,
-    /// Ignored parts of documents.
+    /// Warnings about ignored parts of documents.
     pub(super) warnings: Vec<String>,
     pub(super) redirects: Vec<FollowedRedirect>,
     pub(super) refused: Vec<RefusedRequest>,
-    /// Reason why the application could not be reached, which then is the only failure.
+    /// Reason why the application could not be reached; it is then reported as the only failure.
     pub(super) unreachable: Option<String>,
     pub(super) seconds: f64,
     /// Texts of Say heard by the caller, in order.
     pub(super) heard: Vec<String>,
     pub(super) sid: Option<String>,
     pub(super) status: Option<String>,
-    /// Minimum age, in milliseconds, from which a request still open at the end counts as not answered; `None` if a
-    /// script without a failed step ended the call.
+    /// Age in milliseconds from which a request that was open at the end counts as not answered; `None` if the script
+    /// ended the call and no step failed.
     pub(super) silent_ms: Option<u64>,
 }
 
-/// Returns the transcript's line for a sound; `who` is the prefix for a party, empty for the caller.
+/// Formats a sound as an event of the transcript. `who` is the prefix for a party, empty for the caller.
 pub(super) fn shown(who: &str, heard: &HeardSound) -> TranscriptEvent {
     let text = match heard.words() {
         Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
@@ -132,9 +132,9 @@ impl ScriptReport {
         ScriptReport { name: "sandbox".to_owned(), failures, unreachable, ..ScriptReport::default() }
     }
 
-    /// Adds the application requests, errors and warnings of a call that began at this second.
+    /// Adds the requests, errors and warnings in the trace of a call that began at this second of the script.
     pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &ReportRules) {
-        // The cause of a failed stream is in the lines before.
+        // The cause of a failed stream precedes its summary in the trace.
         let (mut stream, mut cause) = (String::new(), String::new());
         for entry in &trace.entries {
             let at = began + entry.at_us as f64 / 1e6;
@@ -172,7 +172,7 @@ impl ScriptReport {
 
     fn add_decision(&mut self, at: f64, text: &str, rules: &ReportRules) {
         let moment = TranscriptEvent { at, text: text.to_owned() };
-        // The line of a failed request is complete.
+        // The entry of the failed request already has all details.
         let is_summary = text.starts_with("failed with ");
         if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
             self.transcript.push(moment);
@@ -224,7 +224,7 @@ impl ScriptReport {
         terminal::harmless(&out)
     }
 
-    /// Returns the failures: only the application's, if it could not be reached.
+    /// Returns the failures to report: only `unreachable`, if the application could not be reached.
     fn faults(&self) -> Vec<String> {
         match &self.unreachable {
             Some(what) => vec![format!("the application failed: {what}")],
@@ -298,7 +298,8 @@ pub(super) fn summary(reports: &[ScriptReport], took: Duration) -> String {
     }
 }
 
-/// Returns the redirects followed by a request, the method of its last URL, and the number of attempts there.
+/// Returns the redirects that a request followed, the method of the last request, and the number of attempts at its
+/// URL.
 fn redirects(at: f64, webhook: &WebhookExchange) -> (Vec<FollowedRedirect>, String, usize) {
     let (mut found, mut method, mut tries) = (Vec::new(), webhook.method.clone(), webhook.tries.len());
     for (place, pair) in webhook.tries.windows(2).enumerate() {
@@ -315,7 +316,7 @@ fn redirects(at: f64, webhook: &WebhookExchange) -> (Vec<FollowedRedirect>, Stri
     (found, method, tries)
 }
 
-/// Formats a request with its last attempt as one line, without the body.
+/// Formats a request with its last attempt as one line, without a body.
 fn request(webhook: &WebhookExchange, method: &str, tries: usize) -> String {
     let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
     let status = last.status.map(|status| format!("HTTP {status}"));
@@ -333,7 +334,7 @@ fn excerpt(body: &str) -> String {
     lines.map(|line| format!("\n| {}", line.chars().take(BODY.1).collect::<String>())).collect()
 }
 
-/// Returns a fix for a failed request.
+/// Returns a fix for a failed request; `None` if none is known.
 fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
     let last = webhook.tries.last()?;
     match last.status {
@@ -348,7 +349,7 @@ fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
             },
             if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
         )),
-        // A redirect to another server, or an address that is not permitted, does not mean that the application is not
+        // After a redirect to another server, or to an address that is not permitted, the application itself is
         // running.
         None if webhook.error == Some(11_205) && !rules.is_started && is_of_application(webhook, last) => {
             Some("Start the application before, or by --start COMMAND".to_owned())
@@ -357,26 +358,27 @@ fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
     }
 }
 
-/// Returns whether an attempt went to the server of the original request.
+/// Returns whether an attempt went to the server of the webhook, not to that of a redirect.
 fn is_of_application(webhook: &WebhookExchange, last: &WebhookTry) -> bool {
     let origin = |one: &WebhookTry| Url::parse(&one.url).map(|url| url.origin()).ok();
     last.remote.is_some() && webhook.tries.first().and_then(origin) == origin(last)
 }
 
-/// Parses the trace text of an abandoned document request: its name, and its age in milliseconds.
+/// Parses the trace text of a document request that was abandoned at the end of the call: its name, and its age in
+/// milliseconds.
 fn given_up(text: &str) -> Option<(&str, u64)> {
     let (what, rest) = text.split_once(GIVEN_UP)?;
     let waited = rest.split_once(" ms")?.0.parse().ok()?;
     what.contains(" request to ").then_some((what, waited))
 }
 
-/// Returns whether a trace has an abandoned document request.
+/// Returns whether a trace contains an abandoned document request.
 pub(super) fn has_given_up(trace: &TraceView) -> bool {
     let is_given_up = |item: &TraceItem| matches!(item, TraceItem::Decision { text } if given_up(text).is_some());
     trace.entries.iter().any(|entry| is_given_up(&entry.what))
 }
 
-/// Returns whether a trace text is the result of a verb.
+/// Returns whether a trace text reports the result of a verb.
 fn is_result(text: &str) -> bool {
     let verb = ["Dial (", "Gather (", "Record (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
     verb.is_some() && text.contains("): ")

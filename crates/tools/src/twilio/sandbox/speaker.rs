@@ -1,4 +1,4 @@
-//! Text-to-speech service of a sandbox for `[speech] url`: encodes texts as sounds of the codebook.
+//! Text-to-speech service of a sandbox for `[speech] url`: encodes texts with the codebook.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 
 use super::voice::Codebook;
 
-/// Fields of a request that are used.
+/// Used fields of a text-to-speech request.
 #[derive(Debug, Deserialize)]
 struct SpeechRequest {
     input: String,
 }
 
-/// Starts the service on loopback, until the runtime ends; returns the URL.
+/// Starts the service on loopback and returns its URL; it serves until the runtime ends.
 pub(super) async fn start(book: Codebook) -> std::io::Result<String> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let url = format!("http://{}/v1/audio/speech", listener.local_addr()?);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Maximum time for the current call and its report after a signal.
+/// Maximum time after a signal for the current call and its report.
 const GRACE: Duration = Duration::from_secs(3);
-/// Exit code of a process ended by a signal, without the signal's number.
+/// Offset of the exit code of a process that a signal ended; the signal's number is added.
 const SIGNALLED: u8 = 128;
 
 /// Signal that stops the sandbox.
@@ -38,7 +38,7 @@ impl StopSignal {
     }
 }
 
-/// First signal received, for all tasks that wait.
+/// First stop signal received, shared by all tasks that wait for it.
 #[derive(Debug, Clone)]
 pub(super) struct StopReceiver(watch::Receiver<Option<StopSignal>>);
 
@@ -64,7 +64,7 @@ impl StopReceiver {
         Ok(StopReceiver(receiver))
     }
 
-    /// Returns the signal received, if any.
+    /// Returns the stop signal; `None` if none was received yet.
     pub(super) fn came(&self) -> Option<StopSignal> {
         *self.0.borrow()
     }
@@ -78,7 +78,7 @@ impl StopReceiver {
         }
     }
 
-    /// Waits for a signal and then for the maximum time to stop.
+    /// Waits for a signal, and then for [`GRACE`].
     pub(super) async fn is_overdue(&self) -> StopSignal {
         let came = self.comes().await;
         tokio::time::sleep(GRACE).await;

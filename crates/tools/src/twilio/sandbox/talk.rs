@@ -1,4 +1,4 @@
-//! One script of a sandbox: carries out its steps and records the events.
+//! Runs one script of a sandbox: carries out its steps and records the events.
 
 use std::time::{Duration, Instant};
 
@@ -28,40 +28,40 @@ use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::clock;
 use trunkgate_system::terminal;
 
-/// Error of a step that needs a party.
+/// Error of a step of a party, if no party has answered.
 const NO_PARTY: &str = "no party has answered";
 /// Maximum wait for the end of a call and its trace.
 const AT_END: Duration = Duration::from_secs(5);
-/// Maximum wait for the end of a call and its trace after a signal.
+/// Maximum wait for the end of a call and its trace after a stop signal.
 const AT_STOP: Duration = Duration::from_millis(300);
 /// Maximum wait for the trace entry of a request that was open when a call timed out.
 const OPEN_REQUEST: Duration = Duration::from_millis(300);
-/// Sample rate, in Hz.
+/// Sample rate of the audio, in Hz.
 const RATE: u32 = 8000;
 /// Interval at which conditions without an event are checked.
 const LOOK: Duration = Duration::from_millis(20);
 /// Silence after recorded words, so that the next step does not cut them off.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
-/// Status of an active recording.
+/// Twilio status of a recording that is still active.
 const IN_PROGRESS: &str = "in-progress";
 
-/// Route of a sandbox's calls.
+/// Route of a sandbox's calls: edge, called number and calling number.
 #[derive(Debug, Clone)]
 pub(super) struct SandboxRoute {
     pub(super) edge: std::net::SocketAddr,
     pub(super) number: String,
     pub(super) from: String,
-    /// Numbers that may be shown to a party: those of the account and the caller's.
+    /// Numbers that the application may show to a party: those of the account, and the caller's.
     pub(super) callers: Vec<String>,
-    /// Maximum wait for an expectation.
+    /// Maximum wait until an expectation is met.
     pub(super) patience: Duration,
 }
 
-/// Environment of the scripts.
+/// Services and settings that all scripts share.
 #[derive(Clone, Copy)]
 pub(super) struct ScriptEnvironment<'a> {
     pub(super) line: &'a SandboxRoute,
-    /// Calling numbers of all concurrent scripts.
+    /// Calling numbers of all scripts that run at a time.
     pub(super) callers: &'a [String],
     pub(super) owners: &'a CallOwners,
     pub(super) book: &'a Codebook,
@@ -75,68 +75,67 @@ pub(super) struct ScriptEnvironment<'a> {
     pub(super) rules: &'a ReportRules,
 }
 
-/// A party called by the application.
+/// Party that the application has called.
 struct CalledParty {
     call: CallNumber,
     number: String,
     from: String,
     acts: PartyBehaviour,
-    /// Whether a step expects its call.
+    /// Whether a step of the script expects the call.
     is_declared: bool,
-    /// Whether a step has matched its call.
+    /// Whether a step has already matched the call.
     is_seen: bool,
     listener: AudioMatcher,
     is_answered: bool,
     is_live: bool,
 }
 
-/// State of a script.
+/// State of a running script.
 struct ScriptRun<'a> {
     id: ScriptId,
     means: &'a ScriptEnvironment<'a>,
     phone: Extension,
     began: Instant,
-    /// The caller's call, if the script has one, and its SID at the edge once known.
+    /// Call of the script's caller, if it has one, and its SID at the edge once known.
     caller: Option<PlacedCall>,
     caller_sid: Option<String>,
     listener: AudioMatcher,
-    /// All numbers that steps expect to be called, and the calls still expected.
+    /// All numbers that steps expect to be called, then the calls still expected.
     numbers: Vec<String>,
     expected: Vec<ExpectedCall>,
     parties: Vec<CalledParty>,
     is_answered: bool,
     ending: Option<CallEnding>,
-    /// Whether a step has noticed the end of the caller's call.
+    /// Whether a step has already noticed the end of the caller's call.
     knows_end: bool,
-    /// Whether events are printed at once.
+    /// Whether events are printed as they occur.
     is_shown: bool,
     notes: Vec<TranscriptEvent>,
-    /// Errors that Twilio would have reported.
+    /// Errors that Twilio would have reported for the application's calls.
     refused: Vec<String>,
-    /// Number of the application's text messages before the next one for a step, and before the next one for the
-    /// transcript.
+    /// Index of the next text message for a step, then of the next one for the transcript.
     texts_seen: usize,
     texts_noted: usize,
-    /// Number of transcribed recordings already in the transcript.
+    /// Number of transcribed recordings that are already in the transcript.
     transcribed: usize,
-    /// Requests of the application refused by the proxy, and number of them already in the transcript.
+    /// Requests refused by the proxy, then the number of those already in the transcript.
     refused_requests: Vec<RefusedRequest>,
     refusals_noted: usize,
 }
 
-/// Call that an expectation is about.
+/// Call that an expectation depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExpectationScope {
     Caller,
     Party,
-    /// No call, e.g. for a text message.
+    /// No call, as for a text message.
     None,
 }
 
-/// Listener to the caller's speech.
+/// Service that listens to the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SpeechListener {
-    /// Recogniser of a Gather or of a live transcription.
+    /// Recogniser of a Gather, or of a live transcription.
     Recogniser,
     /// Recording of a Record.
     Record,
@@ -185,7 +184,7 @@ pub(super) async fn run(
     report
 }
 
-/// Prints calls placed by the application until a signal stops the sandbox.
+/// Prints the calls that the application places, until a signal stops the sandbox.
 pub(super) async fn watch(id: ScriptId, means: &ScriptEnvironment<'_>, telephone: &Telephone) {
     let phone = telephone.open(id, &means.line.from, Vec::new()).await;
     let mut talk = ScriptRun { is_shown: true, ..ScriptRun::new(id, means, phone, Vec::new()) };
@@ -198,7 +197,7 @@ pub(super) async fn watch(id: ScriptId, means: &ScriptEnvironment<'_>, telephone
     }
 }
 
-/// Returns the answer for the behaviour of a party.
+/// Returns the phone's answer for a party's behaviour.
 fn answer(acts: PartyBehaviour) -> AnswerScript {
     let rejected = |code: u16| AnswerScript::from_kind(AnswerKind::Reject { code, after: ANSWER_AFTER });
     overheard(match acts {
@@ -209,20 +208,20 @@ fn answer(acts: PartyBehaviour) -> AnswerScript {
     })
 }
 
-/// Returns the traces of the script's calls after their end, the caller's first, each with its start in seconds.
-/// `is_timed_out`: a request may have been open at the end.
+/// Returns the traces of the script's calls after their end, the caller's first, each with the call's start in seconds.
+/// `is_timed_out`: a request may have been open at the end, so its entry is awaited.
 async fn traces_of(talk: &ScriptRun<'_>, began_at: Timestamp, is_timed_out: bool) -> Vec<(f64, TraceView)> {
     let until = Instant::now() + talk.last_wait();
     let requests_until = Instant::now() + if is_timed_out { OPEN_REQUEST } else { Duration::ZERO };
     let began = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
-        // The edge's times have millisecond resolution.
+        // The edge's times have a resolution of milliseconds.
         (at.as_millisecond() >= began_at.as_millisecond()).then(|| at.duration_since(began_at).as_secs_f64().max(0.0))
     };
     loop {
         let Ok(mut calls) = talk.means.edge.calls().await else { return Vec::new() };
         calls.retain(|call| began(&call.started_at).is_some() && talk.has_call(call));
-        // An abandoned request is recorded after the end of the call.
+        // The entry of an abandoned request follows the end of the call.
         tokio::time::sleep(LOOK).await;
         let is_over = calls.iter().all(|call| call.state == "ended");
         if !is_over && Instant::now() < until {
@@ -274,7 +273,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Calls the number; returns whether that is possible.
+    /// Places the caller's call; returns false if the phone cannot.
     async fn call(&mut self) -> bool {
         let line = self.means.line;
         self.caller = self.phone.dial(line.edge, &line.number, &line.from).await;
@@ -282,8 +281,8 @@ impl<'a> ScriptRun<'a> {
         self.caller.is_some()
     }
 
-    /// Returns whether a call of the edge belongs to the script: it led to a call of its extension, or goes to one of
-    /// its numbers.
+    /// Returns whether a call of the edge belongs to the script: by its legs, otherwise if no other script runs or the
+    /// script expects the called number.
     fn has_call(&self, call: &CallView) -> bool {
         match self.means.owners.script_of(call) {
             Some(id) => id == self.id,
@@ -291,17 +290,17 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Returns whether a text message is not for another script's caller.
+    /// Returns whether a text message may belong to the script, because it is not for the caller of another one.
     fn has_text(&self, text: &SentText) -> bool {
         text.to == self.means.line.from || !self.means.callers.contains(&text.to)
     }
 
-    /// Returns the caller's call at the telephone.
+    /// Returns the caller's call at the telephone; `None` for a script without a call.
     fn caller(&self) -> Option<CallNumber> {
         self.caller.as_ref().map(|placed| placed.number)
     }
 
-    /// Returns the SID of the caller's call, once the edge has assigned it.
+    /// Returns the SID of the caller's call; `None` until the edge has assigned it.
     async fn caller_sid(&mut self) -> Option<String> {
         if self.caller_sid.is_none() {
             let id = &self.caller.as_ref()?.sip_call_id;
@@ -327,7 +326,7 @@ impl<'a> ScriptRun<'a> {
         self.notes.push(TranscriptEvent { at, text });
     }
 
-    /// Adds new text messages, transcriptions and refused proxy requests to the transcript.
+    /// Appends new text messages, transcriptions and refused proxy requests to the transcript.
     fn note_services(&mut self) {
         for text in self.means.texts.since(self.texts_noted) {
             self.texts_noted += 1;
@@ -437,7 +436,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Carries out a step outside of calls: a text message or a request.
+    /// Carries out a step outside of calls.
     async fn carry_out_beside(&mut self, step: &OutOfCallStep) -> Result<(), String> {
         match step {
             OutOfCallStep::SendText(text) => {
@@ -468,14 +467,14 @@ impl<'a> ScriptRun<'a> {
         if self.phone.press(call, digits).await { Ok(()) } else { Err("the call takes no digits".to_owned()) }
     }
 
-    /// Sends spoken words once the application listens.
+    /// Sends spoken words as soon as the application listens.
     async fn say(&mut self, words: &str) -> Result<(), String> {
         let otherwise = "the application did not listen for speech (Gather with input=\"speech\", or Record)";
         let until = Instant::now() + self.means.line.patience;
         let samples = self.means.book.speak(words);
         let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
         let listener = loop {
-            // The edge may listen before the telephone has received the answer.
+            // The edge may begin to listen before the telephone has received the answer.
             if let Some(listener) = self.speech_listener().await
                 && let Some(caller) = self.caller()
                 && self.phone.speak(caller, samples.clone()).await
@@ -493,7 +492,7 @@ impl<'a> ScriptRun<'a> {
         Ok(())
     }
 
-    /// Returns the listener to the caller; `None` if there is none.
+    /// Returns the service that listens to the caller; `None` if there is none.
     async fn speech_listener(&mut self) -> Option<SpeechListener> {
         let sid = self.caller_sid().await?;
         let call = self.means.edge.known_call(&sid).await.ok().flatten();
@@ -505,11 +504,11 @@ impl<'a> ScriptRun<'a> {
         self.means.recogniser.listens(&sid).then_some(SpeechListener::Recogniser)
     }
 
-    /// Waits until the application calls a number; expected calls may come in any order.
+    /// Waits until the application calls the expected number; calls may arrive in any order.
     async fn dials(&mut self, wanted: &ExpectedCall) -> Result<(), String> {
         let is_it = |party: &CalledParty| !party.is_seen && party.number == wanted.number;
         let dials = |talk: &mut Self| talk.parties.iter().any(is_it).then_some(());
-        // A callback may follow after the end of the call.
+        // A callback may place the call after the end of the caller's call.
         let of = if self.knows_end { ExpectationScope::None } else { ExpectationScope::Caller };
         self.wait_for(of, dials, "the application did not dial it").await?;
         let Some(party) = self.parties.iter_mut().find(|party| is_it(party)) else { return Err(NO_PARTY.to_owned()) };
@@ -527,7 +526,7 @@ impl<'a> ScriptRun<'a> {
         self.wait_for(ExpectationScope::Party, has, NO_PARTY).await
     }
 
-    /// Fails if no called party can answer any more.
+    /// Returns an error if no called party selected by `is_there` can still answer.
     fn may_answer(&self, is_there: impl Fn(&CalledParty) -> bool) -> Result<(), String> {
         let never = self
             .parties
@@ -541,19 +540,20 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Returns the last called party that has answered and is still in its call.
+    /// Returns the party called last of those that have answered and are still in their calls.
     fn party(&mut self) -> Option<&mut CalledParty> {
         self.parties.iter_mut().rev().find(|party| party.is_live && party.is_answered)
     }
 
-    /// Returns the last called party that has answered, preferably one still in its call.
+    /// Returns the party called last of those that have answered, preferably one still in its call.
     fn listening_party(&mut self) -> Option<&mut CalledParty> {
         let live = self.parties.iter().rposition(|party| party.is_live && party.is_answered);
         let at = live.or_else(|| self.parties.iter().rposition(|party| party.is_answered))?;
         self.parties.get_mut(at)
     }
 
-    /// Waits until a condition holds; the error describes the sounds heard instead.
+    /// Handles events until a condition holds. The error names the expectation (`otherwise`), and the sounds heard
+    /// instead.
     async fn wait_for(
         &mut self,
         of: ExpectationScope,
@@ -567,7 +567,7 @@ impl<'a> ScriptRun<'a> {
         Ok(())
     }
 
-    /// Handles the next event. The error gives the reason why waiting ended, and the sounds heard instead.
+    /// Handles the next event. The error names the reason why the wait ended, and the sounds heard instead.
     async fn go_on(&mut self, of: ExpectationScope, until: Instant, otherwise: &str) -> Result<(), String> {
         let is_over = self.ending.is_some()
             && match of {
@@ -599,7 +599,7 @@ impl<'a> ScriptRun<'a> {
         Err(format!("{why}{heard}"))
     }
 
-    /// Returns the calls to numbers that no step expects, unless they are allowed.
+    /// Returns an error for each call to a number that no step expects, unless such calls are accepted.
     fn undeclared(&self) -> impl Iterator<Item = String> {
         let strange = |party: &&CalledParty| !party.is_declared && !self.means.rules.allow_undeclared_dials;
         self.parties.iter().filter(strange).map(|party| {
@@ -610,7 +610,7 @@ impl<'a> ScriptRun<'a> {
         })
     }
 
-    /// Handles the next event, if one occurs until the given time.
+    /// Handles the next event that occurs before the given time, if any.
     async fn listen(&mut self, until: Instant) {
         let stop = self.means.stop;
         let is_stopped = stop.came().is_some();
@@ -676,7 +676,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Handles a call of the application to a number.
+    /// Records a call of the application to a number.
     fn is_called(&mut self, seconds: f64, call: CallNumber, number: String, from: String) {
         self.note_at(seconds, format!("the application dials {number} from {from}"));
         let at = self.expected.iter().position(|dialled| dialled.number == number);
@@ -706,7 +706,7 @@ impl<'a> ScriptRun<'a> {
         self.parties.iter_mut().find(|party| party.call == call)
     }
 
-    /// Returns the maximum wait for the end of a call.
+    /// Returns the maximum wait for the end of a call, which is shorter after a stop signal.
     fn last_wait(&self) -> Duration {
         if self.means.stop.came().is_some() { AT_STOP } else { AT_END }
     }
@@ -721,8 +721,8 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Ends the remaining calls; without steps, waits for the application's end or `--timeout` first. Returns the age,
-    /// in milliseconds, from which an open request counts as not answered, if `--timeout` ended the call.
+    /// Ends the remaining calls. Without steps, waits for the application to end the call first, for up to `--timeout`.
+    /// If that expires, returns the age in milliseconds from which an open request counts as not answered.
     async fn leave(&mut self, has_no_steps: bool) -> Option<u64> {
         let patience = self.means.line.patience;
         if has_no_steps {
@@ -738,12 +738,12 @@ impl<'a> ScriptRun<'a> {
             self.listen(until).await;
         }
         self.note_services();
-        // With a short `--timeout` no request is open for a second.
+        // No request can be open for a second with a short `--timeout`.
         let half = u64::try_from((patience / 2).as_millis()).unwrap_or(u64::MAX);
         is_timed_out.then(|| SILENT_MS.min(half))
     }
 
-    /// Waits for a recording for each expected text; the first step without one fails.
+    /// Waits until every expected text has a recording. The first step without one fails.
     async fn expect_transcriptions(&mut self, script: &Script, report: &mut ScriptReport) {
         let until = Instant::now() + self.last_wait();
         while self.means.transcriber.waiting(self.id) > 0 && Instant::now() < until {
@@ -760,7 +760,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Returns the status of the call, in Twilio's words.
+    /// Returns the status of the caller's call, in Twilio's words.
     fn status(&self) -> &'static str {
         match self.ending {
             None if self.is_answered => "in-progress",
@@ -772,7 +772,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Completes the report with the events, sounds and traces.
+    /// Adds the events, sounds and traces of the script to its report.
     fn report(mut self, report: &mut ScriptReport, traces: &[(f64, TraceView)]) {
         report.status = self.caller.is_some().then(|| self.status().to_owned());
         report.heard = self.listener.heard().iter().filter_map(HeardSound::words).collect();
@@ -796,7 +796,7 @@ impl<'a> ScriptRun<'a> {
 }
 
 impl CalledParty {
-    /// Returns whether the call is active and the party will answer.
+    /// Returns whether the party's call is active and the party will answer.
     fn may_answer(&self) -> bool {
         self.is_live && self.acts == PartyBehaviour::Answers
     }

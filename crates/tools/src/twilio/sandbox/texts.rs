@@ -1,4 +1,4 @@
-//! Text message service of a sandbox for `[messages] url`, and the caller's telephone for text messages.
+//! Text message service of a sandbox for `[messages] url`, and the caller's phone for text messages.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,16 +27,16 @@ pub(super) struct SentText {
     pub(super) to: String,
     pub(super) from: String,
     pub(super) body: String,
-    /// Message SID at the edge, which recognises a retry.
+    /// Message SID assigned by the edge, by which a retry is recognised.
     sid: String,
 }
 
-/// Service on loopback; serves until the runtime ends.
+/// Text message service on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct SandboxTexts {
-    /// URL for messages from the edge.
+    /// URL to which the edge sends text messages.
     pub(super) url: String,
-    /// Secret shared with the edge.
+    /// Secret shared by the edge and the service.
     pub(super) token: String,
     /// Address of the edge's HTTP server, set once it runs.
     pub(super) edge: Option<SocketAddr>,
@@ -69,19 +69,19 @@ impl SandboxTexts {
         self.sent.lock().len()
     }
 
-    /// Returns the text messages after the first ones.
+    /// Returns the text messages from index `first` on.
     pub(super) fn since(&self, first: usize) -> Vec<SentText> {
         self.sent.lock().get(first..).unwrap_or_default().to_vec()
     }
 
-    /// Finds a text message with these words to a number, after the first ones.
+    /// Returns the index of a text message to a number that contains these words, from index `first` on.
     pub(super) fn find(&self, first: usize, to: &str, words: &str) -> Option<usize> {
         let wanted = plain(words);
         let is_it = |text: &SentText| text.to == to && plain(&text.body).contains(&wanted);
         Some(first + self.sent.lock().get(first..)?.iter().position(is_it)?)
     }
 
-    /// Describes the text messages of interest after the first ones.
+    /// Describes the text messages selected by `is_wanted` from index `first` on, for the error of a step.
     pub(super) fn instead(&self, first: usize, is_wanted: impl Fn(&SentText) -> bool) -> String {
         let texts = self.since(first).into_iter().filter(is_wanted);
         let texts: Vec<String> = texts.map(|text| format!("{}: \"{}\"", text.to, text.body)).collect();
@@ -91,7 +91,7 @@ impl SandboxTexts {
     /// Sends a text message to a number of the edge.
     ///
     /// # Errors
-    /// Returns a message if the edge did not accept it.
+    /// Returns a message if the edge does not accept it.
     pub(super) async fn send(&self, from: &str, to: &str, body: &str) -> Result<(), String> {
         let address = self.edge.ok_or("the edge does not run")?;
         let url = Url::parse(&format!("http://{address}/sms/inbound")).map_err(|error| error.to_string())?;

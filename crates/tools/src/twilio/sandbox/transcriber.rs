@@ -1,5 +1,5 @@
-//! Transcription service of a sandbox for `[transcription] url` (docs/configure/recording.md). The text is the
-//! script's, otherwise the words decoded from the recording. A recording without words has no text.
+//! Transcription service of a sandbox for `[transcription] url` (docs/configure/recording.md). The text comes from the
+//! script, otherwise from the words decoded from the recording. A recording without either has no text.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Cursor;
@@ -22,29 +22,29 @@ use super::voice::{Codebook, HeardSound, SoundDecoder};
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 
-/// Path of the service.
+/// Path of the service, as in OpenAI's API.
 const PATH: &str = "/v1/audio/transcriptions";
 /// Maximum size of a form without the audio, in bytes.
 const FORM_BYTES: usize = 64 << 10;
-/// Text before the SID of the recording in the form.
+/// Text in the form that precedes the SID of the recording.
 const NAME: &[u8] = b"filename=\"";
-/// Number of samples read at once, and number of such parts per second.
+/// Number of samples decoded at once, and number of such blocks per second.
 const PART: (usize, f64) = (160, 50.0);
 
-/// A transcribed recording.
+/// Recording that the service has transcribed.
 #[derive(Debug, Clone)]
 pub(super) struct TranscribedRecording {
     pub(super) at: Instant,
-    /// Script of its call; `None` if no running script has it.
+    /// Script that the recording belongs to; `None` if no running script has its call.
     pub(super) script: Option<ScriptId>,
-    /// Text; `None` for a recording without words.
+    /// Text returned to the edge; `None` for a recording without words.
     pub(super) text: Option<String>,
 }
 
-/// Service on loopback; serves until the runtime ends.
+/// Transcription service on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct SandboxTranscriber {
-    /// URL for recordings.
+    /// URL to which the edge sends recordings.
     pub(super) url: String,
     texts: TextQueue,
     edge: Arc<OnceLock<EdgeHandle>>,
@@ -56,12 +56,12 @@ struct TextQueue(Arc<Mutex<QueuedTexts>>);
 
 #[derive(Debug, Default)]
 struct QueuedTexts {
-    /// Texts not yet used by a recording, for each running script.
+    /// Expected texts that no recording has used yet, by running script.
     waiting: BTreeMap<ScriptId, VecDeque<String>>,
     done: Vec<TranscribedRecording>,
 }
 
-/// State of the request handler.
+/// State of the service's request handler.
 #[derive(Debug, Clone)]
 struct TranscriberState {
     book: Codebook,
@@ -71,7 +71,7 @@ struct TranscriberState {
 }
 
 impl TranscriberState {
-    /// Returns the script of a recording.
+    /// Returns the script of the call that a recording (given by its SID) belongs to.
     async fn script_of(&self, recording: &str) -> Option<ScriptId> {
         let calls = self.edge.get()?.calls().await.ok()?;
         let has_it = |call: &&CallView| call.recordings.iter().any(|one| one.sid == recording);
@@ -84,8 +84,8 @@ impl TextQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the text of a recording with these words. A recording of an unknown script belongs to the only running
-    /// one, if there is one.
+    /// Returns the text for a recording: the next expected text of its script, otherwise the decoded `words`. A
+    /// recording without a script counts for the only running one.
     fn take(&self, script: Option<ScriptId>, words: String) -> Option<String> {
         let mut texts = self.lock();
         let only = texts.waiting.keys().next().copied().filter(|_| texts.waiting.len() == 1);
@@ -110,22 +110,22 @@ impl SandboxTranscriber {
         Ok(SandboxTranscriber { url, texts, edge })
     }
 
-    /// Sets the edge of the recordings.
+    /// Sets the edge that the recordings come from.
     pub(super) fn attach(&self, edge: EdgeHandle) {
         let _ = self.edge.set(edge);
     }
 
-    /// Sets the texts of a new script's recordings, in order.
+    /// Sets the texts expected for a script's recordings, in order.
     pub(super) fn expect(&self, script: ScriptId, texts: VecDeque<String>) {
         self.texts.lock().waiting.insert(script, texts);
     }
 
-    /// Returns the number of a script's texts not yet used by a recording.
+    /// Returns the number of a script's expected texts that no recording has used yet.
     pub(super) fn waiting(&self, script: ScriptId) -> usize {
         self.texts.lock().waiting.get(&script).map_or(0, VecDeque::len)
     }
 
-    /// Removes the texts of a script that has ended.
+    /// Removes the expected texts of a script that has ended.
     pub(super) fn forget(&self, script: ScriptId) {
         self.texts.lock().waiting.remove(&script);
     }
@@ -135,7 +135,7 @@ impl SandboxTranscriber {
         self.texts.lock().done.len()
     }
 
-    /// Returns the transcribed recordings after the first ones.
+    /// Returns the transcribed recordings from index `first` on.
     pub(super) fn since(&self, first: usize) -> Vec<TranscribedRecording> {
         self.texts.lock().done.get(first..).unwrap_or_default().to_vec()
     }
@@ -151,7 +151,7 @@ async fn transcribe(State(endpoint): State<TranscriberState>, form: Bytes) -> Re
     };
     match endpoint.texts.take(script, words) {
         Some(text) => Json(json!({ "text": text })).into_response(),
-        // The edge does not retry such a recording.
+        // With this status the edge does not retry the recording.
         None => refused(StatusCode::UNPROCESSABLE_ENTITY, "nothing was said in the recording"),
     }
 }
@@ -160,7 +160,7 @@ fn refused(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": { "message": message } }))).into_response()
 }
 
-/// Returns the SID of the recording from the file name in the form.
+/// Returns the SID of the recording, from the file name in the form.
 fn recording(form: &[u8]) -> Option<String> {
     let at = form.windows(NAME.len()).position(|part| part == NAME)? + NAME.len();
     let sid: Vec<u8> = form.get(at..)?.iter().copied().take_while(u8::is_ascii_alphanumeric).collect();
@@ -183,7 +183,7 @@ fn words(book: &Codebook, form: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Returns a form with a WAV file of these samples.
+    /// Returns a form with these samples as a WAV file.
     fn form(samples: &[i16]) -> Vec<u8> {
         let (sample_rate, sample_format) = (8000, hound::SampleFormat::Int);
         let spec = hound::WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format };

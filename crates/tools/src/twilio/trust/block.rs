@@ -1,20 +1,20 @@
-//! CA certificate of an edge inside another program's bundle (PEM), between two markers for its removal.
+//! CA certificate of an edge inside another program's bundle (PEM), between two marker lines that allow its removal.
 
 const BEGIN: &str = "\n# trunkgate twilio trust: begin\n";
 const END: &str = "# trunkgate twilio trust: end\n";
 
-/// Adds a CA certificate to a bundle, replacing an earlier one.
+/// Returns the bundle with a CA certificate appended, in place of an earlier one.
 pub(super) fn added(bundle: &str, ca: &str) -> String {
     let without = removed(bundle);
     format!("{without}{BEGIN}{}\n{END}", ca.trim_end())
 }
 
-/// Removes the certificate added by [`added`].
+/// Returns the bundle without the certificate appended by [`added`].
 pub(super) fn removed(bundle: &str) -> String {
     let Some((before, rest)) = bundle.split_once(BEGIN) else { return bundle.to_owned() };
     match rest.split_once(END) {
         Some((_, behind)) => format!("{before}{}", removed(behind)),
-        // The end marker was removed, with everything after it.
+        // The end marker is missing, so everything after the start marker is removed.
         None => before.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of trust stores: files, and commands of the stores' own programs.
+//! Changes of trust stores: to files, or by commands of the stores' own programs.
 
 use std::fmt;
 use std::fs;
@@ -11,13 +11,13 @@ use trunkgate_system::files::{self, ReplacedRights};
 
 /// Permissions of a certificate readable by all programs.
 const READABLE: u32 = 0o644;
-/// Maximum size of a bundle, in bytes.
+/// Maximum size of a certificate bundle, in bytes.
 const BUNDLE_BYTES: u64 = 16 << 20;
 
 /// Change of a trust store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StoreChange {
-    /// Writes or removes a separate file for the edge's certificate.
+    /// Writes a separate file with the edge's certificate, or removes it.
     Write {
         file: PathBuf,
         text: String,
@@ -33,7 +33,7 @@ pub(super) enum StoreChange {
     TakeOut {
         bundle: PathBuf,
     },
-    /// Runs a program with this input.
+    /// Runs a command with this text as standard input.
     Run {
         command: Vec<String>,
         input: String,
@@ -96,7 +96,7 @@ fn run(command: &[String], input: &str) -> Result<(), String> {
     begun.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = begun.spawn().map_err(|error| format!("{program}: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that needs no input may have closed its stdin.
+        // A command that needs no input may have closed its stdin.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| format!("{program}: {error}"))?;

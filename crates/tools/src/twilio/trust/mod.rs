@@ -14,7 +14,7 @@ mod store;
 use change::StoreChange;
 use store::StoreLocations;
 
-/// Prints the changes, and makes them with `--yes`.
+/// Prints the changes of the selected trust stores, and makes them with `--yes`.
 pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
     if options.undo {
         return match changed(options, None) {
@@ -34,7 +34,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
     })
 }
 
-/// Applies or describes the changes of all stores; without a CA, the earlier one is removed.
+/// Makes or describes the changes of all selected stores. Without a CA, an earlier one is removed.
 fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
     let search = StoreLocations::of_system(&options.python);
     let mut text = String::new();
@@ -59,7 +59,7 @@ fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
     Ok(text)
 }
 
-/// Changes and notes for one store.
+/// Changes and notes for one trust store.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct StorePlan {
     changes: Vec<StoreChange>,

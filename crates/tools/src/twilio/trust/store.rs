@@ -1,4 +1,4 @@
-//! Trust stores, and the changes needed to trust a CA.
+//! Trust stores, and the changes that make them trust a CA.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,28 +12,29 @@ use crate::cli::TrustStore;
 const NAME: &str = "trunkgate-twilio";
 /// Default password of Java's store.
 const JAVA_PASSWORD: &str = "changeit";
-/// Directory of an administrator's certificates, command that rebuilds the store, and command after a removal.
+/// Directories for an administrator's certificates, each with the command that rebuilds the store, and the command
+/// after a removal.
 const SYSTEMS: [(&str, &[&str], &[&str]); 4] = [
     ("usr/local/share/ca-certificates", &["update-ca-certificates"], &["update-ca-certificates", "--fresh"]),
     ("etc/pki/ca-trust/source/anchors", &["update-ca-trust", "extract"], &["update-ca-trust", "extract"]),
     ("etc/pki/trust/anchors", &["update-ca-certificates"], &["update-ca-certificates"]),
     ("etc/ca-certificates/trust-source/anchors", &["update-ca-trust"], &["update-ca-trust"]),
 ];
-/// Directories of the system's bundles.
+/// Directories that contain the system's own bundles.
 const SYSTEM_BUNDLES: [&str; 4] = ["/etc/ssl/", "/etc/pki/", "/etc/ca-certificates/", "/var/lib/ca-certificates/"];
 
-/// Locations for the search of stores.
+/// Places that are searched for trust stores.
 #[derive(Debug)]
 pub(super) struct StoreLocations {
     root: PathBuf,
-    /// Python interpreter with the certifi package to change.
+    /// Python interpreter that imports the certifi package.
     python: String,
     php: String,
     keytool: String,
 }
 
 impl StoreLocations {
-    /// Returns the locations of this system.
+    /// Returns the places of this machine.
     pub(super) fn of_system(python: &str) -> StoreLocations {
         let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/keytool"));
         let java = java.filter(|keytool| keytool.is_file()).map(|keytool| keytool.display().to_string());
@@ -43,7 +44,7 @@ impl StoreLocations {
 }
 
 impl TrustStore {
-    /// Returns the name used on the command line.
+    /// Returns the store's name on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             TrustStore::System => "system",
@@ -53,10 +54,10 @@ impl TrustStore {
         }
     }
 
-    /// Returns the changes to trust a CA, or with `None` to remove it.
+    /// Returns the changes that make the store trust a CA; with `None`, those that remove it.
     ///
     /// # Errors
-    /// Returns a message if the store does not exist here.
+    /// Returns a message if this machine has no such store.
     pub(super) fn plan(self, search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
         match self {
             TrustStore::System => system(&search.root, ca),
@@ -113,7 +114,7 @@ fn php(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     Ok(plan)
 }
 
-/// Returns the changes for a program's own bundle.
+/// Returns the changes of a program's own bundle.
 fn of_bundle(bundle: &Path, ca: Option<&str>) -> Result<StorePlan, String> {
     let real = bundle.canonicalize().map_err(|error| format!("{}: {error}", bundle.display()))?;
     if SYSTEM_BUNDLES.iter().any(|directory| real.starts_with(directory)) {
@@ -168,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the locations of a test system with scripts as programs.
+    /// Returns the places of a test machine with these scripts as programs.
     fn search(folder: &Path, scripts: &[(&str, String)]) -> StoreLocations {
         for (name, script) in scripts {
             let file = folder.join(name);
