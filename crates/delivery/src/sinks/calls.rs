@@ -24,14 +24,14 @@ use trunkgate_system::limits::{
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 
-/// Pause after the store refused a call.
+/// Pause after the store has refused a call.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Calls that have ended.
+/// Ended calls for the API, in the store.
 #[derive(Debug)]
 pub struct CallList {
     store: Store,
-    /// Ended conferences.
+    /// Ended conferences, retained as long as calls.
     conferences: ConferenceList,
     state: Arc<CallListState>,
 }
@@ -41,15 +41,15 @@ pub struct CallList {
 #[derive(Debug, Default)]
 struct CallListState {
     inner: Mutex<UnwrittenCalls>,
-    /// Number of calls that were lost.
+    /// Number of calls that were never stored.
     lost: Counter,
 }
 
 #[derive(Debug, Default)]
 struct UnwrittenCalls {
-    /// Retention time; `None` if calls are not stored.
+    /// Retention time; calls are not stored if it is `None` or zero.
     keep: Option<Duration>,
-    /// Calls being written to the store.
+    /// Number of calls that are being written to the store.
     under_way: usize,
     /// Calls refused by the store, oldest first.
     unwritten: VecDeque<StoredCall>,
@@ -58,11 +58,11 @@ struct UnwrittenCalls {
     removed: RemovedCalls,
 }
 
-/// SIDs of removed calls that may still be in memory.
+/// SIDs of calls removed by a request, which may still be in memory.
 #[derive(Debug, Default)]
 struct RemovedCalls {
     sids: HashSet<String>,
-    /// SIDs in order, oldest first.
+    /// SIDs in the order of removal, oldest first.
     order: VecDeque<String>,
 }
 
@@ -94,7 +94,7 @@ impl CallListState {
 }
 
 impl CallList {
-    /// Creates the list of a store; `keep` is the retention time, `None`: calls are not stored.
+    /// Creates the list on a store; `keep` is the retention time, `None` if calls are not stored.
     pub fn new(store: Store, keep: Option<Duration>) -> CallList {
         let list = CallList { conferences: ConferenceList::new(store.clone()), store, state: Arc::default() };
         list.configure(keep);
@@ -126,7 +126,7 @@ impl CallList {
         self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
     }
 
-    /// Adds an ended call with its record.
+    /// Stores an ended call with its record, unless a request has removed the call.
     pub(crate) fn add(&self, call: &CallView, record: &StoredRecord) {
         let Some(stored) = stored(call, record) else { return };
         {
@@ -142,7 +142,7 @@ impl CallList {
         if is_free { self.write(vec![stored]) } else { self.state.put_back(vec![stored]) }
     }
 
-    /// Adds a call interrupted by a crash, from its record.
+    /// Stores a call that a crash interrupted, given by its record.
     pub(crate) fn add_record(&self, record: &StoredRecord) {
         match serde_json::from_slice::<CallView>(&record.json) {
             Ok(call) => self.add(&call, record),
@@ -150,12 +150,12 @@ impl CallList {
         }
     }
 
-    /// Returns whether calls wait for the store.
+    /// Returns whether any call waits because the store refused it.
     pub(crate) fn is_behind(&self) -> bool {
         !self.state.lock().unwritten.is_empty()
     }
 
-    /// Writes the waiting calls to the store, unless it has just refused some.
+    /// Writes waiting calls to the store, unless it refused some less than [`PAUSE`] ago.
     pub(crate) fn settle(&self) {
         let batch: Vec<StoredCall> = {
             let mut inner = self.state.lock();
@@ -171,7 +171,7 @@ impl CallList {
         }
     }
 
-    /// Writes all waiting calls once more before the edge ends.
+    /// Writes all waiting calls, because the edge ends.
     pub(crate) fn finish(&self) {
         let rest: Vec<StoredCall> = self.state.lock().unwritten.drain(..).collect();
         if !rest.is_empty() {
@@ -206,7 +206,7 @@ impl CallList {
     }
 
     /// Removes a call and the calls of its parties from the store, and hides those in memory. Returns whether the store
-    /// had it.
+    /// contained the call.
     ///
     /// # Errors
     /// Returns the error of the store; the call is then hidden until the next start.
@@ -224,12 +224,13 @@ impl CallList {
         self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid, now)).await
     }
 
-    /// Returns whether a call was removed, even if it is still in memory.
+    /// Returns whether a request removed a call that may still be in memory.
     pub fn is_removed(&self, sid: &str) -> bool {
         self.state.lock().removed.sids.contains(sid)
     }
 
-    /// Returns a page of the list, newest first, with the start of the next page, if any. Unreadable calls are skipped.
+    /// Returns a page of ended calls, newest first, and the start and SID from which the next page continues, if any.
+    /// Unreadable calls are skipped.
     pub async fn part(&self, mut wanted: CallFilter, most: usize) -> (Vec<Arc<CallView>>, Option<(String, String)>) {
         let Some(ended_since) = self.ended_since() else { return (Vec::new(), None) };
         wanted.ended_since = ended_since;
@@ -240,7 +241,7 @@ impl CallList {
         (calls.filter_map(|(_, sid, record): &ListedCall| view(sid, record)).map(Arc::new).collect(), next)
     }
 
-    /// Finds a call by its SID, or by the SID of a party's call.
+    /// Finds an ended call by its SID or the SID of a party's call.
     pub async fn find(&self, sid: &str) -> Option<CallView> {
         let ended_since = self.ended_since()?;
         let wanted = sid.to_owned();
@@ -248,7 +249,7 @@ impl CallList {
         view(sid, &record).filter(|call| !self.is_removed(&call.sid))
     }
 
-    /// Reads the store within the time limit of an API request.
+    /// Reads the store within the time limit of an API request; logs a failure and returns `None`.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -264,7 +265,8 @@ impl CallList {
         }
     }
 
-    /// Returns the earliest end time of listed calls in milliseconds since 1970; `None` if the list is empty.
+    /// Returns the earliest end time of retained calls in milliseconds since 1970; `None` if calls are not stored or
+    /// the store has no file.
     fn ended_since(&self) -> Option<i64> {
         let keep = self.state.lock().keep?;
         self.store.has_any().then(|| before(clock::now(), keep))
@@ -282,7 +284,7 @@ impl CallList {
         }
     }
 
-    /// Removes a batch; returns whether there may be more.
+    /// Removes a batch of expired or excess calls; returns true if another batch may follow.
     async fn prune(&self) -> bool {
         let Some(keep) = self.state.lock().keep.filter(|_| self.store.has_any()) else { return false };
         let prune = move |file: &rusqlite::Connection| {
@@ -292,12 +294,12 @@ impl CallList {
         self.store.run(Commit::Soon, prune).await.is_ok_and(|removed| removed >= CALLS_PRUNED_AT_ONCE)
     }
 
-    /// Returns the number of calls lost since the start, which will be missing after a restart.
+    /// Returns the number of calls since the start that were never stored and will be missing after a restart.
     pub fn lost(&self) -> u64 {
         self.state.lost.get()
     }
 
-    /// Returns the current problem.
+    /// Returns the problem that the store refuses calls, while it does.
     pub fn problem(&self) -> Option<Problem> {
         let inner = self.state.lock();
         let (_, failure) = inner.refused.as_ref()?;
@@ -314,7 +316,7 @@ fn before(now: Timestamp, keep: Duration) -> i64 {
     now.saturating_sub(keep).map_or(i64::MIN, Timestamp::as_millisecond)
 }
 
-/// Returns the stored form of a call; `None` if the call has not ended.
+/// Returns a call in its stored form; `None` if the call has not ended.
 fn stored(call: &CallView, record: &StoredRecord) -> Option<StoredCall> {
     let ended: Timestamp = call.ended_at.as_deref()?.parse().ok()?;
     let parties = call.legs.iter().skip(1).filter(|leg| leg.is_call_of_party());
@@ -329,7 +331,7 @@ fn stored(call: &CallView, record: &StoredRecord) -> Option<StoredCall> {
     })
 }
 
-/// Parses a call from its record; `None` if it is unreadable.
+/// Parses the record of a call; `None`, with a log line, if it is unreadable.
 fn view(sid: &str, record: &[u8]) -> Option<CallView> {
     serde_json::from_slice(record)
         .inspect_err(|error| tracing::warn!(call = %sid, "a stored call cannot be read: {error}"))
@@ -345,7 +347,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// Returns the list of a new store, which is opened if calls are stored.
+    /// Returns a list on a new store in a temporary directory; with `keep` the store is opened.
     fn list(keep: Option<Duration>) -> (tempfile::TempDir, CallList) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(trunkgate_config::DataDirectory::of(directory.path())).unwrap();
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(ended("CA1").call).unwrap());
         assert!(wait(list.remove("CA1")).unwrap());
         assert!(!wait(list.remove("CA1")).unwrap());
-        // Its record may arrive late.
+        // The record of a removed call may arrive late.
         add(&list, "CA1");
         assert!(list.is_removed("CA1") && wait(list.find("CA1")).is_none());
         assert_eq!(sids(&list), ["CA2"]);

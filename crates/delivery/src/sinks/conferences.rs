@@ -13,7 +13,7 @@ use trunkgate_conference::{ConferenceStatus, EndReason};
 
 use crate::sinks::store::{Commit, Store};
 
-/// Writer and reader of ended conferences.
+/// Ended conferences in the store, and those that it has refused.
 #[derive(Debug, Clone)]
 pub(crate) struct ConferenceList {
     store: Store,
@@ -22,12 +22,12 @@ pub(crate) struct ConferenceList {
 }
 
 impl ConferenceList {
-    /// Creates the list of a store.
+    /// Creates the list on a store.
     pub(crate) fn new(store: Store) -> ConferenceList {
         ConferenceList { store, unwritten: Arc::default() }
     }
 
-    /// Adds an ended conference, together with those refused before. Does not block on the disk.
+    /// Stores an ended conference, together with those that the store refused before. Does not block on the disk.
     pub(crate) fn add(&self, report: ConferenceReport) {
         let batch: Vec<ConferenceReport> = {
             let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ fn date(milliseconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
 
-/// Writes conferences and removes the oldest ones beyond the limit.
+/// Writes conferences, and removes the oldest ones beyond [`ENDED_CONFERENCES`].
 fn write(store: &Connection, reports: &[ConferenceReport]) -> rusqlite::Result<()> {
     let mut add = store.prepare(
         "INSERT OR REPLACE INTO conference (sid, name, began, ended, reason, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

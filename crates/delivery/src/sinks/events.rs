@@ -13,19 +13,19 @@ use trunkgate_call::ReasonSlug;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Number of events after which [`EventChannel::many`] returns, well before the oldest of them are lost.
+/// Number of events after which [`EventChannel::many`] returns, well before a listener would lose the oldest of them.
 const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
 
-/// Event with its time and number.
+/// Event of the edge with its time and number.
 #[derive(Debug, Serialize)]
 pub struct LiveEvent {
-    /// Number of the event, from 1 since the start.
+    /// Number of the event, counted from 1 at the start of the edge.
     #[serde(skip)]
     pub id: u64,
     /// Time of the event.
     #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
-    /// Change that happened.
+    /// Change that the event reports.
     #[serde(flatten)]
     pub change: EdgeEvent,
 }
@@ -35,7 +35,7 @@ pub fn as_text<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> 
     to.collect_str(&format_args!("{at:.3}"))
 }
 
-/// Broadcast channel of events.
+/// Broadcast channel of live events.
 #[derive(Debug)]
 pub struct EventChannel {
     sender: broadcast::Sender<Arc<LiveEvent>>,
@@ -44,7 +44,7 @@ pub struct EventChannel {
     places: Arc<Semaphore>,
 }
 
-/// Listener over HTTP.
+/// Subscription of an HTTP client; dropping it makes room for another one.
 #[derive(Debug)]
 pub struct EventListener {
     /// Receiver of the events.
@@ -69,14 +69,14 @@ impl EventChannel {
     /// Publishes an event to all listeners.
     pub fn tell(&self, change: EdgeEvent) {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        // Without listeners nothing is lost.
+        // Sending fails only if there are no listeners.
         let _ = self.sender.send(Arc::new(LiveEvent { id, at: clock::now(), change }));
         if id.is_multiple_of(MANY) {
             self.many.notify_one();
         }
     }
 
-    /// Waits until many new events may exist, for a listener that should not be woken by each.
+    /// Waits until many further events may have been published, for a listener that need not wake for each one.
     pub async fn many(&self) {
         self.many.notified().await;
     }

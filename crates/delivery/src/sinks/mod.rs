@@ -1,5 +1,5 @@
-//! Sinks of call data: call records, list of ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP,
-//! live events. Sinks never query the running edge.
+//! Sinks of call data: call records, ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP and live
+//! events. Sinks never query the running edge.
 
 pub mod callbacks;
 pub mod calls;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Wakes a task, or stops it.
+/// Wakes or stops a task that reads the store.
 #[derive(Debug, Default)]
 pub(super) struct TaskWaker {
     notify: Notify,

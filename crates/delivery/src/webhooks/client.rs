@@ -1,4 +1,4 @@
-//! HTTP client for one request to an application, with redirects, retries and time limits.
+//! HTTP client for a request to an application, with redirects, retries and time limits.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,21 +29,21 @@ use trunkgate_system::reach::ReachRules;
 use trunkgate_system::shares::{FairShares, ShareGrant, SlotPermit, SlotShares};
 use trunkgate_system::web;
 
-/// HTTP client for applications. One client serves all calls; its connections are reused.
+/// HTTP client for applications. One client serves all calls and reuses its connections.
 pub struct WebhookClient {
-    /// Configured TLS trust; `None` selects the system roots.
+    /// Trusted certificates as TLS configuration; `None` selects the system's roots.
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
-    /// Concurrency limits of document requests.
+    /// Concurrency limits of document requests, by application.
     documents: SlotShares,
     callbacks: SlotShares,
     audio: SlotShares,
-    /// Concurrency limits of audio requests per application and server.
+    /// Concurrency limits of audio requests, by application and server.
     audio_of_server: SlotShares,
-    /// Memory for audio being fetched, in MiB.
+    /// Memory for audio files that are being fetched, in MiB.
     audio_memory: FairShares,
     names: HostLookups,
-    /// Rate limit for log entries about redirects that leave TLS.
+    /// Rate limit of log entries about redirects from https to http.
     complaint: Mutex<LogThrottle>,
 }
 
@@ -54,12 +54,12 @@ impl Default for WebhookClient {
 }
 
 impl WebhookClient {
-    /// Creates a client that trusts the system's certificates, which are read at its first https request.
+    /// Creates a client that trusts the system's root certificates, which are read at its first https request.
     pub fn new() -> WebhookClient {
         WebhookClient::with(None, PoolLifetimes::default())
     }
 
-    /// Creates a client with other trust and other lifetimes of idle connections.
+    /// Creates a client with other trusted certificates and other lifetimes of idle connections.
     pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: PoolLifetimes) -> WebhookClient {
         let shares = |each: usize, all| SlotShares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
         WebhookClient {
@@ -79,8 +79,8 @@ impl WebhookClient {
         }
     }
 
-    /// Requests a URL of an application. Follows `Redirects`, each to an address allowed by the request's rules, and
-    /// retries according to the URL's policy: by default once, and only if there was no TCP connection.
+    /// Requests a URL of an application. Follows redirects, each to an address that the rules of the request permit,
+    /// and retries according to the policy in the URL: by default once, and only if no TCP connection was opened.
     ///
     /// # Errors
     /// Returns a failure if there is no response with a success status.
@@ -110,8 +110,8 @@ impl WebhookClient {
             .map_err(|fault: AttemptFault| fault.into_failure(WebhookPurpose::Document, Vec::new(), Vec::new()))
     }
 
-    /// Waits until a request may start. An audio request first waits for its server, so that an unresponsive server
-    /// leaves room for others.
+    /// Waits until the concurrency limits permit a request. An audio request first waits for its server, so that an
+    /// unresponsive server takes no room from others.
     async fn place(
         &self,
         request: &WebhookRequest,
@@ -129,7 +129,8 @@ impl WebhookClient {
         }
     }
 
-    /// Reserves memory for an application's local file from that for fetched files; `None` if there is not enough.
+    /// Reserves memory for a local audio file of an application, shared with fetched files; `None` if there is not
+    /// enough.
     pub fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<ShareGrant> {
         self.audio_memory.take(asker, usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1))
     }
@@ -188,7 +189,7 @@ impl WebhookClient {
                     let what = format!("the application answered {}", answer.status);
                     AttemptFault::new(AttemptFaultKind::Status(answer.status), what).with(answer)
                 }
-                // The originally requested URL leads there.
+                // The redirect is named, because the requested URL itself may be fine.
                 Err(fault) if redirects.count() > 0 => {
                     AttemptFault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
                 }
@@ -205,7 +206,7 @@ impl WebhookClient {
         }
     }
 
-    /// Logs a redirect from https to http.
+    /// Logs a redirect from https to http, at a limited rate.
     fn warn_of_plain(&self, hop: &RequestHop, was_https: bool) {
         if !was_https || hop.target.is_https() {
             return;
@@ -219,10 +220,10 @@ impl WebhookClient {
 
     /// Requests one URL once.
     ///
-    /// A request on a reused connection that is being closed by the server is sent again on a new connection. The
-    /// conditions: the connection has served a request before, it was closed rather than timed out, and no byte arrived
-    /// since. There was then no response, and none is pending. The server may have read the request nevertheless (RFC
-    /// 9110 §9.2.2), so the idempotency token lets the application recognise the repetition.
+    /// A request on a reused connection that the server is closing is sent again on a new one, on these conditions: the
+    /// connection has served a request before, it was closed rather than timed out, and no byte has arrived since.
+    /// There was then no response, and none is pending. The server may have read the request nevertheless (RFC 9110
+    /// §9.2.2), so the idempotency token lets the application recognise the repetition.
     async fn try_once(
         &self,
         hop: &RequestHop,
@@ -252,7 +253,7 @@ impl WebhookClient {
         self.settle(connection, done)
     }
 
-    /// Keeps a reusable connection.
+    /// Keeps a reusable connection for the next request, and returns the result of this one.
     fn settle(
         &self,
         connection: HttpConnection,
@@ -265,9 +266,9 @@ impl WebhookClient {
         Ok(answer)
     }
 
-    /// Connects to an allowed address of the URL's host. Only the checked addresses are used, since the name may
-    /// resolve differently a moment later. A public name that leads to a local application is connected to directly,
-    /// without TLS.
+    /// Connects to a permitted address of the URL's host. Only addresses that were checked are used, since the name may
+    /// resolve differently a moment later. The public name of a local application is connected to directly, without
+    /// TLS.
     async fn connect(
         &self,
         target: &Target,

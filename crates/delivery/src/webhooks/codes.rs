@@ -1,6 +1,6 @@
-//! Twilio's error codes of applications: meaning here and remedy.
+//! Twilio's error codes for requests to applications: their meaning for the edge, and the fix.
 
-/// Code, meaning and remedy.
+/// Error codes with meaning and fix.
 const CODES: &[(u32, &str, &str)] = &[
     (
         11_100,
@@ -101,13 +101,13 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
 ];
 
-/// Returns meaning and remedy of a code.
+/// Returns meaning and fix of an error code.
 pub fn explain(code: u32) -> Option<(&'static str, &'static str)> {
     CODES.iter().find(|(known, ..)| *known == code).map(|(_, meaning, fix)| (*meaning, *fix))
 }
 
-/// Returns the remedy for an error; `cause` describes the failure of our request, if any, and `sid` is a call that had
-/// it.
+/// Returns the fix for an error code. `cause` describes the failure of the request, if any; `sid` is a call in which it
+/// occurred.
 pub fn fix(code: u32, cause: &str, sid: &str) -> String {
     let is_url = cause.contains("http://") || cause.contains("https://");
     let fix = match code {
@@ -127,7 +127,7 @@ pub fn fix(code: u32, cause: &str, sid: &str) -> String {
     fix.replace("trace SID", &format!("trace {sid}"))
 }
 
-/// Returns all codes.
+/// Returns all error codes in the table.
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = u32> {
     CODES.iter().map(|(code, ..)| *code)

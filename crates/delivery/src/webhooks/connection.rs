@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to an application, and a request on it.
+//! HTTP/1.1 connection to an application, and a request on it.
 
 use std::error::Error as _;
 use std::io;
@@ -26,13 +26,13 @@ pub(crate) use trunkgate_system::web::{self, ReadMeter, Stream};
 /// Prefix of audio media types.
 const AUDIO: &[u8] = b"audio/";
 
-/// HTTP connection; dropping it closes it.
+/// HTTP connection to an application, closed on drop.
 pub(super) struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
     meter: Arc<ReadMeter>,
     pub(super) origin: HttpOrigin,
-    /// Address that was checked and connected to.
+    /// Remote address, which was checked before connecting.
     pub(super) remote: SocketAddr,
     pub(super) opened: Instant,
 }
@@ -43,26 +43,27 @@ impl Drop for HttpConnection {
     }
 }
 
-/// Limits of a response.
+/// Limits for one response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResponseLimits<'a> {
     /// Maximum time until the response starts, and between its parts.
     pub(super) read: Duration,
     /// Maximum size of the body in bytes.
     pub(super) most: u64,
-    /// True if a longer body is truncated without an error, because only the status matters.
+    /// True if a longer body is cut off without an error, because only the status matters.
     pub(super) cut: bool,
-    /// True if audio is truncated without an error.
+    /// True if audio is cut off without an error.
     pub(super) cuts_audio: bool,
-    /// Shared memory for bodies in MiB, with the application for which this response is; `None` for small responses.
+    /// Memory shared by bodies in MiB, with the application to which this response counts; `None` for small responses.
     pub(super) memory: Option<(&'a FairShares, &'a Arc<str>)>,
 }
 
-/// Failure of an exchange.
+/// Failure of a request on a connection.
 pub(super) enum ExchangeFailure {
-    /// The connection was closed before any byte of a response: a reused connection may have been closed while idle.
+    /// The server closed the connection before it sent a byte of the response. A reused connection may have been closed
+    /// while it was idle.
     Unanswered(AttemptFault),
-    /// Any other failure.
+    /// Any other failure of the request.
     Failed(AttemptFault),
 }
 
@@ -74,7 +75,7 @@ impl ExchangeFailure {
 }
 
 impl HttpConnection {
-    /// Starts HTTP on a stream.
+    /// Starts HTTP/1.1 on an open stream.
     pub(super) async fn over(
         stream: impl Stream + 'static,
         origin: HttpOrigin,
@@ -83,13 +84,13 @@ impl HttpConnection {
         let meter = Arc::new(ReadMeter::new(WEB_HEAD_BYTES));
         let io = TokioIo::new(web::bounded(stream, Arc::clone(&meter)));
         let mut builder = Builder::new();
-        // Header names in title case, as sent by Twilio.
+        // Twilio sends header names in title case.
         builder.title_case_headers(true).max_buf_size(WEBHOOK_HEAD_BYTES);
         let (sender, driver) = builder
             .handshake(io)
             .await
             .map_err(|error| AttemptFault::new(AttemptFaultKind::NotHttp, web::broken(&error)))?;
-        // The request reports errors of the connection as well.
+        // The request itself reports errors of the connection.
         let driver = tokio::spawn(async { drop(driver.await) }).abort_handle();
         Ok(HttpConnection { sender, driver, meter, origin, remote, opened: Instant::now() })
     }
@@ -99,7 +100,7 @@ impl HttpConnection {
         self.sender.is_closed()
     }
 
-    /// Sends a request and reads the response. Also returns whether the connection is reusable.
+    /// Sends a request and reads the response. Also returns whether the connection can be reused.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -123,7 +124,7 @@ impl HttpConnection {
     }
 }
 
-/// Reads the body of a response; also returns whether it was complete.
+/// Reads the body of a response. Also returns whether the body is complete.
 async fn gather(
     mut response: Response<Incoming>,
     bounds: ResponseLimits<'_>,
@@ -141,16 +142,15 @@ async fn gather(
         let what = "the answer is compressed (Content-Encoding), which was not asked for";
         return Err(AttemptFault::new(AttemptFaultKind::Packed, what).with(answer));
     }
-    // An error response needs only its beginning, as does audio received instead of a document, which is then fetched
-    // as audio.
+    // The beginning of an error response suffices, and so does that of audio in place of a document, which is then
+    // fetched as audio.
     let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
     let most = if cut { bounds.most.min(WEBHOOK_DOCUMENT_BYTES) } else { bounds.most };
     let too_long = || AttemptFault::new(AttemptFaultKind::TooLong, format!("the answer is longer than {most} bytes"));
     if response.body().size_hint().lower() > most && !cut {
         return Err(too_long().with(answer));
     }
-    // Large bodies of unknown length are assumed to have the maximum size, because unused reserved memory costs
-    // nothing.
+    // A large body of unknown length reserves the maximum, because reserved memory that is not used costs nothing.
     let unknown = if bounds.memory.is_some() { most } else { 0 };
     let expected = response.body().size_hint().exact().map_or(unknown, |bytes| bytes.min(most));
     let (expected, most) = (usize::try_from(expected).unwrap_or(0), usize::try_from(most).unwrap_or(usize::MAX));
@@ -180,14 +180,14 @@ async fn gather(
     }
 }
 
-/// Returns a fault with the displayable part of its response.
+/// Returns a fault with the part of its response that traces display.
 fn of_no_use(fault: AttemptFault, mut answer: WebhookResponse) -> AttemptFault {
     answer.body.truncate(usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap_or(usize::MAX));
     answer.body.shrink_to_fit();
     fault.with(WebhookResponse { memory: None, ..answer })
 }
 
-/// Reserves the memory needed for a body of this size; returns false if there is not enough.
+/// Reserves the memory for a body of this size; returns false if there is not enough.
 fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<ShareGrant>>, bytes: usize) -> bool {
     let needed = (bytes >> 20).saturating_add(1);
     match held {
@@ -199,8 +199,8 @@ fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<ShareG
     }
 }
 
-/// Appends to a body with at most `expected` bytes (0: unknown). Doubling the capacity each time would use up to twice
-/// the size, and once more during a copy; instead the whole size is reserved when a quarter has arrived.
+/// Appends data to a body of at most `expected` bytes (0: unknown). Doubling the capacity would use up to twice the
+/// size, and more during a copy, so the whole size is reserved as soon as a quarter has arrived.
 fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
     let needed = body.len() + data.len();
     if needed > body.capacity() {
@@ -236,7 +236,7 @@ fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }
 
-/// Returns whether an error means that the server closed the connection.
+/// Returns whether an error means that the server has closed the connection.
 fn is_close(error: &hyper::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let is_reset = io_cause(error).is_some_and(|cause| {
@@ -261,7 +261,7 @@ mod tests {
                     copied = body.len();
                 }
             }
-            // During a copy the data exists twice.
+            // While the body is copied, its data exists twice.
             assert!(2 * copied <= expected, "{expected}: {copied}");
         }
         let mut body = Vec::new();

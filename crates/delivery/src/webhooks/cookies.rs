@@ -1,4 +1,4 @@
-//! Cookies of one request: those of its jar, and those set by its responses.
+//! Cookies of one request: those of its jar, and those that its responses set.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::target::Target;
 use trunkgate_system::clock;
 use trunkgate_system::limits::COOKIE_NAME_SHOWN;
 
-/// Cookies of a request through its redirects and retries.
+/// Cookies of a request, through its redirects and retries.
 pub(super) struct RequestCookies {
     /// Cookie jar; `None` if no cookies are sent or stored.
     jar: Option<Arc<CookieJar>>,
@@ -24,12 +24,13 @@ impl RequestCookies {
         RequestCookies { jar: request.cookies.clone(), set: Vec::new() }
     }
 
-    /// Returns the value of the Cookie header for a URL.
+    /// Returns the value of the Cookie header for a URL; `None` if no cookie applies.
     pub(super) fn header_for(&self, target: &Target) -> Option<String> {
         self.jar.as_ref()?.header_for(target.cookie_site(), clock::wall())
     }
 
-    /// Stores the cookies of a response and returns the changes by name. Malformed cookies are ignored, as in browsers.
+    /// Stores the cookies of a response, and returns the names of those set, removed, dropped and evicted. Malformed
+    /// cookies are ignored, as in browsers.
     pub(super) fn store(&mut self, answer: &WebhookResponse, target: &Target) -> CookieChanges {
         let mut changes = CookieChanges::default();
         let Some(jar) = &mut self.jar else { return changes };
@@ -61,7 +62,7 @@ impl RequestCookies {
         changes
     }
 
-    /// Returns all cookies that were set, in order.
+    /// Returns all cookies that responses have set, in order.
     pub(super) fn into_set(self) -> Vec<Cookie> {
         self.set
     }
@@ -71,7 +72,7 @@ fn dropped(name: &str, reason: String) -> DroppedCookie {
     DroppedCookie { name: shown_name(name), reason }
 }
 
-/// Returns the displayed part of a cookie's name.
+/// Returns the part of a cookie's name that traces display.
 fn shown_name(name: &str) -> String {
     match name.char_indices().nth(COOKIE_NAME_SHOWN) {
         Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),

@@ -13,17 +13,17 @@ const SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 
 #[derive(Debug, Default)]
 pub struct WebhookFigures(Mutex<WebhookCounts>);
 
-/// Metrics at one moment.
+/// Metrics of webhooks at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookCounts {
-    /// Durations including redirects and retries, by application.
+    /// Durations of requests including redirects and retries, by application.
     pub seconds: BTreeMap<Arc<str>, Histogram>,
     /// Failures by application and Twilio's error code.
     pub errors: BTreeMap<(Arc<str>, u32), u64>,
 }
 
 impl WebhookFigures {
-    /// Counts one webhook of an application; `error` is Twilio's code of its failure, if any.
+    /// Counts one request to an application; `error` is Twilio's code for its failure.
     pub fn count(&self, app: &Arc<str>, took: Duration, error: Option<u32>) {
         let mut counts = self.lock();
         counts.seconds.entry(app.clone()).or_insert_with(|| Histogram::new(&SECONDS)).observe(took.as_secs_f64());

@@ -1,5 +1,5 @@
-//! Audio named by documents, fetched once for many calls: a cache by URL, bounded in bytes, that revalidates with the
-//! validators of the server (RFC 9111).
+//! Audio files named by documents, fetched once for many calls. The cache is keyed by URL, limited in bytes, and
+//! revalidates files with the validators of their servers (RFC 9111).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,35 +22,35 @@ use trunkgate_system::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH
 use trunkgate_system::reach::ReachRules;
 use trunkgate_system::shares::ShareGrant;
 
-/// Audio as received; the caller decodes it.
+/// Audio file as received; the caller decodes it.
 #[derive(Debug, Clone)]
 pub struct FetchedMedia {
-    /// Content of the file.
+    /// Contents of the file.
     pub bytes: Bytes,
     /// Media type in lower case, without parameters.
     pub media_type: Arc<str>,
-    /// Origin of the content.
+    /// Origin of the contents.
     pub source: MediaSource,
-    /// Attempts made for this request; empty if the cached file was fresh.
+    /// Attempts of the request for this file; empty if the cached file was fresh.
     pub attempts: Arc<[WebhookAttempt]>,
-    /// Memory of a newly fetched file, reserved until it is decoded.
+    /// Memory reserved for a newly fetched file until it is decoded.
     pub memory: Option<Arc<ShareGrant>>,
 }
 
-/// Origin of audio.
+/// Origin of an audio file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaSource {
-    /// Cached and fresh.
+    /// From the cache, still fresh.
     Kept,
-    /// Cached and confirmed by the server.
+    /// From the cache, confirmed by the server.
     Revalidated,
-    /// Fetched.
+    /// From the server.
     Fetched,
-    /// Cached and stale, because the server could not be reached.
+    /// From the cache although stale, because the server could not be reached.
     Stale,
 }
 
-/// Limits of the cache.
+/// Limits of the audio cache.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheLimits {
     pub(crate) bytes: usize,
@@ -64,13 +64,13 @@ impl Default for CacheLimits {
 }
 
 /// URL of a file, and `allow_private`: a file from a private address is not given to an application that may not reach
-/// it.
+/// that address.
 type MediaKey = (String, bool);
 type FetchResult = Result<FetchedMedia, Arc<WebhookFailure>>;
 type SharedFetch = Shared<BoxFuture<'static, FetchResult>>;
 
-/// Cache of fetched audio. Concurrent calls for the same URL wait for one fetch, which is cancelled when no call waits
-/// any more.
+/// Cache of audio files. Concurrent requests for the same URL wait for one fetch, which is cancelled when none of them
+/// waits any more.
 pub struct MediaCache {
     client: Arc<WebhookClient>,
     room: CacheLimits,
@@ -81,51 +81,51 @@ pub struct MediaCache {
 struct CacheState {
     kept: HashMap<MediaKey, CachedFile>,
     bytes: usize,
-    /// Number of uses, which orders the files by last use.
+    /// Number of requests served, which orders the files by their last use.
     uses: u64,
     under_way: HashMap<MediaKey, WeakShared<BoxFuture<'static, FetchResult>>>,
 }
 
-/// Cached file.
+/// Audio file in the cache.
 #[derive(Clone)]
 struct CachedFile {
     bytes: Bytes,
     media_type: Arc<str>,
-    /// Application for which it was fetched.
+    /// Application for which the file was fetched.
     asker: Arc<str>,
-    /// Final URL after redirects.
+    /// URL of the file after redirects.
     final_url: String,
     validators: CacheValidators,
     freshness: Freshness,
     used: u64,
 }
 
-/// Validators by which a server recognises its file.
+/// Validators of a file, sent to its server for revalidation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct CacheValidators {
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
 }
 
-/// Caching rules of a response.
+/// Caching rules from a response.
 #[derive(Debug, Clone, Copy)]
 struct Freshness {
     lifetime: Duration,
     until: Instant,
-    /// True if the file may be used while the server is unreachable.
+    /// Whether the file may be used stale while its server cannot be reached.
     may_be_stale: bool,
 }
 
 impl MediaCache {
-    /// Creates an empty cache that uses this client.
+    /// Creates an empty cache that fetches with this client.
     pub fn new(client: Arc<WebhookClient>, room: CacheLimits) -> MediaCache {
         MediaCache { client, room, state: Mutex::default() }
     }
 
-    /// Returns the file of a URL from the cache, if fresh, else from its server.
+    /// Returns the file of a URL: from the cache if it is fresh, otherwise from its server.
     ///
     /// # Errors
-    /// Returns a failure if the file is not available.
+    /// Returns a failure if the server does not provide the file and the cache has no usable copy.
     pub async fn get(
         self: &Arc<Self>,
         url: &str,
@@ -145,7 +145,7 @@ impl MediaCache {
         self.join(key, request).await
     }
 
-    /// Returns the fetch in progress, or starts one.
+    /// Joins the fetch of a file that is in progress, or starts one.
     fn join(self: &Arc<Self>, key: MediaKey, request: WebhookRequest) -> SharedFetch {
         let mut state = self.lock();
         state.under_way.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
@@ -167,7 +167,7 @@ impl MediaCache {
             && answer.status == 304
             && *final_url != kept.final_url
         {
-            // A file of another server that happens to have the same validator.
+            // The validator is that of a file on another server.
             request.conditions.clear();
             reply = self.client.fetch(&request).await;
         }
@@ -190,10 +190,10 @@ impl MediaCache {
         Some(kept.media(MediaSource::Kept, Vec::new()))
     }
 
-    /// Extends the freshness of a file confirmed by its server.
+    /// Returns a cached file that its server has confirmed, and extends its freshness.
     fn confirm(&self, key: MediaKey, mut kept: CachedFile, reply: WebhookReply) -> FetchedMedia {
         let headers = &reply.answer.headers;
-        // Directives missing from the response keep their values (RFC 9111 §4.3.4).
+        // Directives that the response omits keep their values (RFC 9111 §4.3.4).
         let said = if headers.contains_key(CACHE_CONTROL) {
             freshness(headers, reply.redirects > 0)
         } else {
@@ -206,14 +206,14 @@ impl MediaCache {
         kept.media(MediaSource::Revalidated, reply.attempts)
     }
 
-    /// Caches a file if its response allows that.
+    /// Returns a fetched file, after adding it to the cache if its response permits that.
     fn keep(&self, key: MediaKey, reply: WebhookReply, asker: &Arc<str>) -> FetchedMedia {
         let is_redirected = reply.redirects > 0;
         let headers = &reply.answer.headers;
         let media_type: Arc<str> = reply.answer.media_type().into();
         let (validators, freshness) = (CacheValidators::of(headers), freshness(headers, is_redirected));
         let mut body = reply.answer.body;
-        // For an unknown length more was reserved than needed.
+        // A body of unknown length has reserved more than it needs.
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
@@ -255,7 +255,7 @@ impl MediaCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the numbers of cached files and bytes.
+    /// Returns the number of cached files and their total size in bytes.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize) {
         let state = self.lock();
@@ -264,8 +264,8 @@ impl MediaCache {
 }
 
 impl CacheState {
-    /// Returns the file to be evicted: of the application with the most bytes (or files, if their number is the limit),
-    /// the least recently used one.
+    /// Returns the file to evict: the least recently used one of the application with the most bytes, or with the most
+    /// files if their number is the limit.
     fn first_to_go(&self, room: CacheLimits) -> Option<MediaKey> {
         let mut of: HashMap<&Arc<str>, usize> = HashMap::new();
         let is_too_large = self.bytes > room.bytes;
@@ -298,7 +298,7 @@ impl CacheValidators {
     }
 
     fn conditions(&self) -> Vec<(HeaderName, HeaderValue)> {
-        // A server that supports the first header ignores the second (RFC 9110 §13.2.2).
+        // A server ignores the second header if it supports the first one (RFC 9110 §13.2.2).
         let etag = self.etag.clone().map(|etag| (IF_NONE_MATCH, etag));
         let since = self.last_modified.clone().map(|date| (IF_MODIFIED_SINCE, date));
         etag.into_iter().chain(since).collect()
@@ -306,7 +306,7 @@ impl CacheValidators {
 }
 
 /// Returns how long a response may be used without revalidation; `None` if it must not be cached. A response without
-/// directives is revalidated each time, and so is one found by a redirect, which may lead elsewhere the next time.
+/// directives is revalidated each time, and so is a redirected one, because the redirect may change.
 fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
     let (mut seconds, mut shared, mut may_be_stale, mut ask) = (0, None, true, is_redirected);
     let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
@@ -331,7 +331,8 @@ fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
     Some(Freshness { lifetime, until: Instant::now() + lifetime, may_be_stale })
 }
 
-/// Returns whether the server was unreachable or failed; only then may a stale file be used.
+/// Returns whether a failure means that the server could not be reached or has failed; only then may a stale file be
+/// used.
 fn is_outage(failure: &WebhookFailure) -> bool {
     failure.answer.as_ref().is_none_or(|answer| answer.status >= 500)
 }

@@ -1,8 +1,8 @@
-//! HTTP requests to the web applications that control calls: documents, callbacks and the audio named by documents.
-//! They are signed and formatted like Twilio's, and limited in time, size and reachable addresses.
+//! HTTP requests to the web applications that control calls: documents, callbacks, and audio files named by documents.
+//! They are signed and formatted like Twilio's, and limited in time, size and permitted addresses.
 //!
-//! This module is independent of calls and TwiML: the caller supplies the contents and interprets the responses. URLs
-//! come from documents, so each is checked by a [`ReachRules`](trunkgate_system::reach::ReachRules).
+//! This module knows neither calls nor TwiML: its caller supplies the contents and interprets the responses. URLs come
+//! from documents, so each is checked against [`ReachRules`](trunkgate_system::reach::ReachRules).
 
 pub mod client;
 pub mod codes;

@@ -1,5 +1,5 @@
-//! DNS lookups of the hosts in applications' URLs: limited per application, one at a time per name, and not repeated
-//! for a few seconds after a failure.
+//! DNS lookups for the hosts in applications' URLs: limited for each application, one at a time for each name, and not
+//! repeated for some seconds after a failure.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,38 +25,38 @@ type PendingHostLookup = Shared<BoxFuture<'static, HostLookupResult>>;
 /// Lookup function, by default the system's resolver.
 type LookupFunction = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// Host lookups for applications.
+/// DNS lookups for the hosts in applications' URLs.
 pub(super) struct HostLookups {
     ask: LookupFunction,
-    /// Maximum time that an application waits for a free lookup.
+    /// Maximum time that a request waits for its application's share of lookups.
     wait: Duration,
     shares: SlotShares,
     hosts: Arc<Mutex<HashMap<String, HostState>>>,
 }
 
-/// Host with a pending or recently failed lookup.
+/// State of a host with a lookup in progress or a recently failed one.
 enum HostState {
     UnderWay(PendingHostLookup),
     Unknown { what: Arc<str>, until: Instant },
 }
 
 impl HostLookups {
-    /// Uses the system's resolver.
+    /// Creates lookups with the system's resolver.
     pub(super) fn new() -> HostLookups {
         let ask = |host: String| async move { look_up(&host, 0).await.map(addresses) }.boxed();
         HostLookups::with(Arc::new(ask), Duration::from_millis(WEBHOOK_LOOK_UP_WAIT_MILLISECONDS))
     }
 
-    /// Uses another lookup function and another waiting time.
+    /// Creates lookups with another lookup function and another waiting time.
     fn with(ask: LookupFunction, wait: Duration) -> HostLookups {
         let shares = SlotShares::new(WEBHOOK_LOOK_UPS_OF_ONE, WEBHOOK_LOOK_UPS);
         HostLookups { ask, wait, shares, hosts: Arc::default() }
     }
 
-    /// Returns the addresses of a host for an application; an IP address needs no lookup.
+    /// Returns the addresses of a host for an application; an IP address is returned without a lookup.
     ///
     /// # Errors
-    /// Returns a fault if the name does not resolve, or too many other lookups of the application are pending.
+    /// Returns a fault if the name does not resolve, or if too many lookups of the application are in progress.
     pub(super) async fn find(&self, host: &str, asker: &Arc<str>) -> Result<Vec<IpAddr>, AttemptFault> {
         if let Ok(ip) = host.parse() {
             return Ok(vec![ip]);
@@ -66,7 +66,7 @@ impl HostLookups {
         if let Some(what) = self.failed_lately(host) {
             return Err(unknown(&what));
         }
-        // Take a share first: waiting for another application's lookup needs none.
+        // A share is taken in any case; joining a lookup that is in progress releases it.
         let Ok(Ok(share)) = timeout(self.wait, self.shares.take(asker)).await else {
             return Err(unknown("the name service has not answered other look-ups of this application yet"));
         };
@@ -80,8 +80,8 @@ impl HostLookups {
         }
     }
 
-    /// Joins the pending lookup of a host, or starts one. The resolver blocks a thread until it responds, even if no
-    /// request waits any more, so the share is released only then.
+    /// Joins the lookup of a host that is in progress, or starts one. The resolver blocks a thread until it responds,
+    /// even if no request waits any more, so the share is released only then.
     fn look_up(&self, host: &str, share: SlotPermit) -> PendingHostLookup {
         let mut hosts = self.lock();
         if let Some(HostState::UnderWay(look_up)) = hosts.get(host)
@@ -111,7 +111,7 @@ fn addresses(found: Vec<SocketAddr>) -> Vec<IpAddr> {
     found.into_iter().map(|address| address.ip()).collect()
 }
 
-/// Completes a lookup; a failure is cached for a short time.
+/// Completes a lookup; a failure is remembered for some seconds.
 fn settle(hosts: &mut HashMap<String, HostState>, host: String, found: &HostLookupResult) {
     hosts.remove(&host);
     let Err(what) = found else { return };
@@ -134,7 +134,8 @@ mod tests {
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    /// Simulated resolver: names in `.dead` never resolve, those in `.none` fail, others resolve when `open` is set.
+    /// Simulated resolver: names in `.dead` never resolve, names in `.none` fail, all others resolve when `open` is
+    /// set.
     #[derive(Default)]
     struct Answers {
         asked: AtomicUsize,
@@ -166,7 +167,7 @@ mod tests {
         names.find(host, &asker.into()).await.map_err(|fault| fault.what)
     }
 
-    /// Runs every task that can make progress.
+    /// Yields until no task can make progress.
     async fn settled() {
         for _ in 0..100 {
             tokio::task::yield_now().await;

@@ -16,22 +16,22 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::reach::BarredAddress;
 use trunkgate_system::shares::ShareGrant;
 
-/// Response with a success status.
+/// Response of an application with a success status.
 #[derive(Debug)]
 pub struct WebhookReply {
     /// Response of the application.
     pub answer: WebhookResponse,
-    /// Final URL without user information and fragment; the base of relative URLs in the response.
+    /// URL after redirects, without user information and fragment; the base of relative URLs in the response.
     pub final_url: String,
-    /// Number of followed redirects.
+    /// Number of redirects that were followed.
     pub redirects: u32,
-    /// Attempts in order.
+    /// Attempts of the request, in order.
     pub attempts: Vec<WebhookAttempt>,
     /// Cookies set by the response and its redirects, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// Removes the cookies set by a request's responses from its result and returns them.
+/// Removes the cookies that responses have set from a result and returns them.
 pub fn take_cookies(result: &mut Result<WebhookReply, WebhookFailure>) -> Vec<Cookie> {
     let (Ok(WebhookReply { cookies, .. }) | Err(WebhookFailure { cookies, .. })) = result;
     std::mem::take(cookies)
@@ -44,9 +44,9 @@ pub struct WebhookResponse {
     pub status: u16,
     /// HTTP headers.
     pub headers: HeaderMap,
-    /// Body; of an error response only the displayable part.
+    /// Body; of an error response only the part that traces display.
     pub body: Vec<u8>,
-    /// Memory reserved for a large body.
+    /// Memory reserved for a large body, released on drop.
     pub(crate) memory: Option<Box<ShareGrant>>,
 }
 
@@ -63,46 +63,46 @@ impl std::fmt::Debug for WebhookResponse {
 }
 
 impl WebhookResponse {
-    /// Returns the media type in lower case without parameters; empty if there is none.
+    /// Returns the media type in lower case without parameters; empty without Content-Type.
     pub fn media_type(&self) -> String {
         let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 }
 
-/// One attempt at one URL.
+/// Attempt of a request at one URL.
 #[derive(Debug, Clone)]
 pub struct WebhookAttempt {
-    /// URL with the values of its query masked.
+    /// Requested URL, with the values of its query masked.
     pub url: String,
-    /// Address that was connected to, or was to be.
+    /// Address that was connected to, or could not be connected to.
     pub remote: Option<SocketAddr>,
-    /// Status of the response, or a description of the failure.
+    /// Status of the response, or the reason why there is none.
     pub result: Result<u16, String>,
-    /// Reason why the redirect was not followed, as a clause.
+    /// Reason why the redirect in the response was not followed, as a clause.
     pub refused_redirect: Option<String>,
     /// Duration of the attempt.
     pub duration: Duration,
-    /// Changes of the call's cookies by the response.
+    /// Changes of the cookies by the response.
     pub cookies: CookieChanges,
 }
 
-/// Request without a usable response.
+/// Failure of a request: no usable response.
 #[derive(Debug)]
 pub struct WebhookFailure {
     /// Twilio's error code.
     pub code: u32,
     /// Reason, as a clause.
     pub what: String,
-    /// Response, if there was one.
+    /// Response of the last attempt, if there was one.
     pub answer: Option<Box<WebhookResponse>>,
-    /// Attempts in order.
+    /// Attempts of the request, in order.
     pub attempts: Vec<WebhookAttempt>,
     /// Cookies set by responses, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// Fault of a single attempt.
+/// Fault of one attempt.
 #[derive(Debug)]
 pub(super) struct AttemptFault {
     pub(super) kind: AttemptFaultKind,
@@ -111,7 +111,7 @@ pub(super) struct AttemptFault {
     pub(super) answer: Option<Box<WebhookResponse>>,
 }
 
-/// Kinds of faults that decisions depend on.
+/// Kinds of faults that lead to different decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptFaultKind {
     BadUrl,
@@ -124,7 +124,7 @@ pub(super) enum AttemptFaultKind {
     WrongName,
     Expired,
     Untrusted,
-    /// No response, or no further part of it, within the time limit.
+    /// Neither a response nor a further part of it arrived within the time limit.
     ReadTimeout,
     /// The total time limit was exceeded.
     TotalTimeout,
@@ -145,12 +145,12 @@ impl AttemptFault {
         AttemptFault { kind, what: what.into(), answer: None }
     }
 
-    /// Returns the fault with its response.
+    /// Returns the fault with the response that caused it.
     pub(super) fn with(self, answer: WebhookResponse) -> AttemptFault {
         AttemptFault { answer: Some(Box::new(answer)), ..self }
     }
 
-    /// Returns whether a policy retries after this fault.
+    /// Returns whether a retry policy covers this fault.
     pub(super) fn is_retried(&self, policy: WebhookRetryPolicy) -> bool {
         match self.kind {
             AttemptFaultKind::NotConnected => policy.connect,
@@ -187,8 +187,8 @@ impl AttemptFault {
 }
 
 impl AttemptFaultKind {
-    /// Returns Twilio's error code. Instead of the newer, narrower codes (11201 to 11203, 11217) the older one is used,
-    /// which is documented for voice and known to applications.
+    /// Returns Twilio's error code. The older one is used in place of the newer, narrower codes (11201 to 11203,
+    /// 11217), because it is documented for voice and known to applications.
     fn code(self, purpose: WebhookPurpose) -> u32 {
         match self {
             AttemptFaultKind::BadUrl => 11_100,
@@ -244,7 +244,7 @@ impl From<TlsFault> for AttemptFault {
             }
             Some(_) => AttemptFaultKind::Untrusted,
         };
-        // Applications have no `ca` setting; only the system roots apply.
+        // Applications have no `ca` setting, so only the system's roots apply.
         let what = fault.what.replace("to `ca`", "to the certificates that the system trusts");
         let what = what.replace("`ca` or the chain", "the system's trust or the chain");
         AttemptFault::new(kind, format!("TLS: {what}"))

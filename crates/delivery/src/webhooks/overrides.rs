@@ -25,10 +25,10 @@ pub(crate) struct ConnectionOverrides {
     pub(crate) policy: WebhookRetryPolicy,
 }
 
-/// Failures after which a request is retried.
+/// Kinds of failures that are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WebhookRetryPolicy {
-    /// `ct`: no TCP connection.
+    /// `ct`: no TCP connection could be opened.
     pub(crate) connect: bool,
     /// `rt`: no response within the time limit.
     pub(crate) read: bool,
@@ -38,7 +38,8 @@ pub(crate) struct WebhookRetryPolicy {
     pub(crate) server_error: bool,
 }
 
-/// Retries only `ct`: a request that was never sent is safe to repeat, one that may be processed is not.
+/// Retries only `ct`, because a request that was never sent is safe to repeat, but one that the server may be
+/// processing is not.
 impl Default for WebhookRetryPolicy {
     fn default() -> WebhookRetryPolicy {
         WebhookRetryPolicy { connect: true, read: false, client_error: false, server_error: false }

@@ -1,4 +1,4 @@
-//! Idle connections to applications, kept for later requests.
+//! Idle connections to applications, kept for further requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::reach::ReachRules;
 
-/// Lifetimes of kept connections.
+/// Lifetimes of idle connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PoolLifetimes {
-    /// Maximum idle time.
+    /// Maximum time without a request.
     pub(super) idle: Duration,
-    /// Maximum age.
+    /// Maximum age of a connection.
     pub(super) age: Duration,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct PoolState {
     idle: HashMap<HttpOrigin, Vec<IdleConnection>>,
-    /// True if a task closes expired connections.
+    /// Whether a task is closing expired connections.
     is_swept: bool,
 }
 
@@ -55,8 +55,8 @@ impl Pool {
         Pool { keeping, state: Mutex::default() }
     }
 
-    /// Takes a connection to an origin with an address allowed by these rules, which may differ from those under which
-    /// it was opened.
+    /// Takes an idle connection to an origin, if its address is permitted by these rules, which may differ from those
+    /// under which it was opened.
     pub(super) fn take(&self, origin: &HttpOrigin, reach: &ReachRules) -> Option<HttpConnection> {
         let mut state = self.lock();
         self.sweep(&mut state);
@@ -65,7 +65,7 @@ impl Pool {
         Some(idle.remove(at).connection)
     }
 
-    /// Keeps a connection for the next request to its origin; if there are too many, the oldest is closed.
+    /// Keeps a connection for the next request to its origin. If there are too many, the oldest one is closed.
     pub(super) fn put(self: &Arc<Self>, connection: HttpConnection) {
         let mut state = self.lock();
         let idle = state.idle.entry(connection.origin.clone()).or_default();
@@ -83,7 +83,7 @@ impl Pool {
         }
     }
 
-    /// Closes expired connections until none is left.
+    /// Closes expired connections, until no connection is left.
     async fn keep_swept(self: Arc<Self>) {
         loop {
             sleep(self.keeping.idle).await;

@@ -1,4 +1,4 @@
-//! Redirects of one request: which ones are followed, their maximum number, and detection of loops.
+//! Redirects of one request: the permitted ones, their maximum number, and detection of loops.
 
 use hyper::header::LOCATION;
 
@@ -8,7 +8,7 @@ use super::request::{RequestHop, RequestMethod};
 use super::target::{BadUrl, PlainRule};
 use trunkgate_system::limits::WEBHOOK_REDIRECTS;
 
-/// Request of one hop, as far as its response depends on it.
+/// Request of one hop, reduced to the parts that determine its response.
 #[derive(PartialEq, Eq)]
 struct HopRequest {
     url: String,
@@ -24,29 +24,29 @@ impl HopRequest {
     }
 }
 
-/// Redirects followed by a request.
+/// Redirects that a request has followed.
 pub(super) struct RedirectChain {
-    /// Requests so far: the first one, and one per redirect.
+    /// Requests so far: the first one, and one for each redirect.
     requests: Vec<HopRequest>,
     count: u32,
 }
 
 impl RedirectChain {
-    /// Starts with the first hop.
+    /// Starts the chain with the first hop.
     pub(super) fn of(hop: &RequestHop, cookies: &RequestCookies) -> RedirectChain {
         RedirectChain { requests: vec![HopRequest::of(hop, cookies)], count: 0 }
     }
 
-    /// Returns the number of followed redirects.
+    /// Returns the number of redirects that were followed.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Follows a redirect: at most [`WEBHOOK_REDIRECTS`], and none to a URL already requested by the same method with
-    /// the same cookies.
+    /// Returns the next hop for a redirect. At most [`WEBHOOK_REDIRECTS`] are followed, and none to a URL that was
+    /// already requested by the same method with the same cookies.
     ///
     /// # Errors
-    /// Returns a fault if it must not be followed.
+    /// Returns a fault if the redirect must not be followed.
     pub(super) fn follow(
         &mut self,
         hop: &RequestHop,
@@ -76,7 +76,7 @@ impl RedirectChain {
     }
 }
 
-/// Returns the hop of a redirect. Twilio follows 301, 302, 303 and 307; 308 is treated like 307 for a POST.
+/// Returns the hop that a redirect leads to. Twilio follows 301, 302, 303 and 307; 308 of a POST is treated like 307.
 fn redirected(hop: &RequestHop, answer: &WebhookResponse, rule: PlainRule) -> Result<RequestHop, AttemptFault> {
     let status = answer.status;
     let bad = |what: String| Err(AttemptFault::new(AttemptFaultKind::BadRedirect, what));

@@ -1,4 +1,4 @@
-//! Requests to applications: method, parameters, purpose, and the HTTP request for each hop.
+//! Requests to applications: method, parameters and purpose, and the HTTP request of each hop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,10 @@ use trunkgate_system::web;
 
 /// User-Agent of the edge.
 const AGENT: &str = concat!("trunkgate/", env!("CARGO_PKG_VERSION"));
-/// Twilio's header that is equal in each attempt of a request, so that an application can recognise a repetition.
+/// Twilio's header for a token that is equal in all attempts of a request, so that an application can recognise a
+/// repetition.
 const IDEMPOTENCY_TOKEN: HeaderName = HeaderName::from_static("i-twilio-idempotency-token");
-/// URL parameter with the hash of a JSON body.
+/// URL parameter for the hash of a JSON body.
 const BODY_HASH: &str = "bodySHA256";
 
 /// HTTP method of a request.
@@ -61,16 +62,16 @@ pub enum RequestContent {
 /// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookPurpose {
-    /// Document, limited to a small size.
+    /// Fetch of a document, limited to a small size.
     Document,
-    /// Event report; the body of the response is ignored.
+    /// Report of an event; only the status of the response matters.
     Callback,
-    /// Audio, with a larger size limit.
+    /// Fetch of an audio file, with a larger size limit.
     Audio,
 }
 
 impl WebhookPurpose {
-    /// Returns the maximum body size in bytes.
+    /// Returns the maximum size of the response's body in bytes.
     pub(crate) fn most(self) -> u64 {
         match self {
             WebhookPurpose::Document | WebhookPurpose::Callback => WEBHOOK_DOCUMENT_BYTES,
@@ -82,26 +83,26 @@ impl WebhookPurpose {
 /// Request to an application.
 #[derive(Clone)]
 pub struct WebhookRequest {
-    /// Absolute URL; its fragment may contain [overrides](super::overrides).
+    /// Absolute URL; its fragment may contain connection [overrides](super::overrides).
     pub(crate) url: String,
     /// HTTP method.
     pub method: RequestMethod,
     pub(crate) content: RequestContent,
     pub(crate) purpose: WebhookPurpose,
     pub(crate) reach: ReachRules,
-    /// True if a redirect from https to plain http on the same host is followed.
+    /// Whether redirects from https to plain http on the same host are followed.
     pub insecure_redirects: bool,
-    /// Application that makes the request, used to share concurrency limits.
+    /// Application that makes the request; concurrency limits are shared between applications.
     pub asker: Arc<str>,
     /// Token that signs the request; `None` if the request is not signed.
     pub auth_token: Option<Secret>,
-    /// Maximum total time; the URL may shorten it.
+    /// Maximum total time; the URL may contain a shorter one.
     pub(crate) within: Duration,
-    /// Maximum body size in bytes.
+    /// Maximum size of the response's body in bytes.
     pub(crate) most: u64,
-    /// Idempotency token, equal in every repetition, also in later ones by the caller.
+    /// Idempotency token, equal in all repetitions, including those by the caller.
     pub(crate) idempotency_token: String,
-    /// Conditional headers, to which the response may be 304 (RFC 9110 §13.1).
+    /// Conditional headers, which permit the response 304 (RFC 9110 §13.1).
     pub(crate) conditions: Vec<(HeaderName, HeaderValue)>,
     /// Cookies of the call or conversation; `None` if no cookies are sent or stored.
     pub cookies: Option<Arc<CookieJar>>,
@@ -127,7 +128,7 @@ impl WebhookRequest {
         }
     }
 
-    /// Returns the first hop.
+    /// Returns the first hop of the request.
     pub(super) fn first_hop(&self, mut target: Target) -> RequestHop {
         match (&self.content, self.method) {
             (RequestContent::Form(params), RequestMethod::Get) => {
@@ -140,7 +141,7 @@ impl WebhookRequest {
 }
 
 impl WebhookRequest {
-    /// Returns the rule for redirects that leave TLS.
+    /// Returns the rule for redirects from https to plain http.
     pub(super) fn plain_rule(&self) -> PlainRule {
         match (self.insecure_redirects, self.reach.allow_private) {
             (true, _) => PlainRule::SameHost,
@@ -150,7 +151,7 @@ impl WebhookRequest {
     }
 }
 
-/// One URL of a request, with its POST content; `None` for GET.
+/// One URL of a request, with the contents of its POST; `None` for GET.
 #[derive(Clone)]
 pub(super) struct RequestHop {
     pub(super) target: Target,
@@ -163,8 +164,8 @@ impl RequestHop {
         if self.content.is_some() { RequestMethod::Post } else { RequestMethod::Get }
     }
 
-    /// Returns the hop of a redirect. 307 and 308 repeat the POST, other statuses lead to a GET, as in browsers and at
-    /// Twilio (RFC 9110 §15.4).
+    /// Returns the hop that a redirect with this status leads to. 307 and 308 repeat the POST; other statuses lead to a
+    /// GET, as in browsers and at Twilio (RFC 9110 §15.4).
     pub(super) fn next(&self, target: Target, status: u16) -> RequestHop {
         let content = self.content.clone().filter(|_| matches!(status, 307 | 308));
         match content {
@@ -173,10 +174,10 @@ impl RequestHop {
         }
     }
 
-    /// Builds the HTTP request; `cookies` is the value of its Cookie header.
+    /// Builds the HTTP request of the hop; `cookies` is the value of its Cookie header.
     ///
     /// # Errors
-    /// Returns an error, without its text, if a value is not allowed in a header.
+    /// Returns a message if a value is not permitted in a header; the message does not contain the value.
     pub(super) fn request(
         &self,
         of: &WebhookRequest,
@@ -189,7 +190,7 @@ impl RequestHop {
         let mut request = web::request(method, self.target.url())
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "*/*")
-            // A compressed response could expand a thousandfold, so compression is neither requested nor decoded.
+            // A compressed response could expand a thousandfold, so compression is not accepted.
             .header(ACCEPT_ENCODING, "identity")
             .header(IDEMPOTENCY_TOKEN, &of.idempotency_token);
         if let Some(auth_token) = &of.auth_token {
@@ -204,7 +205,7 @@ impl RequestHop {
         if let Some(authorization) = self.target.authorization() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        // Browsers send cookie bytes unchanged, including those beyond ASCII.
+        // Cookies beyond ASCII are sent unchanged, as by browsers.
         if let Some(mut cookies) = cookies.and_then(|cookies| HeaderValue::from_bytes(cookies.as_bytes()).ok()) {
             cookies.set_sensitive(true);
             request = request.header(COOKIE, cookies);
@@ -227,7 +228,7 @@ impl RequestHop {
         request.body(Full::new(Bytes::from(body))).map_err(|_| "no valid request".to_owned())
     }
 
-    /// Returns the value of X-Twilio-Signature for the URL and the POST parameters.
+    /// Returns the value of X-Twilio-Signature for the hop's URL and POST parameters.
     pub(super) fn signature(&self, auth_token: &str) -> String {
         match &self.content {
             Some(RequestContent::Form(params)) => sign_form(auth_token, &self.target.signed(), params),
@@ -236,7 +237,7 @@ impl RequestHop {
     }
 }
 
-/// Adds the hash of the content to the URL, if it is not a form.
+/// Adds the hash of JSON contents to the URL; the URL of a form stays unchanged.
 fn hashed(mut target: Target, content: &RequestContent) -> Target {
     if let RequestContent::Json(text) = content {
         target.add_query(&[(BODY_HASH.to_owned(), hex(&Sha256::digest(text)))]);
@@ -244,7 +245,7 @@ fn hashed(mut target: Target, content: &RequestContent) -> Target {
     target
 }
 
-/// Returns a new idempotency token.
+/// Returns a new random idempotency token.
 pub(crate) fn idempotency_token() -> String {
     token(rand::rng().random())
 }
@@ -264,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// Request as received by an application, checked by Twilio's validators (interop `webhook-signature`).
+    /// Request as an application receives it, checked by Twilio's validators (interop `webhook-signature`).
     #[derive(Deserialize)]
     struct Signed {
         configured: String,

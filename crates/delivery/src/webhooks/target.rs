@@ -1,4 +1,4 @@
-//! URLs of webhooks: the forms to connect to, to send, to sign and to display.
+//! URLs of webhooks, in the forms to connect to, to send, to sign and to display.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +10,10 @@ use url::{Host, Url};
 use super::overrides::ConnectionOverrides;
 use trunkgate_system::limits::WEBHOOK_URL_BYTES;
 
-/// Maximum number of displayed characters of a redirect's scheme.
+/// Maximum number of characters shown of a redirect's scheme.
 const SCHEME_CHARS: usize = 16;
 
-/// Scheme, host and port; requests with the same origin may share a connection.
+/// Scheme, host and port of a URL. Requests with the same origin may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct HttpOrigin {
     pub(crate) is_https: bool,
@@ -22,20 +22,20 @@ pub(crate) struct HttpOrigin {
     pub(crate) port: u16,
 }
 
-/// URL of a request.
+/// Parsed URL of a request to an application.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// URL without user information and fragment.
     url: Url,
-    /// User information as a value of Authorization.
+    /// User information of the URL as the value of Authorization.
     authorization: Option<String>,
-    /// True if a redirect has led from https to plain http; no redirect then leads to another host.
+    /// Whether a redirect has led from https to plain http; no further redirect then leads to another host.
     has_left_tls: bool,
-    /// Overrides of the original URL; redirects inherit them.
+    /// Connection overrides of the first URL, which redirects inherit.
     pub(crate) overrides: ConnectionOverrides,
 }
 
-/// Reason why a text is not the URL of a webhook.
+/// Reason why a text cannot be used as a webhook's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadUrl {
     /// Malformed or unsupported URL.
@@ -49,13 +49,13 @@ pub(crate) enum BadUrl {
 pub(crate) enum PlainRule {
     /// Never followed.
     Never,
-    /// Followed to loopback and private networks.
+    /// Followed to loopback and private networks only.
     PrivateHosts,
-    /// Followed to any address, unchanged.
+    /// Followed to any address.
     SameHost,
 }
 
-/// Omits secrets.
+/// Omits user information and masks the query, because they contain secrets.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Target").field(&self.shown()).finish()
@@ -66,17 +66,18 @@ impl Target {
     /// Parses an absolute URL.
     ///
     /// # Errors
-    /// Returns the fault without the text of the URL.
+    /// Returns the fault, without the text of the URL.
     pub(crate) fn parse(text: &str) -> Result<Target, BadUrl> {
         let url = Url::parse(checked(text)?).map_err(|error| BadUrl::Format(error.to_string()))?;
         let overrides = ConnectionOverrides::parse(url.fragment().unwrap_or_default()).map_err(BadUrl::Policy)?;
         Target::new(url, overrides)
     }
 
-    /// Follows a redirect. Overrides of the first URL stay in force; credentials are only sent to the same origin.
+    /// Returns the target of a redirect. The overrides of the first URL apply; credentials are sent only to the same
+    /// origin.
     ///
     /// # Errors
-    /// Returns the fault of the new URL without its text.
+    /// Returns the fault of the new URL, without its text.
     pub(crate) fn redirected(&self, location: &str, rule: PlainRule) -> Result<Target, BadUrl> {
         let url = self.url.join(checked(location)?).map_err(|error| BadUrl::Format(error.to_string()))?;
         if !is_http(&url) {
@@ -98,8 +99,9 @@ impl Target {
         Ok(Target { authorization, has_left_tls, ..next })
     }
 
-    /// Follows a redirect from https to http. An application behind a TLS proxy that does not know its own scheme means
-    /// the same path by https; plain http on the same host is followed if `rule` permits it, without credentials.
+    /// Returns the target of a redirect from https to http. An application behind a TLS proxy that does not know its
+    /// own scheme means the same path over https; a redirect on the same host is followed to plain http, without
+    /// credentials, if `rule` permits it.
     fn leave_tls(&self, next: Target, rule: PlainRule) -> Result<Target, BadUrl> {
         let refused = |place: &str| Err(BadUrl::Format(format!("leads from https to http on another {place}")));
         if self.url.host() != next.url.host() {
@@ -121,7 +123,7 @@ impl Target {
         Ok(Target { authorization: None, has_left_tls: true, ..next })
     }
 
-    /// Returns whether the host is this machine or an address of a private network.
+    /// Returns whether the host is this machine or in a private network.
     fn is_private(&self) -> bool {
         match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -143,14 +145,14 @@ impl Target {
         let authorization = (!user.is_empty() || password.is_some())
             .then(|| format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()))));
         url.set_fragment(None);
-        // Such a URL has a host, so setting user and password cannot fail.
+        // The URL has a host, so setting user and password cannot fail.
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return wrong("no host");
         }
         Ok(Target { url, authorization, has_left_tls: false, overrides })
     }
 
-    /// Appends parameters to the URL's query, which stays as written.
+    /// Appends parameters to the URL's query, which is not encoded again.
     pub(crate) fn add_query(&mut self, params: &[(String, String)]) {
         if params.is_empty() {
             return;
@@ -167,7 +169,7 @@ impl Target {
         &self.url
     }
 
-    /// Returns the value of Authorization, if the URL has user information.
+    /// Returns the value of Authorization; `None` if the URL has no user information.
     pub(crate) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
@@ -176,7 +178,7 @@ impl Target {
         self.url.scheme() == "https"
     }
 
-    /// Returns the part of the URL that determines its cookies.
+    /// Returns the parts of the URL that determine its cookies.
     pub(super) fn cookie_site(&self) -> RequestSite<'_> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         RequestSite { host, path: self.url.path(), is_https: self.is_https() }
@@ -188,9 +190,8 @@ impl Target {
         HttpOrigin { is_https: self.is_https(), host, port }
     }
 
-    /// Returns the signed text: the URL as requested. Twilio omits the port of an https URL. Validators accept
-    /// signatures with and without a port, but twilio-python 9.13.0 cannot remove one after an IPv6 address, so it is
-    /// kept there.
+    /// Returns the URL in the form that is signed. Twilio omits the port of an https URL. Validators accept signatures
+    /// with and without a port, but twilio-python 9.13.0 cannot remove one after an IPv6 address, so that one is kept.
     pub(crate) fn signed(&self) -> String {
         let mut url = self.url.clone();
         if self.is_https() && !matches!(url.host(), Some(Host::Ipv6(_))) && url.set_port(None).is_err() {
@@ -199,8 +200,8 @@ impl Target {
         url.into()
     }
 
-    /// Returns the URL for traces and logs: query values are masked, since applications put tokens there and the edge
-    /// puts digits there.
+    /// Returns the URL for traces and logs, with the values of its query masked: applications put tokens there, and the
+    /// edge puts digits there.
     pub(crate) fn shown(&self) -> String {
         let mut shown = self.url.clone();
         shown.set_query(None);
@@ -223,24 +224,24 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }
 
-/// Returns host and port of a URL; empty if it is malformed.
+/// Returns host and port of a URL; empty if the URL is malformed.
 pub fn host_of(url: &str) -> String {
     let origin = Target::parse(url).map(|target| target.origin());
     origin.map(|HttpOrigin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
 }
 
-/// Returns scheme, host and port of a URL, for texts about a server: a path may be secret.
+/// Returns scheme, host and port of a URL, for texts about a server. The path may be secret.
 pub fn shown_origin(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.url.origin().ascii_serialization())
 }
 
-/// Returns a URL for traces and logs.
+/// Returns a URL for traces and logs, with the values of its query masked.
 pub fn shown(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
 }
 
 /// Returns the text of a URL without surrounding white space. Characters that the parser would silently drop are
-/// rejected, because a reader could interpret them differently.
+/// rejected, because a server could interpret them differently.
 fn checked(text: &str) -> Result<&str, BadUrl> {
     let text = text.trim();
     if text.len() > WEBHOOK_URL_BYTES {
@@ -339,7 +340,7 @@ mod tests {
     #[test]
     fn user_information_is_sent_as_basic_credentials() {
         let sent = |text: &str| target(text).authorization().map(str::to_owned);
-        // Aladdin:open sesame, RFC 7617 §2.
+        // Credentials of RFC 7617 §2: Aladdin, open sesame.
         assert_eq!(sent("https://Aladdin:open%20sesame@a.example/").unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert_eq!(sent("https://ann@a.example/").unwrap(), format!("Basic {}", STANDARD.encode("ann:")));
         assert_eq!(sent("https://:pw@a.example/").unwrap(), format!("Basic {}", STANDARD.encode(":pw")));
@@ -409,7 +410,7 @@ mod tests {
             assert_eq!(next.as_ref().map(|next| next.url().as_str()), to, "{location} {rule:?}");
             let sends_password = next.as_ref().is_some_and(|next| next.authorization().is_some());
             assert_eq!(sends_password, to.is_some_and(|to| to.starts_with("https:")), "{location} {rule:?}");
-            // Credentials of the new URL itself do not leave TLS either.
+            // Credentials in the new URL do not leave TLS either.
             let with_user = location.replace("http://", "http://bob:pw2@");
             let next = from.redirected(&with_user, rule).ok();
             let sent = next.as_ref().and_then(|next| next.authorization().map(str::to_owned));

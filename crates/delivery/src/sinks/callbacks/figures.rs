@@ -12,7 +12,7 @@ use trunkgate_system::limits::CALLBACK_FAILED_IN_ROW;
 use trunkgate_system::problem::kind::{ProblemKind, Receiver, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 
-/// Counters of all callbacks.
+/// Counters of callbacks for each application, and the state of the store.
 #[derive(Debug, Default)]
 pub struct CallbackFigures {
     apps: Mutex<BTreeMap<Arc<str>, CallbackCounts>>,
@@ -20,28 +20,28 @@ pub struct CallbackFigures {
     unstored: Mutex<Option<Failure>>,
 }
 
-/// Counters of one application.
+/// Counters of one application's callbacks.
 #[derive(Debug, Clone, Default)]
 pub struct CallbackCounts {
     /// Callbacks waiting for delivery.
     pub waiting: u64,
     /// Delivered callbacks.
     pub delivered: u64,
-    /// Attempts beyond the first.
+    /// Attempts of a callback beyond its first.
     pub retried: u64,
     /// Callbacks given up after their last attempt.
     pub given_up: u64,
     /// Callbacks dropped because the queue was full.
     pub dropped: u64,
-    /// Waiting callbacks with several failed attempts.
+    /// Waiting callbacks with several failed attempts, which `status` reports.
     failing: u64,
-    /// Failed attempts since the last delivery.
+    /// Number of consecutive failed attempts since the last delivery.
     in_row: u64,
-    /// Last failed callback.
+    /// Last failed attempt of any callback.
     pub last: Option<LastFailure>,
 }
 
-/// Last failed attempt.
+/// Failed attempt to deliver a callback.
 #[derive(Debug, Clone)]
 pub struct LastFailure {
     /// Twilio's error code.
@@ -65,17 +65,18 @@ impl CallbackFigures {
         count(self.lock().entry(Arc::clone(app)).or_default());
     }
 
-    /// Returns the counts of all applications.
+    /// Returns the counters of each application by its name.
     pub fn counts(&self) -> BTreeMap<Arc<str>, CallbackCounts> {
         self.lock().clone()
     }
 
-    /// Counts a callback dropped because the queue was full.
+    /// Counts a new callback that was dropped because the queue was full.
     pub(super) fn dropped(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.dropped += 1);
     }
 
-    /// Counts a waiting callback dropped in favour of others; `was_failing` is true if it counted as failing.
+    /// Counts a waiting callback that was dropped in favour of others; `was_failing`: several of its attempts had
+    /// failed.
     pub(super) fn made_way(&self, app: &Arc<str>, was_failing: bool) {
         self.of(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(1);
@@ -84,7 +85,7 @@ impl CallbackFigures {
         });
     }
 
-    /// Counts a waiting callback; `is_failing` is true if several attempts failed before a restart.
+    /// Counts a callback that enters the queue; `is_failing`: several attempts had failed before a restart.
     pub(super) fn added(&self, app: &Arc<str>, is_failing: bool) {
         self.of(app, |counts| {
             counts.waiting += 1;
@@ -92,12 +93,12 @@ impl CallbackFigures {
         });
     }
 
-    /// Counts a retry.
+    /// Counts an attempt beyond the first of a callback.
     pub(super) fn retried(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.retried += 1);
     }
 
-    /// Counts a failed attempt; `begins` is true if the callback counts as failing from now on.
+    /// Counts a failed attempt; `begins`: the callback has now failed several times and counts as failing.
     pub(super) fn failed(&self, app: &Arc<str>, last: LastFailure, begins: bool) {
         self.of(app, |counts| {
             counts.failing += u64::from(begins);
@@ -106,12 +107,12 @@ impl CallbackFigures {
         });
     }
 
-    /// Records the failure of the last attempt of a callback that is given up.
+    /// Records the last failure of a callback that is given up.
     pub(super) fn gave_up(&self, app: &Arc<str>, last: LastFailure) {
         self.of(app, |counts| counts.last = Some(LastFailure { next: None, ..last }));
     }
 
-    /// Counts the end of a callback; `was_failing` is true if it counted as failing.
+    /// Counts a callback that has left the queue; `was_failing`: several of its attempts had failed.
     pub(super) fn over(&self, app: &Arc<str>, was_failing: bool, is_delivered: bool) {
         self.of(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(1);
@@ -124,13 +125,13 @@ impl CallbackFigures {
         });
     }
 
-    /// Records whether the store accepted callbacks.
+    /// Records whether the store in `directory` accepted callbacks.
     pub(super) fn stored(&self, done: &io::Result<()>, directory: &Path) {
         let failure = done.as_ref().err().map(|error| Failure::of(error, directory));
         *self.unstored.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Returns the current problems.
+    /// Returns the problems with callbacks that `status` reports.
     pub fn problems(&self) -> Vec<Problem> {
         let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut problems: Vec<Problem> = unstored.map(|failure| not_stored(&failure)).into_iter().collect();
@@ -155,7 +156,7 @@ fn failing(app: &str, counts: &CallbackCounts, LastFailure { code, what, call, .
     problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
 }
 
-/// Returns the receiver of callbacks: an application, a mailbox, or the receiver of all recordings.
+/// Returns the receiver named `app`: an application, a mailbox, or the receiver of all recordings.
 fn receiver(app: &str) -> Receiver {
     match app.strip_prefix(MAILBOX) {
         Some(mailbox) => Receiver::Voicemail(mailbox.to_owned()),
@@ -164,7 +165,7 @@ fn receiver(app: &str) -> Receiver {
     }
 }
 
-/// Returns the fix, with the configuration keys of the receiver.
+/// Returns the fix for an error code, with the configuration keys of the receiver.
 fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
     let key = match app.strip_prefix(MAILBOX) {
         Some(mailbox) => Some(format!("`notify` of [voicemail.{mailbox}]")),
@@ -180,18 +181,18 @@ fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
         }
         _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
         Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
-        // A receiver set by an API request belongs to no application of the file.
+        // The URL came with an API request, so no application of the file has it.
         _ if app.starts_with(API) => codes::fix(code, what, call).replace("[app.NAME]", "[api]"),
         Some(_) | None => codes::fix(code, what, call).replace("[app.NAME]", &format!("[app.{app}]")),
     }
 }
 
-/// Prefix of receiver names for mailboxes.
+/// Prefix of the names of receivers that belong to a mailbox.
 const MAILBOX: &str = "voicemail:";
 const RECORDINGS: &str = "recording";
-/// Prefix of receiver names set by API requests.
+/// Prefix of the names of receivers that an API request has set.
 const API: &str = "api:";
-/// Twilio's code for an unreachable server.
+/// Twilio's error code for a server that cannot be reached.
 const NOT_REACHED: u32 = 11_205;
 
 fn lost(app: &str, counts: &CallbackCounts) -> Option<Problem> {
@@ -229,7 +230,7 @@ mod tests {
         assert!(told.ends_with("trunkgate trace CA1"), "{told}");
         figures.over(&app, true, true);
         assert!(figures.problems().is_empty());
-        // Many callbacks with one failure each.
+        // Many callbacks fail once each.
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app, false));
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.failed(&app, last(), false));
         assert_eq!(figures.problems().len(), 1);

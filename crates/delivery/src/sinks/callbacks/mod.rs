@@ -26,17 +26,17 @@ use crate::sinks::outbox;
 
 /// Callback on its way to the sender.
 type QueuedCallback = outbox::Handed<AppCallback>;
-/// Kind of callbacks in the store.
+/// Name of callbacks among the kinds of the outbox.
 const NAME: &str = "callback";
 
-/// Handle to hand callbacks to the sender.
+/// Handle that hands new callbacks to the sender without blocking.
 #[derive(Debug, Clone)]
 pub struct CallbackSender {
     callbacks: mpsc::Sender<QueuedCallback>,
     figures: Arc<CallbackFigures>,
 }
 
-/// Handle for callbacks already in the store. It does not keep the sender alive.
+/// Handle for callbacks that are already in the store. It does not keep the sender alive.
 #[derive(Debug, Clone)]
 pub struct StoredCallbackSender {
     callbacks: mpsc::WeakSender<QueuedCallback>,
@@ -61,7 +61,7 @@ impl StoredCallbackSender {
 /// Receiving end of a [`CallbackSender`].
 pub type CallbackReceiver = mpsc::Receiver<QueuedCallback>;
 
-/// Creates the handle and its receiving end.
+/// Creates the handle and the receiving end for the sender.
 pub fn desk(figures: &Arc<CallbackFigures>) -> (CallbackSender, CallbackReceiver) {
     let (callbacks, incoming) = mpsc::channel(CALLBACK_QUEUE);
     (CallbackSender { callbacks, figures: Arc::clone(figures) }, incoming)
@@ -82,19 +82,20 @@ impl CallbackSender {
     }
 }
 
-/// Result of one attempt.
+/// Attempt to deliver a callback, with its result.
 pub struct CallbackAttempt<'a> {
-    /// Callback that was sent.
+    /// Callback that the attempt sent.
     pub callback: &'a StoredCallback,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Result of the attempt.
+    /// Response with a success status, or the failure.
     pub result: Result<WebhookReply, WebhookFailure>,
 }
 
 /// Functions of the running edge used by the sender.
 pub struct CallbackHooks {
-    /// Returns the reachability rules and the signing token in force; the argument is the callback's `allow_private`.
+    /// Returns the reachability rules and the signing token currently in force; the argument is the callback's
+    /// `allow_private`.
     pub sending: Box<dyn Fn(bool) -> (ReachRules, Option<Secret>) + Send + Sync>,
     /// Counts an attempt and adds it to the trace of its call.
     pub tried: Box<dyn Fn(CallbackAttempt<'_>) + Send + Sync>,

@@ -28,7 +28,7 @@ use trunkgate_system::limits::{
 
 /// Twilio's codes for URLs that cannot be requested: malformed, or with an unknown retry policy.
 const UNUSABLE: [u32; 2] = [11_100, 11_243];
-/// Code of a local failure.
+/// Error code for a failure of this machine, before any request.
 const HERE: u32 = 11_200;
 const PACE: Pace = Pace {
     at_once: CALLBACKS_AT_ONCE,
@@ -48,12 +48,12 @@ const PACE: Pace = Pace {
 pub struct CallbackWorker(Worker<CallbackOutbox>);
 
 impl CallbackWorker {
-    /// Creates the sender.
+    /// Creates the worker that sends callbacks.
     pub fn new(store: Store, means: CallbackHooks, figures: Arc<CallbackFigures>) -> CallbackWorker {
         CallbackWorker(Worker::new(store, CallbackOutbox { means, client: WebhookClient::new(), figures }))
     }
 
-    /// Sends until the signalling loop has ended, then for some seconds those that can be sent without a delay.
+    /// Sends callbacks until all handles are dropped, then for some seconds those that need no pause.
     pub async fn keep(self, incoming: CallbackReceiver) {
         self.0.keep(Intake::Handed(incoming)).await;
     }
@@ -62,7 +62,7 @@ impl CallbackWorker {
 /// Outbox kind of callbacks.
 struct CallbackOutbox {
     means: CallbackHooks,
-    /// Separate client, so that pending callbacks do not use the connections of document requests.
+    /// Client of callbacks only, so that they do not use the connections of document requests.
     client: WebhookClient,
     figures: Arc<CallbackFigures>,
 }
@@ -73,7 +73,7 @@ fn is_failing(attempts: u32) -> bool {
 }
 
 impl CallbackOutbox {
-    /// Renders the request of a callback with the reachability rules and the signing token in force.
+    /// Builds the HTTP request of a callback with the rules and the signing token currently in force.
     fn render(&self, callback: &StoredCallback) -> WebhookRequest {
         let (reach, auth_token) = (self.means.sending)(callback.allow_private);
         let content = RequestContent::Form(callback.parameters.clone());

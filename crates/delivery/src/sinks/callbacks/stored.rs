@@ -10,30 +10,30 @@ use crate::webhooks::host_of;
 use crate::webhooks::request::{RequestMethod, idempotency_token};
 use trunkgate_route::WebhookMethod;
 
-/// Callback with all its data.
+/// Callback as stored, with all data of its request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCallback {
-    /// Idempotency token; equal in every attempt.
+    /// Idempotency token, equal in every attempt.
     #[serde(skip)]
     pub token: String,
     /// Time of creation in microseconds since 1970; callbacks about the same resource are sent in this order.
     #[serde(skip)]
     pub created: i64,
-    /// SID of the call with the trace that shows it; empty if there is none.
+    /// SID of the call with the trace that shows the callback; empty if there is none.
     pub call: String,
-    /// SID of the resource that it describes.
+    /// SID of the resource that the callback describes.
     pub about: String,
-    /// Name of the application.
+    /// Name of the application; its share of the queue.
     pub app: String,
-    /// True if its URL may lead to private addresses.
+    /// True if the receiver may be at a private address.
     pub allow_private: bool,
     /// URL of the receiver.
     pub url: String,
     /// HTTP method.
     pub method: RequestMethod,
-    /// Purpose as named in traces.
+    /// Purpose of the callback, as named in traces.
     pub purpose: String,
-    /// Parameters in sending order.
+    /// Parameters in the order in which they are sent.
     pub parameters: Vec<(String, String)>,
 }
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for StoredCallback {
 }
 
 impl StoredCallback {
-    /// Returns the callback of an event; `None` without a URL, which does not occur for calls.
+    /// Creates the callback for a request; `None` if the request has no URL, which does not occur for calls.
     pub(super) fn of(asked: AppCallback, created: i64) -> Option<StoredCallback> {
         let AppCallback { call, about, app, allow_private, request } = asked;
         let AppPlace::Url(url) = request.place else { return None };
@@ -66,7 +66,8 @@ impl StoredCallback {
         })
     }
 
-    /// Returns its row; callbacks about one resource to one URL share a line.
+    /// Returns the callback as a row of the outbox. Callbacks about one resource to one URL share a line, so they keep
+    /// their order.
     pub(super) fn row(&self) -> serde_json::Result<Row> {
         let body = serde_json::to_string(self)?;
         let StoredCallback { token, created, about, app, url, .. } = self;
@@ -91,10 +92,7 @@ impl StoredCallback {
     }
 }
 
-/// Writes a callback within a transaction. The sender must be notified after the commit.
-///
-/// # Errors
-/// Returns the error of the store.
+/// Writes a callback within a transaction of the caller, who must notify the sender after the commit.
 pub fn write(store: &Connection, callback: &StoredCallback) -> rusqlite::Result<Head> {
     let row = callback.row().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     table::add(store, NAME, std::slice::from_ref(&row))?;

@@ -15,7 +15,7 @@ use crate::sinks::store::disk::tests::refuse_changes;
 use trunkgate_config::DataDirectory;
 use trunkgate_system::limits::OUTBOX_WAITING;
 
-/// Receiver that responds with a list of statuses, then with 200.
+/// HTTP server that responds with a list of statuses, then always with 200.
 struct Receiver {
     url: String,
     bodies: Arc<Mutex<Vec<String>>>,
@@ -79,7 +79,7 @@ fn store(folder: &std::path::Path) -> Store {
     Store::start(DataDirectory::of(folder)).unwrap()
 }
 
-/// Sends callbacks until only pauses remain; returns the counters.
+/// Sends callbacks until none of them can be sent without a pause; returns the counters.
 fn send(store: &Store, callbacks: Vec<AppCallback>) -> Arc<CallbackFigures> {
     run(store, callbacks, |_| true)
 }
@@ -141,7 +141,7 @@ fn on_a_full_disk_callbacks_are_sent_and_stored_once_there_is_room() {
     assert_eq!(counts(&figures), (0, 1, 0));
     let problem = figures.problems()[0].to_string();
     assert!(problem.starts_with("callbacks are not stored: ") && problem.contains("a restart would lose"), "{problem}");
-    // The second attempt finds room for it.
+    // The disk has room again at the second attempt.
     let is_retried = |figures: &CallbackFigures| {
         if figures.counts().get("ivr").is_some_and(|counts| counts.retried == 0) {
             refuse_changes(false);

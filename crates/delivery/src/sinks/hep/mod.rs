@@ -1,5 +1,5 @@
-//! `[hep]`: copies of SIP messages and media reports, sent as HEP3 over UDP. A separate task sends them; handing over
-//! never blocks, and packets that exceed the queue are counted and dropped.
+//! `[hep]`: copies of SIP messages and media reports, sent as HEP3 over UDP. A separate task sends them. Handing over a
+//! packet never blocks; packets that exceed the queue are counted and dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,15 +19,15 @@ mod packet;
 /// Interval between attempts to reach the server, and maximum age of its resolved address.
 const LOOK_AGAIN: Duration = Duration::from_secs(limits::HEP_LOOK_AGAIN_SECONDS);
 
-/// Time for which a failure is reported, since packets are sent only during calls.
+/// Time for which `status` reports a failure, since packets are sent only during calls.
 const TOLD_FOR: Duration = Duration::from_secs(limits::HEP_TOLD_SECONDS);
 
-/// Destination and name of the edge in packets.
+/// HEP server, and the name of the edge in packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HepTarget {
     /// Settings of `[hep]`.
     pub(crate) hep: HepSettings,
-    /// Name of the edge.
+    /// Name of the edge in packets.
     pub(crate) node: String,
 }
 
@@ -39,14 +39,14 @@ impl HepTarget {
     }
 }
 
-/// Counters of packets.
+/// Counters of HEP packets.
 #[derive(Debug, Default)]
 pub struct HepCounters {
-    /// Packets handed to the network.
+    /// Packets that the network accepted.
     pub(crate) sent: Counter,
     /// Packets that exceeded the queue or the maximum length.
     pub(crate) dropped: Counter,
-    /// Packets that could not be sent, because the server is unknown or unreachable.
+    /// Packets that were not sent, because the server is unknown or unreachable.
     pub(crate) failed: Counter,
     /// Time and reason of the last failure.
     last_failure: Mutex<Option<(Instant, String)>>,
@@ -58,8 +58,8 @@ impl HepCounters {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 
-    /// Returns the current problem: recently failed packets. Others may have arrived, since the server sends no
-    /// confirmation.
+    /// Returns the problem that packets failed recently. Whether the others arrived is unknown, since the server sends
+    /// no confirmation.
     pub fn problem(&self) -> Option<Problem> {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;
@@ -67,13 +67,13 @@ impl HepCounters {
         Some(Problem::of(ProblemKind::Edge(EdgeProblem::Hep)).shown_by(shown))
     }
 
-    /// Returns each result with its count.
+    /// Returns each counter with its label in metrics.
     pub fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("failed", self.failed.get())]
     }
 }
 
-/// Handle to hand packets to the task.
+/// Handle that hands packets to the sending task.
 #[derive(Debug)]
 pub struct HepSender {
     packets: mpsc::Sender<Box<CaptureRecord>>,
@@ -89,7 +89,7 @@ impl HepSender {
     }
 }
 
-/// Task that sends packets.
+/// Task that sends HEP packets.
 #[derive(Debug)]
 pub struct HepTask {
     packets: mpsc::Receiver<Box<CaptureRecord>>,
@@ -97,21 +97,21 @@ pub struct HepTask {
     counters: Arc<HepCounters>,
 }
 
-/// Creates both ends of the queue.
+/// Creates the handle and the task, connected by a queue.
 pub fn desk(target: watch::Receiver<Option<HepTarget>>, counters: &Arc<HepCounters>) -> (HepSender, HepTask) {
     let (packets, waiting) = mpsc::channel(limits::HEP_QUEUE);
     let desk = HepSender { packets, counters: Arc::clone(counters) };
     (desk, HepTask { packets: waiting, target, counters: Arc::clone(counters) })
 }
 
-/// Socket to the server, with the time at which its name is resolved again.
+/// Socket connected to the server, with the time at which the server's name is resolved again.
 struct HepSocket {
     socket: Option<UdpSocket>,
     until: Instant,
 }
 
 impl HepTask {
-    /// Sends until every handle has been dropped.
+    /// Sends packets until every handle has been dropped.
     pub async fn run(mut self) {
         let (mut way, mut bytes): (Option<HepSocket>, _) = (None, Vec::new());
         while let Some(captured) = self.packets.recv().await {
@@ -135,7 +135,7 @@ impl HepTask {
                 Some(socket) => socket.send(&bytes).await.map(drop),
                 None => Err(std::io::Error::other("no route to this address")),
             };
-            // An ICMP error refers to an earlier packet; it is unknown which ones arrived.
+            // A send error is an ICMP error of an earlier packet; it is unknown which packets arrived.
             match sent {
                 Ok(()) => self.counters.sent.add(1),
                 Err(error) => self.counters.fail(format!("{} cannot be reached: {error}", target.hep.address)),
@@ -144,7 +144,7 @@ impl HepTask {
     }
 }
 
-/// Returns a socket connected to the server; `None`, with a log line, if it is unreachable.
+/// Returns a UDP socket connected to the server; `None`, with a log line, if the server cannot be reached.
 async fn reach(hep: &HepSettings) -> Option<UdpSocket> {
     let found = async {
         let to = lookup_host(&hep.address).await?.next().ok_or_else(|| std::io::Error::other("no address"))?;

@@ -26,7 +26,7 @@ const PAYLOAD: u16 = 0x0f;
 const CORRELATION: u16 = 0x11;
 const NODE: u16 = 0x13;
 
-/// Address family numbers, as in Linux.
+/// Numbers of address families, as in Linux.
 const INET: u8 = 2;
 const INET6: u8 = 10;
 /// IP protocol numbers.
@@ -40,7 +40,7 @@ const SENDER_REPORT: u8 = 200;
 /// Length of a chunk header in bytes.
 const CHUNK: usize = 6;
 
-/// Identity of the capture agent.
+/// Identity of the edge in packets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CaptureAgent<'a> {
     /// Capture agent ID.
@@ -51,7 +51,7 @@ pub(super) struct CaptureAgent<'a> {
     pub(super) password: Option<&'a str>,
 }
 
-/// Writes a packet; returns false if it would be too long.
+/// Encodes a packet into `out`; returns false if the packet would be too long.
 pub(super) fn write(out: &mut Vec<u8>, agent: CaptureAgent<'_>, captured: &CaptureRecord) -> bool {
     out.clear();
     out.extend(b"HEP3\0\0");
@@ -59,7 +59,7 @@ pub(super) fn write(out: &mut Vec<u8>, agent: CaptureAgent<'_>, captured: &Captu
     let (from, to, protocol, kind, body) = match &captured.what {
         CapturedItem::Message(message, received) => {
             let way = message.way;
-            // An unknown local address is written in the address family of the remote one.
+            // An unknown local address is written as zeros in the family of the remote one.
             let nowhere = SocketAddr::new(if way.remote.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, 0);
             let local = way.local.filter(|local| local.is_ipv4() == way.remote.is_ipv4()).unwrap_or(nowhere);
             let (from, to) = if *received { (way.remote, local) } else { (local, way.remote) };
@@ -106,7 +106,7 @@ fn address(out: &mut Vec<u8>, ip: IpAddr, (v4, v6): (u16, u16)) -> bool {
     }
 }
 
-/// Appends a chunk; returns false if it is too long.
+/// Appends a chunk; returns false if its value is too long.
 fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
     let Ok(length) = u16::try_from(value.len() + CHUNK) else { return false };
     out.extend([0, 0]);
@@ -116,7 +116,7 @@ fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
     true
 }
 
-/// Returns a report as JSON with the field names of Homer's other agents; unknown values are left out.
+/// Formats a media report as JSON, with the field names of Homer's agents and without unknown values.
 fn rtcp(report: &ReceptionReport, at: SystemTime) -> serde_json::Value {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let fraction = (report.lost.min(report.expected) * 256).checked_div(report.expected).unwrap_or(0).min(255);

@@ -9,13 +9,13 @@ use trunkgate_system::limits::{OTEL_BATCH_BYTES, OTEL_BATCH_SECONDS, OTEL_BATCH_
 /// Bookkeeping overhead of one call in bytes.
 const OVERHEAD_BYTES: usize = 64;
 
-/// Waiting spans and the size of those in flight.
+/// Spans that wait for a request, and the size of those already in a request.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingSpans {
     calls: VecDeque<CallSpans>,
     spans: usize,
     bytes: usize,
-    /// Bytes in flight.
+    /// Size of the spans in a request that has not ended, in bytes.
     taken: usize,
 }
 
@@ -42,13 +42,13 @@ impl WaitingSpans {
         true
     }
 
-    /// Returns the number of waiting spans, without those in flight.
+    /// Returns the number of spans that are in no request yet.
     pub(super) fn spans(&self) -> usize {
         self.spans
     }
 
-    /// Returns the due time of the next request, which is immediate if the request would be full; `None` if nothing
-    /// waits.
+    /// Returns the time of the next request, which is in the past if the request would be full; `None` if no spans
+    /// wait.
     pub(super) fn due(&self) -> Option<Instant> {
         let first = self.calls.front()?;
         let is_full = self.spans >= OTEL_BATCH_SPANS || self.bytes >= OTEL_BATCH_BYTES;
@@ -56,7 +56,7 @@ impl WaitingSpans {
         Some(first.at + wait)
     }
 
-    /// Takes the spans for one request: the oldest ones, in whole calls. They occupy the queue until [`Self::done`].
+    /// Removes the oldest spans for one request, in whole calls. Their room is free only after [`Self::done`].
     pub(super) fn take(&mut self) -> Option<SpanBatch> {
         let (mut json, mut spans, mut bytes) = (Vec::new(), 0, 0);
         while let Some(call) = self.calls.front() {
@@ -75,7 +75,7 @@ impl WaitingSpans {
         (!json.is_empty()).then_some(SpanBatch { json, spans })
     }
 
-    /// Frees the room of the spans in flight.
+    /// Frees the room of the spans in the request that has ended.
     pub(super) fn done(&mut self) {
         self.taken = 0;
     }
@@ -92,7 +92,7 @@ impl WaitingSpans {
 mod tests {
     use super::*;
 
-    // The clock is only a number here.
+    // The bytes need not be JSON here.
     fn call(spans: usize, bytes: usize) -> CallSpans {
         CallSpans { json: vec![b'x'; bytes], spans, at: Instant::now() }
     }

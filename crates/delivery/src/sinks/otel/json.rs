@@ -17,10 +17,10 @@ const ERROR: u8 = 2;
 pub(super) struct OtlpSpan {
     pub(super) trace_id: String,
     pub(super) span_id: String,
-    /// Id of the parent span; empty for the root span.
+    /// Id of the parent span; empty for a root span.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) parent_span_id: String,
-    /// Trace flags of W3C Trace Context: sampled.
+    /// Trace flags of W3C Trace Context; always `sampled`.
     pub(super) flags: u32,
     pub(super) name: String,
     pub(super) kind: u8,
@@ -80,7 +80,7 @@ pub(super) enum OtlpValue {
     /// Integer value.
     #[serde(rename = "intValue", serialize_with = "as_text")]
     Int(u64),
-    /// Finite number; JSON has no others.
+    /// Finite number, because JSON has no others.
     #[serde(rename = "doubleValue")]
     Double(f64),
     /// List of values.
@@ -91,7 +91,7 @@ pub(super) enum OtlpValue {
     },
 }
 
-/// Builder of attributes; unknown values are left out.
+/// Builder of attributes that omits unknown values.
 #[derive(Debug, Default)]
 pub(super) struct AttributeBuilder(pub(super) Vec<OtlpAttribute>);
 
@@ -129,13 +129,13 @@ impl AttributeBuilder {
         }
     }
 
-    /// Adds `true` if the flag is set.
+    /// Adds `true` if the condition holds, nothing otherwise.
     pub(super) fn flag(self, key: &'static str, holds: bool) -> AttributeBuilder {
         if holds { self.with(key, OtlpValue::Bool(true)) } else { self }
     }
 }
 
-/// Returns a request with already serialised spans.
+/// Returns the body of an OTLP request with already serialised spans.
 pub(super) fn request(resource: &[OtlpAttribute], spans: &[Vec<u8>]) -> Vec<u8> {
     let resource = serde_json::json!({ "attributes": resource });
     let scope = serde_json::json!({ "name": "trunkgate", "version": env!("CARGO_PKG_VERSION") });

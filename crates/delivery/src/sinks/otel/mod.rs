@@ -1,5 +1,5 @@
-//! `[otel]`: traces of ended calls by OTLP over HTTP. A separate task sends them; handing over never blocks, and spans
-//! that exceed the queue are counted and dropped.
+//! `[otel]`: traces of ended calls, sent by OTLP over HTTP. A separate task sends them. Handing over a call never
+//! blocks; spans that exceed the queue are counted and dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -23,12 +23,12 @@ mod way;
 pub use sender::OtelTask;
 use shown::NumberMask;
 
-/// Destination and name of the edge in traces.
+/// OTLP collector, and the name of the edge in traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtelTarget {
     /// Settings of `[otel]`.
     otel: OtelSettings,
-    /// Name of the edge.
+    /// Name of the edge in traces.
     node: String,
 }
 
@@ -40,16 +40,16 @@ impl OtelTarget {
     }
 }
 
-/// Counters of spans.
+/// Counters of OTLP spans.
 #[derive(Debug, Default)]
 pub struct OtelCounters {
     /// Spans accepted by the collector.
     sent: Counter,
-    /// Spans that exceeded the queue.
+    /// Spans dropped because the queue was full or the configuration has no collector.
     dropped: Counter,
     /// Spans permanently rejected by the collector.
     refused: Counter,
-    /// Reason of the current failure, if any.
+    /// Reason of the current failure; `None` while requests succeed.
     problem: Mutex<Option<String>>,
 }
 
@@ -58,7 +58,7 @@ impl OtelCounters {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Returns the current problem.
+    /// Returns the problem that the collector does not accept spans, while it lasts.
     pub fn problem(&self) -> Option<Problem> {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();
@@ -66,13 +66,13 @@ impl OtelCounters {
         Some(Problem::of(ProblemKind::Edge(EdgeProblem::Otel)).shown_by(shown))
     }
 
-    /// Returns each result with its count.
+    /// Returns each counter with its label in metrics.
     pub fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("refused", self.refused.get())]
     }
 }
 
-/// Handle to hand calls to the task.
+/// Handle that hands ended calls to the sending task.
 #[derive(Debug)]
 pub struct OtelSender {
     calls: mpsc::Sender<Box<SampledCall>>,
@@ -89,7 +89,7 @@ impl OtelSender {
     }
 }
 
-/// Creates both ends of the queue; `full_numbers` corresponds to `[log] numbers = "full"`.
+/// Creates the handle and the task, connected by a queue. `full_numbers`: `[log] numbers = "full"`.
 pub fn desk(
     target: watch::Receiver<Option<OtelTarget>>,
     counters: &Arc<OtelCounters>,
@@ -100,13 +100,13 @@ pub fn desk(
     (desk, OtelTask::new(waiting, target, Arc::clone(counters), NumberMask { full: full_numbers }))
 }
 
-/// Serialised spans of a call.
+/// Serialised spans of one call.
 #[derive(Debug)]
 struct CallSpans {
-    /// Comma-separated JSON objects.
+    /// Spans as comma-separated JSON objects.
     json: Vec<u8>,
     spans: usize,
-    /// Time of arrival.
+    /// Time at which the call was handed over.
     at: Instant,
 }
 

@@ -1,5 +1,5 @@
-//! Sender of traces: converts calls to spans, batches them, and sends one request at a time, with retries at growing
-//! intervals.
+//! Sender of traces: converts ended calls to spans, batches them, and sends one request at a time, with growing pauses
+//! between retries.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,13 +24,13 @@ const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs
 
 type PendingPost = Pin<Box<dyn Future<Output = PostOutcome> + Send>>;
 
-/// Request that is repeated until the collector accepts or rejects it.
+/// OTLP request that is repeated until the collector accepts or permanently rejects it.
 struct TraceRequest {
     body: Bytes,
     spans: u64,
 }
 
-/// Task that sends traces.
+/// Task that sends the spans of ended calls.
 pub struct OtelTask {
     calls: mpsc::Receiver<Box<SampledCall>>,
     target: watch::Receiver<Option<OtelTarget>>,
@@ -41,12 +41,12 @@ pub struct OtelTask {
     letter: Option<TraceRequest>,
     /// Failed attempts in a row.
     failures: u32,
-    /// Earliest time of the next attempt.
+    /// Earliest time of the next attempt; `None` if it need not wait.
     rests: Option<Instant>,
-    /// Deadline for the remaining spans after all handles have been dropped.
+    /// Deadline for the remaining spans; `None` until all handles have been dropped.
     last: Option<Instant>,
     complaint: LogThrottle,
-    /// Number of dropped spans when last logged, and the time of that message.
+    /// Number of dropped spans at the last log entry about them, and its time.
     told_dropped: (u64, Option<Instant>),
 }
 
@@ -73,7 +73,7 @@ impl OtelTask {
         }
     }
 
-    /// Sends until every handle has been dropped, then the remaining spans for a limited time.
+    /// Sends spans until every handle has been dropped, then the remaining ones for some seconds.
     pub async fn run(mut self) {
         self.follow();
         let mut under_way: Option<PendingPost> = None;
@@ -94,7 +94,7 @@ impl OtelTask {
                     self.settle(outcome);
                 }
                 Ok(()) = self.target.changed() => {
-                    // A request to the same collector completes, because a repetition would arrive twice.
+                    // A request to the unchanged collector continues, because a repetition would arrive twice.
                     if !self.follow() {
                         under_way = None;
                     }
@@ -103,7 +103,7 @@ impl OtelTask {
                     Some(call) => self.take(&call),
                     None => {
                         self.last = Some(Instant::now() + Duration::from_secs(OTEL_LAST_SECONDS));
-                        // At the end try once more at once, regardless of Retry-After.
+                        // The remaining spans are sent without the pause that Retry-After or a failure demands.
                         self.rests = None;
                     }
                 },
@@ -112,7 +112,7 @@ impl OtelTask {
         }
     }
 
-    /// Applies the current target; returns whether requests go to the same collector as before.
+    /// Applies a changed configuration; returns whether requests go to the same collector as before.
     fn follow(&mut self) -> bool {
         let target = self.target.borrow_and_update().clone();
         let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
@@ -136,7 +136,7 @@ impl OtelTask {
     }
 
     fn take(&mut self, call: &SampledCall) {
-        // After `[otel]` was removed the remaining spans are not sent.
+        // Without `[otel]` the remaining calls are not converted.
         if self.way.is_none() {
             return;
         }
@@ -147,7 +147,7 @@ impl OtelTask {
         }
     }
 
-    /// Starts a request, if one is due.
+    /// Starts a request if one is due and no pause prevents it.
     fn begin(&mut self, now: Instant) -> Option<PendingPost> {
         let way = Arc::clone(self.way.as_ref()?);
         if self.rests.is_some_and(|at| at > now) {
@@ -165,7 +165,7 @@ impl OtelTask {
         Some(Box::pin(way.post(body)))
     }
 
-    /// Returns the time of the next action, unless a call arrives before.
+    /// Returns the time of the next action; `None` if only a call or a response can cause one.
     fn wake(&self, is_under_way: bool) -> Option<Instant> {
         let next = match (&self.letter, is_under_way) {
             (_, true) => None,

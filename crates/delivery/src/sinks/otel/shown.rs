@@ -13,12 +13,12 @@ pub(crate) struct NumberMask {
 }
 
 impl NumberMask {
-    /// Returns a number or name for a trace.
+    /// Returns a number for a trace, masked unless [`NumberMask::full`]; names are unchanged.
     pub(super) fn number(self, number: &str) -> String {
         if self.full { number.to_owned() } else { mask(number) }
     }
 
-    /// Masks every number in a sentence; `own` are the numbers of the call, in any notation.
+    /// Masks the phone numbers in a sentence; `own` are the numbers of the call, which are found in any notation.
     pub(super) fn text(self, text: &str, own: [&str; 2]) -> String {
         if self.full {
             return text.to_owned();

@@ -1,5 +1,5 @@
-//! Conversion of a call to spans: the root span is the call with its caller's leg; each later leg is a child span.
-//! Names and attributes are described in docs/operate/opentelemetry.md: those of OpenTelemetry if they exist, else
+//! Conversion of a call to spans: the root span is the call with its caller's leg; each further leg is a child span.
+//! docs/operate/opentelemetry.md describes names and attributes: those of OpenTelemetry if they exist, otherwise
 //! `sip.*` and `trunkgate.*`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use super::shown::NumberMask;
 use crate::sinks::events::is_usual;
 use trunkgate_system::limits::{OTEL_EVENTS, OTEL_TEXT_CHARS};
 
-/// Methods used as event names; any other could be arbitrary text of a remote party.
+/// SIP methods used as event names; any other name could be arbitrary text of a remote party.
 const METHODS: [&str; 14] = [
     "ACK",
     "BYE",
@@ -31,7 +31,7 @@ const METHODS: [&str; 14] = [
     "UPDATE",
 ];
 
-/// Returns the spans of a call, root span first; empty if the call's SID is invalid.
+/// Returns the spans of a call, root span first; none if the call's SID is invalid.
 pub(super) fn spans(call: &SampledCall, shown: NumberMask) -> Vec<OtlpSpan> {
     let view = &call.record.call;
     let Some(trace) = trace_id(&view.sid) else { return Vec::new() };
@@ -44,7 +44,7 @@ fn nanos(at: SystemTime) -> u64 {
     u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns the sentence of a reason.
+/// Returns the sentence that explains a reason slug; empty for an unknown slug.
 fn sentence(reason: &str) -> &'static str {
     ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence())
 }
@@ -54,7 +54,7 @@ struct SpanWriter<'a> {
     shown: NumberMask,
     /// Start of the call in nanoseconds since 1970.
     began: u64,
-    /// Phone numbers of the call.
+    /// Phone numbers of the caller and the called party.
     own: [&'a str; 2],
 }
 
@@ -142,7 +142,7 @@ impl SpanWriter<'_> {
             (true, _) => "websocket",
             (false, _) => "sip",
         };
-        // The root span already has the error of the inbound leg.
+        // The caller's leg belongs to the root span, which already has its error.
         let error = if times.failed && leg.direction != "inbound" { leg.reason.unwrap_or_default() } else { "" };
         let remote = leg.remote.filter(|remote| !remote.ip().is_unspecified());
         let rtp = &leg.rtp;
@@ -170,8 +170,8 @@ impl SpanWriter<'_> {
             .measure("trunkgate.rtp.mos", rtp.mos)
     }
 
-    /// Returns the trace events of a leg and the number of omitted ones; the first leg includes events of the whole
-    /// call.
+    /// Returns the trace events of a leg, and the number of omitted ones. The first leg includes the events of the
+    /// whole call.
     fn events(&self, at: usize, leg: &LegView, times: &LegTimes) -> (Vec<OtlpEvent>, u64) {
         let trace = &self.call.trace;
         let is_ours = |entry: &&TraceEntry| match &entry.what {
@@ -185,7 +185,7 @@ impl SpanWriter<'_> {
             events.extend(us.map(event));
         }
         events.sort_by_key(|event| event.time_unix_nano);
-        // Of a long call the middle is omitted, because start and end are most informative.
+        // The middle of a long call is omitted, because its start and end are most informative.
         let excess = events.len().saturating_sub(OTEL_EVENTS);
         let from = OTEL_EVENTS / 2;
         if excess > 0 {
@@ -232,7 +232,7 @@ impl SpanWriter<'_> {
     }
 }
 
-/// Returns the span name: action and configured name only, for low cardinality.
+/// Returns the name of a leg's span, made only of the action and a configured name, for low cardinality.
 fn name(leg: &LegView, times: &LegTimes) -> String {
     match leg.kind {
         "agent" => named(if times.listens { "listen" } else { "agent" }, if is_named(leg) { &leg.agent } else { "" }),
@@ -240,7 +240,7 @@ fn name(leg: &LegView, times: &LegTimes) -> String {
     }
 }
 
-/// Returns whether an agent has a configured name; one given by URL has not.
+/// Returns whether the leg's agent has a configured name; an agent given by its URL has none.
 fn is_named(leg: &LegView) -> bool {
     !leg.agent.contains(':')
 }

@@ -83,7 +83,7 @@ fn written(call: &SampledCall, shown: NumberMask) -> Vec<Value> {
     spans
 }
 
-/// Returns the value of an attribute of any type.
+/// Returns the value of an attribute, whatever its type.
 fn attribute<'a>(of: &'a Value, key: &str) -> &'a Value {
     let all = of["attributes"].as_array().unwrap();
     let found = all.iter().find(|one| one["key"] == key).map(|one| &one["value"]);
@@ -156,7 +156,7 @@ fn numbers_are_masked_wherever_they_stand_unless_the_log_shows_them() {
         assert!(!masked.contains(number), "{masked}");
     }
     assert!(full.contains("+14155550100") && full.contains("trunk:pbx/+14155550177"));
-    // Text of a remote party is never used as a name.
+    // A span name never contains text of a remote party.
     assert!(!full.contains("EVIL"), "{full}");
 }
 
@@ -286,7 +286,7 @@ fn any_call() -> impl Strategy<Value = SampledCall> {
 }
 
 proptest! {
-    // Each case takes long.
+    // The number of cases is low, because each takes long.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]

@@ -1,4 +1,4 @@
-//! Connection to the collector: one request, and the meaning of its response (OTLP, "OTLP/HTTP Response").
+//! Connection to the OTLP collector: one request, and the meaning of its response (OTLP, "OTLP/HTTP Response").
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,48 +23,48 @@ use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::limits::{OTEL_ANSWER_BYTES, OTEL_RETRY_AFTER_SECONDS};
 pub(crate) use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
-/// Collector with its URL and trust.
+/// OTLP collector with its URL and trusted certificates.
 #[derive(Debug)]
 pub(super) struct OtelCollector {
     url: Url,
     target: OtelTarget,
-    /// TLS configuration, read on first use.
+    /// TLS configuration, read at the first https request.
     tls: OnceCell<Arc<ClientConfig>>,
 }
 
-/// Outcome of a request.
+/// Outcome of an OTLP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PostOutcome {
-    /// Accepted, with the number of rejected spans and the reason.
+    /// Accepted; contains the number of rejected spans, and the collector's reason.
     Taken(u64, String),
-    /// Temporarily rejected, with the collector's Retry-After, if any.
+    /// Not accepted now; contains the collector's Retry-After, if any, and the reason.
     Later(Option<Duration>, String),
-    /// Permanently rejected.
+    /// Permanently rejected; contains the reason.
     Refused(String),
 }
 
 impl OtelCollector {
-    /// Creates the connection settings for a target.
+    /// Creates a collector for a target.
     ///
     /// # Errors
-    /// Returns the reason why the URL is invalid.
+    /// Returns a message if the URL is invalid.
     pub(super) fn new(target: OtelTarget) -> Result<OtelCollector, String> {
         let url = Url::parse(&target.otel.url).map_err(|error| error.to_string())?;
         Ok(OtelCollector { url, target, tls: OnceCell::new() })
     }
 
-    /// Returns whether a target has the same URL, headers and trust.
+    /// Returns whether a target has the URL, headers and trusted certificates of this collector.
     pub(super) fn leads_to(&self, target: &OtelTarget) -> bool {
         let (ours, theirs) = (&self.target.otel, &target.otel);
         (&ours.url, &ours.headers, &ours.ca) == (&theirs.url, &theirs.headers, &theirs.ca)
     }
 
-    /// Returns the address for messages.
+    /// Returns the collector's URL without secrets, for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.target.otel.url)
     }
 
-    /// Returns the attributes of the resource (semantic conventions, "Service").
+    /// Returns the attributes of the edge as a resource (semantic conventions, "Service").
     pub(super) fn resource(&self) -> Vec<OtlpAttribute> {
         let attributes = AttributeBuilder::default()
             .text("service.name", self.target.otel.service_name.as_str())
@@ -73,7 +73,7 @@ impl OtelCollector {
         attributes.0
     }
 
-    /// Posts a request.
+    /// Posts a request and evaluates the response. An error of the connection is temporary.
     pub(super) async fn post(self: Arc<OtelCollector>, body: Bytes) -> PostOutcome {
         let limit = self.target.otel.timeout;
         match timeout(limit, self.exchange(body)).await {
@@ -115,8 +115,7 @@ impl OtelCollector {
         self.tls.get_or_try_init(read).await.cloned()
     }
 
-    /// Returns the URL to connect to. Unencrypted requests only go to resolved addresses on loopback and in our own
-    /// networks.
+    /// Returns the URL to connect to. Plain http is sent only to resolved addresses on loopback or in `local_networks`.
     async fn reachable(&self) -> Result<Url, String> {
         let (Some(name), "http") = (self.url.domain(), self.url.scheme()) else { return Ok(self.url.clone()) };
         let port = self.url.port_or_known_default().unwrap_or(80);
@@ -152,7 +151,7 @@ fn judge(answer: &HttpAnswer) -> PostOutcome {
     }
 }
 
-/// Evaluates the partial success in the response of the collector.
+/// Evaluates the `partialSuccess` of an accepted request.
 fn taken(body: &[u8]) -> PostOutcome {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &said["partialSuccess"];

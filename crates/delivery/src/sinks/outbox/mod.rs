@@ -46,18 +46,18 @@ pub(super) use worker::Worker;
 
 use super::wake::TaskWaker;
 
-/// Row without its body: the fields that determine its turn.
+/// Row without its body: the fields that determine its turn in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Key of the delivery, unique within its kind.
+    /// Key of the delivery, unique within its kind, equal in every attempt.
     pub(super) key: String,
-    /// Name of the line; rows of a line are sent in order.
+    /// Name of the line; the rows of a line are sent in order.
     pub(super) line: String,
     /// Host and port of the destination.
     pub(super) host: String,
-    /// Receiver at the host.
+    /// Receiver at the host, such as a URL.
     pub(super) place: String,
-    /// Party for which it is sent, used to share the room of the queue.
+    /// Party for which the row is sent; it shares the room of the queue with other parties.
     pub(super) share: String,
     /// Time of creation in microseconds since 1970.
     pub(super) created: i64,
@@ -65,7 +65,7 @@ pub struct Head {
     pub(super) due: i64,
     /// Number of failed attempts recorded in the store.
     pub(super) attempts: u32,
-    /// Size in bytes.
+    /// Size of the row in memory, in bytes.
     pub(super) bytes: usize,
 }
 
@@ -73,7 +73,7 @@ pub struct Head {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) head: Head,
-    /// Serialised delivery, interpreted by the kind.
+    /// Serialised delivery; only the kind interprets it.
     pub(super) body: String,
 }
 
@@ -100,13 +100,13 @@ impl std::fmt::Debug for Row {
 pub(super) struct Pace {
     /// Maximum number of concurrent attempts.
     pub(super) at_once: usize,
-    /// Maximum number of concurrent attempts to a responsive host.
+    /// Maximum number of concurrent attempts to a host that responded to the last attempt.
     pub(super) of_host: usize,
     /// Maximum number of concurrent attempts to a host that has not responded yet.
     pub(super) of_unknown: usize,
     /// Maximum number of concurrent attempts to a host that did not respond to the last attempt.
     pub(super) of_failing: usize,
-    /// Intervals between attempts.
+    /// Pauses between the attempts of a row.
     pub(super) pauses: Backoff,
     /// Age at which a row is given up.
     pub(super) give_up: Duration,
@@ -117,17 +117,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Age of rows that the kind alone gives up.
+    /// Age limit for a kind that gives rows up by its own rules.
     pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-    /// Returns the limits of a kind with as many attempts to each host, whether it responds or not.
+    /// Returns limits with the same number of concurrent attempts to every host, whether it responds or not.
     pub(super) const fn new(at_once: usize, of_host: usize, pauses: Backoff, give_up: Duration) -> Pace {
         let (rows, bytes) = (OUTBOX_WAITING, OUTBOX_BYTES);
         Pace { at_once, of_host, of_unknown: of_host, of_failing: of_host, pauses, give_up, rows, bytes }
     }
 }
 
-/// Failure of an attempt.
+/// Failure of an attempt, with the rules for the next one.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     /// Error code defined by the kind.
@@ -136,57 +136,57 @@ pub(super) struct Refusal {
     pub(super) what: String,
     /// SID of the call that the row describes; empty if unknown.
     pub(super) call: String,
-    /// True if the receiver responded, or was not contacted.
+    /// True if the failure does not mean that the host is unresponsive: it responded, or was not contacted.
     pub(super) is_heard: bool,
     /// True if no further attempt can succeed.
     pub(super) is_final: bool,
     /// Minimum pause requested by the receiver.
     pub(super) later: Duration,
-    /// Maximum pause.
+    /// Maximum pause until the next attempt.
     pub(super) latest: Duration,
 }
 
 impl Refusal {
-    /// Returns a failure with a local reason.
+    /// Returns the failure of an attempt for a reason on this machine.
     pub(super) fn here(what: String) -> Refusal {
         let (call, later, latest) = (String::new(), Duration::ZERO, Duration::MAX);
         Refusal { code: 0, what, call, is_heard: true, is_final: false, later, latest }
     }
 }
 
-/// Event of a row.
+/// Event of a row, for the counters of its kind.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// The row waits for delivery, after this many failed attempts.
+    /// The row entered the queue, after this many failed attempts.
     Entered(u32),
-    /// The row was dropped because the queue was full.
+    /// The new row was dropped because the queue was full.
     Dropped,
     /// The waiting row was dropped in favour of others, after this many attempts.
     MadeWay(u32),
     /// A retry starts.
     Retried,
-    /// An attempt failed; with the number of attempts, the failure and the time of the next attempt.
+    /// An attempt failed; contains the number of attempts, the failure and the time of the next attempt.
     Failed(u32, &'a Refusal, Option<Timestamp>),
-    /// The last attempt failed; with the number of attempts and the failure.
+    /// The last attempt failed; contains the number of attempts and the failure.
     GivenUp(u32, &'a Refusal),
-    /// The row has left the queue after this many failed attempts; true if it was delivered.
+    /// The row left the queue after this many failed attempts; true if it was delivered.
     Over(u32, bool),
 }
 
-/// Result of a row as it is stored.
+/// Outcome of a row, as it is stored.
 #[derive(Debug)]
 pub(super) enum Outcome<T> {
-    /// The receiver accepted the row, which leaves the store.
+    /// The receiver accepted the row, which is removed from the store.
     Delivered(T),
     /// An attempt failed, and another one follows.
     Failed(Failure),
     /// The last attempt failed. The row stays in the store until the kind removes it.
     GivenUp(Failure),
-    /// The queue was full, and the row leaves the store.
+    /// The queue was full; the row is removed from the store.
     Dropped,
 }
 
-/// Outcome of the row with this key.
+/// Key of a row with its outcome.
 pub(super) type Settled<T> = (Arc<str>, Arc<Outcome<T>>);
 
 /// Failed attempt as stored; times are in milliseconds since 1970.
@@ -203,13 +203,13 @@ pub(super) struct Failure {
 }
 
 impl<T> Outcome<T> {
-    /// Returns true if no further attempt follows.
+    /// Returns true if the row has left the queue.
     fn is_over(&self) -> bool {
         !matches!(self, Outcome::Failed(_))
     }
 }
 
-/// Kind of delivery.
+/// Kind of delivery: makes attempts for rows, and counts their events.
 pub(super) trait Kind: Send + Sync + 'static {
     /// Name of the kind in the store.
     const NAME: &'static str;
@@ -217,15 +217,15 @@ pub(super) trait Kind: Send + Sync + 'static {
     const NOUN: &'static str;
     /// Delivery as handed over, before it becomes a row.
     type New: Send;
-    /// Result of a successful attempt.
+    /// Result of a successful attempt, passed to [`Kind::settle`].
     type Taken: Send + Sync + 'static;
-    /// Data read from the store.
+    /// Data that the kind reads from its tables.
     type Seen: Send + 'static;
 
-    /// Returns the limits of the kind.
+    /// Returns the limits and retry times of the kind.
     fn pace(&self) -> Pace;
 
-    /// Returns how many attempts may be under way now, and the time at which that changes by itself.
+    /// Returns the maximum number of concurrent attempts at this time, and the time at which that changes by itself.
     fn most(&self, _now: Instant) -> (usize, Option<Instant>) {
         (usize::MAX, None)
     }
@@ -234,7 +234,7 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// deliver.
     fn row(&self, new: Self::New, created: i64) -> Option<Row>;
 
-    /// Makes an attempt; `number` counts from 1.
+    /// Makes an attempt to deliver a row; `number` counts from 1.
     fn attempt(&self, row: &Row, number: u32) -> impl Future<Output = Result<Self::Taken, Refusal>> + Send;
 
     /// Records an event of the row with this key and share.
@@ -243,31 +243,31 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// Records whether the store in this directory accepted a change.
     fn stored(&self, done: &io::Result<()>, directory: &Path);
 
-    /// Changes tables of the kind in the transaction that stores these outcomes, and reads them; also called without
+    /// Changes the kind's own tables in the transaction that stores these outcomes, and reads them. Also called without
     /// outcomes.
     ///
     /// # Errors
     /// Returns the error of the store.
     fn settle(&self, store: &Connection, settled: &[Settled<Self::Taken>]) -> rusqlite::Result<Self::Seen>;
 
-    /// Receives the data that was read, once the transaction is committed.
+    /// Receives the data read by [`Kind::settle`], after the transaction is committed.
     fn seen(&self, seen: Self::Seen);
 }
 
-/// Delivery handed to the worker.
+/// Message to the worker of a kind.
 #[derive(Debug)]
 pub enum Handed<N> {
     /// Delivery that is not stored yet.
     New(Box<N>),
     /// Row that is already in the store.
     Stored(Head),
-    /// Request to reread the store.
+    /// Request to read the rows of the store again.
     Look,
     /// The receivers have changed: resting rows are sent at once.
     EndPauses,
 }
 
-/// Source of deliveries of a worker.
+/// Source of the deliveries of a worker.
 #[derive(Debug)]
 pub(super) enum Intake<N> {
     /// Deliveries are handed over through a channel.
@@ -277,7 +277,7 @@ pub(super) enum Intake<N> {
 }
 
 impl<N> Intake<N> {
-    /// Waits for the next delivery; `None` if the worker must end.
+    /// Waits for the next message; `None` if the worker must end.
     async fn next(&mut self) -> Option<Handed<N>> {
         match self {
             Intake::Handed(handed) => handed.recv().await,
@@ -288,7 +288,7 @@ impl<N> Intake<N> {
         }
     }
 
-    /// Returns a delivery that is already available.
+    /// Returns a message that is already available.
     fn try_next(&mut self) -> Option<Handed<N>> {
         match self {
             Intake::Handed(handed) => handed.try_recv().ok(),

@@ -1,7 +1,7 @@
-//! Order and times of waiting rows. Rows of one line are sent one after the other. Hosts take turns, each with a
-//! bounded number of attempts under way: few until the host has responded once, and fewer if the last attempt got no
-//! response. Within a host its receivers take turns, first attempts separately from retries. If the queue is full, a
-//! new row displaces one of the greatest share ([`Shares`]).
+//! Queue of the outbox: order and times of waiting rows. The rows of one line are sent one after the other. Hosts take
+//! turns, each with a limited number of concurrent attempts: few until the host has responded once, and fewer after an
+//! attempt without a response. Within a host its receivers take turns, first attempts separately from retries. If the
+//! queue is full, a new row displaces one of the greatest share ([`Shares`]).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,31 +24,31 @@ impl Id {
     }
 }
 
-/// Row to be added to the queue.
+/// Row to be added to the queue, with its times.
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) head: Head,
     pub(super) expires: Instant,
-    /// Time of the first attempt, unless immediate.
+    /// Time of the first attempt; `None` if it is due at once.
     pub(super) rests: Option<Instant>,
     /// Row with its body; `None` if the body is only in the store.
     pub(super) whole: Option<Arc<Row>>,
 }
 
-/// Row that waits or is under way.
+/// Row that waits or has an attempt in progress.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) key: Arc<str>,
     line: Arc<str>,
     host: Arc<str>,
-    /// Party and place of the row.
+    /// Share and place of the row, which take turns within the host.
     receiver: Arc<str>,
-    /// Party, host and port of the row.
+    /// Party, host and port of the row in the shares of the queue.
     share: Path,
     bytes: usize,
     expires: Instant,
     place: Place,
-    /// Time of the first attempt, unless immediate.
+    /// Time of the first attempt; `None` if it is due at once.
     rests: Option<Instant>,
     /// Number of attempts, including the current one.
     pub(super) attempts: u32,
@@ -57,7 +57,7 @@ pub(super) struct Waiting {
     pub(super) whole: Option<Arc<Row>>,
 }
 
-/// State of a waiting row.
+/// State of a row in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Behind other rows of its line.
@@ -75,7 +75,7 @@ impl Waiting {
         &self.share[0]
     }
 
-    /// Returns the time until the next attempt, if one has failed.
+    /// Returns the time until the row's next attempt; `None` if the row does not rest.
     pub(super) fn rests_for(&self, now: Instant) -> Option<Duration> {
         match self.place {
             Place::Resting(at) => Some(at.saturating_duration_since(now)),
@@ -89,12 +89,12 @@ struct Host {
     /// Rows that rest because their last attempt got no response.
     unheard: BTreeSet<Id>,
     waiting: usize,
-    /// True if the last attempt got a response; `None` before the first attempt.
+    /// Whether the last attempt got a response; `None` before the end of the first attempt.
     answers: Option<bool>,
 }
 
 impl Host {
-    /// Returns the maximum number of attempts under way.
+    /// Returns the maximum number of concurrent attempts to this host.
     fn most(&self, pace: &Pace) -> usize {
         match self.answers {
             None => pace.of_unknown,
@@ -104,7 +104,7 @@ impl Host {
     }
 }
 
-/// Queue of rows that wait or are under way.
+/// Queue of rows that wait or have an attempt in progress.
 #[derive(Debug)]
 pub(super) struct Queue {
     pace: Pace,
@@ -112,24 +112,24 @@ pub(super) struct Queue {
     keys: HashMap<Arc<str>, Id>,
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
-    /// First rows of their lines, ready to be sent.
+    /// Rows that are first in their lines and ready to be sent.
     turns: HostTurns<Id>,
-    /// First rows of their lines, resting after an attempt.
+    /// Rows that are first in their lines and rest until a time.
     resting: BTreeSet<(Instant, Id)>,
-    /// Rows that are not under way, by share.
+    /// Rows without an attempt in progress, by share.
     shares: Shares,
     bytes: usize,
-    /// Bytes of the rows held in memory.
+    /// Total size of the rows with a body in memory, in bytes.
     held: usize,
     last: u64,
 }
 
-/// Result of adding a row.
+/// Result of adding a row to the queue.
 #[derive(Debug, Default)]
 pub(super) struct Added {
     /// Id of the row; `None` if the queue is full.
     pub(super) id: Option<Id>,
-    /// Displaced rows of greater shares.
+    /// Rows of greater shares that were displaced.
     pub(super) dropped: Vec<Waiting>,
 }
 
@@ -157,7 +157,8 @@ impl Queue {
         }
     }
 
-    /// Adds a row at the end of its line. If the queue is full, the newest row of the greatest share is displaced.
+    /// Adds a row at the end of its line. While the queue is full, the newest row of the greatest share is displaced;
+    /// if that would be the new row, it is not added.
     pub(super) fn add(&mut self, coming: Coming) -> Added {
         let mut added = Added::default();
         let share = path(&coming.head.share.as_str().into(), &coming.head.host);
@@ -176,12 +177,12 @@ impl Queue {
             || self.has_no_memory(coming)
     }
 
-    /// Returns whether the memory limit excludes a row that is not stored yet.
+    /// Returns whether a row with a body exceeds the memory limit for bodies.
     fn has_no_memory(&self, coming: &Coming) -> bool {
         coming.whole.is_some() && self.held + coming.head.bytes > OUTBOX_HELD_MOST_BYTES
     }
 
-    /// Returns whether removing this row would make room for another one.
+    /// Returns whether removing the row `id` would make room for `coming`.
     fn makes_room(&self, id: Id, coming: &Coming) -> bool {
         let is_held = self.rows.get(&id).is_some_and(|waiting| waiting.whole.is_some());
         is_held || !self.has_no_memory(coming)
@@ -224,12 +225,12 @@ impl Queue {
         id
     }
 
-    /// Returns the number of rows.
+    /// Returns the number of rows in the queue.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Returns the number of rows that are not stored.
+    /// Returns the number of rows that are not in the store.
     pub(super) fn unstored(&self) -> usize {
         self.rows.values().filter(|waiting| !waiting.is_stored).count()
     }
@@ -239,7 +240,7 @@ impl Queue {
         self.keys.contains_key(key)
     }
 
-    /// Advances the first attempt of a resting row to `at`, if that is earlier.
+    /// Advances the first attempt of a row to `at` if that is earlier. Rows after a failed attempt are not changed.
     pub(super) fn hasten(&mut self, key: &str, at: Instant) {
         let Some((id, waiting)) = self.keys.get(key).and_then(|id| Some((*id, self.rows.get_mut(id)?))) else { return };
         if waiting.attempts > 0 || waiting.rests.is_none_or(|rests| rests <= at) {
@@ -251,7 +252,7 @@ impl Queue {
         }
     }
 
-    /// Delays a row until a time.
+    /// Makes a row rest until a time.
     fn rest(&mut self, id: Id, at: Instant) {
         self.leave_place(id);
         if let Some(waiting) = self.rows.get_mut(&id) {
@@ -260,12 +261,12 @@ impl Queue {
         }
     }
 
-    /// Changes the limits; rows that are over them stay.
+    /// Changes the limits; rows beyond the new limits stay in the queue.
     pub(super) fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
 
-    /// Makes resting rows ready as if none of their attempts had failed.
+    /// Makes all resting rows ready, and forgets their failed attempts.
     pub(super) fn end_pauses(&mut self) {
         while let Some((_, id)) = self.resting.first().copied() {
             if let Some(waiting) = self.rows.get_mut(&id) {
@@ -275,7 +276,7 @@ impl Queue {
         }
     }
 
-    /// Makes the first row of a line ready, or delays it until its first attempt.
+    /// Makes the row that is first in its line ready, or lets it rest until its first attempt is due.
     fn begin_line(&mut self, id: Id) {
         match self.rows.get(&id).and_then(|waiting| waiting.rests) {
             Some(at) => self.rest(id, at),
@@ -303,7 +304,7 @@ impl Queue {
         }
     }
 
-    /// Returns the next row to be sent and marks it as under way.
+    /// Returns the next row to be sent and marks its attempt as in progress; `None` if no row may be sent now.
     pub(super) fn next(&mut self, now: Instant) -> Option<Id> {
         while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.make_ready(id);
@@ -317,18 +318,18 @@ impl Queue {
         Some(id)
     }
 
-    /// Returns the time at which the next resting row becomes ready.
+    /// Returns the time at which the first resting row becomes ready.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.resting.first().map(|(at, _)| *at)
     }
 
-    /// Removes a delivered row.
+    /// Removes a row after a successful attempt.
     pub(super) fn delivered(&mut self, id: Id) -> Option<Waiting> {
         self.came_back(id, true);
         self.remove(id)
     }
 
-    /// Handles a failed attempt; `random` is used for the jitter of the pause.
+    /// Decides on the next attempt of a row after a failed one; `random` varies the pause.
     pub(super) fn failed(&mut self, now: Instant, id: Id, refusal: &Refusal, random: u32) -> Fate {
         let Refusal { is_heard, is_final, later, latest, .. } = *refusal;
         self.came_back(id, is_heard);
@@ -349,7 +350,7 @@ impl Queue {
         Fate::Rests
     }
 
-    /// Removes a row; the next row of its line may then be sent.
+    /// Removes a row; the next row of its line then becomes ready or rests.
     pub(super) fn remove(&mut self, id: Id) -> Option<Waiting> {
         self.leave_place(id);
         let waiting = self.rows.remove(&id)?;
@@ -372,7 +373,7 @@ impl Queue {
             }
         }
         match next {
-            // The first row may already be ready, resting or under way.
+            // Unless the removed row was the first one, the first row already has its state.
             Some(next) if self.rows.get(&next).is_some_and(|next| next.place == Place::Behind) => {
                 self.begin_line(next);
             }
@@ -382,7 +383,7 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Removes a row from the ready or resting rows.
+    /// Takes a row out of the ready or the resting rows.
     fn leave_place(&mut self, id: Id) {
         let Some(waiting) = self.rows.get_mut(&id) else { return };
         match waiting.place {
@@ -405,8 +406,8 @@ impl Queue {
         waiting.place = Place::Ready(self.turns.put(&waiting.host, most, &receiver, id));
     }
 
-    /// Handles the end of an attempt. If a host responds after a failure, rows resting for lack of a response become
-    /// ready.
+    /// Records the end of an attempt. If a host responds after a failure, its rows that rest for lack of a response
+    /// become ready.
     fn came_back(&mut self, id: Id, is_heard: bool) {
         let Some(waiting) = self.rows.get(&id) else { return };
         let name = Arc::clone(&waiting.host);

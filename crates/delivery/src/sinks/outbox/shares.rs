@@ -8,24 +8,24 @@ use std::sync::Arc;
 use super::queue::Id;
 use trunkgate_system::limits::{OUTBOX_COST_BYTES, OUTBOX_FAILING_WEIGHT};
 
-/// Party, host and port.
+/// Party, host and port of a share.
 pub(super) type Path = [Arc<str>; 3];
 
-/// Returns the path of a party's receiver, given as host and port.
+/// Returns the share of a party's rows to a receiver, given as host and port.
 pub(super) fn path(app: &Arc<str>, receiver: &str) -> Path {
     let (host, port) = receiver.rsplit_once(':').unwrap_or((receiver, ""));
     [Arc::clone(app), host.into(), port.into()]
 }
 
-/// Root of the shares: all waiting rows.
+/// Shares of all waiting rows, by party, host and port.
 #[derive(Debug, Default)]
 pub(super) struct Shares(Share);
 
-/// Share of a receiver, or the sum of several.
+/// Share of one receiver, or sum of the shares below it.
 #[derive(Debug, Default)]
 struct Share {
     parts: HashMap<Arc<str>, Share>,
-    /// Parts ordered by weight.
+    /// Shares below this one, ordered by weight.
     order: BTreeSet<(usize, Arc<str>)>,
     weight: usize,
     own: Receiver,
@@ -46,13 +46,13 @@ impl Receiver {
     }
 }
 
-/// Returns the weight of a row with this many bytes.
+/// Returns the weight of a row of this size.
 fn cost(bytes: usize) -> usize {
     bytes + OUTBOX_COST_BYTES
 }
 
 impl Shares {
-    /// Adds a waiting row.
+    /// Adds a waiting row to its share.
     pub(super) fn put(&mut self, path: &Path, id: Id, bytes: usize) {
         self.0.change(path, |receiver| {
             if receiver.waiting.insert(id) {
@@ -61,7 +61,7 @@ impl Shares {
         });
     }
 
-    /// Removes a row that is no longer waiting.
+    /// Removes a row that no longer waits from its share.
     pub(super) fn take(&mut self, path: &Path, id: Id, bytes: usize) {
         self.0.change(path, |receiver| {
             if receiver.waiting.remove(&id) {
@@ -70,13 +70,13 @@ impl Shares {
         });
     }
 
-    /// Records whether the last attempt got a response.
+    /// Records whether the receiver's last attempt got a response, which changes its weight.
     pub(super) fn heard(&mut self, path: &Path, is_heard: bool) {
         self.0.change(path, |receiver| receiver.is_failing = !is_heard);
     }
 
-    /// Returns the row to be displaced by another one; `None` if the other one would itself be the newest of the
-    /// greatest share.
+    /// Returns the row to be displaced by a new row of this size in the share `path`; `None` if the new row would
+    /// itself be the newest of the greatest share.
     pub(super) fn surplus(&self, path: &Path, bytes: usize) -> Option<Id> {
         let receiver = path.iter().try_fold(&self.0, |share, name| share.parts.get(name));
         self.0.surplus(path, cost(bytes) * receiver.map_or(1, |share| share.own.factor()))
@@ -110,8 +110,8 @@ impl Share {
         }
     }
 
-    /// Returns the newest row of the greatest share, assuming a new row with this weight at the path; `None` if that is
-    /// the new row.
+    /// Returns the newest row of the greatest share, counting a new row of weight `added` at the path; `None` if that
+    /// is the new row.
     fn surplus(&self, path: &[Arc<str>], added: usize) -> Option<Id> {
         let (own, rest) = path.split_first()?;
         let (weight, greatest) = self.order.last()?;

@@ -1,4 +1,4 @@
-//! Table of rows in the store.
+//! Table of the outbox in the store.
 
 use std::borrow::Borrow;
 
@@ -8,7 +8,7 @@ use super::{Failure, Head, Outcome, Row};
 
 const HEAD: &str = "key, line, host, place, share, created, due, attempts, octet_length(body) + length(line) + length(place) + 150 AS bytes";
 
-/// Returns the size of a row, as `HEAD` has it.
+/// Returns the size of a row in bytes, computed as in [`HEAD`].
 pub(super) fn bytes(line: &str, place: &str, body: &str) -> usize {
     body.len() + line.len() + place.len() + 150
 }
@@ -28,7 +28,7 @@ fn head(record: &Record<'_>) -> rusqlite::Result<Head> {
     })
 }
 
-/// Inserts rows of a kind; an existing row stays unchanged unless it was given up.
+/// Inserts rows of a kind. An existing row stays unchanged, unless it was given up: then it is replaced.
 pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<Row>]) -> rusqlite::Result<()> {
     let mut insert = store.prepare(
         "INSERT INTO outbox (kind, key, line, host, place, share, created, due, body)
@@ -43,7 +43,7 @@ pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<
     Ok(())
 }
 
-/// Reads the oldest waiting rows without their bodies, in order.
+/// Reads the waiting rows of a kind without their bodies, oldest first.
 pub(in crate::sinks) fn heads(store: &Connection, kind: &str, most: usize) -> rusqlite::Result<Vec<Head>> {
     let mut rows = store.prepare(&format!(
         "SELECT {HEAD} FROM outbox WHERE kind = ?1 AND given_up IS NULL ORDER BY created, rowid LIMIT ?2"
@@ -51,7 +51,7 @@ pub(in crate::sinks) fn heads(store: &Connection, kind: &str, most: usize) -> ru
     rows.query_map(params![kind, i64::try_from(most).unwrap_or(i64::MAX)], head)?.collect()
 }
 
-/// Reads a waiting row, if the store has it.
+/// Reads a waiting row with its body; `None` if the store has none with this key.
 pub(super) fn read(store: &Connection, kind: &str, key: &str) -> rusqlite::Result<Option<Row>> {
     let mut found =
         store.prepare(&format!("SELECT {HEAD}, body FROM outbox WHERE kind = ?1 AND key = ?2 AND given_up IS NULL"))?;
@@ -65,8 +65,8 @@ pub(in crate::sinks) fn remove(store: &Connection, kind: &str, keys: &[impl AsRe
     keys.iter().try_for_each(|key| remove.execute([kind, key.as_ref()]).map(drop))
 }
 
-/// Stores the outcome of a row, unless the row was removed meanwhile. With a delivered one those rows to the same place
-/// leave that were given up, because the place accepts deliveries again.
+/// Stores the outcome of a row, unless the row was removed meanwhile. A delivery also removes the given-up rows to the
+/// same place, because the place accepts deliveries again.
 pub(in crate::sinks) fn settle<T>(
     store: &Connection,
     kind: &str,
@@ -106,10 +106,10 @@ pub(in crate::sinks) fn forget(store: &Connection, kind: &str, before: i64) -> r
     store.execute("DELETE FROM outbox WHERE kind = ?1 AND given_up < ?2", params![kind, before]).map(drop)
 }
 
-/// Row that was given up.
+/// Row that was given up, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sinks) struct GivenUp {
-    /// Party for which it was sent.
+    /// Party for which the row was sent.
     pub(in crate::sinks) share: String,
     /// Number of failed attempts.
     pub(in crate::sinks) attempts: u32,
@@ -117,7 +117,7 @@ pub(in crate::sinks) struct GivenUp {
     pub(in crate::sinks) error: Option<String>,
 }
 
-/// Counts of rows of a kind.
+/// Numbers of rows of a kind.
 #[derive(Debug, Default)]
 pub(in crate::sinks) struct Counts {
     /// Number of waiting rows.
@@ -128,7 +128,7 @@ pub(in crate::sinks) struct Counts {
     pub(in crate::sinks) last_failed: Option<GivenUp>,
 }
 
-/// Counts waiting rows, and removes those given up before a time.
+/// Counts the rows of a kind, after removing those given up before `failed_since` (milliseconds since 1970).
 pub(in crate::sinks) fn counts(store: &Connection, kind: &str, failed_since: i64) -> rusqlite::Result<Counts> {
     forget(store, kind, failed_since)?;
     let counted = "SELECT count(*) - count(given_up), count(given_up) FROM outbox WHERE kind = ?1";
@@ -139,7 +139,7 @@ pub(in crate::sinks) fn counts(store: &Connection, kind: &str, failed_since: i64
     Ok(Counts { all: all.try_into().unwrap_or(0), failed: failed.try_into().unwrap_or(0), last_failed })
 }
 
-/// Advances the first attempt of a row to `due`, if that is earlier.
+/// Advances the first attempt of a waiting row to `due` (milliseconds since 1970), if that is earlier.
 pub(in crate::sinks) fn hasten(store: &Connection, kind: &str, key: &str, due: i64) -> rusqlite::Result<()> {
     let sooner =
         "UPDATE outbox SET due = min(due, ?3) WHERE kind = ?1 AND key = ?2 AND given_up IS NULL AND attempts = 0";

@@ -1,4 +1,5 @@
-//! Tests of a minimal kind with a store: rows written by others, stored failures, and kills of the process at any time.
+//! Tests of the outbox with a minimal kind: rows written by others, stored failures, and kills of the process at any
+//! time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,19 +9,19 @@ use crate::sinks::store::Store;
 use crate::sinks::store::disk::tests::refuse_changes;
 use trunkgate_config::DataDirectory;
 
-/// Result of an attempt.
+/// Result of an attempt in a test.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Taken,
-    /// Accepted, and the disk is full from then on.
+    /// The attempt succeeds, and the disk is full from then on.
     TakenOnFullDisk,
     Busy,
     Refused,
-    /// No response.
+    /// The attempt gets no response.
     Hangs,
 }
 
-/// Kind with a list of results, followed by `Taken`.
+/// Kind of a test with a list of results; every further attempt succeeds.
 #[derive(Debug, Default)]
 struct Notes {
     answers: Mutex<Vec<Answer>>,
@@ -93,7 +94,7 @@ fn write(store: &Store, rows: Vec<Row>) {
     store.run_now(move |file| table::add(file, Notes::NAME, &rows)).unwrap();
 }
 
-/// Key, attempts, error, and whether the row was given up.
+/// Key, attempts, error, and whether the row was given up, as stored.
 type Stored = (String, u32, Option<String>, bool);
 
 /// Reads all rows; fails while the disk is full.
@@ -110,7 +111,7 @@ fn stored(store: &Store) -> Vec<Stored> {
 }
 
 /// Runs a worker with these results until the condition holds, then stops it like a killed process. Returns the
-/// attempts.
+/// attempts as key and number.
 fn work(store: &Store, answers: &[Answer], is_so: impl Fn(&[(String, u32)], &[Stored]) -> bool) -> Vec<(String, u32)> {
     let notes = Notes { answers: Mutex::new(answers.to_vec()), ..Notes::default() };
     let attempts = Arc::clone(&notes.attempts);
@@ -175,6 +176,6 @@ fn a_row_that_is_given_up_is_kept_until_its_place_takes_another_one() {
 fn a_row_that_a_full_disk_does_not_let_go_is_not_sent_again() {
     let (_directory, store) = bench(&[("a", "1"), ("b", "1")]);
     let made = work(&store, &[Answer::TakenOnFullDisk], |_, rows| rows.is_empty());
-    // The second row may not be readable at first.
+    // The second row may not be readable from the store at first.
     assert_eq!((numbers(&made, "a"), numbers(&made, "b").len()), (vec![1], 1));
 }

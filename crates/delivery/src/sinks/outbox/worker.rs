@@ -1,4 +1,4 @@
-//! Worker of a kind: connects the sources of deliveries, the store, the queue and the attempts.
+//! Worker of a kind: connects the source of deliveries, the store, the queue and the attempts.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,34 +17,34 @@ use super::queue::{Added, Coming, Fate, Id, Queue};
 use super::{Event, Failure, Handed, Head, Intake, Kind, Outcome, Refusal, Row, Settled, table};
 use crate::sinks::store::{Commit, Store};
 
-/// Time between two tries to read the store, and to store failed attempts.
+/// Pause between retries of a failed read of the store, and between two changes that store failed attempts.
 const CHORES: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Sends rows of a kind and repeats failed attempts.
+/// Worker that sends the rows of a kind and repeats failed attempts.
 pub(in crate::sinks) struct Worker<K: Kind> {
     store: Store,
     kind: Arc<K>,
     queue: Queue,
-    /// Results from the store's thread.
+    /// Channel for results of the store's thread.
     news: (UnboundedSender<News<K>>, UnboundedReceiver<News<K>>),
     under_way: JoinSet<(Id, Attempt<K::Taken>)>,
     /// Number of pending insertions into the store.
     adding: usize,
-    /// Outcomes that the store does not have yet.
+    /// Outcomes that are not stored yet.
     outcomes: Outcomes<K>,
-    /// Outcomes that are being stored.
+    /// Outcomes in the change of the store that is in progress.
     settling: Outcomes<K>,
     /// Time of the last change that stored outcomes.
     settled: Option<Instant>,
     reading: Reading,
-    /// Creation time of the last row in microseconds since 1970.
+    /// Creation time of the newest row in microseconds since 1970, so that each row gets a later one.
     last_created: i64,
 }
 
-/// Latest outcome of each row, by its key.
+/// Latest outcome of each row, by the row's key.
 type Outcomes<K> = HashMap<Arc<str>, Arc<Outcome<<K as Kind>::Taken>>>;
 
-/// Results of changes of the store.
+/// Result of a change or read of the store.
 enum News<K: Kind> {
     Added(Vec<Id>, io::Result<()>),
     Settled(io::Result<K::Seen>),
@@ -55,15 +55,15 @@ enum News<K: Kind> {
 enum Reading {
     Needed,
     UnderWay,
-    /// Reading is in progress, and must be repeated because the store may have changed since.
+    /// A read is in progress and must be repeated, because the store may have changed since it began.
     Again,
     Done,
 }
 
-/// Result of an attempt.
+/// Result of an attempt by the worker.
 enum Attempt<T> {
     Made(Result<T, Refusal>),
-    /// The row is no longer in the store.
+    /// The row has been removed from the store.
     Missing,
     Unread(io::Error),
 }
@@ -87,7 +87,8 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends until the source ends; then, if rows are handed over, for some seconds those that need no pause.
+    /// Sends rows until the source ends. If rows are handed over (not only stored), those that need no pause are then
+    /// still sent for some seconds.
     pub(in crate::sinks) async fn keep(mut self, mut intake: Intake<K::New>) {
         let mut chores = interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,10 +117,10 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends the rows that need no pause if `sends`, and waits for pending changes of the store.
+    /// Waits for pending changes of the store. If `sends`, also sends the rows that need no pause.
     ///
-    /// These changes hold the kind, which may hold the store, and the store's own thread must not be the last to drop
-    /// it.
+    /// These changes refer to the kind, which may refer to the store, and the store's own thread must not drop the last
+    /// handle.
     async fn finish(&mut self, sends: bool) {
         loop {
             if sends {
@@ -137,7 +138,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Requests a read of the store.
+    /// Requests a read of the store, or its repetition if one is in progress.
     fn look(&mut self) {
         self.reading = match self.reading {
             Reading::UnderWay | Reading::Again => Reading::Again,
@@ -146,7 +147,7 @@ impl<K: Kind> Worker<K> {
         self.chores();
     }
 
-    /// Reads the rows of the store if that is needed and attempts may be made, and stores outcomes.
+    /// Reads the rows of the store if that is needed and an attempt may be made, and stores outcomes.
     fn chores(&mut self) {
         if self.reading == Reading::Needed && !self.store.has_any() {
             self.reading = Reading::Done;
@@ -162,7 +163,8 @@ impl<K: Kind> Worker<K> {
         self.settle();
     }
 
-    /// Queues deliveries. Each is stored, but its first attempt does not wait for that.
+    /// Adds handed-over deliveries to the queue. Each is written to the store, but its first attempt does not wait for
+    /// that.
     fn take(&mut self, first: Handed<K::New>, intake: &mut Intake<K::New>) {
         let (now, mut batch, mut stored) = (Instant::now(), Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -189,7 +191,7 @@ impl<K: Kind> Worker<K> {
         self.enter(Coming { head, expires, rests: None, whole: Some(Arc::clone(&row)) }).map(|id| (id, row))
     }
 
-    /// Adds a row to the queue, which may displace a waiting one.
+    /// Adds a row to the queue, which may displace waiting rows; returns `None` if the queue is full.
     fn enter(&mut self, coming: Coming) -> Option<Id> {
         let (key, share): (Arc<str>, Arc<str>) = (coming.head.key.as_str().into(), coming.head.share.as_str().into());
         let (is_stored, attempts) = (coming.whole.is_none(), coming.head.attempts);
@@ -223,7 +225,7 @@ impl<K: Kind> Worker<K> {
         self.store.submit(Commit::Now, add, move |done| drop(news.send(News::Added(ids, done))));
     }
 
-    /// Starts the attempts that are due; returns the time of the next one.
+    /// Starts all attempts that are due; returns the time of the next one.
     fn begin(&mut self, now: Instant) -> Option<Instant> {
         let (most, until) = self.kind.most(now);
         loop {
@@ -298,7 +300,8 @@ impl<K: Kind> Worker<K> {
         self.conclude(key, Outcome::Failed(Failure { attempts, at, due, error: refusal.what }));
     }
 
-    /// Stores an outcome: at once if the row has left the queue, otherwise unless that was done within the last second.
+    /// Records an outcome, and stores it at once if the row has left the queue or the last change is at least
+    /// [`CHORES`] ago.
     fn conclude(&mut self, key: Arc<str>, outcome: Outcome<K::Taken>) {
         let is_over = outcome.is_over();
         self.outcomes.insert(key, Arc::new(outcome));
@@ -307,7 +310,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Stores outcomes; those that come meanwhile follow with the next change.
+    /// Starts to store all recorded outcomes, unless a change is in progress; then they follow with the next one.
     fn settle(&mut self) {
         if self.outcomes.is_empty() || !self.settling.is_empty() {
             return;
@@ -324,7 +327,7 @@ impl<K: Kind> Worker<K> {
         self.store.submit(Commit::Soon, change, move |done| drop(news.send(News::Settled(done))));
     }
 
-    /// Returns true if the row of this key has left the queue and the store does not know that yet.
+    /// Returns true if the row with this key has left the queue, but its outcome is not stored yet.
     fn is_leaving(&self, key: &str) -> bool {
         [&self.outcomes, &self.settling].iter().any(|all| all.get(key).is_some_and(|outcome| outcome.is_over()))
     }
@@ -343,7 +346,7 @@ impl<K: Kind> Worker<K> {
                 let done = done.map(|seen| self.kind.seen(seen));
                 self.kind.stored(&done, self.store.directory());
                 if done.is_err() {
-                    // They are stored later, and rows that have left the queue are not sent again meanwhile.
+                    // The outcomes are stored later; until then, rows that have left the queue are not sent again.
                     settled.into_iter().for_each(|(key, outcome)| _ = self.outcomes.entry(key).or_insert(outcome));
                 } else if self.outcomes.values().any(|outcome| outcome.is_over()) {
                     self.settle();
@@ -372,7 +375,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Adds stored rows to the queue.
+    /// Adds the rows read from the store to the queue.
     fn restore(&mut self, heads: Vec<Head>) {
         let (now, date) = (Instant::now(), clock::now().as_microsecond());
         let give_up = self.kind.pace().give_up;
@@ -389,7 +392,7 @@ impl<K: Kind> Worker<K> {
     }
 }
 
-/// Returns the remaining time of a row; times are in microseconds since 1970. A creation time in the future leaves the
+/// Returns the time until a row is given up; times are in microseconds since 1970. A row created in the future has the
 /// full time.
 fn left(created: i64, now: i64, give_up: Duration) -> Duration {
     let age = u64::try_from(now.saturating_sub(created)).unwrap_or(0);

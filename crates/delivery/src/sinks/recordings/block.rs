@@ -1,4 +1,5 @@
-//! Frames of a recording on their way to the writer, as captured; the writer decodes G.711.
+//! Frames of a recording on their way to the writer, in the codec in which they were captured. The writer decodes
+//! G.711.
 
 use std::borrow::Cow;
 
@@ -8,15 +9,15 @@ use trunkgate_media::{Alaw, RecordedSamples, RecordingId};
 /// Consecutive frames of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameBlock {
-    /// Id of the recording.
+    /// Id of the recording in this process.
     pub recording: RecordingId,
-    /// Index of the first 20 ms frame in file time, so paused periods do not count.
+    /// Index of the first 20 ms frame in the file; pauses of the recording do not count.
     pub first: u64,
-    /// Whole frames at 8 kHz, with the samples of the caller's audio and of the audio to the caller interleaved.
+    /// Whole frames at 8 kHz; samples from the caller and to the caller alternate.
     pub samples: BlockSamples,
 }
 
-/// Samples of a block.
+/// Samples of a block in one of three codings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockSamples {
     /// Linear PCM.
@@ -37,7 +38,7 @@ impl BlockSamples {
         }
     }
 
-    /// Returns the size in bytes.
+    /// Returns the size of the samples in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             BlockSamples::Linear(samples) => size_of_val(samples.as_slice()),
@@ -45,7 +46,7 @@ impl BlockSamples {
         }
     }
 
-    /// Returns the samples from an index on as linear PCM.
+    /// Returns the samples from an index on, converted to linear PCM.
     pub(super) fn linear(&self, from: usize) -> Cow<'_, [i16]> {
         match self {
             BlockSamples::Linear(samples) => samples.get(from..).unwrap_or_default().into(),

@@ -1,5 +1,5 @@
-//! Closing thread: checksums and index entries of ended recordings, completion of recordings interrupted by a crash,
-//! and deletion of expired ones.
+//! Closing thread of recordings: checksums and index entries of ended recordings, completion of recordings that a crash
+//! interrupted, and deletion of expired ones.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -30,9 +30,9 @@ use trunkgate_system::limits::{
 };
 
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
-/// Interval between retries of changes refused by the store.
+/// Pause between retries of changes that the store refused.
 const RETRY: Duration = Duration::from_secs(RECORDINGS_RETRY_SECONDS);
-/// Interval between retries of refused entries while recordings are written; a crash would leave their files without an
+/// Interval at which refused entries are saved while recordings are written; a crash would leave their files without an
 /// entry.
 const KEEP: Duration = Duration::from_secs(1);
 /// Pause between two batches of maintenance work.
@@ -48,7 +48,7 @@ pub(super) const TOO_SHORT: u32 = 16_101;
 /// Twilio's code for a recording that contained only silence and was removed.
 const SILENT: u32 = 16_102;
 
-/// Trims silence around the sound of a recording; after a failure the recording stays unchanged.
+/// Trims silence around the sound of a recording. If that fails, the recording stays unchanged.
 fn trimmed(
     file: File,
     place: &RecordingLocation,
@@ -71,23 +71,23 @@ fn trimmed(
 #[derive(Debug)]
 pub(super) struct RecordingCloser {
     shared: Arc<SharedRecordings>,
-    /// Start and SID of the last checked recording in progress; `None` if all are checked.
+    /// Start and SID of the last recording in progress that was checked; `None` if all are checked.
     looking: Option<(i64, String)>,
     unrecovered: u64,
     /// SIDs of recordings of this process that could not be closed.
     own: BTreeSet<String>,
     /// Entries refused by the store.
     unindexed: UnindexedEntries,
-    /// True if the index refers to recordings that could not be closed.
+    /// True if the next retry starts a maintenance run, because recordings must be completed.
     is_left: bool,
-    /// True if the messages of all mailboxes were reported.
+    /// True if the message counts of all mailboxes have been reported.
     is_counted: bool,
     /// Search for files without an entry.
     sweep: FileSweep,
     sweeps: Instant,
 }
 
-/// Returns the start of the index.
+/// Returns a position before all entries of the index.
 fn beginning() -> (i64, String) {
     (i64::MIN, String::new())
 }
@@ -108,7 +108,7 @@ impl RecordingCloser {
         }
     }
 
-    /// Closes recordings until the writer has ended.
+    /// Closes ended recordings until the writer has ended.
     pub(super) fn run(mut self, closing: &Receiver<Box<EndedRecording>>) {
         let (mut due, mut retried) = (Instant::now(), Instant::now());
         self.read_unindexed();
@@ -140,7 +140,7 @@ impl RecordingCloser {
         self.index_late();
     }
 
-    /// Checks a batch of files for their entries; returns whether the search is complete for now.
+    /// Searches a batch of files for those without an entry; returns true if the search is complete.
     pub(super) fn sweep(&mut self) -> bool {
         let directory = self.shared.directory();
         if !self.sweep.is_of(&directory) {
@@ -148,7 +148,7 @@ impl RecordingCloser {
         }
         let RecordingCloser { shared, unindexed, sweep, .. } = self;
         let step = sweep.step(|mut paths| {
-            // A recording in progress, or waiting for the store, gets its entry later.
+            // The entry of a recording in progress, or of one waiting for the store, follows later.
             let waits = |sid: &str| shared.is_live(sid) || unindexed.has(sid);
             paths.retain(|path| !unlisted::sid_of(path).is_some_and(waits));
             shared.change({
@@ -171,7 +171,7 @@ impl RecordingCloser {
         true
     }
 
-    /// Returns the interval between maintenance runs, shortened for a short retention time.
+    /// Returns the pause between maintenance runs, at most half of the retention time.
     fn pause(&self) -> Duration {
         self.shared.keep().map_or(LOOK, |keep| LOOK.min(keep / 2))
     }
@@ -185,7 +185,7 @@ impl RecordingCloser {
                 if let Err(error) = self.shared.finish(&entry) {
                     self.waits(entry.clone(), &error);
                 }
-                // Audio refused by the disk at the end counts as lost, too.
+                // Audio that the disk refused at the end counts as lost.
                 lost.add(reason, entry.lost_milliseconds.saturating_sub(lost.total()));
                 self.finished(id, entry, lost);
             }
@@ -200,7 +200,8 @@ impl RecordingCloser {
         self.shared.closed(&sid);
     }
 
-    /// Closes a file and returns its final entry; the error is the reason why the file stays unchanged.
+    /// Closes a file and returns the final entry of the recording. The error is the reason why the file stays
+    /// unchanged.
     fn closed(
         &self,
         file: Option<File>,
@@ -215,7 +216,7 @@ impl RecordingCloser {
             Some(_) if is_whole => entry.milliseconds,
             Some(file) => repair(file, entry, identities).map_err(|error| error.to_string())?,
         };
-        // Audio that the disk refused at the end.
+        // Audio that the disk refused when the recording ended.
         let lost = entry.milliseconds.saturating_sub(milliseconds);
         self.shared.figures.lost(lost);
         if lost > 0 {
@@ -236,7 +237,7 @@ impl RecordingCloser {
                 Ok(RecordingEntry { state: RecordingState::Completed, bytes, sha256: Some(sha256), ..entry })
             }
             None => {
-                // A file of this name that was not written by the edge is kept.
+                // Without an open file, a file of this name was not written by the edge, and is kept.
                 file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
                 let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
                 Ok(RecordingEntry {
@@ -251,7 +252,7 @@ impl RecordingCloser {
         }
     }
 
-    /// Keeps an entry refused by the store for a retry.
+    /// Saves an entry that the store refused, for a retry.
     fn waits(&mut self, entry: RecordingEntry, error: &io::Error) {
         let (call, sid) = (&entry.call_sid, &entry.sid);
         tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
@@ -274,7 +275,7 @@ impl RecordingCloser {
         });
     }
 
-    /// Takes over entries refused by the store; returns whether there are any.
+    /// Takes over entries that the store refused on other threads; returns whether there were any.
     fn take_refused(&mut self) -> bool {
         let refused = self.shared.refused.take();
         if refused.is_empty() {
@@ -285,7 +286,7 @@ impl RecordingCloser {
         true
     }
 
-    /// Adds refused entries to the index.
+    /// Adds entries that the store refused to the index.
     pub(super) fn index_late(&mut self) {
         self.take_refused();
         if self.unindexed.is_empty() && self.shared.figures.unindexed.get() == 0 {
@@ -312,12 +313,13 @@ impl RecordingCloser {
         self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id, entry, lost })));
     }
 
-    /// Deletes and completes a batch of recordings; returns whether there may be more.
+    /// Completes interrupted recordings and deletes expired ones, a batch of each; returns true if another batch may
+    /// follow.
     fn look(&mut self) -> bool {
         if self.shared.settings().is_none() {
             return false;
         }
-        // An unreadable index is reported below.
+        // A failure is logged below, when the index is read again.
         self.is_counted = self.is_counted || self.shared.tell_all_messages().is_ok();
         let from = self.looking.take().unwrap_or_else(|| {
             self.unrecovered = 0;
@@ -335,7 +337,8 @@ impl RecordingCloser {
         }
     }
 
-    /// Completes recordings of an earlier process; returns the position to continue at.
+    /// Completes recordings that an earlier process left in progress; returns the position of the next batch, `None`
+    /// after the last one.
     pub(super) fn recover(&mut self, from: (i64, String)) -> io::Result<Option<(i64, String)>> {
         let entries = self.shared.change(move |store| {
             index::of_state(store, RecordingState::InProgress, (i64::MAX, &from), RECORDINGS_AT_ONCE)
@@ -357,14 +360,15 @@ impl RecordingCloser {
             }
             let file = match place.open(true) {
                 Ok(file) => Some(file),
-                // If the directory is missing, the state of the file is unknown.
+                // The directory exists, so the file is certainly missing; without the directory its state would be
+                // unknown.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && place.root().is_dir() => None,
                 Err(error) => {
                     self.refused(&entry, &RecordingRepairError::Io(named(place.root(), &error)));
                     continue;
                 }
             };
-            // Temporary file left by a crash during trimming.
+            // A crash during trimming may have left a temporary file.
             let _ = place.spare().remove_file();
             let is_cut = !self.own.contains(&entry.sid);
             let entry = RecordingEntry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
@@ -395,13 +399,13 @@ impl RecordingCloser {
         tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
     }
 
-    /// Deletes expired recordings by the retention clock; returns whether there may be more.
+    /// Deletes recordings that have expired by the retention clock; returns true if another batch may follow.
     pub(super) fn expire_due(&mut self, reading: ClockReading) -> io::Result<bool> {
         let date = self.shared.change(move |store| retention::date(store, reading))?;
         date.map_or(Ok(false), |date| self.expire(date))
     }
 
-    /// Deletes recordings expired at a given time; returns whether there may be more.
+    /// Deletes recordings that have expired at the given time; returns true if another batch may follow.
     pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
         let now = now.as_millisecond();
         self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;
@@ -418,7 +422,7 @@ impl RecordingCloser {
         Ok(is_full && has_deleted)
     }
 
-    /// Deletes incomplete recordings of an earlier process that started before a time.
+    /// Deletes the recordings in progress, except those of this process, that started before a time.
     fn expire_incomplete(&self, before: i64) -> io::Result<()> {
         let mut behind = beginning();
         loop {

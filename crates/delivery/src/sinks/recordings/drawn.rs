@@ -1,4 +1,4 @@
-//! Random values of a file: encryption secrets and Ogg stream serial number.
+//! Random values of a recording file: encryption secrets and the serial number of an Ogg stream.
 
 use std::io;
 
@@ -12,7 +12,7 @@ fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
     Ok(bytes)
 }
 
-/// Returns the encryption of a new file, if a key is configured.
+/// Returns new encryption secrets for a file; `None` if no key is configured.
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.

@@ -1,4 +1,4 @@
-//! Counters of recordings, and their problems in `status`.
+//! Counters of recordings, and the problems with recordings in `status`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem, seconds};
 use trunkgate_system::text::number;
 
-/// Time of the latest of something that `status` shows for an hour.
+/// Time of the latest event of a kind that `status` shows for an hour.
 #[derive(Debug, Default)]
 struct LatestTime(Mutex<Option<Instant>>);
 
@@ -32,59 +32,59 @@ impl LatestTime {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Returns the time since the event, while it is shown.
+    /// Returns the time since the latest event; `None` if it is older than an hour.
     fn ago(&self) -> Option<Duration> {
         let ago = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?.elapsed();
         Some(ago).filter(|ago| *ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS))
     }
 }
 
-/// Returns a counter with its noun.
+/// Formats a counter with its noun.
 fn counted(counter: &Counter, word: &str) -> String {
     number(usize::try_from(counter.get()).unwrap_or(usize::MAX), word)
 }
 
-/// Counters of all recordings since the start.
+/// Counters of all recordings since the start of the edge.
 #[derive(Debug, Default)]
 pub struct RecordingFigures {
     /// Recordings in progress.
     pub active: Counter,
-    /// Latest message counts by mailbox.
+    /// Latest message counts, by mailbox.
     messages: Mutex<BTreeMap<String, MailboxCounts>>,
-    /// Recordings that ended with audio.
+    /// Number of recordings that ended with audio.
     pub completed: Counter,
-    /// Recordings that ended without audio.
+    /// Number of recordings that ended without audio.
     pub absent: Counter,
     /// Milliseconds of written audio.
     pub milliseconds: Counter,
-    /// Written bytes.
+    /// Bytes written to files.
     pub bytes: Counter,
-    /// Number of gaps.
+    /// Number of gaps in all recordings.
     pub gaps: Counter,
-    /// Recordings with at least one gap.
+    /// Number of recordings with at least one gap.
     lacking: Counter,
     /// Milliseconds of lost audio.
     pub lost_milliseconds: Counter,
-    /// Blocks refused because the queue was full.
+    /// Number of frame blocks refused because the writer's queue was full.
     pub refused_blocks: Counter,
-    /// Operations refused by the disk.
+    /// Number of operations refused by the disk.
     pub disk_errors: Counter,
-    /// Completed recordings of an earlier process, including those without audio.
+    /// Number of interrupted recordings of earlier processes that were completed, including those without audio.
     pub recovered: Counter,
-    /// Completed recordings of an earlier process without audio.
+    /// Number of interrupted recordings of earlier processes that were completed without audio.
     recovered_absent: Counter,
-    /// Recordings of an earlier process that cannot be completed.
+    /// Number of interrupted recordings of earlier processes that cannot be completed.
     pub unrecovered: Counter,
-    /// Last recording that cannot be completed, with the reason.
+    /// SID and reason of the last recording that cannot be completed.
     unrecovered_last: Mutex<Option<String>>,
-    /// Error of reading the directory of entries that are not in the index yet, or a foreign file in it; `None` if
-    /// there is neither.
+    /// Problem with the directory of entries that are not in the index yet: it cannot be read, or contains a foreign
+    /// file.
     unread: Mutex<Option<String>>,
-    /// Files in the directory without an entry.
+    /// Files in the recordings directory without an index entry.
     unlisted: Mutex<UnlistedFiles>,
     /// Recordings with an entry that the store has not accepted yet.
     pub unindexed: Counter,
-    /// Expired files that were deleted.
+    /// Number of expired files that were deleted.
     pub expired: Counter,
     /// Counters of transcriptions.
     pub transcriptions: SentFigures,
@@ -92,18 +92,18 @@ pub struct RecordingFigures {
     pub mails: SentFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
-    /// Last disk problem, current or past.
+    /// Last failure of the disk, current or past.
     last_trouble: Mutex<Option<String>>,
-    /// Time of the latest loss.
+    /// Time at which audio was last lost.
     lost_at: LatestTime,
-    /// Complete recordings since the latest loss.
+    /// Number of complete recordings since audio was last lost.
     whole_since: Counter,
-    /// Time of the latest completion of a recording interrupted by a crash.
+    /// Time at which an interrupted recording was last completed.
     cut_at: LatestTime,
 }
 
 impl RecordingFigures {
-    /// Reserves bytes of the queue, if the total stays within `most`.
+    /// Reserves room in the writer's queue; returns false if the total would exceed `most` bytes.
     pub(super) fn reserve(&self, bytes: usize, most: usize) -> bool {
         let more = |queued: usize| Some(queued + bytes).filter(|sum| *sum <= most);
         self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -113,7 +113,7 @@ impl RecordingFigures {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Counts lost audio.
+    /// Counts audio lost in any recording.
     pub(super) fn lost(&self, milliseconds: u64) {
         if milliseconds > 0 {
             self.lost_milliseconds.add(milliseconds);
@@ -122,32 +122,33 @@ impl RecordingFigures {
         }
     }
 
-    /// Counts a gap; `is_first` is true for the first gap of a recording.
+    /// Counts a gap; `is_first`: the recording has no other one so far.
     pub(super) fn gap(&self, is_first: bool) {
         self.gaps.add(1);
         self.lacking.add(u64::from(is_first));
     }
 
-    /// Counts the end of a recording with this much lost audio.
+    /// Counts the end of a recording with this duration of lost audio.
     pub(super) fn ended(&self, lost_milliseconds: u64) {
         if lost_milliseconds == 0 {
             self.whole_since.add(1);
         }
     }
 
-    /// Counts the completion of a recording interrupted by a crash.
+    /// Counts an interrupted recording that was completed; `is_absent`: it has no audio.
     pub(super) fn cut(&self, is_absent: bool) {
         self.recovered.add(1);
         self.recovered_absent.add(u64::from(is_absent));
         self.cut_at.set();
     }
 
-    /// Records a recording of an earlier process that cannot be completed, with the reason.
+    /// Records an interrupted recording that cannot be completed, as SID and reason.
     pub(super) fn not_recovered(&self, what: String) {
         *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Records the removal of an incomplete recording; `last` is another incomplete one with its reason.
+    /// Records the removal of a recording that could not be completed; `last`: another such recording to be shown, as
+    /// SID and reason.
     pub(super) fn removed_unrecovered(&self, sid: &str, last: Option<String>) {
         self.unrecovered.set(self.unrecovered.get().saturating_sub(1));
         let mut shown = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,29 +157,29 @@ impl RecordingFigures {
         }
     }
 
-    /// Sets or clears the problem of the directory of entries that are not in the index yet.
+    /// Sets or clears the problem with the directory of entries that are not in the index yet.
     pub(super) fn read_unindexed(&self, wrong: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
     }
 
-    /// Records the files in the directory without an entry.
+    /// Records the files without an index entry.
     pub(super) fn set_unlisted(&self, unlisted: UnlistedFiles) {
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
     }
 
-    /// Returns the files in the directory without an entry.
+    /// Returns the files in the recordings directory without an index entry.
     pub fn unlisted(&self) -> UnlistedFiles {
         self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the problem of files without an entry, which are never deleted automatically.
+    /// Returns the problem of files without an index entry, which are never deleted automatically.
     fn unlisted_problem(&self) -> Option<Problem> {
         let UnlistedFiles { files, example } = self.unlisted();
         let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
         Some(Problem::of(ProblemKind::Record(RecordProblem::FilesNotListed { files })).shown_by(shown))
     }
 
-    /// Returns the problem of recordings interrupted by a crash within the last hour.
+    /// Returns the problem of interrupted recordings that were completed within the last hour.
     fn cuts(&self) -> Option<Problem> {
         self.cut_at.ago()?;
         let absent = self.recovered_absent.get();
@@ -193,7 +194,8 @@ impl RecordingFigures {
         )
     }
 
-    /// Returns the loss of the last hour as a past problem, until three consecutive recordings were complete.
+    /// Returns the problem of audio lost within the last hour, until [`RECORDINGS_WHOLE_IN_ROW`] recordings were
+    /// complete since.
     fn loss(&self) -> Option<Problem> {
         let ago = self.lost_at.ago()?;
         let whole_since = self.whole_since.get();
@@ -226,12 +228,12 @@ impl RecordingFigures {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records an operation refused by the disk.
+    /// Counts an operation that the disk refused, and records the failure with its fix.
     pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
         self.disk_errors.add(1);
         let failure = match DirectoryProblem::of(directory) {
             Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
-            // Every file in the directory must be owned by the edge's user.
+            // Permissions are no failure of the disk: every file must belong to the edge's user.
             None if error.kind() == io::ErrorKind::PermissionDenied => {
                 Failure::from(error.to_string()).fixed_by(|| place::fix_of(error, directory))
             }
@@ -245,7 +247,7 @@ impl RecordingFigures {
         *trouble = Some(failure);
     }
 
-    /// Records that the disk accepts recordings.
+    /// Records that the disk has accepted an operation, which ends a failure.
     pub(super) fn took(&self) {
         if self.trouble().take().is_some() {
             let lost = self.lost_milliseconds.get() / 1000;
@@ -263,7 +265,7 @@ impl RecordingFigures {
         self.trouble().as_ref().map(Failure::to_string)
     }
 
-    /// Returns the problem of a failing disk; `refused` describes calls rejected because of it.
+    /// Returns the problem of a disk that refuses recordings; `refused` describes the calls rejected because of it.
     fn unwritten(&self, failure: &Failure, refused: Option<&UnrecordedView>) -> Problem {
         let active = counted(&self.active, "active recording");
         let lost = match self.lost_milliseconds.get() {
@@ -287,13 +289,13 @@ impl RecordingFigures {
         refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
     }
 
-    /// Records the message counts of mailboxes.
+    /// Records changed message counts of mailboxes.
     pub(super) fn note_messages(&self, messages: &[MailboxCounts]) {
         let mut known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(messages.iter().map(|one| (one.mailbox.clone(), one.clone())));
     }
 
-    /// Returns a problem for each full mailbox.
+    /// Returns a problem for each mailbox that accepts no further messages.
     pub fn full_mailboxes(&self, mailboxes: &[Mailbox]) -> Vec<Problem> {
         let known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let problem = |mailbox: &Mailbox| {
@@ -316,7 +318,7 @@ impl RecordingFigures {
         mailboxes.iter().filter_map(problem).collect()
     }
 
-    /// Returns all current problems; `refused` describes calls rejected while recording is impossible.
+    /// Returns all problems with recordings; `refused` describes the calls rejected while the disk refuses recordings.
     pub fn problems(&self, refused: Option<&UnrecordedView>) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {

@@ -1,4 +1,4 @@
-//! The index of recordings in the store.
+//! Index of recordings in the store.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use super::{place, unlisted};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingState {
-    /// The recording is in progress, or was interrupted by a crash and will be completed by the next start.
+    /// In progress, or interrupted by a crash and not completed yet.
     InProgress,
     /// The file is complete.
     Completed,
-    /// There is no audio and no file.
+    /// The recording ended without audio and has no file.
     Absent,
-    /// The file was deleted.
+    /// The file was deleted by a request or has expired.
     Deleted,
 }
 
@@ -42,9 +42,9 @@ impl RecordingState {
 pub struct RecordingEntry {
     /// SID of the recording.
     pub sid: String,
-    /// SID of its call.
+    /// SID of the recorded call.
     pub call_sid: String,
-    /// SID of its conference, if any.
+    /// SID of the recorded conference, if any.
     pub conference_sid: Option<String>,
     /// Origin of the recording, as named by Twilio.
     pub source: String,
@@ -52,7 +52,7 @@ pub struct RecordingEntry {
     pub channels: u16,
     /// State of the recording.
     pub state: RecordingState,
-    /// Directory of recordings and path below it; `None` if the file was deleted.
+    /// Directory of recordings, and path of the file below it; `None` if there is no file.
     pub file: Option<(String, String)>,
     /// True for Opus, false for WAV.
     pub is_opus: bool,
@@ -62,7 +62,7 @@ pub struct RecordingEntry {
     pub started: i64,
     /// Time of the last change, in milliseconds since 1970.
     pub updated: i64,
-    /// Duration in milliseconds.
+    /// Duration of the audio in milliseconds.
     pub milliseconds: u64,
     /// Length of the file as it is stored.
     pub bytes: u64,
@@ -70,26 +70,26 @@ pub struct RecordingEntry {
     pub sha256: Option<String>,
     /// Number of gaps in the audio.
     pub gaps: u64,
-    /// Duration of the gaps in milliseconds.
+    /// Total duration of the gaps in milliseconds.
     pub lost_milliseconds: u64,
-    /// Error that ended the recording.
+    /// Error that ended the recording; `None` if it ended normally.
     pub error: Option<String>,
     /// Recorded directions, as named by Twilio.
     pub track: String,
-    /// Receiver of recording states.
+    /// Receiver of status callbacks about the recording, if any.
     pub receiver: Option<RecordingReceiver>,
-    /// Twilio's code for a recording without audio.
+    /// Twilio's error code for a recording without audio.
     pub error_code: Option<u32>,
-    /// Voicemail message, if the recording is one.
+    /// Mailbox and parties, if the recording is a voicemail message.
     pub message: Option<VoicemailMessage>,
-    /// Requested transcription.
+    /// Requested transcription, if any.
     pub transcription: Option<TranscriptionRequest>,
-    /// Time at which the message was first played, in milliseconds since 1970.
+    /// Time at which a voicemail message was first played, in milliseconds since 1970.
     pub heard: Option<i64>,
 }
 
 impl RecordingEntry {
-    /// Returns the entry of a recording that starts at this time (milliseconds since 1970), without file and names.
+    /// Returns an entry for a recording that starts at this time (milliseconds since 1970); all other fields are empty.
     pub fn begun(started: i64) -> RecordingEntry {
         RecordingEntry {
             sid: String::new(),
@@ -119,22 +119,22 @@ impl RecordingEntry {
     }
 }
 
-/// Filter for a page of the list, newest first.
+/// Filter for a page of the index, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingFilter {
-    /// Start and SID of the recording that precedes the page.
+    /// Start and SID of the recording before the page; `None` for the first page.
     pub behind: Option<(i64, String)>,
     /// Earliest start, in milliseconds since 1970.
     pub since: Option<i64>,
-    /// Start must be before this time, in milliseconds since 1970.
+    /// Time before which the recording started, in milliseconds since 1970.
     pub before: Option<i64>,
-    /// SID of the recorded call.
+    /// SID of the recorded call; recordings of a conference do not match.
     pub call_sid: Option<String>,
     /// SID of the recorded conference.
     pub conference_sid: Option<String>,
     /// Name of the mailbox.
     pub mailbox: Option<String>,
-    /// True if deleted recordings are excluded.
+    /// True if deleted recordings are left out.
     pub is_there: bool,
 }
 
@@ -222,12 +222,12 @@ pub(super) fn put(store: &Connection, entry: &RecordingEntry) -> rusqlite::Resul
     Ok(())
 }
 
-/// Reads an entry.
+/// Reads the entry of a recording.
 pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<RecordingEntry>> {
     store.prepare(&format!("SELECT {COLUMNS} FROM recording WHERE sid = ?1"))?.query_row([sid], entry).optional()
 }
 
-/// Reads a page of the list with at most `most` entries.
+/// Reads a page of at most `most` entries, newest first.
 pub(super) fn list(store: &Connection, part: &RecordingFilter, most: usize) -> rusqlite::Result<Vec<RecordingEntry>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
@@ -242,7 +242,7 @@ pub(super) fn list(store: &Connection, part: &RecordingFilter, most: usize) -> r
     rows.query_map(values, entry)?.collect()
 }
 
-/// Message counts of a mailbox.
+/// Message counts of one mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxCounts {
     /// Name of the mailbox.
@@ -255,7 +255,7 @@ pub struct MailboxCounts {
     pub bytes: u64,
 }
 
-/// Counts the messages of each mailbox that has any.
+/// Counts the messages in each mailbox that has any.
 pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<MailboxCounts>> {
     let mut rows = store.prepare(
         "SELECT mailbox, count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
@@ -281,8 +281,8 @@ pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Resu
     Ok(MailboxCounts { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
 }
 
-/// Marks a message of a mailbox, or all of them without a SID, as played; returns their number. A message played before
-/// keeps its time.
+/// Marks one message of a mailbox as played, or all without a SID; returns the number of marked messages. A message
+/// played before keeps its time.
 pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i64) -> rusqlite::Result<usize> {
     let mut heard = store.prepare(
         "UPDATE recording SET heard = coalesce(heard, ?1)
@@ -291,7 +291,7 @@ pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i
     heard.execute(params![now, mailbox, sid])
 }
 
-/// Reads entries in a state with recordings that started before a time, oldest first, after a given position.
+/// Reads at most `most` entries in a state, oldest first, that started before a time and follow the position `behind`.
 pub(super) fn of_state(
     store: &Connection,
     state: RecordingState,
@@ -307,7 +307,8 @@ pub(super) fn of_state(
     rows.collect()
 }
 
-/// Returns those paths below a directory that neither an entry nor the replacement file of an entry uses.
+/// Returns the paths below a directory that belong to no entry, neither as its file nor as the temporary file that
+/// replaces it.
 pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>) -> rusqlite::Result<Vec<String>> {
     let mut known = store.prepare("SELECT directory, path FROM recording WHERE sid = ?1 AND path IS NOT NULL")?;
     let mut left = Vec::new();
@@ -325,7 +326,7 @@ pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>)
     Ok(left)
 }
 
-/// Removes entries of recordings without a file that were last changed before a time.
+/// Removes entries without a file that were last changed before a time.
 pub(super) fn forget(store: &Connection, updated_before: i64) -> rusqlite::Result<usize> {
     store.execute("DELETE FROM recording WHERE state IN ('deleted', 'absent') AND updated < ?1", [updated_before])
 }

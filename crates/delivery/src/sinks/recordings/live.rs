@@ -1,4 +1,4 @@
-//! Recording in progress: frames in, a file out. Frames that arrive while the disk refuses writes are replaced by
+//! Recording in progress: encodes frames to a file. Frames that arrive while the disk refuses writes are replaced by
 //! silence of equal length.
 
 use std::fs::File;
@@ -22,12 +22,12 @@ use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAME
 
 /// Number of samples of a frame with both channels.
 const STEREO: usize = 2 * FRAME_SAMPLES;
-/// Minimum additional loss, in milliseconds, that is reported to the call during the recording.
+/// Additional loss in milliseconds that is reported to the call during the recording.
 const TOLD_MS: u64 = 1_000;
-/// Cause of a gap for frames that did not reach the writer.
+/// Cause of a gap for frames that never reached the writer.
 const BEHIND: &str = "the writer was behind";
 
-/// Recording in progress.
+/// Recording that is being written.
 #[derive(Debug)]
 pub(super) struct LiveRecording {
     id: RecordingId,
@@ -35,20 +35,20 @@ pub(super) struct LiveRecording {
     output: RecordingOutput,
     /// Index entry at the start.
     entry: RecordingEntry,
-    /// Frames encoded since the last write.
+    /// Number of frames encoded since the last write.
     gathered: u64,
-    /// End of the latest block in frames, written or lost.
+    /// End of the latest block, in frames since the start.
     heard: u64,
     gaps: u64,
     lost: RecordingLosses,
-    /// Milliseconds of loss already reported to the call.
+    /// Loss already reported to the call, in milliseconds.
     told: u64,
     trim: bool,
     key: Option<Arc<AgeIdentities>>,
     figures: Arc<RecordingFigures>,
 }
 
-/// Recording that has ended.
+/// Recording that has ended, for the closing thread.
 #[derive(Debug)]
 pub(super) struct EndedRecording {
     pub(super) id: Option<RecordingId>,
@@ -56,11 +56,11 @@ pub(super) struct EndedRecording {
     pub(super) entry: RecordingEntry,
     /// File of the recording; `None` if it could not be created.
     pub(super) file: Option<File>,
-    /// True if the file is complete.
+    /// True if all encoded audio is in the file.
     pub(super) is_whole: bool,
-    /// Range with sound, if silence around it is to be trimmed.
+    /// First and last frame with sound, if silence around them is to be trimmed.
     pub(super) trim: Option<SoundRange>,
-    /// Losses so far, and the reason for audio that the disk refuses at the end.
+    /// Losses so far, and the reason for audio that the disk refused at the end.
     pub(super) lost: (RecordingLosses, LossReason),
 }
 
@@ -68,7 +68,7 @@ fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
 }
 
-/// Creates an encoder and the first bytes of its file.
+/// Creates an encoder, and the first bytes of its file.
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.
@@ -120,12 +120,12 @@ impl LiveRecording {
         })
     }
 
-    /// Returns the index entry at the start.
+    /// Returns the index entry with which the recording started.
     pub(super) fn entry(&self) -> &RecordingEntry {
         &self.entry
     }
 
-    /// Adds a block; returns the preceding gap, if it ends here.
+    /// Adds a block of frames; returns the gap before the block, if silence was written for it.
     pub(super) fn take(&mut self, block: &FrameBlock, now: Instant) -> Option<RecordingGap> {
         let frames = (block.samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
@@ -148,8 +148,8 @@ impl LiveRecording {
         gap
     }
 
-    /// Writes silence up to a frame, as far as the disk accepts it, in bounded portions so that other recordings are
-    /// not delayed.
+    /// Writes silence up to a frame, as far as the disk accepts it; returns the gap. The amount is limited, so that
+    /// other recordings are not delayed.
     fn silence(&mut self, until: u64, now: Instant) -> Option<RecordingGap> {
         let at = self.encoder.frames();
         let mut left = until.saturating_sub(at).min(RECORDINGS_SILENCE_FRAMES);
@@ -187,7 +187,7 @@ impl LiveRecording {
         self.gaps += 1;
     }
 
-    /// Returns the losses so far, including an open gap, if they have grown by the reporting threshold.
+    /// Returns the losses so far, including a gap that has not ended, if they have grown by [`TOLD_MS`].
     pub(super) fn losing(&mut self) -> Option<(RecordingId, RecordingLosses)> {
         let mut lost = self.lost;
         if self.output.is_refused() {
@@ -201,22 +201,22 @@ impl LiveRecording {
         })
     }
 
-    /// Starts a new file if the old one was removed; its contents count as a gap.
+    /// Starts a new file if the current one was removed; the audio in the removed file counts as a gap.
     fn look(&mut self, now: Instant) {
         if !self.output.is_gone(now) {
             return;
         }
         let container = if self.entry.is_opus { Container::Opus } else { Container::Wav };
         let channels = Channels::of(self.entry.channels).unwrap_or(Channels::Dual);
-        // Without random numbers the next check tries again.
+        // Without random numbers the file is started by the next check.
         let Ok((encoder, beginning)) = encoder(container, channels, self.key.as_deref()) else { return };
         (self.encoder, self.gathered) = (encoder, 0);
-        // Earlier gaps become part of the gap that follows.
+        // The lost audio includes the earlier gaps.
         (self.gaps, self.lost) = (0, RecordingLosses::default());
         self.output.begin_again(beginning, now);
     }
 
-    /// Returns whether the disk accepts writes; after a refusal it is retried at intervals.
+    /// Returns whether the disk accepts writes; retries a refused write at intervals.
     fn is_ready(&mut self, now: Instant) -> bool {
         !self.output.is_refused() || self.output.may_try(now) && self.write(now)
     }
@@ -226,7 +226,7 @@ impl LiveRecording {
         self.output.write(now, |length| encoder.header(length))
     }
 
-    /// Writes the encoded frames to the file.
+    /// Writes the frames encoded so far to the file.
     pub(super) fn flush(&mut self, now: Instant) {
         self.look(now);
         if !self.is_ready(now) || self.gathered == 0 {
@@ -238,7 +238,7 @@ impl LiveRecording {
         self.write(now);
     }
 
-    /// Ends the recording; audio that the disk refuses now is lost.
+    /// Ends the recording. Audio that the disk refuses now is lost.
     pub(super) fn end(mut self, sound: SoundRange, now: Instant) -> EndedRecording {
         self.output.look_again();
         self.look(now);

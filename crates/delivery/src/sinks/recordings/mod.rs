@@ -1,5 +1,5 @@
-//! Call recording: one thread writes the frames of media sessions to files; a second one closes files, completes
-//! recordings interrupted by a crash, and deletes expired ones. A slow or full disk delays nothing else: frames that
+//! Call recording: one thread writes the frames of media sessions to files. A second one closes files, completes
+//! recordings that a crash interrupted, and deletes expired ones. A slow or full disk delays nothing else: frames that
 //! the writer cannot accept leave a gap of their length.
 
 mod block;
@@ -62,7 +62,7 @@ use shared::SharedRecordings;
 use transcription::Transcriber;
 use writer::RecordingWriter;
 
-/// Size of a command in the queue in addition to its samples, in bytes.
+/// Size of a command in the writer's queue in addition to its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
 
 /// Parameters of a new recording.
@@ -70,23 +70,23 @@ const COMMAND_BYTES: usize = 256;
 pub struct NewRecording {
     /// Id of the recording in this process.
     pub(crate) id: RecordingId,
-    /// SID, `RE` and 32 hex digits, also the name of the file.
+    /// SID of the recording, `RE` and 32 hex digits; also the name of its file.
     pub(crate) sid: String,
-    /// SID of the call.
+    /// SID of the recorded call.
     pub(crate) call_sid: String,
-    /// SID of the conference, for a recording of one.
+    /// SID of the recorded conference, if any.
     pub(crate) conference_sid: Option<String>,
-    /// Channels of the file.
+    /// Number and meaning of the file's channels.
     pub(crate) channels: Channels,
     /// Origin of the recording.
     pub(crate) source: RecordingSource,
     /// Recorded directions.
     pub(crate) tracks: TrackSet,
-    /// True if silence at the beginning and the end is removed.
+    /// True if silence at the beginning and the end of the file is removed.
     pub(crate) trim: bool,
-    /// Receiver of recording states.
+    /// Receiver of status callbacks about the recording.
     pub(crate) receiver: Option<Box<RecordingReceiver>>,
-    /// Voicemail message, if the recording is one.
+    /// Mailbox and parties, if the recording is a voicemail message.
     pub(crate) message: Option<Box<VoicemailMessage>>,
     /// Requested transcription.
     pub(crate) transcription: Option<Box<TranscriptionRequest>>,
@@ -95,7 +95,7 @@ pub struct NewRecording {
 }
 
 impl NewRecording {
-    /// Returns the index entry without a file.
+    /// Returns the index entry with which the recording starts, without its file.
     fn entry(&self) -> RecordingEntry {
         RecordingEntry {
             sid: self.sid.clone(),
@@ -136,7 +136,7 @@ impl From<RecordingBegun> for NewRecording {
 pub enum RecordingBeginError {
     /// `[recording]` is not configured.
     Off,
-    /// The queue of the writer is full.
+    /// The queue of the recording writer is full.
     Busy,
     /// The SID is not `RE` and 32 lower-case hex digits.
     Sid,
@@ -157,16 +157,16 @@ impl fmt::Display for RecordingBeginError {
 pub enum RecordingEvent {
     /// Frames were lost and replaced by silence.
     Gap(RecordingGap),
-    /// Losses so far of a recording in progress.
+    /// Losses so far, of a recording in progress.
     Losing(RecordingId, RecordingLosses),
-    /// A recording has ended; its file and index entry are on disk.
+    /// A recording has ended; its file is closed. If its entry has an error, the closing is retried later.
     Finished(Box<FinishedRecording>),
-    /// Message counts of these mailboxes; the first event contains all that have messages.
+    /// Changed message counts of mailboxes; the first event contains all mailboxes with messages.
     Messages(Vec<MailboxCounts>),
 }
 
 impl RecordingEvent {
-    /// Returns the SID of the call and a description; `None` for an event described elsewhere.
+    /// Returns the SID of the call and a description; `None` for [`RecordingEvent::Losing`], which gaps describe.
     pub fn in_words(&self) -> Option<(String, String)> {
         match self {
             RecordingEvent::Losing(..) => None,
@@ -192,7 +192,7 @@ impl RecordingEvent {
 }
 
 impl RecordingEvent {
-    /// Returns the input for signalling: a recording of this process lost audio or ended.
+    /// Returns the input for the signalling loop, if a recording of this process lost audio or ended.
     pub fn input(&self) -> Option<GatewayInput> {
         match self {
             RecordingEvent::Gap(_) | RecordingEvent::Messages(_) => None,
@@ -206,16 +206,16 @@ impl RecordingEvent {
     }
 }
 
-/// Lost frames.
+/// Frames that were lost in a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingGap {
     /// SID of the recording.
     pub(crate) sid: String,
-    /// SID of its call.
+    /// SID of the recorded call.
     pub(crate) call_sid: String,
-    /// Position in the file in milliseconds.
+    /// Position of the gap in the file, in milliseconds.
     pub(crate) at_milliseconds: u64,
-    /// Length in milliseconds.
+    /// Length of the gap in milliseconds.
     pub(crate) milliseconds: u64,
     /// Cause of the loss.
     pub(crate) cause: String,
@@ -224,11 +224,11 @@ pub struct RecordingGap {
 /// Recording that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedRecording {
-    /// Id in this process; `None` for a recording of an earlier process.
+    /// Id of the recording in this process; `None` if the recording was interrupted and completed later.
     pub(crate) id: Option<RecordingId>,
-    /// Index entry of the recording.
+    /// Final index entry of the recording.
     pub(crate) entry: RecordingEntry,
-    /// Losses by reason; incomplete for a recording of an earlier process.
+    /// Losses by reason; empty if `id` is `None`.
     pub(crate) lost: RecordingLosses,
 }
 
@@ -238,24 +238,24 @@ pub(crate) type EventCallback = Arc<dyn Fn(RecordingEvent) + Send + Sync>;
 /// First and last frame with sound; `None` if the audio is silent or unknown.
 pub(crate) type SoundRange = Option<(u64, u64)>;
 
-/// Command to the writer.
+/// Command to the writer thread.
 #[derive(Debug)]
 enum RecordingCommand {
     Begin(Box<NewRecording>),
     Block(FrameBlock),
-    /// End of a recording, with its first and last frame with sound.
+    /// Ends a recording; contains its first and last frame with sound.
     End(RecordingId, SoundRange),
     Stop,
 }
 
-/// Handle to the recordings; clones share the same threads.
+/// Handle of the recording threads; clones share them.
 #[derive(Debug, Clone)]
 pub struct RecordingsHandle {
     commands: Sender<RecordingCommand>,
     shared: Arc<SharedRecordings>,
 }
 
-/// Recording threads.
+/// Join handles of the recording threads.
 #[derive(Debug)]
 pub struct RecordingThreads {
     commands: Sender<RecordingCommand>,
@@ -276,8 +276,8 @@ impl RecordingThreads {
 }
 
 impl RecordingsHandle {
-    /// Starts the threads. Recordings of an earlier process are completed in the background; `tell` receives all
-    /// events.
+    /// Starts the recording threads. Recordings of an earlier process are completed in the background. `tell` receives
+    /// all events.
     ///
     /// # Errors
     /// Returns the system's error if a thread cannot be created.
@@ -302,7 +302,7 @@ impl RecordingsHandle {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sending = begin("recordings-sent").spawn(move || {
             runtime.block_on(async { tokio::join!(transcriber.keep(), mailer.keep()) });
-            // A DNS lookup may still be in progress.
+            // A DNS lookup may still block a thread of the runtime.
             runtime.shutdown_background();
         })?;
         let threads = [writing, closing, sending];
@@ -310,7 +310,7 @@ impl RecordingsHandle {
         Ok((RecordingsHandle { commands, shared }, threads))
     }
 
-    /// Applies a new configuration; recordings in progress are not affected.
+    /// Applies a new configuration; recordings in progress keep the old one.
     pub fn configure(&self, settings: Option<RecordingSettings>, links: Option<RecordingLinks>) {
         self.shared.configure(settings);
         self.shared.reports.configure(links.unwrap_or_default());
@@ -318,7 +318,7 @@ impl RecordingsHandle {
         self.shared.mailing.wake();
     }
 
-    /// Sets the sender of callbacks.
+    /// Sets the sender of status callbacks.
     pub fn report_by(&self, desk: StoredCallbackSender) {
         self.shared.reports.send_by(desk);
     }
@@ -328,12 +328,12 @@ impl RecordingsHandle {
         self.shared.settings().is_some()
     }
 
-    /// Returns whether new calls may be accepted: false while recordings cannot be written and `on_full` rejects calls.
+    /// Returns whether new calls may be accepted: false while the disk refuses recordings and `on_full` rejects calls.
     pub fn takes_calls(&self) -> bool {
         self.shared.takes_calls()
     }
 
-    /// Returns whether recordings currently cannot be written.
+    /// Returns whether the disk currently refuses recordings.
     pub fn is_failing(&self) -> bool {
         self.shared.figures.is_failing()
     }
@@ -341,7 +341,7 @@ impl RecordingsHandle {
     /// Starts a recording without waiting for its file.
     ///
     /// # Errors
-    /// Returns the reason why it cannot start.
+    /// Returns an error without `[recording]`, for an invalid SID, or if the writer's queue is full.
     pub fn begin(&self, begin: NewRecording) -> Result<(), RecordingBeginError> {
         if !self.is_on() {
             return Err(RecordingBeginError::Off);
@@ -356,7 +356,7 @@ impl RecordingsHandle {
         }
     }
 
-    /// Hands frames to the writer without blocking; returns false if the writer is behind and they are lost.
+    /// Hands frames to the writer without blocking; returns false if the queue is full and the frames are lost.
     pub fn write(&self, block: FrameBlock) -> bool {
         let bytes = COMMAND_BYTES + block.samples.bytes();
         let is_taken = self.queue(bytes, RecordingCommand::Block(block));
@@ -368,7 +368,7 @@ impl RecordingsHandle {
 
     /// Ends a recording; [`RecordingEvent::Finished`] follows when its file is closed.
     pub fn end(&self, id: RecordingId, sound: SoundRange) {
-        // As rare as the start of a recording, which was counted.
+        // Ends are not limited, because they are no more frequent than beginnings, which are.
         let _ = self.commands.send(RecordingCommand::End(id, sound));
     }
 
@@ -376,44 +376,33 @@ impl RecordingsHandle {
         self.shared.figures.reserve(bytes, RECORDINGS_QUEUE_BYTES) && self.commands.send(command).is_ok()
     }
 
-    /// Reads a page of the list, newest first; blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
+    /// Reads a page of the index, newest first; blocks on the disk.
     pub fn list(&self, part: RecordingFilter, most: usize) -> io::Result<Vec<RecordingEntry>> {
         self.shared.list(part, most)
     }
 
-    /// Reads a recording; blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
+    /// Reads the index entry of a recording; blocks on the disk.
     pub fn find(&self, sid: &str) -> io::Result<Option<RecordingEntry>> {
         self.shared.find(sid)
     }
 
-    /// Returns the reason why a recording interrupted by a crash is incomplete.
+    /// Returns the reason why a recording that a crash interrupted cannot be completed; `None` for any other recording.
     pub fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.shared.why_incomplete(sid)
     }
 
-    /// Returns the files without an entry found by the latest search of the directory.
+    /// Returns the files without an index entry that the latest search of the directory has found.
     pub fn unlisted(&self) -> UnlistedFiles {
         self.shared.figures.unlisted()
     }
 
-    /// Counts the messages of each mailbox that has any; blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
+    /// Counts the messages in each mailbox that has any; blocks on the disk.
     pub fn messages(&self) -> io::Result<Vec<MailboxCounts>> {
         self.shared.change(index::messages)
     }
 
-    /// Marks a message of a mailbox, or all of them without a SID, as played; returns their number. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
+    /// Marks one message of a mailbox as played, or all without a SID; returns the number of marked messages. Blocks on
+    /// the disk.
     pub fn heard(&self, mailbox: &str, sid: Option<&str>) -> io::Result<usize> {
         let (mailbox, sid) = (mailbox.to_owned(), sid.map(str::to_owned));
         let now = clock::now().as_millisecond();
@@ -428,23 +417,23 @@ impl RecordingsHandle {
     /// Opens the audio of a completed recording, decrypted if needed; blocks on the disk.
     ///
     /// # Errors
-    /// Returns the reason why it cannot be read.
+    /// Returns an error if the recording is not completed, is damaged, cannot be decrypted, or the disk fails.
     pub fn open(&self, sid: &str) -> Result<(RecordingEntry, RecordingReader), RecordingOpenError> {
         self.shared.open(sid)
     }
 
-    /// Returns the waveform of a completed recording; reads its file unless cached.
+    /// Returns the waveform of a completed recording; reads the file unless the waveform is cached.
     ///
     /// # Errors
-    /// Returns the reason why it cannot be read.
+    /// Returns an error if the recording is not completed, is damaged, cannot be decrypted, or the disk fails.
     pub fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, RecordingOpenError> {
         self.shared.waveform(sid)
     }
 
-    /// Returns whether the file has the checksum recorded when it was closed; blocks on the disk.
+    /// Returns whether a file still has the checksum that it had when it was closed; blocks on the disk.
     ///
     /// # Errors
-    /// Returns the reason why it cannot be read.
+    /// Returns an error if the recording is not completed or the disk fails.
     pub fn verify(&self, sid: &str) -> Result<bool, RecordingOpenError> {
         self.shared.verify(sid)
     }
@@ -457,18 +446,12 @@ impl RecordingsHandle {
         transcription::list(&self.shared, part, most)
     }
 
-    /// Reads a transcription; blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
+    /// Reads a transcription by its SID; blocks on the disk.
     pub fn transcription(&self, sid: &str) -> io::Result<Option<Transcription>> {
         transcription::find(&self.shared, sid)
     }
 
-    /// Returns the text of a transcription, decrypted if needed; `None` if there is no text.
-    ///
-    /// # Errors
-    /// Returns an error if the text cannot be decrypted with the identities of `key`.
+    /// Returns the text of a transcription, decrypted if needed; `None` if the service returned none.
     pub fn text_of(&self, one: &Transcription) -> Result<Option<String>, RecordingOpenError> {
         transcription::opened(one, self.shared.settings().and_then(|settings| settings.key.clone()).as_deref())
     }
@@ -481,24 +464,21 @@ impl RecordingsHandle {
         transcription::delete(&self.shared, sid)
     }
 
-    /// Deletes the file of a recording and its transcriptions; the entry is kept for some time. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns the error of the disk or the store.
+    /// Deletes the file of a recording and its transcriptions; its index entry is kept for 40 days. Blocks on the disk.
     pub fn delete(&self, sid: &str) -> io::Result<DeletionOutcome> {
         self.shared.delete(sid)
     }
 }
 
-/// Checks that recordings can be written to a directory.
+/// Checks that recordings can be written to a directory, by writing a file.
 ///
 /// # Errors
-/// Returns the reason why they cannot.
+/// Returns the system's error if the file cannot be written.
 pub fn try_directory(directory: &Path) -> io::Result<()> {
     place::probe(directory)
 }
 
-/// Returns the size of a command in the queue in bytes.
+/// Returns the size of a command in the writer's queue, in bytes.
 fn bytes_of(command: &RecordingCommand) -> usize {
     match command {
         RecordingCommand::Begin(_) => COMMAND_BYTES,

@@ -1,7 +1,7 @@
-//! File of a recording in progress, with the bytes not written yet.
+//! File of a recording in progress, with the bytes that are not written yet.
 //!
-//! Bytes refused by the disk are kept unchanged and retried, because a sealed chunk must never be sealed again with
-//! other contents.
+//! Bytes that the disk refuses are kept unchanged and retried, because an encrypted chunk must never be encrypted again
+//! with other contents.
 
 use std::fs::File;
 use std::io;
@@ -15,36 +15,36 @@ use super::place::RecordingLocation;
 use crate::sinks::store::disk;
 use trunkgate_system::limits::RECORDINGS_PAUSE_MILLISECONDS;
 
-/// Pause after the disk refused a write.
+/// Pause after the disk has refused a write.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 
 /// Interval between checks that the file still has its name.
 const LOOK: Duration = Duration::from_secs(1);
-/// Cause of a gap for a file that was removed.
+/// Cause of a gap for a file that was removed during the recording.
 pub(super) const GONE: &str = "its file was removed while it was written";
 
-/// Returns the kind of loss for an error of the disk.
+/// Returns the reason of a loss for an error of the disk.
 pub(super) fn reason_of(error: &io::Error) -> LossReason {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     if is_full { LossReason::DiskFull } else { LossReason::DiskFailed }
 }
 
-/// File with its pending bytes.
+/// File of a recording in progress, with its pending bytes.
 #[derive(Debug)]
 pub(super) struct RecordingOutput {
     place: RecordingLocation,
     file: Option<File>,
-    /// Length of the file in bytes.
+    /// Length of the written file in bytes.
     written: u64,
-    /// Bytes to be appended.
+    /// Bytes that are still to be appended.
     pending: Vec<u8>,
     /// Time of the next attempt after a refusal.
     rests: Option<Instant>,
     /// Time of the next check that the file still has its name.
     looks: Option<Instant>,
-    /// First error.
+    /// First error of the disk, in words.
     error: Option<String>,
-    /// Kind of the latest refusal that is not yet part of a gap.
+    /// Reason of the latest refusal, until it is part of a gap.
     reason: Option<LossReason>,
     figures: Arc<RecordingFigures>,
 }
@@ -70,17 +70,17 @@ impl RecordingOutput {
         self.written
     }
 
-    /// Returns the first error of the disk.
+    /// Returns the first error of the disk; `None` if there was none.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// Returns the reason for a current loss: the disk refused it, or the writer was behind.
+    /// Returns the reason for audio that is lost now: the last refusal of the disk, or a slow writer.
     pub(super) fn reason(&self) -> LossReason {
         self.reason.unwrap_or(LossReason::DiskSlow)
     }
 
-    /// Returns and resets the reason, for a gap that ends now.
+    /// Returns the reason of a gap that ends now, and forgets it.
     pub(super) fn take_reason(&mut self) -> LossReason {
         self.reason.take().unwrap_or(LossReason::DiskSlow)
     }
@@ -95,25 +95,25 @@ impl RecordingOutput {
         self.rests.is_some()
     }
 
-    /// Returns whether a refused write may be retried.
+    /// Returns whether the pause after a refused write has ended.
     pub(super) fn may_try(&self, now: Instant) -> bool {
         self.rests.is_none_or(|until| now >= until)
     }
 
-    /// Returns whether the file was removed and its contents are lost; checked at intervals.
+    /// Returns whether the file was removed, so that its contents are lost; checked at most every [`LOOK`].
     pub(super) fn is_gone(&mut self, now: Instant) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.looks.is_none_or(|due| now >= due)) else { return false };
         self.looks = Some(now + LOOK);
-        // If the check fails, the next write reveals the problem.
+        // If the check itself fails, the next write reveals the problem.
         !self.place.leads_to(file).unwrap_or(true)
     }
 
-    /// Makes the next check immediate.
+    /// Makes the next call of [`Self::is_gone`] check at once.
     pub(super) fn look_again(&mut self) {
         self.looks = None;
     }
 
-    /// Starts another file with the same name.
+    /// Starts another file with the same name, beginning with these bytes.
     pub(super) fn begin_again(&mut self, beginning: Vec<u8>, now: Instant) {
         (self.file, self.written, self.pending) = (None, 0, beginning);
         self.refused(&io::Error::new(io::ErrorKind::NotFound, GONE), now);
@@ -122,7 +122,7 @@ impl RecordingOutput {
 
     fn refused(&mut self, error: &io::Error, now: Instant) {
         if error.kind() == io::ErrorKind::AlreadyExists {
-            // The problem concerns this file, not the disk.
+            // The loss concerns one file only, so the disk is not failing.
             self.figures.disk_errors.add(1);
         } else {
             self.figures.failed(error, self.place.root());
@@ -132,7 +132,7 @@ impl RecordingOutput {
         self.rests = Some(now + PAUSE);
     }
 
-    /// Writes the pending bytes, and the header for the resulting length; returns whether the disk accepted everything.
+    /// Writes the pending bytes, then the header for the new length; returns whether the disk accepted all of them.
     pub(super) fn write(&mut self, now: Instant, header: impl Fn(u64) -> Option<[u8; 80]>) -> bool {
         match self.try_write(header) {
             Ok(()) => {
@@ -177,7 +177,7 @@ impl RecordingOutput {
         Ok(())
     }
 
-    /// Returns the location and the file, if created.
+    /// Returns the location of the file, and the file if it was created.
     pub(super) fn into_parts(self) -> (RecordingLocation, Option<File>) {
         (self.place, self.file)
     }

@@ -1,4 +1,4 @@
-//! Locations of files below the directory of recordings: `2026/11/25/RE….wav`. Names derive from SID and date; symbolic
+//! Locations of files in the directory of recordings: `2026/11/25/RE….wav`. Names derive from SID and date. Symbolic
 //! links are not followed, and files are not overwritten.
 
 use std::fs::File;
@@ -18,33 +18,33 @@ use trunkgate_recording::Container;
 use trunkgate_system::limits::RECORDINGS_PROBE_BYTES;
 use trunkgate_system::problem::fix_of_read_only;
 
-/// Mode of directories and files: accessible by the edge's user only.
+/// Mode of directories and files: access for the edge's user only.
 const OF_DIRECTORIES: Mode = Mode::S_IRWXU;
 const OF_FILES: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-/// Name of the file used to test whether the disk accepts writes.
+/// Name of the file that tests whether the disk accepts writes.
 const PROBE: &str = ".probe";
 /// Suffix of a temporary file that replaces another one.
 pub(super) const SPARE: &str = ".trimmed";
-/// Folder of entries that are not in the index.
+/// Folder for index entries that the store has refused.
 pub(super) const UNINDEXED: &str = ".unindexed";
 
-/// Location of a recording file.
+/// Location of a recording's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecordingLocation {
     root: PathBuf,
-    /// Year, month and day.
+    /// Year, month and day of the start (UTC).
     folders: [String; 3],
     name: String,
 }
 
-/// Returns whether a text is the SID of a recording.
+/// Returns whether a text has the form of a recording's SID.
 pub fn is_sid(sid: &str) -> bool {
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     sid.len() == 34 && sid.strip_prefix("RE").is_some_and(is_hex)
 }
 
 impl RecordingLocation {
-    /// Returns the location of a new recording.
+    /// Returns the location for a new recording's file.
     pub(super) fn new(
         root: &Path,
         sid: &str,
@@ -61,7 +61,7 @@ impl RecordingLocation {
         RecordingLocation { root: root.to_owned(), folders, name: format!("{sid}.{ending}{more}") }
     }
 
-    /// Parses a location of the index; `None` if the path does not have our format.
+    /// Parses a location stored in the index; `None` if the path has another format.
     pub(super) fn of(root: &str, path: &str) -> Option<RecordingLocation> {
         let parts: Vec<&str> = path.split('/').collect();
         let [year, month, day, name] = parts[..] else { return None };
@@ -76,15 +76,15 @@ impl RecordingLocation {
         &self.root
     }
 
-    /// Returns the path below the directory of recordings.
+    /// Returns the path of the file, relative to the directory of recordings.
     pub(super) fn path(&self) -> String {
         format!("{}/{}", self.folders.join("/"), self.name)
     }
 
-    /// Creates the file; fails if the name exists.
+    /// Creates the file and its folders; fails if the file exists.
     pub(super) fn create(&self) -> io::Result<File> {
         match self.create_once() {
-            // The folder of a day without recordings was removed a moment ago.
+            // Another thread has just removed the folder, because it was empty.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_once(),
             done => done,
         }
@@ -105,7 +105,7 @@ impl RecordingLocation {
         Ok(File::from(file.map_err(|error| named(&path, error))?))
     }
 
-    /// Opens the file; `is_changed` opens it for writing.
+    /// Opens the file; `is_changed` also opens it for writing.
     pub(super) fn open(&self, is_changed: bool) -> io::Result<File> {
         let folder = self.folder()?;
         let access = if is_changed { OFlag::O_RDWR } else { OFlag::O_RDONLY };
@@ -118,13 +118,10 @@ impl RecordingLocation {
         Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
-    /// Returns whether the location refers to an open file; false if the file was removed or replaced, or another disk
-    /// was mounted over its folder.
-    ///
-    /// # Errors
-    /// Returns the system's error if the location cannot be examined.
+    /// Returns whether the location still refers to an open file. It does not if the file was removed or replaced, or
+    /// another disk was mounted over its folder.
     pub(super) fn leads_to(&self, file: &File) -> io::Result<bool> {
-        // Use fstatat instead of opening, so that a symbolic link, directory or FIFO has no effect.
+        // fstatat follows no symbolic link and does not block on a FIFO, as opening the file could.
         let named =
             self.folder().and_then(|folder| Ok(fstatat(&folder, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?));
         let named = match named {
@@ -138,7 +135,7 @@ impl RecordingLocation {
         Ok((named.st_dev, named.st_ino) == (open.dev(), open.ino()))
     }
 
-    /// Returns the location of the temporary file that replaces this one.
+    /// Returns the location of the temporary file that replaces this file.
     pub(super) fn spare(&self) -> RecordingLocation {
         RecordingLocation { name: format!("{}{SPARE}", self.name), ..self.clone() }
     }
@@ -149,7 +146,7 @@ impl RecordingLocation {
         Ok(renameat(&folder, self.name.as_str(), &folder, other.name.as_str())?)
     }
 
-    /// Removes only the file; a missing file is not an error.
+    /// Removes the file but not its folders; a missing file is no error.
     pub(super) fn remove_file(&self) -> io::Result<()> {
         match unlinkat(&self.folder()?, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -157,7 +154,7 @@ impl RecordingLocation {
         }
     }
 
-    /// Removes the file and folders that become empty; a missing file is not an error.
+    /// Removes the file, and its folders if they become empty; a missing file is no error.
     pub(super) fn remove(&self) -> io::Result<()> {
         let folder = match self.folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -190,7 +187,7 @@ impl RecordingLocation {
 
 const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Opens the directory of recordings; creates it if only the last component is missing.
+/// Opens the directory of recordings, and creates it if only its last component is missing.
 fn root(path: &Path) -> io::Result<OwnedFd> {
     match existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -206,12 +203,12 @@ fn existing(path: &Path) -> io::Result<OwnedFd> {
     open(path, FOLDER, Mode::empty()).map_err(|error| named(path, error))
 }
 
-/// Opens a subfolder of the open folder at `path`.
+/// Opens the folder `name` in the open folder at `path`.
 fn below(folder: &OwnedFd, path: &Path, name: &str) -> io::Result<OwnedFd> {
     openat(folder, name, FOLDER, Mode::empty()).map_err(|error| named(&path.join(name), error))
 }
 
-/// Returns an error with its path.
+/// Returns an error that names the path.
 fn named(path: &Path, error: Errno) -> io::Error {
     let is_link = || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     let error = io::Error::from(error);
@@ -223,7 +220,7 @@ fn named(path: &Path, error: Errno) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// Returns the fix for an error below a directory that itself accepts recordings.
+/// Returns the fix for an error in a directory that accepts a test file.
 pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
     use io::ErrorKind as K;
     let shown = directory.display();
@@ -244,7 +241,7 @@ pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
     fix.unwrap_or_else(|| format!("`ls -ld {shown}`, `findmnt -T {shown}`; `dmesg` has errors of the disk"))
 }
 
-/// Opens the folder of entries that are not in the index.
+/// Opens the folder for refused index entries; with `is_created` creates it if missing.
 pub(super) fn unindexed(path: &Path, is_created: bool) -> io::Result<OwnedFd> {
     if !is_created {
         return below(&existing(path)?, path, UNINDEXED);
@@ -256,7 +253,7 @@ pub(super) fn unindexed(path: &Path, is_created: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// Replaces a file in a folder atomically and durably.
+/// Replaces a file in an open folder, atomically and durably.
 pub(super) fn write_in(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
 
@@ -268,13 +265,13 @@ pub(super) fn write_in(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result
     Ok(renameat(folder, new.as_str(), folder, name)?)
 }
 
-/// Opens a file in a folder.
+/// Opens a file in an open folder for reading.
 pub(super) fn open_in(folder: &OwnedFd, name: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     Ok(File::from(openat(folder, name, flags, Mode::empty())?))
 }
 
-/// Removes a file in a folder; a missing file is not an error.
+/// Removes a file in an open folder; a missing file is no error.
 pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
     match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -282,7 +279,7 @@ pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Checks that a file can be written to the disk.
+/// Checks that a file can be written to a directory and removed again.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
     use std::io::Write as _;
 

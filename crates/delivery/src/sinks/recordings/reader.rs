@@ -14,17 +14,17 @@ use super::index::RecordingEntry;
 use super::shared::RecordingOpenError;
 use trunkgate_system::text::hex;
 
-/// Number of bytes read at once.
+/// Number of bytes of an unencrypted file read at once.
 const BUFFER_BYTES: usize = 256 << 10;
-/// Error of contents that cannot be decrypted.
+/// Error for contents that cannot be decrypted.
 pub(super) const OPEN: OpenError = OpenError::Payload;
 
-/// Contents of a file.
+/// Encryption and length of a recording's file.
 #[derive(Debug)]
 pub(super) enum FileContents {
     /// Unencrypted file.
     Plain { bytes: u64 },
-    /// Encrypted chunks; `last` is the index of the last one.
+    /// File encrypted in chunks; `last` is the index of the last chunk.
     Sealed { payload: PayloadKey, last: u64, bytes: u64 },
 }
 
@@ -33,13 +33,13 @@ impl FileContents {
         FileContents::Plain { bytes }
     }
 
-    /// Returns the encrypted contents of a file with this length; `None` if no complete file can have it.
+    /// Returns the contents of an encrypted file with this length; `None` if a complete file cannot have that length.
     pub(super) fn sealed(payload: PayloadKey, file_bytes: u64) -> Option<FileContents> {
         let (last, bytes) = payload.contents(file_bytes)?;
         Some(FileContents::Sealed { payload, last, bytes })
     }
 
-    /// Returns the length of the contents in bytes.
+    /// Returns the length of the decrypted contents in bytes.
     pub(super) fn bytes(&self) -> u64 {
         let (FileContents::Plain { bytes } | FileContents::Sealed { bytes, .. }) = self;
         *bytes
@@ -53,7 +53,7 @@ impl FileContents {
         }
     }
 
-    /// Reads a part by index.
+    /// Reads and decrypts the part with an index.
     fn part(&self, file: &File, at: u64) -> io::Result<Vec<u8>> {
         match self {
             FileContents::Plain { bytes } => {
@@ -82,7 +82,8 @@ impl FileContents {
     }
 }
 
-/// Audio of a recording. A WAV file written with encryption gets a header with its actual length.
+/// Reader of a recording's audio. An encrypted WAV file gets a header with its actual length, which its own header
+/// lacks.
 #[derive(Debug)]
 pub struct RecordingReader {
     file: File,
@@ -90,7 +91,7 @@ pub struct RecordingReader {
     /// Length of the audio file in bytes; for a truncated WAV file, complete frames only.
     bytes: u64,
     header: Option<[u8; HEADER_BYTES as usize]>,
-    /// Last read part with its index.
+    /// Last part that was read, with its index.
     part: Option<(u64, Vec<u8>)>,
 }
 
@@ -104,7 +105,7 @@ impl RecordingReader {
         RecordingReader::of(file, length, entry, identities)
     }
 
-    /// Creates a reader of the first bytes of a file; data appended later is ignored.
+    /// Creates a reader of the first `length` bytes of a file; data appended later is ignored.
     pub(super) fn of(
         file: File,
         length: u64,
@@ -137,15 +138,12 @@ impl RecordingReader {
         self.bytes
     }
 
-    /// Reads the first part from an offset on, so that damage is detected before any data is sent. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns an error if the disk fails or the contents cannot be decrypted.
+    /// Reads the part at an offset in advance, so that damage is detected before any data is sent. Blocks on the disk.
     pub fn prepare(&mut self, place: u64) -> io::Result<()> {
         if place < self.bytes { self.hold(place / self.contents.part_bytes() as u64) } else { Ok(()) }
     }
 
-    /// Reads a part unless it is the last one read.
+    /// Reads a part, unless it is already in memory.
     fn hold(&mut self, number: u64) -> io::Result<()> {
         if self.part.as_ref().is_none_or(|(known, _)| *known != number) {
             self.part = Some((number, self.contents.part(&self.file, number)?));
@@ -164,11 +162,8 @@ impl RecordingReader {
         Ok(audio)
     }
 
-    /// Reads from an offset until the buffer is full or the audio ends; returns the number of bytes. Blocks on the
+    /// Reads from an offset until the buffer is full or the audio ends, and returns the number of bytes. Blocks on the
     /// disk.
-    ///
-    /// # Errors
-    /// Returns an error if the disk fails or the contents cannot be decrypted.
     pub(super) fn fill(&mut self, place: u64, to: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -181,10 +176,7 @@ impl RecordingReader {
         Ok(filled)
     }
 
-    /// Reads from an offset; returns the number of bytes, 0 at the end. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Returns an error if the disk fails or the contents cannot be decrypted.
+    /// Reads from an offset and returns the number of bytes, 0 at the end of the audio. Blocks on the disk.
     pub fn read_at(&mut self, place: u64, to: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.bytes.saturating_sub(place)).unwrap_or(usize::MAX);
         let most = to.len().min(left);
@@ -212,7 +204,7 @@ impl RecordingReader {
     }
 }
 
-/// Returns length and SHA-256 of a file as stored.
+/// Returns length in bytes and SHA-256 of a file as stored.
 pub(super) fn check_sum(file: &File) -> io::Result<(u64, String)> {
     let bytes = file.metadata()?.len();
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! Completion of files truncated by a crash, or by a disk that was full to the end.
+//! Completion of recording files that were truncated by a crash, or by a disk that was full when the recording ended.
 
 use std::fs::File;
 use std::io;
@@ -14,11 +14,11 @@ use super::index::RecordingEntry;
 use super::reader::{FileContents, OPEN};
 use crate::sinks::store::disk;
 
-/// Maximum number of bytes that are cut off: the rest of a write and two chunks. If more is unreadable, the file has
+/// Maximum number of bytes cut off a file: an incomplete write and two chunks. If more is unreadable, the file has
 /// other damage and stays unchanged.
 const MOST_CUT_BYTES: u64 = 256 << 10;
 
-/// Reason why a file is not completed.
+/// Reason why a recording file cannot be completed.
 #[derive(Debug)]
 pub(super) enum RecordingRepairError {
     /// The file is encrypted, and no identity is configured.
@@ -51,7 +51,7 @@ impl std::fmt::Display for RecordingRepairError {
 /// Completes a file as described by its entry; returns the duration of its audio in milliseconds.
 ///
 /// # Errors
-/// Returns the reason why it stays unchanged.
+/// Returns the reason why the file stays unchanged.
 pub(super) fn repair(
     file: &File,
     entry: &RecordingEntry,
@@ -92,7 +92,7 @@ fn sealed(
     file.read_exact_at(&mut beginning, 0)?;
     let payload = match PayloadKey::open(&beginning, identities.ok_or(RecordingRepairError::NoKey)?) {
         Ok(payload) => payload,
-        // Nothing was encrypted yet.
+        // The crash came before the first chunk was written.
         Err(OpenError::Short) => return Ok(0),
         Err(refusal) => return Err(RecordingRepairError::Refused(refusal)),
     };

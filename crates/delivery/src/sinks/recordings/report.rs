@@ -1,4 +1,4 @@
-//! Reports of ended recordings: callbacks written in one transaction with the index entry.
+//! Status callbacks about ended recordings, written in one transaction with the index entry.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,27 +12,28 @@ use crate::sinks::callbacks::{self, Head, StoredCallback, StoredCallbackSender};
 use crate::webhooks::request::{RequestMethod, idempotency_token};
 use trunkgate_system::clock;
 
-/// Reports on their way to the sender.
+/// Status callbacks about recordings on their way to the sender.
 #[derive(Debug, Default)]
 pub(super) struct RecordingReports {
     links: Mutex<Arc<RecordingLinks>>,
     desk: OnceLock<StoredCallbackSender>,
-    /// Reports of recordings completed before the sender was set.
+    /// Stored callbacks that wait until the sender is set.
     early: Mutex<Vec<Head>>,
 }
 
 impl RecordingReports {
-    /// Sets the naming of recordings, and the URL notified of each.
+    /// Sets the URLs of recordings, and the receiver of callbacks about all of them.
     pub(super) fn configure(&self, links: RecordingLinks) {
         *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
     }
 
-    /// Returns the naming of recordings, and the URL notified of each.
+    /// Returns the URLs of recordings, and the receiver of callbacks about all of them.
     pub(super) fn links(&self) -> Arc<RecordingLinks> {
         Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sets the sender and hands over earlier reports, on a thread of their own: the start of an edge may not block.
+    /// Sets the sender, and hands over waiting callbacks on a separate thread, because the start of the edge may not
+    /// block.
     pub(super) fn send_by(&self, desk: StoredCallbackSender) {
         let early = {
             let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +50,7 @@ impl RecordingReports {
         }
     }
 
-    /// Returns the reports of a recording that has ended, with or without a file.
+    /// Returns the callbacks about a recording that has ended, with or without audio.
     pub(super) fn of(&self, entry: &RecordingEntry) -> Vec<StoredCallback> {
         let links = self.links();
         let wanted = |receiver: &RecordingReceiver| match entry.state {
@@ -63,7 +64,7 @@ impl RecordingReports {
         receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
     }
 
-    /// Hands over stored reports; blocks while the sender's queue is full.
+    /// Hands stored callbacks to the sender; blocks while its queue is full.
     pub(super) fn hand_over(&self, heads: Vec<Head>) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         match self.desk.get() {
@@ -76,7 +77,7 @@ impl RecordingReports {
     }
 }
 
-/// Writes reports within a transaction.
+/// Writes callbacks within a transaction of the caller.
 pub(super) fn write(store: &Connection, reports: &[StoredCallback]) -> rusqlite::Result<Vec<Head>> {
     reports.iter().map(|report| callbacks::write(store, report)).collect()
 }

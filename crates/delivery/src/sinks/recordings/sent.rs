@@ -1,5 +1,5 @@
-//! Common parts of e-mails and transcriptions as kinds of the outbox: the times of attempts, and counters with the
-//! problems that `status` shows.
+//! Common parts of e-mails and transcriptions as kinds of the outbox: time limits of attempts, counters, and problems
+//! in `status`.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,31 +13,31 @@ use crate::sinks::outbox::table::{Counts, GivenUp};
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::problem::Problem;
 
-/// Times of attempts.
+/// Time limits and pauses of attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Maximum duration of an attempt.
     pub(super) within: Duration,
-    /// Duration of an attempt after which `status` reports it.
+    /// Duration of an attempt after which `status` reports that the service does not respond.
     pub(super) patience: Duration,
-    /// Intervals between retries.
+    /// Pauses between the attempts of a row.
     pub(super) backoff: Backoff,
     /// Age at which a row is given up.
     pub(super) tried: Duration,
 }
 
 impl Pace {
-    /// Returns the limits of a kind with this many concurrent attempts.
+    /// Returns the outbox limits with at most `most` concurrent attempts.
     pub(super) fn of_kind(&self, most: usize) -> outbox::Pace {
         let Pace { backoff: pauses, tried: give_up, .. } = *self;
         outbox::Pace::new(most, most, pauses, give_up)
     }
 }
 
-/// Counters of a kind since the start, and the state of its attempts.
+/// Counters of one kind since the start, and the state of its attempts.
 #[derive(Debug, Default)]
 pub struct SentFigures {
-    /// Rows waiting for the service.
+    /// Rows that wait for the service.
     pub waiting: Counter,
     /// Rows accepted by the service.
     pub completed: Counter,
@@ -45,13 +45,13 @@ pub struct SentFigures {
     pub failed: Counter,
     /// Retried attempts.
     pub retried: Counter,
-    /// Error while attempts fail.
+    /// Error of the last attempt; `None` after a success.
     refused: Mutex<Option<String>>,
-    /// Pending attempts, each with its start and the time after which `status` reports it.
+    /// Attempts in progress: key of the row, start, and time limit after which `status` reports the attempt.
     unanswered: Mutex<Vec<(String, Instant, Duration)>>,
-    /// Number of recently given-up rows, and the last of them.
+    /// Number of rows given up recently, and the last of them.
     given_up: Mutex<Option<(u64, GivenUp)>>,
-    /// Whether the last access to the store failed.
+    /// Whether the last change or read of the store failed.
     is_unstored: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SentFigures {
-    /// Updates the counters from the store.
+    /// Updates the numbers of rows from the store.
     pub(super) fn seen(&self, counts: Counts) {
         let Counts { all, failed, last_failed } = counts;
         self.waiting.set(all);
@@ -70,35 +70,35 @@ impl SentFigures {
         }
     }
 
-    /// Records an access to the store; returns the error if the access before did not fail.
+    /// Records the result of an access to the store; returns the error if the previous access succeeded.
     pub(super) fn stored<'a>(&self, done: &'a io::Result<()>) -> Option<&'a io::Error> {
         let was_unstored = self.is_unstored.swap(done.is_err(), Ordering::Relaxed);
         done.as_ref().err().filter(|_| !was_unstored)
     }
 
-    /// Records the start of an attempt.
+    /// Records the start of an attempt for the row with this key.
     pub(super) fn begin(&self, row: &str, patience: Duration) {
         lock(&self.unanswered).push((row.to_owned(), Instant::now(), patience));
     }
 
-    /// Records the end of an attempt.
+    /// Records the end of an attempt for the row with this key.
     pub(super) fn end(&self, row: &str) {
         lock(&self.unanswered).retain(|(known, ..)| known != row);
     }
 
-    /// Records a failed attempt that will be retried. Returns whether it is the first failure after a success.
+    /// Records a failed attempt that will be retried. Returns whether the attempt before was no failure.
     pub(super) fn refused(&self, what: String) -> bool {
         self.retried.add(1);
         lock(&self.refused).replace(what).is_none()
     }
 
-    /// Records a response of the service. Returns whether it is the first success after a failure.
+    /// Records a success of the service. Returns whether the attempt before failed.
     pub(super) fn answered(&self) -> bool {
         lock(&self.refused).take().is_some()
     }
 
-    /// Completes `problem` with the error of the attempts or the duration of a pending one, followed by `waiting`;
-    /// `None` if neither applies. `silent` has the evidence and the fix for a pending attempt.
+    /// Returns `problem` with the error of the attempts, otherwise with the duration of an overdue attempt, followed by
+    /// `waiting`; `None` without either. `silent` returns evidence and fix for a duration in seconds.
     pub(super) fn failing(
         &self,
         problem: Problem,
@@ -111,13 +111,13 @@ impl SentFigures {
         Some(problem.shown_by(format!("{shown}; {waiting}")).fixed_by(fix))
     }
 
-    /// Returns the number of recently given-up rows, with the share and the error of the last one.
+    /// Returns the number of rows given up recently, with share and error of the last one; `None` if there are none.
     pub(super) fn given_up(&self) -> Option<(u64, String, String)> {
         let (failed, GivenUp { share, error, .. }) = lock(&self.given_up).clone()?;
         Some((failed, share, error.unwrap_or_default()))
     }
 
-    /// Returns the age of the oldest attempt that has exceeded its time.
+    /// Returns the duration of the longest attempt that has exceeded its time limit.
     fn longest(&self) -> Option<Duration> {
         lock(&self.unanswered)
             .iter()

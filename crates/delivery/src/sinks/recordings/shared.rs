@@ -28,24 +28,24 @@ use trunkgate_system::limits::RECORDINGS_UNINDEXED;
 /// Reason why the audio of a recording cannot be read.
 #[derive(Debug)]
 pub enum RecordingOpenError {
-    /// The recording or its audio does not exist.
+    /// The recording does not exist, or has no audio.
     Absent,
-    /// The recording is in progress, or was interrupted by a crash and is not completed yet.
+    /// The recording is in progress, or a crash interrupted it and it is not completed yet.
     InProgress,
-    /// The recording was interrupted by a crash and cannot be completed.
+    /// A crash interrupted the recording, and it cannot be completed; contains the reason.
     Incomplete(String),
-    /// The file is shorter than written, so it was changed.
+    /// The file is shorter than it was when it was closed.
     Cut {
-        /// Actual length in bytes.
+        /// Current length in bytes.
         bytes: u64,
-        /// Written length in bytes.
+        /// Length in bytes when the file was closed.
         written: u64,
     },
     /// The recording was deleted.
     Deleted,
     /// The recording is encrypted, and `[recording]` has no `key`.
     NoKey,
-    /// The recording cannot be decrypted with the identities of `key`, or is damaged.
+    /// The recording is damaged, or cannot be decrypted with the identities of `key`.
     Refused(OpenError),
     /// The disk or the store failed.
     Io(io::Error),
@@ -76,7 +76,7 @@ impl From<io::Error> for RecordingOpenError {
     }
 }
 
-/// Outcome of a deletion.
+/// Outcome of a request to delete a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletionOutcome {
     /// The file was deleted.
@@ -85,16 +85,16 @@ pub enum DeletionOutcome {
     Absent,
     /// The recording was deleted before.
     Before,
-    /// The recording is in progress.
+    /// The recording is in progress, so it was not deleted.
     InProgress,
 }
 
-/// State shared by the recording threads.
+/// State shared by the recording threads and the users of recordings.
 pub(crate) struct SharedRecordings {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
     pub(super) reports: RecordingReports,
-    /// Entries refused by the store at the start of their recordings.
+    /// First entries of recordings that the store has refused.
     pub(super) refused: RefusedEntries,
     /// Waker of the transcription task.
     pub(super) transcribing: Arc<TaskWaker>,
@@ -102,15 +102,15 @@ pub(crate) struct SharedRecordings {
     pub(super) mailing: Arc<TaskWaker>,
     tell: EventCallback,
     settings: Mutex<Option<Arc<RecordingSettings>>>,
-    /// SIDs of recordings of this process with files that are not closed.
+    /// SIDs of recordings of this process that are not closed yet.
     live: Mutex<HashSet<String>>,
     waveforms: WaveformCache,
-    /// Recordings of an earlier process that cannot be completed, with the reasons.
+    /// Interrupted recordings that cannot be completed, by SID with the reason.
     incomplete: Mutex<BTreeMap<String, String>>,
-    /// Held while a recording is deleted or completed, so that each is deleted once and none is completed during its
+    /// Lock for deleting and completing recordings, so that each is deleted once and none is completed during its
     /// deletion.
     removing: Mutex<()>,
-    /// Held from counting messages to reporting them, so that the last report has the last count.
+    /// Lock from counting messages to reporting them, so that the last report has the last count.
     telling: Mutex<()>,
 }
 
@@ -152,7 +152,7 @@ impl SharedRecordings {
         !(self.figures.is_failing() && refuses())
     }
 
-    /// Logs and reports an event.
+    /// Logs an event, and passes it to the event callback.
     pub(super) fn tell(&self, event: RecordingEvent) {
         let is_bad = match &event {
             RecordingEvent::Gap(_) | RecordingEvent::Losing(..) => true,
@@ -169,7 +169,7 @@ impl SharedRecordings {
         (self.tell)(event);
     }
 
-    /// Reports the changed messages of a mailbox. Blocks on the disk.
+    /// Reports the message counts of a mailbox. Blocks on the disk.
     pub(super) fn tell_messages(&self, mailbox: &str) {
         let name = mailbox.to_owned();
         if let Err(error) = self.tell_counted(move |store| Ok(vec![index::messages_of(store, name)?])) {
@@ -177,7 +177,7 @@ impl SharedRecordings {
         }
     }
 
-    /// Reports the messages of all mailboxes that have any. Blocks on the disk.
+    /// Reports the message counts of all mailboxes that have messages. Blocks on the disk.
     pub(super) fn tell_all_messages(&self) -> io::Result<()> {
         self.tell_counted(index::messages)
     }
@@ -213,7 +213,7 @@ impl SharedRecordings {
         self.figures.active.set(live.len() as u64);
     }
 
-    /// Writes an entry without blocking; if the store refuses it, it is written later.
+    /// Writes the entry of a recording that starts, without blocking. An entry that the store refuses is written later.
     pub(super) fn note(&self, entry: RecordingEntry) {
         let (refused, kept) = (self.refused.clone(), entry.clone());
         let work = move |store: &Connection| index::put(store, &entry);
@@ -226,7 +226,7 @@ impl SharedRecordings {
         });
     }
 
-    /// Writes an entry refused before, unless the index already has a later state of the recording.
+    /// Writes an entry that the store has refused before, unless the index has a later state of the recording.
     pub(super) fn note_late(&self, entry: &RecordingEntry) -> io::Result<()> {
         let is_over = |known: RecordingEntry| known.state != RecordingState::InProgress;
         if self.find(&entry.sid)?.is_some_and(is_over) {
@@ -241,7 +241,7 @@ impl SharedRecordings {
         }
     }
 
-    /// Changes the index and waits for the result.
+    /// Changes or reads the index and waits for the result. Blocks on the disk.
     pub(super) fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -249,7 +249,8 @@ impl SharedRecordings {
         self.store.run_now(work)
     }
 
-    /// Writes the entry of an ended recording with its reports, then hands over the reports. Blocks on the disk.
+    /// Writes the entry of an ended recording in one transaction with its callbacks, then hands those to the sender.
+    /// Blocks on the disk.
     pub(super) fn finish(&self, entry: &RecordingEntry) -> io::Result<()> {
         let settings = self.settings();
         let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
@@ -290,7 +291,7 @@ impl SharedRecordings {
         self.incomplete.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the reason why a recording of an earlier process is incomplete; `None` if it is complete.
+    /// Records why an interrupted recording cannot be completed; with `None`, that it is complete.
     pub(super) fn note_incomplete(&self, sid: &str, why: Option<String>) {
         let mut incomplete = self.incomplete();
         match why {
@@ -300,7 +301,7 @@ impl SharedRecordings {
         }
     }
 
-    /// Records the removal of a recording, which is then no longer a problem if it was incomplete.
+    /// Records that a recording was removed, so that it is no longer reported as incomplete.
     fn note_removed(&self, sid: &str) {
         let mut incomplete = self.incomplete();
         if incomplete.remove(sid).is_some() {
@@ -309,7 +310,7 @@ impl SharedRecordings {
         }
     }
 
-    /// Returns the reason why a recording of an earlier process is incomplete.
+    /// Returns the reason why an interrupted recording cannot be completed.
     pub(super) fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.incomplete().get(sid).cloned()
     }
@@ -358,12 +359,12 @@ impl SharedRecordings {
         Ok(bytes == entry.bytes && entry.sha256 == Some(sha256))
     }
 
-    /// Prevents other threads from deleting or completing recordings.
+    /// Locks out other threads that delete or complete recordings.
     pub(super) fn hold_removals(&self) -> MutexGuard<'_, ()> {
         self.removing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deletes a recording that has ended or cannot be completed.
+    /// Deletes a recording, unless it is in progress or can still be completed.
     pub(super) fn delete(&self, sid: &str) -> io::Result<DeletionOutcome> {
         let _held = self.hold_removals();
         let Some(entry) = self.find(sid)? else { return Ok(DeletionOutcome::Absent) };
@@ -378,7 +379,7 @@ impl SharedRecordings {
         Ok(DeletionOutcome::Done)
     }
 
-    /// Deletes an expired recording; returns false if it was deleted before.
+    /// Deletes an expired recording; returns false if it was already deleted.
     pub(super) fn expire(&self, sid: &str) -> io::Result<bool> {
         let _held = self.hold_removals();
         let Some(entry) = self.find(sid)?.filter(|entry| entry.state != RecordingState::Deleted) else {
@@ -387,7 +388,7 @@ impl SharedRecordings {
         self.remove(entry).map(|()| true)
     }
 
-    /// Removes the file of an entry, its transcriptions and its e-mail, then updates the entry.
+    /// Removes the file, the transcriptions and the e-mail of a recording, then updates its entry.
     fn remove(&self, entry: RecordingEntry) -> io::Result<()> {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path)) {
             place.remove()?;
@@ -413,12 +414,12 @@ impl SharedRecordings {
         self.settings().map(|settings| settings.directory.clone()).unwrap_or_default()
     }
 
-    /// Returns the retention time of recordings.
+    /// Returns the retention time of recordings; `None` if they are kept without limit.
     pub(super) fn keep(&self) -> Option<Duration> {
         self.settings()?.keep
     }
 
-    /// Checks that recordings can be written to the disk.
+    /// Checks that the disk accepts recordings, and records the result.
     pub(super) fn probe(&self, probe: impl FnOnce(&Path) -> io::Result<()>) {
         let Some(settings) = self.settings() else { return self.figures.took() };
         match probe(&settings.directory) {
@@ -428,7 +429,7 @@ impl SharedRecordings {
     }
 }
 
-/// Runs blocking work on a separate thread.
+/// Runs work that blocks on the disk on a separate thread.
 pub(super) async fn on_disk<T: Send + 'static>(
     shared: &Arc<SharedRecordings>,
     work: impl FnOnce(&SharedRecordings) -> io::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Tests of recordings from frames to files, with disks that are full or missing, and with crashes.
+//! Tests of recordings from frames to files, with full and missing disks, and with crashes.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -48,7 +48,8 @@ fn begin(number: u64, channels: Channels) -> NewRecording {
     }
 }
 
-/// Returns a block with samples that equal their frame numbers: positive for the caller, negative for the other party.
+/// Returns a block in which each sample is the number of its frame: positive from the caller, negative from the other
+/// party.
 fn block(number: u64, first: u64) -> FrameBlock {
     let frame = |frame: u64| std::iter::repeat_n([(frame + 1) as i16, !(frame as i16)], FRAME_SAMPLES).flatten();
     FrameBlock { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
@@ -76,7 +77,7 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
     disk::tests::refuse_changes(false);
     let unknown = "RE9999999999999999999999999999999a.json";
     std::fs::write(unindexed.join(unknown), "{}").unwrap();
-    // Crash: the third recording has not ended.
+    // The process is killed before the third recording ends.
     let Bench { folder, recordings, writer, closer, .. } = bench;
     drop((recordings, writer, closer));
     let mut bench = Bench::at(folder, |_| {});
@@ -140,7 +141,7 @@ fn settings(directory: &Path) -> RecordingSettings {
     }
 }
 
-/// Work of the recording threads, run on the thread of a test.
+/// Recordings without their threads; the test itself does the work.
 struct Bench {
     folder: tempfile::TempDir,
     recordings: RecordingsHandle,
@@ -191,7 +192,7 @@ impl Bench {
         self.end_with(number, None)
     }
 
-    /// Ends a recording with sound in these frames.
+    /// Ends a recording with sound from the first to the second of these frames.
     fn end_with(&mut self, number: u64, sound: SoundRange) -> RecordingEntry {
         self.take(RecordingCommand::End(RecordingId(number), sound));
         let ended = self.closing.try_recv().unwrap();
@@ -219,7 +220,7 @@ impl Bench {
     }
 }
 
-/// Returns the caller's first sample of each frame.
+/// Returns the first sample from the caller in each frame.
 fn frames(wav: &[u8], channels: Channels) -> Vec<i16> {
     let frame = FRAME_SAMPLES * 2 * usize::from(channels.count());
     assert_eq!((wav.len() - 80) % frame, 0);
@@ -299,7 +300,7 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
         });
         bench.take(RecordingCommand::Begin(Box::new(NewRecording { trim: true, ..begin(1, Channels::Dual) })));
         bench.blocks(1, 0..30);
-        // From frame 95 to frame 205, including the margins.
+        // The file has frames 95 to 205, including the margins.
         let entry = bench.end_with(1, Some((100, 200)));
         assert_eq!((entry.state, entry.milliseconds, &entry.error), (RecordingState::Completed, 111 * 20, &None));
         assert_eq!(entry.bytes, std::fs::metadata(bench.path(&entry)).unwrap().len());
@@ -372,7 +373,7 @@ fn reports_of_an_end_are_in_the_store_with_the_entry() {
     assert_eq!(stored(&bench), [expected], "of the completed one: its receiver does not ask for the absent");
 }
 
-/// Records without a store on a disk of this size; with `recovers` the disk gets more room after the fifth block.
+/// Records to a disk of this size, without a store. With `recovers` the disk gets more room after the fifth block.
 fn on_full_disk(
     folder: &Path,
     room: usize,
@@ -569,7 +570,7 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert_eq!(finished.lost.total(), entry.lost_milliseconds);
 }
 
-/// Removes or replaces a file.
+/// Function that removes or replaces a file, given the file and another path.
 type Removal = fn(&Path, &Path);
 
 #[test]
@@ -664,7 +665,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         assert!(entry.error.as_ref().unwrap().contains("the edge ended"), "{entry:?}");
         let shown = bench.recordings.shared.figures.problems(None).remove(0).to_string();
         assert!(shown.starts_with("1 recording cut by the end of an earlier run"), "{shown}");
-        // The truncation has damaged a chunk in addition to the open one: 2 s of WAV, up to 26 s of Opus.
+        // Truncation damages one chunk in addition to the open one: 2 s of WAV, up to 26 s of Opus.
         let lacks = match (container, is_encrypted) {
             (_, false) => 1000,
             (Container::Wav, true) => 4200,
@@ -745,7 +746,7 @@ fn a_file_of_more_than_4_gib_is_completed_as_rf64() {
     bench.blocks(1, 0..3);
     let entry = bench.entry(1);
     let file = std::fs::File::options().read(true).write(true).open(bench.path(&entry)).unwrap();
-    // Without allocating room on the disk.
+    // The file is sparse, so it needs no room on the disk.
     let frames = 8_000_000;
     file.set_len(80 + frames * 640 + 123).unwrap();
     assert_eq!(repair::repair(&file, &entry, None).unwrap(), frames * 20);
@@ -786,10 +787,10 @@ fn the_queue_has_a_bound_and_refuses_without_waiting() {
     assert_eq!(figures.queued_bytes(), 0);
 }
 
-/// Directory that a child process of the test below writes to.
+/// Environment variable with the directory that the child process below writes to.
 const CHILD: &str = "TRUNKGATE_TEST_RECORDINGS";
 
-/// Child process: writes until it is killed, and prints the amount of audio.
+/// Runs in a child process: writes until it is killed, and prints the amount of audio written.
 #[test]
 fn a_process_that_writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
@@ -800,7 +801,7 @@ fn a_process_that_writes_until_it_is_killed() {
         RecordingsHandle::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
-    // In a call the first block arrives 200 ms later.
+    // The entries are written before the first block, which in a call follows after 200 ms.
     for number in numbers.clone() {
         while recordings.find(&sid(number)).unwrap().is_none() {
             std::thread::yield_now();
@@ -808,7 +809,7 @@ fn a_process_that_writes_until_it_is_killed() {
     }
     for at in 0_u64.. {
         for number in numbers.clone() {
-            // As fast as the writer accepts them, about a thousand times faster than in a call.
+            // The loop waits for the writer, and is about a thousand times faster than a call.
             while recordings.shared.figures.queued_bytes() > 30_000 {
                 std::thread::yield_now();
             }
@@ -835,13 +836,13 @@ fn after_kill_9_at_any_moment_files_open_and_lack_less_than_a_second() {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut written = lines.filter_map(|line| line.strip_prefix("written ")?.parse::<u64>().ok());
-        // Kill at a different moment each time.
+        // Each round kills the process at another moment.
         let said = written.by_ref().nth(20 + round * 37).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         let said = written.last().unwrap_or(said);
         let change = |settings: &mut RecordingSettings| settings.key = is_encrypted.then(identities);
-        // 30,000 bytes of the queue are four blocks, one of each recording.
+        // The queue may lose 30,000 bytes: four blocks, one of each recording.
         let lacks = if is_encrypted { 1000 + 2100 } else { 1000 };
         if !is_encrypted {
             for number in 1..=4 {

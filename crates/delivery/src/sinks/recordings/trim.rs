@@ -1,5 +1,5 @@
 //! Trims silence at the beginning and the end of a recording: the remaining frames are written to a new file, which
-//! then replaces the first one. A crash in between leaves the whole recording.
+//! then replaces the old one. A crash in between leaves the complete recording.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ const PART_BYTES: usize = 64 << 10;
 /// milliseconds; `None` if there is no silence to remove.
 ///
 /// # Errors
-/// Returns the reason why the file stays unchanged.
+/// Returns the error of the disk or of decryption; the file then stays unchanged.
 pub(super) fn trim(
     file: &File,
     place: &RecordingLocation,

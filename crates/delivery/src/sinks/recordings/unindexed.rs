@@ -1,4 +1,4 @@
-//! Recording entries refused by the store. Each waits in a file of the folder `.unindexed` below the directory of
+//! Index entries that the store has refused. Each waits in a file of the folder `.unindexed` below the directory of
 //! recordings, also across restarts, until the store accepts it.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::index::{RecordingEntry, RecordingState};
 use super::place;
 use trunkgate_system::limits::{RECORDINGS_UNINDEXED, RECORDINGS_UNINDEXED_BYTES};
 
-/// Refused entries on their way from the store's thread to the closing thread.
+/// Refused index entries on their way from the store's thread to the closing thread.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefusedEntries(Arc<Mutex<Vec<RecordingEntry>>>);
 
@@ -27,7 +27,7 @@ impl RefusedEntries {
     }
 }
 
-/// Waiting entry; `is_kept` is true if its file is written.
+/// Refused index entry; `is_kept` is true if its file is written.
 #[derive(Debug)]
 struct WaitingEntry {
     entry: RecordingEntry,
@@ -35,7 +35,7 @@ struct WaitingEntry {
     is_kept: bool,
 }
 
-/// Waiting entries by SID.
+/// Refused index entries that wait for the store, by SID.
 #[derive(Debug, Default)]
 pub(super) struct UnindexedEntries {
     all: BTreeMap<String, WaitingEntry>,
@@ -51,7 +51,7 @@ impl UnindexedEntries {
         self.all.len()
     }
 
-    /// Returns whether the entry of this recording waits.
+    /// Returns whether the entry of a recording waits.
     pub(super) fn has(&self, sid: &str) -> bool {
         self.all.contains_key(sid)
     }
@@ -60,14 +60,15 @@ impl UnindexedEntries {
         self.all.is_empty()
     }
 
-    /// Adds an entry; `directory` is the directory of recordings for an entry without a file.
+    /// Adds an entry that the store has refused. `directory` is the directory of recordings, for an entry without a
+    /// file.
     pub(super) fn add(&mut self, entry: RecordingEntry, directory: &Path) {
         let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
         if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {
             tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} gets no entry: too many wait", entry.sid);
             return;
         }
-        // The entry of a recording's start may arrive after that of its end, because another thread hands it over.
+        // Another thread hands over the first entry of a recording, so it may arrive after the last one.
         let is_older = |known: &WaitingEntry| {
             known.entry.state != RecordingState::InProgress && entry.state == RecordingState::InProgress
         };
@@ -76,7 +77,7 @@ impl UnindexedEntries {
         }
     }
 
-    /// Writes the files of entries that have none.
+    /// Writes the waiting entries that have no file yet to files.
     pub(super) fn keep(&mut self) {
         for waiting in self.all.values_mut().filter(|waiting| !waiting.is_kept) {
             let kept = serde_json::to_vec(&waiting.entry).map_err(io::Error::from).and_then(|json| {
@@ -84,14 +85,14 @@ impl UnindexedEntries {
             });
             match kept {
                 Ok(()) => waiting.is_kept = true,
-                // The other files are usually on the same disk.
+                // The others would usually be refused by the same disk.
                 Err(_) => return,
             }
         }
     }
 
-    /// Reads the files left by an earlier process or an earlier configuration; returns the path of one with an unknown
-    /// format.
+    /// Reads the files that an earlier process or configuration has left; returns the path of a file with an unknown
+    /// format, if there is one.
     ///
     /// # Errors
     /// Returns the error of the disk.
@@ -106,7 +107,7 @@ impl UnindexedEntries {
             let name = file.file_name();
             let name = name.to_string_lossy();
             let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else {
-                // A temporary file left by a crash is ignored.
+                // Temporary files left by a crash are no entries.
                 if !name.ends_with(".json.new") {
                     foreign = Some(file.path());
                 }
@@ -137,10 +138,10 @@ impl UnindexedEntries {
         Ok(foreign)
     }
 
-    /// Passes up to `most` entries to `index`, which adds them to the index, until one is refused.
+    /// Passes up to `most` waiting entries to `index`, which stores them; stops at the first refusal.
     ///
     /// # Errors
-    /// Returns the refusal.
+    /// Returns the error of the refusal.
     pub(super) fn settle(&mut self, most: usize, index: impl Fn(&RecordingEntry) -> io::Result<()>) -> io::Result<()> {
         let sids: Vec<String> = self.all.keys().take(most).cloned().collect();
         for sid in sids {

@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 use super::place;
 use trunkgate_system::limits::RECORDINGS_SWEPT_AT_ONCE;
 
-/// Files without an entry.
+/// Files in the directory of recordings without an index entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnlistedFiles {
     /// Number of files.
     pub files: u64,
-    /// Path of one of the files.
+    /// Path of one such file; `None` if there is none.
     pub example: Option<PathBuf>,
 }
 
-/// Search through the directory in batches of files.
+/// Search for files without an index entry, in batches.
 #[derive(Debug, Default)]
 pub(super) struct FileSweep {
     root: PathBuf,
-    /// Folders still to be searched, and the current one.
+    /// Folders to be searched next, and the one being read.
     folders: Vec<PathBuf>,
     open: Option<ReadDir>,
     found: UnlistedFiles,
 }
 
-/// Returns the SID in the file name of a path.
+/// Returns the SID in the file name of a path; `None` if it contains none.
 pub(super) fn sid_of(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.get(..34).filter(|sid| place::is_sid(sid))
@@ -36,19 +36,19 @@ pub(super) fn sid_of(path: &str) -> Option<&str> {
 impl FileSweep {
     /// Starts a search through a directory.
     pub(super) fn new(root: PathBuf) -> FileSweep {
-        // The edge never writes through a symbolic link.
+        // The edge never writes through a symbolic link, so none is searched.
         let is_there = std::fs::symlink_metadata(&root).is_ok_and(|about| about.is_dir());
         let folders = if is_there { vec![root.clone()] } else { Vec::new() };
         FileSweep { root, folders, ..FileSweep::default() }
     }
 
-    /// Returns whether the search is in this directory.
+    /// Returns whether the search is in `directory`.
     pub(super) fn is_of(&self, directory: &Path) -> bool {
         self.root == directory
     }
 
-    /// Checks a batch of files; `without_entry` returns the paths that the index does not have, and is not called
-    /// without paths. Returns the result when the search is complete.
+    /// Checks a batch of files. `without_entry` returns those of the given paths that have no index entry. Returns the
+    /// result when the search is complete, before that `None`.
     ///
     /// # Errors
     /// Returns the error of `without_entry`.
@@ -58,11 +58,11 @@ impl FileSweep {
     ) -> io::Result<Option<UnlistedFiles>> {
         let files: Vec<String> = std::iter::from_fn(|| self.next()).take(RECORDINGS_SWEPT_AT_ONCE).collect();
         let is_over = files.len() < RECORDINGS_SWEPT_AT_ONCE;
-        // An empty batch must not create a store.
+        // A query without paths would create the store.
         let unnamed = if files.is_empty() { files } else { without_entry(files)? };
         for path in unnamed {
             let path = self.root.join(path);
-            // A file deleted meanwhile no longer has an entry.
+            // The file may have been deleted since its folder was read.
             if std::fs::symlink_metadata(&path).is_ok() {
                 self.found.files += 1;
                 self.found.example.get_or_insert(path);
@@ -71,7 +71,7 @@ impl FileSweep {
         Ok(is_over.then(|| std::mem::take(&mut self.found)))
     }
 
-    /// Returns the path of the next file. Names starting with a dot and unreadable folders are skipped.
+    /// Returns the path of the next file, skipping names that begin with a dot and unreadable folders.
     fn next(&mut self) -> Option<String> {
         loop {
             let Some(open) = &mut self.open else {

@@ -15,11 +15,11 @@ use trunkgate_system::limits::{WAVEFORM_PART_BYTES, WAVEFORM_READ_BYTES, WAVEFOR
 pub struct Waveform {
     /// Peak levels of equal parts of the audio, 0 to 255, per channel; the caller's channel is first.
     pub levels: Vec<Vec<u8>>,
-    /// True if only samples of a very long recording were read.
+    /// True if the recording was so long that only samples of it were read.
     pub is_sampled: bool,
 }
 
-/// Recently requested waveforms by the SIDs of their recordings.
+/// Recently requested waveforms, by the SID of the recording.
 #[derive(Debug, Default)]
 pub(super) struct WaveformCache(Mutex<VecDeque<(String, Arc<Waveform>)>>);
 
@@ -28,10 +28,7 @@ impl WaveformCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the waveform of a recording that has just been opened.
-    ///
-    /// # Errors
-    /// Returns the error of the disk.
+    /// Returns the waveform of a recording, computed with `reader` unless it is cached.
     pub(super) fn of(&self, entry: &RecordingEntry, reader: RecordingReader) -> io::Result<Arc<Waveform>> {
         let known = self.kept().iter().find(|(sid, _)| *sid == entry.sid).map(|(_, known)| Arc::clone(known));
         if let Some(known) = known {
@@ -48,7 +45,7 @@ impl WaveformCache {
     }
 }
 
-/// Reads a recording; of WAV audio approximately `most` bytes.
+/// Computes the waveform of a recording; of WAV audio only about `most` bytes are read.
 fn read(entry: &RecordingEntry, mut reader: RecordingReader, most: u64) -> io::Result<Waveform> {
     let container = if entry.is_opus { Container::Opus } else { Container::Wav };
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
@@ -80,7 +77,7 @@ fn read(entry: &RecordingEntry, mut reader: RecordingReader, most: u64) -> io::R
 mod tests {
     use super::*;
 
-    /// Returns an open dual WAV file in which the caller is loud in the last second.
+    /// Returns an open WAV file with two channels, in which the caller is loud in the last second.
     fn recording(seconds: u64) -> (RecordingEntry, RecordingReader) {
         let mut file = tempfile::tempfile().unwrap();
         let header = trunkgate_recording::wav::header(

@@ -1,4 +1,4 @@
-//! Writer thread: commands in, files out.
+//! Writer thread of recordings: carries out commands and writes files.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -17,11 +17,11 @@ use super::{
 };
 use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
-/// Time to wait for a command before the buffered audio is checked.
+/// Maximum wait for a command before the buffered audio is checked.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
 
-/// Writer of recordings.
+/// State of the writer thread.
 #[derive(Debug)]
 pub(super) struct RecordingWriter {
     shared: Arc<SharedRecordings>,
@@ -36,10 +36,10 @@ impl RecordingWriter {
         RecordingWriter { shared, live: HashMap::new(), closing, looked: Instant::now(), probed: None }
     }
 
-    /// Writes until it is stopped.
+    /// Carries out commands until it receives the last one.
     pub(super) fn run(mut self, commands: &Receiver<RecordingCommand>) {
-        // Create the directory before an entry refers to it; otherwise a recording interrupted by a crash would be
-        // unknown.
+        // The directory exists before an entry refers to it; otherwise a crash would leave an entry with an unknown
+        // state.
         self.look(Instant::now());
         loop {
             let command = match commands.recv_timeout(PAUSE) {
@@ -63,7 +63,7 @@ impl RecordingWriter {
         all.into_iter().for_each(|id| self.end(id, None, now));
     }
 
-    /// Executes a command; returns false for the last one.
+    /// Carries out a command; returns false for the last one.
     pub(super) fn take(&mut self, command: RecordingCommand, now: Instant) -> bool {
         match command {
             RecordingCommand::Begin(begin) => self.begin(&begin),
@@ -85,7 +85,7 @@ impl RecordingWriter {
 
     fn begin(&mut self, begin: &NewRecording) {
         let Some(settings) = self.shared.settings() else {
-            // A reload has just removed the section.
+            // The section was removed after the recording was queued.
             return self.not_begun(begin, &RecordingBeginError::Off);
         };
         match LiveRecording::new(begin, &settings, Arc::clone(&self.shared.figures)) {
@@ -98,7 +98,7 @@ impl RecordingWriter {
         }
     }
 
-    /// Reports a recording that could not start as one without audio.
+    /// Reports a recording that cannot start as one without audio.
     fn not_begun(&self, begin: &NewRecording, why: &dyn Display) {
         self.shared.figures.absent.add(1);
         let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
@@ -116,18 +116,19 @@ impl RecordingWriter {
         match self.closing.try_send(Box::new(live.end(sound, now))) {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
-                // Its entry is in the index, so it is completed like one of an earlier process.
+                // The index has its entry, so it is completed later, like one of an earlier process.
                 tracing::warn!("recording {} is closed later: too many wait", ended.entry.sid);
                 self.shared.closed(&ended.entry.sid);
             }
         }
     }
 
-    /// Writes the buffered audio of paused recordings, and checks that the disk accepts recordings.
+    /// Writes the buffered audio of paused recordings, and checks that the disk accepts recordings while none is
+    /// written.
     fn look(&mut self, now: Instant) {
         self.looked = now;
         self.live.values_mut().for_each(|live| live.flush(now));
-        // While recordings are written, their writes serve as the check.
+        // Active recordings test the disk by their own writes.
         let is_idle = self.live.is_empty() || self.shared.figures.is_failing();
         if is_idle && self.probed.is_none_or(|at| now.duration_since(at) >= PROBE) {
             self.probed = Some(now);

@@ -1,11 +1,11 @@
-//! Call records as CSV (RFC 4180): one line per call below a header line. Columns are only ever added, before `legs`.
+//! Call records as CSV (RFC 4180): a header line, and one line per call. New columns are only ever added before `legs`.
 
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_call::numbers::is_control_char;
 
-/// Column names. Columns that are not fields of a record are computed here.
+/// Names of the columns. Those that are no fields of a record are computed here.
 pub(super) const COLUMNS: [&str; 25] = [
     "sid",
     "started_at",
@@ -39,7 +39,7 @@ pub fn head() -> Vec<u8> {
     line(&COLUMNS.map(str::to_owned))
 }
 
-/// Returns the line of a record, or of a call in progress; unknown values are empty.
+/// Returns the line of a call record, or of a call in progress; unknown values are empty.
 pub fn row(record: &Value) -> Vec<u8> {
     line(&COLUMNS.map(|column| field(record, column)))
 }
@@ -67,20 +67,20 @@ fn field(record: &Value, column: &str) -> String {
     }
 }
 
-/// Returns the leg to the last target of the call; recording servers are skipped.
+/// Returns the leg to the last target of a call, skipping recording servers.
 fn target(record: &Value) -> Option<&Value> {
     let legs = record.get("legs")?.as_array()?;
     legs.iter().skip(1).rfind(|leg| leg.get("kind").and_then(Value::as_str) != Some("siprec"))
 }
 
-/// Returns the party that ended the call; empty while the call lasts.
+/// Returns the party that ended a call, by its record; empty while the call lasts.
 fn ended_by(record: &Value) -> &'static str {
     let of = |leg: Option<&'_ Value>| leg.and_then(|leg| leg.get("ended_by")?.as_str().map(str::to_owned));
     let (caller, target) = (of(record.pointer("/legs/0")), of(target(record)));
     ended_by_legs(caller.as_deref(), target.as_deref())
 }
 
-/// Returns the party that ended a call, from `ended_by` of the caller's and the target's leg.
+/// Returns the party that ended a call, given `ended_by` of the caller's leg and of the target's leg.
 pub fn ended_by_legs(caller: Option<&str>, target: Option<&str>) -> &'static str {
     match (caller, target) {
         (Some("far_end"), _) => "caller",
@@ -90,33 +90,33 @@ pub fn ended_by_legs(caller: Option<&str>, target: Option<&str>) -> &'static str
     }
 }
 
-/// Returns the seconds from the answer to the end of the call.
+/// Returns the duration from the answer to the end of a call, in seconds.
 fn answered_seconds(record: &Value) -> Option<f64> {
     let time = |field: &str| record.get(field)?.as_str()?.parse::<Timestamp>().ok();
     Some(time("ended_at")?.duration_since(time("answered_at")?).as_secs_f64())
 }
 
-/// Characters that a spreadsheet may interpret as the start of a formula.
+/// Characters that make a spreadsheet interpret a cell as a formula.
 const FORMULA: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}'];
 
-/// Returns a remote party's text in a form that spreadsheets do not interpret as a formula, in one line. Numbers such
-/// as `+14155550100`, also masked ones, are not formulas.
+/// Returns a remote party's text as one line that spreadsheets do not interpret as a formula. Numbers such as
+/// `+14155550100`, also masked ones, are unchanged.
 pub fn plain(text: &str) -> String {
     let text: String = text.chars().map(|c| if is_control_char(c) { '\u{fffd}' } else { c }).collect();
     let is_formula = text.starts_with(FORMULA) && !is_number(&text);
     let text = if is_formula { format!("'{text}") } else { text };
-    // If `;` separates cells, a formula may follow it.
+    // If `;` separates cells, a formula may begin behind it.
     FORMULA.into_iter().fold(text, |text, sign| text.replace(&format!(";{sign}"), &format!(";'{sign}")))
 }
 
-/// Returns whether a text is `+` and digits with at most one group of four asterisks, the masked form in logs.
+/// Returns whether a text is `+` with digits and at most one group of four asterisks, the form of numbers in logs.
 fn is_number(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('+') else { return false };
     let (head, tail) = rest.split_once("****").unwrap_or((rest, ""));
     [head, tail].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Returns a line of cells, quoted if needed.
+/// Formats cells as a line, quoted if needed.
 pub fn line(fields: &[String]) -> Vec<u8> {
     let mut writer =
         WriterBuilder::new().terminator(Terminator::CRLF).quote_style(QuoteStyle::Necessary).from_writer(Vec::new());
@@ -140,7 +140,7 @@ mod tests {
         rows[0].iter().map(str::to_owned).collect()
     }
 
-    /// Users' scripts depend on the columns.
+    /// Pins the columns, because users' scripts depend on them.
     #[test]
     fn the_columns_are_what_they_were() {
         assert_eq!(

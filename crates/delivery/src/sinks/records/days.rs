@@ -1,4 +1,4 @@
-//! Daily call counts of limits, persistent across restarts; changes are stored in batches.
+//! Daily call counts for limits. They outlive a restart; changes are stored in batches.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,21 +17,21 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::RECORDS_PAUSE_MILLISECONDS;
 use trunkgate_system::problem::Failure;
 
-/// Pause after the store refused a change.
+/// Pause after the store has refused a change.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Trunk, limit and day.
+/// Trunk, limit and day that a count belongs to.
 type Key = (Arc<str>, String, Date);
 type Counts = BTreeMap<Key, u32>;
 
-/// Counts with the changes not yet stored.
+/// Daily call counts, with the changes not stored yet.
 pub(super) struct DayCounts {
     store: Store,
     /// Changes since the last write.
     changed: Counts,
-    /// Changes being written.
+    /// Changes that are being stored.
     under_way: Option<(Counts, Stored)>,
-    /// Time of the last refusal by the store.
+    /// Time at which the store last refused a change.
     refused: Option<Instant>,
     figures: Arc<Figures>,
 }
@@ -43,15 +43,15 @@ impl DayCounts {
         DayCounts { store, changed: Counts::new(), under_way: None, refused: None, figures }
     }
 
-    /// Reads the stored counts and removes those of past days; failures are logged.
+    /// Reads the stored counts, and removes those of past days. Failures are logged.
     pub(super) fn read(&self) -> Vec<DayCount> {
-        // Do not create a store if no limit needs it.
+        // Reading would create the store, which no limit may need.
         if !self.store.has_any() {
             return Vec::new();
         }
         let today = clock::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
-        // On a full disk old counts remain.
+        // On a full disk the counts of past days remain.
         if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
             tracing::debug!("day counts of days that are over stay: {error}");
         }
@@ -62,24 +62,24 @@ impl DayCounts {
         })
     }
 
-    /// Records a count.
+    /// Records a changed count.
     pub(super) fn note(&mut self, one: DayCount) {
         self.changed.insert((one.trunk, one.limit, one.day), one.count);
         self.begin();
     }
 
-    /// Returns whether changes are not yet stored.
+    /// Returns whether any change is not stored yet.
     pub(super) fn is_behind(&self) -> bool {
         !self.changed.is_empty() || self.under_way.is_some()
     }
 
-    /// Writes the changes even right after a refusal.
+    /// Ends the pause after a refusal.
     pub(super) fn hurry(&mut self) {
         self.refused = None;
         self.begin();
     }
 
-    /// Writes the changes, unless the store paused or is busy.
+    /// Starts to store the changes, unless the store is pausing or already storing some.
     pub(super) fn begin(&mut self) {
         let rests = self.refused.is_some_and(|since| since.elapsed() < PAUSE);
         if rests || self.under_way.is_some() || self.changed.is_empty() {
@@ -91,7 +91,7 @@ impl DayCounts {
         self.under_way = Some((counts, Box::pin(stored)));
     }
 
-    /// Waits for the current write, then writes the changes since.
+    /// Waits for the changes being stored, then stores the later ones.
     pub(super) async fn settle(&mut self) {
         let Some((_, stored)) = &mut self.under_way else { return std::future::pending().await };
         let done = stored.await;
@@ -123,7 +123,7 @@ impl DayCounts {
 }
 
 fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
-    // The store may have been unavailable at the start, so the greater of the stored and the new count applies.
+    // The stored count may be unknown to this process, so the greater of the two applies.
     let mut insert = store.prepare(
         "INSERT INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (trunk, scope, day) DO UPDATE SET count = max(count, excluded.count)",
@@ -134,7 +134,8 @@ fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The current day in any time zone is yesterday, today or tomorrow in UTC; or the last day, if the clock is wrong.
+/// Condition for the days to keep: yesterday, today and tomorrow in UTC, one of which is today in any time zone; and
+/// the last day, because the clock may be wrong.
 const STILL_COUNTS: &str = "(day IN (?1, ?2, ?3) OR day = (SELECT max(day) FROM day_count))";
 
 fn read(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<Vec<DayCount>> {
@@ -194,7 +195,7 @@ mod tests {
         drop(days);
         let mut days = open(directory.path());
         days.read();
-        // The count of another process that was not read.
+        // Another process has stored a greater count.
         days.note(count("all calls", today, 1));
         settle(&mut days);
         drop(days);

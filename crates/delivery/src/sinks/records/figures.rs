@@ -1,4 +1,4 @@
-//! Metrics and `status` problems of call records.
+//! Metrics of call records, and their problems in `status`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,31 +11,31 @@ use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 use trunkgate_system::text::number;
 
-/// Time for which calls interrupted by a crash are reported.
+/// Time for which `status` reports calls that a crash interrupted.
 const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
 
-/// Figures of each destination of records.
+/// Metrics of call records by destination.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Record file.
+    /// Record file on disk.
     pub(crate) file: Sink,
     /// HTTP receiver.
     pub(crate) url: Sink,
     /// Store, for records waiting for the receiver.
     pub(super) store: Sink,
-    /// Queue for the receiver, which may be full.
+    /// Queue to the receiver, reported while it is full.
     pub(super) full: Sink,
     /// Store, for the day counts of limits.
     pub(super) days: Sink,
     /// Unreadable lines in the journal of live calls.
     pub damaged: Counter,
-    /// Number of calls interrupted by the end of the previous process, and the time of their detection.
+    /// Number of calls that the end of the previous process interrupted, and the time at which they were found.
     pub(super) cut_short: OnceLock<(usize, Instant)>,
-    /// Records that are in neither the file nor the journal.
+    /// Number of records that neither the file nor the journal contains.
     pub(super) only_in_memory: Counter,
 }
 
-/// Destination of records.
+/// Destination of call records.
 #[derive(Debug, Default)]
 pub struct Sink {
     /// True if the destination is configured.
@@ -44,14 +44,14 @@ pub struct Sink {
     pub failures: Counter,
     /// Records given up.
     pub lost: Counter,
-    /// Records waiting for the destination.
+    /// Records that wait for the destination.
     pub waiting: Counter,
-    /// Current failure, if any.
+    /// Current failure of the destination; `None` while it accepts records.
     problem: Mutex<Option<Failure>>,
 }
 
 impl Figures {
-    /// Returns the destinations with their names in metrics.
+    /// Returns the destinations with their labels in metrics.
     pub fn all(&self) -> [(&'static str, &Sink); 2] {
         [("file", &self.file), ("url", &self.url)]
     }
@@ -64,7 +64,7 @@ impl Figures {
         }
     }
 
-    /// Records and logs the number of calls interrupted by the end of the previous process.
+    /// Records and logs the number of calls that the end of the previous process interrupted.
     pub(super) fn note_cut_short(&self, calls: usize) {
         let _ = self.cut_short.set((calls, Instant::now()));
         let calls = number(calls, "call");
@@ -74,8 +74,8 @@ impl Figures {
         );
     }
 
-    /// Returns the number of calls that the previous process had when it ended without a stop; `None` if there were
-    /// none or it was stopped properly.
+    /// Returns the number of calls that the previous process left without an end; `None` if it was stopped properly or
+    /// had none.
     pub fn calls_cut_short(&self) -> Option<usize> {
         self.cut_short.get().map(|(calls, _)| *calls)
     }
@@ -85,7 +85,7 @@ impl Figures {
         Some(Problem::of(ProblemKind::Record(RecordProblem::CallsCutShort { calls: *calls })))
     }
 
-    /// Returns all current problems.
+    /// Returns the problems with call records that `status` reports.
     pub fn problems(&self) -> Vec<Problem> {
         let of = |kind: RecordProblem, failure: Failure, more: &str| {
             let problem = Problem::of(ProblemKind::Record(kind)).shown_by(format!("{failure}{more}"));
@@ -113,7 +113,7 @@ impl Figures {
         problems
     }
 
-    /// Adds a warning not to restart the edge if records exist only in its memory.
+    /// Adds a warning not to restart the edge while records exist only in its memory.
     fn kept_up(&self, problem: Problem) -> Problem {
         let records = self.only_in_memory.get();
         if records == 0 {
@@ -134,7 +134,7 @@ impl Figures {
 }
 
 impl Sink {
-    /// Returns why it does not take records, with how many wait for it.
+    /// Returns the problem that the destination fails, with its failure and the number of waiting records.
     fn told(
         &self,
         of: &impl Fn(RecordProblem, Failure, &str) -> Problem,
@@ -150,13 +150,13 @@ impl Sink {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records a failure; returns whether it is the first one.
+    /// Records a failure; returns whether the destination worked before.
     pub(super) fn failed(&self, failure: Failure) -> bool {
         self.failures.add(1);
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(failure).is_none()
     }
 
-    /// Records a success; returns whether it is the first one after a failure.
+    /// Records a success; returns whether the destination failed before.
     pub(super) fn took(&self) -> bool {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }

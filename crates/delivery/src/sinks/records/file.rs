@@ -1,4 +1,4 @@
-//! Call record file: appended lines, rotation by size or time, and reopening after the file was moved or removed.
+//! Call record file: appends lines, rotates by size or time, and reopens a file that was moved or removed.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,14 +24,14 @@ const STAMP_BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct RecordsFile {
     settings: CdrFile,
-    /// True if no other process writes to the file, so that it may be repaired and rotated.
+    /// Whether no other process writes to the file, so that it may be repaired and rotated.
     alone: bool,
     open: Option<Open>,
     passed: Passed,
 }
 
-/// Lower bound of the current time, used to remove old files: the time of the last record found at the start, advanced
-/// by the monotonic clock. A wall clock that jumps ahead or starts with a wrong date therefore makes no file old.
+/// Lower bound of the current time, used to remove old files: the time of the newest file at the start, advanced by the
+/// monotonic clock. A wall clock that jumps ahead or starts with a wrong date therefore makes no file old.
 #[derive(Debug, Clone, Copy)]
 struct Passed {
     at: Timestamp,
@@ -39,13 +39,14 @@ struct Passed {
 }
 
 impl Passed {
-    /// Returns the time of the latest of a file and its rotated files; the wall clock's time if there are none.
+    /// Starts with the modification time of the newest of a file and its rotated files; without any, with the wall
+    /// clock.
     fn of(path: &Path) -> Passed {
         let written = |path: &Path| {
             let about = std::fs::metadata(path).ok().filter(|about| about.len() > 0)?;
             Timestamp::from_second(about.mtime()).ok()
         };
-        // A folder that cannot be listed is reported when old files are removed.
+        // A folder that cannot be listed is reported later, when old files are to be removed.
         let aside = aside(path).unwrap_or_default();
         let last = aside.iter().filter_map(|(.., path)| written(path)).chain(written(path)).max();
         Passed { at: last.unwrap_or_else(clock::now), since: Instant::now() }
@@ -57,35 +58,35 @@ impl Passed {
     }
 }
 
-/// Open record file.
+/// Record file that is open.
 #[derive(Debug)]
 struct Open {
     lines: LineFile,
-    /// Device and inode.
+    /// Device and inode number, to notice that the path leads to another file.
     identity: (u64, u64),
-    /// Rotation period of the last write.
+    /// Rotation period in which the last record was written.
     period: i64,
 }
 
 impl RecordsFile {
-    /// Returns the directory of the file.
+    /// Returns the directory of the record file.
     pub(super) fn directory(&self) -> &Path {
         self.settings.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// Opens the file for appending.
+    /// Opens the record file for appending.
     ///
     /// # Errors
     /// Returns the system's error, or an error if the file has other contents.
     pub(super) fn open(settings: CdrFile, alone: bool) -> io::Result<RecordsFile> {
-        // Before the file is created or repaired.
+        // The time is taken before the file is created or repaired, which would change it.
         let passed = Passed::of(&settings.path);
         let mut file = RecordsFile { settings: settings.clone(), alone, open: None, passed };
         file.change(settings)?;
         Ok(file)
     }
 
-    /// Reopens the file with new settings; after an error the old ones remain in force.
+    /// Reopens the file with new settings; if that fails, the old ones remain in force.
     ///
     /// # Errors
     /// Returns the same errors as [`RecordsFile::open`].
@@ -97,7 +98,7 @@ impl RecordsFile {
         }
         let opened = self.reopen().and_then(|()| self.forget_old(clock::now()));
         if opened.is_err() {
-            // The next record opens it.
+            // The file with the old settings is opened for the next record.
             (self.settings, self.open) = (old, None);
         }
         opened
@@ -108,7 +109,7 @@ impl RecordsFile {
         &self.settings.path
     }
 
-    /// Appends a record. After an error no part of it is in the file.
+    /// Appends a record. After an error the file contains no part of it.
     pub(super) fn write(&mut self, record: &StoredRecord, now: Timestamp) -> io::Result<()> {
         let line = match self.settings.format {
             CdrFormat::Jsonl => [&record.json, b"\n".as_slice()].concat(),
@@ -116,7 +117,7 @@ impl RecordsFile {
         };
         let written = self.add(&line, now);
         if written.is_err() {
-            // The next record reopens the path, because the disk may have been mounted again.
+            // The disk may have been mounted again, so the path is opened for the next record.
             self.open = None;
         }
         written
@@ -145,7 +146,7 @@ impl RecordsFile {
         Ok(())
     }
 
-    /// Opens the file and makes it end with a complete line. Contents in another format or with other columns are
+    /// Opens the path and makes the file end with a complete line. A file in another format or with other columns is
     /// rotated first.
     fn reopen(&mut self) -> io::Result<()> {
         self.open = None;
@@ -167,7 +168,7 @@ impl RecordsFile {
         Err(named(path, &io::Error::new(io::ErrorKind::ResourceBusy, "another program is writing to it")))
     }
 
-    /// Returns the rotation period that contains a time.
+    /// Returns the number of the rotation period that contains a time.
     fn period(&self, now: Timestamp) -> i64 {
         let every = self.settings.rotate_every.map_or(0, |every| every.as_secs());
         i64::try_from(every).ok().filter(|every| *every > 0).map_or(0, |every| now.as_second().div_euclid(every))
@@ -180,7 +181,7 @@ impl RecordsFile {
         self.alone && open.lines.bytes() > head && (full || self.period(now) > open.period)
     }
 
-    /// Renames the file to a name with the time, without overwriting another one.
+    /// Renames the file to a name with the time; does not overwrite another file.
     fn rotate(&self, now: Timestamp) -> io::Result<()> {
         let path = &self.settings.path;
         let stamp = now.strftime(STAMP);
@@ -192,7 +193,7 @@ impl RecordsFile {
         disk::rename(path, &free.ok_or_else(|| io::Error::other("no free name"))?)
     }
 
-    /// Removes rotated files that are old by both the wall clock and the lower bound of the time.
+    /// Removes rotated files that are old by the wall clock and by the lower bound of the time.
     fn forget_old(&self, now: Timestamp) -> io::Result<()> {
         if self.settings.keep == CdrRetention::All || !self.alone {
             return Ok(());
@@ -208,7 +209,7 @@ impl RecordsFile {
     }
 }
 
-/// Returns the rotated files with their time and number within that second, oldest first.
+/// Returns the rotated files with their time and their number within that second, oldest first.
 fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
@@ -216,7 +217,7 @@ fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
     for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
         let entry = entry?;
         let path = folder.join(entry.file_name());
-        // Only a regular file can be a record file.
+        // A record file is a regular file.
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
@@ -251,7 +252,8 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Returns whether records of this format may be appended to a file; CSV of an earlier version has fewer columns.
+/// Returns whether records in this format may be appended to a file. A CSV file of an earlier version has fewer
+/// columns, so they may not.
 fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
     use std::io::{Read as _, Seek as _};
     file.rewind()?;
@@ -261,14 +263,14 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
     match start.as_slice() {
         b"" => Ok(true),
         [b'{', ..] => Ok(format == CdrFormat::Jsonl),
-        // Another process may be writing the header line.
+        // The header line may be incomplete, because another process is writing it.
         start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it contains other data than call records")),
     }
 }
 
-/// Makes a file end with a complete line after a crash in the middle of one. Its call is in the journal, unless only
-/// the line end is missing.
+/// Makes a file end with a complete line after a crash while one was written. The journal contains that call, unless
+/// only the line end is missing.
 fn mend(lines: &mut LineFile) -> io::Result<()> {
     let (start, text) = tail(&mut lines.file().try_clone()?)?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -276,7 +278,7 @@ fn mend(lines: &mut LineFile) -> io::Result<()> {
     if serde_json::from_slice::<Value>(rest).is_ok_and(|record| record.is_object()) {
         return lines.append(b"\n");
     }
-    // A file without any line, or with one longer than any record, is not truncated, because it may not be ours.
+    // A file without any line end, or with a last line longer than any record, may not be ours and is not truncated.
     let ours = rest.starts_with(b"{") || rest.starts_with(b"CA") || csv::head().starts_with(rest);
     if ours && (whole > 0 || start == 0) { lines.truncate(start + whole as u64) } else { lines.append(b"\n") }
 }
@@ -294,7 +296,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Returns each file of a folder with the SIDs of its lines.
+    /// Returns each file of a folder with the SIDs in its lines.
     fn all(folder: &Path) -> Vec<(String, Vec<String>)> {
         let mut found: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
@@ -327,7 +329,7 @@ mod tests {
         file.write(&record("CA2"), at).unwrap();
         std::fs::remove_file(&path).unwrap();
         file.write(&record("CA3"), at).unwrap();
-        // As `copytruncate` does.
+        // Some log rotations truncate the file in place (`copytruncate`).
         std::fs::File::create(&path).unwrap();
         file.write(&record("CA4"), at).unwrap();
         assert_eq!(all(directory.path()), [named("cdr.jsonl", &["CA4"]), named("cdr.jsonl.1", &["CA1"])]);
@@ -372,7 +374,7 @@ mod tests {
         let two = [named("cdr-20990102T000000Z.csv", &["sid", "CA1"]), named("cdr.csv", &["sid", "CA2", "CA3"])];
         assert_eq!(all(directory.path()), two);
         drop(file);
-        // The file was last written today, long ago by the clock of 2099.
+        // The file was last written today, which is long ago for the clock of 2099.
         let mut file = RecordsFile::open(daily, true).unwrap();
         file.passed.at = now("2099-01-04T00:00:01Z");
         file.write(&record("CA4"), now("2099-01-04T00:00:01Z")).unwrap();
@@ -406,12 +408,12 @@ mod tests {
         let mut file = RecordsFile::open(daily.clone(), true).unwrap();
         assert_eq!(names(), 3 + 1);
         file.write(&record("CA1"), on(0)).unwrap();
-        // Twelve years ahead, like a clock without a battery, and back again.
+        // The clock jumps ahead by twelve years, as without a battery, and back again.
         for days in [12 * 365, 12 * 365 + 1, 0] {
             file.write(&record("CA2"), on(days)).unwrap();
         }
         assert_eq!(names(), 3 + 1 + 2, "{:?}", all(directory.path()));
-        // Neither a reload nor a start with such a clock makes a file old.
+        // Neither a reload nor a start with the wrong clock makes a file old.
         file.write(&record("CA3"), on(12 * 365 + 2)).unwrap();
         file.change(daily).unwrap();
         assert_eq!(names(), 3 + 1 + 3, "{:?}", all(directory.path()));
@@ -453,7 +455,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(aside).unwrap(), earlier);
         let now = std::fs::read(&path).unwrap();
         assert!(now.starts_with(&[csv::head().as_slice(), b"CA2,"].concat()), "{}", String::from_utf8_lossy(&now));
-        // The edge's own files are appended to.
+        // The edge appends to its own files.
         drop(file);
         let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
         file.write(&record("CA3"), Timestamp::now()).unwrap();

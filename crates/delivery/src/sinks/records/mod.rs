@@ -1,9 +1,9 @@
 //! Call records: each is in the file exactly once and at the URL at least once, even if the process is killed. A
-//! separate thread writes them: a slow disk delays records, never signalling.
+//! separate thread writes them, so a slow disk delays records but never signalling.
 //!
-//! A call is in the journal from its start. Its record is written to the file; if the record must also be sent or
-//! stored, it is first written to the journal and the store. Last, the call is removed from the journal. Calls left in
-//! the journal by a crash are looked up in the files that may contain their records, and written if missing.
+//! The journal contains a call from its start. Its record is written to the file; if it must also be sent or stored, it
+//! is first written to the journal and the store. Finally the call is removed from the journal. Calls that a crash has
+//! left in the journal are looked up in the files that may contain their records, and written if missing.
 
 pub mod csv;
 mod days;
@@ -30,39 +30,39 @@ pub use writer::Writer;
 /// Command to the record writer.
 #[derive(Debug)]
 pub enum ReportOrder {
-    /// A call has started or tries another target, with its number of failovers.
+    /// A call has started, or tries another target; with its number of failovers so far.
     Standing(Box<CallView>, u32),
     /// All calls of the process before that continue were reported as [`ReportOrder::Standing`]; the others are lost.
     Restored,
-    /// A call was answered, at this time.
+    /// The call with this SID was answered, at this time.
     Answered(String, Timestamp),
-    /// A call has ended.
+    /// A call has ended; contains its record.
     Record(Box<CallRecord>),
-    /// A call counted towards a daily limit.
+    /// A call counted towards a daily limit; contains the new count.
     Counted(DayCount),
-    /// Reopens the files with the current or a new configuration, for example after an external log rotation. After an
-    /// error the old destinations remain in use.
+    /// Reopens the files with the current or a new configuration, for example after an external log rotation. If that
+    /// fails, the old destinations remain in use.
     Reopen {
         /// Destinations of the records.
         cdr: Box<CdrSettings>,
-        /// True if other parts of the edge need the store.
+        /// Whether other parts of the edge need the store.
         needs_store: bool,
-        /// Receives the result.
+        /// Sender for the result of the command.
         answer: oneshot::Sender<io::Result<()>>,
     },
     /// No further commands follow.
     End,
 }
 
-/// Hands a record to the writer; if the queue is full, the record is lost and counted.
+/// Hands a call record to the writer. If the queue is full, the record is lost and counted.
 pub fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRecord>, figures: &Figures) {
     if reports.try_send(ReportOrder::Record(record)).is_err() {
         figures.overrun();
     }
 }
 
-/// Hands a call in progress to the journal, with its failovers. If the queue is full, the journal lacks the call or its
-/// later targets, which matters only after a crash.
+/// Hands a call in progress to the journal, with its number of failovers. If the queue is full, the journal lacks this
+/// state of the call, which matters only after a crash.
 pub fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>, failovers: u32) {
     let _ = reports.try_send(ReportOrder::Standing(call, failovers));
 }
@@ -77,7 +77,8 @@ pub fn hand_over_answered(reports: &mpsc::Sender<ReportOrder>, sid: &str) {
     let _ = reports.try_send(ReportOrder::Answered(sid.to_owned(), clock::now()));
 }
 
-/// Hands over a count of a daily limit. If the queue is full, the count is skipped, since the next one has the sum.
+/// Hands over a changed count of a daily limit. If the queue is full, the count is skipped, since the next one includes
+/// it.
 pub fn hand_over_counted(reports: &mpsc::Sender<ReportOrder>, count: DayCount) {
     let _ = reports.try_send(ReportOrder::Counted(count));
 }

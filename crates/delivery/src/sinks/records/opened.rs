@@ -10,29 +10,30 @@ use super::written::last_sids;
 use crate::sinks::store::journal::{CallJournal, LeftoverRecord};
 use trunkgate_config::CdrSettings;
 
-/// Files that could not be opened at the start because of their disk.
+/// Record file and journal that could not be opened at the start because of their disk.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// Configuration of the missing file and journal.
+    /// Configuration of the missing files; `None` if none is missing.
     pub(super) files: Option<CdrSettings>,
-    /// Time of the last attempt.
+    /// Time of the last attempt to open them.
     pub(super) tried: Option<Instant>,
 }
 
-/// Opened files of call records.
+/// Open record file and journal, with the calls to be completed.
 pub(super) struct Opened {
     pub(super) file: Option<RecordsFile>,
     /// Journal of live calls; `None` if its file system has no locks or another process uses it.
     pub(super) journal: Option<CallJournal>,
     /// Calls that an earlier process left in the journal.
     pub(super) left: Vec<LeftoverRecord>,
-    /// SIDs of the last calls in the record file, for the search for calls of `left` that it already contains; `None`
-    /// without a file or without such calls.
+    /// SIDs at the end of the record file, to find calls of `left` that it already contains; `None` if there is no file
+    /// or no such call.
     pub(super) written: Option<BTreeSet<String>>,
 }
 
 impl Opened {
-    /// Opens the files; `journal` is the path of the journal, in which calls of `continued` are not interrupted.
+    /// Opens the record file, and the journal at `journal`. Calls in `continued` live on in this process and are not
+    /// interrupted.
     ///
     /// # Errors
     /// Returns the system's error, or an error if the files contain other data.
@@ -53,7 +54,7 @@ impl Opened {
     }
 }
 
-/// Returns the SIDs at the end of the record file, to be compared with the calls left by a crash; `None` if there is no
+/// Returns the SIDs at the end of the record file, to be compared with calls left by a crash; `None` if there is no
 /// file or no such call.
 pub(super) fn written(cdr: &CdrSettings, left: &[LeftoverRecord]) -> io::Result<Option<BTreeSet<String>>> {
     cdr.file.as_ref().filter(|_| !left.is_empty()).map(|file| last_sids(&file.path)).transpose()

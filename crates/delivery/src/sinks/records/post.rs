@@ -1,4 +1,5 @@
-//! Delivery of one record to the endpoint: a signed POST over a reusable connection, and the meaning of its response.
+//! Delivery of one call record to the HTTP endpoint: a signed POST over a reusable connection, and the meaning of its
+//! response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::web;
 
-/// Endpoint for records.
+/// HTTP endpoint for call records.
 #[derive(Debug)]
 pub(super) struct Target {
     url: Url,
@@ -34,14 +35,14 @@ pub(super) struct Target {
 /// Connection that may serve further requests.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
-/// Reason why a record was not accepted.
+/// Reason why the endpoint did not accept a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// No response was received.
+    /// The endpoint did not respond; contains the reason.
     Unheard(String),
-    /// Status of the response, and its Retry-After.
+    /// The endpoint responded with this status, and with Retry-After if given.
     Answered(StatusCode, Option<Duration>),
-    /// 410 Gone: the endpoint wants no further records.
+    /// The endpoint responded with 410 Gone: it wants no further records.
     Gone,
 }
 
@@ -59,10 +60,10 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Target {
-    /// Creates the endpoint of a configuration, and reads its certificates.
+    /// Creates the endpoint for a configuration, and parses its certificates.
     ///
     /// # Errors
-    /// Returns the configuration error.
+    /// Returns a message if URL or certificates are invalid.
     pub(super) fn new(settings: CdrUrl) -> Result<Target, String> {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
         let trust = match &settings.ca {
@@ -73,7 +74,7 @@ impl Target {
         Ok(Target { url, tls: trust.map(web::trusting).transpose()?, settings })
     }
 
-    /// Returns the address for messages.
+    /// Returns the endpoint's URL without secrets, for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.settings.url)
     }
@@ -95,7 +96,7 @@ impl Target {
         request.body(Full::new(Bytes::from(json))).map_err(|_| "invalid `url` or `token`".to_owned())
     }
 
-    /// Sends a record. Also returns the connection, if it is reusable.
+    /// Sends a record; also returns the connection if it can be reused.
     pub(super) async fn post(
         &self,
         kept: Option<Connection>,
@@ -115,7 +116,7 @@ impl Target {
         };
         let status = response.status();
         let later = web::retry_after(response.headers(), CDR_RETRY_AFTER_SECONDS);
-        // The record has its response; the rest only decides whether the connection is reusable.
+        // The response is complete for the record; its rest only decides whether the connection can be reused.
         let is_free = async {
             let whole = web::gather(response, CDR_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
             whole && connection.ready().await.is_ok()
@@ -140,7 +141,7 @@ impl Target {
         {
             return Ok((connection, response));
         }
-        // A kept connection may have been closed meanwhile, which is not a failure.
+        // The server may have closed a kept connection meanwhile, which is no failure.
         let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
         let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
         let request = self.request(sid, json, clock::now())?;

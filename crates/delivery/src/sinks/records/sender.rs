@@ -1,5 +1,5 @@
-//! Call records for the URL, a kind of the outbox: several at once while the endpoint accepts them, otherwise one at a
-//! time with growing pauses. The writer stores them; a reload changes the endpoint.
+//! Delivery of call records to the URL, a kind of the outbox: several at once while the endpoint accepts them,
+//! otherwise one at a time with growing pauses. The writer stores the records; a reload may change the endpoint.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,46 +19,46 @@ use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
 use trunkgate_system::problem::Failure;
 
-/// Name of the kind in the store.
+/// Name of call records among the kinds of the outbox.
 pub(super) const NAME: &str = "record";
-/// File for rejected records, in the directory of the store.
+/// File for records that the endpoint rejects, in the directory of the store.
 const REJECTED: &str = "refused.jsonl";
-/// Pauses of the endpoint while it fails, and of a rejected record.
+/// Pauses of a failing endpoint, and of a record that it rejects.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
 
-/// Returns the row of a record.
+/// Returns the outbox row of a call record.
 pub(super) fn row(record: &StoredRecord) -> Row {
     Row::alone(&record.sid, [NAME; 3], Duration::ZERO, String::from_utf8_lossy(&record.json).into_owned())
 }
 
-/// Endpoint of records, shared by the writer and the sender.
+/// Endpoint of call records, shared by the writer and the sender.
 #[derive(Debug, Default)]
 pub(super) struct Endpoint(Mutex<State>);
 
 /// State of the endpoint since the last reload.
 #[derive(Debug, Default)]
 struct State {
-    /// `None`: records are not sent.
+    /// HTTP endpoint; `None` if records are not sent.
     target: Option<Arc<Target>>,
-    /// Maximum size of waiting records.
+    /// Maximum total size of waiting records, in bytes.
     most_bytes: u64,
-    /// Number of the reload.
+    /// Number of the reload that set the endpoint.
     version: u64,
-    /// True after 410: the endpoint wants no more records.
+    /// Whether the endpoint has responded with 410 and wants no more records.
     is_gone: bool,
-    /// Number of consecutive pauses.
+    /// Number of consecutive pauses because of failures.
     failures: u32,
-    /// End of the pause.
+    /// End of the current pause.
     rests: Option<Instant>,
     connections: Vec<post::Connection>,
-    /// Number of accepted records.
+    /// Number of records that the endpoint has accepted.
     delivered: u64,
-    /// Rejections of each record, with the number of accepted records at the first one.
+    /// Number of rejections of each record by SID, with `delivered` at the first one.
     rejections: HashMap<String, (u32, u64)>,
 }
 
 impl State {
-    /// Counts a rejection; returns true if the endpoint has accepted others between many rejections of this record.
+    /// Counts a rejection. Returns true if the record was rejected many times while the endpoint accepted others.
     fn rejects(&mut self, sid: &str) -> bool {
         let (count, since) = self.rejections.entry(sid.to_owned()).or_insert((0, self.delivered));
         *count += 1;
@@ -71,7 +71,8 @@ impl Endpoint {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the endpoint and the maximum size of waiting records. Pending requests count only if they succeed.
+    /// Changes the endpoint and the maximum size of waiting records. Failures of requests to the old endpoint no longer
+    /// count.
     pub(super) fn set(&self, endpoint: Option<(Target, u64)>) {
         let mut state = self.lock();
         let (version, old) = (state.version + 1, state.most_bytes);
@@ -79,7 +80,7 @@ impl Endpoint {
         *state = State { target, most_bytes, version, ..State::default() };
     }
 
-    /// Returns true if records are sent.
+    /// Returns true if records are sent to an endpoint.
     pub(super) fn is_set(&self) -> bool {
         self.lock().target.is_some()
     }
@@ -98,7 +99,7 @@ impl Sender {
         Sender { endpoint, figures, directory: store.directory().to_owned() }
     }
 
-    /// Handles a response.
+    /// Evaluates a response of the endpoint to a record.
     fn judge(&self, row: &Row, target: &Target, outcome: Result<(), post::Refusal>) -> Result<(), Refusal> {
         let (sid, now) = (row.head.key.as_str(), Instant::now());
         let mut state = self.endpoint.lock();
@@ -113,7 +114,7 @@ impl Sender {
         };
         self.report(target, &refusal);
         state.is_gone |= refusal == post::Refusal::Gone;
-        // Concurrent requests fail together.
+        // Concurrent requests fail together, and count as one failure.
         if state.rests.is_none_or(|at| at <= now) {
             let later = if let post::Refusal::Answered(_, later) = refusal { later } else { None };
             let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
@@ -128,7 +129,8 @@ impl Sender {
         Err(Refusal { is_final, ..Refusal::here(refusal.to_string()) })
     }
 
-    /// Moves a record that the endpoint rejects, while it accepts others, to a file; returns whether that worked.
+    /// Moves a record that the endpoint rejects while it accepts others to [`REJECTED`]; returns whether that
+    /// succeeded.
     fn set_aside(&self, row: &Row, most_bytes: u64, refusal: &post::Refusal) -> bool {
         let (sid, path) = (&row.head.key, self.directory.join(REJECTED));
         let moved = LineFile::open(&path).and_then(|mut lines| {
@@ -158,7 +160,7 @@ impl Sender {
         }
     }
 
-    /// Counts a record for which there is no room.
+    /// Counts a record that is lost because the queue is full.
     fn dropped(&self) {
         self.figures.url.lost.add(1);
         let kept = "full: the oldest records are kept, new ones are not sent";
@@ -213,7 +215,7 @@ impl Kind for Sender {
             match outcome {
                 outcome if is_current => return self.judge(row, &target, outcome),
                 Ok(()) => return Ok(()),
-                // The next request goes to the new endpoint.
+                // The request went to the old endpoint; the next one goes to the new one.
                 Err(_) => {}
             }
         }
@@ -252,7 +254,7 @@ impl Kind for Sender {
     fn seen(&self, (): ()) {}
 }
 
-/// Records whether the store in this directory accepted a change of the queue.
+/// Records whether the store in `directory` accepted a change of the queue.
 pub(super) fn note_stored(figures: &Figures, done: &io::Result<()>, directory: &Path) {
     match done {
         Ok(()) => {

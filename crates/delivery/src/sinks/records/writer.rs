@@ -1,5 +1,5 @@
-//! Record writer: takes records in order and delivers each to its destinations. A record refused by the disk is kept
-//! and retried.
+//! Record writer: takes call records in order and delivers each to its destinations. A record that the disk refuses is
+//! kept and retried.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -34,10 +34,10 @@ use trunkgate_system::text::number;
 
 /// Maximum number of lost records with a log entry each.
 const LOST_TOLD: usize = 10;
-/// Journal of live calls in the directory of the store, used if records go only to a URL.
+/// Name of the journal in the directory of the store, used if records go only to a URL.
 const JOURNAL: &str = "calls.live";
 
-/// Pause after the file refused a record.
+/// Pause after the record file has refused a record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
 /// Writer of call records.
@@ -45,32 +45,32 @@ pub struct Writer {
     store: Store,
     file: Option<RecordsFile>,
     endpoint: Arc<Endpoint>,
-    /// Channel to the worker that sends to the endpoint; its end until the worker runs.
+    /// Channel to the outbox worker that sends to the endpoint; contains its receiving end until the worker runs.
     sending: (mpsc::Sender<Handed<Row>>, Option<mpsc::Receiver<Handed<Row>>>),
     journal: Option<CallJournal>,
     days: DayCounts,
-    /// List of ended calls for the API, which also gets each call.
+    /// Ended calls for the API; every call with a record is added.
     calls: Arc<CallList>,
-    /// Records with pending destinations, in order.
+    /// Records that are not yet delivered to all destinations, in order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// Number of records waiting for the file.
+    /// Number of records that wait for the file.
     file_waits: usize,
-    /// Records being written to the store for the URL.
+    /// Change that stores records for the URL, in progress.
     queueing: Option<Queueing>,
-    /// Times of the last refusal by the file and by the store.
+    /// Times at which the file and the store last refused a record.
     refused: (Option<Instant>, Option<Instant>),
-    /// Files that could not be opened at the start and are retried.
+    /// Files that could not be opened at the start, and are retried.
     missing: Missing,
-    /// Calls that a predecessor of this process has begun.
+    /// SIDs of live calls taken over from the previous process.
     continued: BTreeSet<String>,
     figures: Arc<Figures>,
 }
 
-/// Records being written to the store, and the result.
+/// Change that stores records for the URL, with its result.
 type Queueing = Pin<Box<dyn Future<Output = (Vec<Head>, io::Result<()>)> + Send>>;
 
-/// Record with its pending destinations.
+/// Record that is not yet delivered to all destinations.
 #[derive(Debug)]
 struct Waiting {
     record: StoredRecord,
@@ -79,12 +79,12 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Opens the configured files. Calls interrupted by a crash get their records now. Files that cannot be opened
+    /// Opens the configured files. Calls that a crash interrupted get their records now. Files that cannot be opened
     /// because of their disk are retried later, unless `is_required`; until then records are kept in memory. Calls in
-    /// `continued` go on in this process.
+    /// `continued` live on in this process.
     ///
     /// # Errors
-    /// Returns the system's error, or that of the store if records wait in it.
+    /// Returns the system's error, or the error of the store if records wait in it.
     pub fn open(
         cdr: &CdrSettings,
         store: Store,
@@ -128,7 +128,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Continues with opened files.
+    /// Continues with files that have just been opened.
     fn takes(&mut self, opened: Opened) {
         let Opened { file, journal, left, written } = opened;
         self.missing.files = None;
@@ -138,7 +138,7 @@ impl Writer {
         self.take_up(left, written.as_ref());
     }
 
-    /// Records that the files cannot be opened.
+    /// Records that the files cannot be opened because of their disk.
     fn misses(&mut self, error: &io::Error, journal: &Path) {
         self.missing.tried = Some(Instant::now());
         let directory = journal.parent().unwrap_or(Path::new(""));
@@ -152,7 +152,7 @@ impl Writer {
         self.note_use();
     }
 
-    /// Retries the missing files, unless just tried.
+    /// Tries to open the missing files, unless that was tried less than [`PAUSE`] ago.
     fn find_missing(&mut self) {
         if self.missing.tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
             && let Some(cdr) = self.missing.files.take()
@@ -168,7 +168,7 @@ impl Writer {
         }
     }
 
-    /// Returns whether a file is configured, open or not.
+    /// Returns whether a record file is configured, open or not.
     fn has_file(&self) -> bool {
         self.file.is_some() || self.missing.files.as_ref().is_some_and(|cdr| cdr.file.is_some())
     }
@@ -178,7 +178,7 @@ impl Writer {
         self.figures.url.used.store(self.endpoint.is_set(), Ordering::Relaxed);
     }
 
-    /// Changes the URL destination.
+    /// Changes the endpoint for records; with `None` records are no longer sent.
     async fn goes(&mut self, endpoint: Option<(Target, u64)>) {
         self.endpoint.set(endpoint);
         self.figures.url.took();
@@ -186,7 +186,7 @@ impl Writer {
         self.note_use();
     }
 
-    /// Delivers the calls left by a crash to their destinations; `written` has those already in the file.
+    /// Delivers the records of interrupted calls. `written`: SIDs that the file already contains.
     fn take_up(&mut self, left: Vec<LeftoverRecord>, written: Option<&BTreeSet<String>>) {
         if left.is_empty() {
             return;
@@ -229,7 +229,7 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Writes and sends until it receives the last command.
+    /// Carries out commands until the last one, and sends records to the URL.
     pub async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
         let kind = Sender::new(&self.store, Arc::clone(&self.endpoint), self.figures());
         let worker = Worker::new(self.store.clone(), kind);
@@ -279,7 +279,7 @@ impl Writer {
         let _ = timeout(farewell, self.finish()).await;
         self.account();
         drop(self.sending);
-        // Unsent records are in the store.
+        // The records that are not sent yet are in the store.
         if let Some(worker) = worker {
             let _ = timeout(farewell, worker).await;
         }
@@ -297,7 +297,7 @@ impl Writer {
         }
     }
 
-    /// Delivers the remaining records; those that cannot be delivered are in the journal.
+    /// Delivers the remaining records before the edge ends; the journal contains those that cannot be delivered.
     async fn finish(&mut self) {
         self.calls.finish();
         self.refused = (None, None);
@@ -312,7 +312,7 @@ impl Writer {
         }
     }
 
-    /// Logs the state of the undelivered records.
+    /// Logs the number of records that are not delivered at the end: kept in the journal, or lost.
     fn account(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -350,10 +350,10 @@ impl Writer {
         if !to_file && !to_url {
             return;
         }
-        // In order: after those that the file has refused.
+        // Records the file has refused come first.
         let is_next = self.file_waits == 0;
         if to_file && !to_url && is_next && self.write(&record) {
-            // The record is complete in one step, so the journal only needs its removal.
+            // No further destination follows, so the journal only needs the removal of the call.
             return self.cross_out(&record.sid);
         }
         self.note(&record.sid, |journal| journal.close(&record));
@@ -372,7 +372,7 @@ impl Writer {
         is_taken
     }
 
-    /// Keeps an undelivered record; if too many are kept, the new one is lost.
+    /// Keeps a record that is not delivered to all destinations; if too many are kept, the record is lost.
     fn keep(&mut self, one: Waiting) {
         if self.waiting.len() >= RECORDS_KEPT || self.waiting_bytes + one.record.json.len() > RECORDS_KEPT_BYTES {
             self.figures.file.lost.add(u64::from(one.to_file));
@@ -385,7 +385,7 @@ impl Writer {
         self.waiting.push_back(one);
     }
 
-    /// Delivers the waiting records as far as the disk accepts them.
+    /// Delivers kept records as far as the disk accepts them.
     fn flush(&mut self) {
         let rests = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < PAUSE);
         if self.queueing.is_none() && !rests(self.refused.1) {
@@ -399,7 +399,7 @@ impl Writer {
                 file_rests = one.to_file;
                 self.refused.0 = file_rests.then(Instant::now);
                 if let (false, true, Some(journal)) = (one.to_file, one.to_url, &mut self.journal) {
-                    // If this fails, the next start looks for the record in the file.
+                    // If the journal refuses this line, the next start looks for the record in the file.
                     let _ = journal.file(&one.record.sid);
                 }
             }
@@ -420,7 +420,7 @@ impl Writer {
         }
     }
 
-    /// Writes records waiting for the URL to the store.
+    /// Starts to store the records that wait for the URL.
     fn queue(&mut self) {
         let records = self.waiting.iter().filter(|one| one.to_url).take(STORE_BATCH);
         let rows: Vec<Row> = records.map(|one| sender::row(&one.record)).collect();
@@ -433,7 +433,7 @@ impl Writer {
         self.queueing = Some(Box::pin(async move { (heads, stored.await) }));
     }
 
-    /// Handles the result of writing to the store, then writes the records that arrived meanwhile.
+    /// Handles the result of storing records, then stores those that were added meanwhile.
     async fn stored(&mut self, (heads, stored): (Vec<Head>, io::Result<()>)) {
         self.refused.1 = stored.is_err().then(Instant::now);
         sender::note_stored(&self.figures, &stored, self.store.directory());
@@ -452,23 +452,23 @@ impl Writer {
         self.note(sid, |journal| journal.end(sid));
     }
 
-    /// Writes to the journal, if there is one.
+    /// Writes a line to the journal, if there is one; failures are only logged.
     fn note(&mut self, sid: &str, write: impl FnOnce(&mut CallJournal) -> io::Result<()>) {
         if let Some(Err(error)) = self.journal.as_mut().map(write) {
-            // A full disk is reported by the file, once.
+            // The record file reports a full disk, once.
             tracing::debug!(call = %sid, reason = "cdr_failed", "journal of live calls not written: {error}");
         }
     }
 
-    /// Reopens the files; the journal may move to another path. Steps that can fail come first, so that either
-    /// everything changes or nothing.
+    /// Reopens the files with a new configuration; the journal may move to another path. The steps that can fail come
+    /// first, so that either everything changes or nothing does.
     async fn change(&mut self, cdr: &CdrSettings, needs_store: bool) -> io::Result<()> {
-        // A failing store is already reported, and does not prevent a reload.
+        // A failing store has a problem of its own in `status`, and does not prevent a reload.
         if needs_store && !self.store.health().is_failing() {
             in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
         }
         let Some(path) = self.journal_path(cdr) else {
-            // If records are enabled again later, today's calls must not count as interrupted.
+            // Calls in an old journal would count as interrupted if records are enabled again later.
             if let Some(Err(error)) = self.journal.take().map(CallJournal::forget) {
                 tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
             }
@@ -500,7 +500,7 @@ impl Writer {
             Some(_) | None => None,
         };
         let written = written(cdr, &left)?;
-        // The same file has the same journal, so at most one of the two can fail.
+        // An unchanged record file keeps its journal, so only one of the two steps can fail.
         if let (Some(file), Some(settings)) = (kept, &cdr.file) {
             file.change(settings.clone())?;
         }
@@ -519,7 +519,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes destinations that no longer exist from the waiting records.
+    /// Removes destinations that no longer exist from kept records.
     fn settle_waiting(&mut self) {
         let (has_file, has_url) = (self.has_file(), self.endpoint.is_set());
         for one in &mut self.waiting {
@@ -527,8 +527,8 @@ impl Writer {
         }
     }
 
-    /// Returns whether missing files are configured again and still cannot be opened; then the reload succeeds
-    /// nevertheless.
+    /// Returns whether files that were missing are configured again and still cannot be opened; the reload then
+    /// succeeds nevertheless.
     fn stays_missing(&mut self, cdr: &CdrSettings, journal: &Path) -> bool {
         let is_same = self.missing.files.as_ref().is_some_and(|old| self.journal_path(old).as_deref() == Some(journal));
         if !is_same {
@@ -539,7 +539,7 @@ impl Writer {
         self.missing.files.is_some()
     }
 
-    /// Returns the path of the journal: beside the record file, else in the directory of the store.
+    /// Returns the path of the journal: beside the record file, otherwise in the directory of the store.
     fn journal_path(&self, cdr: &CdrSettings) -> Option<PathBuf> {
         match (&cdr.file, &cdr.url) {
             (Some(file), _) => {
@@ -553,13 +553,13 @@ impl Writer {
     }
 }
 
-/// Waits for the store, within the time that calls can wait for their journal lines.
+/// Waits for the store, but not longer than calls can wait for their journal lines.
 async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
     timeout(patience, asked).await.unwrap_or_else(|_| Err(io::Error::other("the store does not answer")))
 }
 
-/// Waits for the records being written to the store.
+/// Waits for the result of storing records.
 async fn next_stored(queueing: &mut Option<Queueing>) -> (Vec<Head>, io::Result<()>) {
     let stored = match queueing {
         Some(queueing) => queueing.await,
@@ -569,7 +569,7 @@ async fn next_stored(queueing: &mut Option<Queueing>) -> (Vec<Head>, io::Result<
     stored
 }
 
-/// Writes a record to the file; returns whether it was accepted, and logs a change of that state.
+/// Writes a record to the file; returns whether the file accepted it, and logs when that changes.
 fn write(file: &mut RecordsFile, record: &StoredRecord, figures: &Figures) -> bool {
     let Err(error) = file.write(record, clock::now()) else { return true };
     if figures.file.failed(Failure::of(&error, file.directory())) {
@@ -581,7 +581,7 @@ fn write(file: &mut RecordsFile, record: &StoredRecord, figures: &Figures) -> bo
     false
 }
 
-/// Returns the endpoint of a URL, and the maximum size of records waiting for it.
+/// Returns the endpoint for a URL, and the maximum size of the records that wait for it.
 fn endpoint(url: &CdrUrl) -> io::Result<(Target, u64)> {
     let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
     Ok((target, url.most_waiting))

@@ -1,4 +1,5 @@
-//! Search for records that a file already contains: a call in the journal after a crash may have been written.
+//! Search for records that the record file already contains, because a call left in the journal by a crash may have
+//! been written.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,8 +12,8 @@ use crate::sinks::store::disk;
 use trunkgate_system::files;
 use trunkgate_system::limits::{RECORDS_FILES_SEARCHED, RECORDS_SEARCHED_BYTES};
 
-/// Returns the SIDs of the last records of a file and of its rotated copies, recognised by the start of their names, so
-/// that any log rotation works.
+/// Returns the SIDs of the last records in a file and its rotated copies. Copies are recognised by the start of their
+/// names, so that any log rotation works.
 pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
     let mut sids = BTreeSet::new();
     for path in candidates(records)? {
@@ -21,14 +22,14 @@ pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(disk::named(&path, &error)),
         };
-        // An incomplete last line has been or will be cut off.
+        // An incomplete last line is no record.
         let end = tail.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         sids.extend(tail.get(..end).unwrap_or_default().split(|byte| *byte == b'\n').filter_map(sid_of));
     }
     Ok(sids)
 }
 
-/// Returns the SID of a line, in either format.
+/// Returns the SID in a line of either format.
 fn sid_of(line: &[u8]) -> Option<String> {
     if line.first() == Some(&b'{') {
         return serde_json::from_slice::<Value>(line).ok()?.get("sid")?.as_str().map(str::to_owned);
@@ -37,7 +38,7 @@ fn sid_of(line: &[u8]) -> Option<String> {
     std::str::from_utf8(first).ok().filter(|sid| sid.starts_with("CA")).map(str::to_owned)
 }
 
-/// Returns the newest files that may contain a record.
+/// Returns the newest files that may contain records of interrupted calls.
 fn candidates(records: &Path) -> io::Result<Vec<PathBuf>> {
     let (Some(folder), Some(stem)) = (records.parent(), records.file_stem()) else { return Ok(Vec::new()) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -57,7 +58,7 @@ fn candidates(records: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().rev().take(RECORDS_FILES_SEARCHED).map(|(_, path)| path).collect())
 }
 
-/// Returns the end of a file and its offset.
+/// Returns the offset and the contents of a file's end.
 pub(super) fn tail(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
     let skipped = file.metadata()?.len().saturating_sub(RECORDS_SEARCHED_BYTES);
     file.seek(SeekFrom::Start(skipped))?;

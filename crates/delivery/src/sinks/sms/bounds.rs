@@ -1,4 +1,4 @@
-//! Limits of texts, and reasons for texts that are not sent.
+//! Limits of text messages, and reasons why a text is not sent.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,20 @@ use super::texts::{Ended, Job, millis};
 use trunkgate_config::permits;
 use trunkgate_system::limits::{MESSAGE_EXPIRES_SECONDS, SMS_DAY_SECONDS};
 
-/// Limits of texts.
+/// Limits of text messages in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Maximum number per recipient and day; 0: no limit.
+    /// Maximum number of texts per recipient and day; 0: no limit.
     pub(super) per_recipient: u32,
-    /// Maximum number per day; 0: no limit.
+    /// Maximum number of texts per day; 0: no limit.
     pub(super) per_day: u32,
-    /// Expiry in seconds after the call; 0: none.
+    /// Age after the call at which a text expires, in seconds; 0: never.
     pub(super) expires: i64,
-    /// True if Twilio is configured.
+    /// True if `[twilio]` is configured.
     pub(super) twilio: bool,
     /// True if the service of `[messages]` is configured.
     pub(super) service: bool,
-    /// Allowed prefixes of recipients of API messages. If empty, all are allowed.
+    /// Permitted prefixes for recipients of API messages; empty: all are permitted.
     pub(super) allow_prefixes: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Bounds {
         }
     }
 
-    /// Returns whether the service of a channel is configured.
+    /// Returns whether the service that sends a channel's texts is configured.
     pub(super) fn has(&self, channel: Channel) -> bool {
         match channel {
             Channel::Service => self.service,
@@ -50,15 +50,15 @@ impl Bounds {
         }
     }
 
-    /// Returns the time after which a text is not sent, in milliseconds since 1970.
+    /// Returns the time after which a text is not sent any more, in milliseconds since 1970.
     pub(super) fn expiry(&self, text: &Job) -> i64 {
         let of_all = if self.expires > 0 { text.created.saturating_add(self.expires * 1_000) } else { i64::MAX };
-        // A text that may have been sent is looked up beyond its expiry.
+        // A text that may already have been sent is looked up even after its own expiry.
         text.expires.filter(|_| text.look.is_none()).map_or(of_all, |own| own.min(of_all))
     }
 }
 
-/// Returns the reason why a text is not sent.
+/// Returns the reason why a text must not be sent; `None` if it may be sent.
 pub(super) fn why_not(
     store: &Connection,
     now: Timestamp,
@@ -73,7 +73,7 @@ pub(super) fn why_not(
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
-    // Recipients of API messages are limited by `allow_prefixes`; the other limits apply only to texts after calls.
+    // API messages are limited by `allow_prefixes` only; the other limits apply to texts after calls.
     if channel != Channel::Call {
         return Ok((!permits(&bounds.allow_prefixes, recipient)).then_some(Ended::Refused));
     }
@@ -95,7 +95,7 @@ pub(super) fn why_not(
     Ok(None)
 }
 
-/// Returns the SIDs of messages to a recipient that belong to known calls.
+/// Returns the SIDs of messages to a recipient that belong to texts of known calls.
 pub(super) fn sids(store: &Connection, recipient: &str) -> rusqlite::Result<HashSet<String>> {
     let mut rows = store.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
     let rows = rows.query_map([recipient], |row| row.get(0))?;

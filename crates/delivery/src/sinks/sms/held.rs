@@ -12,30 +12,30 @@ use trunkgate_sip::SipTransmit;
 use super::SmsOrder;
 use trunkgate_system::limits::SMS_HELD_MILLISECONDS;
 
-/// The text could not be handed over, because the queue is full.
+/// Error of a text that was not handed over, because the queue of the text thread is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Untold;
 
-/// Signalling loop's handle to the text thread.
+/// Handle of the signalling loop to the text thread.
 #[derive(Debug)]
 pub struct Desk {
     pub(super) orders: mpsc::Sender<SmsOrder>,
-    /// Number of the last stored text.
+    /// Number of the last text that is stored.
     pub kept: watch::Receiver<u64>,
-    /// SIP messages waiting for a stored text.
+    /// SIP messages that wait for the text of their call to be stored.
     pub held: Held,
 }
 
 impl Desk {
-    /// Hands over a command of a call; returns the number of a text to be stored, for which the messages of the call
-    /// wait.
+    /// Hands a command of a call to the text thread. Returns the number of a text to be stored, until which the SIP
+    /// messages of the call are held.
     pub fn hand_over(&mut self, news: SmsEvent) -> Result<Option<u64>, Untold> {
         let number = matches!(news, SmsEvent::Send(_) | SmsEvent::Watch(_)).then(|| self.held.number());
         self.orders.try_send(SmsOrder::News(news, number)).map(|()| number).map_err(|_| Untold)
     }
 }
 
-/// Held messages in order.
+/// SIP messages that wait for a text to be stored, in order.
 #[derive(Debug, Default)]
 pub struct Held {
     waiting: VecDeque<(u64, Instant, Vec<SipTransmit>)>,
@@ -44,23 +44,23 @@ pub struct Held {
 }
 
 impl Held {
-    /// Returns the number for a new text.
+    /// Returns the number of a new text.
     fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    /// Holds messages until the text with this number is stored.
+    /// Holds SIP messages until the text with this number is stored, for a limited time.
     pub fn hold(&mut self, now: Instant, number: u64, messages: Vec<SipTransmit>) {
         self.waiting.push_back((number, now + Duration::from_millis(SMS_HELD_MILLISECONDS), messages));
     }
 
-    /// Returns the time at which the first messages are released at the latest.
+    /// Returns the time at which the oldest messages are released even if their text is not stored.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.front().map(|(_, until, _)| *until)
     }
 
-    /// Returns the next messages to be released: all texts up to `kept` are stored.
+    /// Returns the next messages to be sent; `kept` is the number of the last stored text.
     pub fn released(&mut self, now: Instant, kept: u64) -> Option<Vec<SipTransmit>> {
         let (number, until, _) = self.waiting.front()?;
         if *number > kept && *until > now {

@@ -1,4 +1,4 @@
-//! Messages of the API in the store: sent and received ones, with their states.
+//! Messages of the API in the store, sent and received, with their states.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
@@ -21,7 +21,7 @@ const OPTED_OUT: u32 = 21_610;
 /// Error code of a reply beyond the loop limit: Twilio's "SMS send rate limit exceeded".
 const LOOP: u32 = 14_107;
 
-/// Origin of a message.
+/// Direction and origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Message received from outside.
@@ -35,7 +35,7 @@ pub enum Direction {
 impl Direction {
     const ALL: [Direction; 3] = [Direction::Inbound, Direction::Api, Direction::Reply];
 
-    /// Returns the name used by Twilio.
+    /// Returns the direction as named by Twilio.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::Inbound => "inbound",
@@ -45,10 +45,10 @@ impl Direction {
     }
 }
 
-/// State of a message.
+/// State of a message, as at Twilio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Received by the edge; a final state.
+    /// Received by the edge; this state is final.
     Received,
     /// Waiting to be sent.
     Queued,
@@ -66,7 +66,7 @@ impl Status {
     const ALL: [Status; 6] =
         [Status::Received, Status::Queued, Status::Sent, Status::Delivered, Status::Undelivered, Status::Failed];
 
-    /// Returns the name used by Twilio.
+    /// Returns the state as named by Twilio.
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::Received => "received",
@@ -78,7 +78,7 @@ impl Status {
         }
     }
 
-    /// Returns the state for a name used by Twilio; intermediate states map to the preceding one.
+    /// Returns the state with a name of Twilio. Intermediate states such as `sending` are mapped to the state before.
     pub fn of(word: &str) -> Option<Status> {
         match word {
             "accepted" | "sending" => Some(Status::Queued),
@@ -87,7 +87,7 @@ impl Status {
         }
     }
 
-    /// Returns the position in the order of states; a message only advances.
+    /// Returns the rank of the state; a message only advances to higher ranks.
     const fn rank(self) -> u8 {
         match self {
             Status::Queued => 0,
@@ -97,7 +97,7 @@ impl Status {
     }
 }
 
-/// Message of the API.
+/// Message of the API, as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptMessage {
     /// SID of the message.
@@ -106,7 +106,7 @@ pub struct KeptMessage {
     pub direction: Direction,
     /// Sender in E.164; `None` if a messaging service selects it.
     pub from: Option<String>,
-    /// SID of the messaging service.
+    /// SID of the messaging service that sends the message, if any.
     pub service: Option<String>,
     /// Recipient in E.164.
     pub to: String,
@@ -114,13 +114,13 @@ pub struct KeptMessage {
     pub body: String,
     /// Status of the message.
     pub status: Status,
-    /// Error code of Twilio.
+    /// Twilio's error code, if the message failed.
     pub error: Option<u32>,
-    /// Receiver of status callbacks.
+    /// URL that receives status callbacks about the message.
     pub callback: Option<String>,
-    /// Time at which it was queued or received.
+    /// Time at which the message was queued or received.
     pub created: Timestamp,
-    /// Time at which the service accepted it.
+    /// Time at which the service accepted the message.
     pub sent: Option<Timestamp>,
     /// Time of the last change.
     pub updated: Timestamp,
@@ -147,17 +147,17 @@ impl KeptMessage {
         })
     }
 
-    /// Returns the sort key in lists, in descending order.
+    /// Returns the sort key of the message in lists, which are in descending order.
     pub fn order(&self) -> String {
         format!("{:015}{}", millis(self.created), self.sid)
     }
 
-    /// Returns the row that a message has in the outbox while it is queued.
+    /// Returns the outbox row of the message while it is queued.
     pub fn head(&self, channel: Channel) -> Head {
         texts::head(&self.sid, &self.to, channel, self.created)
     }
 
-    /// Returns the sender for the queue: a number or a messaging service.
+    /// Returns the number or the messaging service that sends the message.
     fn sender(&self) -> &str {
         self.from.as_deref().or(self.service.as_deref()).unwrap_or_default()
     }
@@ -167,16 +167,16 @@ impl KeptMessage {
 const COLUMNS: &str =
     "sid, direction, sender, service, recipient, body, status, error, callback, created, sent, updated";
 
-/// Filter for a list.
+/// Filter for a page of messages.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
     /// Recipient to match.
     pub to: Option<String>,
     /// Sender to match.
     pub from: Option<String>,
-    /// Range of the sending time, inclusive.
+    /// Range of the sending time, both ends included.
     pub sent: Option<(Timestamp, Timestamp)>,
-    /// Sort key of the message that precedes the page.
+    /// Sort key of the message before the page; `None` for the first page.
     pub behind: Option<String>,
 }
 
@@ -191,7 +191,7 @@ pub enum Queued {
     Full,
 }
 
-/// Stores a message and queues it, to be sent before `expires`.
+/// Stores a message and queues it; it is not sent after `expires`.
 pub fn queue(
     store: &Connection,
     message: &KeptMessage,
@@ -201,7 +201,7 @@ pub fn queue(
     queue_among(store, message, (channel, expires), MESSAGES_QUEUED)
 }
 
-/// Queues a message if fewer than `most` wait.
+/// Queues a message if fewer than `most` messages wait.
 fn queue_among(
     store: &Connection,
     message: &KeptMessage,
@@ -249,13 +249,13 @@ fn insert(store: &Connection, message: &KeptMessage) -> rusqlite::Result<()> {
     store.execute(&insert, values).map(drop)
 }
 
-/// Finds a message.
+/// Finds a message by its SID.
 pub fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<KeptMessage>> {
     let select = format!("SELECT {COLUMNS} FROM message WHERE sid = ?1");
     store.prepare(&select)?.query_row([sid], KeptMessage::of).optional()
 }
 
-/// Returns a page of messages, newest first.
+/// Returns a page of at most `most` messages, newest first.
 pub fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite::Result<Vec<KeptMessage>> {
     let behind = filter.behind.as_deref().and_then(|key| key.split_at_checked(15));
     let (created, sid) = behind.map_or((i64::MAX, ""), |(created, sid)| (created.parse().unwrap_or(0), sid));
@@ -279,8 +279,8 @@ pub fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite
     rows.query_map(values, KeptMessage::of)?.collect()
 }
 
-/// Stores a received message with the SID of its service, and has the webhook at this host requested. Returns false for
-/// a duplicate.
+/// Stores a received message with the SID given by its service, and queues the request to the webhook at `host`.
+/// Returns false for a message received before.
 pub fn receive(
     store: &Connection,
     message: &KeptMessage,
@@ -297,21 +297,21 @@ pub fn receive(
     Ok(true)
 }
 
-/// Reply to a received message, with its channel and the request for its `action`.
+/// Reply to a received message, with its channel, and the request for its `action` URL.
 pub type Reply = (KeptMessage, Channel, Option<Action>);
 
-/// Replies that were not queued.
+/// Numbers of replies that were not queued, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Withheld {
-    /// Replies to recipients that opted out.
+    /// Number of replies to recipients that have opted out.
     pub opted_out: usize,
-    /// Replies beyond the loop limit; stored as failed.
+    /// Number of replies beyond the loop limit, which are stored as failed.
     pub looped: usize,
-    /// Replies dropped because the queue was full.
+    /// Number of replies dropped because the queue was full.
     pub full: usize,
 }
 
-/// Queues the replies to a message.
+/// Stores and queues the replies to a received message.
 pub(super) fn settle_inbound(store: &Connection, replies: &[Reply]) -> rusqlite::Result<Withheld> {
     let mut withheld = Withheld::default();
     for (message, channel, action) in replies {
@@ -332,8 +332,8 @@ pub(super) fn settle_inbound(store: &Connection, replies: &[Reply]) -> rusqlite:
     Ok(withheld)
 }
 
-/// Returns whether a reply exceeds the loop limit for its sender and recipient, which prevents two programs from
-/// answering each other endlessly.
+/// Returns whether a reply exceeds the loop limit of its sender and recipient, which keeps two programs from answering
+/// each other endlessly.
 fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
     let since = millis(reply.created) - MESSAGE_LOOP_SECONDS * 1_000;
     let mut replies = store.prepare(
@@ -345,7 +345,7 @@ fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
     Ok(count >= MESSAGE_REPLIES)
 }
 
-/// Result of deleting a message.
+/// Outcome of a request to delete a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Removed {
     /// The message was deleted.
@@ -357,7 +357,7 @@ pub enum Removed {
     UnderWay,
 }
 
-/// Deletes a message that is no longer waiting to be sent.
+/// Deletes a message, unless it is still waiting to be sent.
 pub fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
     match find(store, sid)? {
         None => Ok(Removed::Unknown),
@@ -370,7 +370,7 @@ pub fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
     }
 }
 
-/// State reported for a message.
+/// State of a message as reported by its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
     /// Status of the message.
@@ -379,7 +379,8 @@ pub struct Reached {
     pub error: Option<u32>,
 }
 
-/// Stores a state reported by a service, by our or the service's SID. Returns false for an unknown message.
+/// Stores a state reported by a service for a message, given by the SID of the edge or of the service. Returns false
+/// for an unknown message.
 pub fn report(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<bool> {
     let mut found = store.prepare("SELECT sid FROM message WHERE sid = ?1 OR provider = ?1")?;
     let found: Option<String> = found.query_row([sid], |row| row.get(0)).optional()?;
@@ -388,7 +389,7 @@ pub fn report(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -
     Ok(true)
 }
 
-/// Stores the result of a queued message; ignores texts of another kind.
+/// Stores the outcome of a queued message; does nothing for texts after calls.
 pub(super) fn ended(
     store: &Connection,
     now: Timestamp,
@@ -410,14 +411,15 @@ pub(super) fn ended(
     advance(store, now, sid, reached)
 }
 
-/// Advances a message to a state and queues the status callback; each state once, only forwards.
+/// Advances a message to a state and queues the status callback about it. A message never goes back, and reports each
+/// state once.
 fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<()> {
     let Some(message) = find(store, sid)? else { return Ok(()) };
     if reached.status.rank() <= message.status.rank() {
         return Ok(());
     }
     let (status, error) = (reached.status.as_str(), reached.error.or(message.error));
-    // A service that reports a delivery has sent the message, whatever its response to the request was.
+    // A delivered message was sent, whatever the service responded to the request.
     let sent = if reached.status == Status::Failed { None } else { Some(millis(now)) };
     store
         .prepare("UPDATE message SET status = ?2, error = ?3, sent = coalesce(sent, ?4), updated = ?5 WHERE sid = ?1")?
@@ -425,7 +427,7 @@ fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> r
     if message.callback.is_some() { reports::add(store, now, sid, (status, error)) } else { Ok(()) }
 }
 
-/// Removes old messages, and the oldest ones beyond the limit.
+/// Removes messages beyond the retention time, and the oldest ones beyond the limit.
 pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = millis(now) - MESSAGES_KEPT_SECONDS * 1_000;
     store.execute("DELETE FROM message WHERE created < ?1 AND status <> 'queued'", [before])?;
@@ -465,7 +467,7 @@ mod tests {
         }
     }
 
-    /// Runs a function on a store with three waiting messages.
+    /// Runs a function on a store with three messages that wait to be sent.
     fn on_store<T: Send + 'static>(work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> T {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();

@@ -1,8 +1,9 @@
 //! Requests to Twilio's Messages resource, and the meaning of their responses.
 //!
-//! Sending is not idempotent there, and has no idempotency key (Twilio, error 20500): without a response, or after 5xx,
-//! it is unknown whether a message was accepted. It is therefore looked up before it is sent again: a message to the
-//! same recipient with the same text, created since, with a SID that belongs to no other call.
+//! Sending a message is not idempotent at Twilio, which offers no idempotency key for it (error 20500). Without a
+//! response, or after 5xx, it is unknown whether Twilio accepted the message. The edge therefore looks it up before it
+//! sends it again: a message to the same recipient with the same text, created since, with a SID that belongs to no
+//! other call.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,7 +30,7 @@ const OPTED_OUT: u32 = 21_610;
 /// Maximum difference between Twilio's clock and ours, in seconds.
 const CLOCKS_SECONDS: i64 = 300;
 
-/// Message to be sent.
+/// Message to be sent by a service.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) to: String,
@@ -37,31 +38,31 @@ pub(super) struct Message {
     pub(super) body: String,
 }
 
-/// Result of sending a message.
+/// Result of a request that sends a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Posted {
-    /// Accepted, with this SID.
+    /// The service accepted the message, with this SID.
     Taken(String),
-    /// Not accepted; may be sent again after this time.
+    /// The service did not accept the message; it may be sent again after this pause.
     Later(Duration, String),
-    /// Unknown.
+    /// Unknown whether the service accepted the message.
     Doubtful(String),
-    /// Permanently rejected; `opted_out` is true if the recipient is on Twilio's opt-out list.
+    /// The service permanently rejected the message; `opted_out` is true if the recipient is on Twilio's opt-out list.
     Refused { opted_out: bool, code: Option<u32>, why: String },
 }
 
-/// Result of looking up a message.
+/// Result of a request that looks a message up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Looked {
-    /// Found, with this SID.
+    /// The message was accepted, with this SID.
     Found(String),
-    /// Not found.
+    /// The message is not in the list.
     Absent,
-    /// Unknown.
+    /// Unknown whether the message was accepted.
     Doubtful(String),
 }
 
-/// Returns the request that sends a message, and its URL; Twilio sends status callbacks to `status_url`.
+/// Returns the request that sends a message, and its URL. Twilio sends status callbacks to `status_url`.
 pub(super) fn post(
     settings: &SmsSettings,
     message: &Message,
@@ -120,7 +121,7 @@ fn request(
         .map_err(|_| "`base_url` or `account_sid` fits into no request".to_owned())
 }
 
-/// Fields of an error response.
+/// Fields of an error response of Twilio.
 #[derive(Debug, Default, Deserialize)]
 struct Complaint {
     #[serde(default)]
@@ -159,10 +160,10 @@ pub(super) fn judge_post(answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
     match status {
         200..=299 => match serde_json::from_slice::<Listed>(&answer.body) {
             Ok(made) if is_sid(&made.sid) => Posted::Taken(made.sid),
-            // Not a response of Twilio: the server that sent it may have forwarded the request.
+            // The response is not Twilio's, so its server may have forwarded the request.
             Ok(_) | Err(_) => Posted::Doubtful(format!("answered {status} without a message")),
         },
-        // A redirection is not followed: the text would leave for a host that is not configured. It may be temporary.
+        // A redirect would send the text to a host that is not configured, so it is not followed. It may be temporary.
         300..=399 | 429 => {
             let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
             Posted::Later(later, complaint(answer).1)
@@ -175,8 +176,8 @@ pub(super) fn judge_post(answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
     }
 }
 
-/// Returns the meaning of the response to [`look`]: `since` is the time of the first attempt, `known` has the SIDs of
-/// other calls.
+/// Evaluates the response to [`look`]. `since` is the time of the first attempt, `known` contains the SIDs of other
+/// calls' messages.
 pub(super) fn judge_look(
     answer: &Result<HttpAnswer, ExchangeFault>,
     message: &Message,
@@ -205,15 +206,15 @@ pub(super) fn judge_look(
     found.map_or(Looked::Absent, |found| Looked::Found(found.sid))
 }
 
-/// Returns whether a listed text is ours. A trial account prepends words, and smart encoding replaces characters other
-/// than letters.
+/// Returns whether a listed text is the sent one. A trial account prepends words, and smart encoding replaces
+/// characters other than letters.
 fn is_text(listed: &str, ours: &str) -> bool {
     let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let plain = letters(ours);
     listed.ends_with(ours) || (!plain.is_empty() && letters(listed).ends_with(&plain))
 }
 
-/// Returns whether a message was created at or after a time; true if its date is unknown.
+/// Returns whether a message was created at a time or later; true if its date is unknown.
 fn is_since(date: Option<&str>, since: Timestamp) -> bool {
     static PARSER: DateTimeParser = DateTimeParser::new();
     let made = date.and_then(|date| PARSER.parse_timestamp(date).ok());
@@ -224,8 +225,8 @@ fn is_sid(sid: &str) -> bool {
     sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Returns Twilio's error code, and its message with all digits masked, because it often contains the recipient's
-/// number.
+/// Returns Twilio's error code and message, with all digits of the message masked, because it often contains the
+/// recipient's number.
 pub(super) fn complaint(answer: &HttpAnswer) -> (Option<u32>, String) {
     let status = answer.status.as_u16();
     let Complaint { code, message } = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Text messages after unanswered calls, and messages of the API. A separate thread stores them and sends each once
-//! through a service; they are a kind of the outbox.
+//! through a service. They are a kind of the outbox.
 
 use std::convert::Infallible;
 use std::io;
@@ -45,50 +45,50 @@ pub use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 /// Command to the text thread.
 #[derive(Debug)]
 pub enum SmsOrder {
-    /// Command of a call. A text to be stored has a number; waiting messages are released when all texts up to it are
-    /// stored.
+    /// Command of a call. A text to be stored has a number; the SIP messages held for it are released when all texts up
+    /// to that number are stored.
     News(SmsEvent, Option<u64>),
-    /// New configuration; without a service the waiting texts are kept.
+    /// New configuration. Without a service, the waiting texts stay in the store.
     Settings(Box<Outlets>),
-    /// A message of the API was queued, with this row of the outbox.
+    /// A message of the API was queued as this row of the outbox.
     Queued(Box<Head>),
-    /// A recipient opted out of text messages or in again; confirmed when stored.
+    /// A recipient has opted out of text messages, or in again.
     Opt {
         /// Recipient in E.164.
         recipient: String,
         /// True for an opt-out, false for an opt-in.
         out: bool,
-        /// Receives true if the change was stored.
+        /// Receives whether the change was stored.
         kept: oneshot::Sender<bool>,
     },
-    /// No further commands follow.
+    /// Ends the thread; no further commands follow.
     Stop,
 }
 
-/// Counters of texts.
+/// Counters of texts and messages.
 #[derive(Debug, Default)]
 pub struct SmsCounters {
     ended: [Counter; Ended::ALL.len()],
-    /// Repeated requests.
+    /// Number of repeated requests.
     pub(crate) retried: Counter,
-    /// Texts that could not be stored; written by the text thread.
+    /// Number of texts that could not be stored; only the text thread changes it.
     unkept: Counter,
-    /// Texts lost because the queue to the text thread was full.
+    /// Number of texts lost because the queue of the text thread was full.
     pub untold: Counter,
-    /// Waiting texts.
+    /// Number of waiting texts.
     queued: AtomicU64,
-    /// Waiting texts without a configured service.
+    /// Number of waiting texts without a configured service.
     stranded: AtomicU64,
     /// Time in seconds since 1970 at which the call of the oldest waiting text ended.
     oldest: AtomicU64,
-    /// Last failure, until a text is accepted.
+    /// Last failure; `None` after a text was accepted.
     problem: Mutex<Option<Failure>>,
-    /// Wakes the task that sends status callbacks.
+    /// Wakes the task that sends status callbacks about messages.
     pub wake: Notify,
 }
 
 impl SmsCounters {
-    /// Returns the number of texts by result.
+    /// Returns the number of texts for each result, with its label in metrics.
     pub fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let ended = Ended::ALL.iter().zip(&self.ended).map(|(ended, counter)| (ended.as_str(), counter.get()));
         let lost = self.unkept.get() + self.untold.get();
@@ -100,7 +100,7 @@ impl SmsCounters {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Returns the current problem.
+    /// Returns the problem with texts that `status` reports, if there is one.
     pub fn problem_now(&self, now: Timestamp) -> Option<Problem> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
@@ -136,7 +136,7 @@ impl SmsCounters {
     }
 }
 
-/// Creates the channels to the text thread: for commands, for the signalling loop, and for the thread.
+/// Creates the channel for commands, the handle for the signalling loop, and the thread to be started.
 pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
     let (orders, orders_in) = mpsc::channel(limits::SMS_ORDERS);
     let (kept_in, kept) = watch::channel(0);
@@ -144,10 +144,10 @@ pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
     (orders, desk, SmsThread { orders: orders_in, kept: kept_in })
 }
 
-/// Adds a text to the trace of a call, by its SID.
+/// Function that adds a line to the trace of the call with this SID.
 pub(crate) type Note = Box<dyn Fn(&str, String) + Send + Sync>;
 
-/// Receiving ends of the text thread before it starts.
+/// Text thread before its start.
 #[derive(Debug)]
 pub struct SmsThread {
     orders: mpsc::Receiver<SmsOrder>,
@@ -155,10 +155,10 @@ pub struct SmsThread {
 }
 
 impl SmsThread {
-    /// Starts the thread.
+    /// Starts the text thread.
     ///
     /// # Errors
-    /// Returns the system's error.
+    /// Returns the system's error if the thread cannot be created.
     pub fn start(
         self,
         store: Store,
@@ -178,33 +178,33 @@ impl SmsThread {
             runtime.block_on(async {
                 let worker = tokio::spawn(worker.keep(Intake::Handed(rows_in)));
                 intake.run(orders).await;
-                // The worker ends with the channel of its rows.
+                // The worker ends when the channel for its rows is closed.
                 let _ = worker.await;
             });
-            // A DNS lookup may still be in progress.
+            // A DNS lookup may still block a thread of the runtime.
             runtime.shutdown_background();
         })
     }
 }
 
-/// State shared by the intake and the sender of texts.
+/// State shared by the intake of texts and the outbox worker that sends them.
 struct Texts {
     store: Store,
     settings: Mutex<Outlets>,
     counters: Arc<SmsCounters>,
     note: Note,
     full_numbers: bool,
-    /// True if the store refused the last change.
+    /// Whether the store refused the last change.
     is_unstored: AtomicBool,
 }
 
 impl Texts {
-    /// Returns the configured services.
+    /// Returns the services of the current configuration.
     fn settings(&self) -> Outlets {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Applies a change of the store immediately.
+    /// Makes a change of the store, and records whether it succeeded.
     async fn change<T: Send + 'static>(
         &self,
         commit: Commit,
@@ -215,7 +215,7 @@ impl Texts {
         done
     }
 
-    /// Notes whether the store refused a change.
+    /// Records whether the store accepted a change, and logs when that changes.
     fn note_stored(&self, error: Option<&io::Error>) {
         let was_unstored = self.is_unstored.swap(error.is_some(), Ordering::Relaxed);
         match error {
@@ -233,12 +233,12 @@ impl Texts {
     }
 }
 
-/// Stores the commands of calls, and hands texts to be sent to the worker.
+/// Intake of the text thread: stores the commands of calls, and hands the rows of texts to the worker.
 struct TextIntake {
     texts: Arc<Texts>,
-    /// True when the texts of an earlier process have been recovered.
+    /// Whether the texts of an earlier process have been taken up.
     is_taken_up: bool,
-    /// Answered calls not yet stored, with texts that must not be sent after a restart.
+    /// Answered calls that are not stored yet. Their stored texts must not be sent after a restart.
     unheard: Vec<SmsEvent>,
     rows: mpsc::Sender<Handed<Infallible>>,
     kept: watch::Sender<u64>,
@@ -248,7 +248,7 @@ impl TextIntake {
     async fn run(mut self, mut orders: mpsc::Receiver<SmsOrder>) {
         let every = |seconds| interval(Duration::from_secs(seconds));
         let (mut forget, mut retry) = (every(limits::SMS_FORGET_SECONDS), every(limits::SMS_STORE_PAUSE_SECONDS));
-        // Rows of messages that found no place in the channel are read from the store.
+        // Rows of messages that the full channel did not accept are read from the store.
         let mut look = every(limits::OUTBOX_LOOK_SECONDS);
         loop {
             tokio::select! {
@@ -265,7 +265,7 @@ impl TextIntake {
         }
     }
 
-    /// Executes all pending commands; returns false at the end.
+    /// Carries out all commands that are available; returns false when the thread must end.
     async fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
         let (mut news, mut last) = (Vec::new(), None);
         let mut next = first;
@@ -289,14 +289,15 @@ impl TextIntake {
         if !news.is_empty() {
             self.take_in(news).await;
         }
-        // Messages do not wait for texts that cannot be stored.
+        // SIP messages are released even if their texts cannot be stored.
         if let Some(last) = last {
             self.kept.send_replace(last);
         }
         go_on
     }
 
-    /// Stores commands of calls, those that were refused before, and what an earlier process has left.
+    /// Stores commands of calls, including those that the store refused before, and takes up the texts of an earlier
+    /// process.
     async fn take_in(&mut self, news: Vec<SmsEvent>) {
         let news: Vec<SmsEvent> = self.unheard.drain(..).chain(news).collect();
         let texts = news.iter().filter(|news| matches!(news, SmsEvent::Send(_))).count();
@@ -322,7 +323,7 @@ impl TextIntake {
             }
             Err(_) => {
                 self.texts.counters.unkept.add(u64::try_from(texts).unwrap_or(u64::MAX));
-                // An answered call must get no text after a restart.
+                // A restart would otherwise send a text for an answered call.
                 self.unheard = forget;
             }
         }
@@ -332,7 +333,7 @@ impl TextIntake {
         let _ = self.rows.send(row).await;
     }
 
-    /// Applies a configuration: its services send waiting texts immediately.
+    /// Applies a configuration; waiting texts are sent at once.
     async fn change(&mut self, settings: Outlets) {
         let has_changed = {
             let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -345,9 +346,9 @@ impl TextIntake {
         }
     }
 
-    /// Recovers the texts of an earlier process, and repeats what the store refused.
+    /// Takes up the texts of an earlier process, and stores again what the store has refused.
     async fn catch_up(&mut self) {
-        // Without a service texts expire as well.
+        // Texts also expire without a service.
         let has_any = || self.texts.settings().is_any() || self.texts.store.has_any();
         if !self.unheard.is_empty() || !self.is_taken_up && has_any() {
             self.take_in(Vec::new()).await;

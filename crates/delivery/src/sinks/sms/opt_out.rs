@@ -1,19 +1,19 @@
-//! Opt-out keywords in received messages, those that Twilio recognises too.
+//! Opt-out keywords in received messages, as recognised by Twilio.
 
 use trunkgate_config::OptOutReplies;
 
-/// Intent of an opt-out keyword.
+/// Intent of a message that consists of an opt-out keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// Stop text messages.
+    /// The sender wants no further text messages.
     Stop,
-    /// Resume text messages.
+    /// The sender wants text messages again.
     Start,
-    /// Get information about the sender.
+    /// The sender asks for information.
     Help,
 }
 
-/// Keywords; only a message that consists of one keyword counts.
+/// Keywords by intent. Only a message that consists of one keyword counts.
 const WORDS: [(Wish, &[&str]); 3] = [
     (Wish::Stop, &["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRETE"]),
     (Wish::Start, &["START", "YES", "UNSTOP"]),
@@ -21,7 +21,7 @@ const WORDS: [(Wish, &[&str]); 3] = [
 ];
 
 impl Wish {
-    /// Returns the name used by Twilio in `OptOutType`.
+    /// Returns the intent as named by Twilio in `OptOutType`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Wish::Stop => "STOP",
@@ -30,7 +30,8 @@ impl Wish {
         }
     }
 
-    /// Returns the intent of a message; `kind` is Twilio's classification (`OptOutType`), if available.
+    /// Returns the intent of a message; `None` if it has no keyword. `kind` is Twilio's classification (`OptOutType`),
+    /// which takes precedence.
     pub fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
         let judged = match kind {
             Some("STOP") => Some(Wish::Stop),
@@ -46,7 +47,7 @@ impl Wish {
     }
 }
 
-/// Returns the TwiML reply to a message with this intent; an empty document sends nothing.
+/// Returns the TwiML document that replies to a message with this intent; an empty document sends no reply.
 pub fn reply_document(replies: &OptOutReplies, wish: Option<Wish>) -> String {
     let text = match wish {
         Some(Wish::Stop) => replies.stop.as_deref(),

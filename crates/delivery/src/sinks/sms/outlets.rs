@@ -15,22 +15,22 @@ use trunkgate_config::{Config, MessageSettings, SmsSettings};
 use trunkgate_system::limits::SMS_RETRY_AFTER_SECONDS;
 pub use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
-/// Path for status callbacks of services.
+/// Path of the edge's HTTP server for status callbacks of services.
 pub const STATUS_PATH: &str = "/sms/status";
 
-/// Service and kind of a text.
+/// Service that sends a text, and kind of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// Text after a call, through Twilio.
+    /// Text after a call, sent by Twilio.
     Call = 0,
-    /// API message, through Twilio.
+    /// API message, sent by Twilio.
     Twilio = 1,
-    /// API message, through the service of `[messages]`.
+    /// API message, sent by the service of `[messages]`.
     Service = 2,
 }
 
 impl Channel {
-    /// Parses the stored value.
+    /// Returns the channel for its number in the store.
     pub(super) fn of(stored: u8) -> Channel {
         match stored {
             1 => Channel::Twilio,
@@ -40,15 +40,15 @@ impl Channel {
     }
 }
 
-/// Configured services.
+/// Services that send texts, from the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlets {
     pub(crate) twilio: Option<Arc<SmsSettings>>,
-    /// Service of `[messages]` with a `url`.
+    /// Service of `[messages]`, if it has a `url`.
     pub(crate) service: Option<Arc<MessageSettings>>,
-    /// URL for status callbacks.
+    /// URL to which services send status callbacks.
     pub(crate) status_url: Option<String>,
-    /// Allowed prefixes of recipients. If empty, all are allowed.
+    /// Permitted prefixes for recipients of API messages; empty: all are permitted.
     pub(crate) allow_prefixes: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl Outlets {
         self.twilio.is_some() || self.service.is_some()
     }
 
-    /// Returns the channel of an API message; a messaging service requires Twilio.
+    /// Returns the channel for an API message; `None` without a service. A messaging service requires Twilio.
     pub fn channel(&self, has_messaging_service: bool) -> Option<Channel> {
         match (self.service.is_some() && !has_messaging_service, self.twilio.is_some()) {
             (true, _) => Some(Channel::Service),
@@ -79,7 +79,7 @@ impl Outlets {
     }
 }
 
-/// Returns the request to the service of `[messages]` that sends a message.
+/// Returns the request that sends a message through the service of `[messages]`, and its URL.
 pub(super) fn post(
     settings: &MessageSettings,
     sid: &str,
@@ -106,8 +106,8 @@ pub(super) fn post(
     Ok((url, request.map_err(|_| "`url` or `token` fits into no request".to_owned())?))
 }
 
-/// Returns the meaning of the service's response. The service recognises each message by its SID, so a request with an
-/// unknown result is repeated.
+/// Evaluates the response of the service of `[messages]`. The service recognises a message by its SID, so a request
+/// with an unknown result is repeated.
 pub(super) fn judge(sid: &str, answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
     let answer = match answer {
         Ok(answer) => answer,
@@ -115,7 +115,7 @@ pub(super) fn judge(sid: &str, answer: &Result<HttpAnswer, ExchangeFault>) -> Po
     };
     match answer.status.as_u16() {
         200..=299 => Posted::Taken(sid.to_owned()),
-        // A redirection is not followed: the text would leave for a host that is not configured. It may be temporary.
+        // A redirect would send the text to a host that is not configured, so it is not followed. It may be temporary.
         300..=399 | 408 | 425 | 429 | 500..=599 => {
             let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
             Posted::Later(later, complaint(answer).1)

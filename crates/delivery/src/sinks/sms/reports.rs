@@ -1,5 +1,5 @@
-//! Pending status callbacks of messages in the store. Each is written in one transaction with the state of the message,
-//! so that none is lost, and removed in one transaction with the creation of its callback.
+//! Status callbacks about messages, waiting in the store. Each is written in one transaction with the state of its
+//! message, and removed in one transaction with the creation of its callback, so none is lost.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -7,31 +7,31 @@ use rusqlite::{Connection, params};
 use super::kept::{KeptMessage, find};
 use super::texts::{millis, time};
 
-/// Request of a reply's `action`, made when its message is queued.
+/// Request to the `action` URL of a reply, made when the reply is queued.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Action {
-    /// URL of the request.
+    /// URL of the `action`.
     pub url: String,
     /// True for GET, false for POST.
     pub is_get: bool,
 }
 
-/// Status to be reported to a receiver.
+/// Status of a message, to be reported to a receiver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusReport {
-    /// Message with this status.
+    /// Message, with this status.
     pub message: KeptMessage,
     /// Status to report.
     pub status: String,
     /// Error code of Twilio.
     pub error: Option<u32>,
-    /// Time of the change.
+    /// Time at which the message reached the status.
     pub created: Timestamp,
-    /// Request made instead of the message's own status callback.
+    /// Request to an `action` URL, made instead of the status callback.
     pub action: Option<Action>,
 }
 
-/// Adds a status callback for a message.
+/// Adds a status callback about a message.
 pub(super) fn add(
     store: &Connection,
     now: Timestamp,
@@ -43,7 +43,7 @@ pub(super) fn add(
     add.execute(params![sid, status, error, millis(now)]).map(drop)
 }
 
-/// Adds the request for the `action` of a reply with a queued message.
+/// Adds the request to the `action` URL of a queued reply.
 pub(super) fn add_action(store: &Connection, message: &KeptMessage, action: &Action) -> rusqlite::Result<()> {
     let mut add = store.prepare(
         "INSERT INTO message_report (message, status, created, url, is_get) VALUES (?1, 'queued', ?2, ?3, ?4)",
@@ -51,15 +51,15 @@ pub(super) fn add_action(store: &Connection, message: &KeptMessage, action: &Act
     add.execute(params![message.sid, millis(message.created), action.url, action.is_get]).map(drop)
 }
 
-/// Reports removed from the store.
+/// Status callbacks that were removed from the store to be sent.
 pub struct Taken {
-    /// Reports of messages that still exist, in order.
+    /// Status callbacks about messages that still exist, in order.
     pub reports: Vec<StatusReport>,
-    /// Number of removed reports.
+    /// Number of status callbacks removed, including those about deleted messages.
     pub count: usize,
 }
 
-/// Removes and returns the oldest reports.
+/// Removes and returns the oldest status callbacks, at most `most`.
 pub fn take(store: &Connection, most: usize) -> rusqlite::Result<Taken> {
     let mut rows = store.prepare(
         "DELETE FROM message_report WHERE id IN (SELECT id FROM message_report ORDER BY id LIMIT ?1)
@@ -76,7 +76,7 @@ pub fn take(store: &Connection, most: usize) -> rusqlite::Result<Taken> {
         let report = StatusReport { message, status: row.get(2)?, error: row.get(3)?, created: time(created), action };
         taken.push((id, report));
     }
-    // The order of RETURNING is not defined.
+    // RETURNING guarantees no order.
     taken.sort_by_key(|(id, _)| *id);
     Ok(Taken { reports: taken.into_iter().map(|(_, report)| report).collect(), count })
 }

@@ -1,13 +1,13 @@
-//! Number of short messages needed for a text (3GPP TS 23.038, TS 23.040).
+//! Number of SMS segments needed for a text (3GPP TS 23.038, TS 23.040).
 
 /// Characters of the GSM 7-bit alphabet.
 const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 /// Characters of the GSM extension table, which need an escape character.
 const ESCAPED: &str = "\u{c}^{}\\[~]|€";
 
-/// Returns the number of segments; one for an empty text.
+/// Returns the number of segments of a text; an empty one has one segment.
 pub fn segments(text: &str) -> usize {
-    // (size of a single segment, size of each of several, width of each character)
+    // (size of a single segment, size of each segment of several, width of each character)
     let gsm: Option<Vec<usize>> = text.chars().map(septets).collect();
     let (alone, each, widths) = match gsm {
         Some(widths) => (160, 153, widths),
@@ -16,7 +16,7 @@ pub fn segments(text: &str) -> usize {
     if widths.iter().sum::<usize>() <= alone {
         return 1;
     }
-    // A character is never split.
+    // No character is split across segments.
     let (mut count, mut used) = (1, 0);
     for width in widths {
         if used + width > each {

@@ -1,4 +1,4 @@
-//! Texts as a kind of the outbox: the requests of an attempt, the meaning of their responses, and figures.
+//! Delivery of texts, a kind of the outbox: requests of an attempt, evaluation of their responses, and counters.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,13 +30,13 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
-/// Code of a failed request, in contrast to failures on this machine.
+/// Error code of a failed request; failures of this machine have none.
 const ASKED: u32 = 1;
-/// Longest pause after a failure.
+/// Maximum pause after a failed attempt.
 const PAUSE_MOST: Duration = Duration::from_secs(SMS_BACKOFF_MOST_SECONDS);
 
 impl Texts {
-    /// Sends the request for a text.
+    /// Makes the request for a text: sends it, or looks it up if it may already have been accepted.
     async fn ask(&self, outlets: &Outlets, job: &Job) -> Result<End, Refusal> {
         match (job.channel, &outlets.twilio, &outlets.service) {
             (Channel::Service, _, Some(service)) => {
@@ -58,7 +58,7 @@ impl Texts {
         }
     }
 
-    /// Judges the response to a request that sends a text.
+    /// Evaluates the response to a request that sends a text.
     async fn posted(&self, job: &Job, posted: Posted) -> Result<End, Refusal> {
         match posted {
             Posted::Taken(sid) => Ok(self.sent(job, &format!(": {sid}"), sid)),
@@ -79,12 +79,12 @@ impl Texts {
         }
     }
 
-    /// Judges the response to a look-up.
+    /// Evaluates the response to a look-up of a text.
     async fn looked(&self, job: &Job, looked: Looked, doubt: Doubt) -> Result<End, Refusal> {
         match looked {
             Looked::Found(sid) => Ok(self.sent(job, &format!(", as a look at Twilio's list shows: {sid}"), sid)),
             Looked::Absent => {
-                // A request that was given up may be taken still, and the list may be behind.
+                // The service may still accept an abandoned request, and its list may lag behind.
                 let settled = doubt.since + Duration::from_secs(SMS_SETTLE_SECONDS);
                 let left = Duration::try_from(settled.duration_since(clock::now())).unwrap_or_default();
                 if left.is_zero() {
@@ -97,7 +97,7 @@ impl Texts {
         }
     }
 
-    /// Stores that the request of a text is repeated. If the store refuses, the text is looked up first.
+    /// Stores that the request for a text is to be repeated. If the store refuses that, the text is looked up first.
     async fn retry(&self, job: &Job, doubted: Option<Timestamp>) {
         let call = job.call.clone();
         let retry = move |store: &Connection| texts::retry(store, &call, doubted);
@@ -110,7 +110,7 @@ impl Texts {
         End { ended: Ended::Sent, sid: Some(sid), code: None }
     }
 
-    /// Counts a failed request that is repeated.
+    /// Counts a failed request that will be repeated.
     fn failed(&self, job: &Job, why: &str, what: &str) -> Refusal {
         self.counters.retried.add(1);
         self.counters.tell_problem(Some(why.to_owned().into()));
@@ -121,7 +121,7 @@ impl Texts {
         if self.full_numbers { job.message.to.clone() } else { mask(&job.message.to) }
     }
 
-    /// Counts and logs the result of a text.
+    /// Counts and logs the outcome of a text.
     fn ended(&self, call: &str, ended: Ended, details: &str) {
         self.counters.count(ended);
         let what = match ended {
@@ -151,7 +151,7 @@ impl Kind for Arc<Texts> {
     type Seen = Queue;
 
     fn pace(&self) -> Pace {
-        // Each attempt judges `expires`, which a reload may change.
+        // `expires` is checked by each attempt, because a reload may change it.
         let first = Duration::from_millis(SMS_BACKOFF_FIRST_MILLISECONDS);
         Pace::new(SMS_REQUESTS, SMS_REQUESTS, Backoff::new(first, PAUSE_MOST), Pace::NEVER)
     }
@@ -203,7 +203,7 @@ impl Kind for Arc<Texts> {
                 Outcome::Delivered(end) => texts::end(store, now, call, end)?,
                 Outcome::Failed(_) => {}
                 Outcome::GivenUp(_) => table::remove(store, NAME, &[call])?,
-                // It waits in the store until there is room.
+                // A dropped text waits in the store until the queue has room.
                 Outcome::Dropped => texts::add_stored(store, call)?,
             }
         }
@@ -212,18 +212,18 @@ impl Kind for Arc<Texts> {
 
     fn seen(&self, queue: Queue) {
         Texts::seen(self, queue);
-        // The results of messages are reported.
+        // Outcomes of messages lead to status callbacks.
         self.counters.wake.notify_one();
     }
 }
 
-/// Returns the failure of a text without a configured service, which expires after this time.
+/// Returns the failure of a text without a configured service; the text expires after this time.
 fn stranded(left: Duration) -> Refusal {
     let what = "its service is not configured any more".to_owned();
     Refusal { later: PAUSE_MOST, latest: left, ..Refusal::here(what) }
 }
 
-/// Request with its URL, or the reason why there is none.
+/// Request with its URL, or the reason why it cannot be made.
 type Made = Result<(Url, Request<Full<Bytes>>), String>;
 
 async fn post(twilio: &SmsSettings, outlets: &Outlets, job: &Job) -> Result<HttpAnswer, ExchangeFault> {
@@ -234,7 +234,7 @@ async fn post(twilio: &SmsSettings, outlets: &Outlets, job: &Job) -> Result<Http
     answer(twilio.timeout, message::post(twilio, &job.message, status_url)).await
 }
 
-/// Sends a request.
+/// Sends a request and returns the response.
 async fn answer(within: Duration, request: Made) -> Result<HttpAnswer, ExchangeFault> {
     let (url, request) = request.map_err(ExchangeFault::NotSent)?;
     let asked = web::ask(&url, request, |_| SMS_ANSWER_BYTES);

@@ -1,5 +1,5 @@
-//! Texts and opt-outs in the store. A waiting text has a row of the outbox. Each request is recorded before it is sent,
-//! so that after a crash at any moment a text is either pending, sent, or must be looked up first.
+//! Texts and opt-outs in the store. A waiting text has a row in the outbox. Each request is recorded before it is sent,
+//! so that after a crash at any moment a text is either waiting, sent, or to be looked up first.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,40 +15,40 @@ use super::outlets::Channel;
 use crate::sinks::outbox::{Head, Row, table};
 use trunkgate_system::limits::SMS_KEPT_SECONDS;
 
-/// Name of the kind in the store.
+/// Name of texts among the kinds of the outbox.
 pub(super) const NAME: &str = "text";
-/// Error code of a message to a region that is no longer permitted.
+/// Twilio's error code for a message to a region that is not permitted any more.
 const NOT_PERMITTED: u32 = 21_408;
 
-/// State of a text.
+/// State of a text in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The call of the text is still in progress.
+    /// The call of the text is in progress.
     Watched = 0,
-    /// Waiting to be sent.
+    /// The text waits to be sent.
     Due = 1,
-    /// A request that sends it is under way.
+    /// A request that sends the text is in progress.
     Asked = 2,
-    /// Unknown whether accepted; must be looked up.
+    /// The text may have been accepted, so it must be looked up.
     Doubtful = 3,
-    /// Finished.
+    /// The text has an outcome.
     Done = 4,
 }
 
-/// Result of a text.
+/// Outcome of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Accepted by Twilio.
+    /// The service accepted the text.
     Sent,
-    /// Rejected by Twilio.
+    /// The service rejected the text.
     Refused,
     /// The recipient has opted out.
     OptedOut,
-    /// The daily limit per recipient or in total is reached.
+    /// The daily limit for the recipient or for all texts is reached.
     Limited,
-    /// Expired before it was sent.
+    /// The text expired before it was sent.
     Expired,
-    /// Expired while it was unknown whether it had been accepted.
+    /// The text expired while it was unknown whether it had been accepted.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ impl Ended {
     pub(crate) const ALL: [Ended; 6] =
         [Ended::Sent, Ended::Refused, Ended::OptedOut, Ended::Limited, Ended::Expired, Ended::Unknown];
 
-    /// Returns the label in metrics.
+    /// Returns the label of the outcome in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Ended::Sent => "sent",
@@ -70,7 +70,7 @@ impl Ended {
     }
 }
 
-/// Times of a text for which acceptance is unknown.
+/// Times of a text that may have been accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Doubt {
     /// Time of the first attempt.
@@ -79,34 +79,34 @@ pub(super) struct Doubt {
     pub(super) since: Timestamp,
 }
 
-/// Waiting text, or the request for it.
+/// Text for which a request is to be made.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) call: String,
     pub(super) channel: Channel,
     pub(super) message: Message,
     pub(super) created: i64,
-    /// Expiry of this text, if it has its own.
+    /// Expiry of the text in milliseconds since 1970, if it has its own.
     pub(super) expires: Option<i64>,
-    /// Times of the attempts, if the text may have been accepted and must be looked up.
+    /// Times of the attempts if the text may have been accepted, so that it must be looked up.
     pub(super) look: Option<Doubt>,
-    /// SIDs of other messages to the same recipient.
+    /// SIDs of the messages of other calls to the same recipient.
     pub(super) known: HashSet<String>,
 }
 
-/// Begin of an attempt to send a text.
+/// Result of beginning an attempt for a text.
 pub(super) enum Begun {
-    /// The request to be made.
+    /// A request must be made for the text.
     Job(Box<Job>),
-    /// The text needs no request.
+    /// The text ends without a request.
     Over(End),
-    /// The service of the text is not configured; the text expires after this time.
+    /// The service of the text is not configured; it expires after this time.
     Stranded(Duration),
-    /// The text does not wait any more.
+    /// The text no longer waits.
     Gone,
 }
 
-/// End of a text, with the SID of the message and the error code, if known.
+/// Outcome of a text, with the SID of its message and the error code, if known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) ended: Ended,
@@ -114,13 +114,13 @@ pub(super) struct End {
     pub(super) code: Option<u32>,
 }
 
-/// Waiting texts.
+/// Numbers of waiting texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Queue {
     pub(super) texts: u64,
-    /// Time at which the call of the oldest text ended.
+    /// Time at which the call of the oldest waiting text ended.
     pub(super) oldest: Option<Timestamp>,
-    /// Texts for the service of `[messages]`.
+    /// Number of texts for the service of `[messages]`.
     of_service: u64,
 }
 
@@ -140,8 +140,8 @@ pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }
 
-/// Returns the row of a text without its body, which the table of texts has. The texts of a recipient are a line, so
-/// that a message that is looked up cannot be another one.
+/// Returns the outbox row of a text without its body, which is in the table of texts. The texts to a recipient share a
+/// line, so that a look-up cannot find another text.
 pub(super) fn head(call: &str, to: &str, channel: Channel, created: Timestamp) -> Head {
     let service = if channel == Channel::Service { "service" } else { "twilio" };
     Head {
@@ -162,7 +162,7 @@ pub(super) fn add(store: &Connection, head: &Head) -> rusqlite::Result<()> {
     table::add(store, NAME, &[Row { head: head.clone(), body: String::new() }])
 }
 
-/// Recovers texts after a restart: those of interrupted calls are sent.
+/// Takes up texts after a restart: those of interrupted calls are sent.
 pub(super) fn take_up(store: &Connection) -> rusqlite::Result<()> {
     store.execute("UPDATE sms SET state = ?1 WHERE state = ?2", [State::Due as i64, State::Watched as i64])?;
     let mut rows = store.prepare(
@@ -173,7 +173,7 @@ pub(super) fn take_up(store: &Connection) -> rusqlite::Result<()> {
     calls.iter().try_for_each(|call| add_stored(store, call))
 }
 
-/// Queues a stored text that is not finished.
+/// Queues a stored text that has no outcome.
 pub(super) fn add_stored(store: &Connection, call: &str) -> rusqlite::Result<()> {
     let mut found =
         store.prepare("SELECT recipient, channel, created FROM sms WHERE call = ?1 AND state IN (1, 2, 3)")?;
@@ -185,7 +185,7 @@ pub(super) fn add_stored(store: &Connection, call: &str) -> rusqlite::Result<()>
     head.map_or(Ok(()), |head| add(store, &head))
 }
 
-/// Stores the commands of calls; returns the rows of texts to be sent.
+/// Stores the commands of calls; returns the outbox rows of texts that are to be sent.
 pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsEvent]) -> rusqlite::Result<Vec<Head>> {
     let keep = |sms: &SmsRequest, state: State| {
         store
@@ -216,9 +216,9 @@ pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsEvent]) -> r
     Ok(heads)
 }
 
-/// Begins an attempt: records the request.
+/// Begins an attempt for a text, and records that its request is in progress.
 pub(super) fn begin(store: &Connection, now: Timestamp, bounds: &Bounds, call: &str) -> rusqlite::Result<Begun> {
-    // The request of an earlier process may have been accepted.
+    // An earlier process may have sent its request, so the text must be looked up.
     store.prepare("UPDATE sms SET state = ?3, doubted = ?4 WHERE call = ?1 AND state = ?2")?.execute(params![
         call,
         State::Asked as i64,
@@ -227,7 +227,7 @@ pub(super) fn begin(store: &Connection, now: Timestamp, bounds: &Bounds, call: &
     ])?;
     let Some(job) = waiting(store, call)? else { return Ok(Begun::Gone) };
     let ended = match why_not(store, now, bounds, &job)? {
-        // A text that may have been accepted is looked up as long as the result is useful.
+        // A text that may have been accepted is looked up as long as the result matters.
         Some(Ended::Expired) if job.look.is_some() => Some(Ended::Unknown),
         Some(Ended::Expired) => Some(Ended::Expired),
         _ if !bounds.has(job.channel) => {
@@ -252,7 +252,7 @@ pub(super) fn begin(store: &Connection, now: Timestamp, bounds: &Bounds, call: &
     Ok(Begun::Job(Box::new(Job { known, ..job })))
 }
 
-/// Reads a waiting text.
+/// Reads a text that waits.
 fn waiting(store: &Connection, call: &str) -> rusqlite::Result<Option<Job>> {
     let mut found = store.prepare(
         "SELECT recipient, sender, body, created, state = 3, asked, doubted, channel, expires FROM sms
@@ -269,7 +269,7 @@ fn waiting(store: &Connection, call: &str) -> rusqlite::Result<Option<Job>> {
     found.query_row([call], text).optional()
 }
 
-/// Stores that a text must be sent again, or looked up because it may have been accepted until `doubted`.
+/// Stores that a text is to be sent again, or to be looked up because it may have been accepted until `doubted`.
 pub(super) fn retry(store: &Connection, call: &str, doubted: Option<Timestamp>) -> rusqlite::Result<()> {
     let state = if doubted.is_some() { State::Doubtful } else { State::Due };
     store
@@ -278,7 +278,7 @@ pub(super) fn retry(store: &Connection, call: &str, doubted: Option<Timestamp>) 
         .map(drop)
 }
 
-/// Returns the waiting texts.
+/// Returns the numbers of waiting texts.
 pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
     let select = "SELECT count(*), min(created), count(*) FILTER (WHERE channel = 2) FROM sms WHERE state IN (1, 2, 3)";
     store.prepare(select)?.query_row([], |row| {
@@ -288,7 +288,7 @@ pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
     })
 }
 
-/// Stores that a recipient opted out of text messages or in again.
+/// Stores that a recipient has opted out of text messages, or in again.
 pub(super) fn opt(store: &Connection, now: Timestamp, recipient: &str, out: bool) -> rusqlite::Result<()> {
     let done = match out {
         true => store
@@ -298,14 +298,14 @@ pub(super) fn opt(store: &Connection, now: Timestamp, recipient: &str, out: bool
     done.map(drop)
 }
 
-/// Removes texts of days that no limit considers any more.
+/// Removes texts with an outcome that are too old to count towards a limit.
 pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = millis(now) - SMS_KEPT_SECONDS * 1_000;
     store.execute("DELETE FROM sms WHERE state = ?1 AND created < ?2", params![State::Done as i64, before])?;
     kept::forget(store, now)
 }
 
-/// Ends a text and deletes its contents for privacy.
+/// Stores the outcome of a text and deletes its contents, for privacy.
 pub(super) fn end(store: &Connection, now: Timestamp, call: &str, end: &End) -> rusqlite::Result<()> {
     let End { ended, sid, code } = end;
     kept::ended(store, now, call, (*ended, *code), sid.as_deref())?;
@@ -342,16 +342,17 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Calls with texts that ended without a request, with the results.
+    /// SIDs of calls with texts that ended without a request, and the outcomes.
     type Over = Vec<(String, Ended)>;
-    /// Calls, whether they are looked up, and calls with ended texts.
+    /// SIDs of calls with a request to be made and whether it is a look-up; and calls with texts that ended without
+    /// one.
     type Told = (Vec<(String, bool)>, Over);
 
-    /// Texts in a store, with the turns that the outbox gives them.
+    /// Texts in a store, with the turns that the outbox would give them.
     struct Rig {
         directory: tempfile::TempDir,
         store: Store,
-        /// Times of next attempts.
+        /// Time of the next attempt for each call, in milliseconds.
         next: RefCell<HashMap<String, i64>>,
     }
 
@@ -364,7 +365,7 @@ mod tests {
             store.run_now(take_up).unwrap();
             Rig { directory, store, next: RefCell::default() }
         }
-        /// Restarts the store like after a SIGKILL.
+        /// Restarts the store as after a SIGKILL.
         fn restart(self) -> Rig {
             let Rig { directory, store, .. } = self;
             drop(store);
@@ -404,13 +405,13 @@ mod tests {
             let (jobs, over) = self.jobs(now);
             (jobs.into_iter().map(|job| (job.call, job.look.is_some())).collect(), over)
         }
-        /// Ends an attempt that failed; the next one follows at `next`.
+        /// Ends a failed attempt; the next one follows at `next`.
         fn fail(&self, call: &str, doubted: Option<i64>, next: i64) {
             self.next.borrow_mut().insert(call.to_owned(), next);
             let call = call.to_owned();
             self.store.run_now(move |store| retry(store, &call, doubted.map(at))).unwrap();
         }
-        /// Ends a text as the outbox does.
+        /// Ends a text as the outbox would.
         fn end(&self, now: i64, call: &str, last: End) {
             let call = call.to_owned();
             let write = move |store: &Connection| {
@@ -463,7 +464,7 @@ mod tests {
         rig.take_in(0, vec![SmsEvent::Watch(sms("CA1", "+1")), SmsEvent::Watch(sms("CA2", "+2"))]);
         assert_eq!(rig.due(0), (vec![], vec![]), "their calls are under way");
         rig.take_in(1, vec![SmsEvent::Forget("CA2".into())]);
-        // Killed during the first call, and while its text is under way.
+        // The process is killed during the first call, and while the text of that call is sent.
         let rig = rig.restart();
         assert_eq!(rig.due(2), only("CA1", false));
         let rig = rig.restart();
@@ -506,7 +507,7 @@ mod tests {
             rig.end(0, call, ending(Ended::Sent, None));
         }
         assert_eq!(rig.due(1), (vec![], vec![("CA3".to_owned(), Ended::Limited)]));
-        // A day later more texts are allowed, unless the recipient has opted out.
+        // A day later the limits permit texts again, but not to a recipient that has opted out.
         let day = SMS_DAY_SECONDS;
         rig.opt(day, true);
         rig.opt(day, true);

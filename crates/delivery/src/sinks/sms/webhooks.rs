@@ -1,6 +1,6 @@
-//! Webhooks of received messages as a kind of the outbox. An attempt requests the webhook of a number, and is repeated
-//! only if the store fails; the replies are stored together with its result. Messages of one sender to one number are a
-//! line.
+//! Webhooks for received messages, a kind of the outbox. An attempt requests the webhook of a number, and is repeated
+//! only if the store fails; the replies are stored together with its outcome. Messages from one sender to one number
+//! share a line.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,32 +20,33 @@ use crate::sinks::wake::TaskWaker;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{MESSAGE_WEBHOOKS, MESSAGE_WEBHOOKS_OF_HOST, SMS_STORE_PAUSE_SECONDS};
 
-/// Name of the kind in the store.
+/// Name of these webhooks among the kinds of the outbox.
 const NAME: &str = "message";
 const PAUSE: Duration = Duration::from_secs(SMS_STORE_PAUSE_SECONDS);
 
-/// Replies to a message, once its application has answered.
+/// Future of the replies to a message, from its application.
 type Replies = Pin<Box<dyn Future<Output = Vec<Reply>> + Send>>;
 
-/// Functions of the running edge that requests need.
+/// Functions of the running edge that the webhooks need.
 pub struct Means {
-    /// Requests the webhook of a message, which may have an opt-out keyword as named by Twilio; returns the replies.
+    /// Requests the webhook for a message, given with Twilio's name of its opt-out keyword, if any; returns the
+    /// replies.
     pub request: Box<dyn Fn(KeptMessage, Option<String>) -> Replies + Send + Sync>,
-    /// Receives what was stored of the replies to a message.
+    /// Receives the replies to a message that were stored.
     pub answered: Box<dyn Fn(Answered) + Send + Sync>,
 }
 
-/// SID of a received message, rows of the replies in the outbox, and replies that were not queued.
+/// SID of a received message, outbox rows of its replies, and numbers of replies that were not queued.
 pub type Answered = (String, Vec<Head>, Withheld);
 
-/// Returns a task that requests the webhooks of received messages, and a function that has it read the store.
+/// Returns a task that requests the webhooks of received messages, and a function that makes it read the store.
 pub fn worker(store: Store, means: Means) -> (impl Future<Output = ()> + Send, impl Fn() + Send) {
     let wake = Arc::<TaskWaker>::default();
     let webhooks = Webhooks { store: store.clone(), means, is_failing: AtomicBool::new(false) };
     (Worker::new(store, webhooks).keep(Intake::Woken(Arc::clone(&wake))), move || wake.wake())
 }
 
-/// Adds the row of a received message, with the host of its webhook.
+/// Adds the outbox row for a received message; `host` is the host of its webhook.
 pub(super) fn add(
     store: &Connection,
     message: &KeptMessage,
@@ -66,11 +67,11 @@ pub(super) fn add(
     table::add(store, NAME, &[Row { head, body: opt_out.unwrap_or_default().to_owned() }])
 }
 
-/// Outbox kind of webhooks.
+/// Outbox kind of webhooks for received messages.
 struct Webhooks {
     store: Store,
     means: Means,
-    /// True if the store failed at last.
+    /// Whether the last access to the store failed.
     is_failing: AtomicBool,
 }
 

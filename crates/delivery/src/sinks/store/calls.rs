@@ -1,4 +1,4 @@
-//! Table of ended calls in the store. The edge's list of them is [`CallList`](crate::sinks::calls::CallList).
+//! Table of ended calls in the store. [`CallList`](crate::sinks::calls::CallList) uses it for the edge's list of calls.
 
 use std::sync::Arc;
 
@@ -8,33 +8,33 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 #[derive(Debug, Clone)]
 pub(crate) struct StoredCall {
     pub(crate) sid: String,
-    /// Start of the call, formatted as in the record.
+    /// Start of the call, formatted as in its record.
     pub(crate) started: String,
     /// End of the call in milliseconds since 1970.
     pub(crate) ended: i64,
     pub(crate) caller: String,
     pub(crate) called: String,
-    /// SIDs of the calls of its parties.
+    /// SIDs under which the API shows the calls of the call's parties.
     pub(crate) parties: Vec<String>,
-    /// The call record as JSON.
+    /// Call record as JSON.
     pub(crate) record: Arc<[u8]>,
 }
 
 /// Text that sorts after every date and every SID.
 const LAST: &str = "~";
 
-/// Filter for a page of the list, newest first.
+/// Filter for a page of ended calls, newest first.
 #[derive(Debug, Clone)]
 pub struct CallFilter {
     /// Earliest end of a retained call, in milliseconds since 1970.
     pub ended_since: i64,
-    /// Start and SID of the call that precedes the page.
+    /// Start and SID of the call before the page.
     pub behind: (String, String),
-    /// Earliest start of the listed calls.
+    /// Earliest start of a listed call, formatted as in the record.
     pub since: String,
-    /// Number of the caller.
+    /// Number of the caller to match.
     pub caller: Option<String>,
-    /// Called number.
+    /// Called number to match.
     pub called: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Default for CallFilter {
 }
 
 impl CallFilter {
-    /// Restricts the page to calls that started at this time or before.
+    /// Restricts the filter to calls that started at this time or before.
     pub fn until(self, started: &str) -> CallFilter {
         CallFilter { behind: (started.to_owned(), LAST.to_owned()), ..self }
     }
@@ -55,7 +55,7 @@ impl CallFilter {
 /// Call as read: start, SID and record.
 pub(crate) type ListedCall = (String, String, Vec<u8>);
 
-/// Writes calls except those removed by a request; an existing one is replaced.
+/// Writes calls, except those that a request has removed. A call with the same SID is replaced.
 pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<()> {
     let mut call = store.prepare(
         "INSERT OR REPLACE INTO call (sid, started, ended, caller, called, record)
@@ -71,7 +71,7 @@ pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<
     Ok(())
 }
 
-/// Reads a page of the list with at most `most` calls.
+/// Reads a page of at most `most` calls, newest first.
 pub(crate) fn part(store: &Connection, part: &CallFilter, most: usize) -> rusqlite::Result<Vec<ListedCall>> {
     let mut rows = store.prepare(
         "SELECT started, sid, record FROM call
@@ -86,7 +86,7 @@ pub(crate) fn part(store: &Connection, part: &CallFilter, most: usize) -> rusqli
     rows.collect()
 }
 
-/// Returns the record of a call that ended at this time or later, by its SID or that of a party's call.
+/// Returns the record of a call by its SID or that of a party's call; `None` if it ended before `ended_since`.
 pub(crate) fn find(store: &Connection, sid: &str, ended_since: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut found = store.prepare(
         "SELECT record FROM call WHERE ended >= ?2 AND sid = coalesce((SELECT call FROM call_party WHERE sid = ?1), ?1)",
@@ -94,8 +94,8 @@ pub(crate) fn find(store: &Connection, sid: &str, ended_since: i64) -> rusqlite:
     found.query_row((sid, ended_since), |row| row.get(0)).optional()
 }
 
-/// Removes a call and the calls of its parties for a request at this time (milliseconds since 1970). A record that is
-/// still pending, or in the journal of live calls, does not add the call again. Returns whether the call existed.
+/// Removes a call and the calls of its parties for a request at `now` (milliseconds since 1970). A record that arrives
+/// later, also from the journal of live calls, does not add the call again. Returns whether the call existed.
 pub(crate) fn remove(store: &Connection, sid: &str, now: i64) -> rusqlite::Result<bool> {
     store.prepare("INSERT OR REPLACE INTO call_removed (sid, removed) VALUES (?1, ?2)")?.execute((sid, now))?;
     delete(store, sid)
@@ -106,7 +106,8 @@ fn delete(store: &Connection, sid: &str) -> rusqlite::Result<bool> {
     Ok(store.prepare("DELETE FROM call WHERE sid = ?1")?.execute([sid])? > 0)
 }
 
-/// Removes calls that ended before a time, and the oldest ones beyond `most`; at most `at_once`. Returns their number.
+/// Removes calls that ended before `ended_before`, and the oldest ones beyond `most`, but at most `at_once`. Returns
+/// the number of removed calls.
 pub(crate) fn prune(store: &Connection, ended_before: i64, most: usize, at_once: usize) -> rusqlite::Result<usize> {
     store.prepare("DELETE FROM call_removed WHERE removed < ?1")?.execute([ended_before])?;
     let count: i64 = store.query_row("SELECT count(*) FROM call", [], |row| row.get(0))?;
@@ -189,7 +190,7 @@ mod tests {
         let remove = |now: i64| store.run_now(move |file| remove(file, "CA4", now)).unwrap();
         assert!(remove(2000) && !remove(2000));
         assert_eq!((found("CA4"), found("CP4"), found("unknown")), (None, None, None));
-        // The record may be added again until the call has expired.
+        // The call may be added again only after its removal has been pruned.
         let again = |pruned_before: i64| {
             store.run_now(move |file| prune(file, pruned_before, 100, 0).and_then(|_| add(file, &[call(4)]))).unwrap();
             (found("CA4").is_some(), found("CP4").is_some())

@@ -8,7 +8,7 @@ use trunkgate_cookies::CookieJar;
 
 use trunkgate_system::limits::{MESSAGE_COOKIE_JARS, MESSAGE_COOKIE_SECONDS};
 
-/// Cookies of one conversation.
+/// Cookies of one conversation, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredJar {
     /// Sender of the messages.
@@ -40,10 +40,7 @@ pub fn put(store: &Connection, stored: &StoredJar) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes the cookies of expired conversations.
-///
-/// # Errors
-/// Returns the error of the store.
+/// Removes the cookies of conversations that have expired at `now` (milliseconds since 1970).
 pub fn remove_expired(store: &Connection, now: i64) -> rusqlite::Result<()> {
     store.execute("DELETE FROM conversation_jar WHERE set_at <= ?1", [expired_by(now)]).map(drop)
 }
@@ -65,7 +62,7 @@ pub fn all(store: &Connection, now: i64) -> rusqlite::Result<Vec<StoredJar>> {
     Ok(read.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Returns the time of the last Set-Cookie up to which a conversation has expired.
+/// Returns the time of the last Set-Cookie at or before which a conversation has expired.
 fn expired_by(now: i64) -> i64 {
     now.saturating_sub(i64::try_from(MESSAGE_COOKIE_SECONDS.saturating_mul(1_000)).unwrap_or(i64::MAX))
 }
@@ -104,7 +101,7 @@ mod tests {
         let kept = [stored("+2", "two", START + 1), stored("+1", "next", START + 2)];
         assert_eq!(all(&store, START + 2).unwrap(), kept);
         assert_eq!(all(&store, START + 1 + LIFETIME).unwrap(), kept[1..]);
-        // Setting the clock back expires nothing.
+        // No conversation expires if the clock is set back.
         assert_eq!(all(&store, 0).unwrap(), kept);
         let count = || store.query_row("SELECT count(*) FROM conversation_jar", [], |row| row.get(0));
         remove_expired(&store, START + LIFETIME).unwrap();

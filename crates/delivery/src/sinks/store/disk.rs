@@ -1,5 +1,5 @@
-//! Changes of files that must survive a crash. Every step is made here, so that a test can simulate a crash or a full
-//! disk at each of them.
+//! Changes of files that must survive a crash. All of them are made in this module, so that a test can simulate a crash
+//! or a full disk at each one.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
@@ -9,45 +9,45 @@ use std::time::Duration;
 
 use trunkgate_system::files;
 
-/// File that is appended line by line. A partially written line is removed, so that the next one starts on a new line.
+/// File to which lines are appended. A partially written line is removed, so that the next one starts on a new line.
 #[derive(Debug)]
 pub(crate) struct LineFile {
     file: File,
     bytes: u64,
-    /// True if a partial line could not be removed.
+    /// True if a partially written line could not be removed.
     torn: bool,
 }
 
 impl LineFile {
-    /// Continues at the end of `file`, which was opened for appending.
+    /// Creates a line file that continues at the end of `file`, which must be open for appending.
     pub(crate) fn of(file: File) -> io::Result<LineFile> {
         let bytes = file.metadata()?.len();
         Ok(LineFile { file, bytes, torn: false })
     }
 
-    /// Opens or creates a file.
+    /// Opens or creates a file for appending.
     pub(crate) fn open(path: &Path) -> io::Result<LineFile> {
         step(Step::Open)?;
         let file = files::append(path, files::CALL_DATA);
         LineFile::of(file.map_err(|error| named(path, &error))?)
     }
 
-    /// Returns the file, for reading.
+    /// Returns the file, for reading only.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Returns the length in bytes.
+    /// Returns the length of the file in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Sets the length after the file was changed elsewhere.
+    /// Sets the length after another piece of code has changed the file.
     pub(crate) fn set_bytes(&mut self, bytes: u64) {
         self.bytes = bytes;
     }
 
-    /// Appends a line, including its line end, in one write.
+    /// Appends a line with its line end in one write.
     pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write(b"\n")?;
@@ -82,13 +82,13 @@ impl LineFile {
     }
 }
 
-/// Returns whether a path still refers to the open file.
+/// Returns whether a path still leads to the open file.
 pub(crate) fn is_there(path: &Path, lines: &LineFile) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
 
-/// Writes bytes at an offset; returns the number of bytes written, at least one.
+/// Writes bytes at an offset; returns the number of bytes written, which is at least one.
 pub(crate) fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<usize> {
     #[cfg(test)]
     let bytes = tests::fitting(file, bytes, place)?;
@@ -108,14 +108,14 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut place: u64) -> io:
     Ok(())
 }
 
-/// Opens a file and locks it against other processes.
+/// Opens or creates a file for appending, and locks it against other processes.
 pub(crate) fn locked(path: &Path) -> io::Result<LineFile> {
     let lines = LineFile::open(path)?;
     lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)
 }
 
-/// Replaces a file atomically by a new one: a crash leaves the old or the new contents.
+/// Replaces a file atomically: after a crash it has the old or the new contents.
 pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<LineFile> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -131,7 +131,7 @@ pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<LineFile> {
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Locks a file while it is open. A process that is just ending or starting a program may hold the lock for a moment,
+/// Locks a file as long as it is open. A process that is ending or starting a program may hold the lock for a moment,
 /// so the attempt is repeated.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     for _ in 1..LOCK_ATTEMPTS {
@@ -143,15 +143,15 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(io::Error::from)
 }
 
-/// Links a damaged file to a second name, `NAME.damaged`, replacing an earlier one. The original must then be replaced,
-/// not changed.
+/// Keeps a damaged file under a second name, `NAME.damaged`, replacing an earlier one. The file must then be replaced
+/// and not changed, because both names lead to it.
 pub(crate) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(".damaged");
     let kept = PathBuf::from(kept);
     remove(&kept)?;
     step(Step::Rename)?;
-    // Some file systems have no hard links.
+    // A file system without hard links fails here.
     std::fs::hard_link(path, &kept)
         .or_else(|_| std::fs::copy(path, &kept).map(drop))
         .map_err(|error| named(&kept, &error))?;
@@ -164,7 +164,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
-/// Removes a file; a missing file is not an error.
+/// Removes a file; a missing file is no error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;
     match std::fs::remove_file(path) {
@@ -173,12 +173,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns an error with the file's name.
+/// Returns an error that names the file.
 pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Checks that files in a directory may be opened for changes.
+/// Checks that files in a directory may be opened for changes; only tests refuse that.
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "in tests the disk may be read-only")]
 pub(super) fn writable(_: &Path) -> io::Result<()> {
@@ -188,7 +188,7 @@ pub(super) fn writable(_: &Path) -> io::Result<()> {
 #[cfg(test)]
 pub(super) use tests::writable;
 
-/// Step that is about to be made.
+/// Step of a change, about to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Open,
@@ -196,7 +196,7 @@ pub(crate) enum Step {
     Truncate,
     Rename,
     Remove,
-    /// Change of the store.
+    /// Change of the store's database.
     Change,
 }
 
@@ -209,7 +209,7 @@ pub(super) fn step(_: Step) -> io::Result<()> {
 #[cfg(test)]
 pub(super) use tests::step;
 
-/// Disk that fails on a test's request.
+/// Simulated disk that fails when a test requests it.
 #[cfg(test)]
 pub(crate) mod tests {
     use std::cell::Cell;
@@ -219,9 +219,9 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// Number of steps until the crash, and the quarters of the current write that are completed.
+        /// Number of steps until the simulated crash, and the quarters of its write that are completed.
         static CRASH: Cell<Option<(u32, usize)>> = const { Cell::new(None) };
-        /// Number of bytes until the disk is full.
+        /// Number of bytes until the simulated disk is full.
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
         /// Number of bytes that a failed write leaves behind.
         static PART: Cell<usize> = const { Cell::new(0) };
@@ -229,13 +229,13 @@ pub(crate) mod tests {
         static REFUSES: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Directories on a read-only disk.
+    /// Directories on a simulated read-only disk.
     static READ_ONLY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-    /// Panic payload of a simulated kill.
+    /// Panic payload of a simulated crash.
     struct Crash;
 
-    /// Makes the disk of a directory read-only, or writable again, for all threads.
+    /// Simulates a read-only disk for a directory, or ends that, for all threads.
     pub(crate) fn set_read_only(directory: &Path, is_read_only: bool) {
         let mut all = READ_ONLY.lock().unwrap();
         all.retain(|other| other != directory);
@@ -249,8 +249,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Simulates a kill at the step with this number, with `quarters` of the write completed; returns whether that step
-    /// was reached.
+    /// Runs `work` with a simulated crash at the step with this number, after `quarters` of its write; returns whether
+    /// the step was reached.
     pub(crate) fn crash_at(number: u32, quarters: usize, work: impl FnOnce()) -> bool {
         CRASH.set(Some((number, quarters)));
         let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -262,12 +262,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// Sets the room on the disk in bytes; `None` if unlimited.
+    /// Sets the room on the simulated disk in bytes; `None`: unlimited.
     pub(crate) fn set_room(bytes: Option<usize>) {
         ROOM.set(bytes);
     }
 
-    /// Makes the store refuse changes of this thread, as on a full disk.
+    /// Simulates a store that refuses changes of this thread, as on a full disk.
     pub(crate) fn refuse_changes(refuse: bool) {
         REFUSES.set(refuse);
     }
@@ -298,7 +298,7 @@ pub(crate) mod tests {
         Ok(())
     }
 
-    /// Returns the part of a write that fits on the disk; overwriting existing bytes needs no room.
+    /// Returns the part of a write that fits on the simulated disk; overwriting existing bytes needs no room.
     pub(in crate::sinks::store::disk) fn fitting<'a>(file: &File, bytes: &'a [u8], place: u64) -> io::Result<&'a [u8]> {
         let Some(room) = ROOM.get() else { return Ok(bytes) };
         let had = (file.metadata()?.len().saturating_sub(place) as usize).min(bytes.len());
@@ -310,7 +310,7 @@ pub(crate) mod tests {
         Ok(&bytes[..fits])
     }
 
-    /// Writes the part that a failed write leaves on the disk.
+    /// Writes the part that a simulated failure leaves in the file.
     pub(in crate::sinks::store::disk) fn leave_part(file: &mut File, bytes: &[u8]) {
         let part = PART.replace(0);
         file.write_all(&bytes[..part]).unwrap();

@@ -1,4 +1,4 @@
-//! Database file of the store: locking, schema versions, and recovery from damage.
+//! Database file of the store: locking, schema versions, and recovery of damaged files.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,15 +15,15 @@ use super::disk::{self, named};
 use trunkgate_config::DataDirectory;
 use trunkgate_system::files;
 
-/// Name of the file.
+/// Name of the database file.
 pub(super) const NAME: &str = "trunkgate.db";
-/// Application id that identifies our databases: `TGst`.
+/// SQLite application id of the edge's databases: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// Schema of version 1.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
-/// Migrations, each to the next version; the first one leads to version 2.
+/// Migrations to the next version; the first one leads to version 2.
 const MIGRATIONS: [&str; 0] = [];
-/// Tables recovered from a damaged file, with the columns by which they are read forwards and backwards.
+/// Tables recovered from a damaged file, with the columns that order them, because each is read from both ends.
 const TABLES: [(&str, &str); 16] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
@@ -43,10 +43,10 @@ const TABLES: [(&str, &str); 16] = [
     ("conversation_jar", "rowid"),
 ];
 
-/// Opens or creates the file and locks it against other processes. The readable rows of a damaged file are recovered;
-/// the second value then describes the damage. `is_suspect` is true if damage was found while the file was in use.
+/// Opens or creates the database and locks it against other processes. The readable rows of a damaged file are
+/// recovered, and the second value describes the damage. `is_suspect`: damage was found while the file was in use.
 pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connection, Option<String>)> {
-    // Create only the directory itself, so that a misspelt path is reported and leaves nothing behind.
+    // Only the last directory is created, so that a misspelt path is reported and leaves nothing behind.
     match std::fs::DirBuilder::new().mode(0o700).create(&data.directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&data.directory, &error)),
         Ok(()) | Err(_) => {}
@@ -54,7 +54,7 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     disk::writable(&data.directory)?;
     let path = data.directory.join(NAME);
     let new = with_ending(&path, ".new");
-    // The recovery was interrupted before or after the damaged file was set aside.
+    // A crash interrupted the recovery before or after the damaged file was set aside.
     if path.exists() {
         if ["-wal", "-shm", ""].iter().any(|ending| with_ending(&new, ending).exists()) {
             remove_all(&new)?;
@@ -80,7 +80,7 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     }
 }
 
-/// Returns whether a file for [`open`] exists, or may exist because the directory or its parent cannot be examined.
+/// Returns whether [`open`] would find a file; also true if the directory or its parent cannot be examined.
 pub(super) fn has_any(data: &DataDirectory) -> bool {
     if !can_be_made(&data.directory) {
         return true;
@@ -89,7 +89,7 @@ pub(super) fn has_any(data: &DataDirectory) -> bool {
     [&path, &with_ending(&path, ".new")].iter().any(|path| std::fs::symlink_metadata(path).is_ok())
 }
 
-/// Returns whether a directory exists or may be created.
+/// Returns whether a directory exists or could be created.
 fn can_be_made(directory: &Path) -> bool {
     let is_absent = match std::fs::metadata(directory) {
         Ok(_) => return true,
@@ -99,12 +99,12 @@ fn can_be_made(directory: &Path) -> bool {
     is_absent && parent.is_none_or(Path::exists)
 }
 
-/// Opens the file read-only, including its log, on a disk that accepts no changes. Nothing is written and no lock is
+/// Opens the database with its log for reading, on a disk that refuses changes. Nothing is written and no lock is
 /// taken.
 pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
     let path = std::path::absolute(data.directory.join(NAME))?;
     files::open_regular(&path).map_err(|error| named(&path, &error))?;
-    // A file without a log never changes. A file with a log is read like by its only user, without shared memory.
+    // A file without a log never changes. A file with a log is read as by its only user, without shared memory.
     let log = with_ending(&path, "-wal");
     let has_log = std::fs::metadata(&log).is_ok_and(|about| about.len() > 0);
     let how = if has_log { "vfs=unix-none" } else { "immutable=1" };
@@ -125,7 +125,7 @@ pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
         .map_err(|error| named(&path, &error))
 }
 
-/// Encodes a path for an SQLite URI.
+/// Encodes a path for the URI of an SQLite database.
 fn in_address(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes().iter();
     bytes.fold(String::new(), |mut address, byte| {
@@ -137,13 +137,14 @@ fn in_address(path: &Path) -> String {
     })
 }
 
-/// Opens an intact file. A file of another version, or with other data, is rejected and stays unchanged.
+/// Opens an undamaged database. A file of a version that cannot be migrated, or with other data, is rejected and stays
+/// unchanged.
 fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
-    // It contains numbers and texts; SQLite gives its other files the same mode.
+    // The file contains numbers and texts; SQLite gives the files beside it the same mode.
     files::append(path, files::SECRET).map_err(|error| named(path, &error))?;
     let opened = || -> rusqlite::Result<io::Result<Connection>> {
         let mut file = alone(path)?;
-        // The log of a rejected file stays beside it.
+        // A rejected file keeps its log, which closing would otherwise merge.
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let tables = TableVersion::read(&file)?;
         if let Err(error) = tables.check(newest(migrations)) {
@@ -156,7 +157,7 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "FULL")?;
-        // Neither free pages nor the log (see `Commit::Wiped`) keep removed data.
+        // Removed data stays neither in free pages nor in the log (see `Commit::Wiped`).
         file.pragma_update(None, "secure_delete", true)?;
         migrate(&mut file, tables, migrations)?;
         Ok(Ok(file))
@@ -168,19 +169,19 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
 fn alone(path: &Path) -> rusqlite::Result<Connection> {
     let file = Connection::open(path)?;
     file.busy_timeout(Duration::ZERO)?;
-    // Set before the journal mode, so that no memory is shared between processes.
+    // The mode is set before the journal mode, so that SQLite shares no memory between processes.
     file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     Ok(file)
 }
 
-/// Tables of a file.
+/// Version of a file's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TableVersion {
     /// The file has no tables.
     Absent,
-    /// The tables of a store of this version.
+    /// The file has the tables of a store of this version.
     Version(i64),
-    /// The tables of another program.
+    /// The file has the tables of another program.
     Foreign,
 }
 
@@ -195,7 +196,7 @@ impl TableVersion {
         })
     }
 
-    /// Checks that the tables can be migrated to version `newest`.
+    /// Checks that the file can be migrated to version `newest`.
     fn check(self, newest: i64) -> io::Result<()> {
         let what = match self {
             TableVersion::Absent => return Ok(()),
@@ -210,7 +211,7 @@ impl TableVersion {
     }
 }
 
-/// Returns the version after all migrations.
+/// Returns the version that follows the last migration.
 fn newest(migrations: &[&str]) -> i64 {
     i64::try_from(migrations.len()).map_or(i64::MAX, |steps| steps.saturating_add(1))
 }
@@ -231,7 +232,7 @@ fn migrate(file: &mut Connection, tables: TableVersion, migrations: &[&str]) -> 
     to.commit()
 }
 
-/// Copies the readable rows of a damaged file into a new one, which replaces it; returns their number.
+/// Copies the readable rows of a damaged file to a new one, which then replaces it; returns the number of rows.
 fn save(path: &Path, new: &Path) -> io::Result<usize> {
     remove_all(new)?;
     let to = open_sound(new, &MIGRATIONS)?;
@@ -242,13 +243,13 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
         for (table, order) in TABLES {
             let copied = copy_table(&from, &to, table, order)?;
             match copied.stopped_by {
-                // Another process uses the file, so it is not damaged.
+                // A locked file is in use by another process, and not damaged.
                 Some(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(error),
                 Some(_) | None => rows += copied.rows,
             }
         }
         to.execute_batch("COMMIT")?;
-        // Write everything into the file itself, because a log does not follow a renamed file.
+        // The log would not follow the renamed file, so everything is written to the file itself.
         let mode: String = to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
         Ok((rows, mode))
     };
@@ -259,7 +260,7 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
     to.close().map_err(|(_, error)| words(&error))?;
     let kept = with_ending(path, ".damaged");
     remove_all(&kept)?;
-    // Move the log first: beside the new file it would be taken for the new file's log.
+    // The log is moved first, because SQLite would apply it to the new file.
     for ending in ["-wal", ""] {
         let from = with_ending(path, ending);
         if from.exists() {
@@ -271,15 +272,15 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
     Ok(rows)
 }
 
-/// Result of copying a table.
+/// Result of copying a table of a damaged file.
 struct CopyResult {
     /// Number of rows added to the new file.
     rows: usize,
-    /// Error that stopped the copy.
+    /// Error that stopped the copy; `None` if all rows were read.
     stopped_by: Option<rusqlite::Error>,
 }
 
-/// Copies the readable rows of a table from both ends; a missing table has none.
+/// Copies the readable rows of a table from both ends; does nothing for a missing table.
 fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<CopyResult> {
     let mut copied = CopyResult { rows: 0, stopped_by: None };
     for direction in ["ASC", "DESC"] {
@@ -291,7 +292,8 @@ fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> r
     Ok(copied)
 }
 
-/// Copies in one direction until a row cannot be read; returns the reason. The outer error is that of the new database.
+/// Copies rows in one direction until one cannot be read, and returns that error. The outer error is one of the new
+/// file.
 fn copy_rows(
     from: &Connection,
     to: &Connection,
@@ -321,26 +323,26 @@ fn copy_rows(
         };
         match insert.execute(params_from_iter(values)) {
             Ok(rows) => *copied += rows,
-            // Damaged data may be arbitrary; a row that violates a constraint is not ours.
+            // Damaged data may be arbitrary; a row that violates a constraint is none of ours.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Returns a path with a suffix.
+/// Returns a path with an ending appended.
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Removes a database with its log.
+/// Removes a database and its log.
 fn remove_all(path: &Path) -> io::Result<()> {
     ["-wal", "-shm", ""].iter().try_for_each(|ending| disk::remove(&with_ending(path, ending)))
 }
 
-/// Returns whether an error concerns the file or its disk, rather than one change.
+/// Returns whether an error concerns the file or its disk, rather than a single change.
 pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
     use ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
@@ -359,7 +361,7 @@ pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_some_and(|code| of_disk.contains(&code))
 }
 
-/// Converts an SQLite error; damage gets its own kind.
+/// Converts an SQLite error; an error of a damaged file has its own kind.
 pub(super) fn words(error: &rusqlite::Error) -> io::Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) => io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it"),
@@ -399,7 +401,7 @@ mod tests {
                 .to_string()
                 .contains("of version 3, and this trunkgate reads version 2")
         );
-        // A new store is created by the same steps.
+        // A new store is created by the same migrations.
         let new = open_sound(&directory.path().join("new.db"), &steps).unwrap();
         assert_eq!(TableVersion::read(&new).unwrap(), TableVersion::Version(3));
     }

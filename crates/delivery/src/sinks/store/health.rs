@@ -1,4 +1,4 @@
-//! State of the store's writes, for `status` and metrics.
+//! Health of the store's writes, for `status` and metrics.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::file::NAME;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 
-/// State of a store; clones share it and do not keep the store open.
+/// Health of a store. Clones share it, and do not keep the store open.
 #[derive(Debug, Clone, Default)]
 pub struct StoreHealth(Arc<HealthState>);
 
@@ -19,9 +19,9 @@ pub struct StoreHealth(Arc<HealthState>);
 struct HealthState {
     /// Damage found when the file was opened, in a sentence.
     damage: Mutex<Option<String>>,
-    /// Failure of the latest change; `None` if it succeeded.
+    /// Failure of the last change; `None` if it succeeded.
     refusal: Mutex<Option<Failure>>,
-    /// True while changes are refused, for tasks that wait for recovery.
+    /// Whether the last change failed, for tasks that wait for the end of a failure.
     is_failing: watch::Sender<bool>,
     refused: Counter,
 }
@@ -31,13 +31,13 @@ impl StoreHealth {
         *self.0.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Returns the damage found when the file was opened.
+    /// Returns the damage found when the file was opened, as a sentence.
     #[cfg(test)]
     pub(crate) fn damage(&self) -> Option<String> {
         self.0.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records that changes were refused.
+    /// Records that the store refused changes.
     pub(super) fn refused(&self, error: &io::Error, directory: &Path) {
         self.0.refused.add(1);
         let path = directory.join(NAME);
@@ -63,13 +63,13 @@ impl StoreHealth {
         }
     }
 
-    /// Waits until the store accepts changes.
+    /// Waits until the store accepts changes; returns at once if it does.
     pub async fn writable(&self) {
-        // The sender belongs to this value, so the channel cannot be closed.
+        // The channel stays open, because its sender belongs to this value.
         let _ = self.0.is_failing.subscribe().wait_for(|is_failing| !is_failing).await;
     }
 
-    /// Returns whether changes are refused.
+    /// Returns whether the store refused the last change.
     pub fn is_failing(&self) -> bool {
         self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
@@ -79,7 +79,7 @@ impl StoreHealth {
         self.0.refused.get()
     }
 
-    /// Returns all current problems.
+    /// Returns the problems with the store that `status` reports.
     pub fn problems(&self) -> Vec<Problem> {
         let refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refusal = refusal.map(|failure| {

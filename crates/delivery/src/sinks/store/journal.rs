@@ -1,6 +1,6 @@
-//! Journal of live calls. A call is written when it starts, when it is answered, whenever another target is tried, and
-//! with its record if that cannot be delivered at once; it is removed after delivery. A call interrupted by a crash
-//! therefore still gets its record at the next start. The modification time of the file shows until when the process
+//! Journal of live calls. A call is written when it starts, when it is answered, whenever it tries another target, and
+//! with its record if that cannot be delivered at once; it is removed after the delivery. A call that a crash
+//! interrupts therefore gets its record at the next start. The modification time of the file shows how long the process
 //! lived.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,49 +19,49 @@ use super::live::LiveLines;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Journal, locked against other processes.
+/// Journal file, locked against other processes.
 #[derive(Debug)]
 pub(crate) struct CallJournal {
     path: PathBuf,
     lines: LineFile,
     /// Lines of the live calls.
     live: LiveLines,
-    /// Number of lines in the file.
+    /// Number of lines in the file, including those of calls that have ended.
     count: usize,
-    /// Time since which the file could not be written and lacks data in memory.
+    /// Time since which writes to the file have failed, so that it lacks lines that are in memory.
     behind: Option<Instant>,
-    /// Calls with a last line that is not in the file.
+    /// SIDs of calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,
     /// Calls of the process before that may go on in this one, until [`CallJournal::begin`] confirms it.
     unconfirmed: Vec<LeftoverRecord>,
-    /// Time of the last check that the file still has its name.
+    /// Time of the last check that the path still leads to the file.
     seen: Option<Instant>,
-    /// Time of the last update of the modification time.
+    /// Time at which the modification time was last updated.
     touched: Option<Instant>,
     /// Number of lines that were unreadable when the journal was opened.
     damaged: usize,
-    /// True if the file also has the name that keeps its damage; it must then be replaced, not changed.
+    /// True if the damaged file also has a second name; it must then be replaced, not changed.
     is_kept: bool,
 }
 
-/// Pause after a failed write, and time after which a missing file is recreated.
+/// Pause after a failed write, and interval of checks for a removed file.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Interval of updates of the modification time. The time of a crash is known to this interval plus the writer's pause.
+/// Interval of updates of the modification time. The time of a crash is known up to this interval and the writer's
+/// pause.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 impl CallJournal {
-    /// Opens a journal. Also returns the records of the calls in it, to be written if missing elsewhere and then
-    /// removed.
+    /// Opens a journal. Also returns records for the calls in it, which must be written unless the file contains them,
+    /// and then be removed from the journal.
     ///
     /// # Errors
-    /// Returns the system's error, or an error if another process uses this journal.
+    /// Returns the system's error, or an error if another process uses the journal.
     pub(crate) fn open(path: &Path) -> io::Result<(CallJournal, Vec<LeftoverRecord>)> {
         CallJournal::open_continued(path, &BTreeSet::new())
     }
 
-    /// Opens a journal like [`Self::open`]; calls in `continued` are expected to go on in this process and have no
-    /// record yet.
+    /// Opens a journal like [`Self::open`]. Calls in `continued` live on in this process and get no record yet.
     pub(crate) fn open_continued(
         path: &Path,
         continued: &BTreeSet<String>,
@@ -95,11 +95,12 @@ impl CallJournal {
             is_kept: damaged > 0 && !left.is_empty(),
         };
         if !left.is_empty() {
-            // From now on each call has the same record, however often this is repeated.
+            // The records are written to the journal, so each call has the same one however often the start is
+            // repeated.
             let now = Instant::now();
             left.iter().for_each(|left| journal.live.insert(now, left.record.sid.clone(), left.lines()));
             if let Err(error) = journal.rewrite() {
-                // As during operation: a full disk delays no call.
+                // A full disk delays no call at the start either.
                 tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
                 journal.behind = Some(Instant::now());
             }
@@ -112,12 +113,12 @@ impl CallJournal {
         self.damaged
     }
 
-    /// Returns the path of the file.
+    /// Returns the path of the journal.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a call that started or tries another target, with its number of failovers.
+    /// Writes a call that starts or tries another target, with its number of failovers so far.
     pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
         self.unconfirmed.retain(|left| left.record.sid != call.sid);
         let mut line = serde_json::to_vec(&CallStartLine { began: JournalCall { call, failovers } })?;
@@ -125,12 +126,7 @@ impl CallJournal {
         self.note(call.sid.clone(), line.into(), 0)
     }
 
-    /// Returns the records of calls that were expected to go on and were not confirmed.
-    pub(crate) fn take_unconfirmed(&mut self) -> Vec<LeftoverRecord> {
-        std::mem::take(&mut self.unconfirmed)
-    }
-
-    /// Writes the answer of a call in the journal.
+    /// Writes the answer of a call; does nothing for a call that is not in the journal.
     pub(crate) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
         let Some(began) = self.live.get(sid) else { return Ok(()) };
         let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
@@ -141,19 +137,19 @@ impl CallJournal {
         Ok(())
     }
 
-    /// Writes the end of a call with its record.
+    /// Writes the end of a call, with its record.
     pub(crate) fn close(&mut self, record: &StoredRecord) -> io::Result<()> {
         self.note(record.sid.clone(), closing(record), 0)
     }
 
-    /// Writes that the record of an ended call is in the file.
+    /// Writes that the record file contains the record of an ended call.
     pub(crate) fn file(&mut self, sid: &str) -> io::Result<()> {
         let Some(closing) = self.live.get(sid) else { return Ok(()) };
         let (lines, from) = ([&closing, filed(sid).as_slice()].concat(), closing.len());
         self.note(sid.to_owned(), lines.into(), from)
     }
 
-    /// Keeps the lines of a call in memory, and appends those from an offset on to the file.
+    /// Keeps the lines of a call in memory, and appends those from an offset to the file.
     fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
         let is_behind = self.behind.is_some() || !self.is_there();
         self.unsaved.insert(sid.clone());
@@ -166,23 +162,23 @@ impl CallJournal {
         self.wrote(written)
     }
 
-    /// Returns whether the journal contains calls.
+    /// Returns whether the journal contains any call.
     pub(crate) fn has_live(&self) -> bool {
         !self.live.is_empty()
     }
 
-    /// Checks that the file still has its name, and updates its modification time even if no call starts or ends.
+    /// Checks that the path still leads to the file, and updates the modification time even if no call starts or ends.
     pub(crate) fn look(&mut self) -> io::Result<()> {
         self.live.pack(Instant::now());
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
-            // If the time cannot be set, that of the last line counts.
+            // Without an update, the time of the last line counts.
             drop(self.lines.file().set_modified(clock::wall()));
         }
         if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
 
-    /// Returns whether the file still has its name, checked at intervals.
+    /// Returns whether the path still leads to the file; checked at most every [`PAUSE`].
     fn is_there(&mut self) -> bool {
         if self.seen.is_none_or(|seen| seen.elapsed() >= PAUSE) {
             self.seen = is_there(&self.path, &self.lines).then(Instant::now);
@@ -221,7 +217,7 @@ impl CallJournal {
         written
     }
 
-    /// Rewrites the file, unless that has just failed.
+    /// Rewrites a file that lacks lines, unless that failed less than [`PAUSE`] ago.
     fn catch_up(&mut self) -> io::Result<()> {
         if self.behind.is_some_and(|since| since.elapsed() < PAUSE) {
             return Ok(());
@@ -231,12 +227,12 @@ impl CallJournal {
         written
     }
 
-    /// Returns the calls with a last line that is not in the file.
+    /// Returns the SIDs of calls with a last line that is not in the file.
     pub(crate) fn unsaved(&self) -> &BTreeSet<String> {
         &self.unsaved
     }
 
-    /// Writes the missing lines, even right after a failure.
+    /// Rewrites a file that lacks lines, even right after a failure.
     ///
     /// # Errors
     /// Returns the system's error.
@@ -246,12 +242,12 @@ impl CallJournal {
         Ok(())
     }
 
-    /// Removes all calls, because records are no longer configured.
+    /// Removes all calls and the file, because records are no longer configured.
     pub(crate) fn forget(mut self) -> io::Result<()> {
         self.lines.truncate(0)
     }
 
-    /// Moves the journal to the path of another one, beside a new record file.
+    /// Moves the calls to another journal, beside a new record file.
     ///
     /// # Errors
     /// Returns the system's error; the journal then stays unchanged.
@@ -265,7 +261,7 @@ impl CallJournal {
         Ok(())
     }
 
-    /// Rewrites the file with the live calls only.
+    /// Rewrites the file with the lines of live calls only.
     fn rewrite(&mut self) -> io::Result<()> {
         self.lines = disk::rewritten(&self.path, &self.live.text())?;
         (self.count, self.is_kept) = (self.live.len(), false);
@@ -277,7 +273,7 @@ impl CallJournal {
 /// Prefixes of the kinds of lines.
 const STARTS: [&[u8]; 5] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":", b"{\"filed\":"];
 
-/// Counts lines that do not belong to a journal. An incomplete last line does not count, because it is left by a crash.
+/// Counts lines of no known kind. An incomplete last line does not count, because a crash may leave one.
 fn damaged_lines(journal: &[u8]) -> usize {
     let is_whole = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start)) && is_json(line);
     let is_torn = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start) || start.starts_with(line));
@@ -295,7 +291,8 @@ fn is_json(line: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
 
-/// Logs the damage of a journal and keeps the file, because the lines may contain interrupted calls.
+/// Logs the damage of a journal, and keeps the file under a second name because its lines may contain interrupted
+/// calls.
 fn report_damage(path: &Path, damaged: usize, calls: usize) {
     let kept = disk::keep_damaged(path);
     let path = path.display();
@@ -312,13 +309,13 @@ fn report_damage(path: &Path, damaged: usize, calls: usize) {
     }
 }
 
-/// Line of a call that started.
+/// Journal line for the start of a call.
 #[derive(Serialize)]
 struct CallStartLine<'a> {
     began: JournalCall<'a>,
 }
 
-/// Call in progress with its number of failovers.
+/// Call in progress, with its number of failovers so far.
 #[derive(Serialize)]
 struct JournalCall<'a> {
     #[serde(flatten)]
@@ -326,7 +323,7 @@ struct JournalCall<'a> {
     failovers: u32,
 }
 
-/// Returns the time until when the process of the journal lived, not later than now.
+/// Returns the time until which the process that wrote the journal lived; not later than now.
 fn last_seen(changed: Option<SystemTime>) -> Timestamp {
     let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
     changed.map_or_else(clock::now, |changed| changed.min(clock::now()))
@@ -340,11 +337,11 @@ fn filed(sid: &str) -> Vec<u8> {
     format!("{}\n", json!({ "filed": sid })).into_bytes()
 }
 
-/// Record of a call left in the journal.
+/// Record of a call that an earlier process left in the journal.
 #[derive(Debug, Clone)]
 pub(crate) struct LeftoverRecord {
     pub(crate) record: StoredRecord,
-    /// True if the record file certainly contains it.
+    /// True if the journal shows that the record file contains the record.
     pub(crate) is_filed: bool,
 }
 
@@ -355,7 +352,7 @@ impl LeftoverRecord {
     }
 }
 
-/// Returns the records of the calls that started and were not removed; an incomplete last line is ignored.
+/// Returns a record for each call that a journal contains; an incomplete last line is ignored.
 fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<LeftoverRecord> {
     let mut live: BTreeMap<String, Value> = BTreeMap::new();
     let mut filed: BTreeSet<String> = BTreeSet::new();
@@ -389,7 +386,7 @@ fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<LeftoverRecord> {
     live.into_iter().map(left).collect()
 }
 
-/// Sets the answer time of a call interrupted by a crash; the call cannot have ended earlier.
+/// Sets the answer time of an interrupted call, and its end if that would be earlier.
 fn answered(call: &mut Map<String, Value>, at: Value) {
     let of = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
     if of(call.get("ended_at")) < of(Some(&at)) {
@@ -400,14 +397,14 @@ fn answered(call: &mut Map<String, Value>, at: Value) {
     }
 }
 
-/// Returns the record of a call interrupted by a crash; `seen` is the last sign of life of the edge.
+/// Returns the record of an interrupted call; `seen` is the last time at which the process is known to have lived.
 fn closed(mut call: Value, seen: Timestamp) -> Value {
     let reason = ReasonSlug::EdgeRestarted;
     if let Some(call) = call.as_object_mut() {
         let at =
             |call: &Map<String, Value>, key: &str| call.get(key).and_then(Value::as_str)?.parse::<Timestamp>().ok();
         let was_answered = call.get("answered_at").is_some_and(|at| !at.is_null());
-        // A clock set back meanwhile must not make a call end before it started.
+        // The clock may have been set back, but the end must not precede the start.
         let ended = seen.max(at(call, "answered_at").or_else(|| at(call, "started_at")).unwrap_or(seen));
         for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(leg) = leg.as_object_mut() {
@@ -506,7 +503,7 @@ mod tests {
         let at: Timestamp = "2026-01-01T00:00:09.5Z".parse().unwrap();
         journal.answer("CA1", at).unwrap();
         journal.answer("CA2", at).unwrap();
-        // The crash interrupted the writing of a line.
+        // The crash came while a line was written.
         journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
         drop(journal);
         let (journal, left) = CallJournal::open(&path).unwrap();
@@ -517,7 +514,7 @@ mod tests {
         assert_eq!((&first["state"], &first["route"]), (&json!("ended"), &json!("r")));
         assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
         drop(journal);
-        // Another crash before the records were written changes nothing.
+        // A second crash before the records are written changes nothing.
         let (mut journal, again) = CallJournal::open(&path).unwrap();
         assert_eq!(again.iter().map(json).collect::<Vec<_>>(), left.iter().map(json).collect::<Vec<_>>());
         journal.end("CA1").unwrap();
@@ -553,7 +550,7 @@ mod tests {
         journal.lines.file().set_modified(seen.into()).unwrap();
         journal.look().unwrap();
         assert!(last_seen(std::fs::metadata(&path).unwrap().modified().ok()) > seen);
-        // The clock was set back.
+        // The clock has been set back.
         let late: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
         let call = closed(json!({"started_at": late.to_string(), "answered_at": null}), seen);
         assert_eq!(call["ended_at"], "2027-01-01T00:00:00.000Z");
@@ -568,7 +565,7 @@ mod tests {
         assert_eq!(record["legs"], json!([cut_short, lost]));
     }
 
-    /// Returns the calls left by a crash, and the number of damaged lines.
+    /// Calls left by a crash, and the number of damaged lines.
     #[test]
     fn a_damaged_journal_is_counted_and_kept_and_what_can_be_read_of_it_counts() {
         let whole = |sid: &str| serde_json::to_string(&json!({"closing": {"sid": sid}})).unwrap() + "\n";
@@ -581,7 +578,7 @@ mod tests {
             sids.iter().for_each(|sid| journal.end(sid).unwrap());
             let count = journal.damaged();
             drop(journal);
-            // The next start finds nothing, and the damaged file is kept.
+            // The next start finds no damage, and the damaged file is kept.
             let (again, nothing) = CallJournal::open(&path).unwrap();
             assert_eq!((again.damaged(), nothing.len()), (0, 0));
             let kept = std::fs::read(directory.path().join("cdr.jsonl.live.damaged")).ok();
@@ -629,7 +626,7 @@ mod tests {
         let (other, _) = CallJournal::open(&new).unwrap();
         std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
         assert!(journal.move_to(other).is_err());
-        // Another call starts and ends.
+        // A second call starts and ends.
         journal.begin(&began("CA2"), 0).unwrap();
         journal.end("CA2").unwrap();
         drop(journal);
@@ -645,7 +642,7 @@ mod tests {
         let (mut journal, left) = CallJournal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1"]);
         disk::tests::set_room(None);
-        // The disk has room again some time later.
+        // The disk has room again after the pause.
         journal.behind = journal.behind.and_then(|since| since.checked_sub(PAUSE));
         journal.look().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"closing\""));
@@ -676,7 +673,7 @@ mod tests {
         }
         assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
         std::fs::remove_file(&path).unwrap();
-        // A second later.
+        // The next check is due.
         journal.seen = None;
         journal.look().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));

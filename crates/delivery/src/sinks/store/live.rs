@@ -1,5 +1,5 @@
-//! Journal lines of live calls, kept in memory. They are compressed some time after a call was answered, since they are
-//! read only when the file is rewritten.
+//! Journal lines of live calls in memory. They are compressed some time after the answer, since they are read only when
+//! the file is rewritten.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-/// Time after the answer at which the lines of a call are compressed; most short calls never are.
+/// Time after the answer until the lines of a call are compressed; most short calls never are.
 const PACKED_AFTER: Duration = Duration::from_secs(10);
-/// Maximum number of calls compressed at once.
+/// Maximum number of calls compressed by one call of [`LiveLines::pack`].
 const PACKED_AT_ONCE: usize = 500;
 
-/// Journal lines by SID.
+/// Journal lines of live calls, by SID.
 #[derive(Debug, Default)]
 pub(super) struct LiveLines {
     calls: BTreeMap<String, CallLines>,
     /// Dictionary for the compression: the first compressed lines.
     pattern: Box<[u8]>,
-    /// Calls with lines to be compressed, and the times of their last change, earliest first.
+    /// SIDs of calls with lines to be compressed, and the times at which the lines last changed, earliest first.
     settling: VecDeque<(Instant, String)>,
 }
 
-/// Journal lines of a call.
+/// Journal lines of one call.
 #[derive(Debug)]
 enum CallLines {
     Plain(Box<[u8]>),
@@ -33,7 +33,7 @@ impl CallLines {
     fn read(&self, pattern: &[u8]) -> Cow<'_, [u8]> {
         match self {
             CallLines::Plain(lines) => Cow::Borrowed(lines),
-            // Data compressed by this process is intact.
+            // The data was compressed by this process, so it is intact.
             CallLines::Packed(bytes) => decompress_size_prepended_with_dict(bytes, pattern).unwrap_or_default().into(),
         }
     }
@@ -63,7 +63,7 @@ impl LiveLines {
         }
     }
 
-    /// Removes a call; returns whether it existed.
+    /// Removes the lines of a call; returns whether there were any.
     pub(super) fn remove(&mut self, sid: &str) -> bool {
         let was_there = self.calls.remove(sid).is_some();
         if self.calls.is_empty() {
@@ -77,7 +77,7 @@ impl LiveLines {
         self.calls.values().flat_map(|lines| lines.read(&self.pattern).into_owned()).collect()
     }
 
-    /// Adds the calls of another set.
+    /// Adds the lines of all calls in another set.
     pub(super) fn extend(&mut self, now: Instant, other: &LiveLines) {
         for (sid, lines) in &other.calls {
             self.insert(now, sid.clone(), lines.read(&other.pattern).into());
@@ -85,18 +85,18 @@ impl LiveLines {
         }
     }
 
-    /// Schedules the lines of a call for compression, because they will not change for a while.
+    /// Schedules the lines of a call for compression, because they will not change soon.
     pub(super) fn settle(&mut self, now: Instant, sid: String) {
         self.settling.push_back((now, sid));
     }
 
-    /// Compresses lines that have not changed for a while.
+    /// Compresses scheduled lines that have not changed for [`PACKED_AFTER`].
     pub(super) fn pack(&mut self, now: Instant) {
         let mut packed = 0;
         while packed < PACKED_AT_ONCE {
             let due = |(at, _): &mut (Instant, String)| now.saturating_duration_since(*at) >= PACKED_AFTER;
             let Some((_, sid)) = self.settling.pop_front_if(due) else { return };
-            // Most of these calls have ended by then.
+            // Most scheduled calls have ended by then.
             let Some(kept @ CallLines::Plain(_)) = self.calls.get_mut(&sid) else { continue };
             let lines = kept.read(&[]);
             if self.pattern.is_empty() {
@@ -158,7 +158,7 @@ mod tests {
         live.pack(now + PACKED_AFTER);
         live.insert(now, "2".into(), lines(9));
         assert_eq!(live.text(), [b"{\"closing\":{}}\n".as_slice(), &lines(9)].concat());
-        // Lines that replace compressed ones are compressed later, too.
+        // Lines that replace compressed ones are scheduled again.
         assert_eq!((packed(&live), live.settling.len()), (1, 1));
         live.pack(now + 2 * PACKED_AFTER);
         assert_eq!((packed(&live), live.settling.len()), (2, 0));
@@ -176,7 +176,7 @@ mod tests {
             packed(&live)
         });
         assert_eq!(seen, [PACKED_AT_ONCE, 2 * PACKED_AT_ONCE, 1_200]);
-        // Ended calls do not count.
+        // Calls that have ended do not count.
         let mut live = filled(now, 1_200);
         (0..1_000).for_each(|number| assert!(live.remove(&number.to_string())));
         live.pack(now + PACKED_AFTER);

@@ -1,6 +1,6 @@
 //! Store: persistent data of the edge except its output files, in one SQLite database, with the journal of live calls
-//! beside it. A separate thread writes the database. Concurrent changes are committed together; each is confirmed when
-//! it is on disk.
+//! beside it. A separate thread writes the database. Concurrent changes share a commit; each is confirmed when it is on
+//! disk.
 
 use std::io;
 use std::path::Path;
@@ -34,25 +34,25 @@ pub(crate) use file::SCHEMA;
 pub(crate) use health::StoreHealth;
 pub(crate) use record::StoredRecord;
 
-/// Time that a change without urgency waits for others, to share one write to the disk.
+/// Time that a change waits for others to share one write to the disk, unless it is urgent.
 const GATHER: Duration = Duration::from_millis(STORE_GATHER_MILLISECONDS);
-/// Pause after the file could not be opened.
+/// Pause after the database could not be opened.
 const PAUSE: Duration = Duration::from_millis(STORE_PAUSE_MILLISECONDS);
-/// Interval between retries while the file refuses changes.
+/// Interval between retries while the database refuses changes.
 const PROBE: Duration = Duration::from_millis(STORE_PROBE_MILLISECONDS);
 
-/// Time of a commit.
+/// Time at which a change is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// Within some milliseconds, together with other changes.
     Soon,
     /// Immediately, because a task waits for it.
     Now,
-    /// Immediately, and removed data becomes unreadable in the file.
+    /// Immediately; removed data becomes unreadable in the file.
     Wiped,
 }
 
-/// Handle to a store; clones share it. Dropping the last one waits until everything is written.
+/// Handle of a store; clones share it. Dropping the last one waits until all changes are written.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<StoreInner>,
@@ -69,29 +69,29 @@ struct StoreInner {
 impl Drop for StoreInner {
     fn drop(&mut self) {
         self.jobs = None;
-        // A change may have had the last clone. This is the store's thread then, which ends by itself.
+        // A change may own the last clone; then this is the store's thread, which ends by itself.
         let is_other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
         let _ = self.thread.take().filter(is_other).map(JoinHandle::join);
     }
 }
 
-/// Order to the store's thread.
+/// Command to the store's thread.
 enum StoreOrder {
     Change(StoreJob),
     /// Closes the file and ends the thread.
     Close(SyncSender<()>),
 }
 
-/// Change of the store: made within the transaction, confirmed after the commit.
+/// Change of the store, made within a transaction and confirmed after the commit.
 struct StoreJob {
     commit: Commit,
-    /// True if the change only reads, so that a read-only file suffices.
+    /// True if the job only reads, so that a read-only file suffices.
     reads: bool,
     work: JobWork,
 }
 
 /// Returns whether a store or record file that cannot be opened may become usable without a configuration change: its
-/// disk is full, read-only, broken or not mounted. False if another process uses it, or it contains other data.
+/// disk is full, read-only, broken or not mounted. False if another process uses the file, or it contains other data.
 pub fn may_recover(error: &io::Error) -> bool {
     !matches!(
         error.kind(),
@@ -105,15 +105,15 @@ pub fn may_recover(error: &io::Error) -> bool {
 type JobCallback = Box<dyn FnOnce(Result<(), &io::Error>) + Send>;
 type JobWork = Box<dyn FnOnce(Result<&Connection, &io::Error>) -> JobResult + Send>;
 
-/// Result of a change until the transaction ends.
+/// Result of a job, until its transaction ends.
 struct JobResult {
-    /// Error of the file or its disk, if any.
+    /// Error that concerns the file or its disk, if any.
     failed: Option<io::Error>,
     tell: JobCallback,
 }
 
 impl Store {
-    /// Starts the thread. The file is opened or created for the first change.
+    /// Starts the store's thread. The database is opened or created for the first change.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be created.
@@ -137,36 +137,37 @@ impl Store {
         &self.inner.data.directory
     }
 
-    /// Returns whether the store has a file, without opening it; also true if its directory cannot be examined.
+    /// Returns whether the store has a database file, without opening it; also true if the directory cannot be
+    /// examined.
     pub fn has_any(&self) -> bool {
         file::has_any(&self.inner.data)
     }
 
-    /// Opens the store now.
+    /// Opens or creates the database now.
     ///
     /// # Errors
-    /// Returns the reason why it cannot be used.
+    /// Returns the reason why the database cannot be used.
     pub fn open_now(&self) -> io::Result<()> {
         self.run_now(|_| Ok(()))
     }
 
-    /// Closes the file, for another process that opens it next, and waits until it is closed. Later changes fail.
+    /// Closes the database, because another process opens it next, and waits until that is done. Later changes fail.
     pub fn close(&self) {
         let (answer, closed) = sync_channel(1);
         let Some(jobs) = &self.inner.jobs else { return };
         if jobs.send(StoreOrder::Close(answer)).is_ok() {
-            // The thread has ended if there is no answer.
+            // Without an answer the thread has ended, which closes the file.
             let _ = closed.recv();
         }
     }
 
-    /// Returns the current state of the store's writes.
+    /// Returns the health of the store's writes.
     pub fn health(&self) -> StoreHealth {
         self.inner.health.clone()
     }
 
-    /// Applies a change; the returned future completes when it is on disk. The change is applied even if the future is
-    /// dropped.
+    /// Makes a change; the returned future completes when the change is on disk. The change is made even if the future
+    /// is dropped.
     pub fn run<T, W>(&self, commit: Commit, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
@@ -177,7 +178,7 @@ impl Store {
         async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
     }
 
-    /// Reads without a change, also from a file that is not writable.
+    /// Reads the store, also from a file that cannot be written.
     pub fn read<T, W>(&self, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
@@ -188,10 +189,10 @@ impl Store {
         async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
     }
 
-    /// Reads and blocks until the result is available, for threads that may block.
+    /// Reads the store and blocks until the result is available; for threads that may block.
     ///
     /// # Errors
-    /// Returns the reason why it cannot be read.
+    /// Returns the reason why the store cannot be read.
     pub fn read_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -201,10 +202,10 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Applies a change and blocks until it is on disk, for threads that may block.
+    /// Makes a change and blocks until it is on disk; for threads that may block.
     ///
     /// # Errors
-    /// Returns the reason why it could not be made.
+    /// Returns the reason why the change was not made.
     pub fn run_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -214,7 +215,7 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Applies a change and calls `tell` with the result, usually on the store's thread, which must not be blocked.
+    /// Makes a change and calls `tell` with the result, usually on the store's thread, which `tell` must not block.
     pub fn submit<T: Send + 'static>(
         &self,
         commit: Commit,
@@ -224,7 +225,7 @@ impl Store {
         self.queue((commit, false), work, tell);
     }
 
-    /// Queues a change, or with `reads` a query.
+    /// Queues a change, or a query if `reads`.
     fn queue<T: Send + 'static>(
         &self,
         (commit, reads): (Commit, bool),
@@ -245,7 +246,7 @@ impl Store {
             });
             let tell = Box::new(move |committed: Result<(), &io::Error>| match committed {
                 Ok(()) => tell(done),
-                // The first error is reported.
+                // An error of the change itself precedes that of the commit.
                 Err(error) => tell(done.and(Err(copied(error)))),
             });
             JobResult { failed, tell }
@@ -263,11 +264,11 @@ impl Store {
     }
 }
 
-/// Applies one change of a transaction completely or not at all.
+/// Makes one change of a transaction completely or not at all.
 fn within<T>(file: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     file.execute_batch("SAVEPOINT change")?;
     let done = work(file);
-    // A full disk may have ended the whole transaction.
+    // SQLite may have ended the whole transaction, as on a full disk.
     if !file.is_autocommit() {
         file.execute_batch(if done.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
     }
@@ -278,15 +279,15 @@ fn copied(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-/// Owner of the file.
+/// State of the store's thread, which owns the database.
 struct StoreThread {
     data: DataDirectory,
     file: Option<Connection>,
-    /// Read-only handle, used while the file cannot be opened for writing.
+    /// Read-only connection, used while the database cannot be opened for writing.
     readable: Option<Connection>,
-    /// True if the file was found damaged while in use.
+    /// Whether the database was found damaged while in use.
     is_suspect: bool,
-    /// Time and reason of the last failed attempt to open the file.
+    /// Time and reason of the last failure to open the database.
     refused: Option<(Instant, io::Error)>,
     health: StoreHealth,
 }
@@ -322,11 +323,11 @@ impl StoreThread {
             }
         };
         (self.file, self.readable) = (None, None);
-        // The waiting thread may have ended.
+        // The thread that waits for the close may have ended.
         let _ = closing.map(|answer| answer.send(()));
     }
 
-    /// Waits for a change. While changes are refused, retries the file meanwhile.
+    /// Waits for a command, and retries refused changes meanwhile.
     fn next(&mut self, jobs: &Receiver<StoreOrder>) -> Option<StoreOrder> {
         while self.health.is_failing() {
             match jobs.recv_timeout(PROBE) {
@@ -337,7 +338,7 @@ impl StoreThread {
         jobs.recv().ok()
     }
 
-    /// Tests the file by writing data that it already has.
+    /// Tests whether the database accepts changes by writing a value that it already has.
     fn probe(&mut self) {
         let written = |file: &Connection| -> rusqlite::Result<()> {
             let version: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -352,7 +353,7 @@ impl StoreThread {
         self.note(done.as_ref().err(), true);
     }
 
-    /// Records whether the file accepted changes; `has_written` is true if there were any.
+    /// Records whether the database accepted changes; `has_written` is false if there were only queries.
     fn note(&self, failed: Option<&io::Error>, has_written: bool) {
         match failed {
             Some(error) => self.health.refused(error, &self.data.directory),
@@ -361,7 +362,7 @@ impl StoreThread {
         }
     }
 
-    /// Applies changes in one transaction, and reports the result of each.
+    /// Makes a batch of changes in one transaction, and reports the result of each.
     fn make(&mut self, batch: Vec<StoreJob>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
         let begun = self.open().and_then(|file| {
@@ -385,7 +386,7 @@ impl StoreThread {
         let committed = match file.is_autocommit() {
             true => Err(ended),
             false => file.execute_batch("COMMIT").map_err(|error| {
-                // If the error has already ended the transaction, there is nothing to roll back.
+                // The error may already have ended the transaction, so a failed rollback is no error.
                 let _ = file.execute_batch("ROLLBACK");
                 file::words(&error)
             }),
@@ -395,7 +396,7 @@ impl StoreThread {
         }
         let has_written = file.total_changes() > changes;
         let failed = || done.iter().filter_map(|done| done.failed.as_ref());
-        // A disk that was full for one change has ended the transaction of the others, too.
+        // A change that met a full disk has ended the transaction of the others as well.
         let failure = failed().next().or(committed.as_ref().err()).map(copied);
         let is_damaged = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
         let damaged = committed.as_ref().is_err_and(is_damaged) || failed().any(is_damaged);
@@ -406,7 +407,7 @@ impl StoreThread {
         }
     }
 
-    /// Reports that changes cannot be made; queries are served if the file can be read.
+    /// Reports that the changes of a batch cannot be made. Queries are still answered if the file can be read.
     fn refuse(&mut self, batch: Vec<StoreJob>, error: &io::Error) {
         let has_reader = batch.iter().any(|job| job.reads) && self.file.is_none() && may_recover(error);
         if has_reader && self.readable.is_none() {
@@ -423,14 +424,14 @@ impl StoreThread {
         }
     }
 
-    /// Marks a damaged file; its readable rows are recovered with the next change.
+    /// Closes a damaged database; the next change recovers its readable rows.
     fn suspect(&mut self, is_damaged: bool) {
         if is_damaged && self.file.take().is_some() {
             self.is_suspect = true;
         }
     }
 
-    /// Opens the file; after a failure no attempt is made for some time.
+    /// Opens the database; after a failure the next attempt is made after [`PAUSE`].
     fn open(&mut self) -> io::Result<&Connection> {
         if let (None, Some((since, error))) = (&self.file, &self.refused)
             && since.elapsed() < PAUSE

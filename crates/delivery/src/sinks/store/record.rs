@@ -1,4 +1,4 @@
-//! Record of an ended call, in the form written and sent.
+//! Record of an ended call, in the form that is written and sent.
 
 use std::sync::Arc;
 

@@ -1,41 +1,41 @@
-//! Date used for retention periods (`keep`): it follows the time that has passed, not the wall clock.
+//! Date for retention periods (`keep`), which follows the time that has passed instead of the wall clock.
 //!
-//! A wall clock that is temporarily wrong (a bad NTP server, a restored machine) would otherwise delete everything
-//! older than its error. After a step nothing is deleted for a day; afterwards the date approaches the wall clock at
-//! twice its speed, so that a clock that stays wrong deletes a day's worth too early for each day without a correction.
+//! A wall clock that is temporarily wrong (a bad NTP server, a restored machine) would otherwise delete all data that
+//! is younger than its error. After a step nothing is deleted for a day. Then the date approaches the wall clock at
+//! twice its speed, so that an uncorrected clock deletes one day's data too early for each further day.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use trunkgate_system::clock::ClockReading;
 
-/// Time after a step of the wall clock without deletions, in milliseconds.
+/// Time without deletions after a step of the wall clock, in milliseconds.
 const HOLD_MILLISECONDS: i64 = 24 * 60 * 60 * 1_000;
-/// Maximum time that counts as passed between two readings of different boots, in milliseconds; a longer one is a step
-/// of the clock.
+/// Maximum time that counts as passed between two readings in different boots, in milliseconds; a longer one counts as
+/// a step.
 const MOST_OFF_MILLISECONDS: i64 = 60 * 60 * 1_000;
-/// Minimum difference that counts as a step, in milliseconds.
+/// Minimum difference between wall clock and passed time that counts as a step, in milliseconds.
 const STEP_MILLISECONDS: i64 = 60_000;
-/// Drift of a clock corrected by NTP: one part in this many of the time between two readings.
+/// Maximum drift of a clock that NTP corrects: one part in this many of the passed time.
 const DRIFT_PART: i64 = 1_000;
 
-/// Reading of the clocks with the resulting date.
+/// Last reading of the clocks, with the resulting date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RetentionClock {
     last: ClockReading,
-    /// Date used to determine ages, in milliseconds since 1970.
+    /// Date from which ages are computed, in milliseconds since 1970.
     age: i64,
     /// Remaining time without deletions, in milliseconds.
     hold: i64,
 }
 
 impl RetentionClock {
-    /// Starts with the date of the wall clock.
+    /// Creates the clock with the date of the wall clock.
     fn new(reading: ClockReading) -> RetentionClock {
         RetentionClock { age: reading.wall, last: reading, hold: 0 }
     }
 
-    /// Advances to a later reading.
+    /// Advances the date to a later reading of the clocks.
     fn advance(&mut self, reading: ClockReading) {
         let moved = reading.wall.saturating_sub(self.last.wall);
         let passed = match reading.boot == self.last.boot {
@@ -54,14 +54,14 @@ impl RetentionClock {
         self.last = reading;
     }
 
-    /// Returns the date used to determine ages; `None` if nothing may be deleted.
+    /// Returns the date from which ages are computed; `None` while nothing may be deleted.
     fn date(&self) -> Option<Timestamp> {
         let date = Timestamp::from_millisecond(self.age.min(self.last.wall)).ok();
         date.filter(|_| self.hold == 0)
     }
 }
 
-/// Reads the clocks; returns the date used for retention periods, or `None` while nothing may be deleted.
+/// Reads the clocks and returns the date for retention periods; `None` while nothing may be deleted.
 ///
 /// # Errors
 /// Returns the error of the store.
@@ -140,7 +140,7 @@ mod tests {
             assert_eq!(machine.after(DAY), Some(day * DAY));
         }
         assert_eq!(machine.reboot(3 * MINUTE, 0), Some(39 * DAY + 3 * MINUTE));
-        // The clock is slewed.
+        // NTP slews the clock.
         for minute in 1..600 {
             machine.wrong += 30;
             let date = machine.after(MINUTE).unwrap();
@@ -155,7 +155,7 @@ mod tests {
             machine.after(DAY);
             assert_eq!(machine.set(wrong), None, "{wrong}");
             assert_eq!(machine.after(5 * MINUTE), None, "{wrong}");
-            // The correction is a step as well.
+            // The correction is a step, too.
             assert_eq!(machine.set(0), None, "{wrong}");
             assert_eq!(machine.after(DAY - MINUTE), None, "{wrong}");
             assert_eq!(machine.after(MINUTE), Some(machine.passed), "{wrong}");
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(machine.reboot(MINUTE, 40 * DAY), None);
         assert_eq!(machine.reboot(MINUTE, 0), None);
         assert_eq!(machine.after(DAY), Some(machine.passed));
-        // The machine was off for long: its date returns to the wall clock.
+        // After a long time off, the date follows the wall clock again.
         assert_eq!(machine.reboot(10 * DAY, 0), None);
         let mut dates = (0..12).map(|_| machine.after(DAY)).collect::<Vec<_>>();
         assert!(dates.is_sorted(), "{dates:?}");

@@ -1,4 +1,4 @@
-//! Tests of the store as a whole: batched changes, exclusive use of the file, and files that are damaged or of another
+//! Tests of the store as a whole: shared commits, exclusive use of the file, and files that are damaged or of another
 //! version.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
@@ -104,9 +104,9 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     let problem = store.health().problems()[0].to_string();
     assert!(problem.starts_with("the store is not written: ") && problem.contains(NAME), "{problem}");
     assert!(problem.ends_with(&format!("`df -h {}`", directory.path().display())), "{problem}");
-    // A successful read does not prove that the disk has room.
+    // A successful read does not show that the disk has room.
     assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
-    // Another change of the same batch fails, too.
+    // The failure may take another change of the same batch with it.
     let (one, two) = (
         store.run(Commit::Soon, |file| file.execute("UPDATE outbox SET body = hex(zeroblob(4500000))", []).map(drop)),
         store.run(Commit::Soon, |file| file.execute("DELETE FROM outbox WHERE key = 'CA0'", []).map(drop)),
@@ -126,14 +126,14 @@ fn a_store_that_refuses_changes_is_tried_without_any() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
     add(&store, 0..1).unwrap();
-    // The file has room for changes within its pages, as the retry needs.
+    // Changes within existing pages succeed, as those of the retry do.
     store.run_now(|file| file.pragma_update(None, "max_page_count", 1)).unwrap();
     assert!(add(&store, 1..500).is_err() && store.health().is_failing());
     until("the store is tried", || (!store.health().is_failing()).then_some(()));
     assert_eq!(store.health().refused_changes(), 1);
 }
 
-/// Overwrites a part of the file with noise; returns the rows that remain readable.
+/// Overwrites a range of the file with noise; returns the rows that remain readable, and the description of the damage.
 fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option<String>) {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
@@ -152,7 +152,7 @@ fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option
     if told.is_some() {
         assert_eq!(std::fs::read(directory.path().join("trunkgate.db.damaged")).unwrap(), before);
     }
-    // The store works normally, and the next start reports nothing.
+    // The recovered store works normally, and the next start reports no damage.
     add(&store, 1000..1001).unwrap();
     drop(store);
     let store = start(directory.path());
@@ -179,15 +179,15 @@ fn a_start_that_was_cut_short_while_it_saved_goes_on() {
     let store = start(directory.path());
     add(&store, 0..3).unwrap();
     drop(store);
-    // The damaged file was set aside, and the new one is not in its place yet.
+    // The damaged file is set aside, but the new one has not taken its place yet.
     std::fs::rename(&path, &new).unwrap();
     assert_eq!(sids(&start(directory.path())).len(), 3);
-    // The damaged file was not set aside yet.
+    // The damaged file has not been set aside yet.
     std::fs::write(&new, "half").unwrap();
     assert_eq!((sids(&start(directory.path())).len(), new.exists()), (3, false));
 }
 
-/// Damage of an index, which the check of the whole file does not find.
+/// Damage of an index, which the check at the start does not find.
 #[test]
 fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     let directory = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     assert_eq!((sids(&store).len(), store.health().damage()), (50, None));
 }
 
-/// Both a file left by a process that ended, and one with a log, left by a killed process.
+/// A file left by a process that ended, and one with a log that a killed process has left.
 #[test]
 fn a_store_of_an_older_or_a_newer_version_is_refused_and_stays_as_it_is() {
     for (version, has_log) in [(0, false), (0, true), (2, false), (2, true), (-1, false), (99, true)] {
@@ -227,7 +227,7 @@ fn a_store_of_an_older_or_a_newer_version_is_refused_and_stays_as_it_is() {
     }
 }
 
-/// Store left by a process that ended without closing it, on a disk that is then read-only.
+/// A store that a killed process has left, on a disk that is then read-only.
 #[test]
 fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_can_be() {
     let directory = tempfile::tempdir().unwrap();
@@ -254,7 +254,7 @@ fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_ca
     wait(store.health().writable());
     add(&store, 3..4).unwrap();
     assert_eq!((sids(&store).len(), store.read_now(count).unwrap(), store.health().is_failing()), (4, 4, false));
-    // A closed store has no log.
+    // Closing merges the log into the file.
     drop(store);
     assert_eq!(count(&file::open_read_only(&DataDirectory::of(&at)).unwrap()).unwrap(), 4);
     std::fs::remove_file(at.join(NAME)).unwrap();

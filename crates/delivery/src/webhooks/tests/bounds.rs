@@ -1,4 +1,4 @@
-//! Responses that are slow, endless, long or compressed.
+//! Tests of responses that are slow, endless, long or compressed.
 
 use super::server::{Act, Server, answer, xml};
 use super::*;
@@ -17,13 +17,13 @@ async fn what_never_ends_is_given_up() {
     let endless = |first: &[u8], again: &[u8]| Act::Endless(first.to_vec(), again.to_vec(), Duration::ZERO);
     let block = "x".repeat(4096);
     let chunk = format!("1000\r\n{block}\r\n");
-    // Body with chunks, and body until the end of the connection.
+    // The bodies are in chunks, or end with the connection.
     assert_eq!(after(endless(CHUNKED, chunk.as_bytes()), "").await, (11_750, 200, 1));
     assert_eq!(after(endless(b"HTTP/1.1 200 OK\r\n\r\n", block.as_bytes()), "").await, (11_750, 200, 1));
-    // Large overhead around little data.
+    // The chunks have much overhead and little data.
     let hollow = format!("1;{block}\r\nx\r\n");
     assert_eq!(after(endless(CHUNKED, hollow.as_bytes()), "").await.0, 11_206);
-    // Many header lines, one long header line, provisional responses, and data that is not HTTP.
+    // Many header lines, one long header line, provisional responses, and data that is not HTTP are all limited.
     assert_eq!(after(endless(OK, b"X-Flood: 1\r\n"), "").await, (11_206, 502, 1));
     assert_eq!(after(endless(b"HTTP/1.1 200 OK\r\nX-Flood: ", block.as_bytes()), "").await, (11_206, 502, 1));
     assert_eq!(after(endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "").await, (11_206, 502, 1));
@@ -47,14 +47,14 @@ async fn a_document_has_a_largest_size() {
     assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
     assert_eq!(after(Act::Send(xml(&"x".repeat(most + 1))), "").await, (11_750, 200, 1));
     assert_eq!(after(Act::Send(xml(&"x".repeat(10 << 20))), "").await, (11_750, 200, 1));
-    // An announced excessive length fails without waiting.
+    // An announced length that is too large fails without waiting for the body.
     let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n".to_vec();
     assert_eq!(after(Act::Send(announced), "").await, (11_750, 200, 1));
-    // Of audio received instead of a document the beginning suffices, because it is then fetched as audio.
+    // The beginning of audio in place of a document suffices, because it is then fetched as audio.
     let sound = answer("200 OK", "Content-Type: audio/mpeg\r\n", &"x".repeat(10 << 20));
     let server = Server::always(Act::Send(sound)).await;
     assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
-    // Audio may be larger, and has another error code.
+    // Audio may be larger than a document, and has another error code.
     let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(most + 1)))).await;
     let audio = || WebhookRequest::new(&server.url("/"), form(&[]), WebhookPurpose::Audio, lax());
     assert_eq!(fetch(audio()).await.unwrap().answer.body.len(), most + 1);
@@ -78,7 +78,7 @@ async fn of_audio_that_is_of_no_use_a_beginning_is_kept() {
         assert_eq!((answer.body.len(), answer.memory.is_none()), (most, answer.status == 200), "{}", failure.what);
         assert!(answer.body.capacity() <= 2 * most, "{}", answer.body.capacity());
     }
-    // A body of unknown length reserves the maximum at once, to avoid copies while it grows.
+    // A body of unknown length reserves the maximum at once, so that it is not copied while it grows.
     let whole = [CHUNKED, chunk.repeat(24).as_bytes(), b"0\r\n\r\n"].concat();
     let server = Server::always(Act::Send(whole)).await;
     let request = WebhookRequest {

@@ -1,4 +1,4 @@
-//! Cookies: sent as in browsers through redirects and retries, and returned with the result.
+//! Tests of cookies: sent as by browsers through redirects and retries, and returned with the result.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use super::*;
 use crate::webhooks::outcome::{WebhookFailure, WebhookReply};
 use trunkgate_system::clock;
 
-/// Returns a response with additional header lines.
+/// Returns a response with these additional header lines.
 fn answer(status: u16, lines: &str) -> Vec<u8> {
     let reason = StatusCode::from_u16(status).unwrap();
     format!("HTTP/1.1 {reason}\r\n{lines}Content-Type: text/xml\r\nContent-Length: 11\r\n\r\n<Response/>").into_bytes()
 }
 
-/// Returns the cookies of a received request.
+/// Returns the Cookie header of a received request.
 fn cookies_of(seen: &Seen) -> &str {
     seen.headers.get("cookie").map_or("", String::as_str)
 }
 
-/// Requests a document with the cookies of a jar, and stores those that are set.
+/// Requests a document with the cookies of a jar, and adds those that the responses set.
 async fn fetch_with(jar: &mut CookieJar, url: &str) -> Result<WebhookReply, WebhookFailure> {
     let mut request = document(url);
     request.cookies = Some(Arc::new(jar.clone()));

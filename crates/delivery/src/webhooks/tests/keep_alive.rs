@@ -1,4 +1,4 @@
-//! Reuse of connections, and connections closed by the server.
+//! Tests of reused connections, and of connections that the server closes.
 
 use super::server::{Act, Server, answer, xml};
 use super::*;
@@ -10,7 +10,7 @@ async fn requests_share_a_connection() {
     for _ in 0..3 {
         client.fetch(&document(&server.url("/"))).await.unwrap();
     }
-    // An error response counts as a response, too.
+    // An error response leaves the connection reusable.
     assert_eq!((server.connections(), server.seen().len(), client.idle()), (1, 3, 1));
     let strict = WebhookRequest { reach: ReachRules::default(), ..document(&server.url("/")) };
     assert_eq!(client.fetch(&strict).await.unwrap_err().code, 11_205);
@@ -39,7 +39,7 @@ async fn what_cannot_be_used_again_is_not_kept() {
     assert_eq!(server.connections(), 2);
 }
 
-/// The server closes an idle connection while a request is being sent.
+/// The server closes an idle connection while a request is sent on it.
 #[tokio::test]
 async fn a_request_that_meets_a_close_is_sent_again_on_a_new_connection() {
     for act in [Act::Last(Vec::new()), Act::Reset] {
@@ -90,7 +90,7 @@ async fn a_request_of_which_something_was_answered_is_never_sent_again() {
     }
 }
 
-/// Repeated only once: the second connection has not served a request before.
+/// The repetition is not repeated: its connection has not served a request before.
 #[tokio::test]
 async fn a_server_that_always_closes_is_asked_twice() {
     let server = Server::start(|number, _| match number {

@@ -1,4 +1,4 @@
-//! Audio cache: revalidation, cache hits and eviction.
+//! Tests of the audio cache: hits, revalidation and eviction.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn audio(headers: &str, body: &str) -> Act {
     Act::Send(answer("200 OK", &format!("Content-Type: audio/x-wav\r\n{headers}"), body))
 }
 
-/// Fetches a file of a server; returns its source and text.
+/// Fetches a file of a server through the cache; returns its origin and text.
 async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (MediaSource, String) {
     let media = cache.get(&server.url(path), &lax(), None, &"a".into()).await.unwrap();
     assert_eq!(&*media.media_type, "audio/x-wav");
@@ -114,7 +114,7 @@ async fn what_a_redirect_led_to_is_asked_for_each_time() {
     .await;
     let cache = cache(1000);
     assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "/one".into()));
-    // The same validator, but another file.
+    // Another file has the same validator.
     assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "/two".into()));
     assert_eq!(got(&cache, &server, "/").await, (MediaSource::Revalidated, "/two".into()));
 }
@@ -148,7 +148,7 @@ async fn calls_that_want_the_same_at_once_wait_for_one_fetch() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// Waits until a server has received this many requests.
+/// Waits until a server has received `count` requests.
 async fn seen(server: &Server, count: usize) {
     while server.seen().len() < count {
         tokio::task::yield_now().await;
@@ -177,12 +177,12 @@ async fn hanging_files_of_one_server_leave_room_for_other_servers_and_applicatio
     let refused = cache.get(&server.url("/tone#tt=100"), &lax(), None, &"a".into()).await.unwrap_err();
     assert!(refused.what.contains("too many other requests"), "{}", refused.what);
     assert_eq!(refused.attempts[0].url, url, "the trace names what was not asked for");
-    // A fetch without waiting calls is cancelled and frees its share.
+    // A fetch that no call waits for is cancelled and releases its share.
     hanging.iter().for_each(|one| one.abort());
     assert!(cache.get(&url, &lax(), None, &"a".into()).await.is_ok());
 }
 
-/// Returns a cache with 8 MiB of memory for all applications, at most 4 MiB each, and 1 MiB guaranteed.
+/// Returns a cache with 8 MiB of memory: at most 4 MiB for each application, and 1 MiB guaranteed.
 fn narrow_cache() -> (Arc<MediaCache>, FairShares) {
     let memory = FairShares::new(1, 4, 8);
     let client = Arc::new(client().sharing(memory.clone()));
@@ -194,7 +194,7 @@ async fn files_that_drip_leave_memory_for_other_applications() {
     let server = Server::start(|_, seen| match seen.target.as_str() {
         "/tone" => audio("", "tone"),
         "/large" => audio("", &"x".repeat(3 << 20)),
-        // A part of a file of 60 MiB, and no more.
+        // Only the first part of a file of 60 MiB is sent.
         _ => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: audio/x-wav\r\nContent-Length: 62914560\r\n\r\n";
             Act::Send([head.as_bytes(), &vec![0; 5 << 19]].concat())

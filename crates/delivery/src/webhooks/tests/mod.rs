@@ -1,4 +1,4 @@
-//! Tests of the client with real sockets on loopback and a scripted server.
+//! Tests of the HTTP client with a scripted server and real sockets on loopback.
 
 mod bounds;
 mod cookies;
@@ -21,7 +21,7 @@ use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::reach::ReachRules;
 use trunkgate_system::web;
 
-/// Returns rules that allow private addresses, since the servers are on loopback.
+/// Returns rules that permit private addresses, since the servers are on loopback.
 fn lax() -> ReachRules {
     ReachRules { allow_private: true, ..ReachRules::default() }
 }
@@ -42,7 +42,7 @@ fn get(url: &str) -> WebhookRequest {
     WebhookRequest { method: RequestMethod::Get, ..document(url) }
 }
 
-/// Returns a client that trusts one certificate, which no server has.
+/// Returns a client that trusts one certificate, which no server of the tests has.
 fn client() -> WebhookClient {
     let unused = rcgen::generate_simple_self_signed(["unused.example".to_owned()]).unwrap().cert.pem();
     trusting(&unused, PoolLifetimes::default())
@@ -56,11 +56,11 @@ async fn fetch(request: WebhookRequest) -> Result<WebhookReply, WebhookFailure> 
     client().fetch(&request).await
 }
 
-/// Returns Twilio's code, the status of the response (502: none), and the number of attempts.
+/// Returns Twilio's error code, the status of the response (502 if there was none), and the number of attempts.
 async fn failed(request: WebhookRequest) -> (u32, u16, usize) {
     let failure = fetch(request).await.unwrap_err();
     (failure.code, failure.answer.as_ref().map_or(502, |answer| answer.status), failure.attempts.len())
 }
 
-/// Disables the reuse of connections.
+/// Lifetimes that prevent the reuse of connections.
 const NOTHING_KEPT: PoolLifetimes = PoolLifetimes { idle: Duration::ZERO, age: Duration::ZERO };

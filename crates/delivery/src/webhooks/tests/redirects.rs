@@ -1,4 +1,4 @@
-//! Redirects: their targets, the data sent along, and their end.
+//! Tests of redirects: their targets, the data sent along, and their end.
 
 use super::server::{Act, Server, redirect, xml};
 use super::*;
@@ -49,7 +49,7 @@ async fn a_redirect_loop_is_left_at_its_first_repetition() {
     assert_eq!(failure.answer.map(|answer| answer.status), Some(307));
     let server = Server::start(|number, _| Act::Send(redirect(302, if number % 2 == 0 { "/b" } else { "/a" }))).await;
     let failure = fetch(get(&format!("{}?PIN=1234", server.url("/a")))).await.unwrap_err();
-    // The first request had parameters, so /a is new once.
+    // The first request to /a had parameters, so the redirect to it is no loop.
     assert_eq!((failure.code, failure.attempts.len()), (11_215, 3));
     let (from, to) = (server.url("/a"), server.url("/b"));
     assert_eq!(failure.what, format!("redirect loop: {from} leads back to {to}"));
@@ -57,7 +57,7 @@ async fn a_redirect_loop_is_left_at_its_first_repetition() {
 
 #[tokio::test]
 async fn a_url_that_is_asked_by_another_method_or_with_other_cookies_is_no_loop() {
-    // A login as in sessions: the same URL, first posted, then requested without and with a cookie.
+    // As in a login, one URL is first posted, then requested without and with a cookie.
     let server = Server::start(|number, _| match number {
         0 => Act::Send(redirect(302, "/")),
         1 => Act::Send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: s=1\r\nContent-Length: 0\r\n\r\n".to_vec()),

@@ -1,4 +1,4 @@
-//! Requests as received by an application, and responses as seen by the caller.
+//! Tests of requests as an application receives them, and of responses as the caller gets them.
 
 use super::server::{Act, Server, answer, redirect, xml};
 use super::*;

@@ -1,11 +1,11 @@
-//! Retries: failures that are retried, and those that never are.
+//! Tests of retries: failures that are retried, and failures that never are.
 
 use std::net::TcpListener;
 
 use super::server::{Act, Server, answer, xml};
 use super::*;
 
-/// Returns a request to a port without a listener.
+/// Returns a request to a port without a listener; `fragment` contains its overrides.
 fn nowhere(fragment: &str) -> WebhookRequest {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     document(&format!("http://{}/{fragment}", listener.local_addr().unwrap()))

@@ -1,4 +1,4 @@
-//! Scripted HTTP server.
+//! Scripted HTTP server for the tests of the client.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,22 +10,22 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Action on a request.
+/// Action of the scripted server on a request.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    /// Send these bytes, and read the next request.
+    /// Sends these bytes, and reads the next request.
     Send(Vec<u8>),
-    /// Send these bytes, and close the connection.
+    /// Sends these bytes, and closes the connection.
     Last(Vec<u8>),
-    /// Reset the connection.
+    /// Resets the connection.
     Reset,
-    /// Send nothing, and keep the connection.
+    /// Sends nothing, and keeps the connection open.
     Silence,
-    /// Send these bytes, then others repeatedly with a pause between them.
+    /// Sends the first bytes once, then the second ones repeatedly with this pause.
     Endless(Vec<u8>, Vec<u8>, Duration),
 }
 
-/// Received request.
+/// Request that the scripted server has received.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) method: String,
@@ -33,7 +33,7 @@ pub(super) struct Seen {
     /// Headers by lower-case name.
     pub(super) headers: HashMap<String, String>,
     pub(super) body: String,
-    /// Number of its connection, from 0.
+    /// Number of the connection, from 0.
     pub(super) connection: usize,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server; the script gets the number of the request, from 0, and the request.
+    /// Starts a server; the script gets the number of each request, from 0, and the request.
     pub(super) async fn start(script: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -57,7 +57,7 @@ impl Server {
                 let connection = connections.fetch_add(1, Ordering::Relaxed);
                 let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
                 tokio::spawn(async move {
-                    // A client that has disconnected is not a failure.
+                    // A client may disconnect at any time.
                     drop(serve(stream, connection, &seen, &*script).await);
                 });
             }
@@ -65,12 +65,12 @@ impl Server {
         server
     }
 
-    /// Starts a server that responds to every request alike.
+    /// Starts a server that does the same on every request.
     pub(super) async fn always(act: Act) -> Server {
         Server::start(move |_, _| act.clone()).await
     }
 
-    /// Returns a URL of the server.
+    /// Returns a URL of the server with this path.
     pub(super) fn url(&self, rest: &str) -> String {
         format!("http://{}{rest}", self.address)
     }
@@ -117,7 +117,7 @@ async fn serve(
     Ok(())
 }
 
-/// Reads the next request; `None` at the end of the connection.
+/// Reads the next request; `None` if the client has closed the connection.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|end| end == b"\r\n\r\n") {
@@ -144,12 +144,12 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<O
     Ok(Some(Seen { method, target, headers, body, connection: 0 }))
 }
 
-/// Returns a response with additional header lines, each with its line end.
+/// Returns a response with a body and additional header lines, each with its line end.
 pub(super) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// Returns a response with a document.
+/// Returns a response with a TwiML document.
 pub(super) fn xml(body: &str) -> Vec<u8> {
     answer("200 OK", "Content-Type: Text/XML; charset=utf-8\r\n", body)
 }

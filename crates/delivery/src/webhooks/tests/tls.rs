@@ -1,4 +1,4 @@
-//! Certificates of applications, and Twilio's codes for their errors.
+//! Tests of applications' certificates, and of Twilio's codes for certificate errors.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::server::{Act, Server, redirect, xml};
 use super::*;
 use trunkgate_system::certificates::provider;
 
-/// Serves one document over TLS to each connection; returns port and certificate.
+/// Serves one response over TLS on each connection; returns the port and the certificate.
 async fn serve(name: &str, until: i32, answer: Vec<u8>) -> (u16, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

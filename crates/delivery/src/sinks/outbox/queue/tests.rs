@@ -1,4 +1,4 @@
-//! Order and times of rows: a table of cases, and arbitrary event orders.
+//! Tests of the order and times of rows: a table of cases, and arbitrary sequences of events.
 
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ fn a_host_that_answers_again_gets_what_rests_at_once() {
 #[test]
 fn no_receiver_takes_the_room_of_another() {
     let (mut queue, now) = (Queue::new(PACE), now());
-    // Two ports of one host, and another host.
+    // Two ports of one host count as two hosts; a third one is on another machine.
     for n in 0..OUTBOX_WAITING {
         let host = ["dead:1", "dead:2", "gone:1"][n % 3];
         let waits = of_bytes(1, coming(now, &format!("CA{n}"), host));

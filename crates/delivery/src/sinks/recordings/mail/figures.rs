@@ -1,4 +1,4 @@
-//! Counters of e-mails, and their problems in `status`.
+//! Problems with e-mails about voicemail messages, from their counters.
 
 use crate::sinks::recordings::sent::SentFigures;
 use trunkgate_system::limits::MAIL_SECONDS;
@@ -6,7 +6,7 @@ use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::text::number;
 
-/// Returns the fix for a response of the server, or for a missing response.
+/// Returns the fix for an error of the mail server, or for a missing response.
 fn fix_of(what: &str) -> &'static str {
     let known = [
         (
@@ -27,7 +27,7 @@ fn fix_of(what: &str) -> &'static str {
         .map_or("check [mail], and the log of the server", |(_, fix)| fix)
 }
 
-/// Returns all current problems.
+/// Returns the problems with e-mails that `status` reports.
 pub(in crate::sinks::recordings) fn problems(figures: &SentFigures) -> Vec<Problem> {
     let waiting = number(usize::try_from(figures.waiting.get()).unwrap_or(usize::MAX), "e-mail");
     let silent = |seconds| {

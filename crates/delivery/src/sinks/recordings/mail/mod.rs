@@ -1,5 +1,5 @@
-//! E-mail about voicemail messages, a kind of the outbox. A row is written in one transaction with the entry of the
-//! message, so a crash loses none; an attempt interrupted by a crash is repeated with the same Message-ID.
+//! E-mails about voicemail messages, a kind of the outbox. A row is written in one transaction with the entry of the
+//! message, so a crash loses none. An attempt that a crash interrupted is repeated with the same Message-ID.
 
 pub(super) mod figures;
 mod text;
@@ -37,14 +37,14 @@ use trunkgate_system::web;
 
 use text::MailText;
 
-/// Name of the kind in the store.
+/// Name of e-mails among the kinds of the outbox.
 pub(super) const NAME: &str = "mail";
-/// Host name in the queue: the mail server serves all recipients, so there is only one.
+/// Host of all rows: one mail server serves all recipients.
 const HOST: &str = "mail";
-/// Time for which a given-up e-mail is kept.
+/// Time for which a given-up e-mail is kept, in milliseconds.
 const FAILED_MILLISECONDS: i64 = MAIL_FAILED_SECONDS.cast_signed() * 1000;
 
-/// Times of attempts.
+/// Time limits and pauses of attempts.
 pub(super) const PACE: Pace = Pace {
     within: Duration::from_secs(MAIL_SECONDS),
     patience: Duration::from_secs(MAIL_PATIENCE_SECONDS),
@@ -52,13 +52,13 @@ pub(super) const PACE: Pace = Pace {
     tried: Duration::from_secs(MAIL_TRIED_SECONDS),
 };
 
-/// Returns the e-mail address of a receiver's URL, if it is a `mailto:` URL.
+/// Returns the address in a receiver's URL; `None` if it is no `mailto:` URL.
 pub(super) fn address(url: &str) -> Option<&str> {
     url.strip_prefix(Mailbox::MAILTO)
 }
 
-/// Returns the row of the e-mail about a complete message, if one is to be sent. An e-mail waits for a pending
-/// transcription for a limited time.
+/// Returns the row for an e-mail about a completed message; `None` if its mailbox has no e-mail receiver. With
+/// `awaits_text` the e-mail waits for the transcription for a limited time.
 pub(super) fn wanted(entry: &RecordingEntry, awaits_text: bool) -> Option<Row> {
     let message = entry.message.as_ref().filter(|_| entry.state == RecordingState::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
@@ -78,7 +78,7 @@ impl MailOutbox {
         MailOutbox { shared, pace }
     }
 
-    /// Sends until it is stopped; interrupted attempts are repeated after the next start.
+    /// Sends e-mails until the worker is stopped. An interrupted attempt is repeated after the next start.
     pub(super) async fn keep(self) {
         let (store, wake) = (self.shared.store.clone(), Arc::clone(&self.shared.mailing));
         Worker::new(store, self).keep(Intake::Woken(wake)).await;
@@ -176,7 +176,7 @@ impl Kind for MailOutbox {
     }
 }
 
-/// Returns the server's text without phone numbers and without the password, in plain or encoded form.
+/// Removes phone numbers and the password, in plain or encoded form, from a text of the mail server.
 fn hidden(what: &str, settings: &MailSettings) -> String {
     let Some((user, password)) = settings.login() else { return without_call_data(what) };
     let plain = STANDARD.encode(format!("\0{user}\0{password}"));
@@ -184,10 +184,10 @@ fn hidden(what: &str, settings: &MailSettings) -> String {
     without_call_data(&all.iter().fold(what.to_owned(), |what, secret| covered(&what, "", Some(secret))))
 }
 
-/// Connects to the mail server and logs in, as for an e-mail.
+/// Connects to the mail server and logs in, without sending an e-mail.
 ///
 /// # Errors
-/// Returns the reason without credentials.
+/// Returns the reason of the failure, without credentials.
 pub async fn reach(settings: &MailSettings) -> Result<(), String> {
     let session = connected(settings).await.map_err(|what| hidden(&what, settings))?;
     let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
@@ -219,8 +219,8 @@ async fn tls(settings: &MailSettings) -> Result<Arc<ClientConfig>, String> {
     }
 }
 
-/// Returns the e-mail about a message; its audio is left out if it exceeds our or the server's limit. Returns `None` if
-/// the message was deleted.
+/// Returns the e-mail about a message; `None` if the message was deleted. The audio is left out if it exceeds the limit
+/// of the edge or of the mail server (`most`).
 fn written(
     shared: &SharedRecordings,
     recording: &str,
@@ -249,7 +249,7 @@ fn written(
     Ok(Some(MailText { entry: &entry, from, to, url: &url, said: said.as_deref(), audio }.written()))
 }
 
-/// Returns the beginning of a message's transcription, if available and readable.
+/// Returns the beginning of a message's transcription; `None` if there is none or it cannot be decrypted.
 fn said(shared: &SharedRecordings, recording: &str) -> io::Result<Option<String>> {
     let part = transcription::Part { recording: Some(recording.to_owned()), ..transcription::Part::default() };
     let Some(one) = transcription::list(shared, part, 1)?.pop() else { return Ok(None) };

@@ -20,14 +20,14 @@ use trunkgate_testing::until::until;
 const MESSAGE: &str = "RE0123456789abcdef0123456789abcdef";
 const MOST: Duration = Duration::from_secs(30);
 
-/// Replies of a server on one connection, starting with its greeting; a message counts as one line.
+/// Replies of a mail server on one connection, greeting first; the contents of an e-mail count as one line.
 type Replies = &'static [&'static str];
 
 const OK: &str = "250 ok\r\n";
 const HELLO: &str = "250-mail.example.com\r\n250 AUTH PLAIN\r\n";
 const TAKEN: Replies = &["220 hi\r\n", HELLO, "235 in\r\n", OK, OK, "354 go\r\n", OK, "221 bye\r\n"];
 
-/// Runs a server with these replies, one list per connection; returns the accepted messages.
+/// Runs a mail server with these replies, one list for each connection; returns the accepted e-mails.
 fn serve(listener: TcpListener, connections: Vec<Replies>) -> Receiver<String> {
     let (taken, all) = channel();
     std::thread::spawn(move || {
@@ -64,7 +64,7 @@ const PACE: Pace = Pace {
     tried: Duration::from_secs(600),
 };
 
-/// E-mails in the store.
+/// Rows of e-mails in the store.
 #[derive(Debug)]
 struct Rows {
     due: Vec<GivenUp>,
@@ -73,7 +73,7 @@ struct Rows {
     last_failed: Option<GivenUp>,
 }
 
-/// Voicemail message in a store.
+/// Voicemail message in a store, and the outbox of e-mails.
 struct Bench {
     folder: tempfile::TempDir,
     shared: Arc<SharedRecordings>,
@@ -120,7 +120,7 @@ impl Bench {
         }));
     }
 
-    /// Completes a message with these samples.
+    /// Completes a voicemail message with these samples.
     fn record(&self, samples: &[i16]) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
         let place =
@@ -159,7 +159,7 @@ impl Bench {
         thread.join().unwrap();
     }
 
-    /// Returns the rows of the store.
+    /// Reads the rows of e-mails from the store.
     fn row(&self) -> Rows {
         let read = |store: &Connection| {
             let Counts { all, failed, last_failed } = table::counts(store, NAME, 0)?;
@@ -222,7 +222,7 @@ fn refusals_for_now_are_repeated_and_shown() {
         taken.recv_timeout(MOST).unwrap();
         let row = bench.once("it is repeated", |row| row.due.first().is_some_and(|one| one.attempts >= 1));
         let expected = format!("127.0.0.1:{port}: {expected}");
-        // The server has stopped, so later attempts fail differently.
+        // The mail server has stopped, so the errors of later attempts differ.
         let first = row.due[0].error.clone().unwrap();
         assert!(first == expected || first.contains("cannot be reached"), "{first}");
         let shown = bench.problems();
@@ -280,7 +280,7 @@ fn a_recipient_that_is_refused_is_given_up_until_the_address_takes_e_mail() {
     );
     assert_eq!(bench.problems(), [expected]);
     assert_eq!(bench.shared.figures.mails.failed.get(), 1);
-    // The next message to the same address is accepted.
+    // The mail server accepts the next e-mail to the same address.
     let other = |store: &Connection| {
         let columns = "line, host, place, share, created, due, attempts, error, given_up, body";
         store.execute(

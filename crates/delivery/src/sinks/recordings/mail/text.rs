@@ -14,17 +14,17 @@ use crate::sinks::recordings::index::RecordingEntry;
 use trunkgate_system::limits::MAIL_TEXT_BYTES;
 use trunkgate_system::terminal::harmless;
 
-/// Maximum number of characters of a phone number in the subject.
+/// Maximum length of a phone number in the subject, in characters.
 const NUMBER_CHARACTERS: usize = 64;
-/// Maximum number of bytes in one encoded word of a header (RFC 2047 §2: 75 characters).
+/// Maximum number of bytes in one encoded word of a header: 75 characters (RFC 2047 §2).
 const WORD_BYTES: usize = 45;
 /// Number of bytes in one base64 line: 76 characters (RFC 2045 §6.8).
 const LINE_BYTES: usize = 57;
 
-/// Contents of an e-mail.
+/// Contents of an e-mail about a voicemail message.
 #[derive(Debug)]
 pub(super) struct MailText<'a> {
-    /// Voicemail message.
+    /// Index entry of the message.
     pub(super) entry: &'a RecordingEntry,
     /// Address of the sender.
     pub(super) from: &'a str,
@@ -32,25 +32,26 @@ pub(super) struct MailText<'a> {
     pub(super) to: &'a str,
     /// URL of the audio.
     pub(super) url: &'a str,
-    /// Transcription, if available.
+    /// Transcription of the message, if available.
     pub(super) said: Option<&'a str>,
-    /// Attached audio, or the reason why there is none.
+    /// Audio to be attached, or the reason why it is not.
     pub(super) audio: Result<&'a [u8], &'a str>,
 }
 
 impl MailText<'_> {
-    /// Returns the maximum size of an e-mail with this much audio.
+    /// Returns the maximum size of an e-mail with this many bytes of audio.
     pub(super) const fn bytes_with(audio: u64) -> u64 {
         // A line has 78 bytes including its end; headers are short.
         (audio + MAIL_TEXT_BYTES as u64) / LINE_BYTES as u64 * 78 + 16_384
     }
 
-    /// Returns the name of the audio file.
+    /// Returns the file name of the attachment.
     fn file(&self) -> String {
         format!("{}.{}", self.entry.sid, if self.entry.is_opus { "opus" } else { "wav" })
     }
 
-    /// Returns the location of the audio for the reader; a loopback URL would be useless.
+    /// Returns the URL of the audio, or the command that exports it if the URL leads to loopback and is useless for the
+    /// reader.
     fn place(&self) -> String {
         let url = Url::parse(self.url).ok();
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
@@ -61,7 +62,7 @@ impl MailText<'_> {
         }
     }
 
-    /// Returns length, phone numbers and location of the message, one per line.
+    /// Returns the text part: data of the message, one per line, and the transcription.
     fn body(&self) -> String {
         let RecordingEntry { sid, started, milliseconds, message, .. } = self.entry;
         let (mailbox, from, to) = message
@@ -81,7 +82,7 @@ impl MailText<'_> {
             let _ = write!(body, "{name}: {value}\r\n");
         }
         if let Some(said) = self.said {
-            // The transcription may contain any words of a caller.
+            // The transcription may contain any words, including control characters.
             let said = harmless(said).lines().collect::<Vec<_>>().join("\r\n");
             let _ = write!(body, "\r\n{said}\r\n");
         }
@@ -91,14 +92,14 @@ impl MailText<'_> {
         body
     }
 
-    /// Returns the complete e-mail.
+    /// Returns the complete e-mail with header and attachment.
     pub(super) fn written(&self) -> Vec<u8> {
         let MailText { entry, from, to, audio, .. } = self;
         let caller = entry.message.as_ref().map_or("", |message| message.from.as_str());
         let mailbox = entry.message.as_ref().map_or("", |message| message.mailbox.as_str());
         let caller = plain(if caller.is_empty() { "unknown" } else { caller }, NUMBER_CHARACTERS);
         let subject = format!("Voicemail {mailbox}: {caller}, {}", length(entry.milliseconds));
-        // The time of the message makes every attempt the same e-mail.
+        // The date is that of the message, so that every attempt sends the same e-mail.
         let sent = Duration::from_millis(u64::try_from(entry.updated).unwrap_or(0));
         let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
         let boundary = format!("=_{}", entry.sid);
@@ -148,9 +149,9 @@ fn lines(to: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Returns a text as a header value, with encoded words if it is not ASCII (RFC 2047).
+/// Returns a text as a header value; a text that is not ASCII becomes encoded words (RFC 2047).
 fn header(text: &str) -> String {
-    // Mail programs would decode an encoded word supplied by a caller.
+    // A caller may have supplied an encoded word, which mail programs would decode.
     if text.is_ascii() && !text.contains("=?") {
         return text.to_owned();
     }

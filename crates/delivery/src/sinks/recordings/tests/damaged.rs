@@ -1,10 +1,10 @@
-//! Tests of files damaged or replaced by others, and of recordings that cannot be completed.
+//! Tests of recording files that are damaged or replaced by other programs, and of recordings that cannot be completed.
 
 use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// Returns an ended encrypted recording of several chunks.
+/// Returns a completed encrypted recording of several chunks, with the path of its file.
 fn sealed() -> (Bench, PathBuf) {
     let mut bench = Bench::new(|settings| settings.key = Some(identities()));
     bench.begin(1, Channels::Dual);
@@ -14,7 +14,7 @@ fn sealed() -> (Bench, PathBuf) {
     (bench, path)
 }
 
-/// Changes some bytes of a file.
+/// Overwrites four bytes of a file at an offset.
 fn damage(path: &Path, place: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[place..place + 4].copy_from_slice(b"XXXX");
@@ -47,7 +47,7 @@ fn what_was_appended_to_a_file_is_left_out() {
     assert!(!bench.recordings.verify(&sid(1)).unwrap());
 }
 
-/// Leaves a recording like a killed process, without the key for its encryption.
+/// Leaves an encrypted recording like a killed process, for a process without the key.
 fn incomplete(keep: Option<Duration>) -> (Bench, PathBuf) {
     let mut bench = Bench::new(|settings| settings.key = Some(identities()));
     for number in [1, 2] {

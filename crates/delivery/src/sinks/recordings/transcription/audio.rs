@@ -1,4 +1,4 @@
-//! Audio of a recording in the form sent to the transcription service.
+//! Audio of a recording in the form that the transcription service gets.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 /// Number of bytes read at once, a multiple of a frame with both channels.
 const PART_BYTES: usize = 64 << 10;
 
-/// Audio file for the service.
+/// Audio file for the transcription service.
 #[derive(Debug)]
 pub(super) struct Audio {
     pub(super) bytes: Vec<u8>,
@@ -20,10 +20,10 @@ pub(super) struct Audio {
     pub(super) media_type: &'static str,
 }
 
-/// Reads a recording. Both channels of a WAV file are mixed; an Opus file is not changed.
+/// Reads the audio of a recording. The channels of a WAV file are mixed; an Opus file is unchanged.
 ///
 /// # Errors
-/// Returns the error of the disk, or [`io::ErrorKind::FileTooLarge`] if the file is too large for the service.
+/// Returns the error of the disk, or [`io::ErrorKind::FileTooLarge`] if the file exceeds the service's limit.
 pub(super) fn read(entry: &RecordingEntry, reader: &mut RecordingReader) -> io::Result<Audio> {
     let is_mixed = !entry.is_opus && entry.channels == 2;
     let length = if is_mixed { HEADER_BYTES + reader.bytes().saturating_sub(HEADER_BYTES) / 2 } else { reader.bytes() };

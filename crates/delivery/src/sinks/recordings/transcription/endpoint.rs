@@ -1,4 +1,4 @@
-//! Request to the transcription service: upload of a form with the audio to OpenAI's `/audio/transcriptions`. The key
+//! Request to the transcription service: upload of the audio as a form, as to OpenAI's `/audio/transcriptions`. The key
 //! never appears in messages.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
 use trunkgate_system::web;
 
-/// Statuses that concern this audio, not the service: the request is not repeated.
+/// Status codes that concern the audio and not the service, so that the request is not repeated.
 const OF_AUDIO: [StatusCode; 4] = [
     StatusCode::BAD_REQUEST,
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -27,10 +27,10 @@ const OF_AUDIO: [StatusCode; 4] = [
     StatusCode::UNPROCESSABLE_ENTITY,
 ];
 
-/// Requests the text of a recording.
+/// Uploads a recording's audio and returns the text.
 ///
 /// # Errors
-/// Returns the reason why there is none.
+/// Returns the refusal if there is no response in time, or one without a text.
 pub(super) async fn ask(settings: &TranscriptionSettings, audio: Audio, within: Duration) -> Result<String, Refusal> {
     let named = |what: &str| {
         format!(
@@ -80,7 +80,7 @@ fn request(settings: &TranscriptionSettings, url: &Url, audio: Audio) -> Result<
     request.body(Full::new(Bytes::from(body))).map_err(|_| "invalid `url` or `token`".to_owned())
 }
 
-/// Returns the form (RFC 7578).
+/// Returns the upload as a form (RFC 7578).
 fn form(settings: &TranscriptionSettings, audio: Audio, boundary: &str) -> Vec<u8> {
     let fields = [
         Some(("model", settings.model.as_str())),

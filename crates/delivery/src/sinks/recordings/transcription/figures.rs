@@ -1,4 +1,4 @@
-//! Counters of transcriptions, and their problems in `status`.
+//! Problems with transcriptions, from their counters.
 
 use crate::sinks::recordings::sent::SentFigures;
 use trunkgate_system::limits::TRANSCRIPTION_SECONDS;
@@ -6,7 +6,7 @@ use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::text::number;
 
-/// Returns all current problems.
+/// Returns the problems with transcriptions that `status` reports.
 pub(in crate::sinks::recordings) fn problems(figures: &SentFigures) -> Vec<Problem> {
     let waiting = usize::try_from(figures.waiting.get()).unwrap_or(usize::MAX);
     let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
@@ -25,7 +25,7 @@ pub(in crate::sinks::recordings) fn problems(figures: &SentFigures) -> Vec<Probl
     failing.into_iter().chain(given_up).collect()
 }
 
-/// Returns the fix for a response of the service, or for a missing response.
+/// Returns the fix for an error of the transcription service, or for a missing response.
 fn fix_of(what: &str) -> String {
     let status = what.split_once("answered ").and_then(|(_, said)| said.get(..3)?.parse::<u16>().ok());
     match status {

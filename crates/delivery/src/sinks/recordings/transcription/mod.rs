@@ -1,6 +1,6 @@
 //! Transcription of recordings, a kind of the outbox: a service gets the audio of a completed recording and returns its
-//! text. The row is written in one transaction with the transcription, and the text, its callbacks and the end of the
-//! row are: a crash loses none, and an interrupted request is repeated.
+//! text. One transaction writes the transcription and its row; another one writes the text with its callbacks and
+//! removes the row. A crash therefore loses none, and an interrupted request is repeated.
 
 mod audio;
 mod endpoint;
@@ -40,11 +40,12 @@ pub use table::{Part, Transcription};
 
 use table::{State, Stored};
 
-/// Name of the kind in the store.
+/// Name of transcriptions among the kinds of the outbox.
 const NAME: &str = "transcription";
-/// Time for which a given-up transcription is a problem of `status`.
+/// Time for which `status` reports a given-up transcription, in milliseconds.
 const FAILED_MILLISECONDS: i64 = TRANSCRIPTION_FAILED_SECONDS.cast_signed() * 1000;
-/// Times of requests. A request may take as long as its recording before `status` reports it.
+/// Time limits and pauses of requests. In addition, a request may take as long as its recording before `status` reports
+/// it.
 pub(super) const PACE: Pace = Pace {
     within: Duration::from_secs(TRANSCRIPTION_SECONDS),
     patience: Duration::from_secs(TRANSCRIPTION_PATIENCE_SECONDS),
@@ -55,7 +56,7 @@ pub(super) const PACE: Pace = Pace {
     tried: Duration::from_secs(TRANSCRIPTION_TRIED_SECONDS),
 };
 
-/// Returns the pending transcription of a complete recording, if it is to be transcribed.
+/// Returns a pending transcription for a completed recording; `None` if it is not to be transcribed.
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.
@@ -82,12 +83,12 @@ pub(super) fn wanted(
     }))
 }
 
-/// Reads a page of the list.
+/// Reads a page of transcriptions, newest first.
 pub(super) fn list(shared: &SharedRecordings, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
     shared.change(move |store| table::list(store, &part, most))
 }
 
-/// Reads a transcription.
+/// Reads a transcription by its SID.
 pub(super) fn find(shared: &SharedRecordings, sid: &str) -> io::Result<Option<Transcription>> {
     let sid = sid.to_owned();
     shared.change(move |store| table::find(store, &sid))
@@ -99,18 +100,18 @@ pub(super) fn delete(shared: &SharedRecordings, sid: &str) -> io::Result<bool> {
     shared.change(move |store| table::delete(store, &sid))
 }
 
-/// Text from the service.
+/// Text returned by the service.
 pub(super) struct Text {
     said: String,
     stored: Stored,
 }
 
-/// Result of stored outcomes.
+/// Data read by [`Kind::settle`]: results for the rest of the edge.
 pub(super) struct Seen {
     counts: Counts,
     /// Transcriptions that have ended.
     ended: Vec<Transcription>,
-    /// Their callbacks.
+    /// Stored callbacks about the ended transcriptions.
     reports: Vec<Head>,
 }
 
@@ -126,7 +127,7 @@ impl Transcriber {
         Transcriber { shared, pace }
     }
 
-    /// Transcribes until it is stopped; interrupted requests are repeated after the next start.
+    /// Requests transcriptions until the worker is stopped. An interrupted request is repeated after the next start.
     pub(super) async fn keep(self) {
         let (store, wake) = (self.shared.store.clone(), Arc::clone(&self.shared.transcribing));
         Worker::new(store, self).keep(Intake::Woken(wake)).await;
@@ -212,7 +213,7 @@ impl Kind for Transcriber {
         let now = clock::now().as_millisecond();
         let (mut ended, mut reports) = (Vec::new(), Vec::new());
         for (sid, outcome) in settled {
-            // Without an entry it was deleted meanwhile, and stays deleted.
+            // A transcription that was deleted meanwhile stays deleted.
             let pending = table::find(store, sid)?.filter(|one| one.state == State::InProgress);
             let Some(next) = pending.map(|one| concluded(one, outcome, now)) else { continue };
             table::update(store, &next)?;
@@ -250,7 +251,7 @@ impl Kind for Transcriber {
     }
 }
 
-/// Reads the audio of a recording, with its length.
+/// Reads the audio of a recording, and the duration of the recording.
 fn audio_of(shared: &SharedRecordings, recording: &str) -> Result<(audio::Audio, Duration), Refusal> {
     let failed = |is_final: bool, what: String| Refusal { is_final, ..Refusal::here(what) };
     let (entry, mut reader) = shared.open(recording).map_err(|error| {
@@ -262,7 +263,7 @@ fn audio_of(shared: &SharedRecordings, recording: &str) -> Result<(audio::Audio,
     Ok((audio, Duration::from_millis(entry.milliseconds)))
 }
 
-/// Returns a pending transcription after an outcome.
+/// Returns a pending transcription with the outcome of its row applied.
 fn concluded(one: Transcription, outcome: &Outcome<Text>, now: i64) -> Transcription {
     let (state, updated, error) = match outcome {
         Outcome::Delivered(text) => {
@@ -276,7 +277,8 @@ fn concluded(one: Transcription, outcome: &Outcome<Text>, now: i64) -> Transcrip
     Transcription { state, updated, error: Some(error.to_owned()), ..one }
 }
 
-/// Returns the callbacks of an ended transcription: to its own receiver, and to the receiver of all recordings.
+/// Returns the callbacks about an ended transcription: to the receiver in its request, and to the receiver for all
+/// recordings.
 fn reports_of(shared: &SharedRecordings, one: &Transcription, text: Option<&str>) -> Vec<StoredCallback> {
     let links = shared.reports.links();
     let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
@@ -295,7 +297,7 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 
-/// Returns the stored form of a text: encrypted if a key is configured.
+/// Returns a text in its stored form, encrypted if a key is configured.
 fn sealed(text: &str, key: Option<&AgeIdentities>) -> io::Result<Stored> {
     let Some(by) = drawn::encryption(key)? else { return Ok(Stored::Plain(text.to_owned())) };
     let mut bytes = Vec::new();
@@ -306,10 +308,7 @@ fn sealed(text: &str, key: Option<&AgeIdentities>) -> io::Result<Stored> {
     Ok(Stored::Sealed(bytes))
 }
 
-/// Returns the text of a transcription, if any.
-///
-/// # Errors
-/// Returns an error if the text cannot be decrypted with the identities of `key`.
+/// Returns the text of a transcription; `None` if it has none.
 pub(super) fn opened(one: &Transcription, key: Option<&AgeIdentities>) -> Result<Option<String>, RecordingOpenError> {
     let sealed = match &one.text {
         None => return Ok(None),

@@ -8,7 +8,7 @@ use trunkgate_call::TranscriptionRequest;
 use super::NAME;
 use crate::sinks::outbox::{Row, table as outbox};
 
-/// Host name in the queue: one service transcribes all recordings.
+/// Host of all rows: one service transcribes all recordings.
 const HOST: &str = NAME;
 
 /// State of a transcription, named as in Twilio's API.
@@ -16,9 +16,9 @@ const HOST: &str = NAME;
 pub enum State {
     /// The service has not responded yet.
     InProgress,
-    /// The text is available.
+    /// The service has returned the text.
     Completed,
-    /// Permanent failure: there will be no text.
+    /// The service has permanently failed, so there is no text.
     Failed,
 }
 
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-/// Text as stored.
+/// Text of a transcription as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Stored {
     /// Unencrypted text.
@@ -54,11 +54,11 @@ impl std::fmt::Debug for Stored {
 /// Transcription as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcription {
-    /// SID, `TR` and 32 hex digits.
+    /// SID of the transcription, `TR` and 32 hex digits.
     pub sid: String,
-    /// SID of the recording.
+    /// SID of the transcribed recording.
     pub recording: String,
-    /// SID of its call.
+    /// SID of the recorded call.
     pub(crate) call: String,
     /// State of the transcription.
     pub state: State,
@@ -66,21 +66,21 @@ pub struct Transcription {
     pub created: i64,
     /// Time of the last change, in milliseconds since 1970.
     pub updated: i64,
-    /// Length of the recording in milliseconds.
+    /// Duration of the recording in milliseconds.
     pub milliseconds: u64,
     pub(super) text: Option<Stored>,
-    /// Error of the last request.
+    /// Error of the last request; `None` if there was none.
     pub error: Option<String>,
-    /// Transcription request of the recording; `None` if every recording is transcribed.
+    /// Request for this transcription; `None` if all recordings are transcribed.
     pub(super) asked: Option<TranscriptionRequest>,
 }
 
-/// Filter for a page of the list, newest first.
+/// Filter for a page of transcriptions, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
-    /// Time and SID of the transcription that precedes the page.
+    /// Creation time and SID of the transcription before the page; `None` for the first page.
     pub behind: Option<(i64, String)>,
-    /// SID of the recording.
+    /// SID of the recording to match.
     pub recording: Option<String>,
 }
 
@@ -123,7 +123,7 @@ pub(in crate::sinks::recordings) fn add(store: &Connection, new: &Transcription)
     outbox::add(store, NAME, &[row])
 }
 
-/// Stores the result of a request for a pending transcription.
+/// Stores the new state of a transcription that is still pending.
 pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::Result<()> {
     let mut update = store.prepare(
         "UPDATE transcription SET state = ?2, updated = ?3, text = ?4, is_encrypted = ?5, error = ?6 WHERE sid = ?1",
@@ -137,13 +137,13 @@ pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::R
     update.execute(params![sid, state.as_str(), updated, bytes, is_encrypted, error]).map(drop)
 }
 
-/// Reads a transcription.
+/// Reads a transcription by its SID.
 pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Transcription>> {
     let mut found = store.prepare(&format!("SELECT {COLUMNS} FROM transcription WHERE sid = ?1"))?;
     found.query_row([sid], transcription).optional()
 }
 
-/// Reads a page of the list with at most `most` entries.
+/// Reads a page of at most `most` transcriptions, newest first.
 pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Transcription>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM transcription
@@ -161,7 +161,7 @@ pub(super) fn delete(store: &Connection, sid: &str) -> rusqlite::Result<bool> {
     Ok(store.execute("DELETE FROM transcription WHERE sid = ?1", [sid])? > 0)
 }
 
-/// Deletes the transcriptions of a recording.
+/// Deletes all transcriptions of a recording.
 pub(in crate::sinks::recordings) fn delete_of(store: &Connection, recording: &str) -> rusqlite::Result<()> {
     let mut of = store.prepare("SELECT sid FROM transcription WHERE recording = ?1")?;
     let sids: Vec<String> = of.query_map([recording], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

@@ -1,4 +1,4 @@
-//! Tests of transcription with services that respond correctly, with errors, late or not at all.
+//! Tests of transcription with services that respond correctly, with errors, late, or not at all.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,8 @@ const RECORDING: &str = "RE0123456789abcdef0123456789abcdef";
 const TEXT: &str = r#"{"text":" Good morning, Jörg. "}"#;
 const MOST: Duration = Duration::from_secs(30);
 
-/// Service that responds to each request with the next text; an empty one closes the connection, `hang` leaves it open.
+/// Transcription service that returns these texts in turn; for an empty text it closes the connection, for `hang` it
+/// does not respond.
 struct Endpoint {
     url: String,
     requests: Receiver<Vec<u8>>,
@@ -73,7 +74,7 @@ impl Endpoint {
     }
 }
 
-/// Completed recording in a store.
+/// Completed recording in a store, and the outbox of transcriptions.
 struct Bench {
     folder: tempfile::TempDir,
     shared: Arc<SharedRecordings>,
@@ -118,7 +119,7 @@ impl Bench {
         Bench { folder, shared }
     }
 
-    /// Completes a recording with three frames of samples and a requested transcription.
+    /// Completes a recording of three frames that is to be transcribed.
     fn record(&self, channels: Channels) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
         let place =
@@ -164,7 +165,7 @@ impl Bench {
         thread.join().unwrap();
     }
 
-    /// Returns the time of the next request.
+    /// Returns the time of the next attempt in the store.
     fn due(&self) -> i64 {
         let due = "SELECT due FROM outbox WHERE kind = 'transcription'";
         self.shared.store.run_now(|store| store.query_row(due, [], |row| row.get(0))).unwrap()
@@ -178,11 +179,11 @@ impl Bench {
         list(&self.shared, Part::default(), 9).unwrap().remove(0)
     }
 
-    /// Transcribes until the transcription has ended.
+    /// Sends requests until the transcription has ended, and returns it.
     fn over(&self) -> Transcription {
         let thread = self.start();
         let one = self.once(|one| one.state != State::InProgress);
-        // The counters follow the store.
+        // The counters are updated after the store.
         let figures = &self.shared.figures.transcriptions;
         until("it is counted", || (figures.completed.get() + figures.failed.get() > 0).then_some(()));
         self.stop(thread);
@@ -213,7 +214,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Returns the file of an upload.
+/// Returns the file in an upload.
 fn file_of(request: &[u8]) -> Vec<u8> {
     let begins = request.windows(4).position(|four| four == b"RIFF").unwrap();
     let ends = request.len() - request.iter().rev().skip(2).position(|byte| *byte == b'\n').unwrap() - 4;
@@ -283,7 +284,7 @@ fn what_the_service_cannot_do_now_is_repeated() {
             assert!(at != 1 || bench.due() - failed.updated >= 1000, "Retry-After");
             assert!(at != 3 || why.contains("redirections are not followed"), "{why}");
             let is_silent = bench.callbacks().is_empty();
-            // The request may have been repeated meanwhile.
+            // The request may already have been repeated.
             assert!(is_silent || bench.once(|_| true).state != State::InProgress);
         }
         let one = bench.once(|one| one.state != State::InProgress);

@@ -1,4 +1,4 @@
-//! Responses of the endpoint, and the room for records that wait for it.
+//! Tests of the endpoint's responses, and of the room for waiting records.
 
 use hyper::StatusCode;
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ fn sender(store: &Store, most_bytes: u64) -> Sender {
     Sender::new(store, Arc::new(endpoint), Arc::default())
 }
 
-/// Handles a response to a record; returns whether it is given up.
+/// Evaluates a response to a record; returns whether the record is given up.
 fn answer(sender: &Sender, sid: &str, outcome: Result<(), post::Refusal>) -> bool {
     sender.judge(&row(&record(sid)), &target(), outcome).is_err_and(|refusal| refusal.is_final)
 }
@@ -35,7 +35,7 @@ fn bad_request() -> Result<(), post::Refusal> {
     Err(post::Refusal::Answered(StatusCode::BAD_REQUEST, None))
 }
 
-/// Lists the records that wait in the store.
+/// Returns the SIDs of the records that wait in the store.
 fn waiting(store: &Store) -> Vec<String> {
     let heads = store.run_now(|store| table::heads(store, NAME, usize::MAX)).unwrap();
     heads.into_iter().map(|head| head.key).collect()
@@ -52,7 +52,7 @@ fn a_record_that_alone_is_refused_again_and_again_is_put_aside() {
     let store = store(directory.path());
     let sender = sender(&store, 1 << 20);
     add(&store, "CA1");
-    // While nothing is taken it is the endpoint's fault, however often.
+    // An endpoint that accepts nothing is at fault, not the record.
     for _ in 0..3 * CDR_REFUSALS {
         assert!(!answer(&sender, "CA1", bad_request()));
     }
@@ -78,7 +78,7 @@ fn an_endpoint_that_fails_is_asked_seldom_and_by_one_record_at_a_time() {
     let sender = sender(&store(directory.path()), 1 << 20);
     let now = Instant::now();
     assert_eq!(sender.most(now), (CDR_AT_ONCE, None));
-    // Four under way together fail together.
+    // Four concurrent requests fail together.
     for n in 0..CDR_AT_ONCE {
         answer(&sender, &format!("CA{n}"), Err(post::Refusal::Unheard("connection refused".to_owned())));
     }

@@ -1,4 +1,4 @@
-//! Tests of the writer: each record reaches its destinations once, for all kinds of disk errors.
+//! Tests of the record writer: each record reaches its destinations once, whatever the disk refuses.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn open(cdr: &CdrSettings) -> io::Result<Writer> {
     Writer::open(cdr, store, Arc::new(calls), (true, BTreeSet::new()))
 }
 
-/// Waits until no write to the store is pending.
+/// Waits until no change of the store is in progress.
 fn settle(writer: &mut Writer) {
     run(async {
         while writer.queueing.is_some() {
@@ -31,12 +31,12 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 
-/// Returns the number of records waiting for the URL.
+/// Returns the number of records that wait for the URL.
 fn waiting(writer: &Writer) -> Option<usize> {
     writer.endpoint.is_set().then(|| queued(writer).len())
 }
 
-/// Lists the records that wait for the URL in the store; none while it refuses changes.
+/// Returns the SIDs of records for the URL in the store; empty while the store refuses changes.
 fn queued(writer: &Writer) -> BTreeSet<String> {
     let heads = writer.store.run_now(|store| table::heads(store, sender::NAME, usize::MAX)).unwrap_or_default();
     heads.into_iter().map(|head| head.key).collect()
@@ -62,7 +62,7 @@ fn cdr(path: &Path, format: CdrFormat) -> CdrSettings {
     CdrSettings { file: Some(file), url: Some(url) }
 }
 
-/// Counts the occurrences of each call in the files of a folder.
+/// Counts how often each call occurs in the record files of a folder.
 fn counts(folder: &Path) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -82,7 +82,7 @@ fn counts(folder: &Path) -> BTreeMap<String, u32> {
     counts
 }
 
-/// Writes overlapping calls.
+/// Writes records of calls that overlap.
 fn work(writer: &mut Writer, begun: &mut Vec<String>) {
     for n in 0..9 {
         let sid = format!("CA{n}");
@@ -182,7 +182,7 @@ fn what_waits_at_the_end_is_lost_only_where_the_journal_takes_it_neither() {
     let cdr = CdrSettings { url: None, ..cdr(&path, CdrFormat::Jsonl) };
     let mut writer = open(&cdr).unwrap();
     let figures = writer.figures();
-    // With a folder in place of the file, the journal has the first record; then the disk is full.
+    // A folder in place of the file leaves the first record to the journal; then the disk is full.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     writer.take(record("CA0"));
@@ -209,7 +209,7 @@ fn what_was_kept_when_the_process_died_is_in_the_journal() {
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     let cdr = cdr(&path, CdrFormat::Jsonl);
     let mut writer = open(&cdr).unwrap();
-    // A folder replaces the file.
+    // A folder takes the place of the file.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     writer.take(record("CA1"));
@@ -283,7 +283,7 @@ fn what_the_file_has_is_not_written_again_however_much_came_behind_it() {
     cdr.file.as_mut().unwrap().rotate_bytes = None;
     let mut writer = open(&cdr).unwrap();
     disk::tests::refuse_changes(true);
-    // More records than a start searches.
+    // The number exceeds the records that a start searches.
     let many = 2 * RECORDS_SEARCHED_BYTES as usize / record("CA1").json.len();
     assert!(many < RECORDS_KEPT);
     for n in 0..many {
