@@ -1,4 +1,4 @@
-//! Rules for agent URLs, the same for `url` in the configuration and for URLs given over HTTP.
+//! Rules for the URLs of agents, equal for `url` in the configuration and for URLs given over HTTP.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,23 +10,23 @@ pub const QUERY_UNSENT: &str = "`url`: the query string is not sent";
 /// Fix for a URL with a query string.
 pub const QUERY_HELP: &str = "like at Twilio: use `parameters`, which the agent receives in `start.customParameters`";
 
-/// Fault of an agent URL.
+/// Fault of an agent's URL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UrlFault {
     /// Description of the fault.
     pub message: String,
-    /// Fix.
+    /// Fix for the fault.
     pub help: &'static str,
 }
 
-/// Parses and checks an agent's URL. A host name without TLS is accepted here: its addresses are checked when it is
-/// called.
+/// Parses and checks an agent's URL. A host name without TLS is accepted, because its addresses are checked before each
+/// connection.
 ///
 /// # Errors
-/// Returns the fault of the URL.
+/// Returns the fault of the URL with its fix.
 pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     let wrong = |message: String, help: &'static str| Err(UrlFault { message, help });
-    // The parser drops control characters and whitespace, but logs and ladders show the URL as written.
+    // The parser drops these characters, but logs and ladders would show the URL with them.
     let written = !text.chars().any(|c| c.is_control() || c.is_whitespace());
     let Some(url) = Url::parse(text).ok().filter(|url| written && url.has_host()) else {
         return wrong("`url` is not a WebSocket URL".into(), "use \"wss://agent.example.com/media\"");
@@ -84,19 +84,19 @@ pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     Ok(url)
 }
 
-/// Returns the host of a URL if it is an IP address.
+/// Returns the host of a URL if it is an IP address, otherwise `None`.
 pub fn address(url: &Url) -> Option<IpAddr> {
     host(url).parse().ok()
 }
 
-/// Returns whether no agent can have this address: it is unspecified, multicast or broadcast.
+/// Returns whether an address cannot belong to an agent: unspecified, multicast and broadcast addresses.
 pub fn is_of_no_one(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// Describes an ambiguous spelling of the host. Some resolvers take `0x7f.1` for 127.0.0.1 and others do not, so
-/// readers could not know the destination.
+/// Describes an ambiguous spelling of a URL's host; `None` if it is unambiguous. Some resolvers take `0x7f.1` for
+/// 127.0.0.1 and others do not, so readers could not know the destination.
 fn misspelt(text: &str, url: &Url) -> Option<String> {
     let (written, read) = (written_host(text), url.host_str().unwrap_or_default());
     if written.starts_with('[') || written.parse::<Ipv4Addr>().is_ok() {
@@ -112,7 +112,7 @@ fn misspelt(text: &str, url: &Url) -> Option<String> {
     (!written.eq_ignore_ascii_case(read)).then(|| format!("is not in canonical form: write {read}"))
 }
 
-/// Returns the host as written in the URL, before the parser normalizes it.
+/// Returns the host as written in a URL, before the parser normalizes it.
 fn written_host(text: &str) -> &str {
     let authority = text.split_once("://").map_or("", |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
@@ -130,7 +130,7 @@ fn host(url: &Url) -> &str {
 mod tests {
     use super::*;
 
-    /// Addresses in every spelling that resolvers accept: none evades the rule for local networks.
+    /// No spelling of an address that resolvers accept may evade the rule for local networks.
     #[test]
     fn without_tls_only_to_near_addresses_however_they_are_spelt() {
         let networks: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
@@ -184,7 +184,8 @@ mod tests {
         }
     }
 
-    /// Hosts that only some resolvers take for an address, or that the parser reads differently than written.
+    /// Hosts that only some resolvers take for an address, or that the parser reads differently than written, are
+    /// rejected.
     #[test]
     fn a_host_is_written_as_it_is_looked_up() {
         let fault = |text: &str| check(text, &[]).map_err(|fault| fault.message);

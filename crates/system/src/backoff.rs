@@ -1,4 +1,4 @@
-//! Retry delays after failures: exponential, with jitter to keep peers that failed at the same moment apart.
+//! Retry delays after failures: exponential, with jitter that separates peers which failed at the same moment.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ impl Backoff {
         Backoff { first, most }
     }
 
-    /// Returns the delay after a number of consecutive failures: between half of the full delay and all of it, scaled
-    /// by the random number `random`. Returns zero after no failure.
+    /// Returns the delay after this number of consecutive failures: between half of the full delay and all of it,
+    /// depending on the random number `random`. Zero without a failure.
     pub fn pause(&self, failures: u32, random: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         let full = self.first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(self.most);

@@ -1,5 +1,5 @@
-//! Certificates and private keys: reads and verifies files, their expiry dates and their names. Private keys stay in a
-//! type that is never printed.
+//! Certificates and private keys: reads and verifies files, expiry dates and names. Private keys stay in a type that is
+//! never printed.
 
 use std::fmt;
 use std::io;
@@ -23,12 +23,12 @@ use trunkgate_call::tls::UNSUITED_USE;
 /// Message for a remote party that closes the connection without an alert.
 pub const CLOSED: &str = "the connection was closed during the handshake";
 
-/// Returns the cryptography provider of every TLS connection.
+/// Returns the cryptography provider for all TLS connections.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// A certificate chain with its private key.
+/// Certificate chain with its private key.
 #[derive(Clone)]
 pub struct CertificatePair {
     /// Chain and key for handshakes.
@@ -43,7 +43,7 @@ impl fmt::Debug for CertificatePair {
     }
 }
 
-/// Reason why a pair of files cannot be used, by file.
+/// Reason why a certificate file and its key file cannot be used, by file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PairFault {
     /// The certificate file is faulty.
@@ -61,15 +61,15 @@ impl PairFault {
     }
 }
 
-/// Reads a chain (leaf certificate first) and its private key.
+/// Reads a certificate chain (leaf first) and its private key from PEM files.
 pub fn read_pair(certificate: &Path, private_key: &Path) -> Result<CertificatePair, PairFault> {
     let chain = read(certificate).map_err(PairFault::Certificate)?;
-    // If neither file can be used, the error names the certificate.
+    // Of two unusable files, the error names the certificate.
     chain_of(&chain).map_err(PairFault::Certificate)?;
     pair_of(&chain, &read(private_key).map_err(PairFault::PrivateKey)?)
 }
 
-/// Builds a pair from the PEM text of a chain and of its private key.
+/// Parses a certificate chain (leaf first) and its private key from PEM text.
 pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<CertificatePair, PairFault> {
     let chain = chain_of(chain).map_err(PairFault::Certificate)?;
     let key = key_of(private_key).map_err(PairFault::PrivateKey)?;
@@ -103,7 +103,7 @@ pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<CertificatePair, Pair
     Ok(CertificatePair { key: Arc::new(key), expires })
 }
 
-/// Checks that a file contains a certificate; its private key does not matter.
+/// Checks that a file contains a certificate, without its private key.
 ///
 /// # Errors
 /// Returns the fault of the file.
@@ -111,7 +111,7 @@ pub fn read_certificate(path: &Path) -> Result<(), String> {
     read_chain(path).map(drop)
 }
 
-/// Checks that a file contains a private key; its certificate does not matter.
+/// Checks that a file contains a private key, without its certificate.
 ///
 /// # Errors
 /// Returns the fault of the file.
@@ -123,7 +123,7 @@ fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| no_key(pem))
 }
 
-/// Generates a self-signed certificate with its key, valid while the process runs.
+/// Generates a self-signed certificate with its key, for use while the process runs.
 pub fn make_pair() -> Result<CertificatePair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
     let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
@@ -152,10 +152,10 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
-/// Message for a file that is not text.
+/// Message for a certificate or key file that is not text.
 const BINARY: &str = "it is DER or PKCS#12; convert it with `openssl x509 -inform der` or `openssl pkcs12 -nodes`";
 
-/// Apparent content of a file that lacks the expected PEM section.
+/// Apparent contents of a file without the expected PEM section.
 enum CertificateFileKind {
     Binary,
     Certificate,
@@ -166,7 +166,7 @@ enum CertificateFileKind {
 
 fn kind(file: &[u8]) -> CertificateFileKind {
     let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
-    // DER tag of a SEQUENCE.
+    // A DER file begins with the tag of a SEQUENCE.
     if file.first() == Some(&0x30) {
         CertificateFileKind::Binary
     } else if holds("ENCRYPTED") {
@@ -193,12 +193,12 @@ fn no_key(file: &[u8]) -> String {
     }
 }
 
-/// Returns whether TLS failed rather than the connection beneath it.
+/// Returns whether an error comes from TLS rather than from the connection beneath it.
 pub fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
-/// Returns the reason of a TLS failure in words.
+/// Describes the reason of a TLS failure.
 pub fn words(error: &io::Error) -> String {
     let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         let text = error.to_string();
@@ -216,7 +216,7 @@ pub fn words(error: &io::Error) -> String {
     tls_words::of(fault)
 }
 
-/// Describes a fault of the local certificate, or of one in a file, found by the TLS library.
+/// Describes a fault that the TLS library found in a local certificate or in a file; `subject` names it.
 fn own_words(subject: &str, error: &Error) -> String {
     if let Error::InvalidCertificate(fault) = error {
         tls_words::of_certificate(subject, fault)
@@ -239,11 +239,11 @@ pub enum CertificateRejection {
     Issuer,
     /// The certificate is not valid for this use (extendedKeyUsage).
     Use,
-    /// The certificate was rejected for another reason, such as its names or its key.
+    /// Another reason, such as the names or the key of the certificate.
     Other,
 }
 
-/// Alerts for a rejected local certificate (RFC 8446 §6.2).
+/// TLS alerts for a rejected certificate, with their meanings (RFC 8446 §6.2).
 const REJECTIONS: [(AlertDescription, CertificateRejection); 6] = [
     (AlertDescription::CertificateExpired, CertificateRejection::Expired),
     (AlertDescription::UnknownCA, CertificateRejection::Issuer),
@@ -254,7 +254,8 @@ const REJECTIONS: [(AlertDescription, CertificateRejection); 6] = [
 ];
 
 impl CertificateRejection {
-    /// Returns the reason why the local certificate was rejected; `None` if the handshake failed for another reason.
+    /// Returns the reason why the remote party rejected the local certificate; `None` if the handshake failed for
+    /// another reason.
     pub(crate) fn of(error: &io::Error) -> Option<CertificateRejection> {
         let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
         REJECTIONS.iter().find(|(known, _)| known == alert).map(|(_, rejected)| *rejected)
@@ -296,24 +297,24 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Returns the system's trusted roots, empty if there are none. Reads some hundred files.
+/// Returns the system's trusted roots; empty if there are none. Reads some hundred files.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system_certificates());
     roots
 }
 
-/// Returns the system's trusted certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// Returns the system's trusted certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR` if set.
 pub fn system_certificates() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// Trust anchors for the certificates of remote parties.
+/// Certificates that verify those of remote parties.
 #[derive(Debug, Clone)]
 pub struct TrustAnchors {
     pub(crate) roots: Arc<RootCertStore>,
-    /// Certificates trusted as they are. `ca` may contain the remote party's own certificate, even one marked as a CA,
-    /// as `openssl req -x509` creates it.
+    /// Certificates trusted without a chain. `ca` may contain the remote party's own certificate, even one marked as a
+    /// CA, as `openssl req -x509` creates it.
     themselves: Arc<[CertificateDer<'static>]>,
 }
 
@@ -334,13 +335,13 @@ impl TrustAnchors {
         Ok(TrustAnchors { roots: Arc::new(roots), themselves: all.into() })
     }
 
-    /// Returns the certificates read from a file; empty for the system's roots.
+    /// Returns the certificates that were read from a file; empty for the system's roots.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.themselves
     }
 
-    /// Returns whether no certificate can be trusted both here and by `other`: both hold only root certificates, and no
-    /// subject occurs in both. If one holds intermediates, this is unknown and the result is false.
+    /// Returns whether no certificate can be trusted both by this value and by `other`: both contain only root
+    /// certificates, and no subject occurs in both. With intermediates this is unknown, and the result is false.
     pub fn is_apart_from(&self, other: &TrustAnchors) -> bool {
         let are_roots =
             |trust: &TrustAnchors| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
@@ -349,12 +350,13 @@ impl TrustAnchors {
         are_roots(self) && are_roots(other) && !is_shared
     }
 
-    /// Returns the system's trusted roots.
+    /// Returns trust anchors for the system's roots.
     pub fn of_system() -> TrustAnchors {
         TrustAnchors { roots: Arc::new(system_roots()), themselves: Arc::default() }
     }
 
-    /// Verifies the certificate chain of a server or client.
+    /// Verifies the certificate chain of a server or client for a usage; `others` are the intermediates that it
+    /// presented.
     pub fn judge(
         &self,
         own: &CertificateDer<'_>,
@@ -379,17 +381,18 @@ impl TrustAnchors {
     }
 }
 
-/// Extended key usages accepted in a client's certificate.
+/// Extended key usages that are accepted in a client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientUsage {
     /// Client authentication only.
     Client,
-    /// Client or server authentication: public CAs issue certificates for servers only.
+    /// Client or server authentication, because public CAs issue certificates for servers only.
     Any,
 }
 
 impl TrustAnchors {
-    /// Verifies the certificate chain of a client for one of these usages. The error is that of client authentication.
+    /// Verifies the certificate chain of a client for a usage. If no usage is accepted, the error is that of client
+    /// authentication.
     pub fn judge_client(
         &self,
         own: &CertificateDer<'_>,
@@ -405,7 +408,7 @@ impl TrustAnchors {
     }
 }
 
-/// Converts the most common faults into rustls' errors of the same meaning.
+/// Converts the most common webpki errors into rustls errors of the same meaning.
 fn fault(error: webpki::Error) -> Error {
     use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
     if let CertExpired { time, not_after } = error {
@@ -421,7 +424,7 @@ fn fault(error: webpki::Error) -> Error {
 }
 
 /// Returns whether a certificate is valid for a host: an address, a name, or the domain of a SIP URI without a user
-/// part (RFC 5922 §7.1). The common name is ignored. A `*` may stand for the first label, contrary to RFC 5922 §7.2,
+/// part (RFC 5922 §7.1). The common name is ignored. Contrary to RFC 5922 §7.2, a `*` may stand for the first label,
 /// because large carriers use such certificates.
 pub fn carries(certificate: &CertificateDer<'_>, host: &str) -> bool {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
@@ -440,28 +443,28 @@ fn sip_domain(uri: &str) -> Option<&str> {
     plain.then_some(uri.host.host)
 }
 
-/// Returns the DNS names of a certificate.
+/// Returns the DNS names in a certificate; empty if it cannot be parsed.
 pub fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     certificate.valid_dns_names().map(str::to_owned).collect()
 }
 
-/// Returns the expiry date of a certificate (RFC 5280 §4.1.2.5).
+/// Returns the expiry date of a DER certificate (RFC 5280 §4.1.2.5); `None` if it cannot be parsed.
 pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let mut dates = dates(certificate)?;
     element(&mut dates)?;
     date(&mut dates)
 }
 
-/// Returns the first valid date of a certificate (RFC 5280 §4.1.2.5).
+/// Returns the first date at which a DER certificate is valid (RFC 5280 §4.1.2.5); `None` if it cannot be parsed.
 pub fn not_before(certificate: &[u8]) -> Option<Timestamp> {
     date(&mut dates(certificate)?)
 }
 
-/// Returns the validity element of a certificate, undecoded.
+/// Returns the contents of a certificate's validity element.
 fn dates(certificate: &[u8]) -> Option<&[u8]> {
     let mut signed = within(&mut within(&mut { certificate })?)?;
-    // Skips the version ([0], absent in old certificates), serial number, algorithm and issuer.
+    // The version ([0], absent in old certificates), serial number, algorithm and issuer precede the validity.
     let (tag, _) = element(&mut signed)?;
     for _ in 0..if tag == 0xa0 { 3 } else { 2 } {
         element(&mut signed)?;
@@ -469,12 +472,12 @@ fn dates(certificate: &[u8]) -> Option<&[u8]> {
     within(&mut signed)
 }
 
-/// Reads the next date.
+/// Reads the next date of a validity element (UTCTime or GeneralizedTime).
 fn date(dates: &mut &[u8]) -> Option<Timestamp> {
     let (tag, date) = element(dates)?;
     let date = std::str::from_utf8(date).ok()?.strip_suffix('Z')?;
     match tag {
-        // UTCTime: the years 50 to 99 are in the 20th century.
+        // UTCTime has two digits for the year, of which 50 to 99 mean the 20th century.
         0x17 if date.len() == 12 => {
             let century = if date >= "50" { "19" } else { "20" };
             moment(&format!("{century}{date}"))
@@ -484,12 +487,12 @@ fn date(dates: &mut &[u8]) -> Option<Timestamp> {
     }
 }
 
-/// Returns the content of the next DER element if it is a SEQUENCE.
+/// Returns the contents of the next DER element if it is a SEQUENCE.
 fn within<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     element(input).filter(|(tag, _)| *tag == 0x30).map(|(_, body)| body)
 }
 
-/// Parses a time such as `20261120111500`.
+/// Parses a UTC time of 14 digits such as `20261120111500`.
 fn moment(digits: &str) -> Option<Timestamp> {
     if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -500,7 +503,7 @@ fn moment(digits: &str) -> Option<Timestamp> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// Returns tag and content of the next DER element.
+/// Returns tag and contents of the next DER element.
 fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, rest) = input.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -538,7 +541,7 @@ mod tests {
             let end = not_after(&certificate(vec![], (year, month, day))).unwrap();
             assert_eq!(end.to_string(), format!("{year}-{month:02}-{day:02}T00:00:00Z"));
         }
-        // rcgen's default start date.
+        // rcgen sets this start date by default.
         assert_eq!(not_before(&certificate(vec![], (2030, 1, 1))).unwrap().to_string(), "1975-01-01T00:00:00Z");
     }
 
@@ -563,7 +566,7 @@ mod tests {
         ] {
             assert_eq!(carries(&one, name), is_its, "{name}");
         }
-        // A SIP URI with a user part and a URI of another scheme name no domain (RFC 5922 §7.1).
+        // A SIP URI with a user part and a URI of another scheme do not name a domain (RFC 5922 §7.1).
         let others = certificate(vec![uri("sip:bob@domain.example"), uri("https://domain.example")], (2099, 1, 1));
         assert!(!carries(&others, "domain.example"));
     }

@@ -1,4 +1,5 @@
-//! Detects steps of the wall clock against the monotonic clock: set manually, by NTP, or after the machine slept.
+//! Wall clock, and detection of its steps against the monotonic clock: set by hand or by NTP, or after the machine
+//! slept.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,29 +9,29 @@ use nix::time::{ClockId, clock_gettime};
 
 use trunkgate_call::ClockStep;
 
-/// Interval of the check.
+/// Interval at which the clocks are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Smaller differences are ignored: the clock is slewed, or was read late.
+/// Difference of the clocks up to which no step is assumed: the wall clock is slewed, or was read late.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Latest date returned for the wall clock, 9999-01-01T00:00:00Z, so that dates computed from it can still be
 /// formatted.
 const LATEST: Duration = Duration::from_secs(253_370_764_800);
 
-/// Returns the wall clock, limited to the years 1970 to 9999 in case it is set to another date.
+/// Returns the wall clock, limited to the years 1970 to 9999.
 pub fn wall() -> SystemTime {
     bounded(SystemTime::now())
 }
 
-/// Returns the wall clock, limited as by [`wall`].
+/// Returns the wall clock as a timestamp, limited as by [`wall`].
 pub fn now() -> Timestamp {
-    // The limited date is always in the range of a time stamp.
+    // Every date within these limits fits into a timestamp.
     Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Formats a date for HTTP: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 pub fn http_date(date: Timestamp) -> String {
-    // Every date in the range can be formatted.
+    // Every date within the limits of the wall clock can be formatted.
     DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap_or_default()
 }
 
@@ -44,14 +45,14 @@ fn bounded(date: SystemTime) -> SystemTime {
 pub struct ClockReading {
     /// Boot id of the machine; empty if the kernel provides none.
     pub boot: String,
-    /// Milliseconds since that boot, suspended time included (`CLOCK_BOOTTIME`).
+    /// Time since that boot in milliseconds, including suspended time (`CLOCK_BOOTTIME`).
     pub uptime: i64,
     /// Wall clock in milliseconds since 1970.
     pub wall: i64,
 }
 
 impl ClockReading {
-    /// Reads both clocks.
+    /// Reads the wall clock and the time since boot.
     pub fn now() -> ClockReading {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
@@ -60,14 +61,14 @@ impl ClockReading {
     }
 }
 
-/// Reference time in both clocks, from which the expected wall clock time is computed.
+/// Detects steps of the wall clock, from a reference time in both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockMonitor {
     epoch: (Instant, SystemTime),
     looked: Instant,
 }
 
-/// Step of the wall clock.
+/// Step of the wall clock that was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockSet {
     /// Date after the step.
@@ -77,13 +78,13 @@ pub struct ClockSet {
 }
 
 impl ClockMonitor {
-    /// Creates a clock with the reference time known to the gateway.
+    /// Creates a monitor with a reference time in both clocks.
     pub fn new(epoch: (Instant, SystemTime)) -> ClockMonitor {
         ClockMonitor { epoch, looked: epoch.0 }
     }
 
-    /// Compares the clocks, at most once per interval. Returns the step if there was one, and makes the new date the
-    /// reference.
+    /// Compares the clocks, at most once per second. Returns a detected step and makes the new date the reference;
+    /// `None` without a step.
     pub fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<ClockSet> {
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return None;
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(look(2_000, 86_402_000).as_deref(), Some("forward by 86400.0 s"));
         assert_eq!(look(3_000, 86_403_000), None, "by the new clock");
         assert_eq!(look(4_000, 4_500).as_deref(), Some("back by 86399.5 s"));
-        // A drifting clock is corrected once it is a second off.
+        // A clock that drifts is corrected each time it is a second off.
         let crept: Vec<String> = (5..200).filter_map(|s| look(s * 1_000, s * 1_000 + 500 + s * 20)).collect();
         assert_eq!(crept.len(), 3, "{crept:?}");
     }

@@ -17,42 +17,44 @@ use tokio_rustls::client::TlsStream;
 use crate::certificates::{CertificateRejection, is_tls, words};
 use crate::twilio_hosts::{elsewhere, is_served_host};
 
-/// Options of an outgoing connection.
+/// Options for outgoing connections.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Connector {
-    /// Source address, used for destinations of the same address family.
+    /// Source address, used for destinations of its address family only.
     pub source: Option<IpAddr>,
     /// Time limit for a TCP connection to one address; if `None`, the system's limit applies.
     pub connect_within: Option<Duration>,
     /// Time limit for the TLS handshake; `None` if the caller limits the whole operation.
     pub handshake_within: Option<Duration>,
-    /// Size of the send buffer in bytes: queued data cannot be dropped any more. If `None`, the system chooses.
+    /// Size of the system's send buffer in bytes, because data in it can no longer be dropped. If `None`, the system
+    /// chooses.
     pub send_buffer: Option<u32>,
-    /// Maximum time that sent data may stay unacknowledged. If `None`, the system chooses.
+    /// Maximum time for which sent data may stay unacknowledged. If `None`, the system chooses.
     pub unacknowledged: Option<Duration>,
 }
 
-/// Reason for a failed TLS handshake.
+/// Reason why a TLS handshake failed.
 #[derive(Debug)]
 pub struct TlsFault {
-    /// Reason, as a clause.
+    /// Reason as a clause.
     pub what: String,
-    /// Whether the handshake failed over certificates or versions, not because the connection was lost.
+    /// Whether the two sides disagree on certificates or versions; false if the connection was lost.
     pub is_disagreement: bool,
-    /// Fault of the remote party's certificate, if that is the reason.
+    /// Fault of the remote party's certificate; `None` if the reason is another one.
     pub certificate: Option<CertificateError>,
-    /// Reason why the remote party rejected the local certificate, if that is the cause.
+    /// Reason why the remote party rejected the local certificate; `None` if it did not.
     pub rejected: Option<CertificateRejection>,
 }
 
 impl TlsFault {
-    /// Creates a fault found before anything is sent.
+    /// Creates a fault that was found before anything was sent.
     pub fn new(what: impl ToString) -> TlsFault {
         TlsFault { what: what.to_string(), is_disagreement: true, certificate: None, rejected: None }
     }
 }
 
-/// Resolves a host. For hosts of Twilio that the edge serves, returns only addresses that are not this machine's.
+/// Resolves a host name. For hosts of Twilio that the edge serves, returns only addresses that do not belong to this
+/// machine.
 ///
 /// # Errors
 /// Returns the system's error, or `NotFound` if the name has no address.
@@ -71,7 +73,7 @@ impl Connector {
     /// Opens a TCP connection to an address.
     ///
     /// # Errors
-    /// Returns the system's error, or `TimedOut`.
+    /// Returns the system's error, or `TimedOut` after `connect_within`.
     pub async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(source) = self.source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
@@ -120,10 +122,10 @@ impl Connector {
         Err(last)
     }
 
-    /// Performs the TLS handshake on a connection; the certificate must be valid for `host`.
+    /// Performs the TLS handshake of a client; the server's certificate must be valid for `host`.
     ///
     /// # Errors
-    /// Returns the reason in words.
+    /// Returns the reason why the handshake failed or exceeded `handshake_within`.
     pub async fn tls(
         &self,
         config: Arc<ClientConfig>,
@@ -135,10 +137,10 @@ impl Connector {
     }
 }
 
-/// Waits for a handshake of either role up to the time limit.
+/// Waits for the TLS handshake of a client or server, up to a time limit.
 ///
 /// # Errors
-/// Returns the reason in words.
+/// Returns the reason why the handshake failed or exceeded the limit.
 pub async fn within<T>(limit: Option<Duration>, handshake: impl Future<Output = io::Result<T>>) -> Result<T, TlsFault> {
     let done = match limit {
         Some(limit) => timeout(limit, handshake).await.map_err(|_| TlsFault {

@@ -1,13 +1,13 @@
-//! Hides the secrets of a service's URL and token in its messages: some services repeat them, and logs are read by more
-//! people than the configuration.
+//! Hides secrets of a service's URL and token in the messages of that service: some services repeat them, and logs are
+//! read by more people than the configuration.
 
 use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 use url::Url;
 
-/// Number of consecutive characters of a secret that are hidden in a text.
+/// Minimum number of consecutive characters of a secret that are hidden in a text.
 const PIECE: usize = 8;
-/// Query values shorter than this are not secrets.
+/// Minimum length of a query value that counts as a secret, in characters.
 const VALUE: usize = 4;
 
 /// Returns a message of the service at `url` without pieces of the token or of the URL's query values.
@@ -30,8 +30,8 @@ pub fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     covered
 }
 
-/// Returns a message with phone numbers masked as in logs and long quotations removed: services repeat the data they
-/// received.
+/// Returns a message with phone numbers masked as in logs and long quotations removed, because services repeat data
+/// that they received.
 pub fn without_call_data(what: &str) -> String {
     let chars: Vec<char> = without_quotations(what).chars().collect();
     let (mut shown, mut at) = (String::new(), 0);
@@ -49,18 +49,18 @@ pub fn without_call_data(what: &str) -> String {
             at += length;
         }
     }
-    // Masks numbers in other forms, such as with spaces and without `+`.
+    // The numbers left have other forms, such as spaces or no `+`.
     without_numbers(&shown)
 }
 
 /// Minimum number of digits of a phone number.
 const NUMBER_DIGITS: usize = 7;
-/// Characters between digit groups of a phone number.
+/// Characters that may separate groups of digits in a phone number.
 const SEPARATORS: [char; 4] = [' ', '-', '(', ')'];
-/// Longer quotations are hidden.
+/// Maximum length of a quotation that is shown, in characters.
 const QUOTED_CHARACTERS: usize = 32;
 
-/// Returns the length of the number at the start of a text; 0 if there is none.
+/// Returns the length of the phone number at the start of a text in characters; 0 if there is none.
 fn number_at(text: &[char]) -> usize {
     let digits_at = |at: usize| text.iter().skip(at).take_while(|c| c.is_ascii_digit()).count();
     let is_international = text.first() == Some(&'+');
@@ -73,7 +73,7 @@ fn number_at(text: &[char]) -> usize {
     loop {
         let between = text.iter().skip(end).take(2).take_while(|c| SEPARATORS.contains(c)).count();
         let next = digits_at(end + between);
-        // A status code followed by a number are two numbers.
+        // A status code followed by a number counts as two numbers.
         let is_apart = text.get(end) == Some(&' ') && !is_international;
         if between == 0 || next == 0 || is_apart {
             return end;
@@ -114,10 +114,10 @@ fn secrets(url: &str, token: Option<&str>) -> Vec<Vec<char>> {
     values.filter(|value| value.len() >= VALUE).chain(token).collect()
 }
 
-/// Marks the pieces of the secret in the text, or all of it if it is short, ignoring case.
+/// Marks the pieces of a secret in a text, ignoring case; a secret shorter than [`PIECE`] only as a whole.
 fn hide(text: &[char], secret: &[char], hidden: &mut [bool]) {
     let least = secret.len().clamp(1, PIECE);
-    // Per prefix of the secret: the length of its suffix that ends at the current character of the text.
+    // For each prefix of the secret: the length of its longest suffix that ends at this character of the text.
     let mut ends = vec![0; secret.len()];
     for (at, c) in text.iter().enumerate() {
         let mut before = 0;

@@ -1,5 +1,5 @@
-//! DNS queries to the system's name servers, as many as locating a destination takes (RFC 3263).
-//! `trunkgate_route::locate` decides which queries to send and interprets the records. Nothing is cached here;
+//! DNS queries to the system's name servers, as many as it takes to locate a destination (RFC 3263).
+//! `trunkgate_route::locate` decides on the queries and interprets the records. Nothing is cached here;
 //! `crates/runtime/src/names.rs` caches the results.
 
 use std::io;
@@ -25,21 +25,21 @@ use trunkgate_route::{Destination, Transport};
 
 use crate::limits;
 
-/// Environment variable with name servers that replace the system's: comma-separated addresses, port 53 by default.
+/// Environment variable with name servers in place of the system's: comma-separated addresses, with port 53 by default.
 const NAME_SERVERS: &str = "TRUNKGATE_DNS";
 /// Files that configure the system's resolver.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
-/// Queries name servers; clones share their sockets.
+/// Resolver of DNS names; clones share its sockets.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     means: Arc<AvailableTransports>,
-    /// Name servers of `TRUNKGATE_DNS`; if empty, the system's are used.
+    /// Name servers of `TRUNKGATE_DNS`; empty if the system's are used.
     servers: Arc<[SocketAddr]>,
     asking: Arc<Mutex<ResolverState>>,
 }
 
-/// Resolver in use, and the state of the configuration files it was built from.
+/// Resolver in use, with the state of the configuration files it was created from.
 struct ResolverState {
     resolver: TokioResolver,
     stamp: Vec<Option<(i64, i64, u64)>>,
@@ -52,10 +52,10 @@ impl std::fmt::Debug for ResolverState {
 }
 
 impl Resolver {
-    /// Creates a resolver for destinations reachable by these transports and address families.
+    /// Creates a resolver for destinations that these transports and address families can reach.
     ///
     /// # Errors
-    /// `TRUNKGATE_DNS` is not a list of addresses, or the resolver cannot be built.
+    /// Returns an error if `TRUNKGATE_DNS` is no list of addresses, or if the resolver cannot be created.
     pub fn new(means: AvailableTransports) -> io::Result<Resolver> {
         let servers: Arc<[SocketAddr]> = configured_servers()?.into();
         let asking = ResolverState { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
@@ -84,7 +84,7 @@ impl Resolver {
         }
     }
 
-    /// Returns the resolver, rebuilt if the system's files have changed.
+    /// Returns the resolver, created again if the system's configuration files have changed.
     fn resolver(&self) -> TokioResolver {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp();
@@ -99,7 +99,7 @@ impl Resolver {
     }
 }
 
-/// Returns the transports and address families available on the listeners.
+/// Returns the transports and address families that listeners with these addresses make available.
 pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> AvailableTransports {
     let mut means = AvailableTransports::default();
     for (transport, address) in listeners {
@@ -112,10 +112,10 @@ pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Av
     means
 }
 
-/// Returns the addresses of a host by the DNS servers alone, without the hosts file.
+/// Returns the addresses of a host from the DNS servers, ignoring the hosts file.
 ///
 /// # Errors
-/// No resolver can be made, or the servers do not answer.
+/// Returns an error if the resolver cannot be created, or the servers do not respond.
 pub(crate) async fn addresses_by_servers(host: &str) -> io::Result<Vec<IpAddr>> {
     let resolver = build(&configured_servers()?, ResolveHosts::Never)?;
     let means = AvailableTransports { v4: true, v6: true, ..AvailableTransports::default() };
@@ -146,7 +146,7 @@ fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolve
     let (config, mut options) = match servers {
         [] => match read_system_conf() {
             Ok(found) => found,
-            // The system's own resolver does the same.
+            // The C library falls back to a server on this machine, too.
             Err(error) => {
                 tracing::warn!("{}: {error}; using a DNS server on this machine", FILES[0]);
                 let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
@@ -165,10 +165,9 @@ fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolve
             (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), ResolverOpts::default())
         }
     };
-    // The caller caches results and queries again when they expire; a second cache would only serve older records.
+    // The caller caches results and queries again when they expire, so another cache would only serve older records.
     options.cache_size = 0;
-    // Without this, a query may use any port from 1024 on. It could occupy a media port while it waits, and a call that
-    // draws this port loses an attempt.
+    // Otherwise a query may use any port from 1024 on, and occupy a media port while it waits.
     options.os_port_selection = true;
     options.use_hosts_file = hosts;
     options.timeout = options.timeout.min(Duration::from_millis(limits::NAME_SERVER_MILLISECONDS));
@@ -197,7 +196,7 @@ async fn ask(resolver: &TokioResolver, means: &AvailableTransports, question: &D
     }
 }
 
-/// Merges the answers for both address families.
+/// Merges the answers for IPv4 and IPv6 addresses.
 fn both(v4: Option<DnsAnswer>, v6: Option<DnsAnswer>) -> DnsAnswer {
     let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
     for answer in [v4, v6].into_iter().flatten() {
@@ -223,7 +222,8 @@ fn both(v4: Option<DnsAnswer>, v6: Option<DnsAnswer>) -> DnsAnswer {
 }
 
 async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> DnsAnswer {
-    // A name with a dot is not looked up in a search domain: a name found there may belong to another operator.
+    // A name with a dot is not searched for in the system's search domains, because a name found there may belong to
+    // another operator.
     let absolute = if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() };
     let looking = resolver.lookup(absolute, kind);
     match timeout(Duration::from_secs(limits::LOOKUP_SECONDS), looking).await {
@@ -242,7 +242,7 @@ async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> DnsAn
     }
 }
 
-/// Returns the DNS server's fault that a resolver error stands for.
+/// Returns the fault of a name that a resolver error stands for.
 fn fault(error: &NetError) -> NameFault {
     let NetError::Dns(DnsError::ResponseCode(code)) = error else { return NameFault::Unanswered };
     if *code == ResponseCode::Refused { NameFault::Refused } else { NameFault::ServerFailure }
@@ -282,7 +282,7 @@ fn answer(records: &[Record], kind: RecordType) -> DnsAnswer {
     DnsAnswer { records, ttl_seconds }
 }
 
-/// Formats transports and addresses of a destination's servers for a log line.
+/// Formats the servers of a destination for a log line.
 pub fn shown(servers: &[trunkgate_route::DestinationServer]) -> String {
     let one = |server: &trunkgate_route::DestinationServer| {
         let transport: Transport = server.transport;

@@ -1,8 +1,8 @@
 //! Opens files: only regular ones, without blocking, and created with permissions that keep call data from other users.
 //!
-//! The file type is checked on the open file, not on the path, so that the file cannot be replaced between the two.
-//! Named FIFOs, devices, sockets and directories are rejected. Pipes passed to the process (`/dev/stdin`, `/dev/fd/N`)
-//! are accepted.
+//! The type is checked on the open file and not on the path, so that the file cannot be replaced in between. Named
+//! FIFOs, devices, sockets and directories are rejected. Pipes passed to the process (`/dev/stdin`, `/dev/fd/N`) are
+//! accepted.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,11 +14,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{FsType, fstatfs};
 use rand::TryRng as _;
 
-/// Permissions of files with call data (numbers, times, audio): owner and group, even if the umask would allow more.
+/// Permissions of files with call data (numbers, times, audio): owner and group only, whatever the umask permits.
 pub const CALL_DATA: u32 = 0o640;
 /// Permissions of files with secrets or texts: owner only.
 pub const SECRET: u32 = 0o600;
-/// Permissions of reports without call data or secrets: as the umask allows.
+/// Permissions of reports without call data or secrets, reduced by the umask.
 pub const REPORT: u32 = 0o644;
 /// File system type of anonymous pipes (`PIPEFS_MAGIC`, linux/magic.h).
 const PIPEFS: FsType = FsType(0x5049_5045);
@@ -39,10 +39,10 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
 }
 
-/// Opens a regular file for reading and appending; creates it with these permissions.
+/// Opens a regular file for reading and appending; a missing file is created with these permissions.
 ///
 /// # Errors
-/// Returns the system's error, or the file type that was rejected.
+/// Returns the system's error, or an error that names the rejected file type.
 pub fn append(path: &Path, rights: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).append(true).mode(rights).custom_flags(flags());
@@ -58,7 +58,7 @@ pub fn create(path: &Path, rights: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(true).mode(rights).custom_flags(flags());
     let file = options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        // A FIFO without a reader, or a socket: the system's message names neither.
+        // The system's error names neither a FIFO without a reader nor a socket.
         Some(Errno::ENXIO) => std::fs::metadata(path).map_or(error, |about| other_kind(about.file_type())),
         _ => error,
     })?;
@@ -73,7 +73,7 @@ pub fn create_new(path: &Path, rights: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(rights).open(path)
 }
 
-/// Writes a file opened as by [`create`].
+/// Creates or truncates a file like [`create`], and writes it.
 ///
 /// # Errors
 /// Returns the errors of [`create`] and of writing.
@@ -81,10 +81,10 @@ pub fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
     create(path, rights)?.write_all(bytes)
 }
 
-/// Permissions of a file that replaces another.
+/// Permissions of a file that replaces another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplacedRights {
-    /// Given permissions, as the umask allows.
+    /// These permissions, reduced by the umask.
     New(u32),
     /// Permissions, owner and group of the existing file.
     Kept,
@@ -114,11 +114,11 @@ pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<
     written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
-/// Returns a unique name next to a file. Process ids do not make it unique: containers that share a folder have the
-/// same ones.
+/// Returns a unique file name next to `path`, with this ending. It is random, because processes in containers that
+/// share a folder may have equal ids.
 ///
 /// # Errors
-/// The system has no random numbers.
+/// Returns the system's error if random numbers are unavailable.
 pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     let unique = rand::rngs::SysRng.try_next_u64().map_err(io::Error::other)?;
     let mut name = path.as_os_str().to_owned();
@@ -126,10 +126,10 @@ pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
-/// Reads a file; if it has more than `most` bytes, reads `most` + 1.
+/// Reads a file, but at most `most` + 1 bytes, so that the caller notices a larger one.
 ///
 /// # Errors
-/// As [`open`].
+/// Returns the errors of [`open`] and of reading.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -139,12 +139,12 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`], or that it is larger.
+/// Returns the errors of [`read`], or an error if the file is larger.
 pub fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();
-    // A file that is already too large is not read.
+    // The contents of a file that is too large are not read.
     if length <= most {
         file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     }
@@ -165,7 +165,7 @@ pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read_whole(path, most)?).map_err(wrong)
 }
 
-/// Formats a size as ` (16 MiB)` if it is a whole number of units.
+/// Formats a size for an error, as ` (16 MiB)` if it is a whole number of units.
 fn in_units(bytes: u64) -> String {
     match (bytes >> 20, bytes >> 10) {
         (mib, _) if mib > 0 && mib << 20 == bytes => format!(" ({mib} MiB)"),
@@ -174,7 +174,7 @@ fn in_units(bytes: u64) -> String {
     }
 }
 
-/// Open flags: a FIFO does not block, and a terminal does not become the controlling terminal.
+/// Returns open flags with which a FIFO does not block and a terminal does not become the controlling one.
 fn flags() -> i32 {
     (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits()
 }
@@ -184,10 +184,10 @@ fn regular(file: File) -> io::Result<File> {
     if kind.is_file() { Ok(file) } else { Err(other_kind(kind)) }
 }
 
-/// Accepts a regular file or a pipe passed to the process.
+/// Accepts an open file if it is regular or a pipe passed to the process.
 fn given_or_regular(file: File) -> io::Result<File> {
     if is_given_pipe(&file)? {
-        // Blocking mode: the process at the other end may be slower.
+        // Reads may block again, because the process at the other end may be slower.
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
         return Ok(file);
     }
@@ -202,7 +202,7 @@ fn other_kind_words(kind: FileType) -> String {
     format!("it is {}, not a regular file", name_of(kind))
 }
 
-/// Returns why a file of this type is rejected; `None` for a regular file.
+/// Returns the reason why a file of this type is rejected; `None` for a regular file.
 pub fn other_than_regular(kind: FileType) -> Option<String> {
     (!kind.is_file()).then(|| other_kind_words(kind))
 }

@@ -1,16 +1,16 @@
-//! Free media ports for an edge that is started briefly on loopback.
+//! Search for free media ports, for an edge that runs on loopback for a short time.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use anyhow::bail;
 
-/// Port range of the search, below the ephemeral range.
+/// First and last port of the search, below the ephemeral range.
 const SEARCH: (u16, u16) = (16_384, 32_000);
 
 /// Returns the first of `count` consecutive UDP ports that are free on loopback.
 ///
 /// # Errors
-/// Fails if the search range has no such run.
+/// Returns an error if the search range has no such ports.
 pub fn free_ports(count: u16) -> anyhow::Result<u16> {
     let free = |first: u16| {
         let bound: Vec<_> = (first..first + count)
@@ -18,7 +18,7 @@ pub fn free_ports(count: u16) -> anyhow::Result<u16> {
             .collect();
         bound.len() == usize::from(count)
     };
-    // Concurrent searches start at different ports.
+    // Concurrent searches begin at different ports.
     let (low, high) = SEARCH;
     let runs = (high - low) / count.max(1);
     let begin = (std::process::id() % u32::from(runs.max(1))) as u16;

@@ -1,5 +1,4 @@
-//! Finds the process that listens on a TCP port of this machine, from `/proc`; other systems provide no such
-//! information.
+//! Finds the process that listens on a TCP port of this machine, by `/proc`. Other systems provide no such information.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::path::Path;
 /// Value of a listening socket's state in `/proc/net/tcp` (`include/net/tcp_states.h`).
 const LISTEN: &str = "0A";
 
-/// A process with a listening socket.
+/// Process with a listening socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
     /// Process id.
@@ -19,8 +18,7 @@ pub struct PortHolder {
 }
 
 impl PortHolder {
-    /// Returns the process that listens on a TCP port; `None` if there is none or this user may not see which one it
-    /// is.
+    /// Returns the process that listens on a TCP port; `None` if there is none, or if this user may not inspect it.
     pub fn of_port(port: u16) -> Option<PortHolder> {
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
         let sockets: Vec<String> =
@@ -36,7 +34,7 @@ impl PortHolder {
     }
 }
 
-/// Returns the inodes of the sockets that listen on a port.
+/// Returns the inodes of the sockets in a `/proc/net/tcp` table that listen on a port.
 fn listening(table: &str, port: u16) -> Vec<String> {
     let inode = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -47,14 +45,15 @@ fn listening(table: &str, port: u16) -> Vec<String> {
     table.lines().skip(1).filter_map(inode).collect()
 }
 
-/// Returns whether a process has one of these sockets open.
+/// Returns whether a process has one of these sockets open; `files` is its `/proc/PID/fd`.
 fn has_one(files: &Path, sockets: &[String]) -> bool {
     let open = fs::read_dir(files).into_iter().flatten().flatten();
     open.filter_map(|file| fs::read_link(file.path()).ok())
         .any(|target| target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target)))
 }
 
-/// Parses name and state from a line of `/proc/PID/stat`. The name is in parentheses and may contain parentheses.
+/// Parses the name and the state letter in a line of `/proc/PID/stat`. The name is in parentheses and may contain
+/// parentheses.
 fn name_and_state(line: &str) -> Option<(String, char)> {
     let (begin, rest) = line.rsplit_once(") ")?;
     let (_, name) = begin.split_once('(')?;

@@ -8,13 +8,13 @@ use trunkgate_call::Interfaces;
 
 use super::routing;
 
-/// Documentation addresses (RFC 5737, RFC 3849, RFC 9637), reached only through a default route.
+/// Documentation addresses (RFC 5737, RFC 3849, RFC 9637), which only a default route reaches.
 const BEYOND_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(203, 0, 113, 1)];
 const BEYOND_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1)];
 
-/// Reads the addresses of the interfaces and of the default routes.
+/// Reads the addresses of the interfaces, and the source addresses of the default routes.
 pub fn read() -> Interfaces {
     let mut networks = Vec::new();
     match nix::ifaddrs::getifaddrs() {
@@ -37,8 +37,8 @@ pub fn read() -> Interfaces {
     interfaces
 }
 
-/// Reads the addresses and routes of this machine: its source address towards each destination of the routing table and
-/// towards each of `peers`, for which policy routing may apply.
+/// Reads addresses and routes of this machine: the source address towards each destination of the routing table, and
+/// towards each of `peers`, to which policy routing may apply.
 pub fn read_routes(peers: impl IntoIterator<Item = IpAddr>) -> Interfaces {
     let mut interfaces = read();
     let mut destinations = routing::destinations();
@@ -68,7 +68,7 @@ fn set_defaults(interfaces: &mut Interfaces, destinations: &[IpNet]) {
     (interfaces.default_v4, interfaces.default_v6) = (default_v4, default_v6);
 }
 
-/// Adds a route if the system's source address towards `inside` differs from the known one for its network.
+/// Adds a route if the system's source address towards `inside` differs from the one known for its network.
 fn refine(interfaces: &mut Interfaces, network: IpNet, inside: IpAddr) {
     let found = towards((inside, 9).into()).filter(|ip| !is_link_local(*ip));
     if let Some(found) = found.filter(|found| interfaces.towards(inside) != Some(*found)) {
@@ -76,7 +76,7 @@ fn refine(interfaces: &mut Interfaces, network: IpNet, inside: IpAddr) {
     }
 }
 
-/// Returns whether two readings are equal.
+/// Returns whether two readings of the machine's addresses are equal.
 pub fn same(a: &Interfaces, b: &Interfaces) -> bool {
     let read = |one: &Interfaces| (one.networks.clone(), one.routes.clone(), one.default_v4, one.default_v6);
     read(a) == read(b)
@@ -88,7 +88,7 @@ pub fn has(address: IpAddr) -> bool {
     address.is_loopback() || own().any(|own| own == address)
 }
 
-/// Returns whether an address is link-local; it is unusable without a scope.
+/// Returns whether an address is link-local, and therefore unusable without a scope.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -98,8 +98,8 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
-/// Returns the source address towards a destination. Connecting a datagram socket consults the routing table and sends
-/// nothing.
+/// Returns the source address towards a destination; `None` without a route. Connecting a datagram socket consults the
+/// routing table and sends nothing.
 pub fn towards(elsewhere: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = if elsewhere.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
@@ -138,7 +138,7 @@ mod tests {
     fn a_host_with_a_rule_of_its_own_is_known_by_itself() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut interfaces = Interfaces { default_v4: Some(ip("192.0.2.9")), ..Interfaces::default() };
-        // First an address other than the default, then one that is already known.
+        // The first address is not the default one; the second one is already known.
         refine(&mut interfaces, ip("127.0.0.7").into(), ip("127.0.0.7"));
         assert!(interfaces.routes.is_empty(), "{interfaces:?}");
         interfaces.networks = vec![("127.0.0.0/8".parse().unwrap(), ip("127.0.0.9"))];

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-/// Callers of a queue listed by `/v1/queues`; the reported size counts all callers.
+/// Callers of a queue listed by `/v1/queues`; its size counts all callers.
 pub const QUEUE_CALLS_SHOWN: usize = 100;
-/// Queues with a series of their own in `/metrics`, those with the most callers. The others are counted together.
+/// Queues with their own series in `/metrics`, those with the most callers; the others are counted together.
 pub const QUEUE_SERIES: usize = 50;
-/// Items processed from one source (a socket, a queue) before the others have their turn.
+/// Items processed from one socket or queue before the others have their turn.
 pub const BATCH_ITEMS: usize = 64;
 /// Messages read from all sockets before queued messages are processed.
 pub const INTAKE_ITEMS: usize = 512;
 /// Messages processed before the sockets are read again.
 pub const TURN_ITEMS: usize = 64;
-/// Time after which the sockets are read again, in microseconds; at least one message is processed.
+/// Time of message processing after which the sockets are read again, in microseconds; at least one message is
+/// processed.
 pub const TURN_MICROSECONDS: u64 = 2_000;
-/// Commands processed per turn.
+/// Commands processed before the signalling loop reads the sockets again.
 pub const TURN_ORDERS: usize = 16;
 /// Datagrams queued for a socket with a full send buffer; further ones are dropped and counted.
 pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
@@ -22,13 +23,13 @@ pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
 pub const UDP_BUFFER_BYTES: usize = 4 << 20;
 /// Attempts to send one datagram while the system reports ICMP errors of earlier ones.
 pub const UDP_SEND_ATTEMPTS: usize = 8;
-/// Bytes read of the datagram quoted in an ICMP error: only its start is needed (RFC 1812 §4.3.2.3).
+/// Bytes read of a datagram quoted in an ICMP error; only its start is needed (RFC 1812 §4.3.2.3).
 pub const ICMP_QUOTE_BYTES: usize = 1024;
 /// Largest possible datagram, in bytes.
 pub const UDP_DATAGRAM_BYTES: usize = 65_535;
-/// Stream connections in total.
+/// Maximum number of stream connections.
 pub const CONNECTIONS: usize = 4096;
-/// Stream connections with addresses of no trunk and without a registration; a further one evicts one of them.
+/// Stream connections with addresses of no trunk and without a registration; one more evicts another.
 pub const UNKNOWN_CONNECTIONS: usize = 1024;
 /// Time that a connection with an address of no trunk may exist without a registration, in seconds.
 pub const UNREGISTERED_SECONDS: u64 = 30;
@@ -51,13 +52,14 @@ pub const UNKNOWN_HANDSHAKES: usize = 64;
 /// Connections from addresses of no trunk accepted per second and listener: this many that are the first of their
 /// address in that second, and as many further ones. Others are closed without sending a byte.
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
-/// Connections accepted per second from one unknown address, or one /64 in IPv6.
+/// Connections accepted per second from one address of no trunk, or one /64 in IPv6.
 pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;
-/// Connections accepted per second from one unknown IPv6 /48, the usual size of a subscriber's site.
+/// Connections accepted per second from one IPv6 /48 of no trunk, the usual size of a subscriber's site.
 pub const UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND: u32 = 20;
-/// Unknown addresses with such counters; connections from further ones are closed without sending a byte.
+/// Addresses of no trunk with a counter of connections; those from further addresses are closed without sending a byte.
 pub const UNKNOWN_SOURCES: usize = 4096;
-/// Longest certificate of a remote party, in bytes: each of its names is compared with those of the trunks.
+/// Maximum length of a remote party's certificate in bytes, because each of its names is compared with those of the
+/// trunks.
 pub const CERTIFICATE_BYTES: usize = 16 << 10;
 /// Pause in accepting connections after the system refused one, in milliseconds.
 pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
@@ -83,7 +85,7 @@ pub const ACME_ANSWER_BYTES: u64 = 256 << 10;
 pub const ACME_ACCOUNT_BYTES: u64 = 1 << 20;
 /// Initial delay after a failed ACME order, in seconds.
 pub const ACME_PAUSE_SECONDS: u64 = 300;
-/// Longest delay after failed ACME orders, in seconds.
+/// Longest delay between failed ACME orders, in seconds.
 pub const ACME_PAUSE_MOST_SECONDS: u64 = 6 * 3_600;
 /// Longest Retry-After accepted from an ACME server, in seconds: the longest rate limit of Let's Encrypt.
 pub const ACME_RETRY_AFTER_SECONDS: u64 = 7 * 86_400;
@@ -91,11 +93,11 @@ pub const ACME_RETRY_AFTER_SECONDS: u64 = 7 * 86_400;
 pub const ACME_RETRY_JITTER_SECONDS: u64 = 60;
 /// Minimum time between a new certificate and the next order, in seconds.
 pub const ACME_LEAST_PAUSE_SECONDS: u64 = 30;
-/// Maximum interval between checks of the clock while no ACME order is due, in seconds.
+/// Longest interval between checks of the clock while no ACME order is due, in seconds.
 pub const ACME_LOOK_SECONDS: u64 = 600;
 /// Concurrent connections to the ACME challenge listener; a further one replaces the oldest.
 pub const ACME_CHALLENGE_CONNECTIONS: usize = 64;
-/// Lifetime of a connection to the ACME challenge listener, in seconds.
+/// Maximum lifetime of a connection to the ACME challenge listener, in seconds.
 pub const ACME_CHALLENGE_SECONDS: u64 = 10;
 /// Largest header of an ACME challenge request, in bytes: the minimum that hyper supports.
 pub const ACME_CHALLENGE_HEAD_BYTES: usize = 8 << 10;
@@ -103,16 +105,16 @@ pub const ACME_CHALLENGE_HEAD_BYTES: usize = 8 << 10;
 pub const CONNECT_SECONDS: u64 = 4;
 /// Time without received data after which a connection is closed, in seconds.
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
-/// Time limit from the first byte of a message on a connection to its last, in seconds.
+/// Time limit from the first to the last byte of a message on a stream connection, in seconds.
 pub const MESSAGE_SECONDS: u64 = 10;
-/// Maximum pause between two header lines of a message on a connection, in seconds. Afterwards the message is rejected,
-/// because the empty line after the headers is missing.
+/// Maximum pause between two header lines of a message on a stream connection, in seconds. After it the message is
+/// rejected, because the empty line after the headers is missing.
 pub const NEXT_LINE_SECONDS: u64 = 4;
-/// Time limit for the first message on an incoming connection, in seconds; keep-alives do not count.
+/// Time limit for the first message on an incoming stream connection, in seconds; keep-alives do not count.
 pub const FIRST_MESSAGE_SECONDS: u64 = 30;
-/// Time limit for one write to a connection, in seconds.
+/// Time limit for one write to a stream connection, in seconds.
 pub const WRITE_SECONDS: u64 = 10;
-/// Time that a closing connection may still be flushed and drained, in seconds.
+/// Time for which a closing stream connection may still be flushed and drained, in seconds.
 pub const LINGER_SECONDS: u64 = 2;
 /// Events of connections queued for the signalling loop.
 pub const TRANSPORT_EVENTS: usize = 1024;
@@ -134,16 +136,16 @@ pub(crate) const DNS_RECORDS: usize = 64;
 pub const NAME_LEAST_SECONDS: u64 = 5;
 /// Maximum time before a name is looked up again, in seconds: a hosts file has no TTL.
 pub const NAME_MOST_SECONDS: u64 = 600;
-/// Time before a name without a TTL is looked up again, in seconds.
+/// Time before a name with a record without a TTL is looked up again, in seconds.
 pub const NAME_UNSAID_SECONDS: u64 = 60;
 /// Maximum time before a name that was not found is looked up again, in seconds.
 pub const NAME_PAUSE_SECONDS: u64 = 300;
 /// Time before a peer's name without any address is looked up again, in seconds. Its trunk accepts no calls meanwhile,
-/// and one query per 10 s is no burden for a resolver.
+/// and one query per 10 s does not burden a resolver.
 pub const NAME_OUT_SECONDS: u64 = 10;
-/// Time to gather further changed names before they are applied, in milliseconds.
+/// Time to gather further changed names before they are applied together, in milliseconds.
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
-/// Time to gather further changes of routes and addresses before they are read, in milliseconds.
+/// Time to gather further changes of routes and addresses before they are read again, in milliseconds.
 pub const ROUTES_PATIENCE_MILLISECONDS: u64 = 200;
 /// Interval at which the machine's addresses and routes are read even if no change is reported, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
@@ -168,15 +170,15 @@ pub const OTEL_BATCH_BYTES: usize = 4 << 20;
 pub const OTEL_BATCH_SECONDS: u64 = 5;
 /// Longest retry delay of the edge's own after a failed request to the collector, in seconds.
 pub const OTEL_PAUSE_SECONDS: u64 = 30;
-/// Longest Retry-After accepted from the collector, in seconds.
+/// Longest Retry-After accepted from the OpenTelemetry collector, in seconds.
 pub const OTEL_RETRY_AFTER_SECONDS: u64 = 300;
-/// Time to send the queue to the collector at shutdown, in seconds.
+/// Time to send the remaining spans to the collector at shutdown, in seconds.
 pub const OTEL_LAST_SECONDS: u64 = 5;
-/// Bytes read of a collector's response.
+/// Bytes read of the collector's response.
 pub const OTEL_ANSWER_BYTES: u64 = 64 << 10;
 /// Interval between log lines about a collector that rejects spans, in seconds.
 pub const OTEL_COMPLAINT_SECONDS: u64 = 60;
-/// Events per span, as in OpenTelemetry's own limit; of more, the first and last are kept.
+/// Events per span, OpenTelemetry's own default; of more events, the first and the last ones are kept.
 pub const OTEL_EVENTS: usize = 128;
 /// Characters per text attribute of a span.
 pub const OTEL_TEXT_CHARS: usize = 1024;
@@ -192,31 +194,32 @@ pub const DISK_LOW_BYTES: u64 = 1 << 30;
 pub const STORE_JOBS: usize = 4096;
 /// Changes written to disk together.
 pub const STORE_BATCH: usize = 256;
-/// Time to gather further changes if no caller waits for the change, in milliseconds.
+/// Time that a change of the store waits for others if no caller waits for it, in milliseconds.
 pub const STORE_GATHER_MILLISECONDS: u64 = 10;
-/// Time that a reload waits for the store, in seconds: no call is written to the journal meanwhile.
+/// Time limit for the store in a reload or an API request, in seconds; a reload writes no call to the journal
+/// meanwhile.
 pub const STORE_PATIENCE_SECONDS: u64 = 2;
 /// Pause after the store's file could not be opened, in milliseconds.
 pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
-/// Interval of attempts to write to a failing store, in milliseconds.
+/// Interval of attempts to write to a store that refuses changes, in milliseconds.
 pub const STORE_PROBE_MILLISECONDS: u64 = 2000;
 /// Ended calls stored for the API's lists; the oldest ones are removed first.
 pub const CALLS_STORED: usize = 250_000;
 /// Calls searched by `/v1/calls` in memory and store together: as many ended calls as memory holds.
 pub const CALLS_SHOWN: usize = 10_000;
-/// Ended calls in transit to the store.
+/// Ended calls that are being written to the store.
 pub const CALLS_UNDER_WAY: usize = 1024;
 /// Ended calls held while the store rejects them; further ones are dropped and counted.
 pub const CALLS_UNWRITTEN: usize = 10_000;
-/// Removed calls remembered: more than the ended calls that memory holds.
+/// SIDs of removed calls that are remembered: more than the ended calls that memory holds.
 pub const CALLS_REMOVED: usize = 20_000;
 /// Interval of searches for expired calls, in seconds.
 pub const CALLS_PRUNE_SECONDS: u64 = 60;
-/// Stored calls removed at once.
+/// Stored calls removed in one change of the store.
 pub const CALLS_PRUNED_AT_ONCE: usize = 500;
-/// Pause between two batches of removals, in milliseconds.
+/// Pause between two removals of stored calls, in milliseconds.
 pub const CALLS_PRUNE_MILLISECONDS: u64 = 100;
-/// Stored calls read at once, so that other users of the store have their turn.
+/// Stored calls read at once, so that other users of the store have a turn.
 pub const CALLS_READ_AT_ONCE: usize = 200;
 /// Bytes at the end of a call record file searched for calls that are still in the journal.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
@@ -228,21 +231,21 @@ pub const RECORDS_KEPT: usize = 10_000;
 pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
 /// Pause after the call record file or the table of daily counts could not be written, in milliseconds.
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
-/// Concurrent deliveries of call records to the URL.
+/// Concurrent deliveries of call records to `[cdr] url`.
 pub const CDR_AT_ONCE: usize = 4;
-/// Time limit for a connection to the URL, including name resolution and TLS, in seconds.
+/// Time limit for connecting to `[cdr] url`, including name resolution and TLS, in seconds.
 pub const CDR_CONNECT_SECONDS: u64 = 5;
-/// Bytes of a response that are drained so that the connection can be reused.
+/// Bytes of a response to a call record that are read so that the connection can be reused.
 pub const CDR_ANSWER_BYTES: u64 = 64 << 10;
-/// Time limit for draining a response, in milliseconds.
+/// Time limit for reading the rest of a response to a call record, in milliseconds.
 pub const CDR_DRAIN_MILLISECONDS: u64 = 1000;
-/// Longest delay between two delivery attempts, in seconds.
+/// Longest delay between two deliveries of a call record, in seconds.
 pub const CDR_PAUSE_SECONDS: u64 = 300;
-/// Longest accepted Retry-After, in seconds.
+/// Longest Retry-After accepted from `[cdr] url`, in seconds.
 pub const CDR_RETRY_AFTER_SECONDS: u64 = 3600;
-/// Rejections after which a record is set aside if other records were accepted meanwhile.
+/// Rejections after which a call record is set aside, if others were accepted meanwhile.
 pub const CDR_REFUSALS: u32 = 8;
-/// Time to deliver records at shutdown, in seconds; the rest is delivered after the next start.
+/// Time to deliver call records at shutdown, in seconds; the remaining ones are delivered after the next start.
 pub const CDR_FAREWELL_SECONDS: u64 = 2;
 /// Log lines queued for writing; further ones are dropped and counted.
 pub(crate) const LOG_LINES: usize = 8192;
@@ -255,12 +258,12 @@ pub const HTTP_CONNECTIONS_RESERVED: usize = 16;
 /// HTTP connections per address (per /64 in IPv6); a further one replaces the oldest one of that address without a
 /// complete request. Loopback, possibly a reverse proxy, is not limited.
 pub const HTTP_CONNECTIONS_OF_ONE: usize = 64;
-/// Time after which a connection without a request is closed, in seconds.
+/// Time after which an HTTP connection without a request is closed, in seconds.
 pub const HTTP_FIRST_BYTE_SECONDS: u64 = 5;
 /// Time without data in either direction after which an HTTP connection is closed, in seconds.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
-/// Time from the first byte of an HTTP request to the first byte of its response, in seconds: slow senders cannot keep
-/// a connection.
+/// Time from the first byte of an HTTP request to the first byte of its response, in seconds, so that a slow sender
+/// cannot keep a connection.
 pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 /// Time limit for one HTTP request, in seconds.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
@@ -268,7 +271,8 @@ pub const HTTP_REQUEST_SECONDS: u64 = 10;
 pub const PROXY_TUNNELS: usize = 64;
 /// Time without data after which a proxied connection is closed, in seconds.
 pub const PROXY_TUNNEL_IDLE_SECONDS: u64 = 300;
-/// Time limit for resolving and connecting to another host, in seconds; less than `HTTP_REQUEST_SECONDS`.
+/// Time limit for a proxy client's connection to another host, including name resolution, in seconds; less than
+/// [`HTTP_REQUEST_SECONDS`].
 pub const PROXY_CONNECT_SECONDS: u64 = 8;
 /// Rejected proxy requests buffered for a listener in this process; the oldest are dropped.
 pub const PROXY_REFUSALS: usize = 256;
@@ -289,11 +293,12 @@ pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Requests per source (per /64 in IPv6) with wrong credentials of one account in a minute; further ones get a delayed
 /// 429.
 pub const HTTP_GUESSES_PER_MINUTE: u32 = 10;
-/// Delay of such a 429, in seconds; less than `HTTP_REQUEST_SECONDS`.
+/// Delay of the response 429 to a source with too many wrong credentials, in seconds; less than
+/// [`HTTP_REQUEST_SECONDS`].
 pub const HTTP_GUESS_DELAY_SECONDS: u64 = 1;
 /// Length in characters of a secret that cannot be guessed over HTTP.
 pub const SECRET_CHARACTERS: usize = 16;
-/// HTTP requests of a source with wrong credentials in an hour that are more than a mistake.
+/// HTTP requests of a source with wrong credentials in an hour that are not taken for a mistake any more.
 pub const HTTP_LOGIN_FAILURES: u64 = 3;
 /// Sources of HTTP requests with wrong credentials that are remembered.
 pub const HTTP_LOGIN_SOURCES: usize = 256;
@@ -301,9 +306,9 @@ pub const HTTP_LOGIN_SOURCES: usize = 256;
 pub const API_REQUESTS_SHOWN: usize = 200;
 /// Failed requests to the Twilio-compatible API that are listed in addition.
 pub const API_FAILURES_SHOWN: usize = 100;
-/// Time that a Play waits for one of the edge's own recordings to be completed, in seconds.
+/// Time that a Play waits until one of the edge's own recordings is completed, in seconds.
 pub const OWN_RECORDING_SECONDS: u64 = 5;
-/// Own recordings read concurrently for Play, at most one per application.
+/// Recordings of the edge that are read concurrently for Play, at most one for each application.
 pub const OWN_RECORDINGS_READ_AT_ONCE: usize = 8;
 /// Maximum length of a displayed cookie name, in characters.
 pub const COOKIE_NAME_SHOWN: usize = 64;
@@ -317,7 +322,7 @@ pub const MESSAGE_WEBHOOKS_SHOWN: usize = 100;
 pub const CALL_RING_SECONDS: u64 = 600;
 /// Longest time limit of a requested call, in seconds.
 pub const CALL_LIMIT_SECONDS: u64 = 86_400;
-/// Targets of each type in a request for a call.
+/// Targets of each type in one request for a call.
 pub const CALL_TARGETS: usize = 16;
 /// Maximum number of API keys.
 pub const API_KEYS: usize = 1000;
@@ -327,7 +332,8 @@ pub const HTTP_GUESSERS: usize = 4096;
 pub const EVENT_LISTENERS: usize = 32;
 /// Events buffered for a follower; the oldest are dropped.
 pub const EVENTS_KEPT: usize = 1024;
-/// Interval of comments to an idle follower, in seconds; shorter than the idle time-out of a connection.
+/// Interval of comments sent to an idle follower of `/v1/events`, in seconds; shorter than a connection's idle
+/// time-out.
 pub const EVENT_COMMENT_SECONDS: u64 = 2;
 /// Interval of fine samples of the history, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
@@ -339,7 +345,7 @@ pub const HISTORY_FINE_IN_COARSE: u32 = 30;
 pub const HISTORY_COARSE_SAMPLES: usize = 288;
 /// Trunks, and agents, with call counts in a sample.
 pub const HISTORY_TRUNKS: usize = 64;
-/// Live calls that the signalling loop describes before it processes calls again: about 1 ms.
+/// Live calls that the signalling loop describes before it processes calls again; takes about 1 ms.
 pub const CALLS_PER_QUESTION: usize = 200;
 /// Time for which faults are kept in the history, in minutes.
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
@@ -351,13 +357,13 @@ pub const HISTORY_TROUBLE_CALLS: usize = 32;
 pub const BANS_SHOWN: usize = 256;
 /// Known names listed in an error about an unknown one.
 pub const NAMES_SHOWN: usize = 16;
-/// Longest hint appended to its error on one line, in characters.
+/// Maximum length of a hint that is appended to its error on one line, in characters.
 pub const HELP_IN_LINE_CHARS: usize = 100;
 /// Maximum length of an unknown name in an error, in characters.
 pub const NAMES_SHOWN_CHARS: usize = 64;
-/// Total size of an HTTP request's header fields, in bytes.
+/// Total size of the header fields of an HTTP request, in bytes.
 pub const HTTP_HEADER_BYTES: usize = 16 << 10;
-/// Time without a response after which `/healthz` reports a loop as stuck, in milliseconds.
+/// Time without a response after which `/healthz` reports the signalling loop as stuck, in milliseconds.
 pub const HEALTH_MILLISECONDS: u64 = 1000;
 /// Time without a turn after which `/healthz` reports a media worker as stuck, in milliseconds. An idle worker has a
 /// turn every second.
@@ -371,13 +377,14 @@ pub const OGG_STREAMS: usize = 64;
 /// Values in the codebooks and code word tables of a Vorbis stream, which its decoder keeps in memory (Vorbis I
 /// §3.2.1). libvorbis needs up to 1.3 million.
 pub const VORBIS_CODEBOOK_VALUES: u64 = 4 << 20;
-/// Undecodable packets of an audio file after which decoding stops.
+/// Undecodable packets of an audio file after which its decoding stops.
 pub const AUDIO_DAMAGED_PIECES: usize = 1000;
 /// Longest `audio` of `hold`, in seconds.
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.
 pub const MUSIC_SECONDS: usize = 1800;
-/// Time limit for `[speech]` to synthesize all texts of a file, in seconds; shorter than a client waits for a reload.
+/// Time limit for `[speech]` to synthesize all texts of a configuration file, in seconds; shorter than a client waits
+/// for a reload.
 pub const SPEECH_SECONDS: u64 = 8;
 /// Largest configuration file, in bytes.
 pub const CONFIG_FILE_BYTES: u64 = 16 << 20;
@@ -387,11 +394,11 @@ pub const SECRET_FILE_BYTES: u64 = 64 << 10;
 pub const ROUTES_FILE_BYTES: u64 = 128 << 20;
 /// Texts synthesized concurrently.
 pub const SPEECH_AT_ONCE: usize = 4;
-/// Time that a reload may read files and synthesize texts, in seconds, before the next one has its turn.
+/// Time for which a reload may read files and synthesize texts before the next reload has its turn, in seconds.
 pub const RELOAD_SECONDS: u64 = 120;
-/// Reloads that are reading files, including abandoned ones that still wait for a disk.
+/// Reloads that read files concurrently, including abandoned ones that still wait for a disk.
 pub const RELOADS_READING: usize = 4;
-/// Queued and running reloads.
+/// Reloads that run or are queued.
 pub const RELOADS: usize = 8;
 /// Warnings about the configuration file that are kept with their text.
 pub const WARNINGS_TOLD: usize = 100;
@@ -425,59 +432,60 @@ pub const CALLS_LISTED: usize = 10_000;
 pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
 /// Bytes buffered for an agent's socket before they are written.
 pub const AGENT_WRITE_BUFFER_BYTES: usize = 1024;
-/// Bytes read from an agent's socket at once.
+/// Bytes read from an agent's WebSocket at once.
 pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
 /// Initial size of the buffer for an agent's frames, in bytes: a message of 20 ms fits.
 pub const AGENT_FRAME_BUFFER_BYTES: usize = 512;
 /// Size of the pieces in which a long frame from an agent is processed, in bytes.
 pub const AGENT_PIECE_BYTES: u64 = 4096;
-/// Bytes read from one agent before the others on its thread have their turn.
+/// Bytes read from one agent before the others of its thread have their turn.
 pub const AGENT_SLICE_BYTES: usize = 16 << 10;
-/// Bytes that an agent may send at full speed: 20 minutes of audio.
+/// Bytes that an agent may send at full speed: the length of 20 minutes of audio.
 pub const AGENT_BURST_BYTES: i64 = 16 << 20;
-/// Bytes per second read from an agent beyond its burst: hundreds of times real time.
+/// Bytes per second accepted from an agent beyond its burst: hundreds of times real time.
 pub const AGENT_BYTES_PER_SECOND: i64 = 4 << 20;
-/// Bytes charged per frame from an agent in addition to its length.
+/// Bytes charged for each frame from an agent in addition to its length.
 pub const AGENT_FRAME_COST_BYTES: i64 = 256;
-/// Longest time limit for a probe of an agent.
+/// Longest time limit that a probe of an agent may have.
 pub const AGENT_PROBE_WAIT: Duration = Duration::from_secs(10);
-/// Interval after a first failed probe of an agent until it is repeated, if `probe` is longer.
+/// Time after a first failed probe of an agent until it is repeated, if the interval `probe` is longer.
 pub const AGENT_PROBE_AGAIN: Duration = Duration::from_secs(5);
 /// Pause in reading from an agent that exceeds its rate.
 pub const AGENT_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of an incomplete message that an agent may send even if the edge's memory limit is reached: a minute of audio.
 pub const AGENT_GATHERED_BYTES: u64 = 1 << 20;
-/// Unsent Pongs to an agent after which its socket is not read.
+/// Pongs waiting to be sent to an agent, above which its WebSocket is not read.
 pub const AGENT_PONGS_UNFLUSHED: usize = 256;
 /// Approximate bytes buffered by the system for an agent: a second of both tracks.
 pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
-/// Addresses tried of an agent's host.
+/// Addresses of an agent's host that are tried.
 pub const AGENT_ADDRESSES: usize = 8;
-/// Time that a call waits for the first address lookup of an agent's host.
+/// Time that a call waits for the first lookup of an agent's host.
 pub const AGENT_NAME_WAIT: Duration = Duration::from_secs(1);
-/// Interval of lookups of agent hosts.
+/// Interval of lookups of an agent's host.
 pub const AGENT_NAME_REFRESH: Duration = Duration::from_secs(30);
-/// Time for which an address remains in use if the name server stops responding.
+/// Time for which an agent's address remains in use if the name server does not respond.
 pub const AGENT_NAME_KEPT: Duration = Duration::from_secs(86_400);
 /// Agent hosts with cached addresses.
 pub const AGENT_NAMES: usize = 1024;
-/// Concurrent lookups of agent hosts, each on a thread; further ones wait.
+/// Concurrent lookups of agents' hosts, each on a thread of its own; further ones wait.
 pub const AGENT_LOOK_UPS: usize = 32;
 /// Time limit for one lookup of an agent's host.
 pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time that data sent to an agent may stay unacknowledged (3 s in the contract).
+/// Time for which data sent to an agent may stay unacknowledged; the contract with agents names 3 s.
 pub const AGENT_UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-/// Copies to one destination per system call: the kernel's limit (`UDP_MAX_SEGMENTS` of older kernels).
+/// Copies of packets to one destination in a system call: the kernel's limit (`UDP_MAX_SEGMENTS` of older kernels).
 pub const COPIES_PER_SEND: usize = 64;
-/// Bytes per batch of copies: below the largest datagram.
+/// Bytes in one batch of copied packets, below the largest datagram.
 pub const COPY_BATCH_BYTES: usize = 60_000;
-/// Time to gather copies into a batch; shorter than the receiver's jitter buffer.
+/// Time to gather copied packets into a batch; shorter than the receiver's jitter buffer.
 pub const COPY_PAUSE: Duration = Duration::from_millis(5);
-/// Destinations with a pending batch of copies, per worker.
+/// Destinations with a pending batch of copied packets, for each worker.
 pub const COPY_DESTINATIONS: usize = 16;
-/// Interval after which segmentation offload is retried for a destination without it: the route may have changed.
+/// Interval after which segmentation offload is tried again for a destination without it, because the route may have
+/// changed.
 pub const COPY_CUT_AGAIN: Duration = Duration::from_secs(60);
-/// Send buffer of the system for copies, in bytes per worker.
+/// System's send buffer for copied packets in bytes, for each worker.
 pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;
 /// Time limit of an agent trial (`doctor`), in seconds.
 pub const AGENT_TRIAL_SECONDS: u64 = 10;
@@ -485,14 +493,14 @@ pub const AGENT_TRIAL_SECONDS: u64 = 10;
 pub const PLAYED_BYTES: u64 = 32 << 20;
 /// Longest audio played by a test call, in seconds.
 pub const PLAYED_SECONDS: usize = 1800;
-/// Longest recording of a test call, in seconds; the rest is not recorded.
+/// Longest recording of a test call in seconds; later audio is not recorded.
 pub const RECORDED_SECONDS: usize = 1800;
 /// Text message commands of calls queued for the store thread; further ones are dropped and counted.
 pub const SMS_ORDERS: usize = 8192;
 /// Size of a web service's response in addition to its body, in bytes, including provisional responses and chunk sizes.
 pub const WEB_HEAD_BYTES: u64 = 256 << 10;
-/// Time that call and response wait for the text message to be stored, in milliseconds; less than T1 (RFC 3261
-/// §17.2.1), after which the request is retransmitted.
+/// Time for which a SIP message is held until the text message of its call is stored, in milliseconds; less than T1
+/// (RFC 3261 §17.2.1), after which the request is retransmitted.
 pub const SMS_HELD_MILLISECONDS: u64 = 400;
 /// Text message commands processed together.
 pub const SMS_BATCH: usize = 256;
@@ -504,26 +512,26 @@ pub const SMS_ANSWER_BYTES: u64 = 4 << 20;
 pub const SMS_LISTED: u32 = 100;
 /// Time after an abandoned request before a message that is not found counts as not accepted, in seconds.
 pub const SMS_SETTLE_SECONDS: u64 = 5;
-/// Initial retry delay, in milliseconds; it doubles with each failure.
+/// Initial delay after a failed request to a text message service, in milliseconds; it doubles with each failure.
 pub const SMS_BACKOFF_FIRST_MILLISECONDS: u64 = 1_000;
-/// Longest retry delay, in seconds.
+/// Longest delay after failed requests to a text message service, in seconds.
 pub const SMS_BACKOFF_MOST_SECONDS: u64 = 300;
-/// Longest accepted Retry-After, in seconds.
+/// Longest Retry-After accepted from a text message service, in seconds.
 pub const SMS_RETRY_AFTER_SECONDS: u64 = 3_600;
-/// Minimum interval between checks of the queue, in milliseconds.
+/// Minimum interval between checks of the text message queue, in milliseconds.
 pub const SMS_PAUSE_MILLISECONDS: u64 = 20;
 /// Retry interval while the text message store cannot be read, in seconds.
 pub const SMS_STORE_PAUSE_SECONDS: u64 = 10;
-/// Waiting time after which a text message is a problem, in seconds.
+/// Waiting time of a text message that `status` reports as a problem, in seconds.
 pub const SMS_STUCK_SECONDS: u64 = 120;
 /// Period in which text messages are counted, in seconds.
 pub const SMS_DAY_SECONDS: i64 = 86_400;
-/// Time for which sent messages are remembered, in seconds: a call's message is not mistaken for another's, and the
-/// count of a day remains complete.
+/// Time for which sent text messages are remembered, in seconds, so that no look-up takes one for another and the count
+/// of a day stays complete.
 pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
-/// Interval at which older messages are removed, in seconds.
+/// Interval at which remembered text messages are removed, in seconds.
 pub const SMS_FORGET_SECONDS: u64 = 3_600;
-/// Time that a message of the API waits for its service without `[sms] expires`, in seconds.
+/// Time for which an API message waits for its service if `[sms] expires` is not set, in seconds.
 pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
 /// Messages of the API and replies queued for their services; further ones are rejected.
 pub const MESSAGES_QUEUED: i64 = 50_000;
@@ -531,20 +539,20 @@ pub const MESSAGES_QUEUED: i64 = 50_000;
 pub const MESSAGES_KEPT: i64 = 100_000;
 /// Time for which messages of the API are stored, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
-/// Replies from one number to one recipient in [`MESSAGE_LOOP_SECONDS`]; more are considered a loop of automatic
-/// replies.
+/// Replies from one number to one recipient in [`MESSAGE_LOOP_SECONDS`]; more replies count as a loop of automatic
+/// ones.
 pub const MESSAGE_REPLIES: i64 = 15;
 /// Period in which replies are counted to detect a loop, in seconds.
 pub const MESSAGE_LOOP_SECONDS: i64 = 30;
 /// Concurrent webhook requests for incoming messages.
 pub const MESSAGE_WEBHOOKS: usize = 64;
-/// Lifetime of cookies set by webhooks of messages from one sender to one number, in seconds, as at Twilio.
+/// Lifetime of cookies set by webhooks for messages from one sender to one number, in seconds, as at Twilio.
 pub const MESSAGE_COOKIE_SECONDS: u64 = 4 * 3600;
-/// Pairs of sender and number with stored cookies.
+/// Pairs of a sender and a number with stored cookies.
 pub const MESSAGE_COOKIE_JARS: usize = 2000;
 /// Concurrent webhook requests for incoming messages per host and port.
 pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
-/// Message states turned into callbacks in one change of the store.
+/// Message states that become callbacks in one change of the store.
 pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
 /// Maximum length of a displayed error text of Twilio, in characters.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
@@ -553,27 +561,27 @@ pub const UNHEARD_ONE_IN: u64 = 10;
 /// Minimum number of calls without audio from a trunk in the last five minutes that are a problem, if their share
 /// reaches [`UNHEARD_ONE_IN`] too.
 pub const UNHEARD_LEAST: u64 = 3;
-/// Consecutive failed calls of an agent that are a problem in `status`.
+/// Consecutive failed calls of an agent that `status` reports as a problem.
 pub const AGENT_FAILED_LEAST: u64 = 3;
-/// Interval of checks for current problems, in seconds.
+/// Interval at which current problems are determined, in seconds.
 pub const PROBLEMS_EVERY_SECONDS: u64 = 5;
 /// A trunk or agent is a problem in `status` if at least one in this many of its recent calls failed, and at least
 /// [`REJECTED_OFTEN`] calls.
 pub const REJECTED_ONE_IN: u64 = 5;
 /// Minimum number of failed calls for [`REJECTED_ONE_IN`].
 pub const REJECTED_OFTEN: u64 = 5;
-/// Number of rejections that are a problem if they are half of a trunk's calls, or its latest calls in a row.
+/// Rejections that are a problem if they make up half of a trunk's calls, or its latest calls in a row.
 pub const REJECTED_LEAST: u64 = 3;
-/// Number of rejections that are a problem if they are all of a trunk's calls.
+/// Rejections that are a problem if they make up all of a trunk's calls.
 pub const REJECTED_ALL: u64 = 2;
 /// Consecutive rejections after which a trunk is said to reject all calls.
 pub const REJECTED_ROW: u64 = 8;
 /// A trunk is a problem in `status` if it rejected at least one in this many of its recent calls, and at least
 /// [`REJECTED_LEAST`] calls.
 pub const REJECTED_FEW_ONE_IN: u64 = 3;
-/// Failed calls of an agent that are a problem if they are half of its latest calls.
+/// Failed calls of an agent that are a problem if they make up half of its latest calls.
 pub const AGENT_FAILED_HALF: u64 = 2;
-/// Minimum number of calls in the last hour for which a trunk's mean score is a problem.
+/// Minimum number of calls in the last hour for a trunk's mean MOS to be a problem.
 pub const POOR_LEAST: u64 = 3;
 /// Maximum number of different rejections listed in a problem.
 pub const REJECTIONS_TOLD: usize = 3;
@@ -597,51 +605,51 @@ pub const WEBHOOK_REDIRECTS: u32 = 10;
 pub const WEBHOOK_ADDRESSES: usize = 4;
 /// Concurrent name lookups for webhooks; a slow name server blocks one thread for each.
 pub const WEBHOOK_LOOK_UPS: usize = 64;
-/// Concurrent name lookups per application.
+/// Concurrent name lookups for the webhooks of one application.
 pub const WEBHOOK_LOOK_UPS_OF_ONE: usize = 8;
-/// Time that a name lookup waits while its application is at that limit, in milliseconds.
+/// Time that a name lookup for a webhook waits for its application's limit, in milliseconds.
 pub const WEBHOOK_LOOK_UP_WAIT_MILLISECONDS: u64 = 5_000;
-/// Time before a name is looked up again after a failure, in seconds.
+/// Time before a webhook's host is looked up again after a failure, in seconds.
 pub const WEBHOOK_UNKNOWN_HOST_SECONDS: u64 = 5;
-/// Names remembered after a failed lookup.
+/// Hosts of webhooks that are remembered after a failed lookup.
 pub const WEBHOOK_UNKNOWN_HOSTS: usize = 1024;
 /// Concurrent requests for documents; further ones wait up to their time limit.
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
 /// Concurrent requests for documents per application.
 pub const WEBHOOKS_AT_ONCE_OF_ONE: usize = 256;
-/// Divisor: the part of an application's concurrent requests that no other application can use.
+/// Divisor that gives the concurrent requests reserved for each application, from its limit.
 pub const WEBHOOKS_RESERVED_ONE_IN: usize = 16;
 /// Concurrent callbacks, in addition to documents.
 pub const WEBHOOK_CALLBACKS_AT_ONCE: usize = 512;
-/// Concurrent callbacks per application.
+/// Concurrent callbacks of one application.
 pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 256;
-/// Application requests queued for their thread; further ones fail at once.
+/// Requests of applications queued for their thread; further ones fail at once.
 pub const APP_QUESTIONS: usize = 1024;
-/// Application requests processed concurrently. At the limit, requests of applications below their share are still
-/// processed, and one of each application in any case.
+/// Requests of applications processed concurrently. At the limit, applications below their share, and one request of
+/// each application, are still served.
 pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
-/// Time to send the notifications of applications at shutdown, in seconds.
+/// Time to send the callbacks of applications at shutdown, in seconds.
 pub const APP_LAST_SECONDS: u64 = 3;
 /// Callbacks queued between the signalling loop and the sending thread; further ones are dropped and counted.
 pub const CALLBACK_QUEUE: usize = 8192;
 /// Outbox rows written in one change of the store.
 pub const OUTBOX_BATCH: usize = 64;
-/// Rows of one type waiting for delivery, in the store and in memory; beyond the limit, the newest rows of the largest
-/// share are dropped and counted.
+/// Outbox rows of one kind waiting for delivery, in the store and in memory; beyond the limit, the newest rows of the
+/// largest share are dropped and counted.
 pub const OUTBOX_WAITING: usize = 100_000;
-/// Longest interval of checks for rows that others write in their own transactions, in seconds.
+/// Longest interval of checks for outbox rows that others write in their own transactions, in seconds.
 pub const OUTBOX_LOOK_SECONDS: u64 = 60;
-/// Bytes charged to a share per row in addition to its size.
+/// Bytes charged to a share of the outbox for each row in addition to its size.
 pub const OUTBOX_COST_BYTES: usize = 1024;
-/// Weight of a share if its host did not respond to the last attempt.
+/// Factor for the weight of an outbox share with a host that did not respond to the last attempt.
 pub const OUTBOX_FAILING_WEIGHT: usize = 64;
-/// Size of all rows of one type, in bytes.
+/// Size of all outbox rows of one kind, in bytes.
 pub const OUTBOX_BYTES: usize = 128 << 20;
-/// Bytes of rows in memory above which stored rows are read again when they are due.
+/// Bytes of outbox rows in memory above which stored rows are dropped from memory, and read again when they are due.
 pub const OUTBOX_HELD_BYTES: usize = 16 << 20;
-/// Bytes of rows in memory that the store rejects; further ones are dropped and counted.
+/// Bytes of outbox rows in memory that the store has not accepted; further rows are dropped and counted.
 pub const OUTBOX_HELD_MOST_BYTES: usize = 32 << 20;
-/// Concurrent callbacks.
+/// Concurrent attempts to deliver callbacks.
 pub const CALLBACKS_AT_ONCE: usize = 256;
 /// Concurrent callbacks to one host and port.
 pub const CALLBACKS_AT_ONCE_OF_HOST: usize = 96;
@@ -661,7 +669,7 @@ pub const CALLBACK_ATTEMPTS_TRACED: u32 = 10;
 pub const CALLBACK_ATTEMPTS_TOLD: u32 = 2;
 /// Consecutive failed callbacks of an application that are a problem in `status`.
 pub const CALLBACK_FAILED_IN_ROW: u64 = 10;
-/// Start of a webhook's response shown in a trace, in characters.
+/// Characters shown in a trace of a webhook's response.
 pub const APP_BODY_SHOWN_CHARS: usize = 512;
 /// Longest sound that an application may play, in seconds.
 pub const PLAY_SECONDS: usize = 1800;
@@ -675,9 +683,9 @@ pub const APP_SPOKEN_AT_ONCE: usize = 8;
 pub const APP_SPOKEN_AT_ONCE_OF_ONE: usize = 4;
 /// Cache of decoded sounds and synthesized speech of applications, in bytes.
 pub const APP_SOUNDS_BYTES: usize = 64 << 20;
-/// Header size of a webhook response, in bytes.
+/// Size of the headers of a webhook response, in bytes.
 pub const WEBHOOK_HEAD_BYTES: usize = 64 << 10;
-/// Documents and sounds of one application examined when the configuration is checked.
+/// Documents and sounds of one application that a check of the configuration examines.
 pub const APP_FILES_CHECKED: usize = 500;
 /// Largest document from a webhook or a file, in bytes (64 KB at Twilio).
 pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
@@ -685,41 +693,41 @@ pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
 pub const WEBHOOK_IDLE_CONNECTIONS: usize = 128;
 /// Idle webhook connections kept per host.
 pub const WEBHOOK_IDLE_CONNECTIONS_OF_ONE: usize = 16;
-/// Time that an idle connection is kept, in milliseconds: less than the minute after which most servers and gateways
-/// close it.
+/// Time for which an idle webhook connection is kept, in milliseconds: less than the minute after which most servers
+/// and gateways close it.
 pub const WEBHOOK_IDLE_MILLISECONDS: u64 = 30_000;
-/// Lifetime of a connection, in milliseconds; afterwards the host's name is looked up again.
+/// Lifetime of a webhook connection, in milliseconds; after it the host's name is looked up again.
 pub const WEBHOOK_CONNECTION_MILLISECONDS: u64 = 300_000;
-/// Time for the rest of an answered request before its connection is closed, in milliseconds.
+/// Time to read the rest of a response whose request is done, before its connection is closed, in milliseconds.
 pub const WEBHOOK_SETTLE_MILLISECONDS: u64 = 250;
-/// Cache of fetched audio, in bytes.
+/// Size of the cache of fetched audio files, in bytes.
 pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
-/// Files in the cache of fetched audio.
+/// Number of files in the cache of fetched audio.
 pub const MEDIA_CACHE_FILES: usize = 4096;
 /// Concurrent fetches of audio files.
 pub const MEDIA_FETCHES: usize = 256;
-/// Concurrent fetches per application, each of at most [`AUDIO_FILE_BYTES`].
+/// Concurrent fetches of audio files for one application, each of at most [`AUDIO_FILE_BYTES`].
 pub const MEDIA_FETCHES_OF_ONE: usize = 64;
-/// Concurrent fetches from one server.
+/// Concurrent fetches of audio files from one server.
 pub const MEDIA_FETCHES_OF_SERVER: usize = 16;
-/// Bytes of all concurrent fetches in memory.
+/// Bytes of audio files in memory during all concurrent fetches.
 pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
-/// Bytes of concurrent fetches per application: three of the largest files.
+/// Bytes of audio files in memory during the fetches of one application: three of the largest files.
 pub const MEDIA_FETCHED_BYTES_OF_ONE: usize = 192 << 20;
-/// Bytes of fetches granted to every application regardless of the others: a few dozen prompts.
+/// Bytes of audio files that every application may fetch regardless of the others: a few dozen prompts.
 pub const MEDIA_FETCHED_BYTES_ALWAYS: usize = 8 << 20;
 /// Time for which fetched audio is used without revalidation, in seconds.
 pub const MEDIA_FRESH_SECONDS: u64 = 86_400;
 /// Frames of recordings queued for the writer, in bytes: 10 s of 200 recordings; further blocks are lost.
 pub const RECORDINGS_QUEUE_BYTES: usize = 64 << 20;
-/// Ended recordings with files to be closed; further ones are closed by a later check of the index.
+/// Ended recordings that wait for their files to be closed; further ones are closed by a later check of the index.
 pub const RECORDINGS_CLOSING: usize = 4096;
-/// Audio gathered before a write to a file, in frames of 20 ms: including the current block, a crash costs less than 1
-/// s.
+/// Audio gathered before it is written to a recording's file, in frames of 20 ms. A crash costs less than 1 s,
+/// including the current block.
 pub const RECORDINGS_FLUSH_FRAMES: u64 = 20;
-/// Silence written for a gap before other recordings have their turn, in frames of 20 ms.
+/// Silence written into a recording for a gap before others have their turn, in frames of 20 ms.
 pub const RECORDINGS_SILENCE_FRAMES: u64 = 90_000;
-/// Retry interval of a recording after its disk has rejected data, in milliseconds.
+/// Interval at which a recording retries after its disk has rejected data, in milliseconds.
 pub const RECORDINGS_PAUSE_MILLISECONDS: u64 = 500;
 /// Interval of write checks on the recordings' disk, in milliseconds.
 pub const RECORDINGS_PROBE_MILLISECONDS: u64 = 5000;
@@ -729,7 +737,7 @@ pub const RECORDINGS_PROBE_BYTES: usize = 256 << 10;
 pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
 /// Retry interval for recording entries that the store rejected, in seconds.
 pub const RECORDINGS_RETRY_SECONDS: u64 = 5;
-/// Time for which lost audio of recordings is a problem, in seconds.
+/// Time for which `status` reports lost audio of recordings, in seconds.
 pub const RECORDINGS_LOSS_SHOWN_SECONDS: u64 = 3600;
 /// Consecutive complete recordings after which earlier lost audio is no longer a problem.
 pub const RECORDINGS_WHOLE_IN_ROW: u64 = 3;
@@ -741,7 +749,7 @@ pub const RECORDINGS_UNINDEXED_BYTES: u64 = 64 << 10;
 pub const RECORDINGS_AT_ONCE: usize = 100;
 /// Files in the recordings directory compared with the index at once.
 pub const RECORDINGS_SWEPT_AT_ONCE: usize = 1_000;
-/// Time that the entry of a deleted recording is kept, in days, as at Twilio.
+/// Time for which the entry of a deleted recording is kept, in days, as at Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
 /// Concurrent transcription requests, each with up to [`TRANSCRIPTION_AUDIO_BYTES`] in memory.
 pub const TRANSCRIPTIONS_AT_ONCE: usize = 2;
@@ -782,11 +790,11 @@ pub const MAIL_PATIENCE_SECONDS: u64 = 30;
 pub const MAIL_QUIT_SECONDS: u64 = 5;
 /// Initial delay after a failed attempt to send an e-mail, in seconds.
 pub const MAIL_PAUSE_SECONDS: u64 = 30;
-/// Longest delay between two attempts, in seconds.
+/// Longest delay between two attempts to send an e-mail, in seconds.
 pub const MAIL_PAUSE_MOST_SECONDS: u64 = 1800;
 /// Time after which an e-mail is abandoned, in seconds.
 pub const MAIL_TRIED_SECONDS: u64 = 2 * 86_400;
-/// Time that an e-mail waits for the transcription of its message, in seconds.
+/// Time for which an e-mail waits for the transcription of its message, in seconds.
 pub const MAIL_TEXT_SECONDS: u64 = 300;
 /// Longest transcription text in an e-mail, in bytes.
 pub const MAIL_TEXT_BYTES: usize = 64 << 10;
@@ -798,15 +806,15 @@ pub const HTTP_RECORDINGS: usize = 50;
 pub const HTTP_RECORDINGS_MOST: usize = 1000;
 /// Bytes of a recording read at once for a client.
 pub const HTTP_RECORDING_PART_BYTES: usize = 64 << 10;
-/// Longest range that does not count as listening, in bytes: players read it to detect the file format.
+/// Longest range of a recording that does not count as listening, in bytes: players read it to detect the file format.
 pub const HTTP_RECORDING_PROBE_BYTES: u64 = 1024;
-/// Bytes of a recording read for a waveform; a longer one is sampled evenly.
+/// Bytes of a recording read for its waveform; a longer one is sampled evenly.
 pub const WAVEFORM_READ_BYTES: u64 = 128 << 20;
-/// Bytes read at once for a waveform.
+/// Bytes of a recording read at once for its waveform.
 pub const WAVEFORM_PART_BYTES: usize = 64 << 10;
 /// Waveforms cached in memory.
 pub const WAVEFORMS_KEPT: usize = 64;
 /// Time for which a cookie grants access to a recording's audio, in seconds.
 pub const LISTENING_SECONDS: u64 = 3600;
-/// Failed TLS handshakes of a trunk's peers, without a successful one, that are a problem of the trunk.
+/// Failed TLS handshakes with a trunk's peers, without a successful one, that are a problem of the trunk.
 pub const TLS_FAULTS_OF_TRUNK: u64 = 3;

@@ -1,5 +1,5 @@
-//! Log lines to stderr: text on a terminal, otherwise JSON. A separate thread writes them, so that a blocked terminal
-//! or pipe never blocks signalling; lines that do not fit in its queue are dropped and counted.
+//! Log lines on stderr: text on a terminal, otherwise JSON. A separate thread writes them, so that a blocked terminal
+//! or pipe never blocks signalling. Lines that do not fit into its queue are dropped and counted.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use trunkgate_call::io::LogLine;
 
 use crate::limits;
 
-/// `[log]` section.
+/// Settings of `[log]`.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
     /// Format: `auto`, `text` or `json`.
@@ -33,14 +33,14 @@ static QUEUE: OnceLock<SyncSender<LogEntry>> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Entry in the queue of the writing thread.
+/// Entry in the queue of the thread that writes the log.
 enum LogEntry {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
-/// Sets up the log of the process; a second call only changes the level. Returns whether lines are text rather than
-/// JSON.
+/// Sets up the log of the process; a further call only changes the level. Returns true if lines are text, false if they
+/// are JSON.
 pub fn init(log: &LogSettings) -> bool {
     let terminal = std::io::stderr().is_terminal();
     let (queue, lines) = sync_channel(limits::LOG_LINES);
@@ -79,7 +79,7 @@ pub fn init(log: &LogSettings) -> bool {
     text
 }
 
-/// Changes the level of a running process. `$TRUNKGATE_LOG` takes precedence over the configuration.
+/// Changes the log level of the running process. `$TRUNKGATE_LOG` takes precedence.
 pub(crate) fn set_level(level: &str) {
     if let Some(handle) = FILTER.get()
         && let Err(error) = handle.reload(filter(level))
@@ -88,8 +88,8 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// Changes the level and runs `say`, which logs the change, under the more verbose of the two levels, so that the log
-/// records that it becomes quieter.
+/// Changes the log level, and runs `say` under the more verbose of the two levels: its lines about the change are
+/// logged even if the log becomes quieter.
 pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
     let Some(level) = level else { return say() };
@@ -103,7 +103,7 @@ pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     }
 }
 
-/// Rate limit for a repeated warning.
+/// Rate limit for a repeated log line.
 #[derive(Debug, Default)]
 pub struct LogThrottle {
     said: Option<Instant>,
@@ -111,12 +111,13 @@ pub struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Returns whether the warning is due, with a note on the number of suppressed ones; `None` if it is not due.
+    /// Returns a note on the number of suppressed lines if the line may be logged now; `None` if it is to be
+    /// suppressed.
     pub fn due(&mut self, now: Instant) -> Option<String> {
         self.due_each(now, limits::COMPLAINT_SECONDS)
     }
 
-    /// Returns the same as [`LogThrottle::due`], at most once every `seconds`.
+    /// Returns the result of [`LogThrottle::due`] for a limit of one line every `seconds`.
     pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
         let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
@@ -131,7 +132,7 @@ impl LogThrottle {
     }
 }
 
-/// Waits until all queued lines are written, for at most a second.
+/// Waits until all queued lines are written, but at most a second.
 pub fn flush() {
     let (done, wait) = sync_channel(1);
     if QUEUE.get().is_some_and(|queue| queue.try_send(LogEntry::Flush(done)).is_ok()) {
@@ -139,7 +140,7 @@ pub fn flush() {
     }
 }
 
-/// Returns the number of log lines lost because the writer was too slow.
+/// Returns the number of log lines that were dropped because the writing thread was too slow.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
@@ -149,7 +150,7 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// Counts panics and logs them with their location instead of printing the default message.
+/// Counts panics, and logs them with their location in place of the default message.
 pub fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -165,7 +166,7 @@ pub fn watch_panics() {
     });
 }
 
-/// Logs one event of a call.
+/// Logs an event of a call.
 pub fn call_event(line: &LogLine) {
     let call = (!line.call.is_empty()).then(|| tracing::field::display(&line.call));
     let reason = line.reason.map(tracing::field::display);
@@ -176,7 +177,8 @@ pub fn call_event(line: &LogLine) {
     }
 }
 
-/// Builds the filter: `info` means this program at info and the libraries at warn; other text is used as a filter.
+/// Returns the filter for a log level: `info` stands for this program at info and its libraries at warn; other texts
+/// are filters.
 fn filter(level: &str) -> EnvFilter {
     let level = std::env::var("TRUNKGATE_LOG").unwrap_or_else(|_| level.to_owned());
     let directives = match level.as_str() {
@@ -209,7 +211,7 @@ fn write_lines(lines: &Receiver<LogEntry>) {
         }
         let _ = stderr.write_all(&text);
         text.clear();
-        // Lines come in bursts: the first is written at once, the following ones together.
+        // The first line of a burst is written at once, the further ones together.
         std::thread::sleep(Duration::from_millis(limits::LOG_PAUSE_MILLISECONDS));
     }
 }

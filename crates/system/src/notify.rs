@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Connection to the service manager; without one, nothing is sent.
+/// Connection to the service manager. Without a service manager nothing is sent.
 #[derive(Debug)]
 pub struct SystemdNotifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -15,13 +15,13 @@ pub struct SystemdNotifier {
 }
 
 impl SystemdNotifier {
-    /// Creates the connection from `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
+    /// Creates the connection named by `$NOTIFY_SOCKET`, with the watchdog limit of `$WATCHDOG_USEC`.
     pub fn from_environment() -> SystemdNotifier {
         let address = std::env::var_os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
         });
-        // A service manager that does not read must not block signalling.
+        // Sending must not block signalling if the service manager does not read.
         let socket = || UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
         let socket = address.and_then(|address| Some((socket()?, address)));
         let microseconds = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
@@ -29,34 +29,36 @@ impl SystemdNotifier {
         SystemdNotifier { socket, watchdog }
     }
 
-    /// Reports that calls are accepted; `systemctl status` shows `status`. Ends [`reloading`](Self::reloading).
+    /// Reports that calls are accepted; `systemctl status` shows `status`. Also ends [`reloading`](Self::reloading).
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Reports a configuration reload. `Type=notify-reload` identifies the reload by its time.
+    /// Reports that the configuration is being reloaded, with the time by which `Type=notify-reload` identifies the
+    /// reload.
     pub fn reloading(&self) {
         let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock.as_micros()));
     }
 
-    /// Reports shutdown within the given time; extends the unit's own limit (`TimeoutStopSec=`) if that is shorter.
+    /// Reports a shutdown that takes up to this time, and extends the unit's own limit (`TimeoutStopSec=`) if that is
+    /// shorter.
     pub fn stopping(&self, status: &str, within: Duration) {
         self.send(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
-    /// Reports that another process continues the service; returns false without a service manager.
+    /// Reports that another process continues the service; returns false if there is no service manager.
     pub fn main_process(&self, pid: u32) -> bool {
         self.send(&format!("MAINPID={pid}"));
         self.socket.is_some()
     }
 
-    /// Sends a keep-alive to the watchdog.
+    /// Sends a keep-alive to the service manager's watchdog.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 
-    /// Sends a notification; failures are logged but otherwise ignored.
+    /// Sends a notification; a failure is only logged.
     fn send(&self, state: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
@@ -65,7 +67,7 @@ impl SystemdNotifier {
         }
     }
 
-    /// Returns the interval of watchdog keep-alives, half of its limit; `None` if there is no watchdog.
+    /// Returns the interval for keep-alives, half of the watchdog's limit; `None` without a watchdog.
     pub fn interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }

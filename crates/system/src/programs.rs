@@ -1,23 +1,23 @@
-//! Installed programs: the search path, and whether a file can be run.
+//! Installed programs: finds them on the search path, and checks that a file may be executed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, eaccess};
 
-/// Returns the path of an installed program in the absolute folders of `PATH`.
+/// Returns the path of a program in the absolute folders of `PATH`; `None` if it is not installed.
 pub fn installed(name: &str) -> Option<PathBuf> {
     installed_in(name, &std::env::var_os("PATH")?)
 }
 
-/// Returns the path of an installed program in the absolute folders of a search path: a program is never taken from the
-/// working directory.
+/// Returns the path of a program in the absolute folders of a search path. Relative folders are skipped, so that no
+/// program is taken from the working directory.
 pub(crate) fn installed_in(name: &str, folders: &OsStr) -> Option<PathBuf> {
     let mut folders = std::env::split_paths(folders).filter(|folder| folder.is_absolute());
     folders.find_map(|folder| Some(folder.join(name)).filter(|path| is_executable(path)))
 }
 
-/// Returns whether this process may execute a file, by its user and groups.
+/// Returns whether this process, with its user and groups, may execute a file.
 pub fn is_executable(path: &Path) -> bool {
     path.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
 }

@@ -1,12 +1,13 @@
-//! Public host name of an application at another address (`trunkgate twilio --as`). Requests to the name go to that
-//! address without TLS, with the headers of a reverse proxy that has terminated it. No configuration file can set one.
+//! Public host name of an application that runs at another address (`trunkgate twilio --public`). Requests to the name
+//! go to that address without TLS, with the headers of a reverse proxy that has terminated TLS. No configuration file
+//! can set such a name.
 
 use url::Url;
 
-/// Client address in the forwarded headers: the edge runs on this machine.
+/// Client address in forwarded headers, because the edge runs on this machine.
 const CLIENT: &str = "127.0.0.1";
 
-/// Public host name and the address of its application.
+/// Public host name, with the address of its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicName {
     name: String,
@@ -17,7 +18,7 @@ pub struct PublicName {
 }
 
 impl PublicName {
-    /// Takes the name from a public URL, and host and port from the URL of the application; `None` if a part is
+    /// Takes the name from a public URL, and the address from the URL of the application; `None` if one of them is
     /// missing.
     pub fn new(public: &Url, application: &Url) -> Option<PublicName> {
         let (name, host) = (public.host_str()?, application.host_str()?);
@@ -25,12 +26,12 @@ impl PublicName {
         Some(PublicName { name: bare(name).to_owned(), host: bare(host).to_owned(), port })
     }
 
-    /// Returns whether a host is this name, in any letter case.
+    /// Returns whether a host is the public name, ignoring case.
     pub fn is_of(&self, host: &str) -> bool {
         bare(host).eq_ignore_ascii_case(&self.name)
     }
 
-    /// Returns the headers that a reverse proxy adds to a request. `is_tls` is true if the public URL uses TLS.
+    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: the public URL uses TLS.
     pub fn forwarded(is_tls: bool) -> [(&'static str, &'static str); 2] {
         [("x-forwarded-for", CLIENT), ("x-forwarded-proto", if is_tls { "https" } else { "http" })]
     }

@@ -1,6 +1,7 @@
-//! Filter for the addresses that URLs of an application may lead to. An application's document decides where the edge
-//! connects, so the address actually connected to is checked, after name resolution and at each redirect. Neither a
-//! name, nor a redirect, nor an IPv4 address embedded in IPv6 can lead into the operator's own network.
+//! Filter for the addresses that an application's URLs may lead to. The documents of an application decide where the
+//! edge connects, so the filter checks each address that is connected to, after name resolution and after each
+//! redirect. Neither a name, nor a redirect, nor an IPv4 address embedded in IPv6 can lead into the operator's own
+//! network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,11 +24,11 @@ pub struct ReachRules {
     /// Sockets that applications may never reach, such as the edge's own listeners. An unspecified address stands for
     /// all addresses of this machine.
     pub closed: Arc<[SocketAddr]>,
-    /// Public name of an application at another address. That address is checked like any other.
+    /// Public name of an application at another address, which is checked like any other.
     pub public_name: Option<Arc<PublicName>>,
 }
 
-/// Rejected address with the reason.
+/// Address that an application's URL may not lead to, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BarredAddress {
     /// Rejected address.
@@ -38,26 +39,26 @@ pub struct BarredAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BarredReason {
     Kind(AddressKind),
-    /// An address of this machine.
+    /// The address belongs to this machine.
     Own,
-    /// The socket is one of this machine that applications may never reach.
+    /// The socket belongs to this machine, and applications may never reach it.
     Closed,
 }
 
-/// Type of an address.
+/// Kind of an IP address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AddressKind {
     Public,
     Private,
     Loopback,
     LinkLocal,
-    /// Shared between a carrier and its subscribers (RFC 6598).
+    /// Shared by a carrier and its subscribers (RFC 6598).
     Shared,
     Documentation,
     Benchmarking,
     /// Cloud metadata service, which hands out the machine's credentials.
     Metadata,
-    /// Not a single host: unspecified, multicast, broadcast or reserved.
+    /// No single host: unspecified, multicast, broadcast or reserved.
     Nowhere,
 }
 
@@ -81,10 +82,10 @@ impl fmt::Display for BarredAddress {
 }
 
 impl ReachRules {
-    /// Checks an address before connecting to it.
+    /// Checks an address that is to be connected to.
     ///
     /// # Errors
-    /// Returns the reason why it may not be reached.
+    /// Returns the address and the reason why it may not be reached.
     pub fn judge(&self, to: SocketAddr) -> Result<(), BarredAddress> {
         let barred = |why| Err(BarredAddress { address: to.ip(), why });
         for ip in meanings(to.ip()) {
@@ -110,20 +111,20 @@ impl ReachRules {
         Ok(())
     }
 
-    /// Returns the public name if `host` is that name, which stands for another address.
+    /// Returns the public name if `host` is that name; its application runs at another address.
     pub fn public_name_of(&self, host: &str) -> Option<&PublicName> {
         self.public_name.as_deref().filter(|name| name.is_of(host))
     }
 
-    /// Returns whether a URL leads, by a loopback address or name, to a socket that applications may never reach.
+    /// Returns whether a URL with a loopback address or name leads to a socket that applications may never reach.
     pub fn is_closed(&self, url: &Url) -> bool {
         matches!(self.judge_url(url), Err(BarredAddress { why: BarredReason::Closed, .. }))
     }
 
-    /// Returns the permitted addresses of a host, in the same order.
+    /// Returns the permitted ones of a host's addresses, in their order.
     ///
     /// # Errors
-    /// Returns the reason for the first address if none is permitted.
+    /// If none is permitted, returns the first address with the reason.
     pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, BarredAddress> {
         let may: Vec<SocketAddr> = found.iter().copied().filter(|to| self.judge(*to).is_ok()).collect();
         match (found.first(), may.is_empty()) {
@@ -132,11 +133,11 @@ impl ReachRules {
         }
     }
 
-    /// Checks the address in a URL of the configuration or of a request: a URL rejected here can never be reached. Host
-    /// names are checked after name resolution, except loopback names (RFC 6761 §6.3).
+    /// Checks the address in a URL of the configuration or of a request; a URL rejected here can never be reached. Host
+    /// names are checked after their resolution, except loopback names (RFC 6761 §6.3).
     ///
     /// # Errors
-    /// Returns the reason why the address may not be reached.
+    /// Returns the address and the reason why it may not be reached.
     pub fn judge_url(&self, url: &Url) -> Result<(), BarredAddress> {
         let port = url.port_or_known_default().unwrap_or_default();
         match url.host() {
@@ -154,7 +155,8 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Returns an address and the IPv4 addresses embedded in it, to which a gateway or the system may send instead.
+/// Returns an address with the IPv4 addresses embedded in it, because a gateway or the system may send to those
+/// instead.
 fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let IpAddr::V6(v6) = ip.to_canonical() else {
         return [Some(ip.to_canonical()), None, None].into_iter().flatten();
@@ -191,8 +193,8 @@ fn kind(ip: IpAddr) -> AddressKind {
 }
 
 fn kind_of_v4(ip: Ipv4Addr) -> AddressKind {
-    // The first matching network decides: IANA's special-purpose registries, and addresses that clouds use for
-    // metadata.
+    // The first matching network decides. The networks come from IANA's special-purpose registries and from the
+    // documentation of clouds about their metadata services.
     const NETWORKS: [(Ipv4Net, AddressKind); 21] = [
         // AWS, Google, Azure, Oracle, DigitalOcean; the credentials of AWS containers are in the next network.
         (v4([169, 254, 169, 0], 24), Metadata),
@@ -243,7 +245,7 @@ fn kind_of_v6(ip: Ipv6Addr) -> AddressKind {
         (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), Benchmarking),
         // Local-use NAT64 prefix (RFC 8215).
         (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Private),
-        // Public if the embedded IPv4 address is, which is checked as well.
+        // The embedded IPv4 address is checked as well, so the prefix itself may count as public.
         (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Public),
         (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Public),
         (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Public),
@@ -287,7 +289,7 @@ mod tests {
         "::ffff:8.8.8.8",
     ];
 
-    /// Addresses with the word for the reason.
+    /// Addresses that are rejected, with the word for the reason.
     const PRIVATE: [(&str, &str); 41] = [
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),
@@ -326,7 +328,7 @@ mod tests {
         ("2002:a00:1::", "private"),
         ("2002:7f00:1::1", "loopback"),
         ("2002:c0a8:101:1::1", "private"),
-        // Teredo: the server 10.0.0.1, then the client (inverted).
+        // Teredo addresses contain the server's address, 10.0.0.1, and the inverted one of the client.
         ("2001:0:a00:1::f7f7:f7f7", "private"),
         ("2001:0:808:808::f5ff:fffe", "private"),
         // ISATAP.

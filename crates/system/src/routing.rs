@@ -1,4 +1,4 @@
-//! Routing table of the system: its destinations, and notifications when a route or an interface's address changes.
+//! Routing table of the system: its destinations, and notifications of changed routes and interface addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
@@ -9,14 +9,15 @@ use nix::libc;
 use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use tokio::net::UnixDatagram;
 
-/// Maximum number of destinations per family; a router with more has a default route for most of them.
+/// Maximum number of destinations in each address family; a router with more has a default route for most of them.
 const DESTINATIONS: usize = 1_024;
 /// Flag of a reject route (`RTF_REJECT`).
 const REJECTS: u32 = 0x200;
 /// Flag of an address of this machine (`RTF_LOCAL`).
 const LOCAL: u32 = 0x8000_0000;
 
-/// Returns the distinct destinations of the main table without default routes, the first [`DESTINATIONS`] per family.
+/// Returns the distinct destinations of the main routing table without default routes, at most [`DESTINATIONS`] in each
+/// family.
 pub(super) fn destinations() -> Vec<IpNet> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
@@ -48,8 +49,7 @@ fn of_v6(line: &str) -> Option<IpNet> {
     (!is_other && length > 0).then(|| Ipv6Net::new(address, length).ok().map(IpNet::from))?
 }
 
-/// Returns an address of the network that is in no more specific network of `all`; `None` if none of the candidates is
-/// free.
+/// Returns an address of `network` that is in no more specific network of `all`; `None` if no tried address is.
 pub(super) fn representative(network: IpNet, all: &[IpNet]) -> Option<IpAddr> {
     let (first, last) = (number(network.network()), number(network.broadcast()));
     let is_free = |ip: &IpAddr| {
@@ -76,15 +76,15 @@ fn address(number: u128, of: IpNet) -> IpAddr {
     }
 }
 
-/// Watches for changes of routes and addresses.
+/// Subscription to changes of routes and addresses.
 #[derive(Debug)]
 pub struct RouteWatcher {
-    /// Netlink socket, read like any datagram socket.
+    /// Netlink socket, read like a datagram socket.
     socket: UnixDatagram,
 }
 
 impl RouteWatcher {
-    /// Subscribes to route and address messages; `None` if the system refuses.
+    /// Subscribes to route and address messages of the kernel; `None` if the system refuses.
     pub fn new() -> Option<RouteWatcher> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).ok()?;
@@ -96,7 +96,7 @@ impl RouteWatcher {
         Some(RouteWatcher { socket })
     }
 
-    /// Waits for a change and drains all pending messages.
+    /// Waits for a change, and reads all pending messages.
     pub async fn changed(&self) {
         if self.socket.readable().await.is_err() {
             return std::future::pending().await;
@@ -105,7 +105,7 @@ impl RouteWatcher {
         loop {
             match self.socket.try_recv(&mut buffer) {
                 Ok(1..) => {}
-                // Messages were lost because the buffer was full: that is a change, too.
+                // The kernel dropped messages because the buffer was full, so there were changes.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Ok(0) | Err(_) => break,
             }

@@ -1,18 +1,18 @@
-//! Limits for concurrent work of several parties: a limit per party below the common limit, so that a party with work
-//! that never ends leaves room for the others; and reserved places for the case that several parties' work never ends.
+//! Limits for concurrent work of several parties. Each party has a limit below the common one, so that a party with
+//! work that never ends leaves room for others; reserved places remain if several parties' work never ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Limited number of places for parties, identified by name.
+/// Limited number of places for the concurrent work of parties, identified by name.
 #[derive(Debug)]
 pub struct SlotShares {
     each: usize,
     reserved: usize,
     all: Arc<Semaphore>,
-    /// Parties that hold a place or wait for one.
+    /// Parties that occupy a place or wait for one.
     of: Mutex<HashMap<Arc<str>, PartySlots>>,
 }
 
@@ -20,11 +20,11 @@ pub struct SlotShares {
 #[derive(Debug, Clone)]
 struct PartySlots {
     each: Arc<Semaphore>,
-    /// Places reserved for this party, outside the common limit.
+    /// Places that only this party may use, in addition to the common ones.
     reserved: Arc<Semaphore>,
 }
 
-/// Place of one piece of work, released when dropped.
+/// Place for one piece of work, released on drop.
 #[derive(Debug)]
 pub struct SlotPermit {
     _own: OwnedSemaphorePermit,
@@ -43,10 +43,11 @@ impl SlotShares {
         SlotShares { each, reserved, all: Arc::new(Semaphore::new(all)), of: Mutex::default() }
     }
 
-    /// Waits for a place. A party at its own limit waits for its own places and takes none from the others meanwhile.
+    /// Waits for a place for a party. A party at its own limit waits for one of its own places, and occupies no common
+    /// place meanwhile.
     ///
     /// # Errors
-    /// Never: the semaphores are not closed.
+    /// Never fails, because the semaphores are not closed.
     pub async fn take(&self, party: &Arc<str>) -> Result<SlotPermit, AcquireError> {
         let own = self.of(party);
         let each = own.each.acquire_owned().await?;
@@ -62,7 +63,7 @@ impl SlotShares {
         Ok(SlotPermit { _own: each, _place: place })
     }
 
-    /// Returns the places of one party, and removes parties that neither hold nor wait for one.
+    /// Returns the places of a party, after removing parties that neither occupy a place nor wait for one.
     fn of(&self, party: &Arc<str>) -> PartySlots {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of.get(party) {
@@ -78,22 +79,22 @@ impl SlotShares {
     }
 }
 
-/// Bounded quantity, granted at once or not at all and shared fairly between parties.
+/// Limited amount, granted at once or not at all, and shared fairly between parties.
 ///
-/// A single party may have the whole quantity. If it is used up, a party below its share (`all` divided by the number
-/// of parties that hold some) is granted up to one eighth beyond `all`. The first amount of a party, up to `first`, is
+/// A single party may have the whole amount. When it is used up, a party below its share (`all` divided by the number
+/// of parties with a grant) may have up to one eighth beyond `all`. The first amount of a party, up to `first`, is
 /// always granted.
 #[derive(Debug, Clone)]
 pub struct FairShares {
     all: usize,
     /// Maximum amount of one party.
     each: usize,
-    /// Amount that every party is granted in any case.
+    /// Amount that every party is granted, whatever the others have.
     first: usize,
     held: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
 
-/// Granted amount, returned when dropped.
+/// Amount granted to a party, returned on drop.
 #[derive(Debug)]
 pub struct ShareGrant {
     shares: FairShares,
@@ -101,16 +102,16 @@ pub struct ShareGrant {
     amount: usize,
 }
 
-/// Divisor of `all` that gives the amount granted beyond it to parties below their share.
+/// Divisor of `all` for the amount that parties below their share may have beyond it.
 const BEYOND_ONE_IN: usize = 8;
 
 impl FairShares {
-    /// Creates shares of `all`, with at most `each` per party and up to `first` in any case.
+    /// Creates an amount of `all`, with at most `each` for one party and `first` granted in any case.
     pub fn new(first: usize, each: usize, all: usize) -> FairShares {
         FairShares { all, each, first, held: Arc::default() }
     }
 
-    /// Grants an amount to a party; `None` if too little is left for this party.
+    /// Grants an amount to a party; `None` if too little is left for it.
     pub fn take(&self, party: &Arc<str>, amount: usize) -> Option<ShareGrant> {
         let mut granted = ShareGrant { shares: self.clone(), party: Arc::clone(party), amount: 0 };
         granted.grow(amount).then_some(granted)
@@ -118,7 +119,7 @@ impl FairShares {
 }
 
 impl ShareGrant {
-    /// Increases the amount up to `amount`; returns `false` if too little is left.
+    /// Increases the granted amount to `amount`, if it is larger; returns `false` if too little is left.
     pub fn grow(&mut self, amount: usize) -> bool {
         let FairShares { all, each, first, .. } = self.shares;
         let more = amount.saturating_sub(self.amount);
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(good.len(), 2, "one eighth beyond");
         let other = fill("other");
         assert_eq!(other.len(), 1, "the first of each is granted in any case");
-        // Amounts that are released go to parties below their share.
+        // Released amounts go to parties below their share.
         hog.truncate(8);
         assert_eq!(fill("hog").len(), 5, "all but what the others hold");
         drop(other);

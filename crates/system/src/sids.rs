@@ -6,7 +6,8 @@ use rand::TryRng as _;
 
 use crate::text::hex;
 
-/// Returns a random SID with the two-letter prefix `kind`. Fails if the system provides no random numbers.
+/// Returns a random SID with the two-letter prefix `kind`. Returns the system's error if random numbers are
+/// unavailable.
 pub fn random(kind: &str) -> io::Result<String> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;

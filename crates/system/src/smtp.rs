@@ -1,6 +1,6 @@
-//! SMTP client (RFC 5321): sends messages to a mail server over TLS (RFC 8314), after STARTTLS (RFC 3207), or in clear
-//! on this machine, with AUTH PLAIN or LOGIN (RFC 4954). Commands contain only addresses and credentials of the
-//! configuration, and the length of replies is limited.
+//! SMTP client (RFC 5321): sends messages to a mail server over TLS (RFC 8314), after STARTTLS (RFC 3207), or without
+//! encryption on this machine, with AUTH PLAIN or LOGIN (RFC 4954). Commands contain only addresses and credentials of
+//! the configuration. The length of replies is limited.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::web::Stream;
 
 /// Reply code for success of EHLO, MAIL, RCPT and DATA.
 const OK: u16 = 250;
-/// Reply codes to RCPT that request credentials or TLS and do not concern the recipient (RFC 4954 §6, RFC 3207 §4).
+/// Reply codes to RCPT that concern credentials or TLS and not the recipient (RFC 4954 §6, RFC 3207 §4).
 const OF_SESSION: [u16; 4] = [530, 534, 535, 538];
 
-/// Transport security of a connection.
+/// Transport security of an SMTP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, required before any message is sent.
+    /// TLS after STARTTLS, without which no message is sent.
     StartTls,
     /// No encryption.
     Clear,
@@ -36,26 +36,26 @@ pub enum Security {
 /// Mail server and account.
 #[derive(Debug, Clone, Copy)]
 pub struct SmtpServer<'a> {
-    /// Host name or address, without brackets.
+    /// Host name or address, an IPv6 address without brackets.
     pub host: &'a str,
     /// Port.
     pub port: u16,
-    /// Transport security.
+    /// Transport security of the connection.
     pub security: Security,
-    /// User and password.
+    /// User name and password; `None` to send without a login.
     pub login: Option<(&'a str, &'a str)>,
 }
 
-/// Reason why a message was not accepted.
+/// Reason why the mail server did not accept a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailRejection {
     /// Temporary failure: a later attempt may succeed.
     Yet(String),
-    /// Permanent rejection of this message or its recipient.
+    /// Permanent rejection of the message or its recipient.
     Ever(String),
 }
 
-/// SMTP reply.
+/// Reply of the mail server.
 #[derive(Debug, PartialEq, Eq)]
 struct SmtpReply {
     code: u16,
@@ -63,13 +63,13 @@ struct SmtpReply {
 }
 
 impl SmtpReply {
-    /// Returns the reply on one line.
+    /// Formats the reply on one line.
     fn in_words(&self) -> String {
         let text = self.lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         format!("{} {}", self.code, plain(&text, COMPLAINT_CHARACTERS)).trim_end().to_owned()
     }
 
-    /// Returns the parameters of an extension in the EHLO reply.
+    /// Returns the parameters of an extension in the reply to EHLO; `None` if the server does not support it.
     fn extension(&self, name: &str) -> Option<&str> {
         self.lines.iter().skip(1).find_map(|line| {
             let (keyword, arguments) = line.split_once(' ').unwrap_or((line, ""));
@@ -78,7 +78,7 @@ impl SmtpReply {
     }
 }
 
-/// Line reader and writer of a connection.
+/// Reader and writer of lines on an SMTP connection.
 #[derive(Debug)]
 struct Wire<S> {
     stream: S,
@@ -91,7 +91,7 @@ impl<S: Stream> Wire<S> {
         Wire { stream, received: Vec::new() }
     }
 
-    /// Reads one line without its line ending.
+    /// Reads a line, without its line end.
     async fn line(&mut self) -> Result<String, String> {
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
@@ -110,7 +110,7 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// Reads a reply; all lines but the last have `-` after the code.
+    /// Reads a reply; every line except the last one has `-` after the code.
     async fn reply(&mut self) -> Result<SmtpReply, String> {
         let mut lines = Vec::new();
         loop {
@@ -142,7 +142,7 @@ impl<S: Stream> Wire<S> {
         self.reply().await
     }
 
-    /// Sends EHLO and returns the server's extensions.
+    /// Sends EHLO and returns the reply with the server's extensions.
     async fn hello(&mut self, own: SocketAddr) -> Result<SmtpReply, String> {
         // Every server accepts an address literal (RFC 5321 §4.1.3).
         let name = match own.ip().to_canonical() {
@@ -159,17 +159,17 @@ impl<S: Stream> Wire<S> {
     }
 }
 
-/// SMTP session for sending messages.
+/// SMTP session over which messages are sent.
 pub struct Session {
     wire: Wire<Box<dyn Stream>>,
     most_bytes: Option<u64>,
 }
 
 impl Session {
-    /// Connects, and logs in if there is an account. `tls` is awaited only if the connection needs it.
+    /// Connects to a mail server, and logs in if it has a login. `tls` is awaited only if the connection uses TLS.
     ///
     /// # Errors
-    /// Returns the reason in words, without credentials.
+    /// Returns the reason of the failure in words, without credentials.
     pub async fn open(
         server: SmtpServer<'_>,
         tls: impl Future<Output = Result<Arc<ClientConfig>, String>>,
@@ -200,18 +200,18 @@ impl Session {
         Ok(Session { wire, most_bytes })
     }
 
-    /// Returns the server's maximum message size, if announced (RFC 1870).
+    /// Returns the maximum size of a message in bytes (RFC 1870); `None` if the server does not announce it.
     pub fn most_bytes(&self) -> Option<u64> {
         self.most_bytes
     }
 
-    /// Sends a message: ASCII, with lines ending in CR LF.
+    /// Sends a message in ASCII with lines that end in CR LF.
     ///
     /// # Errors
-    /// Returns the reason why the message was not accepted.
+    /// Returns the reason why the server did not accept the message, and whether that is permanent.
     pub async fn send(&mut self, (from, to): (&str, &str), message: &[u8]) -> Result<(), MailRejection> {
         let yet = MailRejection::Yet;
-        // A rejected sender is a configuration fault, which may be corrected.
+        // Rejection of the sender is temporary: its configuration may be corrected.
         let reply = self.wire.ask(&format!("MAIL FROM:<{from}>")).await.map_err(yet)?;
         if reply.code != OK {
             return Err(yet(format!("refused the sender {from}: {}", reply.in_words())));
@@ -234,7 +234,7 @@ impl Session {
         }
     }
 
-    /// Ends the session; the reply does not matter.
+    /// Ends the session with QUIT and ignores the reply.
     pub async fn quit(mut self) {
         let _ = self.wire.ask("QUIT").await;
     }
@@ -245,7 +245,7 @@ fn judged(reply: &SmtpReply, what: String) -> MailRejection {
     if reply.code >= 500 { MailRejection::Ever(what) } else { MailRejection::Yet(what) }
 }
 
-/// Switches a connection to TLS with STARTTLS; the handshake follows.
+/// Sends STARTTLS on a connection; the caller then performs the handshake.
 async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String> {
     let mut wire = Wire::new(stream);
     wire.greeting().await?;
@@ -283,7 +283,7 @@ async fn log_in(
     if reply.code == 235 { Ok(()) } else { Err(format!("refused user and password: {}", reply.in_words())) }
 }
 
-/// Returns a message as sent after DATA: a leading dot is doubled, and a line with a single dot ends the message (RFC
+/// Returns a message in the form sent after DATA: leading dots are doubled, and a line with a single dot ends it (RFC
 /// 5321 §4.5.2).
 fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(message.len() + 64);

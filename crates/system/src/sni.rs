@@ -13,15 +13,15 @@ use crate::certificates::carries;
 pub struct CertificatesByName(Vec<Arc<CertifiedKey>>);
 
 impl CertificatesByName {
-    /// Returns a resolver for these certificates, in order; clients without a known name get the first.
+    /// Returns a resolver for these certificates in their order; clients that request no known name get the first one.
     pub fn new(all: Vec<Arc<CertifiedKey>>) -> CertificatesByName {
         CertificatesByName(all)
     }
 
-    /// Returns the certificate for a name.
+    /// Returns the certificate for a requested name, otherwise the first one.
     fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let is_for = |key: &&Arc<CertifiedKey>, name: &str| key.cert.first().is_some_and(|own| carries(own, name));
-        // A single certificate is presented for every name.
+        // A single certificate is presented whatever the name is.
         let name = name.filter(|_| self.0.len() > 1);
         name.and_then(|name| self.0.iter().find(|key| is_for(key, name))).or_else(|| self.0.first())
     }

@@ -1,4 +1,4 @@
-//! Terminals on stdout and stderr, and text that fits their width.
+//! Terminals on stdout and stderr, and texts that fit their width.
 
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
@@ -6,12 +6,13 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 use trunkgate_call::numbers::is_control_char;
 
-/// Minimum width of the last column; if less is available, a wrapped line continues under its start.
+/// Minimum width of the last column in characters; with less, a wrapped line continues below its own start.
 const LAST_COLUMN: usize = 16;
-/// Indentation of the continuation lines of a message.
+/// Indentation of the further lines of a message, in characters.
 const MESSAGE_INDENT: usize = 2;
 
-/// Returns the width of stdout in characters; `None` for a file or a pipe, which accept lines of any length.
+/// Returns the width of the terminal on stdout in characters; `None` for a file or a pipe, which take lines of any
+/// length.
 pub fn width() -> Option<usize> {
     size().map(|(width, _)| width)
 }
@@ -21,18 +22,18 @@ pub fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     size_of(stream).map(|(width, _)| width)
 }
 
-/// Returns width and height of stdout in characters; `None` for a file or a pipe.
+/// Returns width and height of the terminal on stdout in characters; `None` for a file or a pipe.
 pub fn size() -> Option<(usize, usize)> {
     size_of(&std::io::stdout())
 }
 
 fn size_of(stream: &(impl IsTerminal + AsFd)) -> Option<(usize, usize)> {
     let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok())??;
-    // A serial line reports 0.
+    // A serial line reports a width of 0.
     Some((usize::from(size.ws_col), usize::from(size.ws_row))).filter(|(width, _)| *width > 0)
 }
 
-/// Returns whether stdout shows colours: not if `NO_COLOR` is set (no-color.org) or the terminal has none.
+/// Returns whether stdout shows colours. It does not if `NO_COLOR` is set (no-color.org) or the terminal has none.
 pub fn has_colour() -> bool {
     has_colour_on(&std::io::stdout())
 }
@@ -48,14 +49,14 @@ pub fn columns(text: &str) -> usize {
     colourless(text).chars().count()
 }
 
-/// Returns a text without its colours (ECMA-48 SGR).
+/// Returns a text without colour codes (ECMA-48 SGR).
 fn colourless(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
     let plain = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(plain, |plain, piece| plain + piece.split_once('m').map_or(piece, |(_, behind)| behind))
 }
 
-/// Wraps `text` between words; continuation lines are indented by `indent`.
+/// Wraps a text between words; further lines are indented by `indent`.
 pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     let Some(width) = width else { return format!("{text}\n") };
     let (mut out, mut length) = (String::new(), 0);
@@ -73,9 +74,9 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     out
 }
 
-/// Wraps the lines of a page that are wider than the terminal. A line continues under its last column (preceded by two
-/// spaces), or else indented by `indent` relative to its start. Quoted lines of a file and commands under `EXAMPLES:`
-/// are not wrapped.
+/// Wraps the lines of a page that are wider than the terminal. A further line begins below the last column (which two
+/// spaces precede), otherwise indented by `indent` more than its start. Quoted lines of a file and commands under
+/// `EXAMPLES:` are not wrapped.
 pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
     let Some(most) = width else { return page.to_owned() };
     let (mut out, mut is_example) = (String::new(), false);
@@ -87,7 +88,7 @@ pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
             _ if is_quoted(&plain) || columns(line) <= most => out.push_str(&format!("{line}\n")),
             Some(column) if column + LAST_COLUMN <= most => {
                 let mut whole = line.to_owned();
-                // The text of the column may already continue on lines of its own.
+                // The column may already continue on further lines.
                 while let Some(more) = lines.next_if(|next| margin(next) == column && last_column(next).is_none()) {
                     whole.push_str(&format!(" {}", more.trim_start()));
                 }
@@ -105,20 +106,20 @@ fn margin(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// Returns the start of the last column of a line; `None` if there is only one column.
+/// Returns the start of the last column of a line; `None` if the line has only one column.
 fn last_column(line: &str) -> Option<usize> {
     let line = line.trim_end();
     let before = line.get(..line.rfind("  ")? + 2)?;
     (!before.trim_start().is_empty()).then(|| before.chars().count())
 }
 
-/// Returns whether a line is quoted from a file: `12 | text`.
+/// Returns whether a line is a quoted line of a file: `12 | text`.
 fn is_quoted(line: &str) -> bool {
     let number = line.split_once(" | ").map(|(number, _)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// Prints a message to stderr, wrapped if it is a terminal. A closed stderr is ignored.
+/// Prints a message to stderr, wrapped on a terminal. A closed stderr is no error.
 pub fn print_error(message: &str) {
     let mut stderr = std::io::stderr();
     let text = folded(message, MESSAGE_INDENT, width_of(&stderr));
@@ -126,7 +127,7 @@ pub fn print_error(message: &str) {
     let _ = stderr.write_all(format!("{text}{end}").as_bytes());
 }
 
-/// Replaces characters that could control the terminal, in text of any origin; newlines and tabs remain.
+/// Replaces characters that could control the terminal, in a text of any origin; newlines and tabs stay.
 pub fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
@@ -141,8 +142,8 @@ pub fn json(value: &Value) -> String {
     inert(&format!("{value:#}")) + "\n"
 }
 
-/// Escapes the characters in JSON that JSON allows (RFC 8259 §7) but that may control a terminal: DEL, C1,
-/// bidirectional marks and invisible characters. Other control characters occur only escaped.
+/// Escapes characters that JSON permits (RFC 8259 §7) but that could control a terminal: DEL, C1, bidirectional marks
+/// and invisible characters. JSON contains other control characters only in escaped form.
 pub fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -156,7 +157,7 @@ pub fn inert(json: &str) -> String {
     out
 }
 
-/// Replaces characters that could control the terminal, except colours (ECMA-48 SGR).
+/// Replaces characters that could control the terminal, except in colour codes (ECMA-48 SGR).
 pub fn coloured(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
     let mut out = harmless(pieces.next().unwrap_or_default());

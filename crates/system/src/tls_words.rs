@@ -1,5 +1,5 @@
 //! Messages for TLS failures, each with its fix. The library's own texts contain names of its types, so they are not
-//! printed.
+//! shown.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ pub use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 pub const CLIENT_NOT_TLS: &str =
     "the client does not use TLS: it has the port of TLS, but not `transport=tls` or `sips:`";
 
-/// Maximum number of certificate names in an error.
+/// Maximum number of a certificate's names in a message.
 const NAMES_SHOWN: usize = 3;
-/// Maximum length of each name in characters.
+/// Maximum length of a name in a message, in characters.
 const NAME_CHARS: usize = 64;
 
 /// Message for a certificate that cannot be parsed.
 const UNREADABLE: &str = "cannot be read as an X.509 certificate: have its CA issue it again";
-/// Message for an invalid signature.
+/// Message for an invalid signature on a certificate.
 const FORGED: &str = "is not signed by the key of its issuer: `ca` or the chain contains another certificate of the same name, \
                       or an RSA key of less than 2048 bits";
 /// Message for an unsupported signature algorithm.
 const ALGORITHM: &str =
     "is signed with an algorithm that is not supported: have it issued with RSA or ECDSA and SHA-256 or better";
-/// Message for a chain beyond the limits.
+/// Message for a certificate chain beyond the verifier's limits.
 const TOO_LONG: &str = "has a chain that is too long or too complex: send only the intermediates that lead to the root";
-/// Message for names that cannot be parsed.
+/// Message for a certificate with names that cannot be parsed.
 const BAD_NAMES: &str = "contains names that cannot be read: correct its subjectAltName";
 /// Message for a certificate with another extended key usage.
 const PURPOSE: &str =
@@ -39,15 +39,15 @@ const PURPOSE: &str =
 const CRITICAL: &str = "contains a critical extension that is not supported: have it issued without that extension";
 /// Message for an expired certificate.
 const EXPIRED: &str = "has expired";
-/// Message for an expired certificate, followed by the date.
+/// Message for an expired certificate, to be followed by the date.
 const EXPIRED_ON: &str = "expired";
 const EARLY: &str = "is not valid yet: compare the clocks of both machines";
-/// Message for the revocation status, which the edge does not request.
+/// Message for an unknown revocation status; the edge never requests that status.
 const REVOCATION: &str = "has a revocation status that cannot be verified: ask its CA for a new certificate";
-/// Message for all other faults.
+/// Message for any other fault of a certificate.
 const OTHER: &str = "cannot be verified: look at it with `openssl x509 -noout -text -in FILE`";
 
-/// Returns the message for a TLS error.
+/// Returns the message for an error of the TLS library.
 pub(crate) fn of(error: &Error) -> String {
     if let Error::InvalidCertificate(fault) = error {
         return of_certificate("its certificate", fault);
@@ -95,7 +95,7 @@ pub(crate) fn of(error: &Error) -> String {
     words.unwrap_or("TLS failed: compare with `openssl s_client -connect HOST:PORT`").to_owned()
 }
 
-/// Certificate of an untrusted issuer for another name: of another server, or of an impostor.
+/// Error of a certificate with an untrusted issuer and another name: that of another server, or of an impostor.
 #[derive(Debug)]
 struct ForeignCertificate {
     expected: String,
@@ -113,7 +113,7 @@ impl std::fmt::Display for ForeignCertificate {
 
 impl std::error::Error for ForeignCertificate {}
 
-/// Expired certificate for another name.
+/// Error of an expired certificate with another name.
 #[derive(Debug)]
 struct ExpiredForeign {
     not_after: Option<UnixTime>,
@@ -131,7 +131,7 @@ impl std::fmt::Display for ExpiredForeign {
 
 impl std::error::Error for ExpiredForeign {}
 
-/// Lists the names of a certificate, up to the maximum.
+/// Lists the names of a certificate, at most [`NAMES_SHOWN`].
 fn names(presented: &[String]) -> String {
     let names: Vec<String> = presented.iter().map(|one| shown(bare(one))).take(NAMES_SHOWN).collect();
     match (names.is_empty(), presented.len() - names.len()) {
@@ -141,7 +141,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// Returns the end of a long name: the start is less significant.
+/// Returns the end of a long name, because its start is less significant.
 fn shown(name: &str) -> String {
     match name.char_indices().rev().nth(NAME_CHARS) {
         Some((at, _)) => format!("…{}", name.get(at..).unwrap_or_default()),
@@ -149,8 +149,9 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// Combines a chain fault with a name mismatch. For an expired certificate both faults are named. For an untrusted one
-/// the mismatch comes first, because the advice would otherwise be to trust the wrong server.
+/// Combines a fault of the chain with a name mismatch into one error. For an expired certificate the message names
+/// both. For an untrusted one the mismatch comes first, because the advice would otherwise be to trust the wrong
+/// server.
 pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> Error {
     let Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) = of_name else {
         return fault;
@@ -174,7 +175,7 @@ pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> 
     CertificateError::Other(OtherError(both)).into()
 }
 
-/// Returns the message for a certificate fault; `subject` names the certificate in the sentence.
+/// Returns the message for a fault of a certificate; `subject` names the certificate in the sentence.
 pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String {
     use CertificateError as C;
     if let C::NotValidForNameContext { expected, presented } = fault {
@@ -243,12 +244,12 @@ fn on(time: UnixTime) -> String {
     at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default()
 }
 
-/// Returns the fix for a trunk with this TLS failure; `None` if the message is not about TLS.
+/// Returns the fix for a trunk with this error; `None` if it is no TLS failure.
 pub fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
     Some(tls::fix(what)?.replace(tls::ITS_TRUNK, &format!("[trunk.{trunk}]")))
 }
 
-/// Returns the message for a fault found by the chain verifier.
+/// Returns the message for a fault of a certificate chain.
 fn of_chain(fault: &webpki::Error) -> &'static str {
     use webpki::Error as W;
     let known = [
@@ -318,7 +319,7 @@ fn of_chain(fault: &webpki::Error) -> &'static str {
     known.into_iter().find(|(is_it, _)| *is_it).map_or(OTHER, |(_, words)| words)
 }
 
-/// Returns the message for a TLS feature that the two sides do not share.
+/// Returns the message for a TLS feature that the remote party does not share.
 fn disagreement(why: &PeerIncompatible) -> &'static str {
     use PeerIncompatible as P;
     let known = [
@@ -391,7 +392,7 @@ fn of_alert(alert: AlertDescription) -> String {
     format!("the remote party ended TLS: {words} (alert {})", alert_name(alert))
 }
 
-/// Returns the name of an alert (RFC 8446 §6) or its number.
+/// Returns the name of a TLS alert (RFC 8446 §6), or its number.
 pub(crate) fn alert_name(alert: AlertDescription) -> String {
     const NAMES: [(u8, &str); 27] = [
         (0, "close_notify"),
@@ -426,7 +427,7 @@ pub(crate) fn alert_name(alert: AlertDescription) -> String {
     NAMES.iter().find(|(known, _)| *known == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
-/// Returns a name without the type that the library writes around it: `DnsName("a.example")`.
+/// Returns a name without the type that the library writes around it, as in `DnsName("a.example")`.
 fn bare(presented: &str) -> &str {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(presented);
     inner.trim_matches('"')

@@ -1,12 +1,12 @@
-//! Fair scheduling of requests to many hosts with a common limit and a limit per host. Hosts with a ready item and free
-//! capacity are served in rotation, so that one with a long queue or without responses leaves capacity to the others.
-//! The receivers of one host are also served in rotation: each item of a receiver belongs to the round after its
-//! previous one, and earlier rounds come first.
+//! Fair scheduling of requests to many hosts, with a common limit and a limit for each host. Hosts with a ready item
+//! and free capacity take turns, so that a host with a long queue or without responses leaves capacity to the others.
+//! The receivers of one host take turns as well: each item of a receiver belongs to the round after the previous one,
+//! and earlier rounds come first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Ready items by host, and the number of active requests.
+/// Ready items by host, with the number of active requests.
 #[derive(Debug)]
 pub struct HostTurns<T> {
     most: usize,
@@ -17,10 +17,10 @@ pub struct HostTurns<T> {
     last: u64,
 }
 
-/// Receiver of a host: a name, and whether the request is a retry.
+/// Receiver at a host: its name, and whether the request is a retry.
 pub(crate) type HostReceiver = (Arc<str>, bool);
 
-/// Position in a host's queue: the round of the receiver, and the number of the item.
+/// Position in the queue of a host: the round of the item, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostTurn {
     round: u64,
@@ -31,9 +31,9 @@ pub struct HostTurn {
 #[derive(Debug)]
 struct HostQueue<T> {
     ready: BTreeMap<HostTurn, (HostReceiver, T)>,
-    /// Receivers with ready items: their number, and the round of the next item.
+    /// Number of ready items, and the round of the next one, by receiver.
     receivers: HashMap<HostReceiver, (usize, u64)>,
-    /// Round of the last item taken.
+    /// Round of the item taken last.
     round: u64,
     under_way: usize,
     most: usize,
@@ -78,7 +78,7 @@ impl<T> HostTurns<T> {
         HostTurns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
     }
 
-    /// Adds an item for a receiver of a host with a limit of `most` concurrent requests. Returns its position.
+    /// Adds an item for a receiver of a host with at most `most` concurrent requests, and returns its position.
     pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &HostReceiver, item: T) -> HostTurn {
         self.last += 1;
         let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| HostQueue::new(most));
@@ -88,7 +88,7 @@ impl<T> HostTurns<T> {
         turn
     }
 
-    /// Removes an item by its position.
+    /// Removes a ready item, given by its position.
     pub fn take_back(&mut self, name: &Arc<str>, turn: HostTurn) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.take(turn);
@@ -96,7 +96,7 @@ impl<T> HostTurns<T> {
         }
     }
 
-    /// Returns the next item and counts it as active.
+    /// Returns the next item, and counts its request as active; `None` if no item may be sent now.
     pub fn next_turn(&mut self) -> Option<T> {
         while self.under_way < self.most {
             let name = self.turns.pop_front()?;
@@ -115,7 +115,7 @@ impl<T> HostTurns<T> {
         None
     }
 
-    /// Ends an active request to a host and sets the host's limit to `most`.
+    /// Counts the end of an active request to a host, and sets the limit of the host to `most`.
     pub fn over(&mut self, name: &Arc<str>, most: usize) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.under_way = host.under_way.saturating_sub(1);
@@ -124,7 +124,8 @@ impl<T> HostTurns<T> {
         self.settle(name);
     }
 
-    /// Adds a host to the rotation if it is eligible, or removes an idle host.
+    /// Adds a host to the rotation if it has a ready item and free capacity; removes a host without either items or
+    /// requests.
     fn settle(&mut self, name: &Arc<str>) {
         let Some(host) = self.hosts.get_mut(name).filter(|host| !host.has_turn) else { return };
         if !host.ready.is_empty() && host.under_way < host.most {
@@ -135,7 +136,7 @@ impl<T> HostTurns<T> {
         }
     }
 
-    /// Returns whether nothing is ready or active.
+    /// Returns whether no item is ready and no request is active.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.turns.is_empty() && self.under_way == 0
     }

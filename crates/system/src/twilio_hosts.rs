@@ -1,30 +1,29 @@
-//! Hosts of Twilio: those that the edge serves, and name resolution for these. If a hosts entry or DNS alias directs
-//! clients of api.twilio.com to the edge, the edge must not connect to itself. Other hosts of Twilio are resolved like
-//! any host.
+//! Hosts of Twilio that the edge serves, and their name resolution. If a hosts entry or DNS alias directs clients of
+//! api.twilio.com to the edge, the edge must not connect to itself. Other hosts of Twilio are resolved like any host.
 
 use std::io;
 use std::net::SocketAddr;
 
 use super::{dns, interfaces};
 
-/// Domain of the hosts.
+/// Domain of Twilio's hosts.
 pub const DOMAIN: &str = "twilio.com";
-/// Host of the API without edge location and region, which all libraries use.
+/// Host of Twilio's API without edge location and region, which all libraries use.
 pub const API: &str = "api.twilio.com";
-/// Host of Lookup.
+/// Host of Twilio's Lookup API.
 pub const LOOKUPS: &str = "lookups.twilio.com";
-/// Hosts that the edge serves.
+/// Hosts of Twilio that the edge serves.
 pub const SERVED: [&str; 2] = [API, LOOKUPS];
-/// Port of the API.
+/// Port of Twilio's APIs.
 pub const HTTPS: u16 = 443;
 
-/// Returns whether a lower-case name is below the domain.
+/// Returns whether a name in lower case is below [`DOMAIN`].
 pub fn is_below_domain(name: &str) -> bool {
     name.strip_suffix(DOMAIN).is_some_and(|before| before.ends_with('.'))
 }
 
-/// Returns whether a lower-case name is a host that the edge serves, also with region, or edge location and region:
-/// `api.dublin.ie1.twilio.com`.
+/// Returns whether a name in lower case is a host that the edge serves, also with a region, or with edge location and
+/// region: `api.dublin.ie1.twilio.com`.
 pub fn is_served(name: &str) -> bool {
     let Some(labels) = name.strip_suffix(DOMAIN).and_then(|before| before.strip_suffix('.')) else { return false };
     let mut labels = labels.split('.');
@@ -32,16 +31,16 @@ pub fn is_served(name: &str) -> bool {
     labels.next().is_some_and(is_host) && labels.count() <= 2
 }
 
-/// Returns whether a host, as it stands in a URL, is one that the edge serves.
+/// Returns whether a host as written in a URL is one that the edge serves.
 pub(crate) fn is_served_host(host: &str) -> bool {
     is_served(&host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Returns addresses of a served host that are not this machine's: the given ones, or else those from the DNS servers,
-/// which ignore the hosts file.
+/// Returns addresses of a served host that do not belong to this machine: `found` if none of them does, otherwise those
+/// of the DNS servers, which ignore the hosts file.
 ///
 /// # Errors
-/// No such address is found.
+/// Returns an error if there is no such address.
 pub(crate) async fn elsewhere(host: &str, found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     if found.iter().all(|address| !interfaces::has(address.ip().to_canonical())) {
         return Ok(found);

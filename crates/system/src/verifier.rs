@@ -1,4 +1,4 @@
-//! Certificate verifiers for remote parties, called by rustls in each handshake.
+//! Verifiers of remote parties' certificates, which rustls calls in each handshake.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
@@ -17,22 +17,22 @@ use crate::tls_words;
 /// Verifies the certificates of servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    /// Trusted roots; `None` accepts any certificate (`verify = false`).
+    /// Trust anchors; `None` accepts any certificate (`verify = false`).
     trust: Option<TrustAnchors>,
-    /// Accepted names in addition to the host connected to.
+    /// Names that are accepted in addition to the host that is connected to.
     names: Vec<String>,
-    /// Certificate that is accepted regardless of its names and expiry.
+    /// Certificate that is accepted whatever its names and its expiry date.
     itself: Option<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    /// Creates a verifier for servers with one of these names; without `trust`, any chain is accepted.
+    /// Creates a verifier for servers with one of these names; without `trust` any chain is accepted.
     pub fn new(trust: Option<TrustAnchors>, names: Vec<String>) -> ServerVerifier {
         ServerVerifier { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }
 
-    /// Returns the verifier extended by this exact certificate.
+    /// Returns a verifier that also accepts this exact certificate.
     pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> ServerVerifier {
         ServerVerifier { itself, ..self }
     }
@@ -52,7 +52,7 @@ impl ServerCertVerifier for ServerVerifier {
             return Ok(ServerCertVerified::assertion());
         }
         let named = carries(own, &host.to_str()) || self.names.iter().any(|name| carries(own, name));
-        // Names the certificate's actual names in the error.
+        // The error of this check contains the names in the certificate.
         let named = if named { Ok(()) } else { verify_server_name(&ParsedCertificate::try_from(own)?, host) };
         match (trust.judge(own, others, KeyUsage::server_auth(), now), named) {
             (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name, is_self_signed(own))),
@@ -87,16 +87,17 @@ impl ServerCertVerifier for ServerVerifier {
 /// Verifies the certificates of clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    /// Trusted roots; `None` requests a certificate and leaves verification to the caller.
+    /// Trust anchors; `None` requests a certificate, but leaves its verification to the caller.
     trust: Option<TrustAnchors>,
-    /// Names that may present a certificate for server authentication only.
+    /// Names of clients that may present a certificate for server authentication only.
     any_usage: Vec<String>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientVerifier {
-    /// Creates a verifier for clients; those named in `any_usage` need no client authentication usage.
+    /// Creates a verifier for clients. Those with a name in `any_usage` may present a certificate for server
+    /// authentication.
     pub fn new(trust: Option<TrustAnchors>, any_usage: Vec<String>) -> ClientVerifier {
         let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
         ClientVerifier { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }

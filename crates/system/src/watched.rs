@@ -1,4 +1,4 @@
-//! Problems over time: the start of each problem, and log lines when a problem starts, persists and ends.
+//! Problems over time: when each began, and log lines when a problem begins, persists and ends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,21 +8,20 @@ use jiff::Timestamp;
 use super::problem::{Harm, Problem};
 use super::text::span;
 
-/// Time without detection after which a problem is over. If the calls before it had succeeded again, the problem is
-/// over at once.
+/// Time after which a problem that is no longer found has ended. If calls succeeded before that, it has ended at once.
 const OVER_AFTER: Duration = Duration::from_secs(4);
-/// Time after which a problem that is past, but still listed, is over.
+/// Time after which a problem that is listed as past has ended.
 const PAST_AFTER: Duration = Duration::from_secs(60);
-/// Interval between log lines of a problem that persists.
+/// Interval between log lines about a problem that persists.
 const LOGGED_EVERY: Duration = Duration::from_secs(600);
 
-/// Known problems.
+/// Problems known from earlier checks.
 #[derive(Debug, Default)]
 pub struct ProblemWatch {
     known: BTreeMap<String, WatchedProblem>,
-    /// Time of the last check.
+    /// Time of the latest check.
     looked: Option<Instant>,
-    /// Number of past problems in the last check.
+    /// Number of past problems in the latest check.
     past: usize,
 }
 
@@ -30,16 +29,16 @@ pub struct ProblemWatch {
 struct WatchedProblem {
     harm: Harm,
     headline: String,
-    /// Whether the operator caused the problem deliberately.
+    /// Whether an operator caused the problem deliberately.
     is_wanted: bool,
     /// Time at which the problem was first found.
     since: Timestamp,
     began: Instant,
     /// Time at which the problem was last found.
     found: Instant,
-    /// Time at which the problem was first reported as past since it was last current.
+    /// Time at which the problem was first listed as past since it was last current.
     past: Option<Instant>,
-    /// Time of the first check since then that found the problem neither current nor past.
+    /// Time of the first check since then in which the problem was neither current nor past.
     missed: Option<Instant>,
     logged: Instant,
 }
@@ -56,17 +55,17 @@ impl WatchedProblem {
     }
 }
 
-/// Text for the log.
+/// Log line about a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProblemEvent {
-    /// A problem has started or persists.
+    /// A problem has begun or persists.
     Problem(String),
-    /// A problem is over.
+    /// A problem has ended.
     Over(String),
 }
 
 impl ProblemWatch {
-    /// Records the current problems, sets the start time of each, and returns the lines to log.
+    /// Records the problems found by a check, sets the time since which each exists, and returns the lines to log.
     pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<ProblemEvent> {
         let mut news = Vec::new();
         self.looked = Some(now);
@@ -75,7 +74,7 @@ impl ProblemWatch {
         }
         self.past = problems.iter().filter(|problem| problem.harm == Harm::Past).count();
         for problem in problems {
-            // A past problem is not a current one; its `since` is the time at which it was one.
+            // The time of a past problem is the one at which it was current.
             if problem.harm == Harm::Past {
                 problem.since = self.known.get_mut(&problem.kind.key()).map(|known| {
                     known.missed = None;
@@ -118,7 +117,8 @@ impl ProblemWatch {
         news
     }
 
-    /// Returns the number of problems per harm in the last check. A problem kept in case it recurs is not counted.
+    /// Returns the number of problems of the latest check for each harm. A problem that is kept in case it recurs does
+    /// not count.
     pub fn counts(&self) -> [(Harm, usize); 10] {
         let found =
             |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
@@ -126,7 +126,7 @@ impl ProblemWatch {
     }
 }
 
-/// Returns whether a problem is logged. Problems caused by unknown sources and harmless ones are not.
+/// Returns whether a problem is logged. Problems without harm, and those caused by unknown sources, are not.
 fn is_logged(problem: &Problem) -> bool {
     problem.harm < Harm::Past && !problem.kind.is_wanted()
 }

@@ -1,5 +1,5 @@
-//! HTTP requests from the edge to web services, over TLS for `https` URLs. Requests go only to the URL's own address,
-//! without a proxy, and redirects are not followed.
+//! HTTP requests from the edge to web services, over TLS for `https` URLs. A request goes only to the address in its
+//! URL, without a proxy, and redirects are not followed.
 
 use std::io;
 use std::pin::Pin;
@@ -31,40 +31,40 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Counts the bytes read from a connection and limits them. Consecutive requests on one connection share a meter.
+/// Counts and limits the bytes read from a connection. Consecutive requests on one connection share the meter.
 #[derive(Debug)]
 pub struct ReadMeter {
     read: AtomicU64,
-    /// Value of `read` at the last write.
+    /// Value of `read` at the latest write.
     written_at: AtomicU64,
     most: AtomicU64,
 }
 
 impl ReadMeter {
-    /// Creates a meter that allows this many bytes after each write.
+    /// Creates a meter that permits `most` bytes after each write.
     pub fn new(most: u64) -> ReadMeter {
         ReadMeter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
     }
 
-    /// Sets the limit for the bytes that follow.
+    /// Changes the number of bytes that may be read after a write.
     pub fn allow(&self, most: u64) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// Returns the number of bytes read so far.
+    /// Returns the number of bytes read from the connection so far.
     pub fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 }
 
-/// Connection that limits the bytes read per request: endless provisional responses would keep a thread busy, and no
-/// time-out would run.
+/// Connection that limits the bytes read for one request, because endless provisional responses would keep a thread
+/// busy without any time-out.
 struct BoundedStream<S> {
     stream: S,
     meter: Arc<ReadMeter>,
 }
 
-/// Limits the bytes read from a connection after each write.
+/// Returns a stream that limits the bytes read after each write.
 pub fn bounded(stream: impl Stream, meter: Arc<ReadMeter>) -> impl Stream {
     BoundedStream { stream, meter }
 }
@@ -130,7 +130,8 @@ pub fn believing(servers: ServerVerifier) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
 }
 
-/// Connects to the host of a URL; `tls` is called for `https` only. A response body has at most `most` bytes.
+/// Connects to the host of a URL; `tls` is called for `https` only. The connection reads at most `most` bytes, and some
+/// headers, for one request.
 ///
 /// # Errors
 /// Returns the reason in words.
@@ -141,7 +142,7 @@ pub async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or("no port")?;
-    // No time limit here: the whole request has one.
+    // The caller limits the time of the whole request, so the connection has no limit of its own.
     let connector = Connector::default();
     let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
     let meter = Arc::new(ReadMeter::new(most.saturating_add(WEB_HEAD_BYTES)));
@@ -152,35 +153,36 @@ pub async fn connect(
     Ok(Box::new(bounded(stream, meter)))
 }
 
-/// Returns path and query of a URL in origin form.
+/// Returns path and query of a URL, the request target in origin form.
 pub(crate) fn target(url: &Url) -> String {
     url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 
-/// Starts a request to a URL.
+/// Starts building a request to a URL, with target and Host header.
 pub fn request(method: Method, url: &Url) -> Builder {
     Request::builder().method(method).uri(target(url)).header(HOST, host(url))
 }
 
-/// Returns the value of the Host header, without a user part (RFC 9110 §7.2).
+/// Returns the value of the Host header for a URL, without a user part (RFC 9110 §7.2).
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Starts a POST request to a URL.
+/// Starts building a POST request to a URL.
 pub fn post(url: &Url) -> Builder {
     request(Method::POST, url)
 }
 
-/// Returns Retry-After if it is a number of seconds (RFC 9110 §10.2.3), limited to `most`.
+/// Returns the Retry-After header as a duration of at most `most` seconds; `None` unless it is a number of seconds (RFC
+/// 9110 §10.2.3).
 pub fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(most)))
 }
 
-/// Returns the reason in the body of an error response, on one line: the message of a JSON error object as OpenAI sends
-/// it, or else the text.
+/// Returns the reason in the body of an error response on one line: the message of a JSON error object in OpenAI's
+/// format, otherwise the text.
 pub fn complaint(body: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| {
@@ -191,19 +193,19 @@ pub fn complaint(body: &[u8]) -> String {
     plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
 }
 
-/// Describes an invalid or missing response.
+/// Describes a response that is invalid or missing.
 pub fn broken(error: &hyper::Error) -> String {
     use std::error::Error as _;
     let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
     format!("does not answer as HTTP does: {error}{cause}")
 }
 
-/// Reason why a request got no response.
+/// Reason why a request got no response; contains a clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExchangeFault {
     /// The request was not sent.
     NotSent(String),
-    /// The request may have been received and processed.
+    /// The request was sent, and may have been processed.
     Unanswered(String),
 }
 
@@ -215,7 +217,7 @@ impl ExchangeFault {
     }
 }
 
-/// Response to a request.
+/// Response of a web service.
 #[derive(Debug)]
 pub struct HttpAnswer {
     /// HTTP status.
@@ -228,8 +230,8 @@ pub struct HttpAnswer {
     pub is_whole: bool,
 }
 
-/// Sends a request over a new connection that trusts the system's roots; target and Host must be those of `url`. Reads
-/// at most `most` bytes of the response body.
+/// Sends a request over a new connection that trusts the system's roots, and reads at most `most` bytes of the
+/// response's body. The request must have the target and Host of `url`.
 ///
 /// # Errors
 /// Returns the reason why there is no response.
@@ -246,7 +248,7 @@ pub async fn ask(
     exchange(stream, request, most).await
 }
 
-/// Sends a request over a connection and reads at most `most` bytes of the response body.
+/// Sends a request over an open connection, and reads at most `most` bytes of the response's body.
 pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
@@ -263,7 +265,7 @@ pub async fn exchange(
     };
     tokio::pin!(answered);
     let driven = async {
-        // The request future reports the connection's error too.
+        // The future of the request reports errors of the connection, too.
         let _ = connection.await;
         std::future::pending::<()>().await;
     };
@@ -273,7 +275,7 @@ pub async fn exchange(
     }
 }
 
-/// Returns at most `most` bytes of a response body, and whether the body is complete.
+/// Reads at most `most` bytes of a response's body, and returns whether it is complete.
 ///
 /// # Errors
 /// Returns the error of the connection.
@@ -309,7 +311,8 @@ mod tests {
         }
     }
 
-    /// Serves a response with a body of this size after provisional responses, or provisional responses without end.
+    /// Sends a request to a server that responds with a body of this size after provisional responses, or with endless
+    /// provisional responses for `None`.
     async fn asked(provisional: Option<usize>, body: usize) -> Result<HttpAnswer, ExchangeFault> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

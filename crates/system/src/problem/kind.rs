@@ -1,11 +1,11 @@
-//! Kinds of problems, each with a stable word and the data that determines its harm and texts. The texts are in
+//! Kinds of problems. Each has a stable word, and the data that determines its harm and its texts, which are in
 //! `words.rs`.
 
 use serde::Serialize;
 
 use super::{Harm, Party, Urgency};
 
-/// Number of calls harmed by a problem, out of a total.
+/// Number of calls that a problem has harmed, and of all calls that it could have harmed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Calls harmed in the last hour.
@@ -20,20 +20,20 @@ pub struct Tally {
     pub good_since: u64,
 }
 
-/// Consequence for the calls to a target that does not serve them.
+/// Consequence of a failing target for the calls to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consequence {
-    /// The calls have no other target, or it is unknown.
+    /// No other target exists for the calls, or that is unknown.
     #[default]
     None,
     /// The calls fail over to their next target.
     NextTarget,
-    /// The target is only a failover target, and no other target is left.
+    /// The failing target is only a failover target, and no other target is left.
     LastTarget,
-    /// The target is only a failover target.
+    /// The failing target is only a failover target.
     FailoverTarget,
-    /// The calls were not routed to their other target.
+    /// The calls had another target, but were not routed to it.
     NotTried,
     /// The calls failed.
     Failed,
@@ -45,12 +45,12 @@ impl Consequence {
     }
 }
 
-/// Fault of the audio or packets of a trunk's calls.
+/// Fault in the audio or the packets of a trunk's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A stream stopped during the call.
     Stopped,
-    /// Packets could not be sent by this machine.
+    /// This machine could not send packets.
     Unsent,
     /// The codecs of the sides do not match.
     Codecs,
@@ -676,7 +676,7 @@ impl EdgeProblem {
         }
     }
 
-    /// Returns the text that distinguishes the problem from others with the same word.
+    /// Returns the text that distinguishes this problem from others with the same word, such as the name of a listener.
     fn subject(&self) -> String {
         if let EdgeProblem::CertificateEnds { owner, name, at, file, .. } = self {
             return format!("{owner} {name} {at} {}", file.as_deref().unwrap_or_default());
@@ -745,7 +745,7 @@ impl RecordProblem {
 }
 
 impl ProblemKind {
-    /// Returns the stable word, as `kind` in JSON.
+    /// Returns the stable word for the kind of problem, which is `kind` in JSON.
     pub const fn word(&self) -> &'static str {
         match self {
             ProblemKind::Trunk { what, .. } => what.word(),
@@ -758,7 +758,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns the trunk, agent or application that the problem concerns.
+    /// Returns the trunk, agent or application that the problem concerns; `None` for any other.
     pub fn party(&self) -> Option<Party> {
         match self {
             ProblemKind::Trunk { trunk, .. } | ProblemKind::Limit { trunk: Some(trunk), .. } => {
@@ -772,7 +772,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns the harm, assuming the configuration has no other target for the calls.
+    /// Returns the harm of the problem, assuming that the calls have no other target.
     pub(super) fn harm(&self) -> Harm {
         match self {
             _ if self.is_past() => Harm::Past,
@@ -787,7 +787,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns whether the problem harmed calls, but not the latest ones.
+    /// Returns whether the problem harmed calls in the last hour, but not the latest ones.
     pub(super) fn is_past(&self) -> bool {
         let tally = match self {
             ProblemKind::Trunk { what: TrunkProblem::PoorAudio { good_since, .. }, .. } => return *good_since > 0,
@@ -810,7 +810,7 @@ impl ProblemKind {
         tally.is_some_and(|tally| tally.good_since > 0)
     }
 
-    /// Returns the urgency before the figures are known.
+    /// Returns the urgency that follows from the kind alone, before the number of harmed calls is known.
     pub(super) const fn urgency(&self) -> Urgency {
         if matches!(self, ProblemKind::Trunk { what: TrunkProblem::WrongCredentials { .. }, .. }) {
             return Urgency::Other;
@@ -821,7 +821,7 @@ impl ProblemKind {
         Urgency::Down
     }
 
-    /// Returns whether recordings or records cannot be written now.
+    /// Returns whether recordings or call records cannot be written at present.
     pub(super) const fn is_unwritten(&self) -> bool {
         let ProblemKind::Record(record) = self else { return false };
         matches!(
@@ -830,12 +830,12 @@ impl ProblemKind {
         )
     }
 
-    /// Returns whether calls are rejected while the disk accepts no recordings.
+    /// Returns whether calls are rejected because the disk accepts no recordings.
     pub const fn is_calls_refused(&self) -> bool {
         matches!(self, ProblemKind::Record(RecordProblem::CallsRefused { .. }))
     }
 
-    /// Returns whether the operator caused the problem deliberately.
+    /// Returns whether the operator caused the problem deliberately: a drain or a start.
     pub(crate) const fn is_wanted(&self) -> bool {
         matches!(self, ProblemKind::Edge(EdgeProblem::Draining | EdgeProblem::Starting))
     }

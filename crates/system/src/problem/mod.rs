@@ -15,7 +15,7 @@ use serde::Serialize;
 use kind::ProblemKind;
 pub use words::{hung_up, seconds};
 
-/// Harm done by a problem, the worst first.
+/// Harm that a problem does, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Harm {
@@ -42,7 +42,7 @@ pub enum Harm {
 }
 
 impl Harm {
-    /// All values, the worst first.
+    /// All kinds of harm, the worst first.
     pub(crate) const ALL: [Harm; 10] = [
         Harm::Edge,
         Harm::Calls,
@@ -56,7 +56,7 @@ impl Harm {
         Harm::Strangers,
     ];
 
-    /// Returns the word used in JSON and metrics.
+    /// Returns the word for the harm in JSON and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Harm::Edge => "edge",
@@ -73,17 +73,17 @@ impl Harm {
     }
 }
 
-/// Returns whether a call may have been affected by the problem.
+/// Returns whether a call may have met the problem.
 fn is_met(urgency: &Urgency) -> bool {
     *urgency != Urgency::Unmet
 }
 
-/// Serializes whether no call was affected by the problem.
+/// Serializes whether no call has met the problem.
 fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(!is_met(urgency))
 }
 
-/// Serializes the stable word of a kind and its fields.
+/// Serializes the stable word of a kind of problem, and its fields.
 fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Shape<'a> {
@@ -94,20 +94,20 @@ fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -
     Shape { kind: kind.word(), fields: kind }.serialize(serializer)
 }
 
-/// Number of calls in an hour below which a problem has harmed only a few.
+/// Number of calls harmed in an hour below which only a few calls count as harmed.
 const FEW_CALLS: u64 = 3;
 
-/// Number of calls in five minutes below which an audio problem ranks behind recordings and records that cannot be
+/// Number of calls in five minutes below which an audio problem ranks behind recordings and call records that cannot be
 /// written.
 const HANDFUL_OF_CALLS: u64 = 10;
 
-/// Maximum length of a headline in characters: one line of a wide terminal.
+/// Maximum length of a headline in characters; it fits on one line of a wide terminal.
 pub const HEADLINE_CHARS: usize = 100;
 
-/// Number of problems that are read first, as many as a phone shows.
+/// Number of problems that are visible first, as on a phone.
 const READ_FIRST: usize = 3;
 
-/// Urgency of a problem among those with the same harm, the most urgent first.
+/// Urgency of a problem among those with equal harm, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Urgency {
     /// Calls are being lost.
@@ -147,7 +147,7 @@ impl Party {
     }
 }
 
-/// Party affected by a problem, with the kind of its own problem.
+/// Party affected by a problem, with the kind of that party's own problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// The trunk, agent or application.
@@ -158,7 +158,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Returns the party of a problem and the kind of the problem.
+    /// Returns the party of a problem with the problem's kind; `None` if it concerns no party.
     pub fn of(problem: &Problem) -> Option<Part> {
         Some(Part { party: problem.party.clone()?, kind: problem.kind.word() })
     }
@@ -214,7 +214,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Creates a problem of this kind, with the texts and rank that follow from the kind.
+    /// Creates a problem of this kind, with the texts and the rank that follow from the kind.
     pub fn of(kind: ProblemKind) -> Problem {
         Problem {
             harm: kind.harm(),
@@ -236,7 +236,7 @@ impl Problem {
         }
     }
 
-    /// Sets the harm, unless the problem is past.
+    /// Sets the harm, unless calls succeed again and the problem is past.
     pub fn harms(self, harm: Harm) -> Problem {
         Problem { harm: if self.kind.is_past() { Harm::Past } else { harm }, ..self }
     }
@@ -274,19 +274,20 @@ impl Problem {
         Problem { urgency, calls: (calls, calls), ..self }
     }
 
-    /// Marks a target that is down, but to which no call was routed.
+    /// Marks the target as down without a call routed to it.
     pub fn idle(self) -> Problem {
         let urgency = self.urgency.max(Urgency::Idle);
         Problem { urgency, ..self }
     }
 
-    /// Marks a problem that every further call meets: the number of calls so far does not matter.
+    /// Marks the problem as one that every further call meets, whatever the number of calls so far.
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
     }
 
-    /// Moves the first wanted problem up to the third place, if it is lower: the first three are read.
+    /// Moves the first problem selected by `is_wanted` up to the third place, if it is lower, because the first three
+    /// are visible.
     pub fn raise(problems: &mut [Problem], is_wanted: impl Fn(&Problem) -> bool) {
         let found = problems.iter().position(is_wanted).filter(|place| *place >= READ_FIRST);
         if let Some(place) = found {
@@ -294,16 +295,16 @@ impl Problem {
         }
     }
 
-    /// Returns the sort key, lowest first. Present harm decides:
+    /// Returns the sort key of the problem, lowest first. Present harm decides:
     ///
-    /// 1. the edge takes no calls, or not all;
+    /// 1. the edge accepts no calls, or not all;
     /// 2. callers are lost: now (most first), at each further call, earlier in the hour;
-    /// 3. ten calls or more of the last five minutes without audio;
+    /// 3. ten or more calls without audio in the last five minutes;
     /// 4. recordings or records cannot be written, as on a full disk;
     /// 5. fewer calls without audio, one or two lost calls, targets without a call;
-    /// 6. the others, by harm.
+    /// 6. all others, by harm.
     ///
-    /// docs/reference/json.md and docs/reference/command-line.md have the same order.
+    /// docs/reference/json.md and docs/reference/command-line.md describe the same order.
     pub(crate) fn rank(&self) -> (Harm, u8, Urgency, Harm, bool, Reverse<(u64, u64)>) {
         let is_unwritten = self.is_unwritten && self.harm == Harm::Records;
         let is_few = self.urgency >= Urgency::Few;
@@ -325,7 +326,7 @@ impl Problem {
         (harm, among_audio, self.urgency, self.harm, self.is_older, Reverse(self.calls))
     }
 
-    /// Sets the time of the last call harmed.
+    /// Sets the time of the last call that the problem harmed.
     pub fn latest(self, at: Option<Instant>) -> Problem {
         Problem { at, ..self }
     }
@@ -335,19 +336,19 @@ impl Problem {
         Problem { is_out, ..self }
     }
 
-    /// Returns the time of the last call harmed, if known.
+    /// Returns the time of the last call that the problem harmed; `None` if unknown.
     pub const fn at(&self) -> Option<Instant> {
         self.at
     }
 
-    /// Sorts problems and shortens each headline to one line.
+    /// Sorts problems by rank, and shortens each headline to one line.
     pub fn arrange(problems: &mut [Problem]) {
         Problem::note_older(problems);
         problems.sort_by_key(Problem::rank);
         problems.iter_mut().for_each(Problem::fit);
     }
 
-    /// Marks problems of a party with a more recent problem: the reason of the newest failures comes first.
+    /// Marks problems of a party that has a more recent one, because the reason of the newest failures comes first.
     pub(crate) fn note_older(problems: &mut [Problem]) {
         let newest = |of: &Problem, others: &[Problem]| {
             let is_its = |one: &&Problem| one.harm == of.harm && one.party.is_some() && one.party == of.party;
@@ -359,7 +360,7 @@ impl Problem {
         }
     }
 
-    /// Sets the evidence, on one line because remote parties may have written parts of it.
+    /// Sets the evidence, joined to one line because parts of it may come from remote parties.
     pub fn shown_by(self, evidence: impl Into<String>) -> Problem {
         let line = evidence.into().replace(char::is_control, " ");
         Problem { evidence: Some(line).filter(|text| !text.is_empty()), ..self }
@@ -370,12 +371,12 @@ impl Problem {
         Problem { fix: Some(fix.into()).filter(|text| !text.is_empty()), ..self }
     }
 
-    /// Sets the command that shows the trace of this call.
+    /// Sets the command that shows the trace of the call with this SID.
     pub fn traced_in(self, sid: &str) -> Problem {
         Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
     }
 
-    /// Sets the fix for a failure, if known: for a full disk, the command that shows its usage.
+    /// Sets the fix for a failure if one is known, such as the command that shows a full disk's usage.
     pub fn caused_by(self, failure: &Failure) -> Problem {
         match &failure.fix {
             Some(fix) => self.fixed_by(fix),
@@ -389,15 +390,15 @@ impl Problem {
 pub struct Failure {
     /// Description of the failure.
     pub what: String,
-    /// Fix, if known.
+    /// Fix for the failure, if known.
     fix: Option<String>,
 }
 
 impl Failure {
-    /// Describes an I/O error in a directory.
+    /// Describes an I/O error of a directory, with a fix if known.
     pub fn of(error: &io::Error, directory: &Path) -> Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        // The reader has another working directory.
+        // The path is made absolute, because the reader has another working directory.
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let what = error.to_string();
         let shown = directory.display().to_string();
@@ -406,7 +407,7 @@ impl Failure {
         Failure { what, fix: fix_of(error.kind(), &directory) }
     }
 
-    /// Sets the fix unless one is known already.
+    /// Sets the fix, unless one is already known.
     pub fn fixed_by(self, fix: impl FnOnce() -> String) -> Failure {
         Failure { fix: self.fix.or_else(|| Some(fix())), ..self }
     }
@@ -424,7 +425,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Returns the fix for a directory that accepts no file; `None` if the error is self-explanatory or unknown.
+/// Returns the fix for a directory that accepts no file; `None` if the error explains itself or is unknown.
 fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
     let shown = directory.display();
     let known = [
@@ -437,7 +438,7 @@ fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
     fix.or_else(|| (kind == io::ErrorKind::NotFound && !directory.is_dir()).then(missing))
 }
 
-/// Returns the fix for a read-only file system (EROFS), which no change of owner or mode helps.
+/// Returns the fix for a read-only file system (EROFS), to which no change of owner or mode applies.
 pub fn fix_of_read_only(directory: &Path) -> String {
     let shown = directory.display();
     format!(
@@ -454,7 +455,7 @@ pub fn fix_of_permission(directory: &Path) -> String {
     )
 }
 
-/// Returns the fix for a full disk, which lacks bytes or inodes.
+/// Returns the fix for a disk without free bytes or inodes.
 fn fix_of_full(directory: &Path) -> String {
     let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
     match statvfs(there) {

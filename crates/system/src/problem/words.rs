@@ -9,10 +9,10 @@ use super::kind::{
 use super::{HEADLINE_CHARS, Party, Problem};
 use crate::text::number;
 
-/// Maximum length of a name in a headline that would otherwise be too long, in characters.
+/// Maximum length of a name in a headline that must be shortened, in characters.
 const NAME_CHARS: usize = 24;
 
-/// Prefix of the headline while calls are rejected.
+/// Start of the headline while calls are rejected.
 const REFUSED: &str = "calls are refused: ";
 
 /// Maximum number of routes named in a headline.
@@ -23,7 +23,7 @@ fn counted(count: u64, word: &str) -> String {
     number(usize::try_from(count).unwrap_or(usize::MAX), word)
 }
 
-/// Shortens a text to `most` characters, with an ellipsis at the end.
+/// Shortens a text to `most` characters, the last of which is then an ellipsis.
 fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most.saturating_sub(1)) {
         Some((at, _)) if text.chars().count() > most => format!("{}…", text.get(..at).unwrap_or_default()),
@@ -32,7 +32,8 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 impl Tally {
-    /// Returns the figures of the last five minutes, ` (18 of 18 in the last 5 min)`, if they add to those of the hour.
+    /// Formats the figures of the last five minutes as ` (18 of 18 in the last 5 min)`; empty if there are none, or if
+    /// they equal those of the hour.
     pub fn recent(&self) -> String {
         let Tally { calls, of, recent_calls, recent_of, .. } = *self;
         match recent_of {
@@ -46,13 +47,13 @@ impl Tally {
         format!("{} of {} calls of the last hour", self.calls, self.of)
     }
 
-    /// Formats the figures of the last hour and of the last five minutes: `3 of 4 calls of the last hour`.
+    /// Formats the figures of the last hour and the last five minutes, such as `3 of 4 calls of the last hour`.
     fn hour(&self) -> String {
         format!("{}{}", self.calls(), self.recent())
     }
 }
 
-/// Describes the calls since the last one with the problem; `how` describes their success.
+/// Describes the number of calls since the last one with the problem; `how` is the word for their success.
 fn latest(good_since: u64, how: &str) -> String {
     match good_since {
         0 => String::new(),
@@ -73,7 +74,7 @@ impl fmt::Display for Consequence {
     }
 }
 
-/// Describes the outcome for the callers of rejected calls.
+/// Describes the consequence of rejected calls for their callers.
 fn rejected_callers(calls: u64, lost: u64, consequence: Consequence) -> String {
     let whose = match lost {
         0 => return consequence.to_string(),
@@ -89,7 +90,7 @@ fn rejected_callers(calls: u64, lost: u64, consequence: Consequence) -> String {
     format!(", and {whose} {what}")
 }
 
-/// Describes the outcome for the callers of `calls` in which an agent failed.
+/// Describes the consequence for the callers of `calls` in which an agent failed.
 pub fn hung_up(hung_up: u64, calls: u64) -> String {
     match hung_up {
         0 => String::new(),
@@ -337,7 +338,7 @@ fn of_routes(routes: &[String], lost: u64, is_since_answer: bool) -> String {
     }
 }
 
-/// Formats the headline.
+/// Formats the headline of a problem of this kind.
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
@@ -429,7 +430,7 @@ impl RecordProblem {
 }
 
 impl ProblemKind {
-    /// Returns the evidence if it follows from the kind alone.
+    /// Returns the evidence that follows from the kind of problem alone; `None` if there is none.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
     pub(super) fn evidence(&self) -> Option<String> {
         Some(match self {
@@ -451,7 +452,7 @@ impl ProblemKind {
         })
     }
 
-    /// Returns the fix if it follows from the kind alone.
+    /// Returns the fix that follows from the kind of problem alone; `None` if there is none.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
     pub(super) fn fix(&self) -> Option<String> {
         Some(match self {
@@ -475,8 +476,8 @@ impl ProblemKind {
 }
 
 impl Problem {
-    /// Shortens the headline to one line and sets `brief`. Long names are shortened; if the headline is still too long,
-    /// its last clause moves to the evidence.
+    /// Shortens the headline to one line, and sets `brief`. First long names are shortened; if the headline is still
+    /// too long, its last clause moves to the evidence.
     pub(crate) fn fit(&mut self) {
         if self.headline.chars().count() > HEADLINE_CHARS {
             self.shorten();

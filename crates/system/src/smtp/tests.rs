@@ -1,5 +1,5 @@
-//! Tests of the client against servers with scripted replies, in clear; tests/it/mail.rs tests TLS with the real
-//! binary.
+//! Tests of the SMTP client against servers with scripted replies, without encryption. tests/it/mail.rs tests TLS with
+//! the real binary.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 
-/// Starts a server that sends the first reply, then the next after each line received; a message counts as one line.
+/// Starts a mail server that sends the first reply, then a further one after each line received; the contents of a
+/// message count as one line. Returns its port, and the lines received.
 fn server(replies: &'static [&'static str]) -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
