@@ -698,7 +698,7 @@ pub const WEBHOOK_IDLE_CONNECTIONS_OF_ONE: usize = 16;
 pub const WEBHOOK_IDLE_MILLISECONDS: u64 = 30_000;
 /// Lifetime of a webhook connection, in milliseconds; after it the host's name is looked up again.
 pub const WEBHOOK_CONNECTION_MILLISECONDS: u64 = 300_000;
-/// Time to read the rest of a response whose request is done, before its connection is closed, in milliseconds.
+/// Time to read the rest of a response after the end of its request, before its connection is closed, in milliseconds.
 pub const WEBHOOK_SETTLE_MILLISECONDS: u64 = 250;
 /// Size of the cache of fetched audio files, in bytes.
 pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
