@@ -1,4 +1,4 @@
-//! Problems of agents for `status`: down, skipped, failing in many calls, silent.
+//! Problems of agents for `status`: agents that are down, skipped, silent, or fail in many calls.
 
 use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
 use trunkgate_media::agent::StreamLoss;
@@ -11,7 +11,7 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::kind::{AgentProblem, Consequence, ProblemKind, Silence, Unheard};
 use trunkgate_system::problem::{Harm, Party, Problem, Urgency, hung_up};
 
-/// Returns the problem of an agent, if it has one.
+/// Returns the problem of an agent that is down, skipped or fails often; `None` for any other.
 pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let failed = agent.failed.as_ref();
     let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
@@ -19,10 +19,10 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let (harm, what) = match (agent.state, failed) {
         ("down", _) => (without.harm, AgentProblem::Down { consequence }),
         ("skipped", _) => (without.harm, AgentProblem::Skipped { consequence }),
-        // Calls still try this agent.
+        // An agent in any other state is still called.
         (_, Some(failed)) if fails_often(failed) => {
             let AgentFailures { calls, of, recent, good_since, .. } = failed;
-            // A caller who was hung up on was not passed to another target.
+            // Callers who were hung up on had no other target, so calls are lost.
             let is_lost = failed.hung_up > 0;
             let what = AgentProblem::Fails {
                 tally: tally((*calls, *of), *recent, *good_since),
@@ -40,7 +40,7 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let problem = problem.out(matches!(agent.state, "down" | "skipped") || failed.is_some_and(fails_always));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let is_out = matches!(agent.state, "down" | "skipped");
-    // A later probe or call failed for another cause, which is the current one.
+    // A probe or call after the last failed call has failed for another cause, which is the current one.
     let is_newer = |failed: &&AgentFailures| {
         let is_later = agent.problem_at.max(agent.unreached.at) > failed.at;
         is_out && is_later && failed.cause != why
@@ -55,7 +55,7 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         }
         None => (problem.latest(agent.unreached.at), why.to_owned()),
     };
-    // If the unreached calls are exactly the failed ones, only the outcome for their callers is added.
+    // If exactly the failed calls did not reach the agent, only the outcome for their callers is added.
     let failures = failed.map_or(0, |failed| failed.calls);
     let is_same = agent.unreached.calls == failures && newer.is_none();
     let is_said = is_same || newer.is_none() && failed.is_some_and(|failed| left_at_once(failed).is_some());
@@ -63,17 +63,18 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         Some(words) => shown.push_str(&format!("; {words}")),
         None => shown.push_str(&lost(&agent.unreached)),
     }
-    // The earlier cause comes last.
+    // The cause of the earlier calls comes last.
     shown.extend(
         newer.map(|failed| format!("; before that: {}{}", counted(failed), hung_up(failed.hung_up, failed.calls))),
     );
     let problem = without.losing(problem.shown_by(shown), &agent.unreached);
-    // Trace the newest failed call, even if an unreached call was traced before.
+    // The trace is that of the newest failed call, even if an unreached call was traced before.
     let latest = failed.filter(|failed| failed.at > agent.unreached.at);
     Some(latest.into_iter().fold(problem, |problem, failed| problem.traced_in(&failed.last_sid)))
 }
 
-/// Describes the number of failed calls, the outcome for their callers, and the causes if there are several.
+/// Describes the failed calls of an agent: their number, the outcome for their callers, and the causes if there are
+/// several.
 fn failures(failed: &AgentFailures) -> String {
     let AgentFailures { calls, of, recent, causes, .. } = failed;
     let more = tally((*calls, *of), *recent, 0).recent();
@@ -84,7 +85,7 @@ fn failures(failed: &AgentFailures) -> String {
     format!("it failed in {calls} of {of} calls of the last hour{more}{}{of_each}", hung_up(failed.hung_up, *calls))
 }
 
-/// Lists the causes of an agent's failures, newest first; with call counts if there are several.
+/// Lists the causes of an agent's failures, newest first; several causes with their numbers of calls.
 fn causes(failed: &AgentFailures) -> String {
     if let Some((_, how)) = left_at_once(failed) {
         let before = counts(failed.causes.iter().skip(1));
@@ -97,7 +98,7 @@ fn causes(failed: &AgentFailures) -> String {
     }
 }
 
-/// Lists the causes of an agent's failures, newest first, with call counts.
+/// Lists the causes of an agent's failures with their numbers of calls, newest first.
 fn counted(failed: &AgentFailures) -> String {
     counts(failed.causes.iter())
 }
@@ -106,37 +107,38 @@ fn counts<'a>(causes: impl Iterator<Item = &'a CauseView>) -> String {
     causes.map(|one| format!("{}× {}", one.calls, one.cause)).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the number of calls that the agent ended at once, and how, if its newest failure is of this kind.
+/// Returns the number of calls that the agent ended at once, and the way it did so; `None` if its newest failure is
+/// another one.
 fn left_at_once(failed: &AgentFailures) -> Option<(u64, &str)> {
     let newest = failed.causes.first()?;
     let how = newest.cause.strip_prefix(LEFT_AT_ONCE)?;
     Some((newest.calls, how.trim_start_matches(": ")))
 }
 
-/// Returns whether an agent fails in a significant share of its latest calls; thresholds as for a trunk that rejects
-/// calls.
+/// Returns whether an agent fails in a significant share of its latest calls, with the thresholds for a trunk that
+/// rejects calls.
 fn fails_often(failed: &AgentFailures) -> bool {
     let AgentFailures { in_row, still, lately: [calls, of], .. } = failed;
     let share = (*calls, *of);
     let is_large = is_share(share, limits::AGENT_FAILED_HALF, 2)
         || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
-    // Losing a caller after the answer is systematic: the next caller will be lost too.
+    // The loss of a caller after the answer is systematic, so the next caller would be lost, too.
     let is_losing = failed.hung_up > 0 && *in_row > 0;
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST || is_losing)
 }
 
-/// Returns whether an agent fails in each of its latest calls, so that no caller reaches it. An agent that is reached
-/// again, or ends calls at once, still has callers.
+/// Returns whether an agent fails in each of its latest calls, so that no caller reaches it. An agent that was reached
+/// since, or that ends calls at once, still has callers.
 fn fails_always(failed: &AgentFailures) -> bool {
     let [bad, of] = failed.lately;
     let has_callers = failed.reached_since || left_at_once(failed).is_some();
     !has_callers && failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
 }
 
-/// Returns the fix for the cause of the last failure, with the next probe or call, which clears the problem if it
+/// Returns the fix for the cause of an agent's last failure, and the next probe or call, which clears the problem if it
 /// succeeds.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
-    // Without a session the state "up" comes from the last probe or connection.
+    // An agent without a session is "up" because of its last probe or connection.
     let is_refusal_past = agent.sessions == 0 && agent.loss == Some(StreamLoss::Unreachable);
     if agent.state == "up" && (is_refusal_past || agent.failed.as_ref().is_some_and(|failed| failed.reached_since)) {
         return "see the log of the bot and of its host for why it could not be reached then".to_owned();
@@ -171,7 +173,8 @@ fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     format!("{}; {next}{until}", with_test(fix, &agent.name))
 }
 
-/// Returns the problem of an agent that sent no audio in calls of the last hour that lasted long enough to judge.
+/// Returns the problem of an agent that sent no audio in calls of the last hour that were long enough to judge; `None`
+/// for any other.
 pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
     let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
     let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;

@@ -10,10 +10,10 @@ use super::ApiError;
 use super::parties::{Activity, PartyActivities};
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// State of an agent.
+/// Agent in the API: its state and its limits.
 #[derive(Debug, Serialize)]
 pub struct AgentReport {
-    /// State known to the gateway.
+    /// State of the agent in the gateway.
     #[serde(flatten)]
     pub agent: AgentView,
     /// URL without the query, which may be secret.
@@ -24,7 +24,7 @@ pub struct AgentReport {
     pub queue_size: u32,
 }
 
-/// State of an agent, with its calls of the last hour.
+/// Agent in `/v1/agents`: its state, and its calls of the last hour.
 #[derive(Debug, Serialize)]
 pub(super) struct ActiveAgent {
     #[serde(flatten)]
@@ -42,7 +42,7 @@ pub(super) struct AgentsResponse {
 }
 
 impl AgentReport {
-    /// Returns a report for each agent of the table in force, in the order of the file.
+    /// Returns a report on each agent of the configuration in force, in the order of the file.
     pub(super) fn all(handle: &EdgeHandle, seen: Vec<AgentView>) -> Vec<AgentReport> {
         let table = handle.table();
         let report = |seen: AgentView| {

@@ -13,11 +13,11 @@ use hyper::body::{Frame, SizeHint};
 use super::ApiError;
 use trunkgate_system::limits;
 
-/// Bytes of large responses not yet written to their connections.
+/// Number of bytes of large responses that are not written to their connections yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ResponseBudget(Arc<AtomicUsize>);
 
-/// Reserved part of the limit, released on drop.
+/// Part of the limit that a response has reserved, released on drop.
 #[derive(Debug)]
 struct BudgetReservation {
     unread: ResponseBudget,
@@ -31,7 +31,8 @@ impl Drop for BudgetReservation {
 }
 
 impl ResponseBudget {
-    /// Reserves memory for a response; a response above the whole limit reserves all of it.
+    /// Reserves memory for a response; `None` if too little is left. A response larger than the limit reserves all of
+    /// it.
     fn reserve(&self, bytes: usize) -> Option<BudgetReservation> {
         let bytes = bytes.min(limits::HTTP_UNREAD_BYTES);
         let reserved = self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
@@ -40,7 +41,7 @@ impl ResponseBudget {
         reserved.is_ok().then(|| BudgetReservation { unread: self.clone(), bytes })
     }
 
-    /// Counts a large response against the limit until it is written, or replaces it with 503.
+    /// Counts a large response against the limit until it is written; without enough room, returns 503 in its place.
     pub(super) fn bound(&self, response: Response) -> Response {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let Some(bytes) = size.filter(|size| *size > limits::HTTP_PART_BYTES) else { return response };
@@ -59,7 +60,8 @@ fn refused() -> Response {
     response
 }
 
-/// Body written in small copies, so that the whole is freed when its last part is handed to the connection.
+/// Response body that is written in small copies, so that its memory is freed when the last copy is handed to the
+/// connection.
 struct ChunkedBody {
     body: Body,
     rest: Bytes,

@@ -1,4 +1,4 @@
-//! Request bodies and queries of the API: a size limit, JSON parsing, and HTTP statuses of refusals.
+//! Request bodies and queries of the API: size limit, JSON parsing, and the HTTP statuses of refusals.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -12,7 +12,7 @@ use trunkgate_system::limits;
 /// Raw body of a request, at most [`limits::HTTP_BODY_BYTES`].
 pub(super) type RequestBody = Result<Bytes, BytesRejection>;
 
-/// Parses the body as one JSON object. `shape`: expected form, quoted in errors.
+/// Parses the body as one JSON object. `shape` is the expected form, which errors quote.
 pub(super) fn read<T: DeserializeOwned>(body: RequestBody, shape: &str) -> Result<T, ApiError> {
     let body = body.map_err(|error| match error.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
@@ -23,27 +23,27 @@ pub(super) fn read<T: DeserializeOwned>(body: RequestBody, shape: &str) -> Resul
     })?;
     let bad =
         |why: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{why}; expected body: {shape}"));
-    // serde would accept a list as the fields in their order.
+    // serde would also accept a list with the fields in their order.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(bad("the body is not a JSON object".to_owned()));
     }
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 
-/// Returns whether queries and forms together exceed the limit on parameters; checked before they are parsed.
+/// Returns whether queries and forms together have too many parameters; checked before they are parsed.
 pub(super) fn has_too_many_parameters(texts: &[&[u8]]) -> bool {
     let signs: usize = texts.iter().map(|text| text.iter().filter(|byte| **byte == b'&').count()).sum();
     signs >= limits::HTTP_PARAMETERS
 }
 
-/// Returns the error of an invalid query string.
+/// Returns the error for an invalid query string.
 pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
     let text = error.body_text();
     let fault = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
     ApiError::new(StatusCode::BAD_REQUEST, "bad_request", format!("invalid query string ({fault})"))
 }
 
-/// Returns the error of an unknown name, with the known names.
+/// Returns the error for an unknown name, with the known names.
 pub(super) fn unknown(refused: RequestRefusal, named: &str, known: impl Iterator<Item = String>) -> ApiError {
     let ApiError { status, code, message } = refused.into();
     let named: String = named.chars().take(limits::NAMES_SHOWN_CHARS).collect();

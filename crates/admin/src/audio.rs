@@ -14,16 +14,16 @@ pub(crate) use trunkgate_delivery::sinks::recordings::{
 };
 use trunkgate_system::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_BYTES};
 
-/// Reason why audio is not sent.
+/// Reason why a recording's audio is not sent.
 #[derive(Debug)]
 pub(super) enum AudioSendError {
-    /// Requested range outside of the audio, which has this many bytes.
+    /// The requested range is outside of the audio, which has this many bytes.
     Outside(u64),
-    /// Unreadable beginning of the file.
+    /// The beginning of the file cannot be read.
     Unreadable(RecordingOpenError),
 }
 
-/// Voicemail message to be marked as heard when more of its audio is sent than a player probes.
+/// Voicemail message that is marked as heard once more of its audio is sent than a player reads as a probe.
 #[derive(Debug)]
 pub(super) struct MessagePlayback {
     pub(super) recordings: RecordingsHandle,
@@ -35,14 +35,14 @@ impl MessagePlayback {
     /// Marks the message as heard. Blocks on the disk.
     fn note(self) {
         let MessagePlayback { recordings, mailbox, sid } = self;
-        // The audio is sent even if the store fails.
+        // The audio is sent even if the message cannot be marked.
         if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
             tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
         }
     }
 }
 
-/// Audio response: an open recording and the range to send.
+/// Response with audio: an open recording, and the range to send.
 #[derive(Debug)]
 pub(super) struct AudioResponse {
     sid: String,
@@ -55,11 +55,11 @@ pub(super) struct AudioResponse {
 }
 
 impl AudioResponse {
-    /// Prepares the audio that a request asks for, and reads its beginning first: a file damaged there is an error
-    /// instead of a response without audio.
+    /// Prepares a response to a request for audio, and reads the beginning of the range, so that a file damaged there
+    /// leads to an error in place of a response without audio.
     ///
     /// # Errors
-    /// Returns an error if the range is outside of the audio, or the beginning cannot be read.
+    /// Returns an error if the range is outside of the audio, or its beginning cannot be read.
     pub(super) async fn of(
         entry: &RecordingEntry,
         mut reader: RecordingReader,
@@ -79,7 +79,7 @@ impl AudioResponse {
             (header::CONTENT_TYPE, kind.to_owned()),
             (header::CONTENT_LENGTH, length.to_string()),
             (header::ACCEPT_RANGES, "bytes".to_owned()),
-            // Keeps the audio out of browser caches on disk.
+            // Browsers must not store the audio in their caches on disk.
             (header::CACHE_CONTROL, "no-store".to_owned()),
             (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", entry.sid)),
         ];
@@ -90,13 +90,13 @@ impl AudioResponse {
         Ok(AudioResponse { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
     }
 
-    /// Attaches a message to be marked as heard, unless the request only probes the beginning.
+    /// Adds the message to be marked as heard, unless the request only probes the beginning.
     pub(super) fn heard_as(self, message: Option<MessagePlayback>) -> AudioResponse {
         let is_probe = self.length < self.reader.bytes() && self.length <= HTTP_RECORDING_PROBE_BYTES;
         AudioResponse { message: message.filter(|_| !is_probe), ..self }
     }
 
-    /// Returns the status of the response.
+    /// Returns the status of the response: 206 for a range, otherwise 200.
     pub(super) fn status(&self) -> StatusCode {
         if self.is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK }
     }
@@ -116,8 +116,8 @@ impl IntoResponse for AudioResponse {
     }
 }
 
-/// Parses a range request (RFC 9110 §14.1.2) to its first and last byte; `None` for the complete audio, an error if the
-/// range is outside.
+/// Parses a range request (RFC 9110 §14.1.2) as first and last byte; `None` for the complete audio. Returns an error if
+/// the range is outside of the audio.
 fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
     let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
     let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
@@ -127,13 +127,13 @@ fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
         (RangePosition::At(first), RangePosition::Open) => (first, end),
         (RangePosition::Open, RangePosition::At(0)) => return Err(()),
         (RangePosition::Open, RangePosition::At(length)) => (bytes.saturating_sub(length), end),
-        // Invalid and multiple ranges are ignored.
+        // Invalid ranges and requests for several ranges are ignored.
         _ => return Ok(None),
     };
     if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
 }
 
-/// Number in a range: present, absent or invalid.
+/// Number in a range request: present, absent or invalid.
 #[derive(Debug, Clone, Copy)]
 enum RangePosition {
     At(u64),
@@ -142,7 +142,7 @@ enum RangePosition {
 }
 
 impl RangePosition {
-    /// Parses a number of digits only (RFC 9110 §14.1.1).
+    /// Parses a number that consists of digits only (RFC 9110 §14.1.1).
     fn of(text: &str) -> RangePosition {
         match text.parse() {
             _ if text.is_empty() => RangePosition::Open,
@@ -152,13 +152,13 @@ impl RangePosition {
     }
 }
 
-/// Logs that the audio, or the rest of it, cannot be read.
+/// Logs that the audio of a recording cannot be read to its end.
 fn not_sent(sid: &str, error: &io::Error) {
     tracing::warn!(reason = "recording_failed", "the audio of recording {sid} is not sent whole: {error}");
 }
 
-/// Streams the audio at the pace of the client; a read error ends the response. A message is marked as heard once more
-/// than a probe, or the whole range, was read.
+/// Streams audio at the pace of the client; a read error ends the response. The message is marked as heard once more
+/// than a probe, or the whole range, is read.
 fn body(
     reader: RecordingReader,
     message: Option<MessagePlayback>,

@@ -1,4 +1,4 @@
-//! `/v1/calls`: live and recent calls, one call, hanging up.
+//! `/v1/calls`: lists live and recent calls, shows one call, and hangs up.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -26,17 +26,17 @@ use trunkgate_delivery::sinks::store::calls::CallFilter;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits;
 
-/// Call states accepted by the filter; `live` is every state but `ended`.
+/// Call states that the filter accepts; `live` stands for all states but `ended`.
 pub const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
 
-/// Flag of calls in which a party was not heard.
+/// Flag of calls in which one party was not heard.
 const ONE_WAY: &str = "one_way";
-/// Outcome for both `failed` and `refused`, which the history counts as failed.
+/// Value of the filter for the outcomes `failed` and `refused`, both of which the history counts as failed.
 const LOST: &str = "lost";
-/// Call outcomes accepted by the filter.
+/// Call outcomes that the filter accepts.
 pub const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
 
-/// Path parameter `{sid}`.
+/// Path parameter `{sid}`: SID of a call.
 #[derive(Debug)]
 pub(super) struct Sid(pub(super) String);
 
@@ -48,10 +48,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
     }
 }
 
-/// Directions of a call and of its code, relative to the edge.
+/// Directions of a call or of its code that the filter accepts, relative to the edge.
 const DIRECTIONS: [&str; 2] = ["received", "sent"];
 
-/// Formats of the list.
+/// Formats in which the list is available.
 const FORMATS: [&str; 2] = ["json", "csv"];
 
 /// Query of `/v1/calls`: filters, format and extent of the list.
@@ -62,31 +62,31 @@ pub(super) struct CallsQuery {
     trunk: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
-    /// Final codes, separated by commas; one of them was sent to the caller or rejected a leg.
+    /// Final SIP codes, separated by commas; the caller got one of them, or a leg was rejected with it.
     #[serde(default, deserialize_with = "codes")]
     code: Vec<u16>,
-    /// Direction relative to `trunk`. `received`: calls to it (or skipping it), and codes that it sent; `sent`: calls
-    /// from it, and codes that it got.
+    /// Direction relative to `trunk`. `received`: calls to the trunk (or skipping it), and codes that it sent; `sent`:
+    /// calls from the trunk, and codes that it got.
     direction: Option<String>,
     route: Option<String>,
     flag: Option<String>,
     /// Application that controls or last controlled the call.
     app: Option<String>,
-    /// Trunk or agent that failed, with or without failover.
+    /// Trunk or agent that failed in the call, whether another target followed or not.
     failing: Option<String>,
-    /// Trunk or agent that failed, with failover to the next target.
+    /// Trunk or agent that failed in the call and was followed by another target.
     failed: Option<String>,
-    /// Reason of this failure.
+    /// Reason for the failure of the target named by `failed`.
     failed_reason: Option<String>,
-    /// Part of a number, a SID or a Call-ID.
+    /// Part of a number, a SID or a Call-ID of the call.
     search: Option<String>,
-    /// Minimum seconds from answer to end.
+    /// Minimum duration from answer to end, in seconds.
     longer: Option<f64>,
-    /// Exclusive maximum of the seconds from answer to end.
+    /// Exclusive maximum of the duration from answer to end, in seconds.
     shorter: Option<f64>,
     /// Earliest start of the call.
     since: Option<String>,
-    /// Exclusive upper bound of the start.
+    /// Exclusive upper limit for the start of the call.
     until: Option<String>,
     limit: Option<usize>,
     /// Whether the response includes the [`CallSummary`] of all matching calls, listed or not.
@@ -99,30 +99,31 @@ pub(super) struct CallsQuery {
     mask: bool,
 }
 
-/// Failed conditions of a [`CallsQuery`] that the summary counts without, so that each choice of such a filter has its
-/// number of calls.
+/// Conditions of a [`CallsQuery`] that a call does not meet and that the summary counts separately: it counts the calls
+/// for each value of such a filter as if that filter were not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FilterMismatch {
-    /// Whether the reason does not match.
+    /// Whether the reason does not match the filter.
     pub(super) reason: bool,
-    /// Whether no code matches.
+    /// Whether no code matches the filter.
     pub(super) code: bool,
-    /// Whether the duration is outside of the bounds.
+    /// Whether the duration is outside of the filter's limits.
     pub(super) duration: bool,
 }
 
 impl FilterMismatch {
-    /// Returns whether all conditions hold, apart from those set in `this`.
+    /// Returns whether the call meets all conditions except those set in `this`.
     pub(super) fn only(self, this: FilterMismatch) -> bool {
         (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
     }
 
-    /// No condition failed.
+    /// The call meets all conditions.
     pub(super) const NONE: FilterMismatch = FilterMismatch { reason: false, code: false, duration: false };
 }
 
 impl CallsQuery {
-    /// Returns the failed conditions among those counted per choice; `None` if another condition fails.
+    /// Returns the conditions with separate counts that a call does not meet; `None` if it does not meet another
+    /// condition.
     fn judge(&self, call: &CallView) -> Option<FilterMismatch> {
         let state = self.state.as_deref().is_none_or(|state| match state {
             "live" => call.state != "ended",
@@ -150,7 +151,7 @@ impl CallsQuery {
                 (flag, _) => call.flags.contains(&flag),
             })
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
-            // Dates have one format, so that text order is time order.
+            // The texts have one format, so they sort by time.
             && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
             && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
         others.then(|| FilterMismatch {
@@ -160,8 +161,8 @@ impl CallsQuery {
         })
     }
 
-    /// Returns the code sent to the caller and the codes of rejected legs; with a direction, only those of that side of
-    /// the trunk.
+    /// Returns the code that the caller got and the codes of rejected legs; with a direction, only the codes in that
+    /// direction of the trunk.
     pub(super) fn codes<'a>(&'a self, call: &'a CallView) -> impl Iterator<Item = u16> + 'a {
         let (direction, trunk) = (self.direction.as_deref(), self.trunk.as_deref());
         let of_caller = call.sip_code.filter(|_| direction != Some("received"));
@@ -173,12 +174,12 @@ impl CallsQuery {
         legs.filter_map(|leg| leg.sip_code).chain(of_caller)
     }
 
-    /// Returns whether a target failed and the call failed over to another one.
+    /// Returns whether the target with this name failed and the call failed over to another one.
     fn failed_over(&self, call: &CallView, name: &str) -> bool {
         let is_so = |reason: Option<&str>| self.failed_reason.is_none() || self.failed_reason.as_deref() == reason;
         let targets = || call.legs.iter().filter(|leg| leg.direction != "inbound");
         let tried = targets().take(targets().count().saturating_sub(1));
-        // The last target skipped is not a failover if the call was lost for the same reason.
+        // The last skipped target had no successor if the call was lost for the same reason.
         let cause = call.reason.filter(|_| call.outcome == Some("failed"));
         let is_end = call.passed_over.last().is_some_and(|last| Some(last.reason) == cause);
         let mut passed_on = call.passed_over.iter().take(call.passed_over.len() - usize::from(is_end));
@@ -195,13 +196,13 @@ impl CallsQuery {
     }
 }
 
-/// Returns the seconds from answer to end; `None` for a live or unanswered call.
+/// Returns the duration from answer to end, in seconds; `None` for a live or unanswered call.
 pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
     let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
     Some(time(&call.ended_at)?.duration_since(time(&call.answered_at)?).as_secs_f64())
 }
 
-/// Returns whether a call has a leg of a trunk or agent, or skipped it.
+/// Returns whether a call has a leg to or from a trunk or agent, or skipped it.
 fn concerns(call: &CallView, name: &str) -> bool {
     call.legs.iter().any(|leg| is_of(leg, name)) || passed(call, name)
 }
@@ -211,7 +212,8 @@ fn passed(call: &CallView, name: &str) -> bool {
     call.passed_over.iter().any(|one| one.target == name)
 }
 
-/// Returns whether a target failed: the call failed over to another one, or was lost or rejected by this one.
+/// Returns whether a trunk or agent failed as a target: the call failed over to another one, or was lost or rejected
+/// here.
 fn fails(call: &CallView, name: &str) -> bool {
     let mut targets = call.legs.iter().filter(|leg| leg.direction != "inbound");
     let last = targets.next_back();
@@ -220,14 +222,14 @@ fn fails(call: &CallView, name: &str) -> bool {
     targets.chain(last.filter(|leg| is_lost || is_rejected(leg))).any(|leg| leg.state == "ended" && is_of(leg, name))
 }
 
-/// Returns whether the party of a trunk or agent was not heard, by the same flag that problems and the history count.
-/// Calls stored by an earlier version have no per-leg flag.
+/// Returns whether the party at a trunk or agent was not heard, by the flag that problems and the history count as
+/// well. Calls stored by an earlier version have no flag for each leg.
 fn is_silent(call: &CallView, name: &str) -> bool {
     let is_known = call.legs.iter().any(|leg| leg.silent);
     call.flags.contains(&ONE_WAY) && (!is_known || call.legs.iter().any(|leg| leg.silent && is_of(leg, name)))
 }
 
-/// Returns whether a leg belongs to a trunk or agent.
+/// Returns whether a leg leads to or from a trunk or agent.
 fn is_of(leg: &LegView, name: &str) -> bool {
     leg.trunk == name || leg.agent == name
 }
@@ -241,11 +243,11 @@ fn mentions(call: &CallView, part: &str) -> bool {
     has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
 }
 
-/// Maximum length of a country code.
+/// Maximum number of digits of a country code.
 const COUNTRY_CODE_DIGITS: usize = 3;
 
-/// Returns whether `part` is part of a number, with separators (spaces, hyphens, brackets, dots, slashes) or masked:
-/// `1415****112`.
+/// Returns whether `part` occurs in a number. It may contain separators (spaces, hyphens, brackets, dots, slashes), or
+/// be masked: `1415****112`.
 fn is_number(number: &str, part: &str) -> bool {
     let is_digit = |c: &char| c.is_ascii_digit();
     if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3
@@ -256,7 +258,7 @@ fn is_number(number: &str, part: &str) -> bool {
     let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
     let first = pieces.next().unwrap_or_default();
     let Some(last) = pieces.next_back() else { return digits.contains(&first) };
-    // Masking hides the middle: the number ends with `last` and has `first` at its start or after the country code.
+    // A mask hides the middle: the number ends with `last`, and `first` is at its start or after the country code.
     let rest = digits.find(&first).filter(|at| *at <= COUNTRY_CODE_DIGITS).map(|at| digits.len() - at);
     rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
 }
@@ -293,7 +295,7 @@ impl ListExtent {
             cut_short: shared.cdr.calls_cut_short(),
             records: shared.running(|running| {
                 let path = &running.config.cdr.file.as_ref()?.path;
-                // Relative paths are made absolute, because the reader has another working directory.
+                // The path is made absolute, because the reader has another working directory.
                 Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
             }),
         }
@@ -325,7 +327,7 @@ pub(super) async fn list(
     let (trunk, route, app) = (filter.trunk.clone(), filter.route.clone(), filter.app.clone());
     let (failed, failing) = (filter.failed.clone(), filter.failing.clone());
     let mut found = found(&handle, filter).await?;
-    // Names removed by a reload still match calls; a name that matches none may be unknown.
+    // A name that a reload has removed still matches older calls, so it is unknown only if no call matches.
     if found.calls.is_empty() {
         let table = handle.table();
         let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
@@ -335,7 +337,7 @@ pub(super) async fn list(
             (agents, config.apps.iter().map(|app| app.name.to_string()).collect())
         });
         let names: Vec<&str> = trunks.collect();
-        // Legs of agents have the agent's name.
+        // The legs of an agent carry the agent's name.
         let is_none = |name: &String| !agents.contains(name);
         known("trunk", trunk.filter(is_none).as_deref(), &names)?;
         known("trunk", failed.filter(is_none).as_deref(), &names)?;
@@ -390,7 +392,7 @@ async fn found(handle: &EdgeHandle, filter: CallsQuery) -> Result<CallsResponse,
     Ok(CallsResponse { calls, summary, extent: ListExtent::of(handle) })
 }
 
-/// Visits calls that ended before the last restart, up to the number of calls that memory may hold.
+/// Visits calls that ended before the last restart, at most as many as memory may hold.
 async fn visit_stored(
     handle: &EdgeHandle,
     shown: HashSet<String>,
@@ -412,14 +414,14 @@ async fn visit_stored(
     }
 }
 
-/// Parses codes: `403` or `403,503`.
+/// Parses SIP codes separated by commas: `403` or `403,503`.
 fn codes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is no SIP code"));
     text.split(',').map(one).collect::<Result<Vec<u16>, String>>().map_err(serde::de::Error::custom)
 }
 
-/// Normalizes a date to the format of calls, so that texts can be compared.
+/// Converts a date to the format used by calls, so that both compare as texts.
 fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     let Some(text) = written else { return Ok(()) };
     let Ok(at) = text.parse::<Timestamp>() else {
@@ -441,7 +443,7 @@ pub const MARKED: [(&str, &str); 7] = [
     ("recording_gap", "rec"),
 ];
 
-/// Validates a word, with `-` accepted for `_`; an unknown word is rejected with suggestions.
+/// Checks a word of the query, with `-` accepted for `_`. The error for an unknown word suggests similar ones.
 fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(), ApiError> {
     let Some(word) = written else { return Ok(()) };
     let meant = word.replace('-', "_");
@@ -467,7 +469,7 @@ fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(),
     Ok(())
 }
 
-/// Rejects an unknown name, with the most similar known name or a selection of names.
+/// Checks a name in the query. The error for an unknown name suggests the most similar one, or lists some.
 fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiError> {
     let Some(name) = written.filter(|name| !names.contains(name)) else { return Ok(()) };
     let shown: String = name.chars().take(limits::NAMES_SHOWN_CHARS).collect();
@@ -487,7 +489,7 @@ pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Res
     find(&handle, &sid).await.map(Json)
 }
 
-/// Hangs up a call: 202 after BYE or CANCEL is sent, without waiting for the responses.
+/// Hangs up a call: responds with 202 after BYE or CANCEL is sent, without waiting for the SIP responses.
 pub(super) async fn hang_up(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -504,10 +506,10 @@ pub(super) async fn find(handle: &EdgeHandle, sid: &str) -> Result<CallView, Api
     handle.call(sid).await?.ok_or_else(|| unknown(sid))
 }
 
-/// Returns the error of an unknown call.
+/// Returns the error for an unknown call.
 pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
-    // The log and applications use SIDs of calls and of messages.
+    // SIDs of messages occur beside those of calls in logs and applications.
     let hint = if sid.starts_with("SM") {
         format!(" (a text message: GET /2010-04-01/Accounts/{{AC}}/Messages/{shown}.json)")
     } else {
@@ -581,7 +583,7 @@ mod tests {
             let filter = filter(direction, 486);
             assert_eq!([finds(&filter, &to_pbx), finds(&filter, &from_pbx)], found, "{direction:?}");
         }
-        // The trunk's caller got 503 after the next target rejected the call with 486.
+        // The trunk's caller got 503, after the next target had rejected the call with 486.
         let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
         assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
     }
@@ -630,7 +632,7 @@ mod tests {
             ("failed=bot", true),
             ("failed=bot&failed_reason=agent_unreachable", true),
             ("failed=bot&failed_reason=no_response", false),
-            // The call ended with this target.
+            // The call ended with this target, so there was no failover.
             ("failed=spare", false),
             ("failing=bot", true),
             ("failing=spare", false),

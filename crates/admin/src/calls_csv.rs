@@ -8,11 +8,11 @@ use super::calls::answered_seconds;
 use super::parties::party;
 use trunkgate_delivery::sinks::records::csv::{ended_by_legs, line, plain};
 
-/// Header row of the table.
+/// Header line of the table.
 const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route,source,target,state,outcome,reason,sip_code,\
                     target_sip_code,codec,mos,flags,ended_by\r\n";
 
-/// Returns the table of calls.
+/// Returns calls as a CSV table with a header line.
 pub(super) fn table(calls: &[Arc<CallView>]) -> String {
     let mut out = HEAD.to_owned();
     for call in calls {
@@ -26,7 +26,7 @@ fn row(call: &CallView) -> String {
     let code = |code: Option<u16>| code.map(|code| code.to_string()).unwrap_or_default();
     let source = call.legs.first();
     let target = call.legs.iter().skip(1).rfind(|leg| leg.kind != "siprec");
-    // Without received audio there is no score, and the score of the other party does not describe the call.
+    // A leg without received audio has no score, and the score of the other party does not apply to it.
     let is_unheard = |leg: &LegView| leg.kind == "sip" && leg.rtp.tx_packets > 0 && leg.rtp.rx_packets == 0;
     let is_one_way = call.answered_at.is_some() && [source, target].into_iter().flatten().any(is_unheard);
     let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min).filter(|_| !is_one_way);

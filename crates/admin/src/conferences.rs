@@ -14,7 +14,7 @@ use trunkgate_conference::{MemberChange, WaitMusic};
 use super::ApiError;
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Conference with the calling and called number of each participant.
+/// Conference, with the calling and the called number of each participant.
 type ConferenceWithCalls = (ConferenceReport, Vec<(String, String)>);
 
 /// Conference as shown in the API.
@@ -97,7 +97,7 @@ pub(super) async fn end(State(handle): State<EdgeHandle>, Path(sid): Path<String
     report.map(|report| Json(json!(shown(&(report, Vec::new()))))).ok_or_else(|| unknown(&sid))
 }
 
-/// Mutes, unmutes, holds, resumes or removes a participant.
+/// Changes a participant of a conference: mute, unmute, hold, resume, or remove.
 pub(super) async fn change(
     State(handle): State<EdgeHandle>,
     Path((sid, call, action)): Path<(String, String, String)>,

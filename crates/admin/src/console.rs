@@ -1,11 +1,11 @@
-//! Web console at `/`: static files in the binary, without secrets. Their scripts request `/v1` like any client, with
-//! the token entered in the browser.
+//! Web console at `/`: static files inside the binary, without secrets. Their scripts use `/v1` like any client, with
+//! the token that the user enters.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 
-/// Content security policy: scripts and styles from this origin only, no framing, no HTML from strings.
+/// Content security policy of the console: scripts and styles from this origin only, no framing, no HTML from strings.
 const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 const HTML: &str = "text/html; charset=utf-8";
@@ -57,17 +57,17 @@ const FILES: [ConsoleFile; 27] = [
     file!("system.js", SCRIPT),
 ];
 
-/// Returns the paths of all files.
+/// Returns the paths of all files of the console.
 pub(super) fn paths() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|file| file.path)
 }
 
-/// Returns whether a path is a file of the console, which is open because it holds no secret.
+/// Returns whether a path is a file of the console. Such files contain no secret, so they need no token.
 pub(super) fn is_file(path: &str) -> bool {
     paths().any(|file| file == path)
 }
 
-/// Sends the file at a path of [`paths`].
+/// Sends the file of the console at the request's path.
 pub(super) async fn serve(request: Request) -> Response {
     let Some(file) = FILES.iter().find(|file| file.path == request.uri().path()) else {
         return axum::http::StatusCode::NOT_FOUND.into_response();
@@ -79,7 +79,7 @@ pub(super) async fn serve(request: Request) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        // Another version of the edge has other files at the same paths.
+        // Another version of the edge has other files at these paths.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, file.text).into_response()
@@ -107,7 +107,7 @@ mod tests {
         let forbidden =
             ["http://", "https://", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"];
         for file in FILES.iter() {
-            // The XML namespace is not a link.
+            // The XML namespace looks like a URL, but is no link.
             let text = file.text.replace("http://www.w3.org/2000/svg", "");
             for word in forbidden {
                 assert!(!text.contains(word), "{}: {word}", file.path);

@@ -23,10 +23,10 @@ use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::{APP_DECODED_AT_ONCE, AUDIO_FILE_BYTES, PLAY_SECONDS};
 
-/// Limit on sound files decoded concurrently.
+/// Limit for the number of sound files that are decoded at the same time.
 static DECODING: Semaphore = Semaphore::const_new(APP_DECODED_AT_ONCE);
 
-/// Party of a call.
+/// One party of a call.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SingleParty {
@@ -44,7 +44,7 @@ impl SingleParty {
     }
 }
 
-/// Party of a call, or both.
+/// Parties of a call: one or both.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PartySelection {
@@ -63,21 +63,21 @@ impl PartySelection {
     }
 }
 
-/// Target of a transfer.
+/// Body of a transfer request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TransferBody {
     target: String,
-    /// Whether the agent stays on the call until the target answers.
+    /// Whether the agent stays in the call until the target answers.
     #[serde(default)]
     consult: bool,
-    /// Warm transfer: the target is asked first, and the caller hears music until it accepts.
+    /// Settings of a warm transfer: the target is asked first, while the caller hears music.
     warm: Option<Box<WarmTransfer>>,
     #[serde(default)]
     party: SingleParty,
 }
 
-/// DTMF digits to send to a party.
+/// Body of a request to send DTMF digits to a party.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DtmfBody {
@@ -86,14 +86,14 @@ struct DtmfBody {
     party: SingleParty,
 }
 
-/// Parties to hold or resume.
+/// Body of a request to hold or resume parties.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HoldBody {
     party: Option<PartySelection>,
 }
 
-/// Sound to play to parties.
+/// Body of a request to play a sound to parties.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlaybackBody {
@@ -101,8 +101,8 @@ struct PlaybackBody {
     party: Option<PartySelection>,
 }
 
-/// Transfers a call: 202 while the target is being called. The agent leaves the call at once, or with `consult` at the
-/// answer.
+/// Transfers a call: responds with 202 while the target is being called. The agent leaves the call at once, or with
+/// `consult` when the target answers.
 pub(super) async fn transfer(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -131,7 +131,7 @@ pub(super) async fn transfer(
     }
 }
 
-/// Sends DTMF: 202 when the digits are queued.
+/// Sends DTMF digits: responds with 202 when they are queued.
 pub(super) async fn dtmf(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -145,7 +145,7 @@ pub(super) async fn dtmf(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// Holds parties: 200 when they hear music.
+/// Puts parties on hold: responds with 200 when they hear music.
 pub(super) async fn hold(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -157,7 +157,7 @@ pub(super) async fn hold(
     Ok(Json(answer))
 }
 
-/// Resumes parties: 200 when they hear each other again.
+/// Resumes parties: responds with 200 when they hear each other again.
 pub(super) async fn resume(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -169,7 +169,7 @@ pub(super) async fn resume(
     Ok(Json(answer))
 }
 
-/// Plays a sound: 202 when playback begins.
+/// Plays a sound to parties: responds with 202 when playback begins.
 pub(super) async fn play(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -186,7 +186,7 @@ pub(super) async fn play(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// Decodes a sound file below the folder of the configuration to μ-law at 8 kHz.
+/// Decodes a sound file below the folder of the configuration to μ-law at 8 kHz; it must be short enough to play.
 async fn decoded(handle: &EdgeHandle, file: &str) -> Result<Arc<[u8]>, ApiError> {
     let bad = |what: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_file", what);
     let path = handle.shared.running(|running| running.config.path.clone());
@@ -203,7 +203,7 @@ async fn decoded(handle: &EdgeHandle, file: &str) -> Result<Arc<[u8]>, ApiError>
     decoded.map_err(bad)
 }
 
-/// Parses the parties of an optional body.
+/// Parses the parties in an optional body; `None` without a body.
 fn read_parties(body: RequestBody) -> Result<Option<PartySelection>, ApiError> {
     if matches!(&body, Ok(bytes) if bytes.trim_ascii().is_empty()) {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! `/v1/events`: changes as server-sent events (WHATWG HTML §9.2). A client that does not keep up receives the number
-//! of missed events; it never delays a call.
+//! `/v1/events`: changes of the edge as server-sent events (WHATWG HTML §9.2). A client that does not keep up loses
+//! events and receives their number; it never delays a call.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub(super) async fn follow(State(handle): State<EdgeHandle>) -> Result<Response,
     })?;
     let comments = KeepAlive::new().interval(Duration::from_secs(limits::EVENT_COMMENT_SECONDS)).text("");
     let began_with = token(&handle);
-    // The first comment confirms the subscription: later events are not missed.
+    // The first comment confirms the subscription, so the client knows from when on it gets all events.
     let stream = unfold((listener, handle, true), move |(mut listener, handle, is_first)| {
         let began_with = began_with.clone();
         async move {
             let event =
                 if is_first { Some(sse::Event::default().comment("following")) } else { next(&mut listener).await };
-            // The stream ends when the token changes.
+            // A change of the token ends the stream.
             let event = event.filter(|_| token(&handle) == began_with);
             event.map(|event| (Ok::<_, Infallible>(event), (listener, handle, false)))
         }
@@ -40,12 +40,12 @@ pub(super) async fn follow(State(handle): State<EdgeHandle>) -> Result<Response,
     Ok((headers, Sse::new(stream).keep_alive(comments)).into_response())
 }
 
-/// Returns the API token in force.
+/// Returns the API token of the configuration in force.
 fn token(handle: &EdgeHandle) -> Option<Secret> {
     handle.shared.running(|running| running.config.http.token.clone())
 }
 
-/// Returns the next event; `None` at the end of the stream.
+/// Returns the next event of the stream; `None` at the end of the stream.
 async fn next(listener: &mut EventListener) -> Option<sse::Event> {
     match listener.receiver.recv().await {
         Ok(event) => {

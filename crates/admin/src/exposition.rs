@@ -1,10 +1,10 @@
-//! Prometheus text format, version 0.0.4: families, samples, histograms.
+//! Prometheus text format, version 0.0.4: metric families, samples and histograms.
 
 use std::fmt::Write;
 
 use trunkgate_call::metrics::Histogram;
 
-/// Metric type of a family.
+/// Type of a metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricKind {
     Counter,
@@ -12,14 +12,14 @@ pub(super) enum MetricKind {
     Histogram,
 }
 
-/// Metrics text under construction.
+/// Text of metrics under construction.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
 }
 
 impl Exposition {
-    /// Begins a family; its samples follow.
+    /// Begins a metric family; the samples follow.
     pub(super) fn family(&mut self, name: &str, kind: MetricKind, help: &str) {
         let kind = match kind {
             MetricKind::Counter => "counter",
@@ -29,7 +29,7 @@ impl Exposition {
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Writes one sample.
+    /// Writes one sample of the current family.
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(name);
         for (position, (label, text)) in labels.iter().enumerate() {
@@ -53,13 +53,13 @@ impl Exposition {
         self.buckets(name, help, histogram.bounds, &histogram.counts, histogram.sum);
     }
 
-    /// Writes a histogram from its parts: `counts` are not cumulative yet and have one more entry than `bounds`.
+    /// Writes a histogram from its parts. `counts` are not cumulative and have one more entry than `bounds`.
     pub(super) fn buckets(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
         self.family(name, MetricKind::Histogram, help);
         self.labelled_buckets(name, &[], (bounds, counts), sum);
     }
 
-    /// Writes one labelled histogram of a family already begun.
+    /// Writes a histogram with labels, in a family that has already begun.
     pub(super) fn labelled_buckets(
         &mut self,
         name: &str,
@@ -78,7 +78,7 @@ impl Exposition {
         self.sample(&format!("{name}_count"), labels, total as f64);
     }
 
-    /// Returns the text.
+    /// Returns the complete text.
     pub(super) fn finish(self) -> String {
         self.text
     }

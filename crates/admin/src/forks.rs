@@ -1,4 +1,4 @@
-//! `/v1/calls/{sid}/forks`: lists, starts and stops the forks (listeners) of a call.
+//! `/v1/calls/{sid}/forks`: lists, starts and stops forks of a call's audio to listeners.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::agent_url;
 use trunkgate_system::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
 
-/// Expected form of the body, quoted in errors.
+/// Expected form of the body, which errors quote.
 const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
 
-/// Body of a request for a fork.
+/// Body of a request that starts a fork.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ForkBody {
@@ -46,7 +46,7 @@ pub(super) async fn list(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Res
     Ok(Json(ForksResponse { forks }))
 }
 
-/// Starts a fork: 201 without waiting for its WebSocket to open.
+/// Starts a fork: responds with 201 without waiting for its WebSocket to open.
 pub(super) async fn begin(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -70,7 +70,7 @@ pub(super) async fn begin(
     Ok(response)
 }
 
-/// Stops a fork and closes its WebSocket in order.
+/// Stops a fork and closes its WebSocket with a close frame.
 pub(super) async fn end(
     State(handle): State<EdgeHandle>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -102,8 +102,8 @@ fn asked(handle: &EdgeHandle, asked: ForkBody) -> Result<ForkRequest, ApiError> 
     Ok(ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() })
 }
 
-/// Validates a URL by the rules of `url` in the configuration, and also rejects a query, which would not be sent. Host
-/// names are checked when the connection is made.
+/// Checks a URL by the rules for `url` in the configuration, and rejects one with a query, which would not be sent.
+/// Host names are checked when the connection is opened.
 fn look_at(handle: &EdgeHandle, text: &str) -> Result<(), ApiError> {
     if text.len() > FORK_URL_BYTES {
         return Err(bad_url(format!("`url` exceeds {FORK_URL_BYTES} bytes")));
@@ -123,7 +123,8 @@ fn look_at(handle: &EdgeHandle, text: &str) -> Result<(), ApiError> {
     whose.map_or(Ok(()), |message| Err(bad_url(message)))
 }
 
-/// Accepts strings only: Twilio's `customParameters` are strings, and the text form of a number would be a guess.
+/// Checks that all parameters are strings, like Twilio's `customParameters`: the text form of a number would be a
+/// guess.
 fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
     let text = |(name, value): (String, Value)| {
         let what = match value {
@@ -140,7 +141,7 @@ fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>
     parameters.into_iter().map(text).collect()
 }
 
-/// Parses track names; default: both tracks.
+/// Parses track names; without any, returns both tracks.
 ///
 /// # Errors
 /// Returns 422 if a name is unknown or repeated.

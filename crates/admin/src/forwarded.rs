@@ -9,8 +9,8 @@ use trunkgate_route::household;
 /// Name of the header.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Returns the client address of a request (for IPv6 its /64). For a connection from a trusted proxy, this is the last
-/// address in `X-Forwarded-For` that is not a trusted proxy; earlier addresses can be forged by the client.
+/// Returns the client address of a request, for IPv6 its /64. On a connection from a trusted proxy it is the last
+/// address in `X-Forwarded-For` that is no trusted proxy, because the client can forge earlier addresses.
 pub(super) fn client(remote: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
     let mut client = remote;
@@ -19,14 +19,14 @@ pub(super) fn client(remote: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> 
     while is_trusted(client)
         && let Some(before) = named.next()
     {
-        // Stops at an unreadable address; the proxy before it is the last known address.
+        // An unreadable address ends the search; the proxy behind it is the last known address.
         let Some(before) = address(before) else { break };
         client = before;
     }
     household(client)
 }
 
-/// Parses an address, with or without a port.
+/// Parses an address in `X-Forwarded-For`, with or without a port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);

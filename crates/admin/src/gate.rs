@@ -1,8 +1,8 @@
-//! Access control of the HTTP API: clients with the token or, if none is configured, programs and browsers on this
-//! machine.
+//! Access control of the HTTP API. With a token, only its owners have access; without one, programs and browsers on
+//! this machine.
 //!
-//! Without a token, requests from pages of other sites, for host names that resolve to loopback (DNS rebinding), and
-//! from reverse proxies are rejected.
+//! Without a token, the edge rejects requests from pages of other sites, for host names that resolve to loopback (DNS
+//! rebinding), and from reverse proxies.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Path of the CA certificate of the proxy.
+/// Path of the CA certificate for clients of the proxy.
 pub(super) const CA_PATH: &str = "/v1/twilio/ca";
 
-/// Headers added by reverse proxies. `X-Forwarded-*` are matched by their prefix.
+/// Headers that reverse proxies add. `X-Forwarded-*` is matched by its prefix.
 const PROXY_HEADERS: [&str; 7] =
     ["forwarded", "via", "x-real-ip", "x-client-ip", "x-original-forwarded-for", "cf-connecting-ip", "true-client-ip"];
 
@@ -36,24 +36,24 @@ pub(super) struct AccessControl {
     pub(super) handle: EdgeHandle,
     /// Access control of the Twilio-compatible API.
     pub(super) access: twilio::ApiAccess,
-    /// Failed authentications of the last minute.
+    /// Failed authentications within the current minute.
     pub(super) guesses: GuessLimiter,
-    /// Cookies for the audio of recordings.
+    /// Key of the cookies that grant access to audio of recordings.
     pub(super) tickets: AudioCookieKey,
 }
 
-/// Head of a request under examination.
+/// Head of a request that is being checked.
 struct HttpRequestHead<'a> {
     method: &'a Method,
     path: &'a str,
     headers: &'a HeaderMap,
-    /// Authority of a target in absolute form, which takes precedence over Host (RFC 9112 §3.2.2).
+    /// Authority of a request target in absolute form; it takes precedence over Host (RFC 9112 §3.2.2).
     authority: Option<&'a str>,
-    /// Connection of the request.
+    /// Slot of the connection that carries the request.
     occupant: Option<&'a HttpSlotOccupant>,
 }
 
-/// Admits a request, or rejects it.
+/// Admits a request to the API, or responds with an error.
 pub(super) async fn check(State(gate): State<AccessControl>, mut request: Request, next: Next) -> Response {
     if let Some(refused) = beyond_limits(&request) {
         return refused;
@@ -71,8 +71,7 @@ pub(super) async fn check(State(gate): State<AccessControl>, mut request: Reques
     if let Err(error) = from_same_site(&method, path, request.headers()) {
         return twilio::shaped(path, error);
     }
-    // The sender of a message webhook is unauthenticated until its body is read, so its connection may be evicted
-    // meanwhile.
+    // The sender of a webhook is not authenticated until its body is read, so its connection may be evicted until then.
     let serving = occupant.filter(|_| !sms::is_path(path)).map(|occupant| occupant.serve());
     if let Some(granted) = granted {
         request.extensions_mut().insert(granted);
@@ -94,7 +93,7 @@ async fn admit(gate: &AccessControl, head: &HttpRequestHead<'_>) -> Result<Optio
         "/healthz" | "/readyz" => Ok(None),
         path if sms::is_path(path) => {
             let token = handle.shared.running(|running| running.config.messages.token.clone());
-            // Twilio signs its requests, which may also carry Basic credentials from the configured URL.
+            // Twilio signs its requests. They may also carry Basic credentials from the configured URL.
             let Some(token) = token.filter(|_| bearer_of(headers).is_some()) else { return Ok(None) };
             match judge(gate, head, ("messages", token.reveal())) {
                 LoginVerdict::Passed | LoginVerdict::Wrong => Ok(None),
@@ -102,8 +101,8 @@ async fn admit(gate: &AccessControl, head: &HttpRequestHead<'_>) -> Result<Optio
             }
         }
         path if twilio::is_path(path) => {
-            // A browser may add HTTP Basic credentials to requests made by a page of another site. Reject these before
-            // they count as failed authentications: otherwise the page could lock out programs at this address.
+            // A page of another site can make a browser add HTTP Basic credentials to its requests. They are rejected
+            // before they count as failed authentications, or the page could lock out programs at this address.
             let own =
                 handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()));
             let own = own.and_then(|()| from_same_site(method, path, headers));
@@ -113,7 +112,7 @@ async fn admit(gate: &AccessControl, head: &HttpRequestHead<'_>) -> Result<Optio
         path => {
             let token = handle.shared.running(|running| running.config.http.token.clone());
             match token {
-                // The console asks for the token itself; the CA certificate is public to clients of the proxy.
+                // The console asks the user for the token, and the CA certificate is public.
                 Some(_) if console::is_file(path) || path == CA_PATH => Ok(None),
                 Some(token) if is_listening(&gate.tickets, head, token.reveal()) => Ok(None),
                 Some(token) => match judge(gate, head, ("", token.reveal())) {
@@ -127,13 +126,13 @@ async fn admit(gate: &AccessControl, head: &HttpRequestHead<'_>) -> Result<Optio
     }
 }
 
-/// Returns the client address of a request (for IPv6 its /64).
+/// Returns the client address of a request, for IPv6 its /64.
 pub(super) fn client(handle: &EdgeHandle, occupant: Option<&HttpSlotOccupant>, headers: &HeaderMap) -> IpAddr {
     let remote = occupant.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), HttpSlotOccupant::address);
     handle.shared.running(|running| forwarded::client(remote, headers, &running.config.http.trusted_proxies))
 }
 
-/// Checks the bearer token of a request. A request without credentials, as first sent by the console, is not counted as
+/// Checks the bearer token of a request. A request without credentials, as the console first sends, does not count as
 /// failed.
 fn judge(gate: &AccessControl, head: &HttpRequestHead<'_>, (account, token): (&str, &str)) -> LoginVerdict {
     let is_right = bearer(head.headers, token).is_ok();
@@ -157,7 +156,8 @@ fn judge(gate: &AccessControl, head: &HttpRequestHead<'_>, (account, token): (&s
     verdict
 }
 
-/// Rejects a client that guesses tokens: after a delay, with the time until the end of the minute in `Retry-After`.
+/// Returns the response to a client that guesses tokens: 429 after a delay, with the rest of the minute in
+/// `Retry-After`.
 async fn too_many(left: Duration) -> Response {
     answer_late().await;
     let seconds = left.as_secs() + 1;
@@ -166,18 +166,19 @@ async fn too_many(left: Duration) -> Response {
     ([(header::RETRY_AFTER, seconds)], error).into_response()
 }
 
-/// Returns whether a request for audio has a valid cookie in place of the token.
+/// Returns whether a request for audio carries a valid cookie in place of the token.
 fn is_listening(tickets: &AudioCookieKey, head: &HttpRequestHead<'_>, token: &str) -> bool {
     let is_reading = matches!(*head.method, Method::GET | Method::HEAD);
     is_reading && tickets.open(head.path, head.headers, token, clock::now().as_second())
 }
 
-/// Returns the connection of a request.
+/// Returns the slot of the connection that carries a request.
 pub(super) fn occupant(request: &Request) -> Option<HttpSlotOccupant> {
     request.extensions().get::<ConnectInfo<HttpSlotOccupant>>().map(|ConnectInfo(occupant)| occupant.clone())
 }
 
-/// Rejects a request with oversized headers, or on a connection reserved for probes.
+/// Returns the rejection of a request with oversized headers, or on a connection that is reserved for probes; `None` if
+/// it is within the limits.
 pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let size: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -196,8 +197,8 @@ pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
     None
 }
 
-/// Rejects requests that a page of another site makes a browser send, by Fetch Metadata; these need not have an Origin.
-/// Only a followed link may come from another site.
+/// Rejects requests that a page of another site made a browser send, detected by Fetch Metadata because they need not
+/// have an Origin. Only a link that the user follows may come from another site.
 fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
     let all_are =
         |name, allowed: &[&[u8]]| headers.get_all(name).iter().all(|value| allowed.contains(&value.as_bytes()));
@@ -217,7 +218,7 @@ pub(super) fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
     is_right.then_some(()).ok_or_else(unauthorized)
 }
 
-/// Returns the bearer token of a request.
+/// Returns the bearer token of a request; `None` if it has none.
 fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
     let given = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, given) = given.split_at_checked(7)?;
@@ -229,7 +230,7 @@ fn unauthorized() -> ApiError {
 }
 
 /// Checks that a request without a token comes from this machine: Host and authority are loopback, no proxy has
-/// forwarded it, and its page is not of another site.
+/// forwarded it, and no page of another site has caused it.
 fn from_here(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiError> {
     if let Some(name) = headers.keys().map(header::HeaderName::as_str).find(|name| is_of_proxy(name)) {
         let message =
@@ -246,12 +247,12 @@ fn from_here(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiErro
     from_own_page(headers, None)
 }
 
-/// Returns whether proxies add this header.
+/// Returns whether a header is one that reverse proxies add.
 pub(super) fn is_of_proxy(name: &str) -> bool {
     name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
 }
 
-/// Rejects a request if its Origin is neither its Host nor `public_url`; programs send no Origin.
+/// Rejects a request with an Origin that is neither its Host nor `public_url`. Programs send no Origin.
 fn from_own_page(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiError> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -267,13 +268,13 @@ fn from_own_page(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), Ap
     Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "cross-origin requests are rejected"))
 }
 
-/// Returns `host:port` of a URL.
+/// Returns the part `host:port` of a URL.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Returns the host of `host:port` without IPv6 brackets; empty if malformed (RFC 9110 §7.2).
+/// Returns the host in `host:port`, without IPv6 brackets; empty if it is malformed (RFC 9110 §7.2).
 fn host_of(host_port: &str) -> &str {
     let parts = match host_port.strip_prefix('[') {
         Some(rest) => rest.split_once(']'),

@@ -1,8 +1,8 @@
-//! Failed authentications of the HTTP interfaces, counted by account and client address.
+//! Failed authentications of the HTTP interfaces, counted for each account and client address.
 //!
-//! Above the limit per minute, further wrong credentials are rejected late and with 429. Correct credentials of
-//! sufficient length still pass, so that other clients of an address, as behind a proxy, cannot lock out a client.
-//! Short credentials could be found by trying, so they are rejected with the wrong ones until the end of the minute.
+//! Above a limit per minute, wrong credentials get a delayed 429. Correct credentials of sufficient length still pass,
+//! so that other clients at the same address, as behind a proxy, cannot lock out a client. Short credentials could be
+//! found by trying, so they are rejected like wrong ones until the end of the minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 pub(crate) use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::limits::{HTTP_GUESS_DELAY_SECONDS, HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
 
-/// Interval in which failed authentications are counted.
+/// Period in which failed authentications are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Credentials presented by a request.
+/// Credentials of a request, with the result of their comparison.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PresentedCredentials<'a> {
     /// HTTP interface that the credentials are for.
     pub(super) face: HttpInterface,
-    /// Account or key that the credentials are for; empty if the interface has a single token, or for an unknown name.
+    /// Account or key that the credentials name; empty if the interface has a single token, or if the name is unknown.
     pub(super) account: &'a str,
     /// Address of the client (for IPv6 its /64).
     pub(super) source: IpAddr,
@@ -33,21 +33,21 @@ pub(super) struct PresentedCredentials<'a> {
 /// Result of an authentication.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LoginVerdict {
-    /// Admitted request.
+    /// The request may pass.
     Passed,
-    /// Wrong credentials.
+    /// The credentials are wrong.
     Wrong,
-    /// Limit exceeded; the minute ends after this time.
+    /// There were too many wrong credentials; the minute ends after this time.
     TooMany(Duration),
 }
 
-/// Failed authentications of the last minute; clones share them.
+/// Failed authentications within a minute, by account and client address; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GuessLimiter(Arc<Mutex<HashMap<GuessSource, WrongGuesses>>>);
 
 type GuessSource = (HttpInterface, Box<str>, IpAddr);
 
-/// Failed authentications since the start of a minute.
+/// Number of wrong credentials since the first one of a minute.
 #[derive(Debug, Clone, Copy)]
 struct WrongGuesses {
     since: Instant,
@@ -55,7 +55,7 @@ struct WrongGuesses {
 }
 
 impl GuessLimiter {
-    /// Evaluates credentials, and counts wrong ones.
+    /// Judges the credentials of a request, and counts wrong ones.
     pub(super) fn judge(&self, now: Instant, shown: PresentedCredentials<'_>) -> LoginVerdict {
         if shown.is_right && shown.characters >= SECRET_CHARACTERS {
             return LoginVerdict::Passed;
@@ -87,14 +87,14 @@ impl GuessLimiter {
 }
 
 impl WrongGuesses {
-    /// Returns the remaining lock time if the limit is exceeded.
+    /// Returns the rest of the minute if there were too many wrong credentials; `None` otherwise.
     fn locked(&self, now: Instant) -> Option<Duration> {
         let left = MINUTE.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())?;
         (self.wrong >= HTTP_GUESSES_PER_MINUTE).then_some(left)
     }
 }
 
-/// Makes room for a new key: removes expired entries, else the oldest.
+/// Makes room for a new entry by removing expired ones, otherwise the oldest one.
 fn make_room(all: &mut HashMap<GuessSource, WrongGuesses>, key: &GuessSource, now: Instant) {
     if all.len() < HTTP_GUESSERS || all.contains_key(key) {
         return;
@@ -106,13 +106,13 @@ fn make_room(all: &mut HashMap<GuessSource, WrongGuesses>, key: &GuessSource, no
     }
 }
 
-/// Delays the response to a client that guesses credentials. Its connection counts as incomplete meanwhile, so that a
+/// Delays the response to a client that guesses credentials. Meanwhile its connection counts as incomplete, so that a
 /// new one may evict it.
 pub(super) async fn answer_late() {
     tokio::time::sleep(Duration::from_secs(HTTP_GUESS_DELAY_SECONDS)).await;
 }
 
-/// Compares in a time that depends only on the length of `given`.
+/// Compares two secrets in a time that depends only on the length of `given`.
 pub(super) fn is_same_secret(given: &[u8], token: &[u8]) -> bool {
     let mut difference = given.len() ^ token.len();
     for (position, byte) in given.iter().enumerate() {
@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(guesses.judge(now, shown("", n, LONG, false)), LoginVerdict::Wrong);
         }
         assert_eq!(len(), HTTP_GUESSERS);
-        // A failed authentication is counted even if the table is full.
+        // A full table still counts a failed authentication.
         guessed(&guesses, now, "", u32::MAX);
         assert_eq!(guesses.judge(now, shown("", u32::MAX, LONG, false)), LoginVerdict::TooMany(MINUTE));
         assert_eq!(len(), HTTP_GUESSERS);

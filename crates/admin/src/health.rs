@@ -16,7 +16,7 @@ pub(super) async fn healthz(State(handle): State<EdgeHandle>) -> Result<&'static
     }
 }
 
-/// Returns 200 while calls are accepted, else 503 with the reason.
+/// Returns 200 while the edge accepts calls, otherwise 503 with the reason.
 pub(super) async fn readyz(State(handle): State<EdgeHandle>) -> Result<&'static str, ApiError> {
     match handle.phase() {
         EdgePhase::Ready => Ok("ready"),

@@ -1,4 +1,4 @@
-//! Certificates for Twilio's host names, issued by the edge's CA: for clients of the proxy and of the TLS listener of
+//! Certificates for Twilio's host names, issued by the edge's CA, for clients of the proxy and of the TLS listener of
 //! `[api]`.
 
 use std::net::IpAddr;
@@ -20,19 +20,20 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::log::LogThrottle;
 use trunkgate_system::twilio_hosts::{API, DOMAIN, is_served};
 
-/// Name of the CA file in the data directory.
+/// Name of the CA's file in the data directory.
 const FILE: &str = "twilio-ca.pem";
 
-/// Path by which clients reach the edge as api.twilio.com; selects the fix logged for a failed handshake.
+/// Way in which a client reaches the edge as api.twilio.com; it decides on the fix that is logged for a failed
+/// handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientPath {
-    /// Proxy with CONNECT.
+    /// Through the proxy, with CONNECT.
     Proxy,
-    /// Hosts entry or DNS alias.
+    /// At the TLS listener, by a hosts entry or DNS alias.
     Listener,
 }
 
-/// CA of the edge and the certificates that it issues, opened at first use.
+/// CA of the edge with the certificates that it issues; opened at first use.
 #[derive(Debug)]
 pub(super) struct HostCertificates {
     path: PathBuf,
@@ -42,7 +43,7 @@ pub(super) struct HostCertificates {
 }
 
 impl HostCertificates {
-    /// Uses a CA file in the data directory.
+    /// Creates the certificates for a CA file in the data directory.
     pub(super) fn new(directory: PathBuf) -> HostCertificates {
         HostCertificates {
             path: directory.join(FILE),
@@ -69,8 +70,8 @@ impl HostCertificates {
         authority.server(host, clock::now()).map_err(|why| self.no_authority(&why))
     }
 
-    /// Returns the TLS configuration for all host names of the API and of Lookup, selected by SNI (RFC 6066 §3).
-    /// Clients without SNI get api.twilio.com; the handshake fails for any other name.
+    /// Returns the TLS configuration for all host names of the API and of Lookup, selected by SNI (RFC 6066 §3). A
+    /// client without SNI gets api.twilio.com; with any other name the handshake fails.
     ///
     /// # Errors
     /// Returns 503 `no_proxy_ca`, as [`HostCertificates::pem`] does.
@@ -97,10 +98,10 @@ impl HostCertificates {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)
     }
 
-    /// Logs a failed handshake, mostly caused by a client that does not trust the CA.
+    /// Logs a failed handshake, which most often means that the client does not trust the CA.
     pub(super) fn complain(&self, source: IpAddr, host: &str, fault: &TlsFault, path: ClientPath) {
         let Some(more) = self.due() else { return };
-        // The usual explanation of a closed connection applies to servers, not to clients.
+        // The text for a closed connection explains the servers' side, which does not apply to a client.
         let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
         let (kind, fix) = match path {
             ClientPath::Proxy => ("proxy", "start the client with the variables that `trunkgate twilio env` prints"),
@@ -121,7 +122,7 @@ impl HostCertificates {
     }
 }
 
-/// Selects a certificate by SNI.
+/// Certificate resolver that selects by SNI.
 #[derive(Debug)]
 struct CertificateByName {
     authority: Arc<CertificateAuthority>,

@@ -1,5 +1,5 @@
-//! HTTP interface: console, health, metrics, status, calls and their control, reload and drain. Runs on the auxiliary
-//! thread and sends requests to the signalling loop, which never waits for it.
+//! HTTP interface: console, health, metrics, status, calls and their control, reload and drain. It runs on the
+//! auxiliary thread and sends requests to the signalling loop, which never waits for it.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
@@ -68,7 +68,7 @@ pub use calls::{MARKED, OUTCOMES, STATES};
 pub use status::StatusReport;
 pub use status::watch as watch_problems;
 
-/// Error response, always JSON.
+/// Error response of the API, always JSON.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -99,7 +99,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Serves HTTP until the task is aborted. `api`: socket of the TLS listener of `[api]`.
+/// Serves HTTP until the task is aborted. `api` is the socket of the TLS listener of `[api]`.
 pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: EdgeHandle) {
     if let Err(error) = serve_sockets(http, api, handle).await {
         tracing::error!("no HTTP: {error}");
@@ -136,7 +136,7 @@ async fn serve_sockets(
     Ok(())
 }
 
-/// Builds the router with all paths.
+/// Builds the router of the HTTP listener with all paths.
 fn router(
     handle: EdgeHandle,
     (tickets, work): (listening::AudioCookieKey, work::RequestThread),
@@ -218,8 +218,8 @@ fn twilio_paths() -> Router<EdgeHandle> {
         .route("/v2/PhoneNumbers/{*number}", any(twilio::serve))
 }
 
-/// Builds the router for api.twilio.com and lookups.twilio.com, reached by the proxy and by the TLS listener: only the
-/// Twilio-compatible API, with the same access control and limits.
+/// Builds the router for clients that reach the edge as api.twilio.com or lookups.twilio.com, through the proxy or at
+/// the TLS listener. It has only the Twilio-compatible API, with the usual access control and limits.
 fn api(handle: EdgeHandle, gate: gate::AccessControl) -> Router {
     twilio_paths()
         .layer(middleware::from_fn_with_state(gate, gate::check))
@@ -239,13 +239,13 @@ async fn wrong_method(State(_): State<EdgeHandle>, request: Request) -> ApiError
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 
-/// Disables content sniffing in browsers.
+/// Adds the header that disables content sniffing in browsers.
 async fn as_typed(mut response: Response) -> Response {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// Limits the time of a request; a late request is answered with an error.
+/// Limits the time of a request; after it, the client gets an error.
 async fn in_time(request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(limits::HTTP_REQUEST_SECONDS);
     let path = request.uri().path().to_owned();

@@ -1,4 +1,4 @@
-//! HTTP connections, optionally over TLS: limits on their number, and timeouts for idle connections and incomplete
+//! HTTP connections, optionally over TLS, with limits for their number and timeouts for idle connections and incomplete
 //! requests.
 
 use std::io;
@@ -37,35 +37,35 @@ use trunkgate_system::limits;
 use trunkgate_system::log::LogThrottle;
 use trunkgate_system::web::Stream;
 
-/// Listener with a limit on connections.
+/// HTTP listener with a limit for its connections.
 #[derive(Debug)]
 pub(super) struct LimitedListener {
     listener: TcpListener,
     places: HttpSlots,
     certificates: ListenerCertificates,
-    /// TLS handshakes in progress; a slow one does not block others.
+    /// TLS handshakes in progress, so that a slow one does not block others.
     shaking: JoinSet<Option<LimitedConnection>>,
-    /// Rate limit of the log for connections that cannot be accepted.
+    /// Rate limit of log lines about connections that cannot be accepted.
     complaint: LogThrottle,
 }
 
-/// Certificates of a listener.
+/// Source of a listener's certificates.
 #[derive(Debug, Clone)]
 pub(super) enum ListenerCertificates {
-    /// Current certificates of `[http] tls`; plain HTTP without any.
+    /// Current certificates of `[http] tls`; without any, the listener uses plain HTTP.
     Http(watch::Receiver<Arc<TlsSettings>>),
     /// Certificates for Twilio's host names.
     Api(Arc<HostCertificates>),
 }
 
-/// Server side of a TLS handshake.
+/// Server side of a TLS handshake that has not begun.
 enum ServerHandshake {
     Http(Arc<ServerConfig>),
     Api(Arc<HostCertificates>),
 }
 
 impl ListenerCertificates {
-    /// Begins the handshake of a connection; `None` for plain HTTP.
+    /// Prepares the TLS handshake of a connection; `None` for plain HTTP.
     fn handshake(&self) -> Option<ServerHandshake> {
         match self {
             ListenerCertificates::Http(settings) => settings.borrow().of_http().map(ServerHandshake::Http),
@@ -75,7 +75,7 @@ impl ListenerCertificates {
 }
 
 impl ServerHandshake {
-    /// Completes the handshake in time; `None` if it failed, in which case the client has received a TLS alert.
+    /// Performs the TLS handshake within a time limit; `None` if it failed and the client has received a TLS alert.
     async fn finish(self, stream: TcpStream, source: IpAddr) -> Option<TlsStream<TcpStream>> {
         let limit = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
         match self {
@@ -95,10 +95,10 @@ impl LimitedListener {
         LimitedListener { listener, places, certificates, shaking: JoinSet::new(), complaint: LogThrottle::default() }
     }
 
-    /// Returns the next client, with its connection slot.
+    /// Accepts the next client, and returns its connection with a slot.
     async fn next(listener: &TcpListener, places: &HttpSlots, complaint: &mut LogThrottle) -> (TcpStream, HttpSlot) {
         loop {
-            // Until a slot is free, clients wait in the kernel's backlog.
+            // Without a free slot, clients wait in the kernel's backlog.
             places.room().await;
             match listener.accept().await {
                 Ok((stream, remote)) => {
@@ -118,7 +118,7 @@ impl LimitedListener {
 }
 
 impl LimitedListener {
-    /// Serves connections, each in its own task. Never returns.
+    /// Serves connections, each in a task of its own. Never returns.
     pub(super) async fn serve(mut self, router: Router) {
         let mut connections = JoinSet::new();
         loop {
@@ -158,7 +158,7 @@ impl LimitedListener {
     }
 }
 
-/// Serves the requests of a connection until its end.
+/// Serves the requests of a connection until it ends.
 async fn serve(connection: LimitedConnection, router: Router) {
     let (occupant, router) = (connection.place.occupant(), TowerToHyperService::new(router));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -169,12 +169,12 @@ async fn serve(connection: LimitedConnection, router: Router) {
     let mut http = http1::Builder::new();
     http.max_buf_size(limits::HTTP_CONNECTION_BYTES).auto_date_header(false);
     let connection = http.serve_connection(TokioIo::new(connection), service);
-    // Errors at the end of a connection are of no interest to the operator.
+    // Errors at the end of a connection do not matter to the operator.
     let _ = connection.with_upgrades().await;
 }
 
-/// Adds the date to a response, and removes all header fields of one that establishes a tunnel: twilio-php detects the
-/// end of such a response only without header fields.
+/// Adds the date to a response. A response that establishes a tunnel loses all header fields instead, because
+/// twilio-php recognises the end of such a response only without them.
 fn completed(mut response: Response) -> Response {
     if response.extensions().get::<TunnelEstablished>().is_some() {
         response.headers_mut().clear();
@@ -184,24 +184,24 @@ fn completed(mut response: Response) -> Response {
     response
 }
 
-/// Marker of the response that establishes a tunnel.
+/// Marks the response that establishes a tunnel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TunnelEstablished;
 
-/// Stream that fails if it is idle for too long, or if a request takes too long to arrive.
+/// Stream of a connection that fails if it is idle for too long, or if a request takes too long to arrive.
 pub(super) struct LimitedConnection {
     stream: Box<dyn Stream>,
     idle: Pin<Box<Sleep>>,
-    /// Deadline of the request in progress, from its first byte or from the acceptance of the connection.
+    /// Deadline for the current request, counted from its first byte, or from the acceptance of the connection.
     arrival: Option<Pin<Box<Sleep>>>,
     arrival_limit: Duration,
-    /// Whether no byte has arrived yet.
+    /// Whether no byte has been received yet.
     is_silent: bool,
     first_line: FirstRequestLine,
     place: HttpSlot,
 }
 
-/// Bytes of a request line read at once.
+/// Maximum number of bytes of a request line that are read at once.
 const REWRITTEN_BYTES: usize = 1024;
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
@@ -228,11 +228,11 @@ impl LimitedConnection {
         }
     }
 
-    /// Reads bytes, and percent-encodes characters of the request line.
+    /// Reads bytes of the request line, and percent-encodes characters that hyper would reject.
     fn poll_rewritten(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = (buffer.remaining() / 3).min(REWRITTEN_BYTES);
         if self.first_line.is_over() || room == 0 {
-            // Without space for encoding, bytes pass unchanged, and the end of the line may be missed.
+            // There is no room for encoding, so the bytes pass unchanged, and the end of the line may be missed.
             self.first_line.end();
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -243,13 +243,13 @@ impl LimitedConnection {
         poll
     }
 
-    /// Returns whether the request has exceeded its deadline.
+    /// Returns whether the deadline for the current request has passed.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         !self.place.is_tunnel() && self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
     }
 
-    /// Passes a result on and restarts the idle timer, or polls the timer if pending. Fails after eviction of the
-    /// connection.
+    /// Passes on the result of a read or write and restarts the idle timer; a pending one polls the timer. Fails if the
+    /// connection was evicted.
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if self.place.poll_evicted(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

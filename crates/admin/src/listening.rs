@@ -1,4 +1,4 @@
-//! Access to audio for browser media elements, which send no token: a cookie that grants access to one recording for a
+//! Access to audio for media elements of browsers, which send no token: a cookie grants access to one recording for a
 //! limited time.
 
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::LISTENING_SECONDS;
 use trunkgate_system::text::hex;
 
-/// Name of the cookie.
+/// Name of the cookie for audio.
 const COOKIE: &str = "trunkgate-audio";
 
-/// Key that authenticates the cookies of this process.
+/// Secret key of this process, which authenticates cookies for audio.
 #[derive(Clone)]
 pub(super) struct AudioCookieKey {
     key: Arc<[u8; 32]>,
@@ -40,16 +40,16 @@ impl AudioCookieKey {
         Ok(AudioCookieKey { key: Arc::new(key) })
     }
 
-    /// Returns the cookie value for a recording, valid until a time (seconds since 1970) and as long as the token is
-    /// unchanged.
+    /// Returns the value of the cookie for a recording. It is valid until a time (seconds since 1970) and while the
+    /// token is unchanged.
     fn ticket(&self, sid: &str, token: &str, until: i64) -> String {
-        // HMAC accepts keys of any length.
+        // HMAC accepts keys of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.as_slice()) else { return String::new() };
         mac.update(format!("{sid} {until} {token}").as_bytes());
         format!("{until}.{}", hex(&mac.finalize().into_bytes()))
     }
 
-    /// Returns whether the cookies of a request grant access to the audio at its path.
+    /// Returns whether the cookies of a request grant access to the audio at a path.
     pub(super) fn open(&self, path: &str, headers: &HeaderMap, token: &str, now: i64) -> bool {
         let Some(sid) = sid_of(path) else { return false };
         let given = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -64,13 +64,13 @@ impl AudioCookieKey {
     }
 }
 
-/// Returns the SID of a recording from the path of its audio.
+/// Returns the SID of the recording with its audio at this path; `None` for any other path.
 fn sid_of(path: &str) -> Option<&str> {
     let sid = path.strip_prefix("/v1/recordings/")?.strip_suffix("/audio")?;
     (!sid.is_empty() && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(sid)
 }
 
-/// Sets a cookie that grants access to the audio of a recording, if the edge has a token.
+/// Responds with a cookie that grants access to the audio of a recording, if the edge has a token.
 pub(super) async fn begin(
     State(handle): State<EdgeHandle>,
     Extension(tickets): Extension<AudioCookieKey>,

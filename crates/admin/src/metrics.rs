@@ -1,4 +1,4 @@
-//! `/metrics`: counters of the gateway, workers, sockets and process, with the documented names.
+//! `/metrics`: counters of the gateway, the workers, the sockets and the process, with their documented names.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -97,7 +97,7 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
     out.single(name, MetricKind::Counter, help, gateway.message_texts.dropped as f64);
 }
 
-/// Writes the family of messages dropped by the gateway and by the sockets.
+/// Writes the counters of SIP messages that the gateway and the sockets have dropped.
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
     out.family(name, MetricKind::Counter, "SIP messages and connections dropped without a reply.");
@@ -514,7 +514,7 @@ fn keepalive(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_trunk_keepalive_rtt_seconds", help, &gateway.trunk_keepalive_rtt_seconds);
 }
 
-/// Writes packets outside of media streams: keep-alives, RTCP and similar.
+/// Writes the counters of packets outside of media streams, such as keep-alives and RTCP.
 fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     let keep_alives = sum(&|worker| worker.keep_alives.get());
@@ -606,7 +606,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     times(out, "trunkgate_agent_clear_seconds", help, &CLEAR_BOUNDS_US, clears);
 }
 
-/// Writes the packets of each trunk's parties.
+/// Writes the counters of media packets from and to each trunk.
 fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     let all = &gateway.rtp_of_trunks;
     let name = "trunkgate_trunk_rtp_packets_total";
@@ -627,7 +627,7 @@ fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     }
 }
 
-/// Writes a histogram summed over the workers.
+/// Writes a histogram of durations, summed over the workers.
 fn times<'a, const BOUNDS: usize>(
     out: &mut Exposition,
     name: &str,
@@ -643,7 +643,7 @@ fn times<'a, const BOUNDS: usize>(
     out.buckets(name, help, &bounds_us.map(|us| us as f64 / 1e6), &counts, seconds);
 }
 
-/// Writes limits of resources, next to their use.
+/// Writes the limits of resources, beside the parts that are in use.
 fn capacity(out: &mut Exposition, counted: &GatewayCounts, handle: &EdgeHandle) {
     let help = "Live calls.";
     out.single("trunkgate_calls_live", MetricKind::Gauge, help, handle.live_calls() as f64);
@@ -657,8 +657,8 @@ fn capacity(out: &mut Exposition, counted: &GatewayCounts, handle: &EdgeHandle) 
     out.single("trunkgate_media_ports", MetricKind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 
-/// Writes the call queues. Names are chosen by applications, so at most
-/// [`QUEUE_SERIES`](trunkgate_system::limits::QUEUE_SERIES) have a series.
+/// Writes the call queues. Applications choose their names, so at most
+/// [`QUEUE_SERIES`](trunkgate_system::limits::QUEUE_SERIES) have a series of their own.
 fn queues(out: &mut Exposition, counted: &GatewayCounts) {
     let queues = &counted.queues;
     out.single("trunkgate_queues", MetricKind::Gauge, "Queues of calls.", queues.totals.queues as f64);

@@ -1,11 +1,11 @@
-//! Calls without audio from either side: one problem instead of one for each side.
+//! Calls without audio from either side: merges the problems of both sides into one.
 
 use trunkgate_call::diagnosis::{COMMON, FaultCause};
 
 use trunkgate_system::problem::kind::{ProblemKind, Silence, Unheard};
 use trunkgate_system::problem::{Part, Problem};
 
-/// Merges the problem of one side into that of the other side if the same calls lack audio from both.
+/// Merges the problem of a side into that of the other side if all its calls lack audio from both.
 pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     let mut at = 0;
     while at < problems.len() {
@@ -16,7 +16,7 @@ pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
                 if let Some(kept) = problems.get_mut(other) {
                     take_in(kept, one);
                 }
-                // Earlier problems may have had the merged one as their partner.
+                // Earlier problems may have had the merged problem as their partner.
                 at = 0;
             }
             None => at += 1,
@@ -25,15 +25,16 @@ pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// Returns the calls without audio from a side, if the other side may be the cause.
+/// Returns the calls without audio from one side, if the other side may be the cause; `None` for other problems.
 fn unheard(problem: &Problem) -> Option<&Unheard> {
     let ProblemKind::Unheard(unheard) = &problem.kind else { return None };
-    // Digital silence has another cause, and ended calls of an agent lack data of the other side.
+    // Digital silence has other causes, and nothing is known about the other side in ended calls of an agent.
     let is_one_of_two = unheard.silence != Silence::Digital && unheard.cause.is_some();
     is_one_of_two.then_some(unheard)
 }
 
-/// Returns the index of the problem that includes all calls of this one; if both have the same calls, of the first.
+/// Returns the index of the problem that includes all calls of this one. If both have the same calls, that is the first
+/// of them.
 fn partner(one: &Problem, at: usize, problems: &[Problem]) -> Option<usize> {
     let own = unheard(one).filter(|own| own.calls() > 0)?;
     let has_all = |(place, other): &(usize, &Problem)| {
@@ -47,7 +48,7 @@ fn partner(one: &Problem, at: usize, problems: &[Problem]) -> Option<usize> {
     problems.iter().enumerate().find(has_all).map(|(place, _)| place)
 }
 
-/// Extends the problem of one side to both sides.
+/// Adds the other side to the problem of one side.
 fn take_in(kept: &mut Problem, other: Problem) {
     let (Some(of_kept), Some(of_other)) = (unheard(kept).cloned(), unheard(&other).cloned()) else { return };
     let name = &of_kept.name;
@@ -62,7 +63,7 @@ fn take_in(kept: &mut Problem, other: Problem) {
     let of_own =
         if is_first { said(name, kept.evidence.as_deref()) } else { kept.evidence.clone().unwrap_or_default() };
     kept.evidence = Some(format!("{of_own}; {}", said(&of_other.name, other.evidence.as_deref())));
-    // If no packet arrives from either side, the same fix applies to both.
+    // No packet arrives from either side, so both have the same fix.
     let is_common = is_first
         && of_kept.is_of_both_sides()
         && [of_kept.cause, of_other.cause] == [Some(FaultCause::Nothing.slug()); 2];

@@ -1,4 +1,4 @@
-//! `POST /v1/calls`: outgoing calls started by a request.
+//! `POST /v1/calls`: places outgoing calls.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::placing;
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS, CALL_TARGETS};
 
-/// Default ringing time, in seconds.
+/// Default ringing time of a requested call, in seconds.
 const RING_SECONDS: u64 = 60;
-/// Maximum number of digits sent after the answer.
+/// Maximum number of DTMF digits sent after the answer.
 const DIGITS: usize = 32;
-/// Expected form of the body, quoted in errors.
+/// Expected form of the body, which errors quote.
 const SHAPE: &str = r#"{"to":"+14155550123","from":"+14155550100","connect":["app:NAME"]}, with "via":["trunk:NAME"], "ring_seconds", "limit_seconds" and "digits" as wanted"#;
 
-/// Body of the request.
+/// Body of a request for a call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OriginateBody {
@@ -33,7 +33,7 @@ struct OriginateBody {
     from: String,
     /// Targets that the called party is connected to after it answers.
     connect: Vec<String>,
-    /// Targets by which the party is called; default: `[api] connect`.
+    /// Targets through which the party is called; default: `[api] connect`.
     #[serde(default)]
     via: Vec<String>,
     ring_seconds: Option<u64>,
@@ -41,7 +41,7 @@ struct OriginateBody {
     digits: Option<String>,
 }
 
-/// Places a call: 201 while the party is being called.
+/// Places a call: responds with 201 while the party is being called.
 pub(super) async fn begin(State(handle): State<EdgeHandle>, body: RequestBody) -> Result<Response, ApiError> {
     let wanted: OriginateBody = read(body, SHAPE)?;
     let request = judge(&handle, &wanted)?;
@@ -105,7 +105,7 @@ fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, Api
     })
 }
 
-/// Parses targets and checks that each is configured.
+/// Parses targets, and checks that each one is configured.
 fn named(
     handle: &EdgeHandle,
     key: &str,

@@ -1,4 +1,4 @@
-//! Routes without an available target: one problem per outage, instead of one per target.
+//! Routes without an available target: one problem for each outage in place of one for each target.
 
 use std::time::Instant;
 
@@ -9,19 +9,19 @@ use super::way::Way;
 use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 use trunkgate_system::problem::{Part, Party, Problem};
 
-/// Routes without an available target.
+/// Routes without an available target that share the same targets.
 struct Outage<'a> {
     routes: Vec<&'a str>,
-    /// Indices of the problems of their targets.
+    /// Indices of the problems of these targets.
     of: Vec<usize>,
 }
 
-/// Replaces the problems of targets by the outage of the routes that depend on them, each route in one outage.
+/// Replaces the problems of targets by the outages of the routes that depend on them; each route belongs to one outage.
 pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     let mut outages: Vec<Outage<'_>> = Vec::new();
     let mut without: Vec<(&Route, Vec<usize>)> =
         way.table.routes().iter().filter_map(|route| Some((&**route, of_targets(route, &problems)?))).collect();
-    // A route with a single target keeps the problem of the target, unless that is part of another route's outage.
+    // A route with a single target keeps that target's problem, unless it is part of another route's outage.
     let parts: Vec<usize> = without.iter().filter(|(_, of)| of.len() > 1).flat_map(|(_, of)| of.clone()).collect();
     without.retain(|(_, of)| of.iter().all(|at| parts.contains(at)));
     for (route, of) in without {
@@ -45,7 +45,7 @@ pub(super) fn is_total(problems: &[Problem], way: &Way<'_>) -> bool {
     !routes.is_empty() && routes.iter().all(|route| route.file.is_none() && of_targets(route, problems).is_some())
 }
 
-/// Returns the indices of the problems of a route's targets, in order; `None` if a target may get calls.
+/// Returns the indices of the problems of a route's targets, in their order; `None` if any target may still get calls.
 fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for target in route.connect.iter().flat_map(TargetSpec::singles) {
@@ -66,7 +66,7 @@ impl Outage<'_> {
     fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
         let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
         let first = parts.first()?;
-        // The outage began after the last answered call.
+        // The outage began after the last call that one of the targets answered.
         let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
         let is_own = self.is_own(&parts, way);
         let [lost, of_hour] = [since, None].map(|since| match is_own {
@@ -94,7 +94,7 @@ impl Outage<'_> {
         };
         let mut whole = Problem::of(kind).shown_by(shown).fixed_by(fixes.join("; ")).lost(lost);
         whole.others = parts.iter().skip(1).filter_map(|part| Part::of(part)).collect();
-        // Trace the last lost call.
+        // The trace is that of the last lost call.
         if is_own {
             let traced = parts.iter().filter(|part| part.command.is_some());
             let newest = traced.max_by_key(|part| part.at());
@@ -105,7 +105,8 @@ impl Outage<'_> {
         Some(newest.iter().fold(whole, |whole, call| whole.traced_in(&call.sid)))
     }
 
-    /// Returns whether no other route uses these targets, so that all their lost calls belong to these routes.
+    /// Returns whether only the routes of this outage use its targets, so that all calls lost by the targets belong to
+    /// them.
     fn is_own(&self, parts: &[&Problem], way: &Way<'_>) -> bool {
         let others = way.table.routes().iter().filter(|route| !self.routes.contains(&&*route.name));
         let mut targets = others.flat_map(|route| route.connect.iter().flat_map(TargetSpec::singles));
@@ -113,7 +114,7 @@ impl Outage<'_> {
     }
 
     /// Returns the calls of these routes that did not reach a target, in the last hour or since a time. Rejected calls
-    /// are missing, because their routes are not stored.
+    /// are missing, because no route is stored for them.
     fn lost_calls<'a>(
         &'a self,
         part: &Problem,
@@ -125,7 +126,7 @@ impl Outage<'_> {
     }
 }
 
-/// Returns the trunk, agent or application of a target.
+/// Returns the trunk, agent or application that a target leads to.
 fn party(target: &TargetSpec) -> Option<Party> {
     match target {
         TargetSpec::Trunk { name, .. } => Some(Party::Trunk(name.clone())),
@@ -140,18 +141,18 @@ fn party(target: &TargetSpec) -> Option<Party> {
     }
 }
 
-/// Returns whether the problem is a trunk that rejects calls.
+/// Returns whether the problem is that a trunk rejects calls.
 fn rejects(problem: &Problem) -> bool {
     matches!(problem.kind, ProblemKind::Trunk { what: TrunkProblem::Rejects { .. }, .. })
 }
 
-/// Returns the trunk of a problem.
+/// Returns the state of the trunk that a problem concerns; `None` if it concerns none.
 fn trunk<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a TrunkView> {
     let Some(Party::Trunk(name)) = &problem.party else { return None };
     way.trunks.iter().find(|trunk| trunk.name == *name)
 }
 
-/// Returns the calls that did not reach the target of a problem.
+/// Returns the calls that did not reach the trunk or agent of a problem.
 fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedView> {
     match problem.party.as_ref()? {
         Party::Trunk(_) => trunk(problem, way).map(|trunk| &trunk.unreached),
@@ -163,18 +164,18 @@ fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedVie
     }
 }
 
-/// Returns the time of the last call that the trunk answered.
+/// Returns the time of the last call answered by the trunk of a problem; `None` if it concerns no trunk.
 fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
     trunk(problem, way)?.last_hour.last_answered
 }
 
-/// Counts the callers lost because a target was unreachable, in the last hour or since a time.
+/// Counts the callers lost because a target could not be reached, in the last hour or since a time.
 fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
     let since = since.map(|since| unreached.lost_calls.iter().filter(|call| call.at > since).count() as u64);
     since.map_or(unreached.lost, |lost| lost.min(unreached.lost))
 }
 
-/// Counts the callers lost by the current problem of a target, in the last hour or since a time.
+/// Counts the callers lost by a target's problem, in the last hour or since a time.
 fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
     if rejects(problem) {
         return trunk(problem, way).and_then(|trunk| trunk.rejected.as_ref()).map_or(0, |rejected| rejected.lost);

@@ -1,4 +1,4 @@
-//! Data for the console apart from calls: `/v1/history`, `/v1/routes`, `/v1/security`.
+//! Data of the console except calls: `/v1/history`, `/v1/routes`, `/v1/security`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,20 +21,20 @@ use trunkgate_runtime::transport::TlsFaultsView;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Requested part of the history.
+/// Query of `/v1/history`: the requested samples.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
-    /// Span: `hour` (a sample every ten seconds) or `day` (every five minutes).
+    /// Period and resolution: `hour` (a sample every ten seconds) or `day` (every five minutes).
     span: Option<String>,
-    /// Start of the requested samples.
+    /// Start of the first requested sample.
     pub since: Option<String>,
 }
 
-/// Data of the console's plots.
+/// Response of `/v1/history`, drawn by the console.
 #[derive(Debug, Serialize)]
 pub(super) struct HistoryResponse {
-    /// Interval of the samples.
+    /// Interval between two samples, in seconds.
     seconds: u64,
     samples: Vec<HistorySample>,
     /// Problems of the last hour, the worst first.

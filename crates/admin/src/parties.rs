@@ -1,4 +1,4 @@
-//! Calls and audio quality of each trunk and agent in the last hour; `/v1/trunks`.
+//! `/v1/trunks`: calls and audio quality of each trunk and agent in the last hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) struct CodeCount {
     calls: u64,
 }
 
-/// Counters of a trunk or agent.
+/// Counters from which the activity of a trunk or agent is computed.
 #[derive(Debug, Default)]
 struct ActivityCounts {
     activity: Activity,
@@ -65,7 +65,7 @@ struct ActivityCounts {
     scored: u64,
 }
 
-/// Activity of all trunks and agents by name.
+/// Activity of all trunks and agents, by name.
 #[derive(Debug, Default)]
 pub(super) struct PartyActivities {
     by_name: BTreeMap<String, Activity>,
@@ -74,12 +74,12 @@ pub(super) struct PartyActivities {
 }
 
 impl PartyActivities {
-    /// Gets live legs and ended calls from the signalling loop, and counts them here.
+    /// Requests live legs and ended calls from the signalling loop, and counts them on this thread.
     pub(super) async fn of(handle: &EdgeHandle) -> Result<PartyActivities, SignallingEnded> {
         let since = clock::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let (mut counts, ended) = handle.ask(|gateway, _| (live(gateway), gateway.ended_calls())).await?;
         let since = format!("{since:.3}");
-        // Dates have one format, so that text order is time order.
+        // The texts have one format, so they sort by time.
         let is_recent = |call: &&Arc<CallView>| call.ended_at.as_deref().is_some_and(|at| at >= since.as_str());
         for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
@@ -91,7 +91,7 @@ impl PartyActivities {
         })
     }
 
-    /// Removes and returns the activity of a trunk or agent.
+    /// Removes and returns the activity of the trunk or agent with this name.
     pub(super) fn take(&mut self, name: &str) -> Activity {
         self.by_name.remove(name).unwrap_or_default()
     }
@@ -107,17 +107,17 @@ impl ActivityCounts {
     }
 }
 
-/// Returns the later of two dates in the same format.
+/// Returns the later of two dates in text form.
 fn later(since: &str, kept_since: Option<&str>) -> String {
     kept_since.map_or(since, |kept| kept.max(since)).to_owned()
 }
 
-/// Returns the name of a leg's trunk or agent.
+/// Returns the name of a leg's trunk, or of its agent.
 pub(super) fn party(leg: &LegView) -> &str {
     if leg.trunk.is_empty() { &leg.agent } else { &leg.trunk }
 }
 
-/// Counts live legs by trunk and agent.
+/// Counts the live legs of each trunk and agent.
 fn live(gateway: &Gateway) -> BTreeMap<String, ActivityCounts> {
     let mut legs: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
@@ -135,7 +135,7 @@ fn counts_of<'a>(counts: &'a mut BTreeMap<String, ActivityCounts>, name: &str) -
     counts.entry(name.to_owned()).or_default()
 }
 
-/// Counts an ended call once for each trunk and agent among its legs and its skipped targets.
+/// Counts an ended call once for each trunk and agent that it has a leg of or skipped.
 fn count(counts: &mut BTreeMap<String, ActivityCounts>, call: &CallView) {
     let inbound = |leg: &&LegView| leg.direction == "inbound";
     let callers: BTreeSet<&str> = call.legs.iter().filter(inbound).map(party).collect();
@@ -147,7 +147,7 @@ fn count(counts: &mut BTreeMap<String, ActivityCounts>, call: &CallView) {
     for name in targets.into_iter().filter(|name| !name.is_empty()) {
         counts_of(counts, name).activity.calls_out += 1;
     }
-    // Several peers of a trunk may reject a call with the same code.
+    // A code is counted once for each trunk, because several of its peers may reject a call with it.
     let mut seen: Vec<(&str, (u16, CodeDirection))> = Vec::new();
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
         let counts = counts_of(counts, party(leg));

@@ -1,9 +1,9 @@
-//! Slots of HTTP connections: their number is limited, and a new connection always gets one as long as others are
-//! incomplete.
+//! Slots of HTTP connections. Their number is limited, and a new connection gets one as long as others are incomplete.
 //!
-//! A connection is *incomplete* while none of its requests is served: during its TLS handshake, its request head or its
-//! body, or while it is kept alive and idle. If no slot is free, an incomplete connection is evicted: the oldest one of
-//! the address with the most connections. A connection is *serving* from the admission of its request until the
+//! A connection is *incomplete* while none of its requests is being served: during its TLS handshake, while a request
+//! head or body arrives, and while it is idle. If no slot is free, an incomplete connection is evicted: the oldest one
+//! of the address with the most connections. A connection is *serving* from the admission of a request until the
+//! response body is written. It is not evicted meanwhile.
 //! response body is written; it is never evicted.
 
 use std::cmp::Reverse;
@@ -27,52 +27,52 @@ use trunkgate_runtime::transport::SourceCounts;
 use trunkgate_system::limits;
 use trunkgate_system::log::LogThrottle;
 
-/// All slots; clones share them.
+/// All slots of HTTP connections; clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct HttpSlots(Arc<SharedHttpSlots>);
 
 #[derive(Debug)]
 struct SharedHttpSlots {
     taken: Mutex<HttpSlotTable>,
-    /// Notification that a slot is free, or its connection incomplete.
+    /// Notifies that a slot is free, or that its connection has become incomplete.
     freed: Notify,
     counters: Arc<HttpCounters>,
-    /// Responses not yet read by clients.
+    /// Budget for responses that clients have not read yet.
     unread: ResponseBudget,
 }
 
 #[derive(Debug, Default)]
 struct HttpSlotTable {
-    /// Logical clock of the entries.
+    /// Logical time, advanced by each change of an entry.
     clock: u64,
     entries: HashMap<u64, HttpSlotEntry>,
     by_source: SourceCounts,
     complaint: LogThrottle,
 }
 
-/// Entry of a connection.
+/// Entry for the connection in a slot.
 #[derive(Debug)]
 struct HttpSlotEntry {
     pub source: IpAddr,
     is_loopback: bool,
-    /// Whether the slot is one of those beyond [`limits::HTTP_CONNECTIONS`].
+    /// Whether the slot is one of the additional ones beyond [`limits::HTTP_CONNECTIONS`].
     is_reserved: bool,
-    /// Requests being served.
+    /// Number of requests being served on the connection.
     serving: usize,
-    /// Start of the incomplete state, by `Taken::clock`.
+    /// Logical time since which the connection has been incomplete.
     since: u64,
-    /// Dropped with the entry, which ends the connection.
+    /// Sender that ends the connection when it is dropped.
     _evict: oneshot::Sender<()>,
 }
 
-/// Slot of a connection, released on drop.
+/// Slot of an HTTP connection, released on drop.
 #[derive(Debug)]
 pub(crate) struct HttpSlot {
     occupant: HttpSlotOccupant,
     evicted: Option<oneshot::Receiver<()>>,
 }
 
-/// Handle of a slot, attached to the requests of its connection.
+/// Handle of a slot, attached to all requests on its connection.
 #[derive(Debug, Clone)]
 pub(super) struct HttpSlotOccupant {
     shared: Arc<SharedHttpSlots>,
@@ -82,11 +82,11 @@ pub(super) struct HttpSlotOccupant {
     is_loopback: bool,
     /// Whether the connection uses TLS.
     is_tls: bool,
-    /// Whether the connection relays bytes of another host, see [`HttpSlotOccupant::tunnel`].
+    /// Whether the connection relays bytes to another host, see [`HttpSlotOccupant::tunnel`].
     is_tunnel: Arc<AtomicBool>,
 }
 
-/// Request being served; protects its connection from eviction until dropped.
+/// Request that is being served. It protects its connection from eviction until it is dropped.
 #[derive(Debug)]
 pub(super) struct ActiveRequest(HttpSlotOccupant);
 
@@ -100,14 +100,15 @@ impl HttpSlots {
         }))
     }
 
-    /// Waits until a slot is free or can be freed.
+    /// Waits until a slot is free, or its connection may be evicted.
     pub(super) async fn room(&self) {
         while !self.0.lock().has_room() {
             self.0.freed.notified().await;
         }
     }
 
-    /// Takes a slot for a connection from `remote`, evicting an incomplete connection if necessary.
+    /// Takes a slot for a connection from `remote`, evicting an incomplete connection if necessary; `None` if there is
+    /// no room.
     pub(super) fn take(&self, remote: SocketAddr) -> Option<HttpSlot> {
         let ip = remote.ip().to_canonical();
         let (source, is_loopback) = (household(ip), ip.is_loopback());
@@ -170,8 +171,8 @@ impl HttpSlotTable {
         self.entries.len() < most || self.entries.values().any(|entry| entry.serving == 0)
     }
 
-    /// Returns the incomplete connection to evict: not a loopback one if possible, of the address with the most
-    /// connections, the oldest.
+    /// Returns the connection to evict: the oldest incomplete one of the address with the most connections; loopback
+    /// connections come last.
     fn oldest(&self, is_candidate: impl Fn(&HttpSlotEntry) -> bool) -> Option<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| entry.serving == 0 && is_candidate(entry));
         let rank =
@@ -187,7 +188,7 @@ impl HttpSlotTable {
 }
 
 impl HttpSlot {
-    /// Returns whether the connection was evicted; wakes the task at the eviction.
+    /// Returns whether the connection was evicted; otherwise the task is woken when that happens.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let is_over = self.evicted.as_mut().is_none_or(|evicted| Pin::new(evicted).poll(cx).is_ready());
         if is_over {
@@ -201,7 +202,7 @@ impl HttpSlot {
         std::future::poll_fn(|cx| if self.poll_evicted(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Returns whether the connection relays bytes of another host.
+    /// Returns whether the connection relays bytes to another host.
     pub(super) fn is_tunnel(&self) -> bool {
         self.occupant.is_tunnel.load(Ordering::Relaxed)
     }
@@ -211,7 +212,7 @@ impl HttpSlot {
         self.occupant.is_tls = true;
     }
 
-    /// Returns the handle of the slot for requests.
+    /// Returns a handle of the slot, for the requests on its connection.
     pub(super) fn occupant(&self) -> HttpSlotOccupant {
         self.occupant.clone()
     }
@@ -241,19 +242,19 @@ impl HttpSlotOccupant {
         self.is_tls
     }
 
-    /// Marks the connection as a tunnel to another host: request timeouts no longer apply, and it is not evicted until
-    /// the result is dropped.
+    /// Marks the connection as relaying bytes to another host. Request timeouts no longer apply, and it is not evicted
+    /// until the returned value is dropped.
     pub(super) fn tunnel(&self) -> ActiveRequest {
         self.is_tunnel.store(true, Ordering::Relaxed);
         self.serve()
     }
 
-    /// Returns whether a connection from another machine occupies a slot reserved for loopback and probes.
+    /// Returns whether a connection from another machine has a slot that is reserved for loopback and probes.
     pub(super) fn is_for_probes(&self) -> bool {
         self.shared.lock().entries.get(&self.number).is_some_and(|entry| entry.is_reserved && !entry.is_loopback)
     }
 
-    /// Marks the start of a request being served.
+    /// Marks a request as being served until the returned value is dropped.
     pub(super) fn serve(&self) -> ActiveRequest {
         if let Some(entry) = self.shared.lock().entries.get_mut(&self.number) {
             entry.serving += 1;
@@ -263,7 +264,7 @@ impl HttpSlotOccupant {
 }
 
 impl ActiveRequest {
-    /// Protects the connection until the body of the response is written.
+    /// Keeps the request marked as being served until the body of its response is written.
     pub(super) fn with(self, response: Response) -> Response {
         let response = self.0.shared.unread.bound(response);
         response.map(|body| Body::new(ActiveBody { body, _serving: self }))
@@ -284,7 +285,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Body of a response, with the protection of its connection.
+/// Body of a response that keeps its request marked as being served.
 struct ActiveBody {
     body: Body,
     _serving: ActiveRequest,
@@ -319,7 +320,7 @@ mod tests {
         places.take(SocketAddr::new(address.parse().unwrap(), 40_000))
     }
 
-    /// Takes slots for `each` incomplete connections of each of several addresses.
+    /// Takes slots for incomplete connections: `each` from each of several addresses.
     fn half(places: &HttpSlots, each: usize, addresses: usize) -> Vec<HttpSlot> {
         let address = |n: usize| format!("198.51.100.{}", 1 + n % addresses);
         (0..each * addresses).map(|n| take(places, &address(n)).unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Metrics `process_*` from /proc/self.
+//! Metrics `process_*`, from /proc/self.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::exposition::{Exposition, MetricKind};
 
-/// Writes the process metrics; a family without readable data is omitted.
+/// Writes the metrics of the process; a family with unreadable data is omitted.
 pub(super) fn render(out: &mut Exposition, started: Timestamp) {
     let help = "Start time of the process.";
     out.single("process_start_time_seconds", MetricKind::Gauge, help, started.as_millisecond() as f64 / 1e3);
@@ -25,7 +25,7 @@ pub(super) fn render(out: &mut Exposition, started: Timestamp) {
     }
 }
 
-/// Counts open descriptors, without the one of the directory being read.
+/// Counts the open file descriptors, except the one that reads the directory; `None` if it cannot be read.
 fn open_descriptors() -> Option<usize> {
     fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1))
 }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn this_process_has_memory_descriptors_and_used_time() {
         assert!(resident_bytes().unwrap() > 1 << 20);
-        // Other tests open and close files meanwhile: these stay open.
+        // Other tests open and close files at the same time, so these files stay open.
         let files: Vec<fs::File> = (0..100).map(|_| fs::File::open("/proc/self/status").unwrap()).collect();
         assert!(open_descriptors().unwrap() >= files.len());
         assert!(cpu_seconds().unwrap() >= 0.0);

@@ -10,14 +10,14 @@ use super::ApiError;
 use super::calls::{Sid, find};
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Header row of the table.
+/// Header line of the table.
 const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos,queue_ms,queue_max_ms\r\n";
 
 pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<QualityView>, ApiError> {
     quality(&handle, &sid).await.map(Json)
 }
 
-/// Returns the quality of a call as CSV (RFC 4180).
+/// Returns the audio quality of a call over time as CSV (RFC 4180).
 pub(super) async fn table(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<impl IntoResponse, ApiError> {
     let rows = csv(&quality(&handle, &sid).await?);
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], rows))
@@ -65,7 +65,7 @@ fn row(series: &SeriesView, sample: &SampleView) -> String {
     fields.join(",") + "\r\n"
 }
 
-/// Quotes a field with a name given by a remote party or by the configuration, doubling its quotes.
+/// Quotes a CSV field that contains a name given by a remote party or by the configuration.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }

@@ -10,7 +10,7 @@ use super::ApiError;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits::QUEUE_CALLS_SHOWN;
 
-/// Queue with the calling and called number of its first calls.
+/// Queue, with the calling and the called number of its first callers.
 type QueueWithCalls = (QueueReport, Vec<(String, String)>);
 
 /// Queue as shown in the API.

@@ -1,4 +1,4 @@
-//! Problem of a failing speech recogniser.
+//! Problem of a speech recogniser that fails.
 
 use trunkgate_call::view::RecognitionView;
 
@@ -6,7 +6,7 @@ use super::trunk_problems::tally;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
-/// Returns the problem of a failing recogniser, with a fix for its last failure.
+/// Returns the problem of a speech recogniser that fails, with the fix for its last failure; `None` while it works.
 pub(super) fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
     let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
     still.then(|| {

@@ -14,10 +14,10 @@ use super::calls::Sid;
 use super::forks::tracks;
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Expected form of the body, quoted in errors.
+/// Expected form of the body, which errors quote.
 const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}, with "recording":"RE…" as wanted"#;
 
-/// Body of the request.
+/// Body of a request that starts or changes a recording.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 enum RecordingBody {
@@ -39,7 +39,7 @@ enum RecordingBody {
     },
 }
 
-/// Channels of a file.
+/// Channels of a recording's file: mixed, or one for each side.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ChannelLayout {
@@ -52,7 +52,7 @@ const fn silence() -> RecordingPause {
     RecordingPause::Silence
 }
 
-/// Starts a recording (201) or changes one (200).
+/// Starts a recording (responds with 201), or pauses, resumes or stops one (200).
 pub(super) async fn change(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,

@@ -106,11 +106,11 @@ impl ShownTranscription {
     }
 }
 
-/// State of a recording that a crash has cut and that cannot be completed.
+/// State of a recording that a crash interrupted and that cannot be completed.
 const INCOMPLETE: &str = "incomplete";
 
 impl RecordingResponse {
-    /// Returns a recording as shown, with data that the index does not have.
+    /// Returns a recording for the API, with data that the index does not contain.
     fn of(recordings: &RecordingsHandle, entry: RecordingEntry) -> RecordingResponse {
         let why = recordings
             .why_incomplete(&entry.sid)
@@ -155,24 +155,24 @@ impl From<RecordingEntry> for RecordingResponse {
     }
 }
 
-/// Query of the list: filters and paging.
+/// Query of the list of recordings: filters and paging.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordingsQuery {
-    /// SID of the call.
+    /// SID of the recorded call.
     call: Option<String>,
     /// Name of the mailbox.
     voicemail: Option<String>,
     /// Earliest start of a recording.
     since: Option<String>,
-    /// Exclusive upper bound of the start.
+    /// Exclusive upper limit for the start of a recording.
     until: Option<String>,
-    /// SID of the last recording of the previous part.
+    /// SID of the last recording on the previous page.
     after: Option<String>,
     limit: Option<usize>,
 }
 
-/// Parses a time to milliseconds since 1970.
+/// Parses an RFC 3339 time of the query as milliseconds since 1970.
 fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_millisecond);
     text.map(read).transpose().map_err(|error| {
@@ -206,7 +206,7 @@ fn not_opened(sid: &str, why: &RecordingOpenError) -> ApiError {
     }
 }
 
-/// Runs blocking work on the recordings.
+/// Runs work on the recordings that blocks on the disk, on another thread.
 pub(super) async fn on_disk<T: Send + 'static>(
     handle: &EdgeHandle,
     work: impl FnOnce(&RecordingsHandle) -> T + Send + 'static,
@@ -246,7 +246,7 @@ pub(super) async fn list(
     Ok(Json(answer))
 }
 
-/// Returns one recording.
+/// Returns one recording with its transcriptions.
 pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<RecordingResponse>, ApiError> {
     let wanted = sid.clone();
     let found = on_disk(&handle, move |recordings| -> io::Result<Option<RecordingResponse>> {
@@ -259,7 +259,7 @@ pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Res
     found.await?.map_err(|error| unreadable(&error))?.map(Json).ok_or_else(|| unknown(&sid))
 }
 
-/// Deletes the file of a recording.
+/// Deletes the file of a recording; its entry stays.
 pub(super) async fn remove(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     let wanted = sid.clone();
     let done = on_disk(&handle, move |recordings| recordings.delete(&wanted)).await?;
@@ -271,7 +271,7 @@ pub(super) async fn remove(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> R
     }
 }
 
-/// Verifies the checksum of the file.
+/// Compares the file of a recording with its checksum.
 pub(super) async fn verify(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     let wanted = sid.clone();
     let is_same = on_disk(&handle, move |recordings| recordings.verify(&wanted)).await?;
@@ -279,14 +279,14 @@ pub(super) async fn verify(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> R
     Ok(Json(json!({ "sid": sid, "intact": is_same })))
 }
 
-/// Rejects the SID of an unknown recording.
+/// Returns an error if no recording has this SID.
 pub(super) async fn known(handle: &EdgeHandle, sid: &str) -> Result<(), ApiError> {
     let wanted = sid.to_owned();
     let found = on_disk(handle, move |recordings| recordings.find(&wanted)).await?;
     found.map_err(|error| unreadable(&error))?.map(drop).ok_or_else(|| unknown(sid))
 }
 
-/// Limit of one waveform computation at a time, because each occupies a core.
+/// Permits one waveform computation at a time, because each one occupies a core.
 #[derive(Debug, Clone)]
 pub(super) struct OneWaveform(Arc<Semaphore>);
 
@@ -305,7 +305,7 @@ pub(super) async fn peaks(
     let turn = one.acquire_owned().await.map_err(|error| unreadable(&error))?;
     let wanted = sid.clone();
     let read = on_disk(&handle, move |recordings| {
-        // The next computation waits even if this client has disconnected.
+        // The permit is kept until the end of the computation, even if the client disconnects.
         let _turn = turn;
         recordings.waveform(&wanted)
     });
@@ -313,7 +313,7 @@ pub(super) async fn peaks(
     Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
 }
 
-/// Sends the audio, or a range of it. A GET beyond a probe marks a voicemail message as heard.
+/// Sends the audio of a recording, or a range of it. A GET for more than a probe marks a voicemail message as heard.
 pub(super) async fn audio(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,

@@ -1,26 +1,26 @@
 //! Request lines typed for curl: `Calls.json?StartTime>=2026-11-01` has characters outside of the URI grammar (RFC 3986
 //! §2), which hyper rejects with a bare 400. They are percent-encoded before hyper reads them, in the first request of
-//! a connection only: the start of a later request is known only to hyper, and an additional byte in a body would turn
-//! its end into another request.
+//! a connection only: only hyper knows the start of a later request, and a byte added to a body would turn its end into
+//! another request.
 
-/// Tracks the bytes of a connection up to the end of its first request line.
+/// Position in the first request line of a connection.
 #[derive(Debug, Default)]
 pub(super) struct FirstRequestLine {
     is_over: bool,
 }
 
 impl FirstRequestLine {
-    /// Returns whether the line has ended, after which no byte is encoded.
+    /// Returns whether the first request line has ended; no later byte is encoded.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Passes all further bytes unchanged.
+    /// Ends the encoding, so that all further bytes pass unchanged.
     pub(super) fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Writes bytes with encoded request-line characters, up to three bytes for one.
+    /// Writes bytes with the characters of the request line encoded; one byte may become three.
     pub(super) fn rewrite(&mut self, bytes: &[u8], mut write: impl FnMut(&[u8])) {
         for byte in bytes {
             match byte {
@@ -50,7 +50,7 @@ mod tests {
         let expected = "GET /Calls.json?StartTime%3E=2026-11-01&EndTime%3C=2026 HTTP/1.1\r\nX: <a>\r\n\r\n";
         assert_eq!(rewritten(&mut line, request), expected);
         assert_eq!(rewritten(&mut line, "<body>\n<"), "<body>\n<");
-        // A body may continue after its response.
+        // The body of a request may continue after the response.
         assert_eq!(rewritten(&mut line, "GET /?a> HTTP/1.1\r\n"), "GET /?a> HTTP/1.1\r\n");
         assert!(line.is_over());
     }

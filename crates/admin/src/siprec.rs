@@ -15,10 +15,10 @@ use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 
-/// Expected form of the body, quoted in errors.
+/// Expected form of the body, which errors quote.
 const SHAPE: &str = r#"{"name":"vault","action":"pause"}, or "resume" or "stop""#;
 
-/// Body of the request.
+/// Body of a request that changes a recording session.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SiprecBody {
@@ -34,7 +34,7 @@ enum SiprecOperation {
     Stop,
 }
 
-/// Changes the recording session, and returns its new state.
+/// Pauses, resumes or stops a recording session, and returns its new state.
 pub(super) async fn change(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -49,15 +49,15 @@ pub(super) async fn change(
     Ok(Json(handle.change(SiprecControl { sid, name, change }).await??))
 }
 
-/// Returns the problems of a group of recording servers: all or some do not respond, or they reject recordings. `why`:
-/// cause of the unreachable ones.
+/// Returns the problems of a group of recording servers: all or some do not respond, or they reject recordings. `why`
+/// is the cause for those that do not respond.
 pub(super) fn problem(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Vec<Problem> {
     let refused = trunk.unrecorded.as_ref().filter(|failed| failed.still && trunk.state != "down");
     let refused = refused.map(|failed| refused_now(&trunk.name, group, is_required, failed));
     refused.into_iter().chain(down(trunk, group, is_required, why)).collect()
 }
 
-/// Returns the problem of servers that respond and reject recordings.
+/// Returns the problem of recording servers that respond but reject recordings.
 fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedRecordings) -> Problem {
     let FailedRecordings { failed, of, recent, good_since, refusing, cause, last_sid, .. } = failures;
     let what = TrunkProblem::NotRecorded {
@@ -71,7 +71,7 @@ fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedReco
     if is_required { problem.harming(recent.calls, *failed) } else { problem }
 }
 
-/// Returns the fix for a rejection by a recording server.
+/// Returns the fix for the code with which a recording server rejects recordings.
 fn fix_of_refusal(cause: &str, group: &str) -> String {
     let section = format!("[siprec.{group}]");
     let said = cause.split_once(": ").map_or(cause, |(_, said)| said);
@@ -98,7 +98,7 @@ fn fix_of_refusal(cause: &str, group: &str) -> String {
     }
 }
 
-/// Returns the problem of servers that do not respond.
+/// Returns the problem of recording servers that do not respond; `None` if all respond.
 fn down(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Option<Problem> {
     let down = trunk.peers.iter().filter(|peer| peer.state == "down");
     let down: Vec<String> = down.map(|peer| peer.uri.clone()).collect();

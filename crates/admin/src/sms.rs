@@ -1,5 +1,5 @@
-//! `POST /sms/inbound` and `POST /sms/status`: messages to the edge, and delivery reports of its own messages, sent by
-//! messaging services. Requests are authenticated by Twilio's signature or the token of `[messages]`.
+//! `POST /sms/inbound` and `POST /sms/status`: webhooks by which messaging services deliver messages to the edge, and
+//! delivery reports for its own messages. Twilio's signature or the token of `[messages]` authenticates them.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -28,28 +28,28 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 use trunkgate_system::sids;
 
-/// Path for messages to the edge, below `public_url`.
+/// Path for messages to the edge, appended to `public_url`.
 const PATH: &str = "/sms/inbound";
 
 /// Maximum length of a stored text, in characters.
 const BODY_CHARS: usize = 1600;
 
-/// Maximum length of a sender or SID in a form, in characters.
+/// Maximum length of a sender or SID in a webhook's form, in characters.
 const NAME_CHARS: usize = 64;
 
-/// Length of a signature: SHA-1 in base64.
+/// Length of a webhook's signature in characters: SHA-1 in base64.
 const SIGNATURE_CHARS: usize = 28;
 
-/// Returns whether a path is one of these webhooks.
+/// Returns whether a path is one of the webhooks of messaging services.
 pub(super) fn is_path(path: &str) -> bool {
     [PATH, STATUS_PATH].contains(&path)
 }
 
-/// Form of an authenticated service.
+/// Form of a webhook from an authenticated messaging service.
 struct SmsForm(Vec<(String, String)>);
 
 impl SmsForm {
-    /// Parses a body, and authenticates its sender for `path`.
+    /// Parses the body of a webhook, and authenticates its sender for the path.
     fn read(
         handle: &EdgeHandle,
         (path, query): (&str, Option<&str>),
@@ -57,7 +57,7 @@ impl SmsForm {
         body: Result<Bytes, BytesRejection>,
     ) -> Result<SmsForm, ApiError> {
         let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
-        // Cheap checks come first, because the sender is not authenticated yet.
+        // The sender is not authenticated yet, so cheap checks come first.
         if has_too_many_parameters(&[&body]) {
             let message = format!("more than {HTTP_PARAMETERS} parameters");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message));
@@ -93,13 +93,13 @@ impl SmsForm {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the SID of the message, assigned by the service.
+    /// Returns the SID that the messaging service has given the message.
     fn sid(&self) -> Result<Option<&str>, ApiError> {
         let name = if self.field("MessageSid").is_some() { "MessageSid" } else { "SmsSid" };
         self.name(name)
     }
 
-    /// Returns a short field, which is stored and forwarded.
+    /// Returns a field that is stored and forwarded, and therefore must be short.
     fn name(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let is_usable = |value: &str| value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
         match self.field(name).map(str::trim) {
@@ -112,7 +112,7 @@ impl SmsForm {
     }
 }
 
-/// Receives a message and replies with TwiML; 403 without a valid signature.
+/// Receives a message and replies with TwiML; responds with 403 without a valid signature or token.
 pub(super) async fn inbound(
     State(handle): State<EdgeHandle>,
     uri: Uri,
@@ -127,14 +127,14 @@ pub(super) async fn inbound(
     });
     let wish = Wish::of(form.field("Body").unwrap_or_default(), form.field("OptOutType"));
     let sid = form.sid()?;
-    // The sender may be a short code or a name; nothing is sent to it after STOP either.
+    // A sender may also be a short code or a name; after STOP the edge sends nothing to it.
     let from = numbers.normalise_caller(form.name("From")?.unwrap_or_default(), None).text;
     if let (Some(wish @ (Wish::Stop | Wish::Start)), false) = (wish, from.is_empty()) {
         let (kept, wait) = oneshot::channel();
         let order = SmsOrder::Opt { recipient: from.clone(), out: wish == Wish::Stop, kept };
         let told = handle.sms.send(order).await.is_ok();
         if !told || wait.await != Ok(true) {
-            // Twilio reports the failure to its account, so that the opt-out is not lost silently.
+            // Twilio reports this error to the owner of the account, so a lost opt-out is noticed.
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the opt-out could not be stored"));
         }
         let shown = if full_numbers { from.clone() } else { mask(&from) };
@@ -145,7 +145,7 @@ pub(super) async fn inbound(
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], reply_document(&replies, wish)).into_response())
 }
 
-/// Stores a message to a number of the edge, for the webhook of that number.
+/// Stores a message to a number of the edge, and queues the request to the webhook of that number.
 async fn receive(
     handle: &EdgeHandle,
     form: &SmsForm,
@@ -190,7 +190,8 @@ async fn receive(
     Ok(())
 }
 
-/// Receives the delivery report of a sent message: `MessageSid`, `MessageStatus`, `ErrorCode`, as at Twilio.
+/// Receives a delivery report for a message sent by the edge: `MessageSid`, `MessageStatus`, `ErrorCode`, as from
+/// Twilio.
 pub(super) async fn status(
     State(handle): State<EdgeHandle>,
     uri: Uri,
@@ -201,7 +202,7 @@ pub(super) async fn status(
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let sid = form.sid()?.ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
-    // Only messages to the edge have the status `received`.
+    // The status `received` exists only for messages to the edge.
     let status = word.and_then(Status::of).filter(|status| *status != Status::Received);
     let status = status.ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());
@@ -217,7 +218,7 @@ pub(super) async fn status(
     }
 }
 
-/// Returns the URLs that Twilio may have signed: the configured one, with and without its port.
+/// Returns the URLs that Twilio may have signed: the public one, with and without its port.
 fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let base = trunkgate_route::url_place(public_url).trim_end_matches('/');
@@ -231,7 +232,7 @@ fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
         all.push(format!("{scheme}://{bare}{path}{path_here}{query}"));
         all.push(format!("{scheme}://{bare}:{port}{path}{path_here}{query}"));
     }
-    // Two of the three are equal.
+    // Two of the three forms are equal.
     all.sort_unstable();
     all.dedup();
     all

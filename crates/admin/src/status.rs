@@ -143,7 +143,7 @@ pub struct MediaReport {
     pub sessions: u64,
 }
 
-/// Evaluates the problems periodically, so that each has its start time and log lines.
+/// Determines the problems periodically, so that each has the time since which it exists, and is logged.
 pub async fn watch(handle: EdgeHandle) {
     let mut turns = tokio::time::interval(Duration::from_secs(limits::PROBLEMS_EVERY_SECONDS));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -155,7 +155,7 @@ pub async fn watch(handle: EdgeHandle) {
     }
 }
 
-/// Returns the first warnings of the configuration in force: `{"warnings":[…]}`.
+/// Returns the first warnings about the configuration in force: `{"warnings":[…]}`.
 pub(super) async fn warnings(State(handle): State<EdgeHandle>) -> Json<Value> {
     Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
 }
@@ -238,7 +238,7 @@ impl StatusReport {
         problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         if way.table.routes().iter().all(|route| route.record) {
-            // No target is called then, so this problem comes first.
+            // Without a target no call succeeds, and rejected calls are the problem to solve first.
             problems.iter_mut().filter(|one| one.kind.is_calls_refused()).for_each(|one| one.harm = Harm::Edge);
         }
         report.without_target = outages::is_total(&problems, &way);
@@ -247,7 +247,7 @@ impl StatusReport {
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(of_strangers(handle, gateway.unknown));
         Problem::arrange(&mut problems);
-        // Live calls without audio come first: their callers hang up within seconds.
+        // Callers of live calls without audio hang up within seconds, so these calls come first.
         Problem::raise(&mut problems, |one| report.is_live_silence(one, &gateway.silent));
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
@@ -283,10 +283,10 @@ impl StatusReport {
         problems
     }
 
-    /// Adds live calls without audio from a party, unless the hour's problems include them.
+    /// Adds a problem for each party that is not heard in live calls, unless a problem of the last hour includes them.
     fn add_live_silence(&self, silent: &[SilentView], problems: &mut Vec<Problem>) {
         let is_known = |problem: &Problem| {
-            // Live calls are included in the hour's figures of a trunk, but not in those of an agent.
+            // The figures of the last hour include live calls of a trunk, but not those of an agent.
             let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
             matches!(problem.kind, ProblemKind::Unheard(_)) && counts
         };
@@ -295,7 +295,7 @@ impl StatusReport {
             .filter(|problem| is_known(problem))
             .map(|problem| (problem.party.clone(), problem.harm == Harm::Past))
             .collect();
-        // The party may have muted its phone; such calls are counted at their end.
+        // In a few calls the party may have muted its phone; these calls are counted when they end.
         let is_chance = |silent: &SilentView| silent.kind == SILENCE && silent.calls < limits::UNHEARD_LEAST;
         let is_held_back = |silent: &SilentView| {
             let its = |trunk: &&TrunkView| trunk.name == silent.name;
@@ -310,13 +310,13 @@ impl StatusReport {
         }
     }
 
-    /// Returns whether the problem is a party without audio in live calls.
+    /// Returns whether the problem is a party that is not heard in live calls.
     fn is_live_silence(&self, problem: &Problem, silent: &[SilentView]) -> bool {
         let is_of = |one: &SilentView| self.party(one) == problem.party;
         problem.harm == Harm::Media && matches!(problem.kind, ProblemKind::Unheard(_)) && silent.iter().any(is_of)
     }
 
-    /// Returns the silent trunk or agent; `None` for a bare URI or an application's agent.
+    /// Returns the trunk or agent that is not heard; `None` for a bare URI or an agent of an application.
     fn party(&self, silent: &SilentView) -> Option<Party> {
         let name = &silent.name;
         if silent.kind == NO_AGENT_AUDIO {
@@ -325,7 +325,7 @@ impl StatusReport {
         self.trunks.iter().any(|trunk| trunk.name == *name).then(|| Party::Trunk(name.clone()))
     }
 
-    /// Returns the problems of stores, exports and deliveries.
+    /// Returns the problems with stores, exports and deliveries of data.
     fn of_sinks(&self, handle: &EdgeHandle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
@@ -347,7 +347,7 @@ impl StatusReport {
     }
 }
 
-/// Returns the problems caused by unknown sources (dropped SIP messages, closed connections) and by failed TLS
+/// Returns the problems that unknown sources cause (dropped SIP messages, closed connections), and failed TLS
 /// handshakes.
 fn of_strangers(handle: &EdgeHandle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
@@ -360,7 +360,8 @@ fn of_strangers(handle: &EdgeHandle, unknown: Option<UnknownView>) -> Vec<Proble
     problems
 }
 
-/// Returns the problem of a rejected configuration: the edge continues with the previous one, but could not restart.
+/// Returns the problem of a rejected configuration: the edge continues with the previous one, but could not start with
+/// the file.
 fn rejected_reload(why: &str) -> Problem {
     let rejected = Problem::of(ProblemKind::Edge(EdgeProblem::ConfigurationRejected { error: why.to_owned() }));
     let is_missing = why.contains("No such file");
@@ -369,7 +370,7 @@ fn rejected_reload(why: &str) -> Problem {
     rejected.fixed_by(fix)
 }
 
-/// Returns the problem of an application that fails, or has unheard prompts.
+/// Returns the problem of an application that fails or has prompts that were not heard; `None` for any other.
 fn of_app(app: &AppView) -> Option<Problem> {
     let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
     let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);
@@ -384,8 +385,8 @@ fn of_app(app: &AppView) -> Option<Problem> {
     })
 }
 
-/// Attributes a trunk without registered phones to a wrong password, if a phone presents one for its user. Returns the
-/// other logins.
+/// Explains that no phone of a trunk is registered by a wrong password, if a phone presents one for a user of the
+/// trunk. Returns the logins that explain nothing.
 fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
     let is_empty =
         |trunk: &&TrunkView| trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
@@ -410,7 +411,8 @@ fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[Trun
     logins.iter().filter(|login| !(login.is_user_known && blamed.contains(&login.trunk.as_str()))).cloned().collect()
 }
 
-/// Returns one problem of wrong credentials per trunk, with its newest source. Sources outside of a trunk may be scans.
+/// Returns a problem of wrong credentials for each trunk, with the newest source. Sources outside of the trunk may be
+/// scans.
 fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
     let mut told: Vec<(&str, bool)> = Vec::new();
     let mut problems = Vec::new();
@@ -433,7 +435,7 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
     problems
 }
 
-/// Returns the problem of calls that a limit refused.
+/// Returns the problem of a limit that has refused calls.
 fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
     let (harm, consequence) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
@@ -460,7 +462,7 @@ fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
 }
 
-/// Returns the fix for a limit that refuses calls.
+/// Returns the fix for a limit that refuses calls: raise it, or find the source of the calls.
 fn fix_of_limit(limited: &LimitView) -> String {
     let (key, section) = (limited.named(), limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")));
     let section = section.unwrap_or_default();
@@ -485,7 +487,7 @@ fn fix_of_limit(limited: &LimitView) -> String {
     }
 }
 
-/// Returns the problem of a phone that registers as an unknown user.
+/// Returns the problem of a phone that tries to register as an unknown user.
 fn stray_now(stray: StrayView) -> Problem {
     let StrayView { user, near, source, registers, seconds_ago } = stray;
     let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
@@ -506,8 +508,8 @@ fn tls_now(faults: TlsFaultsView) -> Problem {
     ))
 }
 
-/// Returns the problem of a trunk's failed TLS handshakes, with none successful since. A single one may be a port check
-/// of a monitoring program.
+/// Returns the problem of a trunk if all TLS handshakes with it fail. A single failure may be a port check of a
+/// monitoring program.
 fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     if faults.handshakes < limits::TLS_FAULTS_OF_TRUNK {
         return tls_now(faults);
@@ -523,19 +525,19 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     })
 }
 
-/// Returns the problem of messages or connections from unknown sources.
+/// Returns the problem of messages, or of connections, from unknown sources.
 fn unknown_now(unknown: UnknownView, word: &str, what: EdgeProblem) -> Problem {
     let UnknownView { messages, last, seconds_ago } = unknown;
     Problem::of(ProblemKind::Edge(what)).shown_by(of_hour(messages, word, &last, seconds_ago))
 }
 
-/// Describes the count in the last hour, and the source of the latest.
+/// Describes the number of events in the last hour, and the source and age of the latest one.
 fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u64) -> String {
     let count = number(usize::try_from(count).unwrap_or(usize::MAX), word);
     format!("{count} in the last hour, the latest from {last} {seconds_ago} s ago")
 }
 
-/// Returns the problem of a party without audio in live calls.
+/// Returns the problem of a party that is not heard in live calls.
 fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     let SilentView { name, calls, kind, cause, fix, last_sid, both } = silent;
     let silence = match *kind {
@@ -583,13 +585,13 @@ pub(super) async fn why(
     trunkgate_explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
 }
 
-/// Returns the failed host look-ups of peers, for `why`.
+/// Returns the peers' host names that could not be looked up, for `why`.
 fn unanswered_names(handle: &EdgeHandle) -> Vec<Value> {
     let names = handle.shared.stale_names.unanswered();
     names.iter().map(|(host, fault)| json!({ "host": host, "words": dns::words(*fault, host) })).collect()
 }
 
-/// Returns the trunks with a peer that a restart would not resolve, for `why`.
+/// Returns the trunks with a peer that the edge could not resolve after a restart, for `why`.
 fn lost_names(handle: &EdgeHandle) -> Vec<Value> {
     let stale = handle.shared.stale_names.all();
     let table = handle.table();
@@ -611,7 +613,7 @@ pub(super) async fn reload(State(handle): State<EdgeHandle>) -> Result<Json<Relo
     })
 }
 
-/// Replaces the process by the installed program once that is ready. The hand-over follows the response.
+/// Replaces the process by the installed program as soon as that is ready; the hand-over follows this response.
 pub(super) async fn upgrade(State(handle): State<EdgeHandle>) -> Result<(StatusCode, Json<UpgradeBegun>), ApiError> {
     let unavailable = |message: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_upgradable", message);
     let (answer, begun) = oneshot::channel();
@@ -626,7 +628,7 @@ pub(super) async fn upgrade(State(handle): State<EdgeHandle>) -> Result<(StatusC
     }
 }
 
-/// Drains the edge (no body or `{"on":true}`), or accepts calls again (`{"on":false}`).
+/// Drains the edge (without a body, or `{"on":true}`), or accepts calls again (`{"on":false}`).
 pub(super) async fn drain(
     State(handle): State<EdgeHandle>,
     body: Result<Bytes, BytesRejection>,
@@ -657,7 +659,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the problem of two calls refused by a limit.
+    /// Returns the problem of a limit that has refused two calls.
     fn limited(trunk: Option<&str>, outbound: bool, reason: &'static str, key: &str) -> Problem {
         let limited = LimitView {
             trunk: trunk.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! Summary of `/v1/calls`: number of matching calls, and their counts by reason, code and duration.
+//! Summary of `/v1/calls`: the number of matching calls, and their numbers by reason, code and duration.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use trunkgate_call::CallView;
 
 use super::calls::{FilterMismatch, answered_seconds};
 
-/// Lower bounds of the duration bins, in seconds. 30 to 34: a lost ACK; 880 to 920: a session that was not refreshed.
+/// Lower limits of the duration ranges, in seconds. 30 to 34 reveals a lost ACK, 880 to 920 a session that was not
+/// refreshed.
 const BOUNDS: [u32; 11] = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 
 /// Figures of all calls that match a filter, including those omitted from the list.
@@ -37,7 +38,7 @@ struct DurationBin {
 }
 
 impl CallSummary {
-    /// Returns an empty summary.
+    /// Creates the summary of no calls.
     pub(super) fn new() -> CallSummary {
         let ends = BOUNDS.iter().skip(1).copied().map(Some).chain([None]);
         CallSummary {
@@ -49,8 +50,8 @@ impl CallSummary {
         }
     }
 
-    /// Counts a call that matches the filter but for the conditions in `failed`. `codes`: the codes that the filter
-    /// applies to.
+    /// Counts a call that matches the filter except for the conditions in `failed`. `codes` are the codes of the call
+    /// that the filter applies to.
     pub(super) fn count(&mut self, call: &CallView, codes: impl Iterator<Item = u16>, failed: FilterMismatch) {
         if failed == FilterMismatch::NONE {
             self.total += 1;

@@ -1,5 +1,5 @@
-//! `/v1/calls/{sid}/trace`: trace of a call as JSON, text, SVG and capture file. `/v1/calls/{sid}/kept`: the stored
-//! data of a call.
+//! `/v1/calls/{sid}/trace`: trace of a call as JSON, text, SVG and capture file. `/v1/calls/{sid}/kept`: the kinds of
+//! data that are stored about a call.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -17,11 +17,11 @@ use trunkgate_explain::ladder::{self, TextStyle};
 use trunkgate_explain::pcapng;
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Query of a trace.
+/// Query of `/v1/calls/{sid}/trace`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TraceQuery {
-    /// Whether to include the raw SIP messages.
+    /// Whether the response includes the SIP messages as on the wire.
     #[serde(default)]
     raw: bool,
 }
@@ -36,28 +36,28 @@ pub(super) async fn json(
     trace.map(Json).ok_or_else(|| unknown(&sid))
 }
 
-/// Reports which data of a call is stored.
+/// Responds with the kinds of data that are stored about a call.
 pub(super) async fn kept(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
     if let Some(kept) = handle.kept(&sid).await? {
         return Ok(Json(kept));
     }
-    // The call may be from before a restart.
+    // A call from before a restart is only in the store.
     find(&handle, &sid).await?;
     Ok(Json(KeptView { trace: false, messages: false, quality: false }))
 }
 
-/// Query of a ladder diagram.
+/// Query of `/v1/calls/{sid}/trace.txt`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LadderQuery {
-    /// Width of the terminal; unlimited if absent.
+    /// Width of the terminal in characters; unlimited if absent.
     columns: Option<usize>,
     /// Whether the terminal supports colours.
     #[serde(default)]
     colour: bool,
 }
 
-/// Returns the ladder diagram as text for a terminal.
+/// Sends the ladder diagram of a call as text for a terminal.
 pub(super) async fn text(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
@@ -69,10 +69,10 @@ pub(super) async fn text(
     Ok(ladder::page(&call, &trace, TextStyle { width, colour }))
 }
 
-/// Content security policy of the picture: styles only.
+/// Content security policy of the SVG picture: styles only.
 const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Returns the ladder diagram as SVG.
+/// Sends the ladder diagram of a call as an SVG picture.
 pub(super) async fn svg(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
@@ -80,7 +80,7 @@ pub(super) async fn svg(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Resu
     Ok((headers, ladder::svg::picture(&call, &trace)).into_response())
 }
 
-/// Returns the messages as a capture file.
+/// Sends the SIP messages of a call as a capture file.
 pub(super) async fn capture(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let capture = handle.capture(&sid).await?.ok_or_else(|| unknown(&sid))?;
     let edge = handle.shared.running(|running| running.config.edge.name.clone());

@@ -1,4 +1,5 @@
-//! Problems of trunks for `status`: down, rejecting, not registered, not heard, with poor audio.
+//! Problems of trunks for `status`: trunks that are down, reject calls, are not registered or not heard, or have poor
+//! audio.
 
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ use trunkgate_system::problem::{Harm, Party, Problem, Urgency};
 use trunkgate_system::text::number;
 use trunkgate_system::tls_words;
 
-/// Maximum number of a trunk's down addresses shown with their cause.
+/// Maximum number of a trunk's unreachable addresses that are listed with their causes.
 const DOWN_TOLD: usize = 3;
 
-/// Returns the problems of a trunk.
+/// Returns all problems of a trunk.
 pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
     let name = &trunk.name;
     let of = |what| ProblemKind::Trunk { trunk: name.clone(), what };
@@ -56,7 +57,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
         problems.extend(silent.map(|problem| problem.out(true)));
     }
-    // A trunk that does not respond now rejected calls only before.
+    // A trunk that does not respond now has rejected calls only before.
     let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
     problems.extend(rejecting(trunk, way, is_gone));
     if let Some(registration) =
@@ -69,22 +70,22 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     }
     problems.extend(nothing_heard(trunk, silent));
     let faults = [
-        // A single stopped stream is a muted phone, or one out of reach.
+        // A single stream that stopped may be a muted phone, or one that lost its network.
         (trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent)), Fault::Stopped),
         (trunk.unsent.as_ref(), Fault::Unsent),
         (trunk.codec_mismatch.as_ref(), Fault::Codecs),
         (trunk.loss.as_ref(), Fault::Loss),
     ];
     problems.extend(faults.into_iter().filter_map(|(found, fault)| faulty(name, fault, found?, way)));
-    // Packet loss explains a low score, and is reported already.
+    // Packet loss explains a low score, and is a problem of its own.
     if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
         problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
     }
     problems
 }
 
-/// Returns the time that each call waits for a down trunk before it fails over; `None` if its addresses refuse calls at
-/// once, or no target follows.
+/// Returns the time that each call waits for a trunk that is down before it fails over; `None` if its addresses refuse
+/// calls at once, or no other target follows.
 fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
     way.table.fallback_of(&trunk.name)?;
     let silent = |address: &&AddressView| {
@@ -96,7 +97,7 @@ fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
     Some(one.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX))).filter(|wait| !wait.is_zero())
 }
 
-/// Describes the next probe of a down trunk; `None` without an address.
+/// Describes when a trunk that is down is probed next; `None` if it has no address.
 fn next_check(peers: &[PeerView]) -> Option<String> {
     let mut addresses = peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
@@ -107,7 +108,7 @@ fn next_check(peers: &[PeerView]) -> Option<String> {
     })
 }
 
-/// Describes settings by which calls do not wait for a down trunk.
+/// Describes the settings with which calls do not wait for a trunk that is down.
 fn how_not_to_wait(name: &str) -> String {
     format!(
         "until then calls do not wait with `order = \"asr\"` in the route, another order of `connect`, or a shorter \
@@ -115,8 +116,8 @@ fn how_not_to_wait(name: &str) -> String {
     )
 }
 
-/// Returns the problem of a trunk that is not down yet, although no address responded to its last request and
-/// some calls failed.
+/// Returns the problem of a trunk that is not down yet, although none of its addresses responded to the last request
+/// and calls have failed.
 fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
@@ -143,7 +144,7 @@ pub(super) fn unreached(of: &UnreachedView) -> Option<String> {
     (calls > 0).then(|| format!("{} did not reach it in the last hour{lost}", number(calls, "call")))
 }
 
-/// Describes the callers lost for lack of another target.
+/// Describes the callers that were lost because no other target was left; empty if there were none.
 pub(super) fn lost(of: &UnreachedView) -> String {
     match of.lost {
         0 => String::new(),
@@ -154,7 +155,7 @@ pub(super) fn lost(of: &UnreachedView) -> String {
     }
 }
 
-/// Returns the fix for a down trunk.
+/// Returns the fix for a trunk that is down. `why` is the cause, `unanswered` the hosts with failed look-ups.
 fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String, NameFault)]) -> String {
     if let Some(fix) = tls_words::fix_of_trunk(why, name) {
         return fix;
@@ -179,13 +180,13 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String,
     }
 }
 
-/// Returns the cause of a peer without addresses. `unanswered`: hosts with a failed look-up.
+/// Returns the reason why a peer has no addresses. `unanswered`: hosts with failed look-ups.
 pub(super) fn name_fault(uri: &str, unanswered: &[(String, NameFault)]) -> NameFault {
     let its = |(host, _): &&(String, NameFault)| host.eq_ignore_ascii_case(host_of(uri));
     unanswered.iter().find(its).map_or(NameFault::NotFound, |(_, fault)| *fault)
 }
 
-/// Returns the last failure of each down address. Rejections of the trunk's own requests do not count.
+/// Returns the last failure of each unreachable address. Rejections of requests by the trunk do not count as such.
 fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
     let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
     let mut why: Vec<String> = addresses
@@ -206,7 +207,8 @@ fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
     }
 }
 
-/// Returns the problem of peers that a restart would not resolve; peers still in DNS or given by address are excluded.
+/// Returns the problem of peers that a restart would not resolve; `None` if all peers are still in DNS or given by
+/// address.
 pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem> {
     let name = &trunk.name;
     let of_peer = |peer: &Peer| stale.iter().find(|stale| stale.destination == peer.destination);
@@ -224,7 +226,7 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
             "check the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, asks them for {host}"
         ),
     };
-    // A certificate is not valid for a bare address.
+    // A certificate is not valid for a bare address, so TLS peers need their names.
     let bridge = socket.filter(|(server, _)| server.transport != Transport::Tls).map(|(server, at)| {
         let transport = if server.transport == Transport::Udp { "" } else { ";transport=tcp" };
         format!("; if it has to restart, write `peers = [\"sip:{at}{transport}\"]` for the time being")
@@ -233,13 +235,13 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
     Some(problem.shown_by(shown).fixed_by(fix))
 }
 
-/// Returns whether a trunk was not heard because this machine blocks packets to it, which is reported separately.
+/// Returns whether a trunk was not heard because this machine blocks packets to it, which is a problem of its own.
 pub(super) fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
     kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
 }
 
-/// Returns the problem of calls of the last hour without audio from a trunk, if they are significant. A single live
-/// call is reported as such instead.
+/// Returns the problem of calls of the last hour in which a trunk was not heard, if their share is significant. A
+/// single live call has a problem of its own.
 fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
     let (calls, of) = (unheard.calls, unheard.of);
@@ -251,7 +253,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
         let kind = Unheard {
             party: Some(Party::Trunk(trunk.name.clone())),
             name: trunk.name.clone(),
-            // Digital silence has another cause than missing packets.
+            // Digital silence has other causes than missing packets.
             silence: if is_silence { Silence::Digital } else { Silence::NoMedia },
             cause: Some(unheard.kind),
             live_calls: None,
@@ -264,19 +266,20 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     })
 }
 
-/// Returns whether the unheard calls of the last hour, or of the last five minutes, are significant.
+/// Returns whether the calls that were not heard are a significant share, in the last hour or in the last five minutes.
 pub(super) fn is_many_of(calls: u64, of: u64, recent: AffectedCalls) -> bool {
     let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
     is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
 }
 
-/// Returns the figures of a problem: `calls` of the hour, those of the last five minutes, and the successful ones
+/// Returns the figures of a problem: harmed calls of the last hour and of the last five minutes, and successful calls
 /// since.
 pub(super) fn tally((calls, of): (u64, u64), recent: AffectedCalls, good_since: u64) -> Tally {
     Tally { calls, of, recent_calls: recent.calls, recent_of: recent.of, good_since }
 }
 
-/// Returns the problem of a trunk that rejects most calls, and has not answered enough since.
+/// Returns the problem of a trunk that rejects most calls and has not answered enough calls since; `None` for any
+/// other.
 fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
@@ -301,8 +304,8 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     Some(problem.harming(recent, of_hour))
 }
 
-/// Adds to a fix the reason why the next target was not tried: first, unless the newest code leads to that target
-/// (`leads_on`).
+/// Adds to a fix the reason why the next target was not tried. The reason comes first, unless the newest code leads to
+/// that target (`leads_on`).
 fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
     match why {
         Some(why) if leads_on => format!("{fix}. {why}"),
@@ -311,15 +314,15 @@ fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
     }
 }
 
-/// Returns further facts on rejections in parentheses: the fault of `auth`, and Retry-After.
+/// Returns further facts about rejections in parentheses: the fault of `auth`, and Retry-After.
 fn aside(one: &RejectionView) -> Option<String> {
     let retry_after = one.retry_after.map(|seconds| format!("Retry-After {seconds}"));
     let parts: Vec<String> = one.fault.clone().into_iter().chain(retry_after).collect();
     (!parts.is_empty()).then(|| format!(" ({})", parts.join("; ")))
 }
 
-/// Lists the codes and texts of current rejections, newest first, then those before a fix or reload, then the remaining
-/// back-off time.
+/// Lists the codes and texts of current rejections, newest first; then those from before a fix or reload; then the rest
+/// of the back-off time.
 fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     let said = |one: &RejectionView, text: Option<&String>| {
         let mut said = format!("{}× {}", one.calls, one.code);
@@ -347,7 +350,7 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     shown
 }
 
-/// Returns the problem of poor mean audio quality in the last hour, apart from packet loss.
+/// Returns the problem of a poor mean MOS in the last hour, apart from packet loss; `None` if it is good.
 fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
@@ -359,12 +362,12 @@ fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     })
 }
 
-/// Returns the problem of calls with a fault that is significant even once.
+/// Returns the problem of calls with a fault that is significant even in one call; `None` if no call had it.
 fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
     let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
         let (harm, consequence) = match way.without_trunk(trunk) {
-            // Without common codecs the call cannot be set up with this trunk.
+            // Without common codecs the call cannot be set up with this trunk, so it fails over.
             without if found.kind == FaultCause::Codecs.slug() && without.harm == Harm::Detour => {
                 (Harm::Detour, without.consequence)
             }

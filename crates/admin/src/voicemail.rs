@@ -1,4 +1,4 @@
-//! `/v1/voicemail`: new and heard messages of mailboxes.
+//! `/v1/voicemail`: numbers of new and heard messages in mailboxes.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +13,7 @@ use super::recordings::{on_disk, unreadable};
 use trunkgate_delivery::sinks::recordings::MailboxCounts;
 use trunkgate_runtime::handle::EdgeHandle;
 
-/// Query that selects the messages to mark as heard.
+/// Query that selects messages to be marked as heard.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageSelection {
@@ -25,7 +25,7 @@ fn shown(messages: &MailboxCounts) -> Value {
     json!({ "name": messages.mailbox, "new": messages.new, "heard": messages.heard })
 }
 
-/// Counts the messages of each mailbox that is configured or has messages.
+/// Counts the messages in each mailbox that is configured or contains messages.
 async fn counted(handle: &EdgeHandle) -> Result<Vec<MailboxCounts>, ApiError> {
     let counted = on_disk(handle, |recordings| recordings.messages()).await?;
     let mut counted = counted.map_err(|error| unreadable(&error))?;
@@ -41,13 +41,13 @@ async fn counted(handle: &EdgeHandle) -> Result<Vec<MailboxCounts>, ApiError> {
     Ok(counted)
 }
 
-/// Lists mailboxes with their counts.
+/// Lists mailboxes with their numbers of messages.
 pub(super) async fn list(State(handle): State<EdgeHandle>) -> Result<Json<Value>, ApiError> {
     let all: Vec<Value> = counted(&handle).await?.iter().map(shown).collect();
     Ok(Json(json!({ "mailboxes": all })))
 }
 
-/// Marks messages of a mailbox as heard, and returns the remaining counts.
+/// Marks messages of a mailbox as heard, and returns the new numbers of messages.
 pub(super) async fn heard(
     State(handle): State<EdgeHandle>,
     Path(name): Path<String>,

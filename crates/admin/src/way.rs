@@ -1,4 +1,4 @@
-//! Availability of targets: the harm if one of them is down or rejects calls.
+//! Availability of targets: the harm to calls if a target is down or rejects them.
 
 use trunkgate_call::status::not_tried;
 use trunkgate_call::view::{AffectedCalls, AppView, RejectedView, TrunkView, UnreachedView};
@@ -10,32 +10,32 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::kind::{Consequence, ProblemKind};
 use trunkgate_system::problem::{Harm, Problem, Urgency};
 
-/// State of all targets, to determine whether calls continue without one of them.
+/// State of all targets, which decides whether calls succeed without one of them.
 pub(super) struct Way<'a> {
     pub(super) table: &'a RoutingTable,
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
-    /// Hosts of peers with a failed look-up, and its cause.
+    /// Hosts of peers that could not be looked up, with the causes.
     pub(super) unanswered: &'a [(String, NameFault)],
 }
 
-/// Effect of a missing target.
+/// Effect of a target that does not serve calls.
 pub(super) struct Without {
     pub(super) harm: Harm,
     pub(super) urgency: Urgency,
-    /// Outcome for calls.
+    /// Consequence for the calls to the target.
     pub(super) consequence: Consequence,
 }
 
 impl Without {
-    /// Builds the problem of a missing target.
+    /// Creates the problem of the target, with the harm of its effect.
     pub(super) fn problem(&self, kind: ProblemKind) -> Problem {
         Problem::of(kind).harms(self.harm).urgent(self.urgency)
     }
 
-    /// Adds the number of calls lost by the missing target, and the trace of the last one. Calls served by another
-    /// target are not lost.
+    /// Adds the number of calls lost by the target, and the trace of the last one. Calls that another target served are
+    /// not lost.
     pub(super) fn losing(&self, problem: Problem, unreached: &UnreachedView) -> Problem {
         let is_detour = unreached.lost > 0 || self.harm != Harm::Calls;
         let problem = problem.lost(if is_detour { unreached.lost } else { unreached.calls });
@@ -48,8 +48,8 @@ impl Way<'_> {
         self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
     }
 
-    /// Returns the code that callers get if an agent is unreachable and no other target serves; `None` if it differs
-    /// between routes, or if the caller was answered before.
+    /// Returns the SIP code that callers get if an agent cannot be reached and no other target serves them; `None` if
+    /// it differs between routes, or if the caller was already answered.
     pub(super) fn rejection_without_agent(&self, name: &str) -> Option<u16> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(agent) if agent == name);
         let is_answered = self.table.agent(name).is_some_and(|agent| agent.answer == AnswerTime::AtOnce);
@@ -63,13 +63,13 @@ impl Way<'_> {
         codes.all(|code| code == first).then_some(first)
     }
 
-    /// Returns the effect of a trunk that does not respond; as last target, it loses the calls that the targets before
-    /// it do not serve.
+    /// Returns the effect of a trunk that does not respond. As the last target it loses the calls that no earlier
+    /// target serves.
     pub(super) fn without_down(&self, trunk: &TrunkView) -> Without {
         let without = self.without_trunk(&trunk.name);
         let is_losing = trunk.unreached.recent_lost > 0;
         if !is_losing && without.urgency != Urgency::Unmet && !self.table.is_first(&trunk.name) {
-            // As a failover target it gets only calls that others do not serve; the problems of those count the lost
+            // A mere failover target gets only calls that others do not serve, and the problems of those count the lost
             // calls.
             let is_last = self.table.fallback_of(&trunk.name).is_none();
             let consequence = if is_last { Consequence::LastTarget } else { Consequence::FailoverTarget };
@@ -84,22 +84,23 @@ impl Way<'_> {
         }
     }
 
-    /// Returns the harm of a trunk's rejections, the number of callers lost, and the outcome for the calls.
+    /// Returns the effect of a trunk that rejects calls: the harm, the number of lost callers, and the consequence for
+    /// the calls.
     pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, u64, Consequence) {
         let behind = self.table.fallback_of(&trunk.name);
-        // Earlier calls of the hour may have been lost as well; the latest ones decide.
+        // The latest calls decide, although earlier calls of the hour may have been lost as well.
         let ends_some = rejected.answers.iter().any(|one| one.present && !one.leads_on);
         if rejected.lost == 0 && !(rejected.in_row == 0 && behind.is_some() && ends_some) {
             let Without { harm, consequence, urgency } = self.without_trunk(&trunk.name);
             let is_without = consequence == Consequence::None && urgency != Urgency::Unmet && behind.is_none();
-            // If some were answered since, the calls before were lost.
+            // Some calls were answered since, so the lost ones are those before.
             return (harm, if is_without { rejected.calls } else { 0 }, consequence);
         }
         let lost = rejected.present_lost.max(rejected.lost);
         (Harm::Calls, lost, if behind.is_some() { Consequence::NotTried } else { Consequence::None })
     }
 
-    /// Explains why the next target was not tried.
+    /// Returns the reason why the next target was not tried after a rejection; `None` if it was tried or there is none.
     pub(super) fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
         let behind = self.table.fallback_of(&trunk.name)?;
         let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
@@ -114,7 +115,7 @@ impl Way<'_> {
         (!codes.is_empty()).then(|| format!("{first}{}", not_tried(behind, &codes, &trunk.name)))
     }
 
-    /// Returns the effect of missing targets.
+    /// Returns the effect of the targets selected by `missing`.
     pub(super) fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> Without {
         let (harm, urgency) = (Harm::Calls, Urgency::Down);
         if !self.table.names_target(&missing) {
@@ -147,15 +148,15 @@ impl Way<'_> {
     }
 }
 
-/// Returns whether rejections are a current problem; for a trunk that worked for most of the hour, the latest calls
+/// Returns whether the rejections of a trunk are a current problem. If it worked for most of the hour, its latest calls
 /// decide.
 pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
     let [calls, of] = rejected.lately;
     rejects_most(rejected) || rejected.still && (is_large_share(rejected) || is_often((calls, of)))
 }
 
-/// Returns whether a trunk currently rejects every call: none was answered since the last fix, in the last minutes, or
-/// in a long row.
+/// Returns whether a trunk currently rejects every call: it answered none of its latest calls, none in the last five
+/// minutes, or rejected [`REJECTED_ROW`](limits::REJECTED_ROW) in a row.
 pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     let [bad, of] = rejected.lately;
     let AffectedCalls { calls, of: recent } = rejected.recent;
@@ -163,7 +164,7 @@ pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     rejected.still && rejected.good_since == 0 && rejected.in_row > 0 && is_all
 }
 
-/// Returns whether the next call to the trunk is more likely to be rejected than not.
+/// Returns whether a trunk rejects most calls, so that the next one will probably be rejected, too.
 fn rejects_most(rejected: &RejectedView) -> bool {
     let share = (rejected.calls, rejected.of);
     let is_most = is_share(share, limits::REJECTED_LEAST, 2)
@@ -172,7 +173,7 @@ fn rejects_most(rejected: &RejectedView) -> bool {
     rejected.still && (is_most || refuses_credentials(rejected))
 }
 
-/// Returns whether the latest call was rejected for its credentials, so that the next one will be too.
+/// Returns whether a trunk rejected its latest call for the credentials, so that it will reject the next one, too.
 fn refuses_credentials(rejected: &RejectedView) -> bool {
     rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
 }
@@ -181,13 +182,14 @@ pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
     is_often((rejected.calls, rejected.of))
 }
 
-/// Returns whether the share of rejected calls is significant: three and one in three, or five and one in five.
+/// Returns whether the share of rejected calls is significant: at least three calls and one in three, or five and one
+/// in five.
 fn is_often(calls: (u64, u64)) -> bool {
     is_share(calls, limits::REJECTED_LEAST, limits::REJECTED_FEW_ONE_IN)
         || is_share(calls, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
 }
 
-/// Returns whether at least `least` calls failed, and one in `one_in`.
+/// Returns whether at least `least` calls are affected, and at least one in `one_in`.
 pub(super) fn is_share((calls, of): (u64, u64), least: u64, one_in: u64) -> bool {
     calls >= least && calls * one_in >= of
 }

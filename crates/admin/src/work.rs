@@ -1,4 +1,5 @@
-//! Worker thread for requests, separate from the one that accepts connections: slow lists do not delay probes.
+//! Thread that handles HTTP requests, separate from the one that accepts connections, so that slow lists do not delay
+//! probes.
 
 use std::future::pending;
 use std::io;
@@ -15,16 +16,16 @@ use tokio::task::JoinHandle;
 use super::ApiError;
 use trunkgate_system::limits;
 
-/// Handle of the thread, which ends with the last clone.
+/// Handle of the request thread, which ends with the last clone.
 #[derive(Debug, Clone)]
 pub(super) struct RequestThread {
     runtime: Handle,
-    /// Limit on concurrent reading requests, because each holds its response in memory.
+    /// Limit for the number of concurrent requests that read, because each one keeps its response in memory.
     reading: Arc<Semaphore>,
     _end: Arc<oneshot::Sender<()>>,
 }
 
-/// Task that is aborted with its request.
+/// Task that handles a request, and is aborted when the request is dropped.
 struct RequestTask(JoinHandle<Response>);
 
 impl Drop for RequestTask {
@@ -34,7 +35,7 @@ impl Drop for RequestTask {
 }
 
 impl RequestThread {
-    /// Starts the thread.
+    /// Starts the request thread.
     ///
     /// # Errors
     /// Returns an error if the system cannot create the thread.
@@ -47,7 +48,7 @@ impl RequestThread {
             _end: Arc::new(end),
         };
         std::thread::Builder::new().name("http".to_owned()).spawn(move || {
-            // The sender is never used; its drop ends the thread.
+            // Nothing is ever sent; the thread ends when the sender is dropped.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
         })?;
@@ -55,7 +56,7 @@ impl RequestThread {
     }
 }
 
-/// Answers a request on the worker thread; probes are answered on the accepting thread.
+/// Handles a request on the request thread; probes are handled on the accepting thread.
 pub(super) async fn off_thread(State(work): State<RequestThread>, request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
@@ -72,7 +73,7 @@ pub(super) async fn off_thread(State(work): State<RequestThread>, request: Reque
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be answered")
                 .into_response()
         }
-        // The thread ends with the process.
+        // The thread has ended only if the process is ending.
         Err(_) => pending().await,
     }
 }

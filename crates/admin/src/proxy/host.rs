@@ -1,4 +1,4 @@
-//! Target of CONNECT: a host name and a port (RFC 9110 §9.3.6).
+//! Target of a CONNECT request: host name and port (RFC 9110 §9.3.6).
 
 use std::net::IpAddr;
 
@@ -9,32 +9,32 @@ use crate::ApiError;
 use trunkgate_config as config;
 use trunkgate_system::twilio_hosts::{API, DOMAIN, HTTPS, LOOKUPS, is_below_domain, is_served};
 
-/// The only permitted port.
+/// Only port that a client may connect to.
 pub(super) const PORT: u16 = HTTPS;
-/// Maximum length of a host name (RFC 1035 §2.3.4); `LABEL_BYTES`: of one label.
+/// Maximum length of a host name, then of one label of it, in bytes (RFC 1035 §2.3.4).
 const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 
-/// Permitted target of a connection.
+/// Host that a client may connect to through the proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProxyTarget {
     pub(super) host: ProxyHost,
 }
 
-/// Host name in lower case.
+/// Host name in lower case, by the way in which it is served.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ProxyHost {
-    /// Host of Twilio's API or of Lookup.
+    /// Host of Twilio's API or of Lookup, served by the edge itself.
     Api(String),
-    /// Any other host.
+    /// Any other host, reached through a tunnel.
     Other(String),
 }
 
 impl ProxyTarget {
-    /// Parses the target of CONNECT.
+    /// Parses the target of a CONNECT request.
     ///
     /// # Errors
-    /// Returns an error if the target is not a host name with a port, or is never permitted.
+    /// Returns an error if the target is no host name with a port, or is never permitted.
     pub(super) fn of(uri: &Uri) -> Result<ProxyTarget, ApiError> {
         let malformed = || {
             let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";
@@ -58,7 +58,7 @@ impl ProxyTarget {
     }
 }
 
-/// Returns the error for a host other than Twilio's API and Lookup.
+/// Returns the error for a host that is neither Twilio's API nor Lookup.
 pub(super) fn not_proxied(name: &str, setting: config::ProxyMode) -> ApiError {
     let more = match setting {
         config::ProxyMode::Tunnel => "other hosts are for clients on the machine of the edge",
@@ -68,37 +68,37 @@ pub(super) fn not_proxied(name: &str, setting: config::ProxyMode) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
 }
 
-/// Returns whether a request is addressed to another server through a proxy: one of Twilio's, or, without TLS, any
-/// https server.
+/// Returns whether a request in absolute form is addressed to another server through the proxy: one of Twilio's, or
+/// without TLS any https server.
 pub(super) fn is_for_another(uri: &Uri, is_tls: bool) -> bool {
     let Some((scheme, name)) = uri.scheme_str().zip(uri.host()) else { return false };
     let name = name.to_ascii_lowercase();
     name == DOMAIN || is_below_domain(&name) || scheme == "https" && !is_tls
 }
 
-/// Returns the plain-http server that a proxied request is addressed to, unless that is this machine; no setting
-/// permits such a target.
+/// Returns the plain-http server that a request in absolute form is addressed to; `None` if it is this machine. No
+/// setting permits such a target.
 pub(super) fn plain_elsewhere(uri: &Uri) -> Option<String> {
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
     (!is_loopback_host(authority.host())).then(|| shown(uri))
 }
 
-/// Returns whether the host of a request in absolute form is not one of Twilio's API.
+/// Returns whether a request in absolute form is for a host other than Twilio's.
 pub(super) fn is_other(uri: &Uri) -> bool {
     !is_served(&uri.host().unwrap_or_default().to_ascii_lowercase())
 }
 
-/// Returns scheme, host and port of a request in absolute form, without user information.
+/// Returns scheme, host and port of a request in absolute form, without user information, for messages.
 pub(super) fn shown(uri: &Uri) -> String {
     let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{scheme}{}{port}", uri.host().unwrap_or_default())
 }
 
-/// Validates a request addressed to another server.
+/// Checks a request in absolute form that is addressed to another server.
 ///
 /// # Errors
-/// Returns an error if the request is not for Twilio's API or Lookup by https.
+/// Returns an error unless the request is for Twilio's API or Lookup over https.
 pub(super) fn judge_absolute(uri: &Uri, setting: config::ProxyMode) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
     if !is_name(&name) || !is_served(&name) {
@@ -113,7 +113,7 @@ pub(super) fn judge_absolute(uri: &Uri, setting: config::ProxyMode) -> Result<()
 }
 
 fn is_address(name: &str) -> bool {
-    // Resolvers accept a numeric last label, as in `127.1` and `0x7f.1`, as part of an IPv4 address.
+    // Resolvers would read a name with a numeric last label, such as `127.1` or `0x7f.1`, as an IPv4 address.
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && !last.is_empty() || last.starts_with("0x");
     name.starts_with('[') || is_number || name.parse::<IpAddr>().is_ok()

@@ -1,6 +1,6 @@
-//! `[api] proxy`: CONNECT to Twilio's host names reaches the Twilio-compatible API, over TLS with a certificate of the
-//! edge's CA, so that a program written for api.twilio.com reaches the edge unchanged. The rest of the HTTP listener is
-//! not reachable this way.
+//! `[api] proxy`: a CONNECT to one of Twilio's host names reaches the Twilio-compatible API over TLS, with a
+//! certificate of the edge's CA. A program written for api.twilio.com thereby reaches the edge unchanged. The other
+//! paths of the HTTP listener are not reachable through the proxy.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,13 +32,13 @@ mod host;
 mod session;
 mod tunnel;
 
-/// HTTP proxy; clones share its state.
+/// HTTP proxy of the Twilio-compatible API; clones share its state.
 #[derive(Clone)]
 pub(super) struct ApiProxy(Arc<ProxyParts>);
 
 struct ProxyParts {
     gate: AccessControl,
-    /// Router with only the API.
+    /// Router with the paths of the API only.
     api: Router,
     certificates: Arc<HostCertificates>,
     tunnels: Arc<Semaphore>,
@@ -54,7 +54,7 @@ impl ApiProxy {
         self.0.gate.handle.shared.running(|running| running.config.api.open_proxy())
     }
 
-    /// Returns the setting of the proxy, and the client of a request.
+    /// Returns the proxy setting in force, and the connection slot of the client.
     ///
     /// # Errors
     /// Returns the response to a request beyond the limits, from an unknown client, or while the proxy is off.
@@ -71,7 +71,7 @@ impl ApiProxy {
         Ok((setting, occupant))
     }
 
-    /// Handles CONNECT.
+    /// Handles a CONNECT request.
     async fn connect(&self, request: Request) -> Response {
         let (setting, occupant) = match self.admit(&request) {
             Ok(admitted) => admitted,
@@ -93,28 +93,28 @@ impl ApiProxy {
             Ok(ProxyTarget { host: ProxyHost::Other(name) }) => Err(host::not_proxied(&name, setting)),
             Err(error) => Err(error),
         };
-        // The bytes after the request head are the client's TLS.
+        // The client's TLS handshake begins after the request head.
         match connected {
             Ok(()) => established(),
             Err(error) => self.refuse(&Method::CONNECT, asked, is_other, error),
         }
     }
 
-    /// Rejects a request, and publishes the refusal. `is_other`: whether the proxy does not serve the host.
+    /// Rejects a request to the proxy, and publishes the refusal. `is_other`: the proxy does not serve the host.
     fn refuse(&self, method: &Method, target: String, is_other: bool, error: ApiError) -> Response {
         let reason = if is_other { RefusalReason::OtherHost } else { RefusalReason::Answered(error.message.clone()) };
         self.pass_on(method, target, reason);
         refused(error)
     }
 
-    /// Publishes a refusal to its listeners.
+    /// Publishes a refused request to the listeners in this process.
     fn pass_on(&self, method: &Method, target: String, reason: RefusalReason) {
         let refusal = ProxyRefusal { at: Instant::now(), method: method.to_string(), target, reason };
         self.0.gate.handle.shared.proxy_refusals.send(refusal);
     }
 
-    /// Handles a request in absolute form for one of Twilio's hosts (RFC 9112 §3.2.2), as sent by clients without
-    /// CONNECT. It contains the credentials of the API, so it must come from this machine or over TLS.
+    /// Handles a request in absolute form for one of Twilio's hosts (RFC 9112 §3.2.2), which clients without CONNECT
+    /// send. Such a request contains the credentials of the API, so it must come from this machine or over TLS.
     async fn serve_absolute(&self, mut request: Request) -> Response {
         let (setting, occupant) = match self.admit(&request) {
             Ok(admitted) => admitted,
@@ -138,7 +138,7 @@ impl ApiProxy {
         response
     }
 
-    /// Authenticates `Proxy-Authorization` like `Authorization` of a request to the API.
+    /// Checks `Proxy-Authorization` as `Authorization` is checked for requests to the API.
     async fn authenticate(&self, occupant: &HttpSlotOccupant, headers: &HeaderMap) -> Result<(), Response> {
         let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
         let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
@@ -158,7 +158,7 @@ impl ApiProxy {
         })
     }
 
-    /// Connects the client to the API after the response to CONNECT is sent.
+    /// Serves the API to the client after the response to its CONNECT is sent.
     async fn lead_to_api(&self, host: String, occupant: HttpSlotOccupant, request: Request) -> Result<(), ApiError> {
         let tls = self.certificates().of_host(&host).await?;
         tokio::spawn(session::serve(self.clone(), host, tls, occupant, request));
@@ -173,7 +173,7 @@ impl ApiProxy {
         self.0.api.clone()
     }
 
-    /// Returns the rules for addresses of other hosts: public ones only, and none of the edge.
+    /// Returns the address rules for tunnels to other hosts: public addresses only, and none of the edge.
     fn reach(&self) -> ReachRules {
         let shared = &self.0.gate.handle.shared;
         shared.running(|running| shared.own.borrow().reach(false, &running.interfaces))
@@ -184,7 +184,7 @@ impl ApiProxy {
     }
 }
 
-/// Returns whether the client is on this machine, and no proxy has forwarded its request.
+/// Returns whether the client is on this machine and no proxy has forwarded its request.
 fn is_local(occupant: &HttpSlotOccupant, headers: &HeaderMap) -> bool {
     occupant.is_loopback() && !headers.keys().any(|name| gate::is_of_proxy(name.as_str()))
 }
@@ -202,7 +202,8 @@ fn off() -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "proxy_off", message)
 }
 
-/// Renders an error with its message in the status line, the only part that clients show of a response to CONNECT.
+/// Returns an error response with its message in the status line, the only part of a response to CONNECT that clients
+/// show.
 fn refused(error: ApiError) -> Response {
     let reason = ReasonPhrase::try_from(error.message.as_bytes());
     let mut response = error.into_response();
@@ -212,12 +213,12 @@ fn refused(error: ApiError) -> Response {
     response
 }
 
-/// Handles requests to the proxy before the routes of the listener.
+/// Handles requests to the proxy; all others go to the routes of the listener.
 pub(super) async fn intercept(State(proxy): State<ApiProxy>, request: Request, next: Next) -> Response {
     if request.method() == Method::CONNECT {
         return proxy.connect(request).await;
     }
-    // HTTP/2, which has an authority in every request, is not supported here.
+    // HTTP/2 is not supported here; all its requests have an authority.
     let is_tls = gate::occupant(&request).is_some_and(|occupant| occupant.is_tls());
     if request.version() <= Version::HTTP_11 && host::is_for_another(request.uri(), is_tls) {
         return proxy.serve_absolute(request).await;
@@ -231,7 +232,7 @@ pub(super) async fn intercept(State(proxy): State<ApiProxy>, request: Request, n
     response
 }
 
-/// Returns the CA certificate (`GET /v1/twilio/ca`); with `?for=proxy` only if the proxy is on.
+/// Sends the edge's CA certificate (`GET /v1/twilio/ca`); with `?for=proxy` only while the proxy is on.
 pub(super) async fn certificate(State(proxy): State<ApiProxy>, uri: Uri) -> Result<Response, ApiError> {
     let is_on = match uri.query() {
         Some("for=proxy") => proxy.setting() != config::ProxyMode::Off,

@@ -1,4 +1,4 @@
-//! TLS session of a client connected to one of Twilio's host names, and its API requests.
+//! TLS session of a proxy client with one of Twilio's host names, and its requests to the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::places::HttpSlotOccupant;
 use trunkgate_system::connector::within;
 use trunkgate_system::limits;
 
-/// Serves a connection until its end. The slot of the CONNECT, with its timeouts, remains occupied.
+/// Serves API requests on a connection until it ends. The connection keeps the slot and the timeouts of its CONNECT.
 pub(super) async fn serve(
     proxy: ApiProxy,
     host: String,
@@ -27,7 +27,7 @@ pub(super) async fn serve(
     occupant: HttpSlotOccupant,
     request: Request,
 ) {
-    // The client has disconnected.
+    // The upgrade fails if the client has disconnected.
     let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
     let stream = match within(Some(limit), TlsAcceptor::from(tls).accept(TokioIo::new(upgraded))).await {
@@ -42,7 +42,7 @@ pub(super) async fn serve(
         request.extensions_mut().insert(ConnectInfo(occupant.clone()));
         api.call(request.map(Body::new))
     });
-    // Errors at the end of a connection are of no interest to the operator.
+    // Errors at the end of a connection do not matter to the operator.
     let mut http = http1::Builder::new();
     let _ = http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,4 +1,4 @@
-//! Tunnels from clients on this machine to other hosts; their bytes are relayed unread.
+//! Tunnels from clients on this machine to other hosts. Their bytes are relayed unread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use trunkgate_system::connector::{Connector, look_up};
 use trunkgate_system::limits;
 use trunkgate_system::reach::ReachRules;
 
-/// Connects to a host, and relays bytes after the response to CONNECT is sent.
+/// Connects to a host, and relays bytes after the response to the client's CONNECT is sent.
 ///
 /// # Errors
-/// Returns an error if too many tunnels are open, or the host is unreachable or not permitted.
+/// Returns an error if too many tunnels are open, or if the host cannot be reached or is not permitted.
 pub(super) async fn open(
     proxy: &ApiProxy,
     host: &str,
@@ -38,7 +38,7 @@ pub(super) async fn open(
     };
     let reach = proxy.reach();
     let far = dial(&reach, host, PORT).await?;
-    // Marks the tunnel before the response, because no request follows it.
+    // No request follows the response, so the connection is marked before it is sent.
     let serving = occupant.tunnel();
     tokio::spawn(async move {
         let (_permit, _serving) = (permit, serving);
@@ -49,7 +49,7 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// Relays bytes in both directions until both sides have ended, one fails, or the tunnel is idle for too long.
+/// Relays bytes in both directions until both sides have ended, one fails, or no byte has passed for `idle`.
 async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream, idle: Duration) {
     let passed = Arc::new(Mutex::new(Instant::now()));
     let mut far = WatchedStream { stream: far, passed: Arc::clone(&passed) };
@@ -68,7 +68,7 @@ async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream,
     }
 }
 
-/// Stream that records the time of its last byte.
+/// Stream that records when its last byte passed.
 struct WatchedStream {
     stream: TcpStream,
     passed: Arc<Mutex<Instant>>,
@@ -105,7 +105,7 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// Resolves a host once, and connects to one of its permitted addresses.
+/// Resolves a host once, and connects to the first permitted address that accepts the connection.
 async fn dial(reach: &ReachRules, host: &str, port: u16) -> Result<TcpStream, ApiError> {
     let unreachable = |what: String| {
         let message = format!("{host} cannot be reached: {what}");
@@ -155,7 +155,7 @@ mod tests {
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_server, _) = listener.accept().await.unwrap();
         let (mut client, mut near) = tokio::io::duplex(1024);
-        // The other host does not read: sent bytes pile up, and the client's end is not seen.
+        // The other host reads nothing, so bytes pile up and the end of the client's stream is not noticed.
         let flood = tokio::spawn(async move { while client.write_all(&[0; 1024]).await.is_ok() {} });
         relay(&mut near, far, Duration::from_millis(50)).await;
         drop(near);

@@ -1,5 +1,5 @@
-//! Authentication and rate limits of the Twilio-compatible API: HTTP Basic with the account SID and auth token, or with
-//! the SID and secret of an API key.
+//! Authentication and rate limits of the Twilio-compatible API: HTTP Basic with the account SID and its auth token, or
+//! with the SID and the secret of an API key.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,12 +18,12 @@ use trunkgate_delivery::sinks::store::Store;
 pub(crate) use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::limits::API_KEYS;
 
-/// Authenticated client of the API.
+/// Client of the API that is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ApiClient {
-    /// Authenticated with the auth token of the account.
+    /// Authenticated by the auth token of the account.
     Account,
-    /// Authenticated with the secret of the API key with this SID.
+    /// Authenticated by the secret of the API key with this SID.
     Key(String),
 }
 
@@ -41,11 +41,11 @@ impl ApiClient {
     }
 }
 
-/// Rejected request: the error to send, and whether to delay it.
+/// Rejected request: the error to send, and whether it is delayed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AccessRefusal {
     pub(super) error: Error,
-    /// Whether the response is delayed, as for a client that guesses passwords.
+    /// Whether the response is delayed because the client guesses credentials.
     pub(super) is_late: bool,
 }
 
@@ -55,7 +55,7 @@ impl From<Error> for AccessRefusal {
     }
 }
 
-/// Access control of the API: keys, failed authentications of the last minute, and remaining requests of the account
+/// Access control of the API: its keys, failed authentications within a minute, and remaining requests of the account
 /// and of each key.
 #[derive(Clone)]
 pub(crate) struct ApiAccess {
@@ -64,7 +64,7 @@ pub(crate) struct ApiAccess {
     allowances: Arc<Mutex<Allowances>>,
 }
 
-/// Token buckets of the account and of each key: time of the last update, and the requests left at that time.
+/// Token buckets of the account and of each key: time of the last update, and requests left at that time.
 #[derive(Debug, Default)]
 struct Allowances(HashMap<String, (Instant, f64)>);
 
@@ -81,7 +81,7 @@ impl ApiAccess {
         &self.keys
     }
 
-    /// Loads the API keys from the store if the request authenticates with one.
+    /// Loads the API keys from the store if a request authenticates with one.
     ///
     /// # Errors
     /// Returns an error if the store cannot be read.
@@ -92,7 +92,7 @@ impl ApiAccess {
         }
     }
 
-    /// Authenticates a request from `source` (an IPv4 address or an IPv6 /64) and applies the rate limits.
+    /// Authenticates a request from `source` (an IPv4 address or an IPv6 /64), and applies the rate limits.
     ///
     /// # Errors
     /// Returns an error if credentials are missing or wrong, or a rate limit is exceeded.
@@ -109,7 +109,7 @@ impl ApiAccess {
         let Some((user, password)) = credentials(headers) else {
             return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
         };
-        // Compares all secrets without short-circuiting, so that the time taken does not depend on the first result.
+        // All secrets are compared in any case, so that the time does not depend on the first result.
         let is_account = is_same_secret(user.as_bytes(), api.account_sid.as_bytes());
         let is_token = is_same_secret(password.as_bytes(), token.reveal().as_bytes());
         let is_key = self.keys.has(&user, &password);
@@ -144,11 +144,12 @@ impl ApiAccess {
 }
 
 impl Allowances {
-    /// Takes one request from the token bucket of the account or key, which holds at most the requests of one second.
-    /// Returns whether the request is allowed.
+    /// Takes a request from the token bucket of the account or key; returns false if the bucket is empty. A bucket
+    /// contains at most the requests of one second.
     fn take(&mut self, now: Instant, key: &str, per_second: f64) -> bool {
         if self.0.len() > 2 * API_KEYS {
-            // Drops the buckets of deleted keys; a bucket unused for a second is full again.
+            // A bucket that was not used for a second is full, so removing it changes nothing. Buckets of deleted keys
+            // end here.
             self.0.retain(|_, (at, _)| now.duration_since(*at) < Duration::from_secs(1));
         }
         let left = match self.0.get(key) {
@@ -161,7 +162,7 @@ impl Allowances {
     }
 }
 
-/// Returns the user and password of HTTP Basic (RFC 7617).
+/// Returns user and password of HTTP Basic (RFC 7617); `None` without them.
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let given = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, encoded) = given.split_at_checked(6)?;

@@ -1,4 +1,4 @@
-//! The account resource; the edge has exactly one account.
+//! Account resource of the API. The edge has exactly one account.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 
-/// Lists below the account, as in `subresource_uris`.
+/// Lists below the account that `subresource_uris` names.
 const BELOW: [&str; 8] =
     ["calls", "conferences", "incoming_phone_numbers", "messages", "queues", "recordings", "transcriptions", "keys"];
 

@@ -18,14 +18,14 @@ use super::{Asked, calls, create};
 pub(crate) use trunkgate_delivery::sinks::recordings::RecordingEntry;
 use trunkgate_system::clock;
 
-/// Alias of the newest recording in progress, accepted in place of a SID.
+/// Alias for the newest recording in progress, in place of its SID.
 pub(super) const CURRENT: &str = "Twilio.CURRENT";
-/// Recording events that can be reported.
+/// Events of a recording that a client may subscribe to.
 pub(super) const RECORDING_EVENTS: [&str; 3] = ["in-progress", "completed", "absent"];
-/// Application name of these requests in the callback metrics.
+/// Application under which callbacks for these recordings are counted.
 const APP: &str = "api:recordings";
 
-/// Starts a recording.
+/// Starts a recording (`POST …/Calls/{sid}/Recordings.json`).
 pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let request = take_request(&mut parameters, RecordingSource::Request, false)?;
     parameters.finish()?;
@@ -39,7 +39,7 @@ pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     Ok(recordings::json(cx, &as_begun(call, &begun, &request), RecordingParent::Call(call), begun.view.status))
 }
 
-/// Returns the index entry of a recording that has just started, before the index has it.
+/// Returns an index entry for a recording that has just started and is not in the index yet.
 fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> RecordingEntry {
     let RecordingView { sid, source, channels, .. } = &begun.view;
     let started = Timestamp::try_from(begun.began).unwrap_or_default().as_millisecond();
@@ -53,7 +53,7 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> R
     }
 }
 
-/// Pauses, resumes or stops a recording.
+/// Pauses, resumes or stops a recording (`POST …/Calls/{sid}/Recordings/{sid}.json`).
 pub(super) async fn update(
     cx: &Asked<'_>,
     call: &str,
@@ -65,16 +65,16 @@ pub(super) async fn update(
     let view = match cx.handle.change(RecordingControl { sid: call.to_owned(), recording: asked, change }).await? {
         Ok(view) => view,
         Err(RequestRefusal::UnknownCall | RequestRefusal::CallEnded) => {
-            // An ended call is reported as ended, also for its recordings.
+            // An ended call leads to the same error for all its recordings.
             let current = cx.handle.call(call).await?;
             return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
         }
         Err(RequestRefusal::UnknownRecording) => return Err(Error::not_found(cx.path)),
-        // No recording is in progress.
+        // The alias names no recording, because none is in progress.
         Err(RequestRefusal::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
         Err(why) => return Err(refused(why)),
     };
-    // Without an entry in the index the writer is behind; the change was made all the same.
+    // The recording was changed even if its entry is missing because the writer is behind.
     match recordings::find(cx, RecordingParent::Call(call), &view.sid).await {
         Ok(entry) => Ok(recordings::json(cx, &entry, RecordingParent::Call(call), view.status)),
         Err(_) => {
@@ -85,7 +85,7 @@ pub(super) async fn update(
     }
 }
 
-/// Parses the requested change of a recording.
+/// Parses a change of a recording: pause, resume or stop.
 pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange, Error> {
     let (status, pause) = (parameters.take("Status"), parameters.take("PauseBehavior"));
     parameters.finish()?;
@@ -113,7 +113,7 @@ pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange,
     Ok(change)
 }
 
-/// Parses the parameters of a recording request. `trims`: whether silence is trimmed by default.
+/// Parses the parameters of a request to record. `trims`: silence is trimmed by default.
 pub(super) fn take_request(
     parameters: &mut Parameters,
     source: RecordingSource,
@@ -149,7 +149,7 @@ fn receiver_at(url: String, method: WebhookMethod, events: RecordingEvents) -> R
     RecordingReceiver { app: APP.to_owned(), url, method, events, allow_private: false }
 }
 
-/// Parses the events to report, repeated or separated by spaces; default: the end of the recording.
+/// Parses the events to report, repeated or separated by spaces; without any, returns the end of the recording.
 fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
     let words = parameters.take_words("RecordingStatusCallbackEvent", &RECORDING_EVENTS)?;
     let [in_progress, completed, absent] = RECORDING_EVENTS.map(|event| words.contains(&event));
@@ -157,8 +157,8 @@ fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
     Ok(if words.is_empty() { RecordingEvents::COMPLETED } else { events })
 }
 
-/// Returns the request after checking that its callback URL is reachable under the rules of the application that
-/// controls the call, or of `[api]`.
+/// Checks that the callback URL of a recording can be reached under the rules of the application that controls the
+/// call, or of `[api]`, and returns the request.
 ///
 /// # Errors
 /// Returns an error if the URL can never be reached.

@@ -1,4 +1,4 @@
-//! `Calls` resources: the call of a caller, and below it one call for each called party.
+//! `Calls` resources of the API: the call of a caller, and below it one call for each called party.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use super::{Asked, create};
 use trunkgate_delivery::sinks::store::calls::CallFilter;
 use trunkgate_system::limits::CALLS_READ_AT_ONCE;
 
-/// Values of `status`.
+/// Statuses of a call, as at Twilio.
 pub(super) const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
-/// Values of `status` of calls in progress.
+/// Statuses of a call in progress, as at Twilio.
 const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];
-/// Number of hexadecimal digits of a SID.
+/// Number of hexadecimal digits in a SID.
 const SID_DIGITS: usize = 32;
-/// Length of a call's date in characters: `2026-11-20T09:00:00.000Z`.
+/// Length of a date of a call, such as `2026-11-20T09:00:00.000Z`, in characters.
 const DATE_CHARS: usize = 24;
-/// Lists below a call, as in `subresource_uris`.
+/// Lists below a call that `subresource_uris` names.
 const BELOW: [&str; 9] = [
     "events",
     "notifications",
@@ -41,14 +41,14 @@ const BELOW: [&str; 9] = [
     "user_defined_messages",
 ];
 
-/// Call resource: the call of the caller, or of the called party at a leg.
+/// Call resource: the call of a caller, or of a called party given by its leg.
 struct CallResource {
     call: Arc<CallView>,
     /// Index of the called party's leg; `None` for the caller.
     leg: Option<usize>,
 }
 
-/// Filters of a list request.
+/// Filters of a request for a list of calls.
 struct CallConditions {
     to: Option<String>,
     from: Option<String>,
@@ -75,7 +75,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
         return Err(Error::bad_request(format!("Status: \"{}\"; known: {}", shown(status), STATUSES.join(", "))));
     }
     let behind = page.behind.as_deref().map(|key| key.split_at_checked(DATE_CHARS).unwrap_or((key, "")));
-    // The newest calls so far, followed by calls not yet compared with them.
+    // This list begins with the newest calls found so far; calls behind those are not compared yet.
     let mut found: Vec<CallResource> = Vec::new();
     let keep_newest = |found: &mut Vec<CallResource>| {
         found.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
@@ -98,7 +98,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     Ok(page.json("calls", found, CallResource::key, |one| one.json(cx)))
 }
 
-/// Adds matching calls from the store to `found`, which has the newest calls from memory, up to the size of the page.
+/// Adds matching calls from the store to `found`, which has the newest calls in memory, until a page is full.
 async fn add_stored(
     cx: &Asked<'_>,
     filter: &CallConditions,
@@ -115,8 +115,7 @@ async fn add_stored(
         let fits = |one: &CallResource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
         found.extend(calls.iter().filter(|call| filter.may_have(call)).flat_map(CallResource::all).filter(fits));
         found.sort_by(|one, other| other.order().cmp(&one.order()));
-        // The sort is stable: of a call that is in memory and in the store, the copy from memory comes first and is
-        // kept.
+        // The sort is stable: of a call that is in memory and in the store, the copy in memory comes first and is kept.
         found.dedup_by(|one, before| one.sid() == before.sid());
         found.truncate(size + 1);
         let Some(next) = next else { return };
@@ -128,7 +127,7 @@ async fn add_stored(
     }
 }
 
-/// Returns a call, followed by the calls into which its parties were detached, as far as they are stored.
+/// Returns a call, followed by the calls into which its parties were detached, if they are still known.
 async fn with_own_calls(cx: &Asked<'_>, parent: &str) -> Vec<Arc<CallView>> {
     let Some(call) = cx.handle.call(parent).await.ok().flatten() else { return Vec::new() };
     let own: Vec<String> = call.legs.iter().filter(|leg| leg.has_own_call).map(|leg| leg.sid.clone()).collect();
@@ -162,7 +161,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         (None, None | Some(_)) => false,
         (Some(_), Some(_)) => return Err(Error::bad_request("Status: not together with Url or Twiml")),
         (Some("completed"), None) => true,
-        // `canceled` has no effect on an answered call.
+        // The status `canceled` does not end an answered call.
         (Some("canceled"), None) => found.status() != "in-progress",
         (Some(other), None) => {
             return Err(Error::bad_request(format!("Status: \"{}\"; known: completed, canceled", shown(other))));
@@ -175,7 +174,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         let what = "StatusCallback and TimeLimit, without Url or Twiml, for a call that another one has made";
         return Err(Error::later(what));
     }
-    // All changes are validated before the first one is applied.
+    // No change is made before all of them are checked.
     let app = document.map(|document| {
         let made = create::made(cx, document, found.call.app.as_deref())?;
         let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
@@ -187,9 +186,9 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     show(cx, sid).await
 }
 
-/// Requested changes of a live call.
+/// Changes of a live call that a request asks for.
 struct CallChanges {
-    /// Application that the call is redirected to.
+    /// Application with the document that the call is redirected to.
     app: Option<Arc<App>>,
     /// Application with the new `status_callback`.
     receiver: Option<Arc<App>>,
@@ -198,8 +197,8 @@ struct CallChanges {
     ends: bool,
 }
 
-/// Applies the changes to the call. A called party that is redirected is detached into a call of its own, to which the
-/// new status callback and time limit apply.
+/// Makes the changes to a call. A called party that is redirected is detached into a call of its own, to which the new
+/// status callback and time limit then apply.
 async fn carry_out(cx: &Asked<'_>, found: &CallResource, changes: CallChanges) -> Result<(), Error> {
     let CallChanges { app, receiver, limit, ends } = changes;
     let call = found.call.sid.clone();
@@ -224,7 +223,7 @@ async fn carry_out(cx: &Asked<'_>, found: &CallResource, changes: CallChanges) -
     Ok(())
 }
 
-/// Returns an application that has `receiver` as its `status_callback` and the rules of the call's application.
+/// Returns an application with `receiver` as its `status_callback` and the rules of the call's application.
 ///
 /// # Errors
 /// Returns an error if the URL of the callback can never be reached.
@@ -260,7 +259,7 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
     cx.handle.shared.calls.remove(sid).await.map(drop).map_err(|error| Error::store(&error))
 }
 
-/// Returns the JSON of a call.
+/// Returns the JSON of the call resource with this SID.
 pub(super) async fn show(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
     Ok(find(cx, sid).await?.json(cx))
 }
@@ -294,7 +293,7 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<CallResource, Error> {
 }
 
 impl CallConditions {
-    /// Returns whether any resource of the call may match, judged by the times that all of them share.
+    /// Returns whether a resource of the call may match the filters, by the times that all its resources share.
     fn may_have(&self, call: &CallView) -> bool {
         let within = |span: TimeSpan, text: Option<&str>| {
             span.is_unbounded() || text.and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| span.has(at))
@@ -302,7 +301,7 @@ impl CallConditions {
         within(self.started, Some(&call.started_at)) && within(self.ended, call.ended_at.as_deref())
     }
 
-    /// Returns the query for stored calls that may match and began no later than `until`; `None` if the status excludes
+    /// Returns the query for stored calls that may match and began at `until` or before; `None` if the status excludes
     /// ended calls.
     fn of_store(&self, until: Option<&str>) -> Option<CallFilter> {
         if self.status.as_deref().is_some_and(|status| LIVE.contains(&status)) {
@@ -332,7 +331,7 @@ impl CallConditions {
 }
 
 impl CallResource {
-    /// Iterates over the resources of a call: the caller's call, and the calls of parties reached by telephone.
+    /// Iterates over the resources of a call: that of the caller, and those of parties reached by telephone.
     fn all(call: &Arc<CallView>) -> impl Iterator<Item = CallResource> {
         let legs = call.legs.iter().enumerate().skip(1);
         let parties = legs.filter(|(_, leg)| leg.is_call_of_party()).map(|(at, _)| Some(at));
@@ -343,7 +342,7 @@ impl CallResource {
         self.leg.and_then(|at| self.call.legs.get(at))
     }
 
-    /// Returns the SID of the parent call.
+    /// Returns the SID of the parent call; `None` for the call of a caller.
     fn parent(&self) -> Option<&str> {
         if self.leg.is_some() { Some(&self.call.sid) } else { self.call.parent.as_deref() }
     }
@@ -352,12 +351,12 @@ impl CallResource {
         self.leg_view().map_or(&self.call.sid, |leg| &leg.sid)
     }
 
-    /// Returns the sort key of lists, start time and SID; the newest call has the greatest.
+    /// Returns the sort key of the resource, start time and SID; the newest call has the greatest one.
     fn order(&self) -> (&str, &str) {
         (&self.call.started_at, self.sid())
     }
 
-    /// Returns the sort key as text, for page tokens.
+    /// Returns the sort key as a text, for page tokens.
     fn key(&self) -> String {
         let (started, sid) = self.order();
         format!("{started}{sid}")
@@ -371,7 +370,7 @@ impl CallResource {
         self.leg_view().and_then(|leg| leg.dialled.from.as_deref()).unwrap_or(&self.call.from)
     }
 
-    /// Returns the times of start, answer and end. Records of earlier versions have none for called parties.
+    /// Returns the times of start, answer and end. Records of earlier versions have no times for called parties.
     fn times(&self) -> [Option<&str>; 3] {
         match self.leg_view() {
             Some(leg) => {
@@ -384,7 +383,7 @@ impl CallResource {
         }
     }
 
-    /// Returns the seconds from answer to end, as in callbacks; `None` before the end.
+    /// Returns the duration from answer to end in seconds, 0 without an answer; `None` before the end.
     fn duration(&self) -> Option<String> {
         let [started, answered, ended] = self.times().map(|time| time?.parse::<Timestamp>().ok());
         let (_, ended) = (started?, ended?);
@@ -392,7 +391,7 @@ impl CallResource {
         Some(format!("{:.0}", talked.max(0.0).round()))
     }
 
-    /// Returns the result of answering machine detection, if known.
+    /// Returns the result of answering machine detection; `None` if there is none.
     fn answered_by(&self) -> Option<&'static str> {
         match self.leg_view() {
             Some(leg) => leg.dialled.answered_by,
@@ -400,7 +399,7 @@ impl CallResource {
         }
     }
 
-    /// Returns the status in Twilio's terms.
+    /// Returns the status of the resource, as named by Twilio.
     fn status(&self) -> &'static str {
         match self.leg_view() {
             Some(leg) => status_of_party(&self.call, leg),
@@ -439,7 +438,7 @@ impl CallResource {
             "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
             "price": null,
             "price_unit": null,
-            // Calls are placed without queueing.
+            // The edge does not queue calls before it places them.
             "queue_time": "0",
             "sid": sid,
             "start_time": started,
@@ -473,7 +472,7 @@ fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
         (_, Some(408 | 480 | 487)) => "no-answer",
         (_, Some(_)) => "failed",
         (_, None) if leg.dialled.answered_at.is_some() => "completed",
-        // Record of an earlier version: a negotiated codec means that the party answered, or sent early media.
+        // In a record of an earlier version, a negotiated codec means that the party answered or sent early media.
         (_, None) if leg.dialled.started_at.is_none() && !leg.codec.is_empty() && call.answered_at.is_some() => {
             "completed"
         }

@@ -1,4 +1,4 @@
-//! `Conferences`: active conferences, and ended ones that the running edge still keeps.
+//! `Conferences` resources of the API: active conferences, and ended ones that the edge still remembers.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,18 +20,18 @@ use super::recordings::{self, RecordingParent};
 use super::text::{moment, subresources};
 use super::{Asked, VERSION, create};
 
-/// Conference states with Twilio's names.
+/// States of a conference, with their names at Twilio.
 const STATES: [ConferenceStatus; 3] =
     [ConferenceStatus::Init, ConferenceStatus::InProgress, ConferenceStatus::Completed];
 
-/// Decodes a path segment; conferences and participants may be addressed by name.
+/// Decodes a path segment, because conferences and participants may be addressed by name.
 pub(super) fn plain(part: &str) -> String {
-    // Percent-encoding only: `+` and `&` are literal in a path.
+    // In a path only percent-encoding applies, and `+` and `&` are literal.
     let form = format!("x={}", part.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(form.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
 }
 
-/// Returns all known conferences, newest first.
+/// Returns all conferences that the edge remembers, newest first.
 pub(super) async fn reports(cx: &Asked<'_>) -> Result<Vec<ConferenceReport>, Error> {
     Ok(cx.handle.ask(|gateway, _| conferences(gateway).reports()).await?)
 }
@@ -74,7 +74,7 @@ pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> 
     find(cx, sid).await.map(|report| json(cx, &report))
 }
 
-/// Ends a conference, or plays an announcement to its participants.
+/// Ends a conference, or plays an announcement to its participants (`POST …/Conferences/{sid}.json`).
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let status = parameters.take("Status");
     let announcement = take_announcement(&mut parameters)?;
@@ -88,7 +88,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if status.is_some() && report.status != ConferenceStatus::Completed {
         let control = ConferenceControl { conference: sid.to_owned(), action: ConferenceAction::End };
         let ended = cx.handle.change(control).await?;
-        // A conference that ended meanwhile needs no further action.
+        // A conference that has ended meanwhile needs no change.
         let (Ok(())
         | Err(
             ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements,
@@ -99,12 +99,12 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     find(cx, sid).await.map(|report| json(cx, &report))
 }
 
-/// Parses the announcement: its URL, and the method to fetch it.
+/// Parses an announcement: its URL, and the method to fetch it; `None` without one.
 pub(super) fn take_announcement(parameters: &mut Parameters) -> Result<Option<(String, WebhookMethod)>, Error> {
     create::take_url(parameters, "AnnounceUrl", "AnnounceMethod")
 }
 
-/// Plays an announcement to one party (SID of its call), or to all.
+/// Plays an announcement to one participant, given by the SID of its call, or to all.
 pub(super) async fn announce(
     cx: &Asked<'_>,
     (report, party): (&ConferenceReport, Option<&str>),
@@ -137,7 +137,7 @@ pub(super) async fn change_recording(
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
     let control = ConferenceRecordingControl { conference: conference.to_owned(), recording: asked, change };
     let Some(sid) = cx.handle.change(control).await? else {
-        // Report an ended recording as ended, an unknown one as not found.
+        // An unknown conference leads to "not found", even if the recording has ended.
         find(cx, conference).await?;
         recordings::find(cx, of, recording).await?;
         return Err(Error::of_change("The recording is not changed: it has ended"));
@@ -151,7 +151,7 @@ pub(super) async fn change_recording(
     Ok(recordings::json(cx, &entry, of, status))
 }
 
-/// Returns the SID and status of a recording in progress of a conference.
+/// Returns SID and status of a conference's recording in progress; `None` if it has ended or is unknown.
 pub(super) async fn recording_status(
     cx: &Asked<'_>,
     conference: &str,
@@ -163,12 +163,12 @@ pub(super) async fn recording_status(
     Ok(running.map(|(sid, is_paused)| (sid, if is_paused { "paused" } else { "in-progress" })))
 }
 
-/// Converts the edge's clock to a timestamp.
+/// Converts a system time to a timestamp.
 pub(super) fn stamp(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or_default()
 }
 
-/// Returns the time of the last change: the end, or the start while the conference is active.
+/// Returns the time at which the conference last changed: its end, or its start while it is active.
 fn changed(report: &ConferenceReport) -> SystemTime {
     report.ended.as_ref().map_or(report.began, |(at, ..)| *at)
 }

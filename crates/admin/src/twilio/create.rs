@@ -1,4 +1,4 @@
-//! `POST …/Calls.json`: outgoing calls, and the temporary applications that requests define.
+//! `POST …/Calls.json`: places calls, and builds the temporary applications that requests define.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use trunkgate_system::reach::ReachRules;
 
-/// Ringing time, in seconds: default and maximum.
+/// Ringing time of a call in seconds: default, then maximum.
 pub(super) const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
-/// Time limit of a call, in seconds: default and maximum.
+/// Time limit of a call in seconds: default, then maximum.
 pub(super) const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
-/// Maximum length of `SendDigits`.
+/// Maximum number of digits in `SendDigits`.
 const DIGITS: usize = 32;
-/// Events of `StatusCallbackEvent`.
+/// Events that `StatusCallbackEvent` may name.
 const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
 /// Places a call (`POST …/Calls.json`).
 pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
@@ -38,7 +38,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
     let record = take_record(cx, &mut parameters)?;
-    // Detection is skipped if digits are sent, as at Twilio.
+    // Digits exclude answering machine detection, as at Twilio.
     let detection = detection::take(&mut parameters, detection::OF_CALL)?.filter(|_| digits.is_none());
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
@@ -69,7 +69,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     calls::show_new(cx, &begun.map_err(ApiCallError::from)?.sid).await
 }
 
-/// Returns the calling number and the targets of a new call.
+/// Returns the calling number and the targets for a new call.
 ///
 /// # Errors
 /// Returns an error if a number is not permitted, or no target matches.
@@ -86,11 +86,12 @@ pub(super) fn placed(
     })?)
 }
 
-/// Returns the calling number shown to a party that may be an agent. Agents without a number in the request get the
-/// name of the conference.
+/// Returns the calling number that a party, which may be an agent, is shown. An agent gets the name of the conference
+/// if the request has no number.
 ///
 /// # Errors
-/// Returns an error if the number does not belong to the edge, or a telephone target needs a number and none is given.
+/// Returns an error if the number does not belong to the edge, or if a telephone is called and the request has no
+/// number.
 pub(super) fn caller_of_agent(
     cx: &Asked<'_>,
     placing: &PermittedCall,
@@ -102,7 +103,7 @@ pub(super) fn caller_of_agent(
     Ok(cx.config(|config| placing::judge_from(config, from.map(dialled).as_deref()))?)
 }
 
-/// Parses the recording parameters of a new call; without `Record=true` the other ones have no effect.
+/// Parses the recording parameters of a new call; they have no effect without `Record=true`.
 pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
     let is_recorded = parameters.take_flag("Record")?.unwrap_or(false);
     let request = call_recordings::take_request(parameters, RecordingSource::OutboundApi, true)?;
@@ -115,7 +116,7 @@ pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result
     call_recordings::reached(cx, None, request).map(Some)
 }
 
-/// Parses the document of a call (`Url` or `Twiml`).
+/// Parses the document of a call (`Url` or `Twiml`); `None` without one.
 pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDocument>, Error> {
     let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), take_method(parameters, "Method")?);
     match (url, twiml) {
@@ -129,10 +130,10 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
     }
 }
 
-/// Builds the application of one call with the settings of the `current` application, or of `[api]`.
+/// Builds the application of one call, with the settings of the application `current` or of `[api]`.
 ///
 /// # Errors
-/// Returns an error if the URL can never be reached.
+/// Returns an error if the document's URL can never be reached.
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
     let app = keys_of(cx, current, document);
     if let AppDocument::Url { url, .. } = &app.document {
@@ -141,7 +142,7 @@ pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>)
     Ok(app)
 }
 
-/// Validates the callback and fallback URLs, which a call may request later.
+/// Checks the callback and fallback URLs of an application, which a call may request later.
 ///
 /// # Errors
 /// Returns an error if a URL can never be reached.
@@ -153,7 +154,7 @@ pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Validates a URL by the rules for URLs of applications.
+/// Checks a URL by the rules for URLs of an application.
 ///
 /// # Errors
 /// Returns an error if the URL is invalid or can never be reached.
@@ -161,7 +162,8 @@ pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Res
     config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
 }
 
-/// Validates the URL of a document or sound; recordings of this edge are read without an HTTP request.
+/// Checks the URL of a document or sound. Recordings of this edge are permitted, because they are read without an HTTP
+/// request.
 ///
 /// # Errors
 /// Returns an error if the URL is invalid or can never be reached.
@@ -174,7 +176,7 @@ pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> R
     }
 }
 
-/// Validates a WebSocket URL by the address rules of an application.
+/// Checks the URL of a WebSocket by the address rules of an application.
 ///
 /// # Errors
 /// Returns an error if the URL can never be reached.
@@ -184,7 +186,7 @@ pub(super) fn judge_socket(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> 
     judged.map_err(|why| Error::bad_url(name, &format!("it can never be reached: {why}")))
 }
 
-/// Returns an application with the settings of the current one, or of `[api]`.
+/// Returns an application for a document, with the settings of the application `current` or of `[api]`.
 pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocument) -> App {
     cx.config(|config| {
         let api = &config.api;
@@ -199,7 +201,7 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
     })
 }
 
-/// Returns the rules for the addresses that URLs may resolve to.
+/// Returns the rules for addresses that a URL may lead to.
 pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> ReachRules {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
@@ -208,12 +210,12 @@ pub(super) fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -
     Ok(parameters.take_number(name, 1..=most)?.map(Duration::from_secs))
 }
 
-/// Parses the time limit of a call.
+/// Parses the time limit of a call; `None` without one.
 pub(super) fn take_time_limit(parameters: &mut Parameters) -> Result<Option<Duration>, Error> {
     take_seconds(parameters, "TimeLimit", LIMIT_SECONDS.1)
 }
 
-/// Parses the status callback of a call, with its events.
+/// Parses the status callback of a call with its events; `None` without one.
 pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<StatusCallback>, Error> {
     let receiver = take_url(parameters, "StatusCallback", "StatusCallbackMethod")?;
     let events = take_events(parameters)?;
@@ -224,7 +226,7 @@ pub(super) fn take_method(parameters: &mut Parameters, name: &str) -> Result<Web
     take_method_or(parameters, name, WebhookMethod::Post)
 }
 
-/// Parses the method of a request. `default`: method if the parameter is absent.
+/// Parses the HTTP method in a parameter; returns `default` if it is absent.
 pub(super) fn take_method_or(
     parameters: &mut Parameters,
     name: &str,
@@ -248,7 +250,7 @@ pub(super) fn take_url(
     Ok(Some((parsed_url(name, &url)?, method)))
 }
 
-/// Validates a URL and returns it normalized; control characters such as line breaks are rejected.
+/// Checks a URL and returns it in normalized form; control characters such as line breaks are rejected.
 pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     let bad = |what: String| Error::bad_url(name, &what);
     if url.chars().any(char::is_control) {
@@ -257,7 +259,7 @@ pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     trunkgate_twiml::DocumentLocation::url(url).map(|_| url.to_owned()).map_err(bad)
 }
 
-/// Parses the events to report, repeated or separated by spaces; default: `completed`.
+/// Parses the events to report, repeated or separated by spaces; without any, returns `completed`.
 fn take_events(parameters: &mut Parameters) -> Result<Vec<&'static str>, Error> {
     let named = parameters.take_events("StatusCallbackEvent", &EVENTS)?;
     Ok(if named.is_empty() { vec!["completed"] } else { named })

@@ -1,6 +1,6 @@
-//! Texts of message error codes: those set by the edge, and those commonly reported by providers.
+//! Texts for the error codes of messages: codes that the edge sets, and codes that providers commonly report.
 
-/// Codes with Twilio's texts, sorted for binary search.
+/// Error codes with Twilio's texts, sorted for binary search.
 const ERRORS: [(u32, &str); 23] = [
     (14_107, "SMS send rate limit exceeded"),
     (21_211, "Invalid 'To' Phone Number"),
@@ -27,7 +27,7 @@ const ERRORS: [(u32, &str); 23] = [
     (30_036, "Validity Period Expired"),
 ];
 
-/// Returns the text of an error code.
+/// Returns the text for an error code of a message; `None` if it is unknown.
 pub(super) fn error_text(code: u32) -> Option<&'static str> {
     ERRORS.binary_search_by_key(&code, |(known, _)| *known).ok().and_then(|at| ERRORS.get(at)).map(|(_, text)| *text)
 }

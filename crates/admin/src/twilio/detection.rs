@@ -8,14 +8,15 @@ use super::error::Error;
 use super::parameters::Parameters;
 use super::{Asked, create};
 
-/// Names of the callback parameters for a new call: URL and method.
+/// Names of the callback's parameters for a new call: URL, then method.
 pub(super) const OF_CALL: (&str, &str) = ("AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod");
 pub(super) const OF_PARTICIPANT: (&str, &str) = ("AmdStatusCallback", "AmdStatusCallbackMethod");
 
-/// Parses the detection parameters; `None` without `MachineDetection`. `receiver`: names of the callback parameters.
+/// Parses the parameters of answering machine detection; `None` without `MachineDetection`. `receiver` has the names of
+/// the callback's parameters.
 ///
 /// # Errors
-/// Returns an error if a parameter is invalid, even if `MachineDetection` is absent.
+/// Returns an error if a parameter is invalid, even without `MachineDetection`.
 pub(super) fn take(
     parameters: &mut Parameters,
     receiver: (&'static str, &'static str),
@@ -35,7 +36,7 @@ pub(super) fn take(
     }))
 }
 
-/// Validates the callback URL of a detection by the rules for URLs of applications.
+/// Checks the callback URL of a detection by the rules for URLs of an application.
 ///
 /// # Errors
 /// Returns an error if the URL can never be reached.

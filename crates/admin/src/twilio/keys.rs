@@ -1,7 +1,8 @@
-//! API keys: pairs of a SID and a secret that authenticate in place of the auth token and can be revoked one by one.
+//! API keys: pairs of a SID and a secret that authenticate in place of the auth token, and can be revoked one by one.
 //!
-//! Keys are Twilio's standard keys: they cannot manage keys or the account. The store has the SHA-256 of each secret. A
-//! slow hash would protect secrets chosen by people; these are 32 random characters, too many for a brute-force search.
+//! Keys are Twilio's standard keys, which cannot manage keys or the account. The store contains the SHA-256 of each
+//! secret. A slow hash would protect secrets that people choose; these consist of 32 random characters, too many for a
+//! brute-force search.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,9 +28,9 @@ use trunkgate_system::sids;
 
 /// Maximum length of `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
-/// Length of a secret, in characters.
+/// Length of a generated secret, in characters.
 pub(super) const SECRET_CHARS: usize = 32;
-/// Characters of secrets.
+/// Characters that secrets consist of.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 type SecretHash = [u8; 32];
@@ -43,11 +44,11 @@ struct ApiKey {
     updated: Timestamp,
 }
 
-/// All API keys by SID; clones share them.
+/// API keys in memory and in the store, by SID; clones share them.
 #[derive(Clone)]
 pub(super) struct ApiKeys {
     store: Store,
-    /// Keys in memory, read from the store at the first request.
+    /// API keys in memory, read from the store at the first use.
     held: Arc<OnceCell<LoadedKeys>>,
 }
 
@@ -64,14 +65,14 @@ impl ApiKeys {
     /// Returns an error if the store cannot be read.
     pub(super) async fn load(&self) -> Result<(), Error> {
         let all = async {
-            // The first change creates the store.
+            // Reading would create the store, which the first change does.
             let all = if self.store.has_any() { self.store.read(read_all).await? } else { BTreeMap::new() };
             Ok(Arc::new(Mutex::new(all)))
         };
         self.held.get_or_try_init(|| all).await.map(drop).map_err(|error: io::Error| Error::store(&error))
     }
 
-    /// Returns whether the secret is that of the key; the comparison takes constant time.
+    /// Returns whether a secret is that of the key with this SID; compares in constant time.
     pub(super) fn has(&self, sid: &str, secret: &str) -> bool {
         let kept = self.look(|keys| keys.get(sid).map(|key| key.hash));
         let is_secret = is_same_secret(&hash(secret), &kept.unwrap_or_default());
@@ -90,7 +91,8 @@ impl ApiKeys {
         }
     }
 
-    /// Changes the store and, once that is on disk, the keys in memory; also if the client has disconnected meanwhile.
+    /// Makes a change of the store and, once it is on disk, of the keys in memory, even if the client has disconnected
+    /// meanwhile.
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -167,7 +169,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     };
     let (of, to_keep) = (sid.to_owned(), key.clone());
     let follow = move |keys: &mut BTreeMap<String, ApiKey>, _: &usize| {
-        // A key deleted meanwhile stays deleted.
+        // A key that was deleted meanwhile stays deleted.
         if let Some(held) = keys.get_mut(&of) {
             *held = to_keep;
         }
@@ -210,7 +212,7 @@ fn json(sid: &str, key: &ApiKey) -> Value {
     })
 }
 
-/// Generates a SID and a secret.
+/// Generates the SID and the secret of a new key.
 fn random() -> Result<(String, String), Error> {
     let mut secret = String::new();
     let draw = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes).map_err(io::Error::other);
@@ -218,7 +220,7 @@ fn random() -> Result<(String, String), Error> {
     while secret.len() < SECRET_CHARS {
         let mut byte = [0; 1];
         draw(&mut byte).map_err(|error| Error::store(&error))?;
-        // Rejection sampling: of the 64 values of six bits 62 are used, so that all characters are equally likely.
+        // Rejection sampling uses 62 of the 64 values of six bits, so that all characters are equally likely.
         let character = ALPHABET.get(usize::from(byte[0] & 63));
         secret.extend(character.map(|byte| char::from(*byte)));
     }
@@ -240,7 +242,7 @@ fn read_all(store: &Connection) -> rusqlite::Result<BTreeMap<String, ApiKey>> {
     rows.collect()
 }
 
-/// Inserts a key and returns whether the limit on keys allowed it.
+/// Inserts a key; returns false if the maximum number of keys is reached.
 fn insert(store: &Connection, sid: &str, key: &ApiKey) -> rusqlite::Result<bool> {
     let most = i64::try_from(API_KEYS).unwrap_or(i64::MAX);
     let times = (key.created.as_millisecond(), key.updated.as_millisecond());
@@ -257,7 +259,7 @@ pub(super) mod tests {
     use super::*;
     use trunkgate_config::DataDirectory;
 
-    /// Returns keys in a temporary store, with one key of this SID and secret.
+    /// Returns keys on a temporary store that has one key with this SID and secret.
     pub(in crate::twilio) fn with_one(sid: &str, secret: &str) -> (ApiKeys, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();

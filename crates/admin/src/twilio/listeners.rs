@@ -1,4 +1,4 @@
-//! Parameters and errors shared by the streams and live transcriptions of a call.
+//! Parameters and errors that media streams and live transcriptions of a call share.
 
 use serde_json::{Value, json};
 use trunkgate_call::RequestRefusal;
@@ -10,17 +10,17 @@ use super::parameters::Parameters;
 use super::text::now;
 use super::{Asked, create};
 
-/// Maximum length of a name, in characters.
+/// Maximum length of a listener's name, in characters.
 pub(super) const NAME_CHARS: usize = 256;
 
-/// Parses `Track`. `default`: tracks if the parameter is absent.
+/// Parses `Track`; returns `default` if it is absent.
 pub(super) fn take_tracks(parameters: &mut Parameters, default: TrackSelection) -> Result<TrackSelection, Error> {
     let all = [TrackSelection::Inbound, TrackSelection::Outbound, TrackSelection::Both];
     let given = parameters.take_word("Track", &all.map(TrackSelection::name))?;
     Ok(all.into_iter().find(|tracks| Some(tracks.name()) == given).unwrap_or(default))
 }
 
-/// Parses the status callback: the URL in parameter `name`, and `StatusCallbackMethod`.
+/// Parses the status callback: its URL in the parameter `name`, and `StatusCallbackMethod`.
 pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<Option<(String, HttpMethod)>, Error> {
     let receiver = create::take_url(parameters, name, "StatusCallbackMethod")?;
     Ok(receiver.map(|(url, method)| match method {
@@ -29,7 +29,7 @@ pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<O
     }))
 }
 
-/// Parses the only supported change, `Status=stopped`.
+/// Parses `Status=stopped`, the only change that is supported.
 pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
     let status = parameters.take("Status").unwrap_or_default();
     parameters.finish()?;
@@ -39,7 +39,7 @@ pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the error of a listener of kind `what` that was not started or stopped.
+/// Returns the error for a listener that was not started or stopped; `what` is its kind.
 pub(super) fn refused(what: &str, why: RequestRefusal) -> Error {
     if matches!(why, RequestRefusal::CallEnded | RequestRefusal::UnknownCall) {
         return Error::call_ended();
@@ -50,7 +50,7 @@ pub(super) fn refused(what: &str, why: RequestRefusal) -> Error {
     Error::of_change(&format!("The {what} is not changed: {why}"))
 }
 
-/// Returns the error of a listener of kind `what` that was not stopped; 404 if it is unknown.
+/// Returns the error for a listener that was not stopped, 404 for an unknown one; `what` is its kind.
 pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: RequestRefusal) -> Error {
     if matches!(why, RequestRefusal::UnknownFork | RequestRefusal::UnknownTranscription | RequestRefusal::UnknownCall) {
         return Error::not_found(cx.path);
@@ -58,7 +58,7 @@ pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: RequestRefusal) -> Er
     refused(what, why)
 }
 
-/// Returns the JSON of an entry of `list` below a call.
+/// Returns the JSON of a listener in `list` below a call.
 pub(super) fn resource(
     cx: &Asked<'_>,
     (call, list): (&str, &str),

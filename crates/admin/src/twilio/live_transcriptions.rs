@@ -13,10 +13,10 @@ use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
 use super::{Asked, create, listeners};
 
-/// Name of the list below a call; `WHAT` names one entry.
+/// Name of the list below a call, then of one of its entries.
 const LIST: &str = "Transcriptions";
 const WHAT: &str = "transcription";
-/// Default language, as in TwiML.
+/// Default language of a transcription, as in TwiML.
 const LANGUAGE: &str = "en-US";
 
 /// Starts a live transcription (`POST …/Calls/{sid}/Transcriptions.json`).
@@ -28,13 +28,13 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let outbound = parameters.take_text("OutboundTrackLabel", TRACK_LABEL_CHARS)?;
     let partial = parameters.take_flag("PartialResults")?.unwrap_or(false);
     let speech = take_speech(&mut parameters)?;
-    // The speech recogniser decides these; the parameters are accepted without effect.
+    // The speech recogniser decides on these, so the parameters are accepted without effect.
     for name in ["TranscriptionEngine", "EnableAutomaticPunctuation"] {
         parameters.take(name);
     }
     parameters.finish()?;
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
-    // Settings of the application that controls the call, or of [api].
+    // The settings come from the application that controls the call, or from [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
     if let Some((url, _)) = &status {
         create::judge_url(cx, "StatusCallbackUrl", url, &app)?;
@@ -55,7 +55,7 @@ pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, parameters: Pa
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "stopped"))
 }
 
-/// Parses the settings of the speech recogniser.
+/// Parses the parameters for the speech recogniser.
 fn take_speech(parameters: &mut Parameters) -> Result<RecognitionStep, Error> {
     let language = parameters.take_text("LanguageCode", LANGUAGE_CHARS)?.unwrap_or_else(|| LANGUAGE.to_owned());
     if !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {

@@ -1,4 +1,4 @@
-//! The API request log, its notes in call traces, and `GET /v1/api`.
+//! Log of requests to the API, their entries in traces of calls, and `GET /v1/api`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,20 +25,20 @@ use trunkgate_runtime::message_log::MessageRequest;
 use trunkgate_system::clock;
 use trunkgate_system::limits::API_IGNORED_SHOWN;
 
-/// Names of the resources in the log.
+/// Names of resources that the log distinguishes.
 const RESOURCES: [&str; 6] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "PhoneNumbers", "Recordings"];
-/// Log name of the account resource.
+/// Name of the account resource in the log.
 const ACCOUNT: &str = "Accounts";
-/// Log name of requests that failed authentication.
+/// Name in the log for requests that failed authentication.
 const AUTHENTICATION: &str = "authentication";
-/// Log name of all other requests.
+/// Name in the log for requests to all other resources.
 const OTHER: &str = "other";
 
-/// Request in progress, measured from its head to its response.
+/// Request in progress, timed from its head to its response.
 pub(super) struct RequestTimer {
     began: Instant,
     method: Method,
-    /// Path below the account, or below the version of Lookup.
+    /// Path of the request below the account, or of a lookup below its version.
     path: String,
     query: String,
     source: Option<IpAddr>,
@@ -46,7 +46,7 @@ pub(super) struct RequestTimer {
 }
 
 impl RequestTimer {
-    /// Starts the measurement of an authenticated request.
+    /// Starts timing a request of an authenticated client.
     pub(super) fn begin(
         method: &Method,
         (path, query): (&str, &str),
@@ -60,7 +60,7 @@ impl RequestTimer {
         RequestTimer { began: Instant::now(), method: method.clone(), path, query, source, key }
     }
 
-    /// Adds the answered request to the log, and to the trace of the call that it changed.
+    /// Adds a completed request to the log, and to the trace of the call that it concerns.
     pub(super) async fn end(self, handle: &EdgeHandle, answered: &Result<Answer, Error>, ignored: Vec<String>) {
         let (status, code) = match answered {
             Ok(answer) => (answer.status().as_u16(), None),
@@ -95,7 +95,7 @@ impl RequestTimer {
     }
 }
 
-/// Returns the ignored parameters as the end of a sentence.
+/// Formats ignored parameters as the end of a sentence; empty without any.
 fn in_words(ignored: &[String]) -> String {
     if ignored.is_empty() {
         return String::new();
@@ -107,7 +107,7 @@ fn in_words(ignored: &[String]) -> String {
     }
 }
 
-/// Returns the name of an ignored parameter, with the known name most similar to it.
+/// Formats the name of an ignored parameter, with the most similar known name.
 fn suggested(name: &str) -> String {
     meant(name).map_or_else(|| name.to_owned(), |meant| format!("{name} (did you mean {meant}?)"))
 }
@@ -131,7 +131,7 @@ pub(super) fn refused(handle: &EdgeHandle, source: IpAddr, error: &Error) {
     });
 }
 
-/// Returns the SID of the call that a request concerns or has created.
+/// Returns the SID of the call that a request concerns or has created; `None` for other requests.
 fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     let below = path.strip_prefix("Calls")?;
     let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
@@ -265,7 +265,7 @@ fn dated(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// Returns the request log (`GET /v1/api`): the latest requests, and their counts.
+/// Returns the log of requests (`GET /v1/api`): the latest ones, and the numbers of all.
 pub(crate) async fn show(State(handle): State<EdgeHandle>) -> Json<ShownLog> {
     let ApiLogContents { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
@@ -277,7 +277,7 @@ pub(crate) async fn show(State(handle): State<EdgeHandle>) -> Json<ShownLog> {
     let last = |(app, counts): (Arc<str>, CallbackCounts)| {
         let LastFailure { code, what: message, call, at, next } = counts.last?;
         let call = Some(call).filter(|sid| !sid.is_empty());
-        // A callback delivered since has no next attempt.
+        // The callback was delivered since, so there is no next attempt.
         let next_at = next.filter(|_| counts.waiting > 0).map(dated);
         Some(ShownCallbackError { app, code, message, call, at: dated(at), next_at })
     };

@@ -1,5 +1,5 @@
-//! Lookup of a number as at lookups.twilio.com: validity, country and formats by the numbering plans. Data sold by
-//! carriers (line type, caller name, SIM swap) is rejected by name.
+//! Lookup of a number as at lookups.twilio.com: validity, country and formats, by the numbering plans. Requests for
+//! data that carriers sell (line type, caller name, SIM swap) are rejected.
 
 use serde_json::{Value, json};
 use trunkgate_route::{InvalidNumber, NumberingPlan, ValidNumber};
@@ -43,7 +43,7 @@ fn unknown_country(given: &str) -> Error {
     Error::bad_request(format!("CountryCode: \"{}\" is not a valid ISO 3166 country code, such as US", shown(given)))
 }
 
-/// Returns Twilio's URL of a number.
+/// Returns the URL of a number at Twilio.
 fn url_of(version: &str, number: &str) -> String {
     format!("https://{LOOKUPS}/{version}/PhoneNumbers/{number}")
 }
@@ -60,7 +60,7 @@ fn v1(number: &ValidNumber) -> Value {
     })
 }
 
-/// Returns the response of version 2, which repeats an invalid number as given.
+/// Returns the response of version 2, which repeats an invalid number as it was given.
 fn v2(text: &str, found: &Result<ValidNumber, InvalidNumber>) -> Value {
     let number = found.as_ref().ok();
     let phone_number = number.map_or(text, |number| number.e164.as_str());
@@ -86,7 +86,7 @@ fn v2(text: &str, found: &Result<ValidNumber, InvalidNumber>) -> Value {
     })
 }
 
-/// Returns Twilio's term for the reason.
+/// Returns Twilio's word for the reason why a number is invalid.
 fn word_of(reason: InvalidNumber) -> &'static str {
     match reason {
         InvalidNumber::TooShort => "TOO_SHORT",

@@ -1,4 +1,5 @@
-//! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, stored and listed.
+//! `Messages` resources of the API: text messages sent through the account of `[twilio]` or the service of
+//! `[messages]`, and received ones.
 
 use jiff::SignedDuration;
 use rusqlite::Connection;
@@ -25,7 +26,7 @@ const BODY_CHARS: usize = 1600;
 /// Maximum `ValidityPeriod`, in seconds, as at Twilio.
 const VALIDITY_SECONDS: i64 = 36_000;
 
-/// Runs `work` on the store; returns the default if there is no store yet (the first message creates it).
+/// Runs `work` on the store; returns the default value if there is no store, because the first message creates it.
 async fn run<T: Default + Send + 'static>(
     cx: &Asked<'_>,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -79,8 +80,8 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let expires = validity.and_then(|validity| message.created.checked_add(validity).ok());
     let queue = move |store: &Connection| kept::queue(store, &to_keep, channel, expires);
     cx.handle.store.submit(Commit::Now, queue, move |done| {
-        // The message is sent even if the client has disconnected. If its queue is full, the sending thread polls the
-        // store anyway.
+        // The message is sent even if the client disconnects. If this queue is full, the sending thread finds the
+        // message in the store.
         let _ = sms.try_send(SmsOrder::Queued(head));
         let _ = answer.send(done);
     });
@@ -95,7 +96,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     }
 }
 
-/// Parses `ValidityPeriod`: an unsent message fails after this time, or after `expires` of `[sms]` if that is shorter.
+/// Parses `ValidityPeriod`: time after which an unsent message fails; `expires` of `[sms]` may be shorter.
 fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, Error> {
     const NAME: &str = "ValidityPeriod";
     let Some(text) = parameters.take(NAME) else { return Ok(None) };
@@ -105,7 +106,7 @@ fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, 
     }
 }
 
-/// Parses the message of a request. The flag is set if the account with messaging services sends it.
+/// Parses the message in a request. Also returns whether it must be sent by the account that has messaging services.
 fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, bool), Error> {
     let numbers = cx.config(|config| config.edge.numbers.clone());
     let number = |text: &str| {
@@ -123,8 +124,8 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, boo
         let what = format!("MessagingServiceSid: {} is none", super::error::shown(service));
         return Err(Error::of_message(21_701, &what));
     }
-    // As at Twilio, a number given together with a service is the sender. The account of that service sends the
-    // message, if configured.
+    // As at Twilio, a number given beside a service is the sender. The message is sent by the account of the service,
+    // if one is configured.
     let is_named_twice = service.is_some() && from.as_ref().is_some_and(|from| !is_service(from));
     if is_named_twice && !parameters.is_strict() {
         parameters.ignore("MessagingServiceSid");

@@ -1,5 +1,5 @@
-//! `/2010-04-01`, and `PhoneNumbers` of Lookup: an API compatible with Twilio's client libraries. Names, paging and
-//! errors are Twilio's; values unknown to the edge are null.
+//! `/2010-04-01`, and `PhoneNumbers` of Lookup: an API that is compatible with Twilio's client libraries. Names, paging
+//! and errors are Twilio's; values that the edge does not have are null.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -59,16 +59,16 @@ mod transcriptions;
 
 pub(super) use trunkgate_twiml::compat::routes::VERSION;
 
-/// Authenticated client of a request, and the access control that admitted it.
+/// Authenticated client of a request, with the access control that admitted it.
 #[derive(Clone)]
 pub(super) struct Granted {
     caller: ApiClient,
     access: ApiAccess,
-    /// Address of the client (for IPv6 its /64).
+    /// Address of the client, for IPv6 its /64.
     source: IpAddr,
 }
 
-/// Successful response to a request.
+/// Successful response of the API.
 enum Answer {
     /// Resource, or page of a list.
     Shown(Value),
@@ -78,7 +78,7 @@ enum Answer {
     Audio(Box<AudioResponse>),
     /// Plain text.
     Text(String),
-    /// Requested range outside of the audio, which has this many bytes.
+    /// The requested range is outside of the audio, which has this many bytes.
     Outside(u64),
     /// Empty response to a deletion.
     Deleted,
@@ -118,12 +118,12 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Context of a request: the gateway, the client and the requested path.
+/// Context of a request: the edge, the client and the requested path.
 struct Asked<'a> {
     handle: &'a EdgeHandle,
     caller: &'a ApiClient,
     keys: &'a ApiKeys,
-    /// SID of the account.
+    /// SID of the edge's account.
     account: String,
     /// Name of the edge.
     edge: String,
@@ -132,43 +132,44 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Returns the path of a resource `of` the account.
+    /// Returns the path of a resource below the account; `of` begins with `/`.
     fn uri(&self, of: &str) -> String {
         format!("/{VERSION}/Accounts/{}/{of}", self.account)
     }
 
-    /// Returns the URL of a recording's audio; `None` if call recording is no longer configured.
+    /// Returns the URL of a recording's audio; `None` without `[recording]`.
     fn recording_url(&self, sid: &str) -> Option<String> {
         let links = self.handle.shared.running(|running| self.handle.recording_links(running));
         links.map(|links| links.of(sid))
     }
 
-    /// Reads the configuration in force.
+    /// Reads values from the configuration in force.
     fn config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
         self.handle.shared.running(|running| look(&running.config))
     }
 
-    /// Returns a phone number in E.164 if `text` is one in any common notation, else `text`.
+    /// Returns a phone number in E.164 if `text` is one in a common notation, otherwise `text`.
     fn number(&self, text: &str) -> String {
         let numbers = self.config(|config| config.edge.numbers.clone());
         let number = numbers.normalise(&dialled(text), None).ok();
         number.map_or_else(|| text.to_owned(), |number| number.text)
     }
 
-    /// Returns the time when a number or the account was first configured, or the start of the edge if the store has
-    /// none.
+    /// Returns the time at which a number or the account was first configured; if the store has none, the start of the
+    /// edge.
     fn created(&self, running: &RunningConfig, sid: &str) -> Timestamp {
         let known = running.overrides.as_ref().and_then(|all| all.get(sid)?.first_seen());
         known.unwrap_or(self.handle.shared.started_at)
     }
 
-    /// Returns the SID of a number that belongs to the edge.
+    /// Returns the SID of a phone number of the edge; `None` for any other number.
     fn number_sid(&self, number: &str) -> Option<String> {
         self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
     }
 }
 
-/// Restores a leading plus sign that decoding has turned into a space because it was not encoded.
+/// Restores a plus sign at the start of a number that decoding has turned into a space, because the client did not
+/// encode it.
 fn dialled(text: &str) -> String {
     match text.strip_prefix(' ') {
         Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => format!("+{}", digits.trim()),
@@ -176,23 +177,23 @@ fn dialled(text: &str) -> String {
     }
 }
 
-/// Returns whether a path belongs to this API.
+/// Returns whether a path belongs to the Twilio-compatible API.
 pub(super) fn is_path(path: &str) -> bool {
     let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(VERSION));
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || routes::lookup(path).is_some()
 }
 
-/// Answers a proxied request for a path outside of this API with 404.
+/// Responds with 404 to a proxied request for a path outside of the API.
 pub(super) async fn unknown(request: Request) -> Response {
     Error::not_found(request.uri().path()).into_response()
 }
 
-/// Renders an error in the format of the API that the path belongs to.
+/// Returns an error response in the format of the API that the path belongs to.
 pub(super) fn shaped(path: &str, error: ApiError) -> Response {
     if is_path(path) { Error::of(error.status, error.message).into_response() } else { error.into_response() }
 }
 
-/// Authenticates a request by its head, before its body is read.
+/// Authenticates a request by its head, before its body is read; returns the error response otherwise.
 pub(super) async fn judge(
     handle: &EdgeHandle,
     access: &ApiAccess,
@@ -201,7 +202,7 @@ pub(super) async fn judge(
 ) -> Result<Granted, Response> {
     let prepared = access.prepare(headers).await;
     let judged = handle.shared.running(|running| {
-        // A changed account SID takes effect at a restart, as for agents and applications.
+        // A changed account SID takes effect only after a restart, for the API as for agents and applications.
         let api = ApiSettings { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
@@ -219,8 +220,8 @@ pub(super) async fn judge(
     }
 }
 
-/// Counts a request with wrong credentials. A request without credentials is not counted: browsers first ask without
-/// any.
+/// Counts a request with wrong credentials. Without credentials it does not count, because browsers first send it
+/// without any.
 fn note(handle: &EdgeHandle, source: IpAddr, headers: &HeaderMap, judged: &Result<ApiClient, AccessRefusal>) {
     let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
     let is_wrong = |refusal: &AccessRefusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
@@ -246,7 +247,7 @@ pub(super) async fn serve(State(handle): State<EdgeHandle>, request: Request) ->
     let is_strict = handle.shared.running(|running| running.config.api.strict);
     let answered = async {
         let body = read(&parts.headers, body).await?;
-        // The key may have been deleted while the body was arriving.
+        // The key may have been deleted while the body arrived.
         if caller.is_key() && !access.keys().is_there(caller.key()) {
             return Err(Error::unauthorized("the key was deleted"));
         }
@@ -264,8 +265,8 @@ pub(super) async fn serve(State(handle): State<EdgeHandle>, request: Request) ->
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
-    // A Content-Length above the limit is answered at once. A client that waits for 100 Continue sends no body; any
-    // other client is already sending, and would lose the response if the connection were closed.
+    // A Content-Length above the limit is rejected at once. A client that waits for 100 Continue then sends no body;
+    // any other client is already sending, and would lose the response if the connection were closed.
     if body.size_hint().lower() > HTTP_BODY_BYTES as u64 {
         if !headers.contains_key(header::EXPECT) {
             tokio::spawn(tokio::time::timeout(Duration::from_secs(HTTP_REQUEST_SECONDS), discard(body)));
@@ -276,12 +277,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
     bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
 }
 
-/// Drains the rest of a refused body.
+/// Reads and discards the rest of a rejected body.
 async fn discard(mut body: Body) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-/// Returns the operation of a request, if the client may use it.
+/// Returns the operation that a request asks for, with the parts of its path; the error means that it is unknown or not
+/// permitted for the client.
 fn route<'p>(cx: &Asked<'p>, method: &Method) -> Result<Route<'p>, Error> {
     let no_route = |reason: NoRoute| match reason {
         NoRoute::OtherMethod => Error::method(method.as_str(), cx.path),

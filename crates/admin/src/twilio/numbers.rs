@@ -1,4 +1,4 @@
-//! Phone numbers of `[[number]]` as Twilio's IncomingPhoneNumbers.
+//! `IncomingPhoneNumbers` resources of the API: the phone numbers of `[[number]]`.
 
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
@@ -19,7 +19,7 @@ const NAME_CHARS: usize = 64;
 /// Lists phone numbers (`GET …/IncomingPhoneNumbers.json`).
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = PageRequest::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
-    // Filter: part of a number with `*` for any digit, or a whole number in any notation.
+    // The filter is a part of a number with `*` for any digit, or a whole number in any notation.
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
     parameters.finish()?;
@@ -58,7 +58,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
     parameters.finish()?;
     for (url, method) in NumberParameter::METHODS {
         let is_removed = changes.contains(&(url, None));
-        // A method has no meaning without its URL.
+        // A method without its URL would have no meaning.
         if is_removed && !changes.iter().any(|(parameter, _)| *parameter == method) {
             changes.push((method, None));
         }
@@ -70,7 +70,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
     find(cx, wanted, |running, number| json(cx, running, number))
 }
 
-/// Calls `look` with a number as it is in force.
+/// Calls `look` with the phone number that has this SID, as it is in force.
 fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&RunningConfig, &PhoneNumber) -> T) -> Result<T, Error> {
     cx.handle.shared.running(|running| {
         let found = running.config.numbers.iter().find(|one| one.sid() == wanted);
@@ -78,7 +78,7 @@ fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&RunningConfig, &Phon
     })
 }
 
-/// Validates a single value.
+/// Checks a single value by its kind.
 fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error> {
     let is_name = value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
     match kind {
@@ -90,7 +90,7 @@ fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error
     }
 }
 
-/// Validates the changes of a number: URLs must be reachable under the rules of its application, and each change must
+/// Checks changes of a phone number: URLs must be reachable under the rules of its application, and each change must
 /// have an effect.
 fn judge(cx: &Asked<'_>, running: &RunningConfig, number: &PhoneNumber, changes: &[NumberChange]) -> Result<(), Error> {
     use NumberParameter as P;
@@ -126,7 +126,7 @@ fn friendly(number: &PhoneNumber) -> String {
     number.name.clone().unwrap_or_else(|| formatted(&number.number))
 }
 
-/// Returns whether a number contains this part; `*` matches any digit.
+/// Returns whether a number contains `part`, in which `*` matches any digit.
 fn has(number: &str, part: &str) -> bool {
     let part: Vec<char> = part.chars().filter(|c| c.is_ascii_digit() || *c == '*').collect();
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();

@@ -14,7 +14,7 @@ use super::{
     numbers, participants, queues, recordings, streams, transcriptions,
 };
 
-/// Handles an operation. `first` and `second` are the path segments for the placeholders behind `{AC}`.
+/// Handles an operation of the API. `first` and `second` are the path segments for the placeholders after the account.
 pub(super) async fn answer(
     cx: &Asked<'_>,
     endpoint: Endpoint,

@@ -1,4 +1,4 @@
-//! Pages of a list, as at Twilio: the next page begins after the last entry of this one, even if entries were added
+//! Pages of a list, as at Twilio: a page begins after the last entry of the previous one, even if entries were added
 //! meanwhile.
 
 use serde_json::{Map, Value, json};
@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use super::error::Error;
 use super::parameters::Parameters;
 
-/// Default number of entries of a page.
+/// Default number of entries on a page.
 const SIZE: usize = 50;
-/// Maximum number of entries of a page.
+/// Maximum number of entries on a page.
 const MOST: usize = 1000;
 /// Maximum page number.
 const LAST: usize = 1_000_000;
@@ -24,12 +24,12 @@ pub(super) struct PageRequest {
     filters: String,
     number: usize,
     pub(super) size: usize,
-    /// Key of the entry after which the page begins.
+    /// Key of the last entry on the previous page; `None` for the first page.
     pub(super) behind: Option<String>,
 }
 
 impl PageRequest {
-    /// Parses the paging parameters. `path`: path of the list without `.json`.
+    /// Parses the paging parameters; `path` is the path of the list without `.json`.
     ///
     /// # Errors
     /// Returns an error if a paging parameter is invalid.
@@ -52,7 +52,7 @@ impl PageRequest {
         Ok(PageRequest { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
     }
 
-    /// Returns the entries of this page and one more from a complete list: those after the last entry of the previous
+    /// Returns the entries for this page and one more, taken from a complete list behind the last entry of the previous
     /// page.
     pub(super) fn behind_key<T>(&self, all: Vec<T>, key: impl Fn(&T) -> &str) -> Vec<T> {
         let from = match &self.behind {
@@ -62,8 +62,8 @@ impl PageRequest {
         all.into_iter().skip(from).take(self.size + 1).collect()
     }
 
-    /// Returns the page as JSON, with `entries` under `name`; one entry more than the page has signals a next page.
-    /// `key` returns the key of an entry.
+    /// Returns the page as JSON with its entries under `name`. An entry beyond the page's size means that a next page
+    /// exists. `key` returns the key of an entry.
     pub(super) fn json<T>(
         &self,
         name: &str,
@@ -79,7 +79,7 @@ impl PageRequest {
         page.insert("first_page_uri".into(), self.uri(0, None).into());
         page.insert("end".into(), (start + entries.len()).saturating_sub(1).max(start).into());
         page.insert("next_page_uri".into(), next.map_or(Value::Null, Value::String));
-        // New entries are added at the beginning, so there is no link back.
+        // New entries are added at the start, so the previous page has no stable link.
         page.insert("previous_page_uri".into(), Value::Null);
         page.insert("page".into(), self.number.into());
         page.insert("page_size".into(), self.size.into());
@@ -97,7 +97,7 @@ impl PageRequest {
     }
 }
 
-/// Returns whether a text may be the key of an entry, which appears in URLs without escapes.
+/// Returns whether a text may be the key of an entry. Keys appear in URLs, so they must not need escapes.
 fn is_key(text: &str) -> bool {
     text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte))
 }

@@ -1,5 +1,5 @@
-//! Parameters of a request, from the query or the form, each taken once. A parameter left over is rejected if it may
-//! affect a call or a message; otherwise it is ignored and logged, as Twilio ignores it.
+//! Parameters of a request, from its query or form, each taken once. One that is left over is rejected if it may affect
+//! a call or a message; otherwise it is ignored and logged, as Twilio ignores it.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -21,22 +21,22 @@ use super::error::{Error, shown};
 use crate::asked::has_too_many_parameters;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 
-/// Error for a possible remainder of a text, which may be confidential and is not quoted.
+/// Error for what may be the rest of a text. It may be confidential, so it is not quoted.
 const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
 
-/// Maximum length, in characters, of an invalid number quoted in an error.
+/// Maximum length of an invalid number that an error quotes, in characters.
 const NUMBER_SHOWN_CHARS: usize = 40;
 
 /// Parameters in the order of the request.
 #[derive(Debug)]
 pub(super) struct Parameters {
     all: Vec<(String, String)>,
-    /// Whether parameters without effect are rejected (`[api] strict`).
+    /// Whether parameters that have no effect are rejected (`[api] strict`).
     is_strict: bool,
     ignored: IgnoredParameters,
 }
 
-/// Names of the ignored parameters of a request; clones share them.
+/// Names of the ignored parameters of one request; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct IgnoredParameters(Arc<Mutex<Vec<String>>>);
 
@@ -48,13 +48,13 @@ impl IgnoredParameters {
         }
     }
 
-    /// Returns the names in the order of the request.
+    /// Returns the names of the ignored parameters, in the order of the request.
     pub(super) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Time span that includes both ends.
+/// Time span that includes both of its ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeSpan {
     pub(super) from: Timestamp,
@@ -62,11 +62,11 @@ pub(super) struct TimeSpan {
 }
 
 impl Parameters {
-    /// Parses the query, or the form of a POST. A POST with a query is rejected: another site could make a browser send
-    /// one.
+    /// Parses the query of a request, or the form of a POST. A POST with a query is rejected, because another site
+    /// could make a browser send one.
     ///
     /// # Errors
-    /// Returns an error if the body is not a form, or a POST has parameters in its query.
+    /// Returns an error if the body is no form, or if a POST has parameters in its query.
     pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::POST && !query.is_empty() {
@@ -89,7 +89,7 @@ impl Parameters {
         Ok(Parameters { all, is_strict, ignored: IgnoredParameters::default() })
     }
 
-    /// Returns a shared list of the ignored names, which also receives names ignored later.
+    /// Returns the names of the ignored parameters; names that are ignored later appear in the same list.
     pub(super) fn ignored(&self) -> IgnoredParameters {
         self.ignored.clone()
     }
@@ -104,7 +104,8 @@ impl Parameters {
         self.ignored.add(name);
     }
 
-    /// Takes a parameter; the last one wins. An empty value counts as absent, because SDKs send absent values so.
+    /// Takes a parameter; of repeated ones the last counts. An empty value counts as absent, because SDKs send absent
+    /// values so.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let mut found = None;
         self.all.retain_mut(|(key, value)| {
@@ -117,13 +118,13 @@ impl Parameters {
         found.filter(|value| !value.is_empty())
     }
 
-    /// Takes a parameter that is present, even if its value is empty.
+    /// Takes a parameter even if its value is empty; `None` if it is absent.
     pub(super) fn take_given(&mut self, name: &str) -> Option<String> {
         let is_there = self.all.iter().any(|(key, _)| key == name);
         is_there.then(|| self.take(name).unwrap_or_default())
     }
 
-    /// Takes all values of a parameter, in order.
+    /// Takes all values of a repeated parameter, in order.
     pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
         let (found, rest) = std::mem::take(&mut self.all).into_iter().partition(|(key, _)| key == name);
         self.all = rest;
@@ -131,7 +132,7 @@ impl Parameters {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Takes a boolean.
+    /// Takes a parameter that is true or false.
     ///
     /// # Errors
     /// Returns an error if the value is neither true nor false.
@@ -144,16 +145,16 @@ impl Parameters {
         }
     }
 
-    /// Takes one of the known words.
+    /// Takes a parameter that is one of the known words.
     ///
     /// # Errors
-    /// Returns an error if the value is unknown.
+    /// Returns an error if the word is unknown.
     pub(super) fn take_word<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Option<&'k str>, Error> {
         let Some(given) = self.take(name) else { return Ok(None) };
         word_of(name, &given, known).map(Some)
     }
 
-    /// Takes known words, repeated or separated by spaces.
+    /// Takes a parameter of known words, repeated or separated by spaces.
     ///
     /// # Errors
     /// Returns an error if a word is unknown.
@@ -162,11 +163,11 @@ impl Parameters {
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
     }
 
-    /// Takes the events to report. Unknown events are ignored and logged, as at Twilio; call states are not events, but
-    /// programs often name them.
+    /// Takes the events to report. Unknown events are ignored and logged, as at Twilio. Call states are no events, but
+    /// many programs name them.
     ///
     /// # Errors
-    /// Returns an error if a word is unknown in strict mode, or none of the words is an event or a call state.
+    /// Returns an error if a word is unknown in strict mode, or if no word is an event or a call state.
     pub(super) fn take_events<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         if self.is_strict {
             return self.take_words(name, known);
@@ -187,7 +188,7 @@ impl Parameters {
         Ok(taken)
     }
 
-    /// Takes a single-line text of at most `most` characters.
+    /// Takes a text of one line and at most `most` characters.
     ///
     /// # Errors
     /// Returns an error if the text is too long or contains control characters.
@@ -202,7 +203,7 @@ impl Parameters {
     /// Takes an integer in a range.
     ///
     /// # Errors
-    /// Returns an error if the value is not an integer, or is out of range.
+    /// Returns an error if the value is no integer, or is out of range.
     pub(super) fn take_number<N>(&mut self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Error>
     where
         N: FromStr + PartialOrd + Display,
@@ -215,10 +216,11 @@ impl Parameters {
         })
     }
 
-    /// Takes the time filters `NAME`, `NAME>` and `NAME<`; bounds are inclusive, and a date is a day in UTC.
+    /// Takes the time filters `NAME`, `NAME>` and `NAME<`. Their limits are inclusive; a date stands for the whole day
+    /// in UTC.
     ///
     /// # Errors
-    /// Returns an error if a value is not a time.
+    /// Returns an error if a value is no time.
     pub(super) fn take_span(&mut self, name: &str) -> Result<TimeSpan, Error> {
         let mut span = TimeSpan { from: Timestamp::MIN, to: Timestamp::MAX };
         for sign in ["", ">", "<"] {
@@ -241,7 +243,7 @@ impl Parameters {
         Ok(span)
     }
 
-    /// Applies the operation's table of parameters: drops those without effect (default values, hints, empty values)
+    /// Applies the operation's table of parameters: removes those without effect (default values, hints, empty values),
     /// and rejects those that this version does not implement.
     ///
     /// # Errors
@@ -262,7 +264,7 @@ impl Parameters {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Rejects an unknown parameter without a value, which may be the remainder of a text with an unencoded `&`.
+    /// Rejects an unknown parameter without a value, which may be the rest of a text with an unencoded `&`.
     ///
     /// # Errors
     /// Returns an error if there is such a parameter.
@@ -271,11 +273,11 @@ impl Parameters {
         if has_rest { Err(Error::bad_request(REST)) } else { Ok(()) }
     }
 
-    /// Ignores the remaining parameters, or rejects them in strict mode or if they resemble a parameter that must not
+    /// Ignores the parameters that are left. Rejects them in strict mode, or if they resemble a parameter that must not
     /// be missed.
     ///
     /// # Errors
-    /// Returns an error if a remaining parameter is rejected.
+    /// Returns an error if a parameter is rejected.
     pub(super) fn finish(self) -> Result<(), Error> {
         for (name, _) in &self.all {
             if !is_name(name) {
@@ -292,8 +294,8 @@ impl Parameters {
     }
 }
 
-/// Logs the parameters that a request rejected before [`Parameters::finish`] would have ignored, unless one may be the
-/// remainder of a text.
+/// Logs the parameters that a request would have ignored in [`Parameters::finish`] if it had not been rejected before,
+/// unless one may be the rest of a text.
 impl Drop for Parameters {
     fn drop(&mut self) {
         let is_rest = |(name, value): &(String, String)| value.is_empty() || !is_name(name);
@@ -306,27 +308,28 @@ impl Drop for Parameters {
     }
 }
 
-/// Returns whether an unknown parameter may be a misspelt one that must not be missed.
+/// Returns whether an unknown parameter may be the misspelt form of one that must not be missed.
 fn is_weighty(name: &str) -> bool {
     parameter_names::is_guarded(name) || parameter_names::meant(name).is_some_and(parameter_names::is_guarded)
 }
 
-/// Returns whether a text is a valid parameter name: Twilio's characters, optionally followed by `<` or `>`.
+/// Returns whether a text may be the name of a parameter: characters that Twilio uses, and an optional `<` or `>` at
+/// the end.
 fn is_name(text: &str) -> bool {
     let name = text.strip_suffix(['<', '>']).unwrap_or(text);
     !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-'))
 }
 
-/// Returns the known word equal to `given`.
+/// Returns the known word that equals `given`; otherwise an error with the known words.
 fn word_of<'k>(name: &str, given: &str, known: &[&'k str]) -> Result<&'k str, Error> {
     let found = known.iter().find(|word| **word == given).copied();
     found.ok_or_else(|| Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(given), known.join(", "))))
 }
 
 impl TimeSpan {
-    /// Parses a timestamp, or a date as its whole day.
+    /// Parses a timestamp, or a date as the whole day.
     fn parse(text: &str) -> Option<TimeSpan> {
-        // An unencoded `+` of an offset was decoded to a space.
+        // An offset may contain an unencoded `+`, which was decoded to a space.
         let text = text.trim().replace(' ', "+");
         if let Ok(at) = text.parse::<Timestamp>() {
             return Some(TimeSpan { from: at, to: at });
@@ -337,7 +340,7 @@ impl TimeSpan {
         Some(TimeSpan { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
     }
 
-    /// Extends a timestamp at midnight to the whole day, because client libraries send dates so.
+    /// Extends a timestamp at midnight to the whole day, because client libraries send a date in this form.
     fn whole_day(self) -> TimeSpan {
         let day = SignedDuration::from_hours(24);
         let is_midnight = self.from == self.to && self.from.as_second().rem_euclid(day.as_secs()) == 0;
@@ -350,14 +353,14 @@ impl TimeSpan {
         (self.from..=self.to).contains(&at)
     }
 
-    /// Returns the bounds in the format of call dates, widened by a millisecond; `None` if unbounded.
+    /// Returns the limits in the format of call dates, widened by a millisecond; `None` for an open end.
     pub(super) fn bounds(&self) -> (Option<String>, Option<String>) {
         let step = SignedDuration::from_millis(1);
         let written = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}"));
         (written(self.from.checked_sub(step).ok()), written(self.to.checked_add(step).ok()))
     }
 
-    /// Returns whether the span has no bounds.
+    /// Returns whether both ends of the span are open.
     pub(super) fn is_unbounded(&self) -> bool {
         (self.from, self.to) == (Timestamp::MIN, Timestamp::MAX)
     }
@@ -438,14 +441,15 @@ mod tests {
     #[test]
     fn a_refused_request_notes_what_it_would_have_ignored() {
         for (query, names) in [
-            // Rejected for a value, before the rest was examined.
+            // The request is rejected for a value, before all parameters are taken.
             ("Foo=1&Timeout=x&CallReason=y", &["CallReason", "Foo"][..]),
-            // Rejected for a parameter that is not implemented, then for an unknown one that must not be missed.
+            // The request is rejected for a parameter that is not implemented, then for an unknown one that must not be
+            // missed.
             ("Byoc=BY1&CallReason=y&Foo=1", &["CallReason", "Foo"]),
             ("Recrod=true&Foo=1", &["Foo"]),
-            // Known parameters not taken yet are not ignored, nor are those of a list.
+            // Known parameters that were not taken are not ignored ones, nor are those of a list.
             ("Timeout=x&To=1&From=2&Parameter3.Name=a&StartTime%3E=2026-11-20", &[]),
-            // The remainder of a text may be confidential.
+            // The rest of a text may be confidential, so it is not logged.
             ("Timeout=x&Foo=1&your+PIN+is+1234=", &[]),
             ("Timeout=x&Foo=1&PIN=", &[]),
         ] {

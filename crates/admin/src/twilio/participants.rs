@@ -1,4 +1,4 @@
-//! `Conferences/{sid}/Participants`: participants of a conference, and parties being called into it.
+//! `Conferences/{sid}/Participants`: participants of a conference, and parties that are being called into it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,14 +24,14 @@ use super::{Asked, calls, conferences, create, detection};
 use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 use trunkgate_system::clock;
 
-/// Conference with the parties being called into it.
+/// Conference, with the parties that are being called into it.
 struct ConferenceMembers {
     report: ConferenceReport,
     coming: Vec<ComingReport>,
 }
 
 impl ConferenceMembers {
-    /// Returns the joined participants, then the parties being called.
+    /// Returns the participants, then the parties that are being called.
     fn parties(&self) -> Vec<ParticipantReport<'_>> {
         self.report
             .parties
@@ -42,7 +42,7 @@ impl ConferenceMembers {
     }
 }
 
-/// Finds a conference by its SID; an active one, or one about to begin, also by its name.
+/// Finds a conference by its SID; one that is active or about to begin, also by its name.
 async fn known(cx: &Asked<'_>, conference: &str) -> Result<ConferenceMembers, Error> {
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| {
@@ -83,7 +83,7 @@ pub(super) async fn fetch(
     Ok(json(cx, &known.report.sid, &found))
 }
 
-/// Removes a participant from a conference.
+/// Removes a participant from a conference (`DELETE …/Participants/{call}.json`).
 pub(super) async fn delete(
     cx: &Asked<'_>,
     (conference, party): (&str, &str),
@@ -95,7 +95,7 @@ pub(super) async fn delete(
     gone.map_err(|_| Error::not_found(cx.path))
 }
 
-/// Changes a participant: mute, hold, coaching, announcements and other settings.
+/// Changes a participant (`POST …/Participants/{call}.json`): mute, hold, coaching, announcements and other settings.
 pub(super) async fn update(
     cx: &Asked<'_>,
     (conference, party): (&str, &str),
@@ -128,7 +128,7 @@ pub(super) async fn update(
     let hold = match hold {
         Some(false) => Some(MemberChange::Hold(None)),
         Some(true) => Some(MemberChange::Hold(Some(music.unwrap_or_default()))),
-        // Change the hold music of a participant already on hold.
+        // A participant on hold gets other hold music.
         None if found.member.is_held() => music.map(|music| MemberChange::Hold(Some(music))),
         None => None,
     };
@@ -152,7 +152,7 @@ pub(super) async fn update(
     }
 }
 
-/// Parses hold or wait music: a URL, or silence if the value is empty. `default`: method if none is given.
+/// Parses hold or wait music: a URL, or silence for an empty value. `default` is the method if none is given.
 fn take_music(
     parameters: &mut Parameters,
     (name, method): (&str, &str),
@@ -173,7 +173,7 @@ fn take_music(
     }
 }
 
-/// TwiML document by which a party joins a conference.
+/// Settings of the TwiML document with which a party joins a conference.
 struct JoinDocument {
     name: String,
     attributes: Vec<(&'static str, String)>,
@@ -184,19 +184,20 @@ impl JoinDocument {
         self.attributes.push((name, value.into()));
     }
 
-    /// Addresses an agent's conference by SID, so that the agent does not start a new one if it has ended meanwhile.
+    /// Addresses the conference of an agent by its SID, so that the agent starts no new one if the conference has ended
+    /// meanwhile.
     fn come_for(&mut self, placing: &PermittedCall, sid: Option<&str>) {
         if let Some(sid) = sid.filter(|_| placing.has_agent()) {
             sid.clone_into(&mut self.name);
         }
     }
 
-    /// Returns the maximum number of participants in the document.
+    /// Returns the maximum number of participants that the document sets; `None` if it sets none.
     fn most(&self) -> Option<usize> {
         self.attributes.iter().find(|(name, _)| *name == "maxParticipants").and_then(|(_, value)| value.parse().ok())
     }
 
-    /// Renders the document.
+    /// Returns the TwiML document.
     fn document(&self) -> String {
         let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escape(value.as_str()));
         let attributes: String = self.attributes.iter().map(attribute).collect();
@@ -204,7 +205,7 @@ impl JoinDocument {
     }
 }
 
-/// Calls a party, which joins the conference when it answers.
+/// Calls a party that joins the conference when it answers (`POST …/Participants.json`).
 pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let conference = conference.trim();
     let (to, from) = (parameters.take("To"), parameters.take("From"));
@@ -230,7 +231,7 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     let time_limit = create::take_time_limit(&mut parameters)?;
     let time_limit = time_limit.unwrap_or(Duration::from_secs(create::LIMIT_SECONDS.0));
     let record = create::take_record(cx, &mut parameters)?;
-    // The party joins without waiting for the result.
+    // Detection runs in the background, and the party joins without waiting for its result.
     let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
     parameters.finish()?;
     let named = conference.to_owned();
@@ -275,11 +276,11 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     Ok(json(cx, &sid, &ParticipantReport::from(&coming)))
 }
 
-/// Returns the calling number and the target of the call, which may be an agent. `of_person`: whether a recording, and
-/// a detection, are requested.
+/// Returns the calling number and the target for a party, which may be an agent. `of_person`: a recording, and a
+/// detection, are requested.
 ///
 /// # Errors
-/// Returns an error if the party cannot be called, or is an agent and a recording or a detection is requested.
+/// Returns an error if the party cannot be called, or if it is an agent and a recording or detection is requested.
 fn placed(
     cx: &Asked<'_>,
     (to, from): (Option<String>, Option<String>),
@@ -298,10 +299,10 @@ fn placed(
     }
 }
 
-/// Returns the application by which a party joins.
+/// Returns the application with which a party joins the conference.
 ///
 /// # Errors
-/// Returns an error if a URL of its document can never be reached.
+/// Returns an error if a URL in its document can never be reached.
 fn app_of(cx: &Asked<'_>, joining: &JoinDocument, status_callback: Option<StatusCallback>) -> Result<App, Error> {
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
@@ -317,7 +318,7 @@ fn app_of(cx: &Asked<'_>, joining: &JoinDocument, status_callback: Option<Status
     Ok(app)
 }
 
-/// Parses the remaining conference settings of a participant.
+/// Parses the other conference settings of a participant.
 fn take_settings(parameters: &mut Parameters, joining: &mut JoinDocument) -> Result<(), Error> {
     if let Some(beep) = parameters.take("Beep") {
         if BeepPolicy::parse(&beep).is_none() {
@@ -350,7 +351,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut JoinDocument) -> Res
     take_record(parameters, joining)
 }
 
-/// Parses the recording settings of the conference.
+/// Parses the recording settings for the conference.
 fn take_record(parameters: &mut Parameters, joining: &mut JoinDocument) -> Result<(), Error> {
     let records: &[&str] = &["record-from-start", "do-not-record", "true", "false"];
     let trims = &["trim-silence", "do-not-trim"];
@@ -370,7 +371,7 @@ fn take_record(parameters: &mut Parameters, joining: &mut JoinDocument) -> Resul
     Ok(())
 }
 
-/// Participant as shown in the API.
+/// Participant of a conference, as the API shows it.
 struct ParticipantReport<'p> {
     call: &'p str,
     label: Option<&'p str>,
@@ -384,7 +385,7 @@ struct ParticipantReport<'p> {
 }
 
 impl ParticipantReport<'_> {
-    /// Returns whether this is the participant with the SID of a call, or with a label.
+    /// Returns whether `sid_or_label` is the SID of the participant's call, or its label.
     fn is(&self, sid_or_label: &str) -> bool {
         self.call == sid_or_label || self.label == Some(sid_or_label)
     }

@@ -1,4 +1,4 @@
-//! `Queues`: call queues, and their waiting callers (`Members`).
+//! `Queues` resources of the API: call queues and their waiting callers (`Members`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Asked, create};
 
-/// Alias of the caller at the front of the queue.
+/// Alias for the caller at the front of a queue, in place of a SID.
 const FRONT: &str = "Front";
 
 /// Finds a queue by its SID.
@@ -52,7 +52,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     changed.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name.unwrap_or_default()))
 }
 
-/// Parses the name and the maximum size of a queue.
+/// Parses the name and the maximum size in a request to create or change a queue.
 fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<u32>), Error> {
     let name = parameters.take_text("FriendlyName", QUEUE_CHARS)?;
     Ok((name, parameters.take_number("MaxSize", 1..=QUEUE_SIZE)?))
@@ -93,7 +93,7 @@ fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> 
     }
 }
 
-/// Removes a caller from a queue and redirects its call to another document.
+/// Removes a caller from a queue, and redirects its call to another document.
 pub(super) async fn dequeue(
     cx: &Asked<'_>,
     (sid, call): (&str, &str),
@@ -106,14 +106,14 @@ pub(super) async fn dequeue(
     let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
     let app = cx.handle.call(&member.call_sid).await?.and_then(|call| call.app.clone());
     let app = Arc::new(create::made(cx, document, app.as_deref())?);
-    // The front of the queue may have changed meanwhile: the gateway looks it up again when it dequeues.
+    // The front may have changed meanwhile, so the gateway determines it when it dequeues.
     let call = Some(call).filter(|call| *call != FRONT).map(str::to_owned);
     let done = cx.handle.change(DequeueControl { queue: sid.to_owned(), call, app }).await?;
     let member = done.ok_or_else(|| Error::not_found(cx.path))?.map_err(Error::of_redirect)?;
     Ok(member_json(cx, sid, &member))
 }
 
-/// Returns the error of a rejected request. `name`: queue name in the request.
+/// Returns the error for a rejected request; `name` is the name of a queue in the request.
 fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
     match why {
         QueueRefusal::Unknown => Error::not_found(cx.path),

@@ -1,4 +1,4 @@
-//! `Recordings`: recordings of calls, their audio, and their deletion.
+//! `Recordings` resources of the API: recordings of calls and conferences, their audio and their deletion.
 
 use std::io;
 
@@ -18,10 +18,10 @@ pub(crate) use trunkgate_delivery::sinks::recordings::{
     DeletionOutcome, RecordingEntry, RecordingFilter, RecordingOpenError, RecordingState, RecordingsHandle,
 };
 
-/// Digits of the time in the key of an entry.
+/// Number of digits of the time in a page key.
 const TIME_DIGITS: usize = 20;
 
-/// Parent of a list of recordings, or of a single one.
+/// Resource that a list of recordings, or one recording, is below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordingParent<'a> {
     /// The account.
@@ -42,7 +42,7 @@ impl RecordingParent<'_> {
         }
     }
 
-    /// Returns whether a recording belongs to the list.
+    /// Returns whether a recording is in the list below this resource.
     fn has(self, entry: &RecordingEntry) -> bool {
         match self {
             RecordingParent::Account => true,
@@ -52,7 +52,8 @@ impl RecordingParent<'_> {
     }
 }
 
-/// Runs blocking work on the recordings. Returns the default if there is no store yet; the first recording creates it.
+/// Runs work on the recordings that blocks on the disk. Returns the default value if there is no store, because the
+/// first recording creates it.
 pub(super) async fn on_disk<T: Default + Send + 'static>(
     cx: &Asked<'_>,
     work: impl FnOnce(&RecordingsHandle) -> io::Result<T> + Send + 'static,
@@ -65,7 +66,7 @@ pub(super) async fn on_disk<T: Default + Send + 'static>(
     done.map_err(io::Error::other).and_then(|done| done).map_err(|error| Error::store(&error))
 }
 
-/// Finds a recording.
+/// Finds a recording below a resource by its SID.
 pub(super) async fn find(cx: &Asked<'_>, of: RecordingParent<'_>, sid: &str) -> Result<RecordingEntry, Error> {
     let wanted = sid.to_owned();
     let found = on_disk(cx, move |recordings| recordings.find(&wanted)).await?;
@@ -83,7 +84,7 @@ pub(super) async fn list(cx: &Asked<'_>, of: RecordingParent<'_>, mut parameters
         RecordingParent::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
     };
     parameters.finish()?;
-    // The list of an unknown parent is not found either.
+    // The list below an unknown call or conference does not exist either.
     match of {
         RecordingParent::Call(sid) => drop(calls::show(cx, sid).await?),
         RecordingParent::Conference(sid) => drop(conferences::find(cx, sid).await?),
@@ -105,27 +106,27 @@ pub(super) async fn list(cx: &Asked<'_>, of: RecordingParent<'_>, mut parameters
     Ok(page.json("recordings", found, key, show))
 }
 
-/// Returns the origin as a Twilio value; a voicemail message counts as recorded by the `<Record>` verb.
+/// Returns the origin of a recording as named by Twilio. A voicemail message counts as recorded by the `<Record>` verb.
 fn source(entry: &RecordingEntry) -> &str {
     if entry.message.is_some() { RecordingSource::RecordVerb.as_str() } else { &entry.source }
 }
 
-/// Returns a bound of a span in milliseconds; `None` if unbounded.
+/// Returns an end of a time span in milliseconds since 1970; `None` if it is open.
 fn bound(at: Timestamp) -> Option<i64> {
     (at != Timestamp::MIN && at != Timestamp::MAX).then(|| at.as_millisecond())
 }
 
-/// Returns the key of an entry, time and SID; the newest has the greatest.
+/// Returns the page key of a recording, time and SID; the newest one has the greatest.
 fn key(entry: &RecordingEntry) -> String {
     key_of(entry.started, &entry.sid)
 }
 
-/// Formats the key of an entry with this time and SID.
+/// Formats the page key for this time and SID.
 pub(super) fn key_of(time: i64, sid: &str) -> String {
     format!("{time:0TIME_DIGITS$}{sid}")
 }
 
-/// Parses the key of an entry.
+/// Parses a page key as time and SID.
 pub(super) fn place(key: &str) -> Option<(i64, String)> {
     let (time, sid) = key.split_at_checked(TIME_DIGITS)?;
     Some((time.parse().ok()?, sid.to_owned()))
@@ -148,7 +149,7 @@ pub(super) async fn fetch(
     Ok(json(cx, &entry, of, status_of(&live, &entry)))
 }
 
-/// Deletes the file of a recording; its index entry stays for a while.
+/// Deletes the file of a recording (`DELETE …/Recordings/{sid}.json`); its index entry stays for 40 days.
 pub(super) async fn delete(
     cx: &Asked<'_>,
     of: RecordingParent<'_>,
@@ -165,7 +166,7 @@ pub(super) async fn delete(
     }
 }
 
-/// Sends the audio of a recording in its stored format, for any extension of the path.
+/// Sends the audio of a recording in its stored format, whatever extension the path has.
 pub(super) async fn audio(
     cx: &Asked<'_>,
     name: &str,
@@ -205,7 +206,7 @@ pub(super) async fn audio(
     }
 }
 
-/// Returns the live status of those recordings that are in progress.
+/// Returns SID and status of those recordings that are in progress.
 async fn statuses(cx: &Asked<'_>, entries: &[RecordingEntry]) -> Result<Vec<(String, &'static str)>, Error> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.state == RecordingState::InProgress) {
@@ -220,17 +221,17 @@ async fn statuses(cx: &Asked<'_>, entries: &[RecordingEntry]) -> Result<Vec<(Str
     Ok(found)
 }
 
-/// Returns Twilio's status of a recording.
+/// Returns the status of a recording as named by Twilio.
 fn status_of(live: &[(String, &'static str)], entry: &RecordingEntry) -> &'static str {
     match (entry.state, live.iter().find(|(sid, _)| *sid == entry.sid)) {
         (RecordingState::InProgress, Some((_, status @ ("paused" | "in-progress")))) => status,
-        // The call has finished it, and its file is being closed.
+        // The recording has ended, but its file is not closed yet.
         (RecordingState::InProgress, _) => "processing",
         (other, _) => other.as_str(),
     }
 }
 
-/// Returns the JSON of a recording; the fields depend on the list that it is shown in.
+/// Returns the JSON of a recording; its fields depend on the resource that it is below.
 pub(super) fn json(cx: &Asked<'_>, entry: &RecordingEntry, of: RecordingParent<'_>, status: &'static str) -> Value {
     let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
     let updated = Timestamp::from_millisecond(entry.updated).unwrap_or_default();

@@ -12,11 +12,11 @@ use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
 use super::{Asked, create, listeners};
 
-/// Maximum number of custom parameters of a stream, as at Twilio.
+/// Maximum number of a stream's custom parameters, as at Twilio.
 const PARAMETERS: usize = 99;
-/// Maximum length of the name and value of a custom parameter, in characters, as at Twilio.
+/// Maximum length of a custom parameter's name and value together, in characters, as at Twilio.
 const PARAMETER_CHARS: usize = 500;
-/// Name of the list below a call; `WHAT` names one entry.
+/// Name of the list below a call, then of one of its entries.
 const LIST: &str = "Streams";
 const WHAT: &str = "stream";
 
@@ -30,7 +30,7 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let custom = take_custom(&mut parameters)?;
     parameters.finish()?;
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
-    // Settings of the application that controls the call, or of [api].
+    // The settings come from the application that controls the call, or from [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
     create::judge_socket(cx, "Url", &url, &app)?;
     if let Some((url, _)) = &status {
@@ -53,7 +53,7 @@ pub(super) async fn stop(cx: &Asked<'_>, call: &str, stream: &str, parameters: P
     Ok(listeners::resource(cx, (call, LIST), (&sid, name), "stopped"))
 }
 
-/// Parses the custom parameters `Parameter1.Name`, `Parameter1.Value` and so on.
+/// Parses the custom parameters of a stream: `Parameter1.Name`, `Parameter1.Value` and so on.
 fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Error> {
     let mut custom = Vec::new();
     for n in 1..=PARAMETERS {

@@ -1,4 +1,4 @@
-//! Text formats of Twilio's API: dates, formatted phone numbers, URIs of subresources.
+//! Text formats of Twilio's API: dates, phone numbers, and URIs of subresources.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use trunkgate_system::clock;
 
-/// Converts a timestamp in text form to RFC 2822, in UTC.
+/// Converts an RFC 3339 time to RFC 2822 in UTC; `None` if it cannot be parsed.
 pub(super) fn date(written: &str) -> Option<String> {
     written.parse::<Timestamp>().ok().map(moment)
 }
@@ -22,14 +22,14 @@ pub(super) fn now() -> String {
     moment(clock::now())
 }
 
-/// Formats a North American number as `(415) 555-0100`; returns any other number unchanged.
+/// Formats a North American number as `(415) 555-0100`; other numbers stay unchanged.
 pub(super) fn formatted(number: &str) -> String {
     let digits = number.strip_prefix("+1").filter(|rest| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_digit()));
     let parts = digits.and_then(|digits| Some((digits.get(..3)?, digits.get(3..6)?, digits.get(6..)?)));
     parts.map_or_else(|| number.to_owned(), |(area, exchange, line)| format!("({area}) {exchange}-{line}"))
 }
 
-/// Returns `subresource_uris`: each name with its address below `uri`, in camel case.
+/// Returns `subresource_uris`: the address below `uri` of each name in snake case; the address is in camel case.
 pub(super) fn subresources(uri: &str, names: &[&str]) -> Value {
     let camel = |name: &str| {
         let words = name.split('_').map(|word| {

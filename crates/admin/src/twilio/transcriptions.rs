@@ -1,4 +1,4 @@
-//! `Transcriptions`: transcriptions of recordings.
+//! `Transcriptions` resources of the API: transcriptions of recordings.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::text::moment;
 use super::{Answer, Asked};
 use trunkgate_delivery::sinks::recordings::{RecordingOpenError, RecordingState, Transcription, TranscriptionPart};
 
-/// Extension of a path that requests plain text.
+/// Extension of a path with which the plain text is requested.
 const TEXT: &str = ".txt";
 
 /// Lists transcriptions of the account or of a recording (`GET …/Transcriptions.json`).
@@ -23,7 +23,7 @@ pub(super) async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters
     let page = PageRequest::take(&cx.uri(&path), cx.query, &mut parameters)?;
     parameters.finish()?;
     if let Some(sid) = recording {
-        // The list of an unknown recording is not found either.
+        // The list below an unknown recording does not exist either.
         let entry = find_recording(cx, RecordingParent::Account, sid).await?;
         if entry.state == RecordingState::Deleted {
             return Err(Error::not_found(cx.path));
@@ -93,7 +93,7 @@ pub(super) async fn delete(
     if done.await? { Ok(()) } else { Err(Error::not_found(cx.path)) }
 }
 
-/// Returns the JSON of a transcription.
+/// Returns the JSON of a transcription; `text` is its decrypted text.
 fn json(cx: &Asked<'_>, one: &Transcription, text: Option<&str>) -> Value {
     let at = |milliseconds| moment(Timestamp::from_millisecond(milliseconds).unwrap_or_default());
     json!({
