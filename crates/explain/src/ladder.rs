@@ -1,7 +1,7 @@
-//! A call's trace as a ladder diagram: one column for each party, one line for each message. Shown by `trace`,
-//! `trace.txt` and the demo; [`svg`] draws the same lines as a picture. A trace contains no key, digest response or
-//! digit, so neither does the ladder. If a line is wider than the terminal, all remarks are written between the bars
-//! instead of to the right of them; parties without room share the last column.
+//! Ladder diagram of a call, from its trace: one column for each party, one line for each message. `trace`, `trace.txt`
+//! and the demo show it; [`svg`] draws the same lines as a picture. A trace contains no key, digest response or digit,
+//! so neither does the ladder. If a line would be wider than the terminal, all remarks are written between the bars
+//! instead of to the right of them. Parties without room share the last column.
 
 use jiff::Timestamp;
 use trunkgate_call::CallView;
@@ -23,7 +23,7 @@ const NARROWEST: usize = 60;
 /// Name above the column of the edge.
 const EDGE: &str = "edge";
 
-/// Media of one leg, for the rows below the messages.
+/// Media of one leg, for the lines below the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegMedia {
     /// Packets received from the leg.
@@ -32,11 +32,11 @@ pub struct LegMedia {
     pub sent: u64,
     /// Unit of the counts: `RTP`, or `frames` of 20 ms for an agent on a WebSocket.
     pub name: &'static str,
-    /// Whether the leg has rows even without a packet.
+    /// Whether the leg has a line even if no packet was exchanged.
     pub is_shown: bool,
 }
 
-/// Properties of a text drawing.
+/// Style of a ladder in text form.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TextStyle {
     /// Width of the terminal, in characters; `None` if unlimited.
@@ -51,8 +51,8 @@ impl From<Option<usize>> for TextStyle {
     }
 }
 
-/// Returns the media counts of each leg. In an answered call without a single packet, each leg with a negotiated codec
-/// has rows.
+/// Returns the media of each leg. In an answered call without a single packet, each leg with a negotiated codec is
+/// shown.
 fn media_of(call: &CallView) -> Vec<LegMedia> {
     let is_mute =
         call.answered_at.is_some() && call.legs.iter().all(|leg| leg.rtp.rx_packets + leg.rtp.tx_packets == 0);
@@ -75,11 +75,11 @@ fn headline(call: &CallView, trace: &TraceView) -> String {
 }
 
 /// Returns all parties of a call in order, as in the headline of a trace and in `calls`: the names of its legs, and its
-/// application, conference and mailbox as written in a route. Consecutive equal names (listeners) are merged, with
-/// their count.
+/// application, conference and mailbox as written in a route. Equal names in a row, as of listeners, are merged with
+/// their number.
 pub fn party_line(legs: Vec<String>, [app, conference, voicemail]: [Option<&str>; 3]) -> String {
     let mut names = legs;
-    // The application is placed between the caller and the called party, even if both use the same trunk.
+    // The application comes between the caller and the called party, even if both use the same trunk.
     if let Some(app) = app {
         names.insert(1.min(names.len()), format!("app:{app}"));
     }
@@ -101,7 +101,7 @@ fn moment(at: &str) -> String {
     at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), |at| at.strftime("%F %T.%3f UTC").to_string())
 }
 
-/// Returns the page of a call: headline, start time, ladder, Call-ID of each leg, verdict. Lines are wrapped to the
+/// Returns the page of a call: headline, start time, ladder, Call-ID of each leg, and verdict. Lines are wrapped to the
 /// width of `paper` if possible.
 pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<TextStyle>) -> String {
     let paper = paper.into();
@@ -110,7 +110,7 @@ pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<TextStyle>) -> 
     let strong = |text: String| if paper.colour { row::painted(&text, TextTone::Strong) } else { text };
     let began = wrapped(&format!("began {}", moment(&call.started_at)), 0, width);
     let mut out = strong(wrapped(&headline(call, trace), 0, width)) + &began + "\n" + &drawn;
-    // Carriers find their own trace by Call-ID.
+    // With the Call-ID a carrier finds its own trace of the call.
     for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs).filter(|(_, leg)| !leg.sip_call_id.is_empty()) {
         out.push_str(&wrapped(&format!("  {name}: Call-ID {}", leg.sip_call_id), 4, width));
     }
@@ -130,7 +130,8 @@ pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<TextStyle>) -> 
     out
 }
 
-/// Draws a trace as seen by `viewer`; `media` has one entry for each leg, in the trace's order.
+/// Draws the ladder of a trace as text. `viewer` is the name above the edge's column; `media` has one entry for each
+/// leg.
 pub fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<TextStyle>) -> String {
     let TextStyle { width, colour } = paper.into();
     let (columns, names) = (LadderColumns::new(trace, width), names(&trace.legs));
@@ -151,26 +152,26 @@ fn earlier(dropped: u64) -> String {
     format!("{dropped} earlier entries were dropped")
 }
 
-/// A line of the ladder, independent of its drawing.
+/// Line of the ladder, however it is drawn.
 struct LadderLine {
-    /// Time since the call began; empty for media counts.
+    /// Time since the call began; empty for a line with media.
     time: String,
     mark: LadderMark,
     remark: String,
 }
 
-/// Mark drawn between the bars.
+/// Mark that a line has between the bars.
 enum LadderMark {
-    /// None, words only.
+    /// No mark, only words.
     None,
-    /// A dot on the bar of this leg.
+    /// Dot on the bar of this leg.
     Dot(usize),
-    /// An arrow between the edge and this leg.
+    /// Arrow between the edge and this leg.
     Arrow {
         leg: usize,
         received: bool,
         text: String,
-        /// Unit of a packet count; `None` for messages.
+        /// Unit of the packet count; `None` for a message.
         media: Option<&'static str>,
     },
 }
@@ -191,7 +192,7 @@ impl LadderLine {
     }
 }
 
-/// Returns all lines of a ladder, from top to bottom.
+/// Returns all lines of a ladder, top to bottom.
 fn lines(trace: &TraceView, media: &[LegMedia], columns: &LadderColumns, names: &[String]) -> Vec<LadderLine> {
     let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
     let mut lines: Vec<LadderLine> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
@@ -229,7 +230,7 @@ fn name(names: &[String], leg: usize) -> &str {
     names.get(leg).map_or("?", String::as_str)
 }
 
-/// Returns the display name of each leg; repeated names get a number (`scribe #2`).
+/// Returns the name shown for each leg; a repeated name gets a number (`scribe #2`).
 fn names(legs: &[String]) -> Vec<String> {
     let name = |(at, name): (usize, &String)| match legs.iter().take(at).filter(|other| *other == name).count() {
         0 => name.clone(),
@@ -238,19 +239,19 @@ fn names(legs: &[String]) -> Vec<String> {
     legs.iter().enumerate().map(name).collect()
 }
 
-/// Layout of the columns: the caller left of the edge, all others to the right.
+/// Columns of the ladder: the caller is left of the edge, all others are to the right.
 #[derive(Debug)]
 struct LadderColumns {
-    /// Column of each leg.
+    /// Index of the column of each leg.
     of: Vec<usize>,
     /// Number of columns, including the edge's.
     count: usize,
-    /// The last column, if several legs share it.
+    /// Index of the last column if several legs share it.
     shared: Option<usize>,
 }
 
 impl LadderColumns {
-    /// Assigns the columns. If there is not enough room, SIP legs come first.
+    /// Assigns columns to the legs. If there is not enough room, SIP legs come first.
     fn new(trace: &TraceView, width: Option<usize>) -> LadderColumns {
         let legs = trace.legs.len();
         let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIRST + 1) / PITCH + 1).max(3);
@@ -278,15 +279,15 @@ impl LadderColumns {
     }
 }
 
-/// Text drawing with its layout.
+/// Ladder drawn as text.
 #[derive(Debug)]
 struct TextLadder {
     columns: LadderColumns,
-    /// Display names of the legs.
+    /// Names shown for the legs.
     names: Vec<String>,
     /// Width of the terminal, in characters; `None` if unlimited.
     width: Option<usize>,
-    /// Whether some remark does not fit to the right of the bars.
+    /// Whether any remark does not fit to the right of the bars.
     narrow: bool,
     /// Whether to use colours.
     colour: bool,
@@ -305,14 +306,14 @@ impl TextLadder {
                 Some(leg) => name(&self.names, leg),
                 None => "",
             };
-            // One space separates two names.
+            // At least one space separates two names.
             let name = shortened(name, PITCH - 1);
             row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), &name);
         }
         row.line()
     }
 
-    /// Returns one line of the ladder, wrapped on a narrow terminal.
+    /// Draws a line of the ladder, wrapped on a narrow terminal.
     fn line(&self, line: &LadderLine) -> String {
         match &line.mark {
             LadderMark::Arrow { .. } => self.arrow(line),
@@ -321,7 +322,7 @@ impl TextLadder {
         }
     }
 
-    /// Returns the position at which remarks begin.
+    /// Returns the position at which remarks to the right of the bars begin.
     fn margin(&self) -> usize {
         FIRST + (self.columns.count - 1) * PITCH + 3
     }
@@ -339,7 +340,7 @@ impl TextLadder {
         row
     }
 
-    /// Returns a line of words; `dot` is the leg to mark.
+    /// Draws a line that consists of words; `dot` is the leg to mark.
     fn words(&self, line: &LadderLine, dot: Option<usize>) -> String {
         if self.narrow {
             return self.between(&line.time, &line.remark, line.tone());
@@ -353,7 +354,7 @@ impl TextLadder {
         row.line()
     }
 
-    /// Returns lines of words in place of the bars to the right of the first one.
+    /// Draws words in place of the bars, to the right of the first one.
     fn between(&self, time: &str, text: &str, tone: TextTone) -> String {
         let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
         let mut out = String::new();
@@ -379,7 +380,7 @@ impl TextLadder {
         for at in left..=right {
             row.set(at, shaft);
         }
-        // An arrow crosses the bars of parties in between.
+        // The arrow crosses the bars of parties in between.
         for at in (left..=right).filter(|at| (at - FIRST).is_multiple_of(PITCH)) {
             row.set(at, if shaft == '═' { '╪' } else { '┼' });
         }
@@ -389,7 +390,7 @@ impl TextLadder {
             row.set(left, '◀');
         }
         let short = shortened(text, PITCH - 5);
-        // The text is placed in the gap next to the remote party.
+        // The text above the arrow is in the gap next to the remote party.
         let gap = if theirs < ours { theirs } else { theirs - PITCH };
         row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
         if note.is_empty() {
@@ -404,7 +405,7 @@ impl TextLadder {
     }
 }
 
-/// Returns the beginning of a text that is longer than `room`, followed by an ellipsis.
+/// Shortens a text to `room` characters, the last of which is then an ellipsis.
 fn shortened(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
@@ -413,7 +414,7 @@ fn shortened(text: &str, room: usize) -> String {
     format!("{}…", beginning.trim_end())
 }
 
-/// Formats a time offset: `+12.3 ms` below a second, `+1.234 s` above.
+/// Formats the time since the start of the call: `+12.3 ms` below a second, otherwise `+1.234 s`.
 fn offset(at_us: u64) -> String {
     if at_us < 1_000_000 {
         format!("+{:.1} ms", at_us as f64 / 1000.0)
@@ -510,7 +511,7 @@ mod tests {
         assert_eq!(lines[3], "     +0.0 ms   │                │◀─488 Not Acc…──│                │");
     }
 
-    /// Five forks of one agent are numbered, and do not displace the SIP legs.
+    /// Five forks of one agent are numbered, and take no column from a SIP leg.
     #[test]
     fn parties_without_room_share_a_column() {
         let agent = |leg, text: &str| TraceEntry::new(900, TraceItem::Agent { leg, text: text.into() });

@@ -1,4 +1,4 @@
-//! Explains calls to people: ladders, captures, and the routing of a call (`why`).
+//! Explanations of calls for people: ladder diagrams, capture files, and the routing of a call (`why`).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,5 +1,5 @@
-//! Capture file of a call (pcapng, draft-ietf-opsawg-pcapng): each SIP message is an IP packet, as if captured at the
-//! edge. Messages sent over TLS appear decrypted, over TCP.
+//! Capture file of a call (pcapng, draft-ietf-opsawg-pcapng). Each SIP message is an IP packet, as if captured at the
+//! edge; messages sent over TLS appear decrypted, over TCP.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,13 @@ const RAW_IP: u16 = 101;
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 6;
-/// Option codes: of any block, of a section, of an interface, of a packet.
+/// Codes of options: for any block, for a section, for an interface, for a packet.
 const COMMENT: u16 = 1;
 const APPLICATION: u16 = 4;
 const NAME: u16 = 2;
 const RESOLUTION: u16 = 9;
 const FLAGS: u16 = 2;
-/// Direction, the lowest bits of a packet's flags.
+/// Direction of a packet, in the lowest bits of its flags.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 /// Header lengths in bytes: IPv4 without options, IPv6, UDP, TCP.
@@ -41,17 +41,17 @@ const SIPS_PORT: u16 = 5061;
 /// Maximum length of an option, in bytes.
 const OPTION_BYTES: usize = 1_023;
 
-/// Returns the capture file of a call.
+/// Returns the capture file of a call; `edge` is the name of its interface.
 pub fn file(capture: &Capture, edge: &str) -> Vec<u8> {
     let Capture { call, trace, began } = capture;
     let mut out = Vec::new();
     let what = format!("edge {edge}, call {}: {}", call.sid, trace.verdict);
-    // Byte order, version 1.0, unknown section length.
+    // The section header has the byte order, version 1.0 and an unknown section length.
     let head =
         [&0x1a2b_3c4d_u32.to_le_bytes()[..], &1_u16.to_le_bytes(), &0_u16.to_le_bytes(), &(-1_i64).to_le_bytes()];
     block(&mut out, SECTION, &head.concat(), &[(COMMENT, what.as_bytes()), (APPLICATION, b"Trunkgate")]);
     let head = [&RAW_IP.to_le_bytes()[..], &[0; 2], &0_u32.to_le_bytes()].concat();
-    // Time resolution: 10⁻⁶ s.
+    // The times of packets have a resolution of 10⁻⁶ s.
     block(&mut out, INTERFACE, &head, &[(NAME, edge.as_bytes()), (RESOLUTION, &[6])]);
     let began_us = began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     let began_us = u64::try_from(began_us).unwrap_or(0);
@@ -85,7 +85,7 @@ pub fn file(capture: &Capture, edge: &str) -> Vec<u8> {
     out
 }
 
-/// A packet and its length on the wire, in bytes.
+/// IP packet with its length on the wire, in bytes.
 struct CapturedPacket {
     bytes: Vec<u8>,
     length: usize,
@@ -104,7 +104,7 @@ fn write_packet(out: &mut Vec<u8>, at_us: u64, packet: &CapturedPacket, received
     block(out, PACKET, &body, &options);
 }
 
-/// Appends a block with its options, each padded to four bytes.
+/// Appends a pcapng block with its options, each padded to four bytes.
 fn block(out: &mut Vec<u8>, kind: u32, body: &[u8], options: &[(u16, &[u8])]) {
     let mut tail = Vec::new();
     for (code, value) in options {
@@ -115,7 +115,7 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8], options: &[(u16, &[u8])]) {
         pad(&mut tail);
     }
     tail.extend([0; 4]);
-    // The total length is written at both ends of a block.
+    // A block has its total length at both ends.
     let length = u32::try_from(body.len() + tail.len() + 12).unwrap_or(u32::MAX).to_le_bytes();
     out.extend(kind.to_le_bytes());
     out.extend(length);
@@ -124,7 +124,7 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8], options: &[(u16, &[u8])]) {
     out.extend(length);
 }
 
-/// Truncates a long value at a character boundary.
+/// Shortens a long option value at the boundary of a character.
 fn shortened(value: &[u8]) -> &[u8] {
     let Some(cut) = value.get(..OPTION_BYTES) else { return value };
     cut.utf8_chunks().next().map_or(cut, |chunk| chunk.valid().as_bytes())
@@ -134,7 +134,7 @@ fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// Next TCP sequence number of each stream and direction: messages follow one another without a gap.
+/// Next TCP sequence number for each stream and direction, so that messages follow one another without a gap.
 #[derive(Default)]
 struct TcpSequences(BTreeMap<(SocketAddr, SocketAddr), u32>);
 
@@ -170,26 +170,26 @@ impl TcpSequences {
             let next = self.position(from, to);
             bytes.extend([next.to_be_bytes(), acknowledged.to_be_bytes()].concat());
             *next = next.wrapping_add(u32::try_from(length).unwrap_or_default());
-            // Header length of five words, largest window.
+            // The header has five words; the window is the largest one.
             bytes.extend([0x50, PUSHED, 0xff, 0xff, 0, 0, 0, 0]);
         }
         bytes.extend(kept);
         let sum = checksum(from.ip(), to.ip(), protocol, bytes.get(begins..).unwrap_or_default());
         let at = begins + if is_udp { 6 } else { 16 };
         if let Some(place) = bytes.get_mut(at..at + 2) {
-            // In UDP, 0 means no checksum (RFC 768), so a checksum of 0 is written as 0xffff.
+            // A UDP checksum of 0 would mean that there is none (RFC 768), so it is written as 0xffff.
             place.copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
         }
         CapturedPacket { bytes, length: length + header }
     }
 
-    /// Returns the sequence number of the next byte between two addresses.
+    /// Returns the sequence number of the next byte from one address to another.
     fn position(&mut self, from: SocketAddr, to: SocketAddr) -> &mut u32 {
         self.0.entry((from, to)).or_insert(1)
     }
 }
 
-/// Returns an IP header without options; `length` is the length of the whole packet.
+/// Returns an IP header without options; `length` is that of the whole packet in bytes.
 fn ip_header(from: IpAddr, to: IpAddr, protocol: u8, length: usize) -> Vec<u8> {
     let short = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
     let [high, low] = short(length);
@@ -216,7 +216,8 @@ fn ip_header(from: IpAddr, to: IpAddr, protocol: u8, length: usize) -> Vec<u8> {
     }
 }
 
-/// Returns the checksum of a datagram or segment with its pseudo-header (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1).
+/// Returns the checksum of a UDP datagram or TCP segment, with its pseudo-header (RFC 768, RFC 9293 §3.1, RFC 8200
+/// §8.1).
 fn checksum(from: IpAddr, to: IpAddr, protocol: u8, bytes: &[u8]) -> u16 {
     let mut sum = sum_of(bytes) + u64::from(protocol) + bytes.len() as u64;
     for ip in [from, to] {
@@ -275,7 +276,7 @@ mod tests {
         u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
     }
 
-    /// Returns type and content of each block, and checks that both lengths agree.
+    /// Returns type and contents of each block, and checks that its two lengths are equal.
     fn blocks(file: &[u8]) -> Vec<(usize, Vec<u8>)> {
         let (mut at, mut all) = (0, Vec::new());
         while at < file.len() {
@@ -287,7 +288,7 @@ mod tests {
         all
     }
 
-    /// Returns the packets with their times and their lengths on the wire.
+    /// Returns the packets in a file with their times in microseconds and their lengths on the wire.
     fn packets(file: &[u8]) -> Vec<(u64, Vec<u8>, usize)> {
         let of_packet = |body: &Vec<u8>| {
             let at = (word(body, 4) as u64) << 32 | word(body, 8) as u64;
@@ -313,7 +314,7 @@ mod tests {
         assert_eq!((&packet[12..16], &packet[16..20]), (&[198, 51, 100, 7][..], &[192, 0, 2, 1][..]));
         assert_eq!(packet[20..24], [5080_u16.to_be_bytes(), 5060_u16.to_be_bytes()].concat());
         assert_eq!(&packet[28..], TEXT.as_bytes());
-        // A receiver's sum over header and checksum is 0xffff.
+        // The receiver's sum over the header with its checksum is 0xffff.
         assert_eq!(folded(sum_of(&packet[..20])), 0xffff);
         assert_eq!(checksum([198, 51, 100, 7].into(), [192, 0, 2, 1].into(), 17, &packet[20..]), 0);
     }

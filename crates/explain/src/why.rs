@@ -1,4 +1,4 @@
-//! Routing of a call by the configuration, and the reasons why other routes do not match (`trunkgate why`).
+//! Routing of a call by the configuration, with the reasons why other routes do not match (`trunkgate why`).
 
 mod answer;
 mod api;
@@ -25,7 +25,7 @@ use trunkgate_config::Config;
 use trunkgate_system::clock;
 use trunkgate_system::text::number;
 
-/// The call to explain.
+/// Call that is to be explained.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallQuestion {
@@ -39,13 +39,13 @@ pub struct CallQuestion {
     /// Time of the call: RFC 3339, or date and time in the edge's time zone; `None` for the current time.
     #[serde(default)]
     pub at: Option<String>,
-    /// Headers of the INVITE, one `NAME: VALUE` per line.
+    /// Header fields of the INVITE, one `NAME: VALUE` on each line.
     #[serde(default)]
     pub header: Option<String>,
 }
 
-/// Extracts the number from pasted text: the user part of a `sip:`, `sips:` or `tel:` URI, with or without angle
-/// brackets.
+/// Returns the number in a pasted text: the user part of a `sip:`, `sips:` or `tel:` URI, with or without angle
+/// brackets, or the text itself.
 fn number_of(text: &str) -> Result<String, String> {
     let uri = text.trim();
     let uri = uri.split_once('<').map_or(uri, |(_, rest)| rest.split('>').next().unwrap_or(rest));
@@ -65,7 +65,7 @@ impl CallQuestion {
         Ok(CallQuestion { called, caller, ..self.clone() })
     }
 
-    /// Returns the time of the call, if given; a time without an offset is in `zone`.
+    /// Returns the time of the call; `None` if none is given. A time without an offset is in `zone`.
     pub fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
         let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
@@ -75,7 +75,7 @@ impl CallQuestion {
             .ok_or_else(|| format!("`{text}` is not a time: use 2026-11-20T09:00, or with an offset (+01:00)"))
     }
 
-    /// Returns the headers of the INVITE.
+    /// Returns the header fields of the INVITE as names and values.
     pub fn headers(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
         let split = |line: &str| {
@@ -88,14 +88,14 @@ impl CallQuestion {
     }
 }
 
-/// Explains a call. Returns `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout,
-/// order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}], api:{status, code,
-/// message}}`.
+/// Explains the routing of a call. Returns `{called, caller, from, source, media, limits, at, override, route, answer,
+/// search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}],
+/// api:{status, code, message}}`.
 ///
 /// `status` is the state of a running edge, if there is one: `{edge, trunks, agents}` of `/v1/status`.
 ///
 /// # Errors
-/// Returns a message if `from` names no trunk or the number is invalid.
+/// Returns a message if `from` names no trunk, or the number is invalid.
 pub fn explain(
     table: &RoutingTable,
     config: &Config,
@@ -125,7 +125,7 @@ pub fn explain(
         headers: &headers,
         draw: None,
     };
-    // Among targets of equal priority the weights decide by chance; here always the first one.
+    // Chance decides between targets of equal priority by their weights; this explanation takes the first one.
     let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
     let order = plan.as_mut().map(|plan| order::sorted(plan, status.map(order::lately).as_ref()));
     let routes = routes(table, config, &call, plan.as_ref());
@@ -167,21 +167,21 @@ pub fn explain(
     }))
 }
 
-/// Returns the reason why the running edge cannot record and therefore refuses recorded calls.
+/// Returns the reason why the running edge cannot record, and therefore rejects calls to be recorded; `None` if it can.
 fn unrecorded(status: &Value) -> Option<&str> {
-    // The page of `status` has it as a problem.
+    // The status lists this as a problem.
     let is_it = |problem: &&Value| problem["kind"] == "calls_refused";
     let problem = || status["problem_details"].as_array()?.iter().find(is_it)?["evidence"].as_str()?.split(';').next();
     status["unrecorded"].as_str().or_else(problem)
 }
 
-/// Returns the override of a number that was set through the API of the running edge.
+/// Returns the override of a called number, set through the API of the running edge; `None` if there is none.
 fn overridden(status: Option<&Value>, called: &str) -> Option<Value> {
     let all = status?["config"]["number_overrides"].as_array()?;
     all.iter().find(|one| one["number"] == called).map(|one| one["text"].clone())
 }
 
-/// Returns each route in order, with the first condition that failed.
+/// Explains each route in order: whether it matches, otherwise its first condition that failed.
 fn routes(table: &RoutingTable, config: &Config, call: &CallInfo<'_>, plan: Option<&RoutePlan>) -> Vec<Value> {
     let verdicts = table.explain(call).into_iter().zip(table.routes()).enumerate();
     verdicts
@@ -214,7 +214,7 @@ fn place(config: &Config, line: Option<usize>) -> Option<String> {
     line.map(|line| format!("{}:{line}", config.path.display()))
 }
 
-/// Finds the trunk by its name or by a source address; also returns the key that assigns the address.
+/// Finds a trunk by its name or by a source address. Also returns the configuration key that assigns the address.
 fn origin(table: &RoutingTable, config: &Config, from: &str) -> Result<(String, Value), String> {
     if let Some(trunk) = table.trunk(from) {
         let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });
@@ -239,7 +239,7 @@ fn origin(table: &RoutingTable, config: &Config, from: &str) -> Result<(String, 
     Ok((trunk.name.to_string(), source))
 }
 
-/// Lists at most ten names.
+/// Lists at most ten names, with an ellipsis if there are more.
 fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 10;
     let mut all: Vec<&str> = names.take(MOST + 1).collect();
@@ -254,7 +254,7 @@ fn targets(plan: &RoutePlan) -> Vec<String> {
     plan.targets.iter().map(name).collect()
 }
 
-/// Returns a target as written in the configuration.
+/// Formats a target as in the configuration.
 fn name(target: &CallTarget) -> String {
     match target {
         CallTarget::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
@@ -270,17 +270,17 @@ fn name(target: &CallTarget) -> String {
     }
 }
 
-/// Numbers of the call, and its trunk.
+/// Numbers of the call, with its trunk.
 struct QuestionNumbers<'a> {
     called: &'a Number,
     caller: &'a Number,
-    /// Caller ID set by the route.
+    /// Caller ID that the route sets.
     own: Option<&'a Number>,
     /// Trunk from which the call comes.
     from: Option<&'a Trunk>,
 }
 
-/// Explains one target: destination, number sent, and whether its trunk permits the call.
+/// Explains one target: its destination, the number sent, and whether its trunk permits the call.
 fn attempt(table: &RoutingTable, asked: &QuestionNumbers<'_>, target: &CallTarget) -> Value {
     let mut value = json!({ "target": name(target) });
     match target {
@@ -294,7 +294,7 @@ fn attempt(table: &RoutingTable, asked: &QuestionNumbers<'_>, target: &CallTarge
         }
         CallTarget::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
-                // The number of a URI is sent as written.
+                // A number in a URI is sent as written.
                 on_trunk(&mut value, table.numbers(), trunk, (&number, SendNumbers::AsIs), asked);
             }
         }
@@ -312,7 +312,7 @@ fn attempt(table: &RoutingTable, asked: &QuestionNumbers<'_>, target: &CallTarge
     value
 }
 
-/// Adds the settings of a target's trunk to its explanation: media, number format, caller ID, refusal, limits.
+/// Adds the effects of a target's trunk to its explanation: media, number format, caller ID, refusal, limits.
 fn on_trunk(
     value: &mut Value,
     numbers: &NumberingPlan,
@@ -345,7 +345,7 @@ fn on_trunk(
     value["limits"] = json!(limits::of_target(trunk, numbers, number, &asked.caller.text));
 }
 
-/// Returns the entry of `deny`, or the key, that refuses the number.
+/// Returns the entry of `deny`, or the other key, that refuses a number.
 fn by(denied: &ScreeningReason) -> String {
     match denied {
         ScreeningReason::Deny(pattern) => pattern.clone(),
@@ -361,14 +361,13 @@ fn peer(peer: &Peer) -> Value {
     json!({ "uri": peer.uri, "addresses": addresses.collect::<Vec<_>>() })
 }
 
-/// Verdict of routes after the matching one.
+/// Text for routes after the matching one.
 const NOT_REACHED: &str = "an earlier route matched";
 
-/// Maximum number of routes that do not match to be listed; more are counted.
+/// Maximum number of non-matching routes that are listed; further ones are only counted.
 const LISTED: usize = 8;
 
-/// Formats an explanation as text: first the result, then the reasons. `is_whole` lists each route, however many there
-/// are.
+/// Formats an explanation as text, the result first, then the reasons. With `is_whole` every route is listed.
 pub fn text(answer: &Value, is_whole: bool) -> String {
     if let Some(text) = api::text(answer) {
         return text;
@@ -410,7 +409,7 @@ pub fn text(answer: &Value, is_whole: bool) -> String {
     out
 }
 
-/// Returns the matching route and its targets, or the rejection.
+/// Formats the result: the matching route with its targets, or the rejection.
 fn result(answer: &Value) -> String {
     let mut out = String::new();
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -425,7 +424,7 @@ fn result(answer: &Value) -> String {
         }
     }
     out.push_str(&present::note(answer));
-    // A rejecting target has its own line.
+    // A target that rejects has a line of its own.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
     if let Some(why) = answer["unrecorded"].as_str() {
         out.push_str(&format!(
@@ -443,14 +442,14 @@ fn result(answer: &Value) -> String {
     out
 }
 
-/// Returns the name of the matching route, the reason and its place in the file.
+/// Formats the matching route: its name, the reason, and the line in the file.
 fn taken_by(route: &Value) -> String {
     let because = route["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
     let place = route["place"].as_str().map(|place| format!(" ({place})")).unwrap_or_default();
     format!("{}{because}{place}", shown(&route["name"]))
 }
 
-/// Returns the number of routes that do not match, grouped by the first failed condition.
+/// Formats the number of non-matching routes, grouped by the first condition that failed.
 fn counted(routes: &[Value]) -> String {
     let mut by_key: Vec<(&str, usize)> = Vec::new();
     for failed in routes.iter().filter_map(|route| route["failed"].as_str()) {
@@ -469,12 +468,12 @@ fn counted(routes: &[Value]) -> String {
     )
 }
 
-/// Returns the routes up to the matching one, one per line; if too many do not match, they are counted.
+/// Formats the routes up to the matching one, one on each line; if too many do not match, they are counted.
 fn routes_text(answer: &Value, is_whole: bool) -> String {
     let mut out = String::new();
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
-    // Routes after the matching one are not listed.
+    // The search ends at the matching route, so later ones are not listed.
     let asked = routes.iter().position(|route| route["failed"] == NOT_REACHED).unwrap_or(routes.len());
     let unmatched = routes.iter().take(asked).filter(|route| route["failed"].is_string()).count();
     if unmatched > LISTED && !is_whole {
@@ -499,10 +498,10 @@ fn routes_text(answer: &Value, is_whole: bool) -> String {
     out
 }
 
-/// Returns the line for an override of the called number.
+/// Formats the line on an override of the called number; empty if there is none.
 fn override_line(answer: &Value, attempts: &[Value]) -> String {
     let Some(set) = answer["override"].as_str() else { return String::new() };
-    // The configuration file alone does not contain overrides.
+    // Overrides exist only in a running edge, not in the configuration file.
     let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
     let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
     format!("number {}: {set}{elsewhere}\n", shown(&answer["called"]))
@@ -516,7 +515,7 @@ fn behind(place: &Value) -> String {
     place.as_str().map(|place| format!(", {place}")).unwrap_or_default()
 }
 
-/// Returns the lines of one target, or of several that ring simultaneously.
+/// Formats one target, or several that ring at the same time, as one line.
 fn line_of(attempt: &Value) -> String {
     if let Some(targets) = attempt["ring_all"].as_array() {
         let lines = targets.iter().map(|target| format!("  {}", line_of(target)));
@@ -537,7 +536,7 @@ fn line_of(attempt: &Value) -> String {
     let mut parts = Vec::new();
     for peer in attempt["peers"].as_array().into_iter().flatten() {
         let addresses = peer["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // Addresses are written as `udp 10.0.0.5:5060`; a peer without a look-up has none.
+        // An address has the form `udp 10.0.0.5:5060`; a peer that was not looked up has none.
         let behind = |address: &str| address.split_once(' ').map(|(transport, at)| format!("{at} {transport}"));
         let found: Vec<String> = addresses.filter_map(behind).collect();
         parts.push(if found.is_empty() { shown(&peer["uri"]) } else { found.join(", ") });
@@ -557,7 +556,7 @@ fn line_of(attempt: &Value) -> String {
         parts.push(format!("{}, hold {}", media::side(attempt), shown(&attempt["hold"])));
     }
     parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
-    // The document of a sound target is the target itself.
+    // A sound target is its own document, so only applications name one.
     parts.extend(attempt["document"].as_str().filter(|_| target.starts_with("app:")).map(str::to_owned));
     let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
     let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
@@ -661,7 +660,7 @@ mod tests {
         let denied = "✗ trunk:pbx  403: trunk pbx does not allow calls to +493099887766 (deny +4930*)\n\
                       → 403: no target is called\n";
         assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.contains(denied), "{page}");
-        // A URI that leads to the trunk does not bypass `deny`.
+        // A URI that leads to the trunk cannot evade its `deny`.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
     }

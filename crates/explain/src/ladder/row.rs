@@ -1,6 +1,6 @@
-//! One line of text, written at given positions, in colour if the terminal supports it.
+//! Line of text in which pieces are written at given positions, in colour if the terminal supports it.
 
-/// Kind of a piece of text; decides its colour.
+/// Kind of a piece of text, which decides on its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextTone {
     /// Remarks.
@@ -21,13 +21,13 @@ pub(super) enum TextTone {
     Media,
     /// Agent events.
     Agent,
-    /// Decisions of the edge, and media events.
+    /// Decisions of the edge, and events of the media.
     Words,
 }
 
 impl TextTone {
-    /// Returns the Select Graphic Rendition code (ECMA-48 §8.3.117) of one of the sixteen colours of the terminal's
-    /// palette.
+    /// Returns the code for the tone's colour (Select Graphic Rendition, ECMA-48 §8.3.117), one of the sixteen of the
+    /// terminal's palette.
     const fn code(self) -> &'static str {
         match self {
             TextTone::Plain => "",
@@ -43,7 +43,7 @@ impl TextTone {
     }
 }
 
-/// Colours a text line by line.
+/// Colours each line of a text.
 pub(super) fn painted(text: &str, tone: TextTone) -> String {
     text.split_inclusive('\n').map(|line| stroke(line.trim_end_matches('\n'), tone) + "\n").collect()
 }
@@ -55,11 +55,11 @@ fn stroke(text: &str, tone: TextTone) -> String {
     }
 }
 
-/// A line of coloured characters.
+/// Line of coloured characters.
 pub(super) struct CharacterRow {
     marks: Vec<(char, TextTone)>,
     colour: bool,
-    /// Tone of the next characters.
+    /// Tone of the characters written next.
     pub(super) tone: TextTone,
 }
 
@@ -87,7 +87,7 @@ impl CharacterRow {
         let length = self.marks.iter().rposition(|(mark, _)| *mark != ' ').map_or(0, |last| last + 1);
         let marks = self.marks.get(..length).unwrap_or_default();
         let mut out = String::new();
-        // Spaces need no colour and join the piece before them.
+        // A space has no colour, so it joins the piece before it.
         for piece in marks.chunk_by(|(_, tone), (mark, next)| !self.colour || tone == next || *mark == ' ') {
             let text: String = piece.iter().map(|(mark, _)| mark).collect();
             let tone = piece.first().map_or(TextTone::Plain, |(_, tone)| *tone);

@@ -1,5 +1,5 @@
-//! The ladder as an SVG file without external resources. It follows the viewer's light or dark mode and contains a
-//! description in words for screen readers. The lines are those of the text ladder.
+//! Ladder diagram as an SVG picture without external resources. It follows the viewer's light or dark mode, and
+//! describes itself in words for screen readers. The lines are those of the text ladder.
 
 use std::fmt::Write as _;
 
@@ -17,15 +17,15 @@ const FIRST: usize = 110;
 const PITCH: usize = 170;
 /// Distance between two lines, in pixels.
 const ROW: usize = 24;
-/// Height above the first line, for headline and names, in pixels.
+/// Height of headline and names above the first line, in pixels.
 const HEAD: usize = 84;
-/// Width of a character of remarks (monospace), in pixels.
+/// Width of a character in remarks (monospace), in pixels.
 const CHARACTER: usize = 7;
 /// Maximum length of a line of remarks, in characters.
 const REMARK: usize = 72;
 /// Maximum length of the text above an arrow or a column, in characters.
 const OVER: usize = 22;
-/// Length of a line of headline and verdict, in characters: with two columns, and for each further one.
+/// Length of a line of the headline and the verdict in characters: with two columns, then for each further one.
 const BROAD: (usize, usize) = (84, 24);
 
 const STYLE: &str = "\
@@ -56,7 +56,7 @@ const fn class(tone: TextTone) -> &'static str {
     }
 }
 
-/// Returns a call as an SVG picture: headline, ladder, verdict.
+/// Returns a call as an SVG picture with headline, ladder and verdict.
 pub fn picture(call: &CallView, trace: &TraceView) -> String {
     let (columns, names) = (LadderColumns::new(trace, None), names(&trace.legs));
     let lines = lines(trace, &media_of(call), &columns, &names);
@@ -99,7 +99,7 @@ pub fn picture(call: &CallView, trace: &TraceView) -> String {
     )
 }
 
-/// Describes the ladder in sentences.
+/// Describes the ladder in sentences, for screen readers.
 fn story(trace: &TraceView, lines: &[LadderLine], names: &[String]) -> String {
     let mut story = format!("{}\n", trace.verdict);
     for line in lines {
@@ -115,11 +115,11 @@ fn story(trace: &TraceView, lines: &[LadderLine], names: &[String]) -> String {
     story
 }
 
-/// A picture being drawn.
+/// SVG picture that is being drawn.
 struct SvgPicture {
     svg: String,
     columns: LadderColumns,
-    /// Position at which remarks begin, in pixels.
+    /// Horizontal position at which remarks begin, in pixels.
     margin: usize,
     /// Vertical position of the next line, in pixels.
     at: usize,
@@ -134,7 +134,7 @@ impl SvgPicture {
         let _ = writeln!(self.svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(text));
     }
 
-    /// Returns names and bars, drawn below everything else.
+    /// Returns the names and the bars, which lie below all other elements.
     fn bars(&self, names: &[String], top: usize, bottom: usize) -> String {
         let mut out = String::new();
         for column in 0..self.columns.count {
@@ -180,13 +180,13 @@ impl SvgPicture {
         let _ = writeln!(self.svg, "<line class=\"{class}\" x1=\"{from}\" x2=\"{back}\" y1=\"{y}\" y2=\"{y}\"/>");
         let (high, low) = (y - 5, y + 5);
         let _ = writeln!(self.svg, "<path class=\"{class}\" d=\"M{tip} {y}L{back} {high}L{back} {low}Z\"/>");
-        // The text is placed in the gap next to the remote party.
+        // The text above the arrow is in the gap next to the remote party.
         let middle = if theirs < ours { theirs + PITCH / 2 } else { theirs - PITCH / 2 };
         self.text(middle, y - 4, &format!("over {class}"), &shortened(text, OVER));
     }
 }
 
-/// Escapes text for XML (XML 1.0 §2.2, §2.4) and replaces characters that XML does not allow.
+/// Escapes a text for XML (XML 1.0 §2.2, §2.4), and replaces characters that XML does not permit.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for mark in text.chars() {

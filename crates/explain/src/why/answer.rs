@@ -1,8 +1,8 @@
-//! Response to the caller if no target of its route can be called.
+//! SIP response to the caller if no target of the route can be called.
 
 use serde_json::Value;
 
-/// Returns whether a target is refused before it is called: by the number, the caller or the agent.
+/// Returns whether the edge rejects a target before calling it, because of the number, the caller or the agent.
 pub(super) fn is_refused(attempt: &Value) -> bool {
     match attempt["ring_all"].as_array() {
         Some(members) => members.iter().all(is_refused),
@@ -10,10 +10,10 @@ pub(super) fn is_refused(attempt: &Value) -> bool {
     }
 }
 
-/// Returns the response code; `None` if some target is called.
+/// Returns the SIP code for the caller; `None` if any target is called.
 pub(super) fn of(attempts: &[Value]) -> Option<u64> {
     for attempt in attempts {
-        // A refusal by an agent ends the search.
+        // The search ends with an agent that refuses.
         if let Some(code) = attempt["refused"].as_u64().or_else(|| attempt["code"].as_u64()) {
             return Some(code);
         }
@@ -24,7 +24,7 @@ pub(super) fn of(attempts: &[Value]) -> Option<u64> {
     Some(403)
 }
 
-/// Returns whether a target before the last one is called, so that the search can time out.
+/// Returns whether a target before the last one is called, so that the time limit of the search may end it.
 pub(super) fn has_search(attempts: &[Value]) -> bool {
     let before = attempts.split_last().map_or(&[][..], |(_, before)| before);
     let until = before.iter().position(|attempt| attempt["refused"].is_u64()).unwrap_or(before.len());

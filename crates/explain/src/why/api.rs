@@ -8,19 +8,19 @@ use super::{CallQuestion, QuestionNumbers, attempt, overridden, present};
 use trunkgate_config::Config;
 use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 
-/// Source name of calls placed through the API, and name of their route.
+/// Name of the source, and of the route, of a call placed through the API.
 pub(super) const FROM: &str = "api";
 
-/// Returns whether a question concerns a call placed through the API. A trunk named `api` has precedence.
+/// Returns whether a question concerns a call placed through the API. A trunk named `api` takes precedence.
 pub(super) fn is_meant(table: &RoutingTable, from: &str) -> bool {
     from == FROM && table.trunk(from).is_none()
 }
 
-/// Explains a call placed through the API, with the same fields as any other call. Without a caller, `From` is not
+/// Explains a call placed through the API, with the same fields as for any other call. Without a caller, `From` is not
 /// checked.
 ///
 /// # Errors
-/// Returns a message if the question has a time or headers, which an API request cannot have.
+/// Returns a message if the question has a time or header fields, which an API request cannot have.
 pub(super) fn explain(
     table: &RoutingTable,
     config: &Config,
@@ -84,8 +84,8 @@ pub(super) fn explain(
     }))
 }
 
-/// Returns the limits of the edge that apply: only `emergency_calls` to an emergency call, all limits if the remote
-/// party may interpret the number as an emergency number.
+/// Returns the limits of the edge that apply: for an emergency call only `emergency_calls`; all limits if only the
+/// remote party may take the number for an emergency number.
 fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> {
     let own = [("calls", config.limits.calls), ("calls_per_second", config.limits.calls_per_second)];
     let own = own.iter().filter(|(_, limit)| *limit > 0 && !is_emergency);
@@ -93,7 +93,7 @@ fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> 
     bound.into_iter().chain(own.map(|(key, limit)| format!("{key} {limit}"))).collect()
 }
 
-/// Returns `{status, code, message}` of the API's response.
+/// Returns `{status, code, message}` of the API's response to the request.
 fn verdict(judged: Result<(), ApiCallError>) -> Value {
     match judged {
         Ok(()) => json!({ "status": 201, "code": null, "message": null }),
@@ -101,7 +101,7 @@ fn verdict(judged: Result<(), ApiCallError>) -> Value {
     }
 }
 
-/// Formats the explanation as text; `None` if the call is not placed through the API.
+/// Formats the explanation of a call placed through the API; `None` for any other call.
 pub(super) fn text(answer: &Value) -> Option<String> {
     let verdict = answer["api"].as_object()?;
     let caller = answer["caller"].as_str().unwrap_or_default();

@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 use trunkgate_route::{CallerIdDecision, CallerIdRule, Number, RoutingTable};
 
-/// Caller ID after the rules of the caller's trunk.
+/// Calling number after the rules of the caller's trunk.
 pub(super) struct ScreenedCaller {
     pub(super) number: Number,
-    /// Number claimed by the caller, if it was replaced.
+    /// Number that the caller claimed; `None` if it was not replaced.
     pub(super) claimed: Option<String>,
-    /// Whether the call is rejected with 403.
+    /// Whether the edge rejects the call with 403.
     pub(super) refused: bool,
 }
 
-/// Applies the rules of the caller's trunk to its number.
+/// Applies the rules of the caller's trunk to the calling number.
 pub(super) fn screened(table: &RoutingTable, from: &str, number: Number, called: &Number) -> ScreenedCaller {
     let rule = table.trunk(from).and_then(|trunk| trunk.caller_id_in.as_ref());
     match judged(rule, &number) {
@@ -26,7 +26,7 @@ pub(super) fn screened(table: &RoutingTable, from: &str, number: Number, called:
     }
 }
 
-/// Returns the number shown to a target's trunk: `null` for the caller's own number, another number, or 403.
+/// Returns the number that a target's trunk is shown: `null` for the caller's own, another number, or 403.
 pub(super) fn shown(rule: Option<&CallerIdRule>, own: Option<&Number>, caller: &Number) -> Value {
     let number = if is_hidden(caller) { caller } else { own.unwrap_or(caller) };
     match judged(rule, number) {
@@ -40,7 +40,7 @@ fn judged<'a>(rule: Option<&'a CallerIdRule>, number: &Number) -> CallerIdDecisi
     rule.filter(|_| !is_hidden(number)).map_or(CallerIdDecision::AsIs, |rule| rule.judge(number))
 }
 
-/// Returns whether the caller hides its number.
+/// Returns whether the caller hides its number (anonymous).
 fn is_hidden(number: &Number) -> bool {
     number.text.is_empty() || number.text.eq_ignore_ascii_case("anonymous")
 }

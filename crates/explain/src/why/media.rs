@@ -26,7 +26,7 @@ pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
     let common: Vec<&String> =
         caller.codecs.iter().filter(|one| target.codecs.iter().any(|other| one.eq_ignore_ascii_case(other))).collect();
     let same_keys = caller.dtmf == target.dtmf;
-    // In-band DTMF is detected in the audio or added to it, which requires decoding.
+    // In-band DTMF is part of the audio, so it requires decoding.
     let in_audio = !same_keys && (caller.dtmf == DtmfMode::Inband || target.dtmf == DtmfMode::Inband);
     let audio = match (common.len(), caller.codecs.len().max(target.codecs.len())) {
         (0, _) => "converted",
@@ -37,13 +37,13 @@ pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
     json!({ "audio": audio, "common": common, "keys": if same_keys { "relayed" } else { "converted" } })
 }
 
-/// Formats the media settings of one side.
+/// Formats the media settings of one side of a call.
 pub(super) fn side(of: &Value) -> String {
     let word = |key: &str| of[key].as_str().unwrap_or_default();
     format!("codecs {}, srtp {}, dtmf {}", words(&of["codecs"]), word("srtp"), word("dtmf"))
 }
 
-/// Formats the media handling between both sides.
+/// Formats how audio and DTMF pass between the two sides.
 pub(super) fn told(media: &Value) -> String {
     let audio = match media["audio"].as_str() {
         Some("relayed_if_common") => {

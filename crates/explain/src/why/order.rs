@@ -1,14 +1,14 @@
-//! Order of targets with `order = "asr"`, by the statistics of a running edge.
+//! Order of targets with `order = "asr"`, from the statistics of a running edge.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trunkgate_route::{CallTarget, PerformanceFigures, RoutePlan};
 
-/// Recent statistics of each trunk of a running edge, and whether the trunk is down.
+/// Recent statistics of each trunk, with whether it is down, by name.
 pub(super) type TrunkStatistics = BTreeMap<String, (PerformanceFigures, bool)>;
 
-/// Reads the statistics from the status of an edge.
+/// Reads the statistics of trunks from the status of a running edge.
 pub(super) fn lately(status: &Value) -> TrunkStatistics {
     let of = |trunk: &Value| {
         let figures = serde_json::from_value(trunk["lately"].clone()).ok()?;
@@ -17,7 +17,7 @@ pub(super) fn lately(status: &Value) -> TrunkStatistics {
     status["trunks"].as_array().into_iter().flatten().filter_map(of).collect()
 }
 
-/// Sorts the targets as the edge would now and returns the reasons; `null` if no trunk is sorted by ASR.
+/// Sorts the targets as the edge would now, and returns the reasons; `null` if no trunk is sorted by ASR.
 pub(super) fn sorted(plan: &mut RoutePlan, known: Option<&TrunkStatistics>) -> Value {
     if plan.by_ratio.is_empty() {
         return Value::Null;
@@ -38,7 +38,7 @@ pub(super) fn sorted(plan: &mut RoutePlan, known: Option<&TrunkStatistics>) -> V
     runs.map(|run| run.iter().filter_map(one).collect::<Vec<Value>>()).collect()
 }
 
-/// Returns one line for each group of sorted trunks.
+/// Formats one line for each group of sorted trunks.
 pub(super) fn text(order: &Value) -> String {
     let one = |trunk: &Value| {
         let name = trunk["trunk"].as_str().unwrap_or_default();

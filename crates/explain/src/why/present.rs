@@ -1,5 +1,5 @@
-//! State of each target in a running edge: up or down and since when, reasons for skipping it, its probe, and the calls
-//! it rejected.
+//! State of each target at a running edge: up or down and since when, the reason for skipping it, its probe, and the
+//! calls that it has rejected.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use super::answer::is_refused;
 use trunkgate_system::clock;
 use trunkgate_system::text::{number, span};
 
-/// Line below targets with unknown state; the reason follows.
+/// Start of the line on targets with an unknown state; the reason follows.
 const UNKNOWN: &str = "  states of the targets are unknown";
-/// Maximum number of addresses for which the problem is shown.
+/// Maximum number of addresses shown with their problems.
 const SHOWN: usize = 3;
 
-/// Adds `state` and `now` to an explained target: `null` and an empty list without a running edge.
+/// Adds `state` and `now` to an explained target. Without a running edge they are `null` and an empty list.
 pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     if let Some(targets) = attempt.get_mut("ring_all").and_then(Value::as_array_mut) {
         targets.iter_mut().for_each(|target| add(target, status));
@@ -52,7 +52,7 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     attempt["now"] = json!(now);
 }
 
-/// Adds the time that calls wait for each trunk that is down and has another target after it.
+/// Adds the time that calls wait for each trunk that is down and is followed by another target.
 pub(super) fn add_waits(attempts: &mut [Value], table: &RoutingTable, status: Option<&Value>) {
     let Some(last) = attempts.len().checked_sub(1) else { return };
     for attempt in attempts.iter_mut().take(last).filter(|attempt| attempt["state"] == "down") {
@@ -73,7 +73,7 @@ pub(super) fn add_waits(attempts: &mut [Value], table: &RoutingTable, status: Op
     }
 }
 
-/// Returns the response code if all targets are down or skipped.
+/// Returns the SIP code for the caller if all targets are down or skipped; `None` if any is not.
 pub(super) fn rejection(attempts: &[Value]) -> Option<u64> {
     let is_out = |attempt: &&Value| matches!(attempt["state"].as_str(), Some("down" | "skipped"));
     let code = attempts.last()?["code"].as_u64();
@@ -85,7 +85,7 @@ fn is_app(attempt: &Value) -> bool {
     attempt["target"].as_str().is_some_and(|target| target.starts_with("app:"))
 }
 
-/// Returns the failures of an application in the last hour; empty without failures.
+/// Returns the failures of an application in the last hour; empty if there are none.
 fn of_app(attempt: &Value, status: &Value) -> Vec<String> {
     let name = attempt["target"].as_str().and_then(|target| target.strip_prefix("app:")).unwrap_or_default();
     let Some(app) = find(status, "failing_apps", name) else { return Vec::new() };
@@ -95,7 +95,7 @@ fn of_app(attempt: &Value, status: &Value) -> Vec<String> {
     vec![format!("failed in {} of {} calls in the last hour ({error}){since}", app["calls"], app["of"])]
 }
 
-/// Returns whether a target has a state: a trunk, an agent, or a group that contains one.
+/// Returns whether a target has a state: it is a trunk, an agent, or a group that contains one.
 fn has_state(attempt: &Value) -> bool {
     match attempt["ring_all"].as_array() {
         Some(targets) => targets.iter().any(has_state),
@@ -103,14 +103,14 @@ fn has_state(attempt: &Value) -> bool {
     }
 }
 
-/// Returns the line below a target; empty if no edge was asked.
+/// Formats the state of a target as the line below it; empty without a running edge.
 pub(super) fn text(attempt: &Value) -> String {
     let phrases = attempt["now"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let all: Vec<&str> = attempt["state"].as_str().into_iter().chain(phrases).collect();
     if all.is_empty() { String::new() } else { format!("    now {}\n", all.join("; ")) }
 }
 
-/// Returns the line for targets of unknown state; empty if all states are known.
+/// Formats the line on targets with an unknown state; empty if all states are known.
 pub(super) fn note(answer: &Value) -> String {
     let mut targets = answer["attempts"].as_array().into_iter().flatten();
     let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
@@ -118,7 +118,7 @@ pub(super) fn note(answer: &Value) -> String {
     if is_unknown { format!("{UNKNOWN}: {why}\n") } else { String::new() }
 }
 
-/// Returns the DNS error of a trunk's peer name that could not be resolved.
+/// Returns the DNS error of a trunk's peer that could not be resolved; `None` if there is none.
 fn unanswered<'a>(trunk: &Value, status: &'a Value) -> Option<&'a str> {
     let names = status["unanswered_names"].as_array()?;
     let is_its =
@@ -131,7 +131,7 @@ fn find<'a>(status: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
     status[list].as_array()?.iter().find(|one| one["name"] == name)
 }
 
-/// Returns the state of a trunk, in phrases.
+/// Returns the state of a trunk as phrases.
 fn of_trunk(trunk: &Value) -> Vec<String> {
     let addresses: Vec<&Value> = trunk["peers"]
         .as_array()
@@ -189,7 +189,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
     now
 }
 
-/// Returns the audio problems of a trunk's calls in the last hour.
+/// Returns the audio problems in a trunk's calls of the last hour, as phrases.
 fn faults(trunk: &Value) -> impl Iterator<Item = String> {
     let known = [
         ("codec_mismatch", "codecs did not match"),
@@ -201,18 +201,19 @@ fn faults(trunk: &Value) -> impl Iterator<Item = String> {
     known.into_iter().filter_map(|(key, what)| fault(&trunk[key], what))
 }
 
-/// Returns the audio problems of the caller's trunk in the last hour.
+/// Returns the audio problems in calls of the caller's trunk in the last hour, as phrases.
 pub(super) fn of_caller(status: Option<&Value>, name: &str) -> Vec<String> {
     status.and_then(|status| find(status, "trunks", name)).map(|trunk| faults(trunk).collect()).unwrap_or_default()
 }
 
-/// Returns the line below the caller's trunk; empty without problems.
+/// Formats the line below the caller's trunk; empty without problems.
 pub(super) fn of_caller_text(now: &Value) -> String {
     let faults: Vec<&str> = now.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if faults.is_empty() { String::new() } else { format!("    now {}\n", faults.join("; ")) }
 }
 
-/// Returns the calls of the last hour that could not reach a target which is reachable now.
+/// Describes the calls of the last hour that could not reach a target, although it can be reached now; `None` if there
+/// were none.
 fn past_outage(of: &Value) -> Option<String> {
     let calls = of["unreached"].as_u64().filter(|calls| *calls > 0)?;
     let lost = match of["unreached_lost"].as_u64() {
@@ -224,7 +225,7 @@ fn past_outage(of: &Value) -> Option<String> {
     Some(format!("past: {calls} of the last hour did not reach it{lost}"))
 }
 
-/// Returns a problem of calls in the last hour, if it persists.
+/// Describes a problem in calls of the last hour, if it persists.
 fn fault(found: &Value, what: &str) -> Option<String> {
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
     let cause = found["cause"].as_str().filter(|cause| !cause.is_empty()).map(|cause| format!(": {cause}"));
@@ -232,7 +233,7 @@ fn fault(found: &Value, what: &str) -> Option<String> {
         .then(|| format!("{what} in {calls} of {of} calls of the last hour{}", cause.unwrap_or_default()))
 }
 
-/// Returns the number of calls rejected by a trunk in the last hour, with their response codes.
+/// Describes the calls that a trunk has rejected in the last hour, with their SIP codes; `None` without any.
 fn rejected(rejected: &Value) -> Option<String> {
     let (calls, of) = (rejected["calls"].as_u64()?, rejected["of"].as_u64()?);
     let answers = rejected["answers"].as_array().into_iter().flatten().take(SHOWN);
@@ -249,7 +250,7 @@ fn rejected(rejected: &Value) -> Option<String> {
     Some(format!("rejected {calls} of {of} calls in the last hour ({}){since}", answers.join(", ")))
 }
 
-/// Returns the state of an agent, in phrases.
+/// Returns the state of an agent as phrases.
 fn of_agent(agent: &Value) -> Vec<String> {
     let mut now = Vec::new();
     let problem = || agent["last_problem"].as_str().unwrap_or("no answer");
@@ -262,7 +263,7 @@ fn of_agent(agent: &Value) -> Vec<String> {
         }
         _ => {}
     }
-    // For an agent that is down, a failed probe is already reported as its last problem.
+    // The last problem of an agent that is down may be the failed probe, which is named already.
     let is_told = agent["state"] == "down" && problem().starts_with("probe");
     if let Some(at) = agent["last_probe"].as_str() {
         match agent["probe_ms"].as_f64() {
@@ -290,7 +291,7 @@ fn of_agent(agent: &Value) -> Vec<String> {
     now
 }
 
-/// Returns the last problems of addresses that are down.
+/// Describes the last problems of addresses that are down; `None` without any.
 fn problems(down: &[&Value]) -> Option<String> {
     let one = |address: &&Value| {
         format!("{}: {}", shown(&address["address"]), address["last_problem"].as_str().unwrap_or("no answer"))
@@ -340,7 +341,7 @@ mod tests {
         ]})
     }
 
-    /// Returns the line shown for a target.
+    /// Returns the line shown below a target with this state.
     fn line(mut attempt: Value, status: Option<&Value>) -> String {
         add(&mut attempt, status);
         text(&attempt)
