@@ -1,4 +1,4 @@
-//! Parsing of one cookie from Set-Cookie, and its matching with requests.
+//! Parsing of one cookie from a Set-Cookie header, and its matching with requests.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum length of name and value together, in bytes (RFC 6265 §6.1).
 const MAX_COOKIE_BYTES: usize = 4096;
-/// Maximum length of the attributes Domain and Path, in bytes; longer ones are ignored.
+/// Maximum length of a Domain or Path attribute in bytes; a longer one is ignored.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
-/// Prefix of names that only Secure cookies may have.
+/// Prefix of a cookie's name that requires the Secure attribute.
 const SECURE_PREFIX: &str = "__secure-";
-/// Prefix of names that only Secure, host-only cookies with the path `/` may have.
+/// Prefix of a cookie's name that requires Secure, no Domain, and the path `/`.
 const HOST_PREFIX: &str = "__host-";
 
-/// Parts of a URL that decide which cookies a response may set and a request sends.
+/// Parts of a URL that decide which cookies its response may set and its request sends.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestSite<'a> {
-    /// Host in lower case, without the brackets of an IPv6 address.
+    /// Host in lower case, an IPv6 address without brackets.
     pub host: &'a str,
-    /// Path; empty means `/`.
+    /// Path of the URL; empty stands for `/`.
     pub path: &'a str,
     /// Whether the request uses TLS.
     pub is_https: bool,
 }
 
 impl RequestSite<'_> {
-    /// Returns whether Secure cookies may be set and sent: over TLS, or to this machine, without a network in between.
+    /// Returns whether Secure cookies may be set and sent: over TLS, or to this machine without a network in between.
     pub(crate) fn is_trusted(&self) -> bool {
         let is_loopback = || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.is_https || self.host == "localhost" || self.host.ends_with(".localhost") || is_loopback()
     }
 
-    /// Returns the path of a cookie without a Path attribute (RFC 6265 §5.1.4).
+    /// Returns the path for a cookie without a Path attribute (RFC 6265 §5.1.4).
     fn default_path(&self) -> &str {
         match self.path.rfind('/') {
             Some(end) if end > 0 && self.path.starts_with('/') => self.path.get(..end).unwrap_or("/"),
@@ -43,19 +43,19 @@ impl RequestSite<'_> {
     }
 }
 
-/// Reason why a Set-Cookie header is ignored.
+/// Reason why a cookie in a Set-Cookie header is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RejectedCookie {
-    /// The header has no `NAME=VALUE`, or control characters in it.
+    /// The header contains no `NAME=VALUE`, or control characters.
     Malformed,
     /// Name and value together are longer than 4,096 bytes.
     TooLong {
         /// Name of the cookie.
         name: String,
-        /// Length of name and value, in bytes.
+        /// Length of name and value together, in bytes.
         bytes: usize,
     },
-    /// A Secure cookie was set over plain HTTP, or the cookie violates the rules of its name's prefix.
+    /// The cookie is Secure but was set over plain HTTP, or it violates the rules for the prefix of its name.
     Insecure {
         /// Name of the cookie.
         name: String,
@@ -63,7 +63,7 @@ pub enum RejectedCookie {
 }
 
 impl RejectedCookie {
-    /// Returns the cookie's name, unless the header is malformed.
+    /// Returns the name of the cookie; `None` if the header is malformed.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -87,24 +87,24 @@ impl fmt::Display for RejectedCookie {
     }
 }
 
-/// A cookie, identified by name, domain and path.
+/// HTTP cookie, identified by name, domain and path.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookie {
     name: String,
     value: String,
     domain: String,
-    /// Whether the cookie is sent to `domain` itself only, not to hosts below.
+    /// Whether the cookie is sent to `domain` only and not to hosts below it.
     is_host_only: bool,
     path: String,
     is_secure: bool,
-    /// Whether the cookie was set by a site that may set Secure cookies.
+    /// Whether the site that set the cookie may set Secure ones.
     #[serde(default)]
     is_of_trusted_site: bool,
-    /// Expiry, in milliseconds since 1970; `None` if the cookie lasts as long as its jar.
+    /// Expiry date in milliseconds since 1970; `None` if the cookie lasts as long as its jar.
     expires_ms: Option<u64>,
 }
 
-/// Shows the name, never the value.
+/// Shows the name but never the value.
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Cookie").field(&self.name).finish()
@@ -112,9 +112,9 @@ impl fmt::Debug for Cookie {
 }
 
 impl Cookie {
-    /// Parses the value of a Set-Cookie header sent by `site` (RFC 6265 §5.2 and §5.3).
+    /// Parses the value of a Set-Cookie header from `site` (RFC 6265 §5.2 and §5.3).
     ///
-    /// A Domain that is a public suffix, or that does not contain the host, makes the cookie host-only.
+    /// A Domain attribute that is a public suffix, or does not contain the host, makes the cookie host-only.
     ///
     /// # Errors
     /// Returns the reason why the cookie must be ignored.
@@ -150,41 +150,41 @@ impl Cookie {
         })
     }
 
-    /// Returns the name, which is no secret.
+    /// Returns the name of the cookie, which is no secret.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Limits the expiry to `end`.
+    /// Limits the expiry date to `end`.
     #[must_use]
     pub fn until(self, end: SystemTime) -> Cookie {
         let end = milliseconds(end);
         Cookie { expires_ms: Some(self.expires_ms.map_or(end, |expires| expires.min(end))), ..self }
     }
 
-    /// Returns `NAME=VALUE` as sent in a request.
+    /// Returns the cookie as sent in a request: `NAME=VALUE`.
     pub(crate) fn pair(&self) -> String {
         format!("{}={}", self.name, self.value)
     }
 
-    /// Returns the length of name, value, domain and path, in bytes.
+    /// Returns the total length of name, value, domain and path, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.name.len() + self.value.len() + self.domain.len() + self.path.len()
     }
 
-    /// Returns the length of the path: cookies with longer paths come first in a request (RFC 6265 §5.4).
+    /// Returns the length of the path in bytes; cookies with longer paths come first in a request (RFC 6265 §5.4).
     pub(crate) fn path_length(&self) -> usize {
         self.path.len()
     }
 
-    /// Returns whether both have the same identity, so that the newer one replaces the older.
+    /// Returns whether both cookies have the same name, domain and path, so that the newer one replaces the older one.
     pub(crate) fn is_same(&self, other: &Cookie) -> bool {
         (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
             && self.is_host_only == other.is_host_only
     }
 
-    /// Returns whether this is a Secure cookie that `other`, of the same name and set over plain HTTP, would hide. An
+    /// Returns whether this cookie is Secure and `other`, of the same name but set over plain HTTP, would hide it. An
     /// attacker on the network could replace a session this way (RFC 6265bis §5.7 step 16).
     pub(crate) fn is_shadowed_by(&self, other: &Cookie) -> bool {
         let is_domain_shared = lies_in(&self.domain, &other.domain) || lies_in(&other.domain, &self.domain);
@@ -192,7 +192,7 @@ impl Cookie {
         self.is_secure && !other.is_of_trusted_site && is_hidden
     }
 
-    /// Returns whether the cookie has expired; storing an expired cookie removes an earlier one.
+    /// Returns whether the cookie has expired. Storing an expired cookie removes an earlier one.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expires_ms.is_some_and(|expires| expires <= milliseconds(now))
@@ -205,7 +205,7 @@ impl Cookie {
     }
 }
 
-/// Returns whether a Domain attribute may widen a cookie of `host`: it contains the host and is no public suffix.
+/// Returns whether a Domain attribute may extend a cookie beyond `host`: it contains the host and is no public suffix.
 fn is_shared_domain(domain: &str, host: &str) -> bool {
     let is_suffix = || psl::suffix_str(domain).is_none_or(|suffix| suffix == domain);
     !domain.is_empty() && host.parse::<IpAddr>().is_err() && lies_in(host, domain) && !is_suffix()
@@ -223,9 +223,10 @@ fn is_path_below(path: &str, of_cookie: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || of_cookie.ends_with('/'))
 }
 
-/// Returns the expiry of a cookie: Max-Age has precedence over Expires (RFC 6265 §5.3 step 3).
+/// Returns the expiry date of a cookie in milliseconds since 1970. Max-Age takes precedence over Expires (RFC 6265 §5.3
+/// step 3).
 fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
-    // The parser reads an empty Max-Age as the maximum; browsers ignore it.
+    // The parser reads an empty Max-Age as the maximum, but browsers ignore it.
     if let Some(age) = parsed.max_age().filter(|age| age.whole_seconds() != i64::MAX) {
         let age = Duration::from_secs(u64::try_from(age.whole_seconds()).unwrap_or(0));
         return Some(milliseconds(now).saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));

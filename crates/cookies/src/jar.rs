@@ -1,4 +1,4 @@
-//! Cookies of one call or conversation.
+//! Cookie jar of one call or conversation.
 
 use std::time::SystemTime;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cookie::{Cookie, RequestSite};
 
-/// Maximum number of cookies in a jar; a new one evicts the oldest.
+/// Maximum number of cookies in a jar; one more evicts the oldest.
 pub const MAX_COOKIES: usize = 50;
-/// Maximum size of a jar, in bytes of name, value, domain and path; a new cookie evicts the oldest ones.
+/// Maximum size of a jar in bytes (names, values, domains and paths); a new cookie evicts the oldest ones.
 pub const MAX_JAR_BYTES: usize = 16 * 1024;
 
-/// Cookies in the order in which they were first set.
+/// Cookie jar; its cookies are in the order in which they were first set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CookieJar {
@@ -19,13 +19,13 @@ pub struct CookieJar {
 }
 
 impl CookieJar {
-    /// Returns whether the jar holds no cookie.
+    /// Returns whether the jar contains no cookie.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cookies.is_empty()
     }
 
-    /// Returns whether a cookie may be set: a cookie set over plain HTTP must not replace a Secure one.
+    /// Returns whether a cookie may be stored: one set over plain HTTP must not replace or hide a Secure one.
     #[must_use]
     pub fn accepts(&self, cookie: &Cookie) -> bool {
         !self.cookies.iter().any(|kept| kept.is_shadowed_by(cookie))
@@ -57,7 +57,7 @@ impl CookieJar {
         evicted
     }
 
-    /// Returns the Cookie header for a request; `None` if no cookie matches.
+    /// Returns the value of the Cookie header for a request; `None` if no cookie matches.
     #[must_use]
     pub fn header_for(&self, site: RequestSite<'_>, now: SystemTime) -> Option<String> {
         let belongs = |cookie: &&Cookie| cookie.belongs_to(site) && !cookie.has_expired(now);

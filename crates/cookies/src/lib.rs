@@ -1,7 +1,7 @@
 //! HTTP cookies as in a browser (RFC 6265): one [`CookieJar`] for each call or text conversation.
 //!
-//! This crate has parsing, matching and limits; its users make the requests and own the jars. Values are secrets:
-//! [`Debug`](std::fmt::Debug) shows names only.
+//! This crate contains parsing, matching and limits; its users make the requests and own the jars. Values are secrets,
+//! so [`Debug`](std::fmt::Debug) shows only names.
 
 mod cookie;
 mod jar;

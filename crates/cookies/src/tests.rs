@@ -1,4 +1,4 @@
-//! Tables of cookies, and a property over arbitrary headers.
+//! Tests with tables of cookies, and a property of arbitrary headers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,7 +20,7 @@ fn http<'a>(host: &'a str, path: &'a str) -> RequestSite<'a> {
     RequestSite { host, path, is_https: false }
 }
 
-/// Returns a jar with the cookies that `site` has set by `headers`.
+/// Returns a jar with the cookies that `site` sets by these Set-Cookie headers.
 fn jar(site: RequestSite<'_>, headers: &[&str]) -> CookieJar {
     let mut jar = CookieJar::default();
     for header in headers {
@@ -51,16 +51,16 @@ fn domain_widens_a_cookie_only_where_the_host_lies_in_it_and_others_cannot() {
         ("app.example.com", "example.com", "api.example.com", true),
         ("app.example.com", ".EXAMPLE.com", "api.example.com", true),
         ("example.com", "example.com", "api.example.com", true),
-        // Public suffixes, registered and private.
+        // The domains are public suffixes, registered and private ones.
         ("app.example.com", "com", "other.com", false),
         ("app.example.co.uk", "co.uk", "other.co.uk", false),
         ("app.herokuapp.com", "herokuapp.com", "other.herokuapp.com", false),
         ("app.github.io", "github.io", "other.github.io", false),
-        // Domains that do not contain the host.
+        // The domains do not contain the host.
         ("app.example.com", "evil.test", "evil.test", false),
         ("app.example.com", "b.app.example.com", "b.app.example.com", false),
         ("notexample.com", "example.com", "example.com", false),
-        // Names without a dot, and addresses.
+        // The hosts are names without a dot, and addresses.
         ("localhost", "localhost", "a.localhost", false),
         ("10.0.0.1", "0.0.1", "9.0.0.1", false),
         ("10.0.0.1", "10.0.0.1", "a.10.0.0.1", false),
@@ -91,7 +91,7 @@ fn plain_http_replaces_no_secure_cookie() {
 #[test]
 fn a_secure_cookie_of_another_request_stays_when_an_earlier_request_ends_later() {
     let (plain, secure) = (http("app.example.com", "/"), https("app.example.com", "/"));
-    // Both requests began with an empty jar; the cookies of the second one are stored first.
+    // Two requests began with an empty jar; the cookies of the second one are stored first.
     let empty = CookieJar::default();
     let evil = Cookie::parse("session=evil; Path=/", plain, now()).unwrap();
     let removal = Cookie::parse("session=; Path=/; Max-Age=0", plain, now()).unwrap();
@@ -106,7 +106,7 @@ fn a_secure_cookie_of_another_request_stays_when_an_earlier_request_ends_later()
         kept.store(cookie, now());
         assert_eq!(sent(&kept, secure), expected);
     }
-    // A cookie restored from a snapshot is protected as well.
+    // A cookie restored from its serialised form is protected as well.
     let text = serde_json::to_string(&jar(secure, &["session=good; Secure; Path=/"])).unwrap();
     let mut restored: CookieJar = serde_json::from_str(&text).unwrap();
     restored.store(Cookie::parse("session=evil; Path=/", plain, now()).unwrap(), now());
@@ -157,7 +157,7 @@ fn secure_cookies_stay_on_tls() {
     let kept = jar(https("a.example", "/"), &[secure, "b=2"]);
     assert_eq!(sent(&kept, http("a.example", "/")), "b=2");
     assert_eq!(sent(&kept, https("a.example", "/")), "a=1; b=2");
-    // Servers on this machine, as in development.
+    // Servers on this machine may set Secure cookies, as in development.
     for host in ["localhost", "app.localhost", "127.0.0.1", "::1"] {
         assert_eq!(sent(&jar(http(host, "/"), &[secure]), http(host, "/")), "a=1", "{host}");
     }
