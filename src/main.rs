@@ -12,11 +12,11 @@ use trunkgate_tools::{
     agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top, twilio,
 };
 
-/// Uses fewer instructions per call than the system allocator, and less memory per active call.
+/// Allocator that takes fewer instructions per call than the system's, and less memory per active call.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Commit and profile, as set by `cargo xtask release`. Only this file reads them, so another commit does not rebuild
+/// Commit and profile, set by `cargo xtask release`. Only this file reads them, so that another commit does not rebuild
 /// the library.
 const COMMIT: Option<&str> = option_env!("TRUNKGATE_COMMIT");
 const PROFILE: Option<&str> = option_env!("TRUNKGATE_PROFILE");
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         CliVerb::Help { topic, .. } => {
             let topic = topic.join(" ");
             let mut program = Cli::command();
-            // Subcommands inherit the program's global flags only after this.
+            // Subcommands inherit the program's global flags only once the program is built.
             program.build();
             match program.find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help::of_verb(verb),
@@ -103,14 +103,14 @@ fn unbuilt(verb: &str) -> ExitCode {
     run::refuse(&format!("error[TG0190]: `trunkgate {verb}`: not in this version"))
 }
 
-/// Refuses `--secrets`: secrets are overwritten before a message is recorded.
+/// Rejects `--secrets`, because secrets are overwritten before a message is recorded.
 fn no_secrets(verb: &str) -> ExitCode {
     run::refuse(&format!(
         "error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never recorded"
     ))
 }
 
-/// Parses the command line; `--version` also shows the build.
+/// Parses the command line; `--version` also prints details of the build.
 fn parse_command_line() -> Result<Cli, clap::Error> {
     let matches = Cli::command().long_version(&*build_details().leak()).try_get_matches()?;
     Cli::from_arg_matches(&matches)
