@@ -1,5 +1,5 @@
-//! What 20 ms of a call that an agent has cost, without its sockets: a packet of the caller to the agent's message, and the
-//! agent's message of 20 ms to a packet, in each format.
+//! Cost of 20 ms of a call with an agent, without its sockets: from a packet of the caller to the message to the agent,
+//! and from a message of the agent to a packet, in each format.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]

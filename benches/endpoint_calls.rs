@@ -1,5 +1,5 @@
-//! Whole calls through two endpoints: INVITE, 100, 180, 200, ACK, BYE, 200. One iteration is one call as both ends see
-//! it, parsing included; 64·T1 later everything of it is forgotten, which is paid for here too.
+//! Cost of complete calls through two endpoints: INVITE, 100, 180, 200, ACK, BYE, 200. An iteration is one call on both
+//! sides, including parsing, and the removal of its state after 64·T1.
 #![allow(missing_docs, clippy::unwrap_used)] // criterion's macros make the items
 
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ struct Pair {
     ends: [SipEndpoint; 2],
 }
 
-/// What the layer above has to react to.
+/// Event that the layer above an endpoint must handle.
 #[derive(Default)]
 struct News {
     invite: Option<ServerId>,
@@ -56,7 +56,7 @@ struct News {
 }
 
 impl Pair {
-    /// Carries messages until both are idle.
+    /// Passes messages between the endpoints until both are idle.
     fn settle(&mut self) -> News {
         let mut news = News::default();
         let mut wire: Vec<(usize, Bytes)> = Vec::new();

@@ -1,5 +1,5 @@
-//! What one packet costs in user space: `Session::handle_packet` for a relayed PCMU packet, both ends latched, and for
-//! one whose stream is rewritten; and for one of a call that is recorded, with what is handed over to the writer.
+//! Cost of one packet in user space: `Session::handle_packet` for a relayed PCMU packet with both sides latched, for
+//! one of a rewritten stream, and for one of a recorded call including the hand-over to the writer.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
@@ -47,7 +47,7 @@ fn wire(session: &mut Session, now: Instant, from: u16, to: u16) {
     session.handle_input(now, MediaCommand::Wire { from: EndId(from), to: EndId(to), wire });
 }
 
-/// A stream of PCMU from an end.
+/// Stream of PCMU packets from one side.
 struct Stream {
     from: u16,
     header: RtpHeader,
@@ -72,7 +72,7 @@ impl Stream {
         Stream { from, header, packet }
     }
 
-    /// Sends the next packet, of 20 ms.
+    /// Sends the next packet of 20 ms.
     fn send(&mut self, session: &mut Session, now: Instant) {
         self.header.sequence = self.header.sequence.wrapping_add(1);
         self.header.timestamp = self.header.timestamp.wrapping_add(160);
@@ -90,7 +90,7 @@ fn relay(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: Insta
     });
 }
 
-/// Packets of both parties in turn: the figure is that of two packets.
+/// Measures one packet from each side, so the figure is that of two packets.
 fn relay_both(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: Instant) {
     let mut streams = [Stream::new(0), Stream::new(1)];
     let mut now = start;
@@ -105,10 +105,11 @@ fn relay_both(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: 
     });
 }
 
-/// Calls at once: more memory than the cache of a core has.
+/// Number of concurrent calls, which need more memory than the cache of a core has.
 const CALLS: usize = 200;
 
-/// Packets of both parties of one call after the other: the figure is that of two packets, with memory that is not in the nearest cache.
+/// Measures one packet from each side of the next call, so the figure is that of two packets with memory outside of the
+/// nearest cache.
 fn relay_calls(bench: &mut criterion::Bencher<'_>, start: Instant, recorded: Option<PayloadCodec>) {
     let mut calls: Vec<_> = (0..CALLS)
         .map(|_| {
@@ -139,7 +140,7 @@ fn relay_calls(bench: &mut criterion::Bencher<'_>, start: Instant, recorded: Opt
     });
 }
 
-/// A block on its way to the writer of files.
+/// Copies a block as the hand-over to the recording writer does.
 fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
     match samples {
         RecordedSamples::Linear(samples) => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
@@ -148,7 +149,7 @@ fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
     }
 }
 
-/// Records a call. `to_caller` is the codec of payload type 0 to the caller.
+/// Starts to record a call; `to_caller` is the codec of payload type 0 towards the caller.
 fn record(session: &mut Session, now: Instant, to_caller: PayloadCodec) {
     let end = EndId(9);
     let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };

@@ -1,4 +1,5 @@
-//! What resampling costs: 20 ms of one direction, each way that an agent's format asks for; and a second of an audio file.
+//! Cost of resampling: 20 ms of one direction for each conversion that an agent's format needs, and a second of an
+//! audio file.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]

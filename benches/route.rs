@@ -1,5 +1,5 @@
-//! What a call costs in routing: finding its trunk, reading its numbers, finding its route among 1,000; and how long the
-//! look-up of a route takes at the most, among 100,000 routes and in a file of 1,000,000 numbers.
+//! Cost of routing a call: finding its trunk, parsing its numbers, and finding its route among 1,000. Also the maximum
+//! time of a look-up among 100,000 routes, and in a file of 1,000,000 numbers.
 #![allow(missing_docs, clippy::expect_used)]
 
 use std::hint::black_box;
@@ -56,7 +56,7 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
-/// A number of ten digits that follows from another one without a pattern.
+/// Returns a number of ten digits that depends on `number` without a visible pattern.
 fn scattered(number: u64) -> u64 {
     (number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % 10_000_000_000
 }
@@ -69,8 +69,8 @@ fn to_pbx(number: Option<u64>) -> Vec<TargetSpec> {
     vec![TargetSpec::Trunk { name: "pbx".into(), number: number.map(|number| number.to_string()), weight: None }]
 }
 
-/// Of 100,000: seven in ten with a number, two with a beginning of 4 to 8 digits, one by who calls; of each ten thousand one
-/// has a regular expression.
+/// Returns 100,000 routes: seven in ten match a number, two a prefix of 4 to 8 digits, one a caller; one in ten
+/// thousand has a regular expression.
 fn hundred_thousand() -> RouteList {
     let route = |at: u64| {
         let number = scattered(at);
@@ -89,7 +89,7 @@ fn hundred_thousand() -> RouteList {
     (0..100_000).map(route).collect::<Vec<_>>().into()
 }
 
-/// A route whose file has a million numbers.
+/// Returns a route with a file of a million numbers.
 fn million() -> RouteList {
     let mut lines = RouteLines::default();
     for (line, at) in (2..).zip(0..1_000_000) {
@@ -100,7 +100,7 @@ fn million() -> RouteList {
     vec![Route { from: vec!["carrier".into()], file, ..Route::named("numbers", Vec::new()) }].into()
 }
 
-/// Prints how long look-ups take that have nothing in common, each measured by itself, the clock included.
+/// Prints the durations of look-ups without common data, each measured by itself including the clock.
 fn spread(name: &str, routes: &RouteList, has_target: impl Fn(u64) -> bool) {
     const CALLS: u64 = 500_000;
     let mut nanoseconds = Vec::new();
@@ -122,7 +122,7 @@ fn spread(name: &str, routes: &RouteList, has_target: impl Fn(u64) -> bool) {
     println!("{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, {found} of {CALLS} found");
 }
 
-/// The look-up of routes; in the bench's output before those of single functions.
+/// Measures route look-ups; printed before the results of single functions.
 fn look_up(_: &mut Criterion) {
     let begun = Instant::now();
     let routes = hundred_thousand();

@@ -1,4 +1,4 @@
-//! Reading one INVITE of 819 bytes: the index alone, with the views that a transaction needs, and judged as well.
+//! Cost of parsing one INVITE of 819 bytes: the index with the views that a transaction needs, and with validation.
 #![allow(missing_docs, clippy::expect_used)] // macros of criterion make public items; a bench fails by panic
 
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! What SRTP costs: one PCMU packet of 172 bytes protected and unprotected, its window and counters with it; and the
-//! relay between a plain and an encrypted end, to be read beside `relay/unchanged`.
+//! Cost of SRTP: one PCMU packet of 172 bytes protected and unprotected, including window and counters; and the relay
+//! between a plain and an encrypted side, to be compared with `relay/unchanged`.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
@@ -25,7 +25,7 @@ fn header() -> RtpHeader {
     RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 }
 }
 
-/// The next packet of 20 ms.
+/// Writes the next packet of 20 ms.
 fn next(header: &mut RtpHeader, packet: &mut PacketBuf) {
     header.sequence = header.sequence.wrapping_add(1);
     header.timestamp = header.timestamp.wrapping_add(160);
@@ -38,7 +38,7 @@ fn far_side(n: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n as u8], 4000))
 }
 
-/// End 0 is plain, end 1 as `srtp` says.
+/// Creates a session with side 0 in plain RTP, and side 1 with the given SRTP keys.
 fn session(now: Instant, srtp: Option<SrtpSpec>) -> Session {
     let mut session = Session::new(MediaId(1), 60_000);
     session.count_in(Arc::new(WorkerCounters::default()));
@@ -87,7 +87,7 @@ fn ciphers(criterion: &mut Criterion) {
     }
 }
 
-/// From the plain end to the other.
+/// Measures the relay from the plain to the encrypted side.
 fn relay(criterion: &mut Criterion) {
     let mut suites = vec![None];
     suites.extend([Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm].map(Some));

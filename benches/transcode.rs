@@ -1,4 +1,4 @@
-//! What converting costs: one packet of 20 ms from each codec to each other, decoded and encoded.
+//! Cost of transcoding: one packet of 20 ms from each codec to each other one, decoded and encoded.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
@@ -12,7 +12,7 @@ use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::transcode::Transcoder;
 use trunkgate_media::{PacketBuf, PayloadCodec, TranscodeSpec};
 
-/// A second of something like a voice, in Opus packets of 20 ms.
+/// Returns one second of voice-like audio in Opus packets of 20 ms.
 fn spoken() -> Vec<Vec<u8>> {
     let mut encoder = OpusEncoder::new(8000, OpusPreferences::default()).unwrap();
     let sample = |n: u32| ((n * n / 7 % 4000) as i16 - 2000).wrapping_mul((n / 800 % 4) as i16);
