@@ -1,8 +1,8 @@
-//! Other projects' SIPp scenarios through the edge, fetched at run time.
+//! SIPp scenarios of other projects through the edge, fetched at run time.
 //!
-//! A scenario is made for its own project's server, and most need more of it than a call. So each runs twice, with
-//! SIPp's own callee or caller, and with the edge in between. One that fails without the edge is inapplicable and left
-//! out; of the others one that fails with the edge is a finding. `VERDICTS` has the cause of each.
+//! A scenario is made for its own project's server, and most need more of the server than a call. So each scenario runs
+//! twice, with SIPp's own callee or caller, and with the edge in between. A scenario that fails without the edge is
+//! inapplicable and left out; one that fails only with the edge is a finding. `VERDICTS` has the cause of each finding.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -42,10 +42,10 @@ const SUITES: [(&str, &str); 8] = [
     ("SIPp+sipp", "https://github.com/SIPp/sipp"),
 ];
 
-/// Maximum duration of a scenario.
+/// Maximum duration of a scenario's run.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Causes of scenarios that fail with the edge: the end of the path, and the verdict.
+/// Causes of findings: the end of the scenario's path, and the verdict.
 const VERDICTS: [(&str, &str); 8] = [
     ("docs/regexp.xml", "the edge: the user name of `o=` is `-` (RFC 8866 §5.2); the example wants letters"),
     (
@@ -63,20 +63,20 @@ const VERDICTS: [(&str, &str); 8] = [
     ("scripts-sipp/uac-srtp-dtls-lower-prio.xml", "the edge: only DTLS-SRTP is offered: 488"),
 ];
 
-/// Role of a scenario.
+/// Role of SIPp in a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Caller,
     Callee,
 }
 
-/// Result of a scenario.
+/// Result of a scenario's runs.
 #[derive(Debug)]
 enum Outcome {
     Passed,
-    /// Failed with the edge, though not without: SIPp's message.
+    /// The scenario failed with the edge, though not without; contains SIPp's message.
     Failed(String),
-    /// Inapplicable to the edge, with the reason.
+    /// The scenario is inapplicable to the edge, for this reason.
     LeftOut(&'static str),
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(is_well)
 }
 
-/// Clones missing suites.
+/// Clones the suites that are missing; returns the folder of all.
 fn fetch(folder: &Path) -> anyhow::Result<PathBuf> {
     for (name, origin) in SUITES {
         let to = folder.join(name);
@@ -139,7 +139,7 @@ fn fetch(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Collects all scenarios below a folder.
+/// Collects the paths of all scenarios below a folder.
 fn collect(folder: &Path, files: &mut VecDeque<PathBuf>) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
@@ -156,7 +156,7 @@ fn collect(folder: &Path, files: &mut VecDeque<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs one without the edge and with it.
+/// Runs a scenario without the edge and with it.
 fn of(file: &Path, slot: u8) -> anyhow::Result<Outcome> {
     let text = String::from_utf8_lossy(&std::fs::read(file)?).into_owned();
     let role = match role(&text) {
@@ -171,7 +171,7 @@ fn of(file: &Path, slot: u8) -> anyhow::Result<Outcome> {
     Ok(slot.play(file, role, slot.edge)?.map_or(Outcome::Passed, Outcome::Failed))
 }
 
-/// Returns the role of a scenario, or the reason for leaving it out.
+/// Returns the role of SIPp in a scenario, or the reason for leaving the scenario out.
 fn role(text: &str) -> Result<Role, &'static str> {
     let mut text = text.to_owned();
     while let Some((from, rest)) = text.find("<!--").and_then(|from| Some((from, text.get(from..)?.find("-->")? + 3))) {
@@ -200,7 +200,7 @@ fn role(text: &str) -> Result<Role, &'static str> {
     }
 }
 
-/// Addresses of a concurrent run.
+/// Addresses that a concurrent run uses.
 struct Slot {
     edge: Ipv4Addr,
     caller: Ipv4Addr,
@@ -226,8 +226,8 @@ impl Slot {
         )
     }
 
-    /// Makes one call of the scenario's role with SIPp's own other side, sent to `to` by the caller; returns the fault,
-    /// if any.
+    /// Makes one call with a scenario in its role and SIPp's own other side; the caller sends to `to`. Returns the
+    /// fault, if any.
     fn play(&self, file: &Path, role: Role, to: Ipv4Addr) -> anyhow::Result<Option<String>> {
         let folder = tempfile::tempdir()?;
         let here = file.parent().context("a folder")?;
@@ -237,7 +237,7 @@ impl Slot {
             let length = ["-d", "300", "-s", "+14155550123", target.as_str()];
             sipp(&[scenario, &length].concat(), self.caller, at, folder.path(), "caller")
         };
-        // A callee that sends requests uses the address given at its start.
+        // A callee that sends requests uses the address that it is given at its start.
         let from = format!("{}:5060", if to == self.callee { self.caller } else { self.edge });
         let callee = |scenario: &[&str], at: &Path| {
             sipp(&[scenario, &[from.as_str()]].concat(), self.callee, at, folder.path(), "callee")
@@ -269,9 +269,9 @@ impl Slot {
     }
 }
 
-/// Starts SIPp at an address, for one call.
+/// Starts SIPp at an address, for one call with a scenario.
 fn sipp(scenario: &[&str], at: Ipv4Addr, here: &Path, folder: &Path, name: &str) -> anyhow::Result<Child> {
-    // SIPp's own side gives up first, so that a scenario that waits for its CANCEL receives it.
+    // SIPp's own scenario gives up first, so that a scenario that waits for a CANCEL receives it.
     let patience = if scenario.first() == Some(&"-sn") { "4000" } else { "8000" };
     let (at, errors) = (at.to_string(), folder.join(format!("{name}.errors")));
     let seconds = PATIENCE.as_secs().to_string();
@@ -288,7 +288,7 @@ fn sipp(scenario: &[&str], at: Ipv4Addr, here: &Path, folder: &Path, name: &str)
         .context("sipp")
 }
 
-/// Waits for its end; returns whether its call followed the scenario.
+/// Waits for the end of SIPp; returns whether its call followed the scenario.
 fn ended(mut child: Child) -> anyhow::Result<bool> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE + Duration::from_secs(3) {
@@ -302,7 +302,7 @@ fn ended(mut child: Child) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Returns the table, the failures with their verdicts, and whether each has one.
+/// Returns the table, the failures with their verdicts, and whether each failure has one.
 fn report(root: &Path, done: &BTreeMap<PathBuf, Outcome>) -> (String, bool) {
     let mut text = "# Other projects' SIPp scenarios\n\n| suite | scenarios | passed | failed | left out |\n| --- | --- | --- | --- | --- |\n".to_owned();
     let count =

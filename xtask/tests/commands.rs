@@ -1,4 +1,4 @@
-//! Commands named in documents.
+//! Commands that documents name.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test may panic
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Returns the output of the tasks for these arguments.
+/// Returns the text that the tasks print for these arguments.
 fn print(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
@@ -28,7 +28,8 @@ fn documents() -> Vec<(PathBuf, String)> {
     pages.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Returns the rest of each command that begins with `start`: up to the end of its code span, line or comment.
+/// Returns the rest of each command in a text that begins with `start`: up to the end of its code span, line or
+/// comment.
 fn named<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).map(|rest| rest.split(['`', '\n', '#', '(', '|']).next().unwrap_or_default().trim())
 }
@@ -46,7 +47,7 @@ fn tasks_that_documents_name_exist_and_take_their_flags() {
                 word.chars().all(|sign| sign.is_ascii_lowercase() || sign == '-') && !word.starts_with('-')
             };
             let mut verbs: Vec<&str> = words.iter().take_while(is_verb).copied().collect();
-            // Words of following prose, as in a heading, are not commands.
+            // The first words of prose that follows, as in a heading, are not commands.
             verbs.truncate(if verbs.first() == Some(&"bench") { 2 } else { 1 });
             let help = helps.entry(verbs.clone()).or_insert_with(|| {
                 let mut arguments = verbs.clone();

@@ -16,7 +16,7 @@ use crate::interop::recording::{FRAME, Heard, Line, lateness, listen, one_stream
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Packets of a path before the measurement.
+/// Packets of each caller before the measurement.
 const WARM_UP_PACKETS: usize = 50;
 /// Interval between call set-ups, which are not measured.
 const BETWEEN_CALLS: Duration = Duration::from_millis(5);
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     format: Vec<String>,
 }
 
-/// Results of one format.
+/// Results of the calls with one format.
 struct Seen {
     /// CPU time of the edge per call and second.
     cpu: Duration,
@@ -48,15 +48,15 @@ struct Seen {
     bytes: u64,
     /// Delays from the caller's packet to the agent's frame in µs, sorted.
     took_us: Vec<f64>,
-    /// Lateness of each packet to a caller, sorted.
+    /// Lateness of each packet that the edge sent to a caller, sorted.
     late: Vec<Duration>,
-    /// Lateness of each packet sent by a caller, sorted.
+    /// Lateness of each packet that a caller sent, sorted.
     sent_late: Vec<Duration>,
-    /// Packets to callers.
+    /// Number of packets that callers received.
     packets: usize,
-    /// Callers' packets missing from the echo.
+    /// Number of callers' packets missing from the echo.
     lost: usize,
-    /// Packets to callers beyond one every 20 ms.
+    /// Number of packets that callers received beyond one every 20 ms.
     extra: usize,
 }
 
@@ -108,7 +108,7 @@ fn row(format: &str, calls: usize, seen: &Seen) -> String {
     )
 }
 
-/// Returns the value not exceeded by this share of a thousand.
+/// Returns the value that this share, in thousandths, of the sorted values does not exceed.
 fn share<T>(sorted: &[T], per_mille: usize) -> Option<&T> {
     sorted.get(sorted.len().saturating_sub(1) * per_mille / 1000)
 }
@@ -202,7 +202,7 @@ struct Used {
     cpu: Duration,
     /// Memory at the end, in bytes.
     bytes: u64,
-    /// Lateness of each packet sent.
+    /// Lateness of each packet sent by a caller.
     late: Vec<Duration>,
 }
 

@@ -17,7 +17,7 @@ use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::{self, Edge};
 
-/// Calling number.
+/// Calling number of requested calls.
 const OWN: &str = "+14155550100";
 /// Connections of a load, each with its own thread.
 const CONNECTIONS: u32 = 4;
@@ -46,25 +46,25 @@ pub(crate) struct Options {
     runs: usize,
 }
 
-/// Results of a load of requests.
+/// Responses to a load of requests.
 #[derive(Debug, Default)]
 struct Answered {
     sent: u64,
-    /// Responses other than 200 or 201.
+    /// Number of responses other than 200 and 201.
     refused: u64,
     /// Times until the complete response, sorted.
     took: Vec<Duration>,
 }
 
 impl Answered {
-    /// Returns the time not exceeded by this percentage, in milliseconds.
+    /// Returns the response time that this percentage of the requests did not exceed, in milliseconds.
     fn ms(&self, per_cent: usize) -> String {
         let at = (self.took.len() * per_cent / 100).min(self.took.len().saturating_sub(1));
         self.took.get(at).map_or_else(|| "–".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1e3))
     }
 }
 
-/// Measures both and prints the tables.
+/// Measures reads during calls, and requested calls, and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(whole)
 }
 
-/// Returns the row of calls with reads at the same time.
+/// Returns the table row of relayed calls with this many reads per second at the same time.
 fn beside_calls(options: &Options, reads: u32) -> anyhow::Result<String> {
     let pairs = generator::pairs(options.calls)?;
     let dialer = Dialer::new()?;
@@ -107,7 +107,7 @@ fn beside_calls(options: &Options, reads: u32) -> anyhow::Result<String> {
     let list = edge.api("GET Calls.json?PageSize=1000&Status=in-progress", &[])?;
     let calls = list["calls"].as_array().into_iter().flatten().filter_map(|call| call["sid"].as_str());
     let calls: Vec<String> = calls.map(str::to_owned).collect();
-    // The calls of the called parties are listed too.
+    // The list also contains the calls to the called parties.
     ensure!(calls.len() >= options.calls, "{} calls are listed", calls.len());
     let request = |number: u64| match number % LIST_EVERY {
         0 => get("Calls.json?PageSize=50"),
@@ -135,7 +135,7 @@ fn beside_calls(options: &Options, reads: u32) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the row of calls made at a rate, and whether all of them were completed.
+/// Returns the table row of calls requested at a rate, and whether all of them were completed.
 fn made(options: &Options, rate: u32) -> anyhow::Result<(String, bool)> {
     let keys = "requests_per_second = 0\nconnect = [\"trunk:pbx\"]";
     let edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{}", open_tables(&[OWN], keys)))?;
@@ -172,7 +172,7 @@ fn made(options: &Options, rate: u32) -> anyhow::Result<(String, bool)> {
     Ok((row, completed == calls))
 }
 
-/// Returns the form of a call with a document that ends it at the answer.
+/// Returns the form that requests a call, with a document that ends the call at the answer.
 fn form() -> String {
     "To=%2B14155550101&From=%2B14155550100&Twiml=%3CResponse%2F%3E".to_owned()
 }

@@ -66,7 +66,7 @@ pub(crate) fn serve(converts: bool) -> anyhow::Result<()> {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in events.iter().take(ready) {
             let at = usize::try_from(event.data())?;
-            // The sockets of a session are adjacent.
+            // The two sockets of a session have adjacent indices.
             let (Some((from, _)), Some((out, peer))) = (sockets.get(at), sockets.get(at ^ 1)) else { continue };
             if let Ok((len, _)) = recvfrom::<SockaddrIn>(from.as_raw_fd(), &mut buffer) {
                 let packet = buffer.get_mut(..len).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) fn serve(converts: bool) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the relay for these pairs.
+/// Starts a relay process for these pairs.
 pub(crate) fn start(pairs: &[Pair]) -> anyhow::Result<(Device, Vec<Paths>)> {
     let numbers = match pairs.first().map(|pair| pair.codecs) {
         Some((Codec::Pcmu, Codec::Pcma)) => (0, 8),

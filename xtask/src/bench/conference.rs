@@ -21,15 +21,15 @@ use crate::interop::recording::FRAME;
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Participants of the large conference.
+/// Number of participants in the large conference.
 const PARTIES: usize = 50;
-/// Participants of it that speak.
+/// Number of participants in the large conference that speak.
 const SPEAKERS: usize = 2;
-/// Concurrent conferences of two, and concurrent transcoded calls: enough for a measurement.
+/// Number of concurrent conferences of two, and of concurrent transcoded calls: enough for a measurement.
 const PAIRS: usize = 25;
-/// Packets of each participant before the measurement.
+/// Number of packets from each participant before the measurement.
 const WARM_UP_PACKETS: usize = 100;
-/// Required percentage of due packets; with fewer the conference did not work.
+/// Minimum percentage of due packets that must arrive; with fewer, the conference did not work.
 const HEARD_PERCENT: u64 = 97;
 /// Tone bursts for the delay; `BURST_PACKETS`: packets from one to the next, quiet in between.
 const BURSTS: usize = 40;
@@ -48,14 +48,14 @@ pub(crate) struct Options {
     runs: usize,
 }
 
-/// CPU seconds per second: of the whole process, and of the mixing thread.
+/// CPU seconds per second, for the whole process and for the mixing thread.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     process: f64,
     mixing: f64,
 }
 
-/// Measures and prints tables.
+/// Measures the conferences and the transcoded calls, and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -92,7 +92,7 @@ fn median(runs: usize, run: impl Fn() -> anyhow::Result<Cost>) -> anyhow::Result
     costs.get(costs.len() / 2).copied().context("no run")
 }
 
-/// Participant: its phone and destination, and its repeated payloads.
+/// Participant of a conference: the phone, the destination of its packets, and its repeated payloads.
 struct Party {
     phone: Phone,
     to: SocketAddr,
@@ -103,7 +103,7 @@ struct Party {
 }
 
 impl Party {
-    /// Calls a number and waits for the answer.
+    /// Calls a number as a participant and waits for the answer.
     fn call(edge: &Edge, number: &str, codec: Codec, payloads: Vec<Vec<u8>>) -> anyhow::Result<Party> {
         let phone = Phone::new(CARRIER, 0, "party")?;
         let offer = sdp(phone.rtp.local_addr()?, codec, None, None);
@@ -158,7 +158,7 @@ fn silence(codec: Codec) -> anyhow::Result<Vec<u8>> {
     Ok(packet)
 }
 
-/// Measures one conference of many participants.
+/// Measures the cost of one conference with many participants.
 fn large(options: &Options, codec: Codec, speech: &Speech) -> anyhow::Result<Cost> {
     let edge = start(1, codec)?;
     let mut parties = Vec::new();
@@ -169,7 +169,7 @@ fn large(options: &Options, codec: Codec, speech: &Speech) -> anyhow::Result<Cos
     measure(options, &edge, &parties)
 }
 
-/// Measures conferences of two speaking participants; returns the cost of one.
+/// Measures conferences of two speaking participants; returns the cost of one conference.
 fn pairs(options: &Options, speech: &Speech) -> anyhow::Result<Cost> {
     let edge = start(PAIRS, Codec::Pcmu)?;
     let mut parties = Vec::new();
@@ -181,7 +181,7 @@ fn pairs(options: &Options, speech: &Speech) -> anyhow::Result<Cost> {
     Ok(Cost { process: cost.process / PAIRS as f64, mixing: cost.mixing / PAIRS as f64 })
 }
 
-/// Measures transcoded calls; returns the cost of one.
+/// Measures transcoded calls; returns the cost of one call.
 fn transcoded(options: &Options, codecs: (Codec, Codec)) -> anyhow::Result<Cost> {
     let (dialer, pairs) = (Dialer::new()?, coded_pairs(PAIRS, codecs)?);
     let edge = start_edge(&dialer, false, None, codecs)?;
@@ -191,7 +191,7 @@ fn transcoded(options: &Options, codecs: (Codec, Codec)) -> anyhow::Result<Cost>
     Ok(Cost { process, mixing: 0.0 })
 }
 
-/// Runs all participants; returns their cost.
+/// Lets all participants send and receive; returns the cost for the edge.
 fn measure(options: &Options, edge: &Edge, parties: &[Party]) -> anyhow::Result<Cost> {
     let (over, heard) = (AtomicBool::new(false), AtomicU64::new(0));
     let (cost, packets) = std::thread::scope(|scope| {
@@ -213,8 +213,8 @@ fn mixing(edge: &Edge) -> anyhow::Result<Duration> {
     Ok(threads.get("conferences").map(|Work { cpu, .. }| *cpu).unwrap_or_default())
 }
 
-/// Sends a packet of each participant every 20 ms, spread evenly over that time. Returns the cost, and the packets
-/// received during the measurement.
+/// Sends a packet of each participant every 20 ms, spread evenly over that time. Returns the cost, and the number of
+/// packets received during the measurement.
 fn say(options: &Options, edge: &Edge, parties: &[Party], heard: &AtomicU64) -> anyhow::Result<(Cost, u64)> {
     let (began, gap) = (Instant::now(), FRAME / u32::try_from(parties.len())?);
     let rounds = WARM_UP_PACKETS + usize::try_from(options.seconds)? * 50;
@@ -275,7 +275,7 @@ fn delays() -> anyhow::Result<Vec<f64>> {
         let began = Instant::now();
         let mut sent = Vec::new();
         for round in 0..(BURSTS + 1) * BURST_PACKETS {
-            // Not synchronous with the mixer's ticks.
+            // The bursts are not synchronous with the mixer's ticks.
             let due = began
                 + FRAME * u32::try_from(round)?
                 + Duration::from_micros(round as u64 / BURST_PACKETS as u64 * 487);
@@ -288,7 +288,7 @@ fn delays() -> anyhow::Result<Vec<f64>> {
         }
         over.store(true, Ordering::Relaxed);
         let heard = listener.join().map_err(|_| anyhow!("the listener panicked"))??;
-        // The first burst meets a conference that is just starting.
+        // The first burst arrives while the conference is just starting.
         let way = |sent: &Instant| {
             let next = heard.iter().find(|at| *at >= sent)?;
             Some(next.duration_since(*sent).as_secs_f64() * 1000.0).filter(|ms| *ms < 500.0)

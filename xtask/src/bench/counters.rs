@@ -21,35 +21,36 @@ struct Setup {
     instructions: u64,
     /// Permitted deviation in percent.
     tolerance_percent: u64,
-    /// Whether the configuration is realistic, with calls between numbers.
+    /// Whether the configuration is realistic, and the calls are between telephone numbers.
     is_as_used: bool,
 }
 
-/// Minimum for a call: a UDP and a TCP listener, two trunks, one route.
+/// Minimal configuration for a call: a UDP and a TCP listener, two trunks, one route.
 const BARE: Setup = Setup { name: "bare", instructions: 889_000, tolerance_percent: 3, is_as_used: false };
-/// Realistic configuration: a country, also a TLS listener, ten trunks with a route each except the called one.
+/// Realistic configuration: also a country, a TLS listener, and ten trunks with a route each, except for the called
+/// one.
 const AS_USED: Setup = Setup { name: "as used", instructions: 940_000, tolerance_percent: 3, is_as_used: true };
 const SETUPS: [&Setup; 2] = [&BARE, &AS_USED];
 /// Trunks of [`AS_USED`] in addition to those of [`CARRIER_TO_PBX`].
 const OTHER_TRUNKS: u8 = 8;
-/// Files of its TLS listener.
+/// File names of the certificate and the key of the TLS listener in [`AS_USED`].
 const CERTIFICATE: &str = "certificate.pem";
 const PRIVATE_KEY: &str = "key.pem";
-/// Calling and called number; the latter is in national format.
+/// Calling and called number; the called one is in national format.
 const CALLER_NUMBER: &str = "+14155550100";
 const CALLED_NUMBER: &str = "4155550123";
 /// Scenario of the caller; `sipp` is the called user.
 const CALLER: &str = include_str!("../interop/scenarios/uac_bench.xml");
-/// Numbers of calls of the two runs.
+/// Numbers of calls in the two runs.
 const FEW: u32 = 50;
 const MANY: u32 = 250;
-/// Calls per second under a tool that slows the process down many times, without retransmissions.
+/// Calls per second, without retransmissions, under a tool that slows the edge down many times.
 const SLOW_RATE: u32 = 8;
-/// Calls per second for wake-ups.
+/// Calls per second while wake-ups are counted.
 const RATE: u32 = 200;
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(500);
-/// Time for the work after a call's end.
+/// Wait after the last call, for the work after its end.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Options of `cargo xtask bench counters`.
@@ -60,7 +61,7 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// Prints the counts of one call.
+/// Prints the counts for one call in each configuration.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     if options.check {
@@ -79,7 +80,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Checks that a call takes the recorded number of instructions; `more` is added to each configuration.
+/// Checks that a call takes the recorded number of instructions; `more` is appended to each configuration.
 pub(crate) fn check(more: &str) -> anyhow::Result<String> {
     let (mut counted, mut differs) = (Vec::new(), false);
     for setup in SETUPS {
@@ -102,7 +103,7 @@ impl Setup {
         instructions.abs_diff(self.instructions) * 100 > self.instructions * self.tolerance_percent
     }
 
-    /// Returns the configuration: the defaults, with one media thread on every machine.
+    /// Returns the configuration of the edge: the defaults, with one media thread on every machine.
     fn configuration(&self, more: &str) -> String {
         let listeners = LISTENERS.replace("[media]\n", "[media]\nthreads = 1\n");
         if !self.is_as_used {
@@ -117,7 +118,7 @@ impl Setup {
         )
     }
 
-    /// Starts the edge by a command.
+    /// Starts the edge by this command.
     fn start(&self, command: Command, more: &str) -> anyhow::Result<Edge> {
         let configuration = self.configuration(more);
         if !self.is_as_used {
@@ -129,7 +130,7 @@ impl Setup {
         Edge::start_in(command, &configuration, &files)
     }
 
-    /// Returns calls for the configuration.
+    /// Returns SIPp's calls for this configuration.
     fn calls(&self, calls: u32, per_second: u32) -> Calls {
         let calls = Calls::new(calls, per_second, LENGTH);
         if !self.is_as_used {
@@ -139,7 +140,7 @@ impl Setup {
         Calls { scenario: Some(scenario.into()), number: CALLED_NUMBER, ..calls }
     }
 
-    /// Runs this many calls through an edge started by a command, and ends it.
+    /// Starts the edge by a command, runs this many calls through it, and ends it.
     fn load(&self, command: Command, calls: u32, more: &str) -> anyhow::Result<()> {
         let _callee = Callee::start(PBX, 5060)?;
         let mut edge = self.start(command, more)?;
@@ -166,14 +167,14 @@ impl Setup {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join("out");
             let mut command = Command::new("strace");
-            // As a separate process, so that signals reach the edge.
+            // The edge runs as a separate process, so that signals reach it.
             command
                 .args(["--daemonize", "--follow-forks", "--summary-only", "--output"])
                 .arg(&file)
                 .arg(edge::binary());
             self.load(command, calls, "").context("under strace")?;
             std::thread::sleep(SETTLE);
-            // `100.00    0.041083          12      3421        56 total`
+            // Last line of strace: `100.00    0.041083          12      3421        56 total`
             field(&file, |line| line.strip_suffix(" total")?.split_whitespace().nth(3)?.parse().ok())
         })
     }
@@ -196,7 +197,7 @@ impl Setup {
     }
 }
 
-/// Returns a trunk with its own address, and its route.
+/// Returns a trunk with an address of its own, and the route to it.
 fn other_trunk(number: u8) -> String {
     let address = format!("127.0.0.{}", 10 + number);
     format!(
@@ -205,7 +206,7 @@ fn other_trunk(number: u8) -> String {
     )
 }
 
-/// Returns the difference of two counts per call.
+/// Returns the count for one call: the difference of the two runs, divided by the difference of their calls.
 fn of_one_call(count: impl Fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok((many as f64 - few as f64) / f64::from(MANY - FEW))

@@ -1,5 +1,5 @@
-//! Sets up many calls through an edge in sequence, over plain SIP: a caller and a called side made of text templates,
-//! with two UDP sockets or TLS connections for all of them.
+//! Sets up many calls through an edge in sequence, over plain SIP: a caller and a called side that send text templates,
+//! with two UDP sockets or TLS connections for all calls.
 
 use std::net::SocketAddr;
 
@@ -12,12 +12,12 @@ use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
-/// Address of the caller.
+/// IP address of the caller.
 pub(crate) const NEAR: &str = "127.0.0.2";
-/// Address of the called side.
+/// IP address of the called side.
 pub(crate) const FAR: &str = "127.0.0.3";
 
-/// Signalling of both sides.
+/// Caller and called side, with their signalling transports.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     caller: Line,
@@ -26,14 +26,14 @@ pub(crate) struct Dialer {
     prefix: &'static str,
 }
 
-/// Answered call.
+/// Call that the called side has answered.
 #[derive(Debug)]
 pub(crate) struct Dialed {
-    /// Index of the call.
+    /// Index of the call among those of the dialer.
     n: usize,
-    /// Destinations of its media.
+    /// Destinations of the call's media.
     pub(crate) paths: Paths,
-    /// Headers To and Contact of the answer.
+    /// Headers To and Contact of the answer that the caller received.
     to: String,
     contact: String,
 }
@@ -41,8 +41,8 @@ pub(crate) struct Dialed {
 /// Payload type of Opus in our offers.
 pub(super) const OPUS: u8 = 111;
 
-/// Returns a description with one audio stream at `rtp` in a codec, with its usual payload type unless given; with
-/// `crypto` the profile is SAVP.
+/// Returns an SDP with one audio stream at `rtp` in a codec, with the codec's usual payload type unless `number` is
+/// given; with `crypto`, the profile is SAVP.
 pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Option<&str>) -> String {
     let number = number.unwrap_or(match codec {
         Codec::Pcmu => 0,
@@ -60,12 +60,12 @@ pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Opt
 }
 
 impl Dialer {
-    /// Opens two sockets; `called` returns the address of the called side.
+    /// Opens a UDP socket for each side; `called` returns the address of the called side.
     pub(crate) fn new() -> anyhow::Result<Dialer> {
         Ok(Dialer::between(Line::udp(NEAR)?, Line::udp(FAR)?, "+1415555"))
     }
 
-    /// Uses other lines, and numbers with this prefix.
+    /// Creates a dialer with other transports, and with this prefix of the called numbers.
     pub(crate) fn between(caller: Line, called: Line, prefix: &'static str) -> Dialer {
         Dialer { caller, called, prefix }
     }
@@ -75,17 +75,17 @@ impl Dialer {
         self.called.here()
     }
 
-    /// Returns the certificates presented to the caller and the called side.
+    /// Returns the certificates that the edge presented to the caller and to the called side.
     pub(crate) fn shown(&self) -> (Option<CertificateDer<'static>>, Option<CertificateDer<'static>>) {
         (self.caller.shown(), self.called.shown())
     }
 
-    /// Makes one call for each pair. With a suite, the called side uses SRTP.
+    /// Makes one call for each pair of sockets. With a suite, the called side uses SRTP.
     pub(crate) fn dial(&self, edge: SocketAddr, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
         Ok(self.dial_all(edge, pairs, suite)?.into_iter().map(|dialed| dialed.paths).collect())
     }
 
-    /// Makes calls with indices after earlier ones.
+    /// Makes calls with indices from `first` on, after earlier ones.
     pub(crate) fn dial_from(
         &self,
         edge: SocketAddr,
@@ -97,7 +97,7 @@ impl Dialer {
         dialed.collect::<anyhow::Result<_>>().context("setting up calls")
     }
 
-    /// Makes calls, and returns them with the data to end them.
+    /// Makes one call for each pair, and returns the calls with the data needed to end them.
     pub(crate) fn dial_all(
         &self,
         edge: SocketAddr,
@@ -108,7 +108,7 @@ impl Dialer {
         dialed.collect::<anyhow::Result<_>>().context("setting up calls")
     }
 
-    /// Returns the headers of a request of the caller, except To, CSeq and the rest.
+    /// Returns the headers of a request from the caller, except To, CSeq and the following ones.
     fn of_caller(&self, n: usize, branch: &str) -> anyhow::Result<String> {
         let (here, transport) = (self.caller.here()?, self.caller.transport());
         Ok(format!(
@@ -161,7 +161,7 @@ impl Dialer {
         Ok(Dialed { n, paths: Paths { near, far, numbers, keys: keys.map(|(_, keys)| keys) }, to, contact })
     }
 
-    /// Hangs up at the caller: its BYE arrives at the called side, and is answered on both.
+    /// Hangs up at the caller: the BYE arrives at the called side, and both sides receive or send the answer.
     pub(crate) fn hang_up(&self, edge: SocketAddr, Dialed { n, to, contact, .. }: &Dialed) -> anyhow::Result<()> {
         let bye = self.of_caller(*n, "b")?;
         self.caller.send(
@@ -194,7 +194,7 @@ impl Dialer {
     }
 }
 
-/// Matches a request of the call to this number: one of an earlier call may be retransmitted.
+/// Matches a request of the call to this number: a request of an earlier call may be retransmitted.
 fn request(method: &str, number: &str) -> impl Fn(&Text) -> bool {
     move |text| text.first().starts_with(method) && text.header("To").contains(number)
 }

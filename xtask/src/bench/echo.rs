@@ -1,5 +1,5 @@
-//! Echo agent for many calls: a process with one thread in epoll, like an ordinary agent. It echoes each frame on
-//! arrival, and records the time.
+//! Echo agent for many calls: a process with one epoll thread, like an ordinary agent. It echoes each frame on arrival
+//! and records the time.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,9 +17,9 @@ use trunkgate_media::codec::g711::encode_ulaw;
 
 use super::process::{self, Device};
 
-/// Codes at the start of a packet that number it, 4 bits each.
+/// Number of codes at the start of a packet, which encode the packet's number, 4 bits each.
 const DIGITS: usize = 12;
-/// Code of digit 0, followed by those up to 15. All are distinct in linear PCM.
+/// Code of digit 0; the codes of digits 1 to 15 follow. All codes are distinct in linear PCM.
 const ZERO: u8 = 0x10;
 /// Delay of the edge's resampler, in samples at 8 kHz.
 const DELAY: usize = 12;
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     mute: bool,
 }
 
-/// Times of the packets of all calls in ns of the monotonic clock, which all processes share; 0: none.
+/// Time of each packet of all calls in ns of the monotonic clock, which all processes share; 0 if there is none.
 #[derive(Debug)]
 struct Moments {
     rounds: usize,
@@ -60,7 +60,7 @@ impl Moments {
         }
     }
 
-    /// Records a received frame, in μ-law at 8 kHz or linear at a multiple of that.
+    /// Records the arrival of a frame, in μ-law at 8 kHz or linear at a multiple of that.
     fn come(&self, audio: &[u8], linear: Option<usize>) {
         if let Some(number) = number(audio, linear) {
             self.note((number >> 32) as usize, number as u32 as usize);
@@ -68,17 +68,17 @@ impl Moments {
     }
 }
 
-/// Times of the sent packets.
+/// Time at which each packet was sent.
 #[derive(Debug)]
 pub(crate) struct Sent(Moments);
 
 impl Sent {
-    /// Creates the times for this many calls and packets.
+    /// Creates the table of times for this many calls and packets.
     pub(crate) fn new(calls: usize, rounds: usize) -> Sent {
         Sent(Moments::new(calls, rounds))
     }
 
-    /// Records a packet being sent, and returns its payload.
+    /// Records that a packet is being sent, and returns the payload of the packet.
     pub(crate) fn send(&self, call: usize, round: usize) -> Vec<u8> {
         self.0.note(call, round);
         let number = (call as u64) << 32 | round as u64;
@@ -99,7 +99,7 @@ impl Sent {
     }
 }
 
-/// Returns the number encoded in a payload, if any.
+/// Returns the packet number encoded in a payload, if there is one.
 pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
     let code = |n: usize| match linear {
         None => audio.get(n).copied(),
@@ -120,12 +120,12 @@ pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct Agent {
     device: Device,
-    /// Address of the agent.
+    /// Listening address of the agent.
     pub(crate) address: SocketAddr,
 }
 
 impl Agent {
-    /// Starts it on a free loopback port.
+    /// Starts an agent on a free loopback port.
     pub(crate) fn start(calls: usize, rounds: usize, linear: Option<usize>) -> anyhow::Result<Agent> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["echo-agent", "--calls", &calls.to_string(), "--rounds", &rounds.to_string()]);
@@ -150,7 +150,7 @@ impl Agent {
         Ok(Agent { device, address })
     }
 
-    /// Ends the process; returns the delay of each packet to it in µs, sorted.
+    /// Ends the process; returns the delay of each packet that reached the agent in µs, sorted.
     pub(crate) fn finish(mut self, sent: &Sent) -> anyhow::Result<Vec<f64>> {
         drop(self.device.child().stdin.take());
         let mut bytes = Vec::new();
@@ -160,7 +160,7 @@ impl Agent {
     }
 }
 
-/// Runs the agent process: prints its address; at the end of stdin, prints the arrival time of each packet.
+/// Runs the agent process: prints the listening address; at the end of stdin, prints the arrival time of each packet.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
@@ -198,12 +198,12 @@ fn serve(listener: &TcpListener, came: &Moments, options: &Options) -> anyhow::R
     }
 }
 
-/// Minimal WebSocket (RFC 6455 §5.2), because an unoptimised library would dominate the measurement.
+/// Minimal WebSocket connection (RFC 6455 §5.2), because an unoptimised library would dominate the measurement.
 struct Socket {
     stream: TcpStream,
-    /// Received bytes of an incomplete frame.
+    /// Bytes received of an incomplete frame.
     input: Vec<u8>,
-    /// Bytes not accepted by the kernel yet.
+    /// Bytes that the kernel has not accepted yet.
     output: Vec<u8>,
 }
 
@@ -231,7 +231,7 @@ impl Socket {
         Ok(Socket { stream, input: Vec::new(), output: Vec::new() })
     }
 
-    /// Echoes the available frames.
+    /// Echoes the frames available on the socket.
     fn serve(&mut self, buffer: &mut [u8], came: &Moments, options: &Options) -> anyhow::Result<()> {
         match self.stream.read(buffer) {
             Ok(0) => bail!("its end"),
@@ -283,7 +283,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, Vec<u8>)> {
     Some((kind, whole, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()))
 }
 
-/// Appends a server frame.
+/// Appends a frame of the server to the output.
 fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     output.push(0x80 | kind);
     match u16::try_from(payload.len()).unwrap_or(u16::MAX) {
@@ -296,12 +296,12 @@ fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     output.extend_from_slice(payload);
 }
 
-/// Returns the response to a message with audio.
+/// Returns the echo of a message with audio, and records the arrival.
 fn answer(text: &[u8], came: &Moments, linear: Option<usize>) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
     let field = |name: &str| text.split_once(name).and_then(|(_, rest)| rest.split('"').next());
     let (payload, stream) = (field(r#""payload":""#)?, field(r#""streamSid":""#)?);
-    // The part with the number suffices.
+    // The part with the packet number suffices.
     let begin = payload.get(..if linear.is_some() { 200 } else { 16 })?;
     came.come(&BASE64.decode(begin).ok()?, linear);
     Some(format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#))

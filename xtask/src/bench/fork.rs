@@ -15,25 +15,25 @@ use super::process;
 use super::rtp::start_relay;
 use crate::interop::edge::Edge;
 
-/// Sequential calls with a fork.
+/// Number of sequential calls with a fork.
 const CALLS: usize = 200;
-/// Seconds of audio before memory is measured, without and with listeners.
+/// Seconds of audio before each reading of memory, without and with listeners.
 const SECONDS: u32 = 3;
 /// Maximum wait for a listener's first message.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Results.
+/// Cost of a fork started in mid-call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
-    /// Median time from the request to the first message, in µs.
+    /// Median time from the request to the listener's first message, in µs.
     pub(crate) p50_us: f64,
-    /// 99th percentile of this time, in µs.
+    /// 99th percentile of the time to the first message, in µs.
     pub(crate) p99_us: f64,
     /// Memory of a fork with audio, in bytes.
     pub(crate) bytes: u64,
 }
 
-/// Measures the time with silent calls, and the memory with audio.
+/// Measures the time to the first message in silent calls, and the memory of forks in calls with audio.
 pub(crate) fn measure() -> anyhow::Result<Cost> {
     let (p50_us, p99_us) = attach()?;
     Ok(Cost { p50_us, p99_us, bytes: memory()? })
@@ -69,7 +69,7 @@ fn attach() -> anyhow::Result<(f64, f64)> {
     Ok((at(50), at(99)))
 }
 
-/// Starts a listener that reports the first message of each stream, and keeps the sockets open.
+/// Starts a listener that reports when each stream's first message arrives, and keeps the sockets open.
 fn first_words() -> anyhow::Result<(std::net::SocketAddr, Receiver<Instant>)> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
@@ -99,7 +99,7 @@ fn memory() -> anyhow::Result<u64> {
         generator::drive(&pairs, &paths, SECONDS, &|| process::cpu(edge.pid()))?;
         process::private_bytes(edge.pid())
     };
-    // Data that grows during calls exists after the first time.
+    // The first audio creates all data that grows during calls.
     driven()?;
     let without = driven()?;
     for sid in &sids {

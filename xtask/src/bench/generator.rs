@@ -12,23 +12,23 @@ use trunkgate_media::PacketBuf;
 use super::speech::{self, Codec, Heard, Speech};
 use super::srtp::{SrtpInbound, SrtpKey, SrtpOutbound};
 
-/// Interval of packets in a stream.
+/// Interval between the packets of a stream.
 const FRAME: Duration = Duration::from_millis(20);
-/// Time until each path is latched and warm.
+/// Time until each path is latched and warmed up.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Payload of a packet, in bytes: 20 ms of G.711.
 const PAYLOAD: usize = 160;
-/// Packets of speech between the starting points of two streams.
+/// Offset between the speech of two streams, in packets.
 const APART: usize = 37;
 
-/// Two sockets of a session: the caller's and the called side's.
+/// The two sockets of a session: the caller's and the called side's.
 #[derive(Debug)]
 pub(crate) struct Pair {
     /// Socket of the caller.
     pub(crate) near: UdpSocket,
     /// Socket of the called side.
     pub(crate) far: UdpSocket,
-    /// Codecs of the caller and the called side.
+    /// Codecs of the caller and of the called side.
     pub(crate) codecs: (Codec, Codec),
 }
 
@@ -39,28 +39,28 @@ pub(crate) struct Paths {
     pub(crate) near: SocketAddr,
     /// Destination of the called side's packets.
     pub(crate) far: SocketAddr,
-    /// Payload types of the caller and the called side.
+    /// Payload types of the caller and of the called side.
     pub(crate) numbers: (u8, u8),
-    /// Keys of the called side for sending and receiving.
+    /// Keys with which the called side sends and receives.
     pub(crate) keys: Option<(SrtpKey, SrtpKey)>,
 }
 
-/// Results.
+/// Results of a run of the generator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// Packets received during the measurement.
+    /// Number of packets received during the measurement.
     pub(crate) packets: u64,
-    /// Packets sent but not received.
+    /// Number of packets sent but not received.
     pub(crate) lost: u64,
-    /// Packets that did not authenticate.
+    /// Number of packets that did not authenticate.
     pub(crate) forged: u64,
-    /// Packets sent from the first on, and the received ones among them.
+    /// Number of packets sent since the start, warm-up included, and number received of them.
     pub(crate) in_all: (u64, u64),
-    /// Median time from one socket to the other, in µs.
+    /// Median time of a packet from one socket to the other, in µs.
     pub(crate) p50_us: f64,
-    /// 99th percentile of this time, in µs.
+    /// 99th percentile of the packets' times, in µs.
     pub(crate) p99_us: f64,
-    /// Longest such time, in µs.
+    /// Longest time of a packet, in µs.
     pub(crate) max_us: f64,
     /// CPU time of the device during the measurement.
     pub(crate) cpu: Duration,
@@ -85,15 +85,15 @@ pub(crate) fn coded_pairs(sessions: usize, codecs: (Codec, Codec)) -> anyhow::Re
 struct Stream<'a> {
     socket: &'a UdpSocket,
     to: SocketAddr,
-    /// Send time of each packet in ns since the start, by sequence number.
+    /// Time at which each packet was sent in ns since the start, by sequence number.
     sent: Vec<u64>,
     came: u64,
     number: u8,
     ticks: u32,
-    /// Payloads sent from `first` on, repeatedly.
+    /// Payloads that are sent repeatedly, starting with the index `first`.
     payloads: &'a [Vec<u8>],
     first: usize,
-    /// Received packets, if they are analysed afterwards.
+    /// Received packets, if they are analysed after the run.
     heard: Option<Vec<Heard>>,
     protect: Option<SrtpOutbound>,
     unprotect: Option<SrtpInbound>,
@@ -121,7 +121,7 @@ impl Stream<'_> {
     }
 }
 
-/// Returns the streams of all sessions, with the two of a session adjacent.
+/// Returns the streams of all sessions; the two streams of a session have adjacent indices.
 fn streams<'a>(
     pairs: &'a [Pair],
     paths: &[Paths],
@@ -147,7 +147,7 @@ fn streams<'a>(
         };
         let near = stream(&pair.near, path.near, pair.codecs.0, path.numbers.0);
         let far = stream(&pair.far, path.far, pair.codecs.1, path.numbers.1);
-        // Each stream has different speech at a time.
+        // No two streams say the same at a time.
         let first = streams.len() * APART;
         streams.push(Stream { first, ..near });
         streams.push(Stream {
@@ -164,7 +164,7 @@ fn nanos(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sends for `seconds` after the warm-up and receives; `cpu` reads the device's CPU time.
+/// Warms up, then sends and receives for `seconds`; `cpu` returns the device's CPU time so far.
 pub(crate) fn drive(
     pairs: &[Pair],
     paths: &[Paths],
@@ -202,7 +202,7 @@ pub(crate) fn drive(
                 run.latencies.clear();
                 streams.iter_mut().for_each(|stream| stream.came = 0);
             }
-            // The two sides of a session are half a frame apart.
+            // The two sides of a session send half a frame apart.
             let at = (next % count) * 2 % count + usize::from(next % count >= count / 2);
             streams[at].send(u32::try_from(at)? + 1, &mut packet, run.began)?;
             next += 1;
@@ -227,7 +227,7 @@ pub(crate) fn drive(
 
 struct Run {
     began: Instant,
-    /// Delays in ns.
+    /// Delays of the received packets in ns.
     latencies: Vec<u64>,
     forged: u64,
     came: u64,
@@ -254,7 +254,7 @@ impl Run {
                 continue;
             }
             let &[_, first, high, low, a, b, c, d, _, _, _, _, ref payload @ ..] = packet.data() else { continue };
-            // RTCP by RFC 5761 §4: the next port of another session may be this one.
+            // RTCP by RFC 5761 §4: the port after this one may belong to another session.
             if (192..=223).contains(&first) {
                 continue;
             }
@@ -277,7 +277,8 @@ impl Run {
         Ok(())
     }
 
-    /// Judges transcoded streams, with renumbered packets: content, delay, and number of lost packets.
+    /// Judges transcoded streams, in which packets are renumbered: their content and delay; returns the number of lost
+    /// packets.
     fn judge(&mut self, pairs: &[Pair], streams: &[Stream<'_>], warm: usize, speech: &Speech) -> anyhow::Result<u64> {
         let mut lost = 0;
         self.latencies.clear();
@@ -287,7 +288,7 @@ impl Run {
             let (Some(heard), Some(other)) = (&stream.heard, streams.get(at ^ 1)) else { bail!("a stream alone") };
             let places = speech::places(heard, codec, speech, other.first);
             let places = places.with_context(|| format!("stream {at} of {}", streams.len()))?;
-            // A device may lag a packet behind at the end.
+            // At the end of the run, a device may be a packet behind.
             let judged = warm..other.sent.len() - 2;
             let mut came = 0;
             for (packet, place) in heard.iter().zip(places).filter_map(|(packet, place)| Some((packet, place?))) {

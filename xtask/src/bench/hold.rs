@@ -1,5 +1,5 @@
 //! `cargo xtask bench hold`: calls on hold, with music while their agent does not answer, alternating with relayed
-//! calls: CPU time per call, and the ratio.
+//! calls: CPU time of a call of each kind, and the ratio.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,11 +22,11 @@ use crate::interop::sipp::CARRIER;
 
 /// Interval between call set-ups, which are not measured.
 const BETWEEN_CALLS: Duration = Duration::from_millis(5);
-/// Packets of each caller before the measurement.
+/// Number of packets from each caller before the measurement.
 const WARM_UP_PACKETS: usize = 50;
-/// Required percentage of due music packets; with fewer the music did not work.
+/// Minimum percentage of due music packets that must arrive; with fewer, the music did not work.
 const HEARD_PERCENT: u64 = 98;
-/// Frequency of the music tone.
+/// Frequency of the tone played as music.
 const MUSIC_HZ: u32 = 440;
 
 /// Options of `cargo xtask bench hold`.
@@ -46,7 +46,7 @@ pub(crate) struct Options {
     runs: usize,
 }
 
-/// Measures both alternately and prints a table.
+/// Measures calls on hold and relayed calls alternately, and prints a table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Returns the CPU time of a relayed call per second.
+/// Returns the CPU time that a relayed call costs per second.
 fn relay(options: &Options) -> anyhow::Result<Duration> {
     let pairs = generator::pairs(options.relayed)?;
     let dialer = Dialer::new()?;
@@ -83,13 +83,13 @@ fn relay(options: &Options) -> anyhow::Result<Duration> {
     Ok(seen.cpu / (u32::try_from(options.relayed)? * options.seconds))
 }
 
-/// Results of calls on hold.
+/// Results of a run of calls on hold.
 struct Held {
-    /// CPU time of a call per second.
+    /// CPU time that a call costs per second.
     cpu: Duration,
-    /// Packets received by callers.
+    /// Number of packets that callers received.
     heard: u64,
-    /// Packets due.
+    /// Number of packets due to callers.
     due: u64,
 }
 
@@ -127,7 +127,7 @@ fn hold(options: &Options) -> anyhow::Result<Held> {
     Ok(held)
 }
 
-/// Starts an agent that accepts connections and sends nothing.
+/// Starts an agent that accepts connections and never sends a message.
 fn silent_agent() -> anyhow::Result<SocketAddr> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;

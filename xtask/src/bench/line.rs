@@ -1,4 +1,4 @@
-//! SIP transports of the bench: a UDP socket, or one TLS connection that is opened, or accepted by a listener.
+//! SIP transports of the bench: a UDP socket, or one TLS connection, opened by this side or accepted by a listener.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -12,19 +12,19 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 
 use crate::interop::raw::Text;
 
-/// Maximum wait for a message.
+/// Maximum wait for a SIP message.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Transport for SIP.
 #[derive(Debug)]
 pub(crate) enum Line {
-    /// UDP datagrams.
+    /// UDP socket.
     Udp(UdpSocket),
     /// TLS connection.
     Tls(Tls),
 }
 
-/// TLS connection; if accepted, made at its first use.
+/// TLS connection; an accepted one is established at its first use.
 #[derive(Debug)]
 pub(crate) struct Tls {
     here: SocketAddr,
@@ -55,9 +55,9 @@ impl Open {
         Open { stream: Box::new(stream), read: Vec::new(), there, shown }
     }
 
-    /// Returns the next complete message that was read.
+    /// Returns the next complete message of the bytes read so far.
     fn cut(&mut self) -> Option<Text> {
-        // Skip keep-alives.
+        // Keep-alives between messages are skipped.
         let quiet = self.read.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         self.read.drain(..quiet);
         let head = self.read.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
@@ -78,7 +78,7 @@ impl Line {
         Ok(Line::Udp(socket))
     }
 
-    /// Opens a connection; the server needs a certificate for `name`.
+    /// Opens a TLS connection; the server must present a certificate for `name`.
     pub(crate) fn open(to: SocketAddr, name: &str, config: Arc<ClientConfig>) -> anyhow::Result<Line> {
         let mut stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
@@ -93,13 +93,13 @@ impl Line {
         Ok(Line::Tls(Tls { here, waiting: None, open: RefCell::new(Some(open)) }))
     }
 
-    /// Accepts a connection at the first message.
+    /// Returns a TLS line; its connection is accepted at the first use.
     pub(crate) fn wait(listener: &TcpListener, config: Arc<ServerConfig>) -> anyhow::Result<Line> {
         let (here, listener) = (listener.local_addr()?, listener.try_clone()?);
         Ok(Line::Tls(Tls { here, waiting: Some((listener, config)), open: RefCell::new(None) }))
     }
 
-    /// Returns the local address.
+    /// Returns the local address of the transport.
     pub(crate) fn here(&self) -> anyhow::Result<SocketAddr> {
         match self {
             Line::Udp(socket) => Ok(socket.local_addr()?),
@@ -107,7 +107,7 @@ impl Line {
         }
     }
 
-    /// Returns the transport as in Via.
+    /// Returns the transport's name as in Via.
     pub(crate) fn transport(&self) -> &'static str {
         match self {
             Line::Udp(_) => "UDP",
@@ -115,7 +115,7 @@ impl Line {
         }
     }
 
-    /// Returns our Contact.
+    /// Returns the value of our Contact header.
     pub(crate) fn contact(&self) -> anyhow::Result<String> {
         let here = self.here()?;
         Ok(match self {
@@ -132,7 +132,7 @@ impl Line {
         }
     }
 
-    /// Sends a message.
+    /// Sends a SIP message.
     pub(crate) fn send(&self, to: SocketAddr, text: &str) -> anyhow::Result<()> {
         match self {
             Line::Udp(socket) => {
@@ -148,7 +148,7 @@ impl Line {
         Ok(())
     }
 
-    /// Receives the next `wanted` message, skipping others (100, retransmissions).
+    /// Receives the next message for which `wanted` is true, skipping others (100, retransmissions).
     pub(crate) fn receive(&self, wanted: impl Fn(&Text) -> bool) -> anyhow::Result<(Text, SocketAddr)> {
         let began = Instant::now();
         let mut buffer = vec![0; 65_535];

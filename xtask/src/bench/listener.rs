@@ -16,12 +16,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Agent for many calls, in one thread that ends with the process.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Address of the agent.
+    /// WebSocket address of the agent.
     pub(crate) address: SocketAddr,
 }
 
 impl Listener {
-    /// Starts on a free loopback port.
+    /// Starts an agent on a free loopback port.
     pub(crate) fn start() -> anyhow::Result<Listener> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
@@ -38,7 +38,7 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
     let mut events = vec![EpollEvent::empty(); 256];
     let mut buffer = vec![0; 65_536];
     loop {
-        // An agent is another machine, so waking it must not cost the device: it polls and never waits.
+        // A real agent runs on another machine, so waking it must not cost the device: this one polls and never blocks.
         std::thread::sleep(PAUSE);
         let ready = epoll.wait(&mut events, EpollTimeout::ZERO)?;
         for event in events.iter().take(ready) {
@@ -58,12 +58,12 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
     }
 }
 
-/// Socket that receives raw RTP and discards it.
+/// Socket that receives and discards raw RTP.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    /// Address of the socket.
+    /// Local address of the socket.
     pub(crate) address: SocketAddr,
-    /// Open during the sink's lifetime; the kernel drops packets beyond its buffer.
+    /// Held open during the sink's lifetime; the kernel drops packets beyond its buffer.
     _socket: UdpSocket,
 }
 

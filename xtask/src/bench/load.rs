@@ -1,5 +1,5 @@
-//! Open-loop load of calls: caller and called side in one thread that never sleeps, two UDP sockets, plain text.
-//! Unanswered requests are retransmitted as in RFC 3261 §17.1.1.2, then given up.
+//! Open-loop load of calls: caller and called side in one thread that never sleeps, two UDP sockets, plain text. An
+//! unanswered request is retransmitted as in RFC 3261 §17.1.1.2, then its call is given up.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -13,11 +13,11 @@ use super::speech::Codec;
 
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(100);
-/// Timer T1.
+/// Retransmission timer T1 of SIP.
 const T1: Duration = Duration::from_millis(500);
-/// Maximum transmissions of a request.
+/// Maximum number of transmissions of a request.
 const SENDS: u8 = 4;
-/// Messages read from one socket before the other.
+/// Number of messages read from one socket before the other one's turn.
 const BATCH: usize = 64;
 /// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(6);
@@ -35,11 +35,11 @@ enum State {
 /// Outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Set up and ended correctly.
+    /// The call was set up and ended correctly.
     Served,
-    /// Rejected by 503 with Retry-After.
+    /// The call was rejected by 503 with Retry-After.
     TurnedAway,
-    /// Any other outcome, including no response.
+    /// The call had any other outcome, including no response.
     Failed,
 }
 
@@ -51,34 +51,34 @@ struct Call {
     sends: u8,
     tag: String,
     outcome: Outcome,
-    /// Time until the first final response.
+    /// Time until the first final response to the INVITE.
     answered: Option<Duration>,
     code: u16,
 }
 
-/// Call as evaluated afterwards.
+/// Result of a call, evaluated after the run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// Start, relative to the start of the run.
+    /// Start of the call, relative to the start of the run.
     pub(crate) at: Duration,
     pub(crate) outcome: Outcome,
-    /// Time until the first final response.
+    /// Time until the first final response to the INVITE.
     pub(crate) answered: Option<Duration>,
-    /// Code of that response; 0: none.
+    /// Code of the first final response; 0 if there was none.
     pub(crate) code: u16,
 }
 
-/// Both sides of the load.
+/// Caller and called side of the load.
 #[derive(Debug)]
 pub(crate) struct Load {
     caller: UdpSocket,
     called: UdpSocket,
     edge: SocketAddr,
     calls: Vec<Call>,
-    /// Times of retransmissions and of hang-ups, in order.
+    /// Times of retransmissions, one queue for each transmission, and of hang-ups; in order.
     again: [VecDeque<(Instant, usize)>; SENDS as usize],
     hang_up: VecDeque<(Instant, usize)>,
-    /// Makes the identifiers of each run distinct.
+    /// Number of the run, which makes the identifiers of each run distinct.
     run: u32,
     buffer: Vec<u8>,
     offer: String,
@@ -86,7 +86,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Opens the sockets of the caller and the called side; the edge's configuration names the latter.
+    /// Opens the sockets of the caller and of the called side; the edge's configuration names the called side's port.
     pub(crate) fn new(called_port: u16) -> anyhow::Result<Load> {
         let socket = |address: (&str, u16)| -> anyhow::Result<UdpSocket> {
             let socket = UdpSocket::bind(address).with_context(|| format!("{address:?}"))?;
@@ -109,7 +109,7 @@ impl Load {
         })
     }
 
-    /// Makes calls through `edge`, at a rate for each stretch; returns the outcome of each.
+    /// Makes calls through `edge`, at one rate for each stretch of time; returns the result of each call.
     pub(crate) fn run(&mut self, edge: SocketAddr, stretches: &[(f64, Duration)]) -> anyhow::Result<Vec<Seen>> {
         self.edge = edge;
         self.run += 1;
@@ -147,8 +147,8 @@ impl Load {
         Ok(self.calls.iter().map(seen).collect())
     }
 
-    /// Sends requests as fast as possible, INVITE, REGISTER and OPTIONS in turn; responses are discarded, and nothing
-    /// is acknowledged.
+    /// Sends requests as fast as possible, INVITE, REGISTER and OPTIONS in turn; responses are discarded and never
+    /// acknowledged.
     pub(crate) fn flood(&mut self, edge: SocketAddr, requests: usize) -> anyhow::Result<()> {
         self.edge = edge;
         self.run += 1;
@@ -165,7 +165,7 @@ impl Load {
         Ok(())
     }
 
-    /// Discards remaining messages, and answers on the called side, for this long.
+    /// Discards remaining responses to the caller, and answers for the called side, during this time.
     pub(crate) fn listen(&mut self, length: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + length;
         while Instant::now() < end {
@@ -209,7 +209,7 @@ impl Load {
         Ok(())
     }
 
-    /// Retransmits a request that is still unanswered in this round.
+    /// Retransmits a call's request if it is still unanswered in this round.
     fn repeat(&mut self, now: Instant, number: usize, round: usize) -> anyhow::Result<()> {
         let Some(call) = self.calls.get_mut(number) else { return Ok(()) };
         if !matches!(call.state, State::Calling | State::HangingUp) || usize::from(call.sends) != round + 1 {
@@ -287,7 +287,7 @@ impl Load {
         self.send(&self.request("ACK", number, 1, &call.tag, ""))
     }
 
-    /// Handles the called side: rings, answers, and accepts the BYE.
+    /// Handles messages to the called side: rings, answers, and accepts the BYE.
     fn hear_called(&mut self) -> anyhow::Result<()> {
         for _ in 0..BATCH {
             let (len, from) = match self.called.recv_from(&mut self.buffer) {
@@ -315,7 +315,8 @@ impl Load {
         let me = self.caller.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
         let tag = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        // The ACK of a rejection has the branch of its INVITE; that of a 200 has another, which the edge ignores.
+        // The ACK of a rejection has the branch of the INVITE; the ACK of a 200 has another one, which the edge
+        // ignores.
         let branch = if method == "BYE" { "b" } else { "i" };
         format!(
             "{method} sip:+14155550123@{edge} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{branch}{run}-{number};rport\r\n\

@@ -1,5 +1,5 @@
-//! `cargo xtask bench memory`: memory of the edge with default traces, records and log: the idle process, a held call
-//! by kind, many ended calls, and a flood. Private resident memory, read from outside.
+//! `cargo xtask bench memory`: memory of the edge with default traces, records and log: of the idle process, of a held
+//! call of each kind, after many ended calls, and after a flood. Private resident memory, read from outside.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,21 +20,21 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Seconds with audio on both sides of every call.
+/// Seconds in which both sides of every call send audio.
 const SPOKEN_SECONDS: u32 = 2;
-/// Time until the transactions of a call have ended (64·T1) and its messages are packed.
+/// Time until the SIP transactions of a call have ended (64·T1) and its messages are packed.
 const FORGOTTEN: Duration = Duration::from_secs(40);
-/// Ended calls before memory is read, to exclude the first touch of memory.
+/// Number of calls ended before memory is read, to exclude the first touch of memory.
 const WARM_UP: usize = 20;
-/// Calls held before memory is read, until their transactions have ended: they use the memory left free by the process
-/// start, which later calls do not have.
+/// Number of calls held until their transactions have ended, before memory is read: they use the memory that the start
+/// of the process left free and that later calls do not have.
 const HELD_BEFORE: usize = 400;
-/// Rate of the short calls per second, and their length.
+/// Rate per second, and length, of the short calls.
 const RATE: u32 = 500;
 const LENGTH: Duration = Duration::from_millis(100);
-/// Stretches of these calls, with a memory reading after each.
+/// Number of stretches of short calls; memory is read after each one.
 const STRETCHES: u32 = 5;
-/// Formats of agents' calls.
+/// Audio formats in calls of agents.
 const FORMATS: [&str; 2] = ["mulaw/8000", "l16/16000"];
 
 /// Options of `cargo xtask bench memory`.
@@ -65,14 +65,14 @@ enum Heard {
     Forked,
 }
 
-/// Kind of call.
+/// Kind of call whose memory is measured.
 struct Kind {
     name: &'static str,
-    /// Whether the called side speaks SRTP.
+    /// Whether the called side uses SRTP.
     srtp: bool,
     codecs: (Codec, Codec),
     heard: Heard,
-    /// Maximum number per core with audio on both sides.
+    /// Maximum number of calls per core with audio on both sides.
     most: usize,
 }
 
@@ -88,12 +88,12 @@ const KINDS: [Kind; 6] = [
     Kind { name: "relayed, forked to an agent by WebSocket", heard: Heard::Forked, ..RELAYED },
 ];
 
-/// Measures and prints.
+/// Measures the memory in all these states and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("sipp", "sip-tester"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
     edge::build()?;
     process::raise_descriptor_limit()?;
-    // Dirty pages of the program file would count as private memory.
+    // Unwritten pages of the program file would count as private memory.
     nix::unistd::sync();
     let (private, resident) = idle()?;
     let mut text = format!(
@@ -140,14 +140,14 @@ fn kib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0
 }
 
-/// Returns the private and resident bytes of a process without calls.
+/// Returns the private and the resident bytes of a process that has had no calls.
 fn idle() -> anyhow::Result<(u64, u64)> {
     let edge = Edge::start(CARRIER_TO_PBX)?;
     std::thread::sleep(process::STARTED);
     Ok((process::private_bytes(edge.pid())?, edge.resident_bytes()? as u64))
 }
 
-/// Returns the bytes of a held call of this kind: after audio on both sides, and after the end of its transactions.
+/// Returns the bytes for each held call of a kind: after audio on both sides, and after the end of its transactions.
 fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     let folder = tempfile::tempdir()?;
     let dialer = Dialer::new()?;
@@ -178,7 +178,7 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     ensure!(seen.packets > 0, "nothing was heard");
     let of_one = |bytes: u64| bytes.saturating_sub(before) / calls as u64;
     let fresh = of_one(bytes()?);
-    // Audio continues, because the end of a continuous stream is recorded in a call.
+    // Audio continues, because a pause in a stream is recorded in the call's data.
     generator::drive(&pairs, &paths, u32::try_from(FORGOTTEN.as_secs())?, &|| process::cpu(edge.pid()))?;
     let held = of_one(bytes()?);
     let live = edge.metric("trunkgate_calls_live")?;
@@ -186,7 +186,7 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     Ok((fresh, held))
 }
 
-/// Describes the memory of a process after ended calls.
+/// Returns a description of a process' memory after ended calls.
 fn over(calls: u32) -> anyhow::Result<String> {
     let _callee = Callee::start(PBX, 5060)?;
     let mut edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{CARRIER_TO_PBX}"))?;

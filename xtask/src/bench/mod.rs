@@ -66,7 +66,7 @@ pub(crate) enum Bench {
     Overload(overload::Options),
 }
 
-/// Runs the benchmark; returns whether it could be measured. A ratio beyond its goal is for the reader to judge.
+/// Runs the benchmark; returns whether it could be measured. A ratio beyond the goal is for the reader to judge.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Rtp(options) => rtp::run(options),

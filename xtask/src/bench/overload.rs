@@ -12,21 +12,21 @@ use super::process::{self, machine, on_device_core, stay_on_generator_core};
 use crate::interop::edge::{self, Edge};
 use crate::interop::sipp::CARRIER_TO_PBX;
 
-/// Port of the called side.
+/// SIP port of the called side.
 pub(super) const CALLED_PORT: u16 = 5060;
-/// Rate and duration of calls before the measurement.
+/// Rate and duration of the calls before the measurement.
 const WARM_UP: (f64, Duration) = (200.0, Duration::from_secs(2));
-/// Factor between the rates tried.
+/// Factor from one tried rate to the next.
 const STEP: f64 = 1.2;
-/// Share of served calls at which a rate counts as sustained.
+/// Minimum share of served calls at which a rate counts as sustained.
 const CARRIED: f64 = 0.98;
 /// Maximum number of rates tried.
 const STEPS: usize = 16;
-/// Rate after an overload, relative to the maximum.
+/// Rate after an overload, relative to the maximum rate.
 const AFTERWARDS: f64 = 0.5;
-/// Requests of a flood.
+/// Number of requests in a flood.
 const FLOOD: usize = 12_000;
-/// Maximum lifetime of a flood's traces: 64·T1 and some more.
+/// Time until the state left by a flood has been removed: 64·T1 and some more.
 const FORGOTTEN: Duration = Duration::from_secs(70);
 
 /// Options of `cargo xtask bench overload`.
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     out: Option<std::path::PathBuf>,
 }
 
-/// Measures and prints.
+/// Measures the overloads and the flood, and prints the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -85,7 +85,7 @@ fn start(limits: &str) -> anyhow::Result<Edge> {
     Edge::start_by(on_device_core(edge::binary()), &format!("{limits}{CARRIER_TO_PBX}"))
 }
 
-/// Runs the maximum rate, then twice of it, then half of it.
+/// Runs calls at the maximum rate, then at twice that rate, then at half of it.
 fn overload(load: &mut Load, options: &Options) -> anyhow::Result<String> {
     let edge = start("[limits]\ncalls_per_second = 0\n")?;
     load.run(edge.udp, &[WARM_UP])?;
@@ -133,7 +133,7 @@ fn count(seen: &[Seen], outcome: Outcome) -> usize {
     seen.iter().filter(|call| call.outcome == outcome).count()
 }
 
-/// Response times in milliseconds.
+/// Percentiles of the response times, in milliseconds.
 struct Percentiles {
     p50: f64,
     p99: f64,
@@ -150,7 +150,8 @@ impl Percentiles {
     }
 }
 
-/// Describes the memory of the process before a flood, at its peak, and after its traces have ended.
+/// Returns a description of the process' memory before a flood, at its peak, and after the state left by the flood has
+/// been removed.
 pub(super) fn flood(load: &mut Load) -> anyhow::Result<String> {
     let edge = start("")?;
     load.run(edge.udp, &[WARM_UP])?;

@@ -1,4 +1,4 @@
-//! Process of a device: started on its own core, with CPU time and memory read from outside.
+//! Process of a measured device: started on a core of its own, with CPU time and memory read from outside.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,29 +9,29 @@ use anyhow::Context as _;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-/// Core of the generator.
+/// Core on which the generator runs.
 const GENERATOR_CORE: usize = 0;
-/// Core of the devices; that of the generator if there is only one.
+/// Core on which devices run; that of the generator if there is only one core.
 const DEVICE_CORE: usize = 1;
 
-/// Child process, killed on drop.
+/// Child process of a device, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Device {
     child: Child,
 }
 
 impl Device {
-    /// Takes ownership of a child.
+    /// Takes ownership of a child process.
     pub(crate) fn new(child: Child) -> Device {
         Device { child }
     }
 
-    /// Returns the child.
+    /// Returns the child process.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Returns the process ID.
+    /// Returns the process ID of the device.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -64,7 +64,7 @@ pub(crate) fn cores() -> usize {
     online.and_then(|cores| usize::try_from(cores).ok()).unwrap_or(1).max(1)
 }
 
-/// Returns the processor's name and the kernel's release, for the report.
+/// Returns the processor's name and the kernel's release, for reports.
 pub(crate) fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
@@ -72,15 +72,16 @@ pub(crate) fn machine() -> String {
     format!("{} cores, {}, Linux {}", cores(), model.trim_start_matches(['\t', ' ', ':']), kernel.trim())
 }
 
-/// Time until a new edge has completed its start and released the memory used for it.
+/// Time until a new edge has completed its start and released the memory that the start used.
 pub(crate) const STARTED: Duration = Duration::from_secs(10);
 
-/// Returns the resident memory written and not shared, in bytes: pages of its file could be read again.
+/// Returns the bytes of resident memory that the process has written and does not share: pages of a file could be read
+/// again.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Private_Dirty:"])
 }
 
-/// Returns the proportional set size in bytes.
+/// Returns the proportional set size of a process in bytes.
 pub(crate) fn proportional_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Pss:"])
 }
@@ -95,26 +96,26 @@ fn of_memory(pid: u32, names: &[&'static str]) -> anyhow::Result<u64> {
     Ok(1024 * kib)
 }
 
-/// Returns the fields of /proc/PID/stat after the second, a name in brackets that may contain spaces. Of a thread:
-/// `PID/task/TID`.
+/// Returns the fields of /proc/PID/stat after the second one, a name in brackets that may contain spaces. For a thread,
+/// `pid` is `PID/task/TID`.
 fn stat(pid: impl Display) -> anyhow::Result<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Work of threads so far.
+/// Context switches of threads so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
-    /// Voluntary context switches.
+    /// Number of voluntary context switches.
     pub(crate) woken: u64,
-    /// Involuntary context switches.
+    /// Number of involuntary context switches.
     pub(crate) pushed_off: u64,
     pub(crate) cpu: Duration,
 }
 
 impl Work {
-    /// Adds the work since `before`.
+    /// Adds the context switches between `before` and `now`.
     pub(crate) fn add(&mut self, now: Work, before: Work) {
         self.woken += now.woken.saturating_sub(before.woken);
         self.pushed_off += now.pushed_off.saturating_sub(before.pushed_off);
@@ -122,7 +123,7 @@ impl Work {
     }
 }
 
-/// Returns the work of a process' threads, grouped by name.
+/// Returns the context switches of a process' threads, grouped by thread name.
 pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Work>> {
     let mut all: BTreeMap<String, Work> = BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -144,7 +145,7 @@ pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Work>> {
     Ok(all)
 }
 
-/// Returns the CPU time of all threads of a process, including ended ones; of one thread: `PID/task/TID`.
+/// Returns the CPU time of all threads of a process, including ended ones; for one thread, `pid` is `PID/task/TID`.
 pub(crate) fn cpu(pid: impl Display) -> anyhow::Result<Duration> {
     let stat = stat(pid)?;
     let field = |n: usize| stat.get(n).and_then(|value| value.parse::<u64>().ok());
@@ -153,12 +154,12 @@ pub(crate) fn cpu(pid: impl Display) -> anyhow::Result<Duration> {
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
 }
 
-/// Returns a process with its children, unordered.
+/// Returns the IDs of a process and its children, unordered.
 pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     let mut all = vec![pid];
     for entry in std::fs::read_dir("/proc")?.filter_map(Result::ok) {
         let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // The process has ended meanwhile.
+        // The process may have ended meanwhile.
         let parent = stat(child).ok().and_then(|stat| stat.get(1)?.parse().ok());
         if parent == Some(pid) {
             all.push(child);
@@ -167,7 +168,7 @@ pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     Ok(all)
 }
 
-/// Raises the descriptor limit of this process to its maximum.
+/// Raises the descriptor limit of this process to the permitted maximum.
 pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     begun: usize,
 }
 
-/// Kinds of recording: name, and keys of its section; `None`: not recorded.
+/// Kinds of recording: name, and keys of the section `recording`; `None` if calls are not recorded.
 const KINDS: [(&str, Option<&str>); 4] = [
     ("not recorded", None),
     ("dual WAV", Some("")),
@@ -41,7 +41,7 @@ const KINDS: [(&str, Option<&str>); 4] = [
     ("dual Ogg Opus", Some("format = \"opus\"\n")),
 ];
 
-/// CPU time per packet, in µs.
+/// CPU time per packet in µs, of the process and of the media workers.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     process: f64,
@@ -49,7 +49,7 @@ struct Cost {
     lost: u64,
 }
 
-/// Measures the kinds alternately and prints a table.
+/// Measures the kinds of recording alternately and prints a table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -96,7 +96,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Starts an edge with these keys of the section `recording` and a folder, and recording by the route or not.
+/// Starts an edge that records to a folder, with these keys of the section `recording`; `is_by_route`: the route has
+/// every call recorded.
 fn start(dialer: &Dialer, folder: &Path, keys: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = folder.join("recording.key");
     if keys.contains("KEY") {
@@ -114,7 +115,7 @@ fn measure(options: &Options, keys: Option<&str>) -> anyhow::Result<Cost> {
     let pairs = generator::pairs(options.calls)?;
     let edge = start(&dialer, folder.path(), keys.unwrap_or_default(), keys.is_some())?;
     let paths = dialer.dial(edge.udp, &pairs, None).with_context(|| edge.log_tail())?;
-    // First and last reading.
+    // CPU times at the first and the last reading.
     let looks = RefCell::new(Vec::new());
     let look = || {
         let threads = process::threads(edge.pid())?;
@@ -136,7 +137,7 @@ fn measure(options: &Options, keys: Option<&str>) -> anyhow::Result<Cost> {
     Ok(Cost { process: per_packet(seen.cpu), workers: per_packet(workers), lost: seen.lost })
 }
 
-/// Returns the times from requests to the first samples of their recordings in ms, sorted.
+/// Returns the times from recording requests to the first samples of the recordings in ms, sorted.
 fn first_samples(options: &Options) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir()?;
     let dialer = Dialer::new()?;

@@ -39,25 +39,26 @@ pub(crate) struct Options {
     out: Option<std::path::PathBuf>,
 }
 
-/// Listener of each call.
+/// Kind of listener that each call is forked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fork {
     Nobody,
-    /// WebSocket agent, both directions.
+    /// WebSocket agent that receives both directions.
     WebSocket,
-    /// Ordinary WebSocket agent: a process in epoll, woken for each message, which shares the device's core.
+    /// Ordinary WebSocket agent that receives both directions: a process in epoll, woken for each message, which shares
+    /// the device's core.
     Waiting,
     /// Socket that receives both directions as plain RTP.
     Raw,
 }
 
-/// Relayed traffic, and devices to compare.
+/// Relayed traffic, and the devices to compare with it.
 struct Case {
     name: &'static str,
     sessions: usize,
     suite: Option<Suite>,
     fork: Fork,
-    /// Codecs of the two sides.
+    /// Codecs of the caller and of the called side.
     codecs: (Codec, Codec),
     devices: &'static [Kind],
 }
@@ -66,14 +67,14 @@ struct Case {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Edge,
-    /// Edge with the same calls, but without listeners.
+    /// Edge with the same calls, but without their listeners.
     Unheard,
     Rtpengine,
     Bare,
 }
 
 impl Kind {
-    /// Returns the name in the tables.
+    /// Returns the device's name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Edge => "Trunkgate",
@@ -97,7 +98,7 @@ const GCM: Option<Suite> = Some(Suite::AeadAes128Gcm);
 const CASES: &[Case] = &[
     Case { name: "relay-100", sessions: 100, devices: ALL, ..RELAYED },
     Case { name: "relay-300", sessions: 300, devices: ALL, ..RELAYED },
-    // Two thirds of the device's core, with the generator's always busy: no packet may be lost.
+    // Loads two thirds of the device's core, while the generator's core is always busy: no packet may be lost.
     Case { name: "relay-600", sessions: 600, devices: OURS, ..RELAYED },
     Case { name: "srtp-cm-300", sessions: 300, suite: CM, ..RELAYED },
     Case { name: "srtp-gcm-300", sessions: 300, suite: GCM, ..RELAYED },
@@ -116,7 +117,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Held calls in the case `memory`.
+/// Number of held calls in the case `memory`.
 const HELD: usize = 1000;
 
 /// Measures the selected cases and prints their tables.
@@ -200,18 +201,18 @@ fn drive(pairs: &[Pair], paths: &[Paths], seconds: u32, pid: u32) -> anyhow::Res
     generator::drive(pairs, paths, seconds, &|| process::cpu(pid))
 }
 
-/// Starts an edge between the dialer's two sides with PCMU.
+/// Starts an edge between the two sides of the dialer, both with PCMU.
 pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
     start_edge(dialer, false, None, RELAYED.codecs)
 }
 
-/// Starts an edge with a section `recording`; `is_by_route`: every call is recorded.
+/// Starts an edge with this section `recording`; `is_by_route`: the route has every call recorded.
 pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = if is_by_route { "record = true\n" } else { "" };
     start_with(dialer, "", section, key, RELAYED.codecs)
 }
 
-/// Starts an edge for sides with these codecs; `fork`: address of a listener for every call.
+/// Starts an edge for sides with these codecs; `fork`: address of a listener that hears every call.
 pub(super) fn start_edge(
     dialer: &Dialer,
     srtp: bool,
@@ -224,7 +225,7 @@ pub(super) fn start_edge(
     start_with(dialer, srtp, &agent, fork, codecs)
 }
 
-/// Starts an edge with keys of the called trunk, sections, and keys of the route.
+/// Starts an edge with further keys of the called trunk, further sections, and further keys of the route.
 fn start_with(
     dialer: &Dialer,
     called_keys: &str,
@@ -240,12 +241,12 @@ fn start_with(
         codecs.0.name(),
         codecs.1.name()
     );
-    // Silent calls held for a minute must not end.
+    // Silent calls are held for a minute and must not end meanwhile.
     let listeners = LISTENERS.replace("[media]\n", "[media]\nidle_timeout = \"1h\"\n");
     Edge::start_as(on_device_core(edge::binary()), &format!("{listeners}{rest}"))
 }
 
-/// Returns the bytes of the idle process, and those per call for [`HELD`] silent calls.
+/// Returns the bytes of the idle process, and the bytes per call with [`HELD`] silent calls.
 fn memory() -> anyhow::Result<(u64, u64)> {
     let dialer = Dialer::new()?;
     let edge = start_relay(&dialer)?;

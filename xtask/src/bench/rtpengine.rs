@@ -14,10 +14,10 @@ use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
-/// Address of its control socket.
+/// Address of the daemon's control socket.
 const CONTROL: &str = "127.0.0.1:22222";
 
-/// Running rtpengine.
+/// Running rtpengine daemon.
 #[derive(Debug)]
 pub(crate) struct Rtpengine {
     /// Process of the daemon.
@@ -26,12 +26,12 @@ pub(crate) struct Rtpengine {
 }
 
 impl Rtpengine {
-    /// Starts it and waits for its first response.
+    /// Starts the daemon and waits for its first response.
     pub(crate) fn start() -> anyhow::Result<Rtpengine> {
         Rtpengine::start_by(on_device_core("rtpengine"))
     }
 
-    /// Starts it by a command that runs `rtpengine` in another way.
+    /// Starts the daemon by a command that runs `rtpengine` in another way.
     pub(crate) fn start_by(mut command: Command) -> anyhow::Result<Rtpengine> {
         let child = command
             .args(["--foreground", "--log-stderr", "--log-level=1", "--table=-1", "--interface=127.0.0.1"])
@@ -53,7 +53,7 @@ impl Rtpengine {
         bail!("rtpengine does not answer")
     }
 
-    /// Creates one session for each pair.
+    /// Creates one session for each pair of sockets.
     pub(crate) fn dial(&self, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
         pairs.iter().enumerate().map(|(n, pair)| self.session(n, pair, suite)).collect()
     }
@@ -96,8 +96,8 @@ impl Rtpengine {
         Ok(Paths { near: media(&answered)?, far: media(&offered)?, numbers, keys: keys.map(|(_, keys)| keys) })
     }
 
-    /// Converts a description's codecs to PCMU for `callee`, which answers in PCMU; returns the destination of the
-    /// callee's RTP, and the answer to the description.
+    /// Converts the codecs of an SDP to PCMU for `callee`, which answers in PCMU; returns the destination of the
+    /// callee's RTP, and the answer to the SDP.
     pub(crate) fn transcode(
         &self,
         call: &str,
@@ -154,7 +154,7 @@ impl Rtpengine {
         Ok(())
     }
 
-    /// Sends a command; returns the raw response, unless it is an error.
+    /// Sends a command to the daemon; returns the raw response, unless it is an error.
     fn ask(&self, cookie: &str, dictionary: &str) -> anyhow::Result<String> {
         self.control.send_to(format!("{cookie} {dictionary}").as_bytes(), CONTROL)?;
         let mut buffer = vec![0; 65_535];
@@ -175,7 +175,7 @@ fn dictionary(entries: Vec<(&str, &str)>) -> String {
     encoded(entries.into_iter().map(|(key, text)| (key, string(text))).collect())
 }
 
-/// Encodes a dictionary sorted by key, as bencode requires; the values are already encoded.
+/// Encodes a dictionary, sorted by key as bencode requires; the values are already encoded.
 fn encoded(mut entries: Vec<(&str, String)>) -> String {
     entries.sort_by_key(|(key, _)| *key);
     let entry = |(key, value): (&str, String)| format!("{}{value}", string(key));
@@ -186,7 +186,7 @@ fn string(text: &str) -> String {
     format!("{}:{text}", text.len())
 }
 
-/// Returns the string of a key anywhere in the bencoded text.
+/// Returns the string that follows a key anywhere in the bencoded text.
 fn string_of(text: &str, key: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("{}:{key}", key.len()))?;
     let (len, rest) = rest.split_once(':')?;

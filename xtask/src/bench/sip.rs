@@ -21,17 +21,17 @@ use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, Counted, PBX};
 const CALLER: &str = include_str!("../interop/scenarios/uac_bench.xml");
 const CALLED: &str = include_str!("../interop/scenarios/uas_bench.xml");
 const KAMAILIO: &str = include_str!("../interop/scenarios/kamailio_bench.cfg");
-/// Address of Kamailio.
+/// SIP address of Kamailio.
 const PROXY: &str = "127.0.0.5:5080";
-/// Shared memory of Kamailio's processes in MiB: at 1,000 calls per second it keeps 10,000 transactions.
+/// Shared memory of Kamailio's processes in MiB: at 1,000 calls per second, Kamailio keeps 10,000 transactions.
 const SHARED_MIB: u32 = 512;
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(100);
-/// Calls before the measurement, to exclude the first touch of memory.
+/// Number of calls before the measurement, to exclude the first touch of memory.
 const WARM_UP_CALLS: u32 = 500;
-/// Held calls for the memory of one.
+/// Number of held calls from which the memory of one is determined.
 const HELD: u32 = 2000;
-/// Time for the work after a call's end.
+/// Wait after the last call, for the work after its end.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Options of `cargo xtask bench sip`.
@@ -77,7 +77,7 @@ impl Kind {
     }
 }
 
-/// Running device; ended on drop, the called side first.
+/// Running device; its processes end on drop, the called side first.
 struct Device {
     at: SocketAddr,
     _callee: Callee,
@@ -105,7 +105,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Returns all its processes.
+    /// Returns the IDs of all processes of the device.
     fn pids(&self) -> anyhow::Result<Vec<u32>> {
         let first = [
             self.edge.as_ref().map(Edge::pid),
@@ -134,13 +134,13 @@ impl Device {
     }
 }
 
-/// Result of one run.
+/// Result of one run of a device.
 #[derive(Debug)]
 struct Seen {
-    /// CPU seconds for 1,000 calls.
+    /// CPU seconds that 1,000 calls cost.
     cost: f64,
     counted: Counted,
-    /// Work of the edge's threads.
+    /// Context switches of the edge's threads.
     threads: BTreeMap<String, Work>,
 }
 
@@ -161,13 +161,13 @@ fn measure(kind: Kind, rate: u32, seconds: u32) -> anyhow::Result<Seen> {
     Ok(Seen { cost: used.as_secs_f64() * 1000.0 / f64::from(rate * seconds), counted, threads: worked })
 }
 
-/// Returns the bytes before, and per held call.
+/// Returns the bytes before the calls, and the bytes for each held call.
 fn memory(kind: Kind) -> anyhow::Result<(u64, u64)> {
     let device = Device::start(kind)?;
     device.call(WARM_UP_CALLS, 200, LENGTH)?;
     std::thread::sleep(SETTLE);
     let idle = device.memory()?;
-    // Read when all are up: 10 s to dial them, then they are held for 20.
+    // Memory is read while all calls are up: SIPp takes 10 s to dial them, and then holds them for 20 s.
     let (calls, rate, length) = (HELD, 200, Duration::from_secs(20));
     let held = std::thread::scope(|scope| -> anyhow::Result<u64> {
         let dialed = scope.spawn(|| device.call(calls, rate, length));
@@ -182,7 +182,7 @@ fn memory(kind: Kind) -> anyhow::Result<(u64, u64)> {
     Ok((idle, held.saturating_sub(idle) / u64::from(calls)))
 }
 
-/// Measures and prints.
+/// Measures all devices at all rates and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("rtpengine", "rtpengine-daemon"), ("sipp", "sip-tester"), ("kamailio", "kamailio")])?;
     edge::build()?;
@@ -219,7 +219,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Adds the rows of the edge's threads at one rate.
+/// Adds the table rows of the edge's threads at one rate.
 fn thread_rows(text: &mut String, rate: u32, options: &Options, runs: &[Seen]) {
     let mut sums: BTreeMap<&str, Work> = BTreeMap::new();
     for (name, work) in runs.iter().flat_map(|run| &run.threads) {
@@ -233,7 +233,7 @@ fn thread_rows(text: &mut String, rate: u32, options: &Options, runs: &[Seen]) {
     }
 }
 
-/// Adds the rows of all devices at one rate; returns the runs of the edge.
+/// Adds the table rows of all devices at one rate; returns the runs of the edge.
 fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<Vec<Seen>> {
     let mut seen: [Vec<Seen>; KINDS.len()] = Default::default();
     for run in 1..=options.runs {

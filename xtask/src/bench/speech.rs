@@ -1,5 +1,5 @@
-//! Speech of sessions without a common codec: sentences of a synthesizer, encoded before the run, and their analysis,
-//! decoded after it.
+//! Speech for sessions without a common codec: sentences of a synthesizer, which are encoded before the run and decoded
+//! and analysed after it.
 
 use std::process::Command;
 
@@ -10,25 +10,25 @@ use trunkgate_media::resample::FileResampler;
 
 use crate::interop::raw::Text;
 
-/// Lists 1 and 2 of IEEE 297 ("Harvard sentences"): 27 s.
+/// Text of the speech: lists 1 and 2 of IEEE 297 ("Harvard sentences"), 27 s.
 const TEXT: &str = "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. \
     It's easy to tell the depth of a well. These days a chicken leg is a rare dish. Rice is often served in round bowls. \
     The juice of lemons makes fine punch. The box was thrown beside the parked truck. The hogs were fed chopped corn and \
     garbage. Four hours of steady work faced us. A large size in stockings is hard to sell.";
-/// Sample rate of a side with Opus: wide-band, as usual.
+/// Sample rate of a side with Opus: wide-band, as is usual.
 const WIDE_HZ: u32 = 16_000;
-/// Packets per second.
+/// Packets per second in a stream.
 const PACKETS: usize = 50;
-/// Inputs on each side of an output of [`at_16_khz`].
+/// Number of input samples on each side that [`at_16_khz`] uses for an output sample.
 const REACH: isize = 24;
-/// Maximum distance in packets between a received packet and the one sent at its arrival.
+/// Maximum distance, in packets, between a received packet and the one sent at the time of its arrival.
 const FAR_OFF: usize = 10;
-/// Minimum similarity of the packets' loudness, and maximum difference of the whole in dB, for the same speech:
-/// rtpengine converts mono to two channels for Opus, each 3 dB softer.
+/// Minimum similarity of the packets' loudness, and maximum difference of the total loudness in dB, at which two
+/// streams count as the same speech: rtpengine converts mono to two channels for Opus, each 3 dB softer.
 const LEAST_ALIKE: f64 = 0.85;
 const MOST_DB: f64 = 4.0;
 
-/// Codec of a side.
+/// Codec of one side of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Pcmu,
@@ -37,7 +37,7 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// Returns the name in `a=rtpmap`.
+    /// Returns the codec's name in `a=rtpmap`.
     pub(crate) fn rtpmap(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU/8000",
@@ -46,7 +46,7 @@ impl Codec {
         }
     }
 
-    /// Returns the name in the configurations of the edge and rtpengine.
+    /// Returns the codec's name in the configurations of the edge and of rtpengine.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -55,13 +55,13 @@ impl Codec {
         }
     }
 
-    /// Returns its payload type in an offer.
+    /// Returns the payload type of the codec in an offer.
     pub(crate) fn number_in(self, offer: &Text) -> anyhow::Result<u8> {
         let number = |line: &str| {
             let (number, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
             name.trim().eq_ignore_ascii_case(self.rtpmap()).then(|| number.parse().ok())?
         };
-        // Static payload types need no line (RFC 3551 §6).
+        // Static payload types need no `a=rtpmap` line (RFC 3551 §6).
         let fixed = match self {
             Codec::Pcmu => Some(0),
             Codec::Pcma => Some(8),
@@ -70,7 +70,7 @@ impl Codec {
         fixed.or_else(|| offer.0.lines().find_map(number)).with_context(|| format!("no {} in the offer", self.rtpmap()))
     }
 
-    /// Returns the RTP clock ticks per packet.
+    /// Returns the RTP clock ticks for each packet.
     pub(crate) fn ticks(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma => 160,
@@ -79,19 +79,19 @@ impl Codec {
     }
 }
 
-/// Sentences as sent by every side, repeatedly.
+/// Sentences that every side sends repeatedly.
 #[derive(Debug)]
 pub(crate) struct Speech {
-    /// Frames of 20 ms at 8 kHz.
+    /// Frames of 20 ms of the speech at 8 kHz.
     frames: Vec<Vec<i16>>,
     opus: Vec<Vec<u8>>,
 }
 
 impl Speech {
-    /// Synthesizes and encodes them.
+    /// Synthesizes the sentences.
     pub(crate) fn new() -> anyhow::Result<Speech> {
         let output = Command::new("espeak-ng").args(["--stdout", TEXT]).output().context("espeak-ng")?;
-        // Its WAV has one 16-bit channel after a header of 44 bytes.
+        // The WAV file has one 16-bit channel after a header of 44 bytes.
         let (header, data) = output.stdout.split_at_checked(44).context("espeak-ng said nothing")?;
         let rate = header.get(24..28).and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
         let samples: Vec<i16> = data.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
@@ -115,7 +115,7 @@ impl Speech {
         Ok(Speech { frames, opus })
     }
 
-    /// Returns all of it in a codec.
+    /// Returns the payloads of the whole speech in a codec.
     pub(crate) fn payloads(&self, codec: Codec) -> Vec<Vec<u8>> {
         let each = |encode: fn(i16) -> u8| {
             let frames = self.frames.iter();
@@ -159,21 +159,22 @@ fn loudness(samples: &[i16]) -> f64 {
     (samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64).sqrt()
 }
 
-/// Received packet.
+/// Packet that a side received.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    /// Arrival time in ns since the start.
+    /// Arrival time of the packet in ns since the start.
     pub(crate) at: u64,
-    /// RTP timestamp.
+    /// RTP timestamp of the packet.
     pub(crate) timestamp: u32,
-    /// Payload in the codec.
+    /// Payload of the packet in the codec.
     pub(crate) payload: Vec<u8>,
 }
 
-/// Returns the sent packet that each received one corresponds to, by content: a device renumbers transcoded packets,
-/// may begin late, and may leave time gaps; `None` for one before the first.
+/// Returns the sent packet to which each received one corresponds by content; `None` for a packet before the first. A
+/// device renumbers transcoded packets, may begin late, and may leave gaps in time.
 ///
-/// # Errors The packets cannot be decoded, or have other speech.
+/// # Errors
+/// Returns an error if the packets cannot be decoded or contain other speech.
 pub(crate) fn places(
     heard: &[Heard],
     codec: Codec,

@@ -5,7 +5,7 @@ pub(crate) use trunkgate_media::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite
 
 use crate::interop::raw::Text;
 
-/// Returns our line in answer to the offered one of this suite, and the keys for sending and receiving.
+/// Returns our `a=crypto` line in answer to the offered one of this suite, and the keys for sending and receiving.
 pub(crate) fn answer(offer: &Text, suite: Suite) -> anyhow::Result<(String, (SrtpKey, SrtpKey))> {
     let wanted = format!(" {} inline:", suite.as_str());
     let line = offer

@@ -1,4 +1,4 @@
-//! Results as Markdown: medians with their spread, and the relevant ratios.
+//! Results of benchmarks as Markdown: medians with their spread, and the relevant ratios.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,26 +8,26 @@ use super::generator::Seen;
 use super::process::machine;
 use super::rtp::Kind;
 
-/// Results so far.
+/// Results of the runs so far.
 #[derive(Debug)]
 pub(crate) struct Table {
     runs: usize,
     seconds: u32,
-    /// Cases in the order of their first run.
+    /// Names of the cases, in the order of their first run.
     cases: Vec<&'static str>,
     seen: BTreeMap<(&'static str, &'static str), Vec<Seen>>,
     memory: Option<(u64, u64)>,
     fork: Option<Cost>,
 }
 
-/// Returns the CPU time per packet, in µs.
+/// Returns the device's CPU time per packet, in µs.
 fn cost(seen: &Seen) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     let packets = seen.packets.max(1) as f64;
     seen.cpu.as_secs_f64() * 1e6 / packets
 }
 
-/// Returns median, minimum and maximum.
+/// Returns the median, the minimum and the maximum of values.
 pub(super) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -41,7 +41,7 @@ impl Table {
         Table { runs, seconds, cases: Vec::new(), seen: BTreeMap::new(), memory: None, fork: None }
     }
 
-    /// Adds a run; describes it in a line.
+    /// Adds the results of a run; returns a line that describes them.
     pub(crate) fn add(&mut self, case: &'static str, kind: Kind, seen: Seen) -> String {
         if !self.cases.contains(&case) {
             self.cases.push(case);
@@ -58,7 +58,7 @@ impl Table {
         )
     }
 
-    /// Sets the memory: bytes idle, and per held call.
+    /// Sets the bytes of the idle process, and those of a held call.
     pub(crate) fn add_memory(&mut self, memory: (u64, u64)) {
         self.memory = Some(memory);
     }
@@ -72,7 +72,7 @@ impl Table {
         Some(spread(self.seen.get(&(case, kind.name()))?.iter().map(cost)).0)
     }
 
-    /// Returns the tables.
+    /// Returns the tables as Markdown.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "Machine: {}. Device and generator on a core each; medians of {} alternating runs of {} s (smallest–largest).\n\n\

@@ -1,5 +1,5 @@
-//! `cargo xtask bench upgrade`: relayed calls while the edge is replaced again and again, packet by packet: lost
-//! packets, added delay, and the calls that are left.
+//! `cargo xtask bench upgrade`: relayed calls while the edge is replaced again and again, measured packet by packet:
+//! lost packets, added delay, and the calls that remain.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,27 +31,27 @@ pub(crate) struct Options {
     every: u64,
 }
 
-/// Time for the calls before the first upgrade.
+/// Time from the set-up of the calls to the first upgrade.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Interval of looks at the end of an upgrade.
+/// Interval of the checks for the end of an upgrade.
 const LOOK: Duration = Duration::from_millis(50);
-/// Looks until an upgrade must be over.
+/// Number of checks until an upgrade must have ended.
 const LOOKS: usize = 400;
 
-/// Processes that have taken over; the last one is ended with this value.
+/// IDs of the processes that have taken over; the last process is killed on drop.
 #[derive(Debug, Default)]
 struct Successors(Vec<i32>);
 
 impl Drop for Successors {
     fn drop(&mut self) {
         for pid in &self.0 {
-            // All but the last one have ended.
+            // All processes but the last one have ended.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
     }
 }
 
-/// Measures plain and encrypted calls and prints a table. False if a packet or a call is lost.
+/// Measures plain and encrypted calls and prints a table. Returns `false` if a packet or a call is lost.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;

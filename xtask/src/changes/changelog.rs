@@ -7,13 +7,13 @@ use anyhow::bail;
 
 const UNRELEASED: &str = "(unreleased)";
 
-/// Places of a section in the text.
+/// Positions of a version's section in the changelog.
 struct Section {
     head: Range<usize>,
     body: Range<usize>,
 }
 
-/// Returns the sections in their order.
+/// Returns the sections of a changelog in their order.
 fn sections(changelog: &str) -> Vec<Section> {
     let heads: Vec<usize> = changelog.match_indices("\n## ").map(|(at, _)| at + 1).collect();
     let ends = heads.iter().skip(1).copied().chain([changelog.len()]);
@@ -29,7 +29,7 @@ fn version_of(head: &str) -> &str {
     head.trim_start_matches("## ").split([' ', ':']).next().unwrap_or_default()
 }
 
-/// Returns the text below the head of a version.
+/// Returns the text below the head of a version's section.
 pub(super) fn section<'a>(changelog: &'a str, version: &str) -> Option<&'a str> {
     let found =
         sections(changelog).into_iter().find(|section| version_of(&changelog[section.head.clone()]) == version)?;
@@ -42,7 +42,7 @@ pub(super) fn join(first: &str, second: &str) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Returns the changelog with `changes` in the section of the version, and the date in its head.
+/// Returns the changelog with `changes` in the section of the version, and with the date in the head of the section.
 pub(super) fn with_release(changelog: &str, version: &str, date: &str, changes: &str) -> anyhow::Result<String> {
     let sections = sections(changelog);
     let head_of = |section: &Section| &changelog[section.head.clone()];

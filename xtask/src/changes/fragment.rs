@@ -1,11 +1,11 @@
 //! Changelog fragment: a file `NAME.KIND.md` with one sentence.
 
-/// Maximum length of a fragment, in characters.
+/// Maximum length of a fragment's text, in characters.
 const TEXT_CHARACTERS: usize = 300;
 /// Maximum length of a fragment's name, in characters.
 const NAME_CHARACTERS: usize = 60;
 
-/// Kind of a change in the order of the changelog: first those that may require action by users.
+/// Kind of a change, in the order of the changelog: first those that may require action by users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ChangeKind {
     Security,
@@ -19,7 +19,7 @@ impl ChangeKind {
     const ALL: [ChangeKind; 5] =
         [ChangeKind::Security, ChangeKind::Removed, ChangeKind::Changed, ChangeKind::Added, ChangeKind::Fixed];
 
-    /// Returns the part of a file name for the kind.
+    /// Returns the part of a fragment's file name that names the kind.
     fn slug(self) -> &'static str {
         match self {
             ChangeKind::Security => "security",
@@ -30,7 +30,7 @@ impl ChangeKind {
         }
     }
 
-    /// Returns the heading above the changes of the kind.
+    /// Returns the heading above the changes of this kind.
     fn heading(self) -> &'static str {
         match self {
             ChangeKind::Security => "Security",
@@ -72,13 +72,13 @@ impl Fragment {
         Ok(Fragment { kind, name: name.to_owned(), text: text.to_owned() })
     }
 
-    /// Returns the name of the file.
+    /// Returns the fragment's file name.
     pub(super) fn file(&self) -> String {
         format!("{}.{}.md", self.name, self.kind.slug())
     }
 }
 
-/// Returns the fault of a text other than one line with one sentence.
+/// Checks that a fragment's text is one line with one sentence; otherwise, returns a description of the fault.
 fn check_text(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("the file is empty: write one sentence".to_owned());
@@ -99,7 +99,7 @@ fn check_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the changes as lists, each below the heading of its kind; the fragments are in order.
+/// Returns the changes as lists, each below the heading of its kind; `fragments` are already sorted.
 pub(super) fn list(fragments: &[Fragment]) -> String {
     let groups = fragments.chunk_by(|one, next| one.kind == next.kind).map(|group| {
         let lines: Vec<String> = group.iter().map(|fragment| format!("- {}", fragment.text)).collect();

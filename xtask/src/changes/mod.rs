@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use fragment::Fragment;
 
-/// Folder of the fragments, below the top of the repository.
+/// Folder of the fragments, at the top of the repository.
 const FOLDER: &str = "changes";
 const CHANGELOG: &str = "CHANGELOG.md";
 
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     release: Option<String>,
 }
 
-/// Checks the fragments, and moves them with `--release`; false if a fragment has a fault.
+/// Checks the fragments, and moves them into the changelog with `--release`; returns `false` if a fragment has a fault.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let root = repository();
     let (fragments, faults) = read(&root)?;
@@ -41,8 +41,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Returns the changes of a version, for the text of its release: its section of CHANGELOG.md, then the fragments that
-/// are not in it yet.
+/// Returns the changes of a version for the text of its release: its section of CHANGELOG.md, followed by the fragments
+/// that are not yet part of it.
 pub(crate) fn text_of_version(version: &str) -> anyhow::Result<String> {
     let root = repository();
     let (fragments, faults) = read(&root)?;
@@ -78,7 +78,7 @@ fn read(root: &Path) -> anyhow::Result<(Vec<Fragment>, Vec<String>)> {
     Ok((fragments, faults))
 }
 
-/// Writes the fragments into the section of the version, and removes their files.
+/// Writes the fragments into the changelog's section of the version, and removes the fragment files.
 fn release(root: &Path, fragments: &[Fragment], version: &str, date: &str) -> anyhow::Result<()> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if version.split('.').count() != 3 || !version.split('.').all(is_number) {
@@ -98,7 +98,7 @@ fn release(root: &Path, fragments: &[Fragment], version: &str, date: &str) -> an
 mod tests {
     use super::*;
 
-    /// Returns a repository with these files in `changes/`.
+    /// Returns a repository with these fragments in `changes/`.
     fn repository_with(fragments: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join(FOLDER)).unwrap();

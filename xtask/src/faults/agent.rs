@@ -1,4 +1,4 @@
-//! Agent that serves one call and fails it: in one of twelve ways, at one of three moments.
+//! Agent that serves one call and fails it in one of twelve ways, at one of three moments.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::interop::bots::field;
 
-/// Kind of failure.
+/// Kind of failure of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Refused,
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     Stalled,
 }
 
-/// Moment of the failure.
+/// Moment at which an agent fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     Before,
@@ -39,13 +39,13 @@ pub(crate) enum Moment {
 
 /// Delay longer than the edge waits for the handshake.
 const LATE: Duration = Duration::from_secs(2);
-/// Time for which a silent stream is kept.
+/// Time for which the agent keeps a silent stream.
 const KEPT: Duration = Duration::from_secs(30);
 /// Frame with an undefined opcode (RFC 6455 §5.2).
 const NO_FRAME: [u8; 7] = [0x8F, 0x05, b'h', b'e', b'l', b'l', b'o'];
 
 impl Fault {
-    /// All twelve kinds.
+    /// All twelve kinds of failure.
     pub(crate) const ALL: [Fault; 12] = [
         Fault::Refused,
         Fault::TlsError,
@@ -61,7 +61,7 @@ impl Fault {
         Fault::Stalled,
     ];
 
-    /// Returns the kind in words.
+    /// Returns the kind of failure in words.
     pub(crate) fn name(self) -> String {
         match self {
             Fault::Refused => "refused".to_owned(),
@@ -77,13 +77,13 @@ impl Fault {
         }
     }
 
-    /// Returns whether the agent uses TLS.
+    /// Returns whether an agent that fails like this uses TLS.
     pub(crate) const fn is_over_tls(self) -> bool {
         matches!(self, Fault::TlsError | Fault::WrongCertificate)
     }
 
-    /// Returns whether the failure hits a new stream after the first one was cut: some kinds cannot happen to an open
-    /// stream.
+    /// Returns whether the failure affects a new stream, after the first one was cut: some kinds cannot happen to an
+    /// open stream.
     pub(crate) const fn meets_a_new_stream(self, moment: Moment) -> bool {
         match (self, moment) {
             (_, Moment::Before) | (Fault::ProtocolError | Fault::Reset | Fault::Stalled, _) => false,
@@ -115,7 +115,7 @@ impl Moment {
         }
     }
 
-    /// Returns the time for which its first stream works.
+    /// Returns the time for which the agent's first stream works.
     const fn good_for(self) -> Duration {
         match self {
             Moment::Before => Duration::ZERO,
@@ -130,7 +130,7 @@ impl Moment {
 pub(crate) struct Certificates {
     right: Arc<ServerConfig>,
     wrong: Arc<ServerConfig>,
-    /// Trusted certificate.
+    /// PEM of the trusted certificate.
     pub(crate) pem: String,
 }
 
@@ -154,17 +154,17 @@ fn certificate() -> anyhow::Result<(Arc<ServerConfig>, String)> {
     Ok((Arc::new(config), made.cert.pem()))
 }
 
-/// Agent for one call; its thread ends with it, or after [`KEPT`].
+/// Agent for one call; its thread ends with the call, or after [`KEPT`].
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// URL of the agent.
+    /// WebSocket URL of the agent.
     pub(crate) url: String,
-    /// Time at which its stream failed the call, if it had one.
+    /// Time at which the agent's stream failed the call, if it had one.
     failed: Arc<OnceLock<Instant>>,
 }
 
 impl Agent {
-    /// Listens on a free loopback port; if it refuses from the beginning, the port is closed again.
+    /// Listens on a free loopback port; an agent that refuses connections from the beginning closes the port again.
     pub(crate) fn start(fault: Fault, moment: Moment, certificates: &Certificates) -> anyhow::Result<Agent> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let scheme = if fault.is_over_tls() { "wss" } else { "ws" };
@@ -175,7 +175,7 @@ impl Agent {
         Ok(Agent { url, failed })
     }
 
-    /// Returns the time at which its stream failed the call, if it had one.
+    /// Returns the time at which the agent's stream failed the call, if it had one.
     pub(crate) fn failed_at(&self) -> Option<Instant> {
         self.failed.get().copied()
     }
@@ -200,11 +200,11 @@ fn serve(
         echo(&mut socket, moment.good_for())?;
     }
     let new_stream = fault.meets_a_new_stream(moment);
-    // A refusing agent closes its port before its stream is cut.
+    // An agent that refuses connections closes its port before its stream is cut.
     let listener = Some(listener).filter(|_| !(new_stream && fault == Fault::Refused));
     let _ = failed.set(Instant::now());
     match fault {
-        // The stream is cut when both are dropped.
+        // The stream is cut when both handles are dropped.
         _ if new_stream => cut(&keep)?,
         Fault::Reset => return cut(&keep),
         Fault::ProtocolError => {
@@ -227,11 +227,11 @@ fn serve(
     }
 }
 
-/// Fails the first stream.
+/// Fails the first stream of a call.
 fn meet(listener: TcpListener, fault: Fault, certificates: &Certificates) -> anyhow::Result<()> {
     match fault {
         Fault::Refused => drop(listener),
-        // Not accepted, although the kernel has completed the connection.
+        // The connection is not accepted, although the kernel has completed it.
         Fault::Stalled => std::thread::sleep(KEPT),
         Fault::Silent => {
             let _open = listener.accept()?;
@@ -248,7 +248,7 @@ fn meet(listener: TcpListener, fault: Fault, certificates: &Certificates) -> any
     Ok(())
 }
 
-/// Fails a stream in its handshake or, if the agent is silent, after it.
+/// Fails a new stream in its handshake or, if the agent is to be silent, after it.
 fn meet_again(listener: &TcpListener, fault: Fault, certificates: &Certificates) -> anyhow::Result<()> {
     let (mut tcp, _) = listener.accept()?;
     let mut request = [0; 4_096];
@@ -286,13 +286,13 @@ fn meet_again(listener: &TcpListener, fault: Fault, certificates: &Certificates)
     }
 }
 
-/// Closes a connection with a reset.
+/// Closes a TCP connection by a reset.
 fn cut(tcp: &TcpStream) -> anyhow::Result<()> {
     setsockopt(tcp, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
     Ok(())
 }
 
-/// Echoes each frame for this long.
+/// Echoes each frame of a stream for this long.
 fn echo<S: Read + Write>(socket: &mut WebSocket<S>, time: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -304,7 +304,7 @@ fn echo<S: Read + Write>(socket: &mut WebSocket<S>, time: Duration) -> anyhow::R
     Ok(())
 }
 
-/// Serves many calls by echoing each frame until its process is killed; prints its address first.
+/// Serves many calls by echoing each frame until the process is killed; prints the listening address first.
 pub(crate) fn echo_for_all() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address: SocketAddr = listener.local_addr()?;

@@ -1,4 +1,4 @@
-//! Callers, and the next target of all of them: real SIP and RTP on loopback.
+//! Callers, and the next target for all of them: real SIP and RTP on loopback.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -13,25 +13,25 @@ use crate::interop::raw::{Phone, Text, number_of, numbered};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// First packet number of the next target, above all of the callers'.
+/// First packet number of the next target, above all packet numbers of callers.
 const CALLEE: u32 = 1_000_000;
-/// Duration of a packet.
+/// Audio duration of a packet.
 const FRAME: Duration = Duration::from_millis(20);
-/// Packets of the next target after which a caller counts as connected.
+/// Number of packets from the next target after which a caller counts as connected.
 const ENOUGH: u32 = 10;
 
-/// Events of a caller.
+/// Times of the events that a caller observed.
 #[derive(Debug, Clone)]
 pub(crate) struct Met {
-    /// Time of the call.
+    /// Time of the caller's INVITE.
     pub(crate) called: Instant,
-    /// First packet that is neither its own echo of the agent nor from the next target.
+    /// Arrival of the first packet that is neither the agent's echo of the caller nor from the next target.
     pub(crate) hold: Option<Instant>,
-    /// Last packet of the agent.
+    /// Arrival of the agent's last packet.
     pub(crate) agent: Option<Instant>,
-    /// First packet of the next target.
+    /// Arrival of the next target's first packet.
     pub(crate) next: Option<Instant>,
-    /// Reason of its loss, if it was lost.
+    /// Reason why the caller was lost; `None` if it was not.
     pub(crate) lost: Option<String>,
 }
 
@@ -45,7 +45,8 @@ impl Talking {
     }
 }
 
-/// Calls a number and sends audio until the next target is heard, for at most `limit`.
+/// Calls a number and sends audio until the next target is heard, for at most `limit`; `talking` counts the callers who
+/// hear the agent.
 pub(crate) fn call(edge: SocketAddr, number: &str, limit: Duration, talking: &Talking) -> anyhow::Result<Met> {
     let phone = Phone::new(CARRIER, 0, "caller")?;
     phone.rtp.set_read_timeout(Some(FRAME))?;
@@ -97,7 +98,7 @@ pub(crate) fn call(edge: SocketAddr, number: &str, limit: Duration, talking: &Ta
     if met.next.is_none() && met.lost.is_none() {
         met.lost = Some(format!("nobody else within {} s", limit.as_secs()));
     }
-    // Unless the edge has hung up.
+    // The caller hangs up, unless the edge has done so.
     if met.lost.is_none() {
         phone.bye(&call).context("at the end")?;
     }
@@ -112,19 +113,19 @@ pub(crate) struct Callee {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// Call of the target.
+/// Call that the target has received.
 struct Taken {
     media: SocketAddr,
     invite: Text,
     from: SocketAddr,
     number: String,
-    /// Time of its answer; `None` once answered.
+    /// Time at which the target will answer the call; `None` once it has.
     answers: Option<Instant>,
     sent: u32,
 }
 
 impl Callee {
-    /// Answers each call after ringing for this long.
+    /// Starts a target that answers each call after ringing for this long.
     pub(crate) fn start(ringing: Duration) -> anyhow::Result<Callee> {
         let phone = Phone::new(PBX, 5060, "callee")?;
         phone.sip.set_nonblocking(true)?;
@@ -136,12 +137,12 @@ impl Callee {
         Ok(Callee { answered, over, thread: Some(thread) })
     }
 
-    /// Returns the time of its answer to the call to a number.
+    /// Returns the time at which the target answered the call to a number.
     pub(crate) fn answered_at(&self, number: &str) -> Option<Instant> {
         self.answered.lock().ok()?.get(number).copied()
     }
 
-    /// Ends the thread.
+    /// Ends the thread of the target.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.over.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
@@ -153,7 +154,7 @@ impl Drop for Callee {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Its address is free for the next one only then; its result no longer matters.
+            // Only then is the address free for the next target; the thread's result no longer matters.
             let _ = thread.join();
         }
     }
@@ -201,7 +202,7 @@ fn hear(
     match method.as_str() {
         "INVITE" => {
             if let Some(taken) = calls.get(&id) {
-                // Retransmission: repeat the response.
+                // Retransmission: the last response is repeated.
                 return match taken.answers {
                     Some(_) => phone.reply(&text, from, "180 Ringing", ""),
                     None => phone.reply(&text, from, "200 OK", &phone.sdp()?),

@@ -33,23 +33,23 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
-/// Time for the next target after which a caller counts as lost.
+/// Time to the next target from which a caller counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Interval between two calls of a batch.
 const APART: Duration = Duration::from_millis(10);
-/// Ringing time of the next target when an agent is killed.
+/// Ringing time of the next target in the run with a killed agent.
 const RINGING: Duration = Duration::from_millis(1_500);
-/// Time within which each of those callers must hear hold audio.
+/// Time within which each caller of a killed agent must hear hold audio.
 const HOLD_WITHIN: Duration = Duration::from_millis(200);
 
-/// Call of the matrix.
+/// Call of the matrix, with the way and the moment of its failure.
 #[derive(Debug, Clone, Copy)]
 struct Job {
     fault: Fault,
     moment: Moment,
 }
 
-/// Runs the matrix and the crowd; returns whether no caller was lost and no cell is empty.
+/// Runs the matrix and the calls of a killed agent; returns whether no caller was lost and no cell is empty.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     let cells: Vec<Job> = all().filter(|job| is_wanted(*job, options.only.as_deref())).collect();
@@ -86,8 +86,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// Short form as a case of the interop suite: each cell once, all at the same time; then an agent killed during a few
-/// calls.
+/// Runs the short form as a case of the interop suite: one call for each cell, all at the same time; then an agent that
+/// is killed during a few calls.
 pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
     let jobs: Vec<Job> = all().collect();
     let waits = batch(&jobs, setting.sabotage)?;
@@ -119,10 +119,10 @@ fn is_wanted(job: Job, only: Option<&str>) -> bool {
     only.is_none_or(|only| name(job).contains(only))
 }
 
-/// Results of a cell's calls.
+/// Results of the calls of a cell.
 struct Cell {
     job: Job,
-    /// Waiting times, sorted.
+    /// Times until the next target was heard, sorted.
     waits: Vec<Duration>,
     lost: usize,
 }
@@ -157,7 +157,7 @@ impl Cell {
     }
 }
 
-/// Returns a percentile of sorted values.
+/// Returns the value at a percentile of sorted ones.
 fn at_percent(values: &[Duration], percent: usize) -> Option<Duration> {
     values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied()
 }
@@ -166,13 +166,14 @@ fn ms(time: Option<Duration>) -> String {
     time.map_or_else(|| "–".to_owned(), |time| format!("{} ms", time.as_millis()))
 }
 
-/// Returns the number of a call of a batch.
+/// Returns the called number of the call at this position of a batch.
 fn number(at: usize) -> String {
     format!("+1415555{at:04}")
 }
 
 /// Makes all these calls at once, each with its own agent and route, so that no agent is skipped for the failures of
-/// others; returns the time until the next target, or the reason of the loss. `alone`: without a next target.
+/// others; returns each call's time until the next target, or the reason of its loss. `alone`: the routes have no next
+/// target.
 fn batch(jobs: &[Job], alone: bool) -> anyhow::Result<Vec<Result<Duration, String>>> {
     let folder = tempfile::tempdir()?;
     let certificates = Certificates::new()?;
@@ -219,14 +220,14 @@ fn batch(jobs: &[Job], alone: bool) -> anyhow::Result<Vec<Result<Duration, Strin
     Ok(met.into_iter().zip(&agents).zip(jobs).enumerate().map(wait).collect())
 }
 
-/// Returns the end reason of each call by its number.
+/// Returns the end reason of each call, by called number.
 fn reasons(edge: &Edge) -> anyhow::Result<BTreeMap<String, String>> {
     let text = |record: &serde_json::Value, key| record.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     let reason = |record: &serde_json::Value| Some((text(record, "to")?, text(record, "reason")?));
     Ok(edge.records()?.iter().filter_map(reason).collect())
 }
 
-/// Returns the trunks, and limits that no batch reaches.
+/// Returns the configuration's trunks, and limits that no batch reaches.
 fn head() -> String {
     r#"
 [limits]
@@ -242,7 +243,7 @@ peers = ["sip:127.0.0.3:5060"]
     .to_owned()
 }
 
-/// Runs this many callers, each in its own thread.
+/// Runs this many callers, each in a thread of its own.
 fn callers(edge: &Edge, calls: usize, number: fn(usize) -> String, talking: &Talking) -> anyhow::Result<Vec<Met>> {
     let udp = edge.udp;
     std::thread::scope(|scope| {
@@ -256,8 +257,8 @@ fn callers(edge: &Edge, calls: usize, number: fn(usize) -> String, talking: &Tal
     })
 }
 
-/// Kills an agent's process during this many calls. Returns a description, and whether each caller heard hold audio
-/// within [`HOLD_WITHIN`] and none was lost.
+/// Kills an agent's process during this many calls. Returns a description of the result, and whether each caller heard
+/// hold audio within [`HOLD_WITHIN`] and none was lost.
 fn killed(calls: u32) -> anyhow::Result<(String, bool)> {
     let mut child = Command::new(std::env::current_exe()?).arg("faults-agent").stdout(Stdio::piped()).spawn()?;
     let mut address = String::new();

@@ -1,4 +1,4 @@
-//! Edge with web applications, the party that they dial, and the audio of their callers.
+//! Edge with web applications, the party that they dial, and the audio of callers.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::rtp;
 use super::sipp::PBX;
 use super::speech::Speech;
 
-/// Secret for the signatures of requests.
+/// Secret that signs the requests to applications.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// SID of the account.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -38,16 +38,16 @@ from = ["carrier"]
 connect = ["reject:404"]
 "#;
 
-/// Application for a number.
+/// Application that serves a number.
 #[derive(Debug, Clone)]
 pub(crate) struct Application {
-    /// Number of the application.
+    /// Number that the application serves.
     pub(crate) number: String,
-    /// `url = "…"` or `file = "…"`, and further keys.
+    /// Configuration keys of the application: `url = "…"` or `file = "…"`, and further ones.
     pub(crate) keys: String,
 }
 
-/// Edge with its surroundings, except the application's server.
+/// Edge under test with its surroundings, except for the application's server.
 #[derive(Debug)]
 pub(crate) struct Bench {
     /// Edge under test.
@@ -58,7 +58,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Starts an edge with these applications, which trusts the certificate of `front`.
+    /// Starts an edge with these applications; the edge trusts the certificate of `front`.
     pub(crate) fn start(token: &str, applications: &[Application], front: Option<&Front>) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
         let tables = speech.table(&VOICES) + &application_tables(token, applications);
@@ -66,7 +66,7 @@ impl Bench {
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
-    /// Starts an edge with a file as its only application.
+    /// Starts an edge with one application, which consists of a file.
     pub(crate) fn with_file(token: &str, application: &Application, file: (&str, &str)) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
         let tables = speech.table(&VOICES) + &application_tables(token, std::slice::from_ref(application));
@@ -74,18 +74,18 @@ impl Bench {
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
-    /// Starts an edge without synthesizer and party.
+    /// Starts an edge without a synthesizer and a party.
     pub(crate) fn start_alone(token: &str, applications: &[Application], front: &Front) -> anyhow::Result<Edge> {
         Edge::start_by(trusting(Some(front)), &application_tables(token, applications))
     }
 
-    /// Starts an edge without applications, for programs that use its API, with further tables.
+    /// Starts an edge without applications and with further tables, for programs that use its API.
     pub(crate) fn open(numbers: &[&str], front: Option<&Front>, further: &str) -> anyhow::Result<Bench> {
         Bench::open_by(Command::new(edge::binary()), numbers, front, ("", further))
     }
 
-    /// Starts such an edge by a command that runs the binary in another way, with further keys of `[api]` before the
-    /// tables.
+    /// Starts an edge without applications by a command that runs the binary in another way; `keys` are further ones of
+    /// `[api]` and precede the tables.
     pub(crate) fn open_by(
         command: Command,
         numbers: &[&str],
@@ -98,12 +98,12 @@ impl Bench {
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
-    /// Calls a number.
+    /// Calls a number through the edge.
     pub(crate) fn call(&self, number: &str) -> anyhow::Result<Caller> {
         Caller::call(self.edge.udp, number).with_context(|| self.edge.log_tail())
     }
 
-    /// Waits until the caller hears a text with these words in this voice.
+    /// Waits until the caller hears speech of a text with these words in this voice.
     pub(crate) fn hears(&self, caller: &Caller, words: &str, voice: &str, since: usize) -> anyhow::Result<String> {
         let spoken = self.speech.spoken(words)?;
         caller.hears(spoken.hz, since).with_context(|| format!("the caller does not hear {:?}", spoken.text))?;
@@ -111,7 +111,7 @@ impl Bench {
         Ok(spoken.text)
     }
 
-    /// Receives the call to the party for this number and, if given, from this caller ID.
+    /// Receives the call that the edge makes to the party for this number and, if given, from this caller ID.
     pub(crate) fn dialled(&self, number: &str, caller_id: Option<&str>) -> anyhow::Result<(Text, SocketAddr)> {
         let (invite, from) = self.party.called().with_context(|| format!("{number} is not dialled"))?;
         let called = invite.first().starts_with(&format!("INVITE sip:{number}@"));
@@ -123,15 +123,15 @@ impl Bench {
         Ok((invite, from))
     }
 
-    /// Answers at the party; checks that each side hears the other's tone.
+    /// Answers the call at the party; checks that each side hears the other's tone.
     pub(crate) fn connected(&self, caller: &Caller, invite: &Text, from: SocketAddr) -> anyhow::Result<Call> {
         let call = self.party.accept(invite, from, |_| self.party.sdp())?;
         self.converse(caller, &call, 0)?;
         Ok(call)
     }
 
-    /// Sends a tone of two seconds from the party and a caller; checks that each hears the other's. The party's packets
-    /// are numbered from `first`.
+    /// Sends a tone of two seconds from the party and from a caller; checks that each hears the other's. The party's
+    /// packet numbers begin at `first`.
     pub(crate) fn converse(&self, caller: &Caller, call: &Call, first: u16) -> anyhow::Result<()> {
         let since = caller.mark();
         let (mut heard, mut buffer) = (Vec::new(), [0; 2_048]);
@@ -161,7 +161,7 @@ impl Bench {
         &self.party
     }
 
-    /// Hangs up at the party.
+    /// Hangs up a call at the party.
     pub(crate) fn hangs_up(&self, call: &Call) -> anyhow::Result<()> {
         self.party.bye(call)
     }
@@ -171,13 +171,13 @@ impl Bench {
         self.party.expect_bye()
     }
 
-    /// Answers busy at the party.
+    /// Rejects the call as busy at the party.
     pub(crate) fn is_busy(&self, invite: &Text, from: SocketAddr) -> anyhow::Result<()> {
         self.party.reply(invite, from, "486 Busy Here", "")?;
         self.party.expect_ack()
     }
 
-    /// Rings at the party until its call is canceled, after `meanwhile`.
+    /// Rings at the party and runs `meanwhile`, until the edge cancels the call.
     pub(crate) fn is_cancelled(
         &self,
         invite: &Text,
@@ -192,7 +192,7 @@ impl Bench {
         self.party.expect_ack()
     }
 
-    /// Waits until the newest call's trace contains these words.
+    /// Waits until the trace of the newest call contains these words.
     pub(crate) fn trace_has(&self, words: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -208,7 +208,7 @@ impl Bench {
     }
 }
 
-/// Returns the tables of an edge with these applications.
+/// Returns the configuration tables of an edge with these applications.
 pub(crate) fn application_tables(token: &str, applications: &[Application]) -> String {
     let mut tables =
         format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{token}\"\nconnect = [\"trunk:pbx\"]\n");
@@ -218,14 +218,14 @@ pub(crate) fn application_tables(token: &str, applications: &[Application]) -> S
     tables + TRUNKS
 }
 
-/// Returns the tables of an edge for programs that use its API; `keys`: further ones of `[api]`.
+/// Returns the configuration tables of an edge for programs that use its API; `keys`: further ones of `[api]`.
 pub(crate) fn open_tables(numbers: &[&str], keys: &str) -> String {
     let api = format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nallow_private = true\n{keys}\n");
     let numbers: String = numbers.iter().map(|number| format!("[[number]]\nnumber = \"{number}\"\n")).collect();
     api + &numbers + TRUNKS
 }
 
-/// Returns the binary's command with the certificate of `front` as its only root.
+/// Returns the binary's command, with the certificate of `front` as the only trusted root.
 fn trusting(front: Option<&Front>) -> Command {
     trusting_by(Command::new(edge::binary()), front)
 }
@@ -237,8 +237,8 @@ fn trusting_by(mut command: Command, front: Option<&Front>) -> Command {
     command
 }
 
-/// Waits for a request that a validating application accepted: its line, not among the first `since`, contains all of
-/// these words.
+/// Waits for a request that a validating application has accepted: a line of the script, after the first `since`, that
+/// contains all of these words.
 pub(crate) fn accepted(judge: &Script, since: usize, words: &[&str]) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {

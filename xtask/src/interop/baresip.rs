@@ -1,4 +1,4 @@
-//! baresip as a phone: it sends a tone from a file and records the received audio, after decryption.
+//! baresip as a phone: sends a tone from a file and records the received audio, after decryption.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -15,25 +15,25 @@ use super::sound::{self, Sound};
 /// Length of a tone file in seconds.
 const TONE_SECONDS: u32 = 120;
 
-/// Port for its commands.
+/// Port at which the phone accepts commands.
 const CONTROL_PORT: u16 = 4444;
 
 /// Configuration of a phone.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
-    /// Address of the phone.
+    /// IP address of the phone.
     pub(crate) ip: &'a str,
-    /// SIP port for UDP and TCP; 0: any, for calling only.
+    /// SIP port for UDP and TCP; 0 for any port, if the phone only calls.
     pub(crate) port: u16,
-    /// Account line; with `mwi=yes` it subscribes to messages.
+    /// Account line; with `mwi=yes`, the phone subscribes to message notifications.
     pub(crate) account: &'a str,
-    /// WAV file to send, at the rate and with the channels of its codec.
+    /// WAV file that the phone sends, at the rate and with the channels of its codec.
     pub(crate) says: Vec<u8>,
-    /// Trusted certificate for TLS.
+    /// Certificate that the phone trusts for TLS.
     pub(crate) ca: Option<&'a Path>,
-    /// Target to call at once.
+    /// Target that the phone calls at once.
     pub(crate) dial: Option<&'a str>,
-    /// Time after which it hangs up and ends.
+    /// Time after which the phone hangs up and ends.
     pub(crate) lasts: Option<Duration>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts the phone.
     pub(crate) fn start(setup: &Setup<'_>) -> anyhow::Result<Baresip> {
-        // Unbuffered, because its log is read while it runs.
+        // Unbuffered output, because the log is read while the phone runs.
         Baresip::start_by(Command::new("stdbuf"), setup)
     }
 
@@ -72,12 +72,12 @@ impl Baresip {
         Ok(Baresip { child, ip: setup.ip.to_owned(), folder })
     }
 
-    /// Returns its output.
+    /// Returns the output of the phone so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until its output contains a text.
+    /// Waits until the output of the phone contains a text.
     pub(crate) fn wait_for(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.log().contains(text) {
@@ -89,19 +89,19 @@ impl Baresip {
         Ok(())
     }
 
-    /// Sends a menu command.
+    /// Sends a menu command to the phone.
     pub(crate) fn command(&self, command: &str, parameters: &str) -> anyhow::Result<()> {
         let text = format!("{{\"command\":\"{command}\",\"params\":\"{parameters}\"}}");
         let mut control = TcpStream::connect((self.ip.as_str(), CONTROL_PORT)).context("baresip's control port")?;
         control.write_all(format!("{}:{text},", text.len()).as_bytes())?;
-        // Its response confirms that it was read.
+        // The response confirms that the phone has read the command.
         control.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut answer = [0; 1_024];
         control.read(&mut answer).context("baresip does not answer a command")?;
         Ok(())
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the phone ends by itself.
     pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.child.try_wait()?.is_none() {
@@ -113,31 +113,31 @@ impl Baresip {
         Ok(())
     }
 
-    /// Ends it by a signal, which removes its registration, and waits for the end.
+    /// Ends the phone by a signal, at which it removes its registration, and waits for the end.
     pub(crate) fn end(&mut self, limit: Duration) -> anyhow::Result<()> {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
         self.wait(limit)
     }
 
-    /// Returns the received audio in samples at [`SAMPLE_RATE`].
+    /// Returns the audio that the phone received, in samples at [`SAMPLE_RATE`].
     pub(crate) fn heard(&self) -> anyhow::Result<Vec<f64>> {
         Ok(self.recorded()?.samples)
     }
 
-    /// Returns the received audio of all its calls, in samples at the rate of their codec.
+    /// Returns the audio received in all calls of the phone, in samples at the rate of their codec.
     pub(crate) fn all_heard(&self) -> anyhow::Result<Vec<f64>> {
         let sounds = self.recordings()?.into_iter().map(|file| Ok(Sound::of_wav(&std::fs::read(file)?)?.samples));
         Ok(sounds.collect::<anyhow::Result<Vec<_>>>()?.concat())
     }
 
-    /// Returns the received audio at the rate of its codec.
+    /// Returns the audio that the phone received, at the rate of its codec.
     pub(crate) fn recorded(&self) -> anyhow::Result<Sound> {
         let file = self.recordings()?.pop().with_context(|| format!("nothing was heard:\n{}", self.log()))?;
         Sound::of_wav(&std::fs::read(file)?)
     }
 
-    /// Returns the recordings of received audio, one for each call.
+    /// Returns the paths of the recordings of received audio, one for each call.
     fn recordings(&self) -> anyhow::Result<Vec<PathBuf>> {
         let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
         Ok(files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect())

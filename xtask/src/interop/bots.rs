@@ -1,5 +1,5 @@
-//! Agents on threads: one that echoes many calls, and many that misbehave. They use tungstenite and share no code with
-//! the edge's agent implementation.
+//! Agents on threads: one that echoes many calls, and many that misbehave. The agents use tungstenite and share no code
+//! with the edge's agent implementation.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,24 +14,24 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use super::rtp;
 
-/// Behaviour of an agent on each connection.
+/// Behaviour of an agent on each of its connections.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
-    /// Echoes each frame, except one in this many (0: none left out).
+    /// Echoes each frame, except for the omitted ones.
     Echo {
-        /// Interval of omitted frames.
+        /// Interval of omitted frames: one in this many; 0 if none is omitted.
         leave_out: u32,
     },
     /// Sends these messages after `start`, then echoes.
     Say(Vec<Message>),
     /// Stops reading after a number of messages, and keeps the connection.
     StopsReading {
-        /// Messages read before that.
+        /// Number of messages read before the agent stops.
         after: u32,
     },
     /// Echoes each frame, and breaks the connection after a number of them.
     Breaks {
-        /// Frames echoed before that.
+        /// Number of frames echoed before the break.
         after: u32,
     },
     /// Reads and sends nothing.
@@ -40,27 +40,27 @@ pub(crate) enum Manner {
     WriteDown,
     /// Answers the handshake with this text, then closes.
     Http(&'static str),
-    /// Accepts the connection and sends nothing.
+    /// Accepts the TCP connection and never sends a byte.
     Nothing,
 }
 
-/// Running agent; its threads end with the process or with their connection.
+/// Running agent; its threads end with the process or with their connections.
 #[derive(Debug)]
 pub(crate) struct Bot {
-    /// Address of the agent.
+    /// Listening address of the agent.
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Tracks>>,
 }
 
-/// Received audio in samples: inbound, outbound.
+/// Received audio in samples: of the inbound and of the outbound track.
 type Tracks = [Vec<f64>; 2];
 
 impl Bot {
-    /// Listens on a free loopback port.
+    /// Starts an agent on a free loopback port.
     pub(crate) fn start(manner: Manner) -> anyhow::Result<Bot> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         if matches!(manner, Manner::StopsReading { .. }) {
-            // Inherited by each connection: a small buffer stops the sender soon after the reader.
+            // Each connection inherits this small buffer: the sender stops soon after the reader.
             setsockopt(&listener, sockopt::RcvBuf, &4_096)?;
         }
         let address = listener.local_addr()?;
@@ -75,12 +75,12 @@ impl Bot {
         Ok(Bot { address, heard })
     }
 
-    /// Returns the audio recorded so far, in samples: inbound, outbound.
+    /// Returns the audio recorded so far, in samples: inbound and outbound.
     pub(crate) fn written_down(&self) -> Tracks {
         self.heard.lock().map(|tracks| tracks.clone()).unwrap_or_default()
     }
 
-    /// Returns its URL.
+    /// Returns the WebSocket URL of the agent.
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/media", self.address)
     }
@@ -162,7 +162,8 @@ pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     rest.split('"').next()
 }
 
-/// Returns a carrier, a PBX, an agent with these keys, and a route from the carrier to these targets.
+/// Returns a configuration with a carrier, a PBX, an agent with these keys, and a route from the carrier to these
+/// targets.
 pub(crate) fn with_agent(keys: &str, connect: &str) -> String {
     format!(
         r#"

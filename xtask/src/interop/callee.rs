@@ -1,4 +1,5 @@
-//! Called parties at one address, in a thread: the called number decides between answer, busy and ringing only.
+//! Called parties at one address, in a thread: the called number decides whether a party answers, is busy or only
+//! rings.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use super::sipp::PBX;
 const BUSY: &str = "02";
 /// Last digits of the number of a party that only rings.
 const SILENT: &str = "03";
-/// Maximum wait for a message before the thread checks for its end.
+/// Maximum wait for a message, after which the thread checks whether to end.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Called parties; their thread ends on drop.
@@ -26,7 +27,7 @@ pub(crate) struct Callees {
 }
 
 impl Callees {
-    /// Starts to listen at the address of the trunk `pbx`.
+    /// Starts the called parties, at the address of the trunk `pbx`.
     pub(crate) fn start() -> anyhow::Result<Callees> {
         let phone = Phone::new(PBX, 5060, "callee")?;
         nix::sys::socket::setsockopt(&phone.sip, nix::sys::socket::sockopt::RcvBuf, &(4 << 20))?;

@@ -11,11 +11,11 @@ use super::raw::{Call, Phone, tone_frame};
 use super::rtp;
 use super::sipp::CARRIER;
 
-/// Samples of a judged section: 200 ms.
+/// Number of samples in a judged section: 200 ms.
 const PIECE: usize = 1_600;
-/// Minimum distance of a tone from everything else to count as heard.
+/// Minimum level of a tone above everything else at which it counts as heard.
 const SNR_DB: f64 = 20.0;
-/// Payload type of telephone-events in the phone's offer.
+/// Payload type of telephone-events in the caller's offer.
 const EVENTS: u8 = 101;
 /// Maximum wait for a tone.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -30,7 +30,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Calls a number and waits for the answer.
+    /// Calls a number from the usual address and waits for the answer.
     pub(crate) fn call(edge: SocketAddr, number: &str) -> anyhow::Result<Caller> {
         Caller::call_from(CARRIER, "caller", edge, number)
     }
@@ -49,7 +49,7 @@ impl Caller {
         Ok(Caller { phone, call, listener, sequence: AtomicU16::new(0) })
     }
 
-    /// Sends a digit: 100 ms, with its end three times.
+    /// Sends a digit as a telephone-event of 100 ms, with the end packet three times.
     pub(crate) fn press(&self, key: char) -> anyhow::Result<()> {
         let code = "0123456789*#ABCD".find(key).with_context(|| format!("{key} is no key"))?;
         let timestamp = u32::from(self.sequence.load(Ordering::Relaxed)) * 160;
@@ -70,7 +70,7 @@ impl Caller {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends one packet of a tone of 440 Hz.
+    /// Sends one packet of a 440 Hz tone.
     pub(crate) fn says(&self, number: u32) -> anyhow::Result<()> {
         let sequence = self.next();
         let packet = rtp::packet(sequence, u32::from(sequence) * 160, 0x7261_7701, &tone_frame(number));
@@ -114,12 +114,12 @@ impl Caller {
         Ok(last.saturating_duration_since(pressed))
     }
 
-    /// Waits until the edge hangs up.
+    /// Waits until the edge hangs up the call.
     pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
         self.phone.expect_bye()
     }
 
-    /// Hangs up.
+    /// Hangs up the call.
     pub(crate) fn hang_up(&self) -> anyhow::Result<()> {
         self.phone.bye(&self.call)
     }
@@ -132,16 +132,16 @@ pub(crate) struct Listener {
     over: Arc<AtomicBool>,
 }
 
-/// Audio with its arrival times.
+/// Received audio with its arrival times.
 #[derive(Debug, Default)]
 struct Heard {
     samples: Vec<f64>,
-    /// Arrival time of each packet, and the number of samples before it.
+    /// Arrival time of each packet, and number of samples before the packet.
     packets: Vec<(Instant, usize)>,
 }
 
 impl Listener {
-    /// Starts to record from a socket with a read timeout.
+    /// Starts to record the audio that arrives at a socket, which has a read timeout.
     pub(crate) fn start(socket: &UdpSocket) -> anyhow::Result<Listener> {
         let (heard, over) = (Arc::<Mutex<Heard>>::default(), Arc::new(AtomicBool::new(false)));
         let (socket, kept, ends) = (socket.try_clone()?, Arc::clone(&heard), Arc::clone(&over));
@@ -159,7 +159,7 @@ impl Listener {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.len()
     }
 
-    /// Returns whether a tone was heard after a mark.
+    /// Returns whether a tone was heard after this mark.
     pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let tones = heard.samples.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
@@ -168,7 +168,7 @@ impl Listener {
 }
 
 impl Listener {
-    /// Returns the arrival time of the last packet with a tone.
+    /// Returns the arrival time of the last packet with this tone.
     fn last_of(&self, hz: u32) -> Option<Instant> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = heard.packets.iter().skip(1).map(|(_, at)| *at).chain([heard.samples.len()]);

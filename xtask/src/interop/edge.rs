@@ -1,4 +1,4 @@
-//! Real binary, started with a case's configuration and stopped on drop.
+//! Edge under test: the real binary, started with the configuration of a case and stopped on drop.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -13,15 +13,15 @@ use nix::unistd::Pid;
 
 use super::applications::{ACCOUNT, TOKEN};
 
-/// Cargo profile of the binary for packages, benchmarks and interop.
+/// Cargo profile with which the binary is built for packages, benchmarks and interop.
 pub(crate) const PROFILE: &str = "dist";
 
-/// Builds the binary once.
+/// Builds the binary, if that has not been done yet.
 pub(crate) fn build() -> anyhow::Result<()> {
     build_with(&[])
 }
 
-/// Builds the binary with features.
+/// Builds the binary with these features.
 pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
     println!("building the binary");
     let status = cargo()
@@ -39,7 +39,7 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Returns the target folder.
+/// Returns the path of cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
@@ -50,23 +50,23 @@ pub(crate) fn binary() -> PathBuf {
     target().join(PROFILE).join("trunkgate")
 }
 
-/// Running edge.
+/// Running edge of a case.
 #[derive(Debug)]
 pub(crate) struct Edge {
     child: Child,
     folder: tempfile::TempDir,
     client: reqwest::blocking::Client,
-    /// UDP listener.
+    /// Address of the UDP listener.
     pub(crate) udp: SocketAddr,
-    /// TCP listener, if configured.
+    /// Address of the TCP listener, if configured.
     pub(crate) tcp: Option<SocketAddr>,
-    /// TLS listener, if configured.
+    /// Address of the TLS listener, if configured.
     pub(crate) tls: Option<SocketAddr>,
-    /// HTTP listener.
+    /// Address of the HTTP listener.
     pub(crate) http: SocketAddr,
 }
 
-/// Beginning of every case's configuration: listeners on 127.0.0.1 with ports chosen by the system.
+/// Beginning of every configuration: listeners on 127.0.0.1, at ports that the system chooses.
 pub(crate) const LISTENERS: &str = r#"
 [edge]
 name = "interop"
@@ -91,22 +91,22 @@ impl Edge {
         Edge::start_by(Command::new(binary()), rest)
     }
 
-    /// Starts the edge by a command that runs [`binary`] in another way.
+    /// Starts the edge by a command that runs the [`binary`] in another way.
     pub(crate) fn start_by(command: Command, rest: &str) -> anyhow::Result<Edge> {
         Edge::start_as(command, &format!("{LISTENERS}{rest}"))
     }
 
-    /// Starts the edge with files next to the configuration.
+    /// Starts the edge with these files next to the configuration.
     pub(crate) fn start_beside(rest: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         Edge::start_in(Command::new(binary()), &format!("{LISTENERS}{rest}"), files)
     }
 
-    /// Starts the edge with a complete configuration, with other listeners than [`LISTENERS`] if needed.
+    /// Starts the edge with a complete configuration, which may have other listeners than [`LISTENERS`].
     pub(crate) fn start_as(command: Command, configuration: &str) -> anyhow::Result<Edge> {
         Edge::start_in(command, configuration, &[])
     }
 
-    /// Starts the edge with a complete configuration and files next to it.
+    /// Starts the edge with a complete configuration and with these files next to it.
     pub(crate) fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         for (name, bytes) in files {
@@ -149,18 +149,18 @@ impl Edge {
         })
     }
 
-    /// Returns the process ID.
+    /// Returns the process ID of the edge.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the edge.
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         nix::sys::signal::kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?;
         Ok(())
     }
 
-    /// Returns the path of its configuration file.
+    /// Returns the path of the edge's configuration file.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("trunkgate.toml")
     }
@@ -178,7 +178,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Reloads the configuration, and waits for the success.
+    /// Reloads the configuration, and waits until that has succeeded.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
         let reloads = |edge: &Edge| edge.labelled("trunkgate_config_reloads_total", "result=\"success\"");
         let before = reloads(self)?;
@@ -187,7 +187,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Stops it by SIGTERM and waits for the end.
+    /// Stops the edge by SIGTERM and waits for the end of the process.
     pub(crate) fn end(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
         let began = Instant::now();
@@ -200,26 +200,26 @@ impl Edge {
         Ok(())
     }
 
-    /// Waits for its end by an earlier signal.
+    /// Waits for the end of the process after a signal.
     pub(crate) fn gone(&mut self) -> anyhow::Result<()> {
         self.child.wait()?;
         Ok(())
     }
 
-    /// Sends a GET request, and returns the text.
+    /// Sends a GET request to the edge, and returns the response body.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
         let response = self.client.get(format!("http://{}{path}", self.http)).send()?;
         Ok(response.error_for_status()?.text()?)
     }
 
-    /// Sends a POST request with a JSON body, and returns the text.
+    /// Sends a POST request with a JSON body to the edge, and returns the response body.
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let response = self.client.post(format!("http://{}{path}", self.http)).body(body.to_owned()).send()?;
         Ok(response.error_for_status()?.text()?)
     }
 
-    /// Sends a request to the Twilio-compatible API, below the account: `GET Calls.json`, or `POST Calls.json` with
-    /// parameters.
+    /// Sends a request to the Twilio-compatible API: `GET Calls.json`, or `POST Calls.json` with parameters, below the
+    /// account.
     pub(crate) fn api(&self, request: &str, parameters: &[(&str, &str)]) -> anyhow::Result<serde_json::Value> {
         let (method, path) = request.split_once(' ').context("a method and a path")?;
         let url = format!("http://{}/2010-04-01/Accounts/{ACCOUNT}/{path}", self.http);
@@ -237,7 +237,7 @@ impl Edge {
         Ok(if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? })
     }
 
-    /// Waits until a call of that API has this status.
+    /// Waits until a call has this status in the Twilio-compatible API.
     pub(crate) fn api_call_is(&self, sid: &str, status: &str) -> anyhow::Result<serde_json::Value> {
         let began = Instant::now();
         loop {
@@ -252,7 +252,7 @@ impl Edge {
         }
     }
 
-    /// Returns the sum of a metric over all its labels; 0 if absent.
+    /// Returns the sum of a metric over all its labels; 0 if the metric is absent.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self.get("/metrics")?;
         Ok(text
@@ -262,7 +262,7 @@ impl Edge {
             .sum())
     }
 
-    /// Returns a metric's value for one label pair, e.g. `direction="in"`.
+    /// Returns a metric's value for one label with its value, such as `direction="in"`.
     pub(crate) fn labelled(&self, name: &str, label: &str) -> anyhow::Result<f64> {
         let text = self.get("/metrics")?;
         Ok(text
@@ -272,14 +272,14 @@ impl Edge {
             .sum())
     }
 
-    /// Returns the drop counters by reason, for a failure's message.
+    /// Returns the counters of dropped packets by reason, for the message of a failure.
     pub(crate) fn drops(&self) -> anyhow::Result<String> {
         let text = self.get("/metrics")?;
         let counts = |line: &&str| line.contains("_dropped_total") && !line.starts_with('#') && !line.ends_with(" 0");
         Ok(text.lines().filter(counts).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Waits until `holds` returns true.
+    /// Waits until `holds` returns true, for at most `limit`; returns the time that it took.
     pub(crate) fn wait_until(
         &self,
         what: &str,
@@ -298,7 +298,7 @@ impl Edge {
         }
     }
 
-    /// Waits until no dialog is left.
+    /// Waits until the edge has no dialog left.
     pub(crate) fn no_dialog_is_left(&self) -> anyhow::Result<()> {
         self.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
             Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
@@ -306,14 +306,14 @@ impl Edge {
         Ok(())
     }
 
-    /// Returns the call records written so far, without an incomplete one.
+    /// Returns the call records written so far, except for an incomplete one.
     pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// Returns the ladder diagram of its only call.
+    /// Returns the ladder diagram of the edge's only call.
     pub(crate) fn only_trace(&self) -> anyhow::Result<String> {
         let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls")?)?;
         let calls = calls.get("calls").and_then(serde_json::Value::as_array).context("no list of calls")?;
@@ -322,21 +322,21 @@ impl Edge {
         self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
-    /// Returns the ladder diagram of its newest call.
+    /// Returns the ladder diagram of the edge's newest call.
     pub(crate) fn newest_trace(&self) -> anyhow::Result<String> {
         let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls?limit=1")?)?;
         let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
         self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
-    /// Returns the end of the edge's log, for a failure's message.
+    /// Returns the end of the edge's log, for the message of a failure.
     pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("edge.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
     }
 
-    /// Fails unless the process still runs.
+    /// Fails unless the process is still running.
     pub(crate) fn assert_alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("the edge ended by itself: {status}\n{}", self.log_tail()),
@@ -344,7 +344,7 @@ impl Edge {
         }
     }
 
-    /// Returns the resident memory in bytes.
+    /// Returns the resident memory of the process in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         self.metric("process_resident_memory_bytes")
     }

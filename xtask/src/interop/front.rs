@@ -1,5 +1,5 @@
-//! Public address of a web application: a reverse proxy with TLS in front of it, which records all requests and
-//! responses.
+//! Public address of a web application: a reverse proxy with TLS in front of the application, which records all
+//! requests and responses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,12 +16,12 @@ const BYTES: usize = 256 * 1024;
 /// Maximum wait for a request.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Request and its response.
+/// Request to the application, with its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
-    /// Method and path with query, such as `POST /voice`.
+    /// Method and path of the request with the query, such as `POST /voice`.
     pub(crate) request: String,
-    /// Parameters of the posted form.
+    /// Parameters of the form in the request.
     pub(crate) form: Vec<(String, String)>,
     /// Status of the response.
     pub(crate) status: u16,
@@ -30,28 +30,28 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Returns a parameter; empty if absent.
+    /// Returns the value of a parameter; empty if the parameter is absent.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
 
-/// Reverse proxy. Its thread lives as long as the process.
+/// Running reverse proxy; its thread ends with the process.
 #[derive(Debug)]
 pub(crate) struct Front {
-    /// `https://NAME:PORT` with its first name.
+    /// URL `https://NAME:PORT` of the proxy, with the first of its names.
     pub(crate) url: String,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
     folder: tempfile::TempDir,
 }
 
 impl Front {
-    /// Starts to listen; `upstream` may start later.
+    /// Starts a proxy; `upstream` may start later.
     pub(crate) fn start(upstream: SocketAddr) -> anyhow::Result<Front> {
         Front::listen(upstream, &["localhost"], SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Starts to listen at this address, with a certificate for these names.
+    /// Starts a proxy at this address, with a certificate for these names.
     pub(crate) fn listen(upstream: SocketAddr, names: &[&str], address: SocketAddr) -> anyhow::Result<Front> {
         let folder = tempfile::tempdir()?;
         let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
@@ -76,7 +76,7 @@ impl Front {
         Ok(Front { url, exchanges, folder })
     }
 
-    /// Returns the certificate that a client must trust.
+    /// Returns the path of the certificate that a client must trust.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
@@ -86,7 +86,7 @@ impl Front {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a request after the first `since`.
+    /// Waits for an exchange with this request, not among the first `since`.
     pub(crate) fn exchange(&self, request: &str, since: usize) -> anyhow::Result<Exchange> {
         let began = Instant::now();
         loop {
@@ -103,7 +103,7 @@ impl Front {
     }
 }
 
-/// Forwards one request and its response, and closes.
+/// Forwards one request and its response, then closes the connection.
 fn pass_on(
     stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -128,7 +128,7 @@ fn pass_on(
     Ok(())
 }
 
-/// Reads a request: its head without the empty line, and its body.
+/// Reads a request; returns the head without the empty line, and the body.
 pub(crate) fn read_request(client: &mut impl Read) -> anyhow::Result<(String, Vec<u8>)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4_096]);
     loop {

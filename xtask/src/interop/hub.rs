@@ -1,5 +1,5 @@
-//! SIP over mutual TLS as in a Microsoft hub: listeners, connections and SRTP of a simulation, without code shared with
-//! the edge's SIP and TLS connections.
+//! SIP over mutual TLS as at a Microsoft hub: listeners, connections and SRTP of a simulation, which shares no code
+//! with the edge's SIP and TLS connections.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -26,23 +26,24 @@ use trunkgate_media::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 use super::raw::{Text, number_of, numbered};
 use super::rtp;
 
-/// Maximum wait for a byte before a connection checks for outgoing messages.
+/// Maximum wait for a byte, after which a connection checks for outgoing messages.
 const GLANCE: Duration = Duration::from_millis(5);
-/// Maximum duration of a handshake.
+/// Maximum duration of a TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Cipher suite of Teams.
+/// SRTP cipher suite of Teams.
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
-/// MKI of our key in each packet.
+/// MKI that identifies our key in each packet.
 const MKI: [u8; 1] = [1];
 
-/// Both sides of a hub's TLS: the presented certificate, and the verification.
+/// TLS identity of a hub: the certificate that it presents, and the verification of the edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
-/// Verifies a client by the rules for servers: chain, dates and host name, with the key usage issued by public CAs.
+/// Verifies the certificate of a client by the rules for servers: chain, dates and host name, with the key usage that
+/// public CAs issue.
 #[derive(Debug)]
 struct ClientByName {
     verifier: Arc<WebPkiServerVerifier>,
@@ -88,7 +89,7 @@ impl ClientCertVerifier for ClientByName {
 }
 
 impl Identity {
-    /// Reads `NAME.pem` and `NAME.key` of a folder, and the CA `authority.pem`. Clients must have a certificate for
+    /// Reads `NAME.pem`, `NAME.key` and the CA `authority.pem` from a folder. Clients must have a certificate for
     /// `host`.
     pub(crate) fn read(folder: &Path, name: &str, host: &str) -> anyhow::Result<Identity> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -112,31 +113,31 @@ impl Identity {
     }
 }
 
-/// Connection with the edge.
+/// Connection between a hub and the edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     outgoing: Sender<String>,
-    /// Address of the hub on the connection.
+    /// Local address of the hub on the connection.
     pub(crate) local: SocketAddr,
 }
 
 impl Line {
-    /// Sends a message.
+    /// Sends a message on the connection.
     pub(crate) fn send(&self, text: &str) -> anyhow::Result<()> {
         self.outgoing.send(text.to_owned()).map_err(|_| anyhow!("the connection is closed"))
     }
 }
 
-/// Message received on one of the connections.
+/// Message that a hub has received on one of its connections.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// Connection of the message.
+    /// Connection on which the message arrived.
     pub(crate) line: Line,
-    /// The message.
+    /// Text of the message.
     pub(crate) text: Text,
 }
 
-/// Listener; it and its connections are closed on drop.
+/// Running hub; the listener and the connections are closed on drop.
 #[derive(Debug)]
 pub(crate) struct Hub {
     over: Arc<AtomicBool>,
@@ -146,7 +147,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Listens on port 5061 of an address; messages and failed handshakes are passed to `arrivals`.
+    /// Starts a hub on port 5061 of an address; messages and failed handshakes are passed to `arrivals`.
     pub(crate) fn start(
         ip: Ipv4Addr,
         identity: &Identity,
@@ -177,7 +178,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Connects to the edge, which must have a certificate for `host`.
+    /// Connects to the edge, which must present a certificate for `host`.
     pub(crate) fn connect(&self, edge: SocketAddr, host: &str) -> anyhow::Result<Line> {
         let socket = nix::sys::socket::socket(
             nix::sys::socket::AddressFamily::Inet,
@@ -217,13 +218,13 @@ impl Drop for Hub {
     }
 }
 
-/// Stream after its handshake.
+/// TLS stream whose handshake is complete.
 struct Stream<S> {
     stream: S,
     local: SocketAddr,
 }
 
-/// Completes the handshake of a connection opened by the edge.
+/// Completes the handshake of a connection that the edge has opened.
 fn accept(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -239,7 +240,7 @@ fn accept(
     Ok(Stream { stream: StreamOwned::new(session, stream), local })
 }
 
-/// Sends and receives until either side has closed.
+/// Sends and receives messages on a connection until either side has closed it.
 fn pump(
     stream: Stream<impl Read + Write>,
     arrivals: &Sender<anyhow::Result<Arrival>>,
@@ -264,7 +265,7 @@ fn pump(
             Ok(0) => return Ok(()),
             Ok(length) => read.extend_from_slice(buffer.get(..length).unwrap_or_default()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
-            // Closed without an alert: the edge has ended.
+            // Without a TLS alert: the edge's process has ended.
             Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
                 return Ok(());
             }
@@ -277,9 +278,9 @@ fn pump(
     Ok(())
 }
 
-/// Takes the first complete message from the bytes read (RFC 3261 §18.3).
+/// Takes the first complete message out of the bytes read (RFC 3261 §18.3).
 fn cut(read: &mut Vec<u8>) -> anyhow::Result<Option<Text>> {
-    // Keep-alives (RFC 5626 §3.5.1).
+    // Keep-alives (RFC 5626 §3.5.1) are skipped.
     while read.starts_with(b"\r\n") {
         read.drain(..2);
     }
@@ -293,23 +294,23 @@ fn cut(read: &mut Vec<u8>) -> anyhow::Result<Option<Text>> {
     Ok(Some(Text(String::from_utf8_lossy(&bytes).into_owned())))
 }
 
-/// SRTP of one call at a hub, with keys in the form of Teams: a lifetime, and an MKI in each packet.
+/// SRTP of one call at a hub, with keys as Teams sends them: with a lifetime, and with an MKI in each packet.
 pub(crate) struct Media {
     socket: UdpSocket,
-    /// Socket for RTCP.
+    /// Socket for RTCP, which is never read.
     _rtcp: UdpSocket,
     key: Vec<u8>,
 }
 
 impl Media {
-    /// Opens a free pair of ports of an address; `seed` determines its key.
+    /// Opens a free pair of ports at an address; `seed` determines the key.
     pub(crate) fn new(ip: &str, seed: u8) -> anyhow::Result<Media> {
         let (socket, rtcp) = super::raw::media_pair(ip)?;
         socket.set_read_timeout(Some(GLANCE))?;
         Ok(Media { socket, _rtcp: rtcp, key: (0..30u8).map(|n| n.wrapping_mul(7).wrapping_add(seed)).collect() })
     }
 
-    /// Returns its description, with these payload types and a tag for the key.
+    /// Returns the hub's SDP, with these payload types and this tag of the key.
     pub(crate) fn described(&self, version: u32, formats: &str, tag: u32) -> anyhow::Result<String> {
         let here = self.socket.local_addr()?;
         Ok(format!(
@@ -321,7 +322,8 @@ impl Media {
         ))
     }
 
-    /// Sends a numbered tone of this many packets; returns the number of unchanged packets from the other side.
+    /// Sends a numbered tone of this many packets; returns the number of packets that arrived unchanged from the other
+    /// side.
     pub(crate) fn talk(&self, theirs: &Description, packets: u32) -> anyhow::Result<usize> {
         let mut outbound = SrtpOutbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &self.key, Some(&MKI))?);
         let mut inbound = SrtpInbound::new(&theirs.key);
@@ -356,19 +358,19 @@ fn filled(packet: &[u8]) -> PacketBuf {
     buffer
 }
 
-/// Audio in the edge's description.
+/// Audio stream in an SDP of the edge.
 pub(crate) struct Description {
-    /// Destination of its RTP.
+    /// Destination of RTP to the edge.
     pub(crate) media: SocketAddr,
-    /// Names of its codecs.
+    /// Names of the codecs.
     pub(crate) codecs: Vec<String>,
-    /// Tag of its key.
+    /// Tag of the edge's key.
     pub(crate) tag: u32,
     key: SrtpKey,
 }
 
 impl Description {
-    /// Parses it from a message: RTP/SAVP, with a key of Teams' suite.
+    /// Parses the audio stream in the SDP of a message: RTP/SAVP, with a key of Teams' suite.
     pub(crate) fn of(message: &Text) -> anyhow::Result<Description> {
         let media = message.media().with_context(|| format!("no audio in\n{}", message.0))?;
         let line = message.0.lines().find(|line| line.starts_with("m=audio ")).unwrap_or_default();
@@ -385,7 +387,7 @@ impl Description {
     }
 }
 
-/// Waits for the next message.
+/// Waits for the next message at any hub.
 pub(crate) fn next(arrivals: &Receiver<anyhow::Result<Arrival>>) -> anyhow::Result<Arrival> {
     arrivals.recv_timeout(Duration::from_secs(20)).context("no message of the edge within 20 s")?
 }

@@ -1,10 +1,10 @@
-//! Debian packages of the peers, installed if missing.
+//! Debian packages of the peers, which are installed if missing.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// Programs, or files below /usr/lib, and their packages.
+/// Programs, or files below /usr/lib, each with its package.
 const PEERS: [(&str, &str); 4] = [
     ("sipp", "sip-tester"),
     ("kamailio", "kamailio"),
@@ -27,7 +27,7 @@ pub(crate) fn peers() -> anyhow::Result<()> {
     packages(&PEERS)
 }
 
-/// Installs the missing ones of (program, package); needs root only for that.
+/// Installs the missing ones of these programs, given with their packages; root is needed only for that.
 pub(crate) fn packages(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
     let missing: Vec<&str> =
         wanted.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();

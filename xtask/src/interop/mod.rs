@@ -1,5 +1,6 @@
-//! The interop suite: named cases, each with a figure. `--sabotage NAME` breaks the named case's feature from outside
-//! (a configuration or a peer that misbehaves) and must turn it red: a case that cannot fail proves nothing.
+//! The interop suite: named cases, each of which reports a figure. `--sabotage NAME` breaks the feature of a case from
+//! outside (by a configuration or a peer that misbehaves), and the case must fail: a case that cannot fail proves
+//! nothing.
 
 pub(crate) mod applications;
 pub(crate) mod baresip;
@@ -59,8 +60,8 @@ pub(crate) struct Options {
     parallel: bool,
 }
 
-/// Cases that --quick omits unless named: one measures time on an otherwise idle machine, one waits for intervals of
-/// real time, the others install large packages, or one that no other case needs.
+/// Cases that --quick omits unless named: one measures time on a machine that is otherwise idle, one waits for
+/// intervals in real time, and the others install large packages, or one that no other case needs.
 const FULL_ONLY: [&str; 23] = [
     "mwi",
     "sipp-timers",
@@ -87,7 +88,7 @@ const FULL_ONLY: [&str; 23] = [
     "helm",
 ];
 
-/// Cases without external needs, which can run in a network namespace. The others fetch packages.
+/// Cases that can run in a network namespace, since they need nothing from outside. The others fetch packages.
 const SELF_CONTAINED: [&str; 38] = [
     "instructions",
     "sipp-rtp",
@@ -129,36 +130,36 @@ const SELF_CONTAINED: [&str; 38] = [
     "record-play",
 ];
 
-/// Cases that use or measure the whole machine, and run alone.
+/// Cases that run alone, since they use or measure the whole machine.
 const ALONE: [&str; 2] = ["simulator", "agent-100"];
 
-/// Interop case.
+/// Case of the interop suite.
 pub(crate) struct Case {
-    /// Name for `--only` and `--sabotage`.
+    /// Name of the case for `--only` and `--sabotage`.
     pub(crate) name: &'static str,
-    /// Proven statement, in one line.
+    /// Statement that the case proves, in one line.
     pub(crate) proves: &'static str,
-    /// Runs it; returns the figure, or an error with the failed check.
+    /// Runs the case; returns the figure, or an error that names the failed check.
     pub(crate) run: fn(&Setting) -> anyhow::Result<String>,
 }
 
-/// Settings of a run.
+/// Settings with which cases run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
-    /// Whether to make fewer calls.
+    /// Whether to make fewer calls than usual.
     pub(crate) quick: bool,
-    /// Whether to break the feature.
+    /// Whether to break the feature that the case tests.
     pub(crate) sabotage: bool,
 }
 
 impl Setting {
-    /// Returns `full`, or `quick` in a quick run.
+    /// Returns `full`, or `quick` if fewer calls are to be made.
     pub(crate) fn calls(&self, full: u32, quick: u32) -> u32 {
         if self.quick { quick } else { full }
     }
 }
 
-/// Runs the suite; returns whether every case passed (with `--sabotage`: whether the broken one failed).
+/// Runs the suite; returns whether every case passed, or, with `--sabotage`, whether the broken one failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let all = cases::all();
     if options.list {
@@ -180,7 +181,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             Some(name) => case.name == name,
             None if options.only.is_empty() => !(options.quick && FULL_ONLY.contains(&case.name)),
             None => options.only.iter().any(|part| {
-                // A name that is a suffix of another one selects its own case only.
+                // A name that is also part of another one selects only the case of that name.
                 case.name == part || !all.iter().any(|case| case.name == part) && case.name.contains(part.as_str())
             }),
         })
@@ -207,13 +208,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Prefix of the figure of a case that could not run here.
+/// Beginning of the figure of a case that could not run here.
 pub(crate) const SKIPPED: &str = "SKIPPED: ";
 
-/// Cases that did not pass.
+/// Results of the cases so far.
 #[derive(Default)]
 struct Tally<'c> {
-    /// Failed cases with their numbers.
+    /// Failed cases, each with its number.
     failed: Vec<(String, &'c Case)>,
     skipped: usize,
 }
@@ -227,7 +228,7 @@ impl<'c> std::iter::Sum for Tally<'c> {
     }
 }
 
-/// Runs the cases in their order.
+/// Runs the cases in this order, one after the other.
 fn one_by_one<'c>(chosen: &[&'c Case], setting: Setting) -> Tally<'c> {
     let numbered = chosen.iter().enumerate();
     numbered.map(|(at, case)| judged(case, &format!("{}/{}", at + 1, chosen.len()), setting)).sum()
@@ -256,7 +257,7 @@ fn two_at_a_time<'c>(chosen: &[&'c Case], setting: Setting, namespace: &Namespac
     })
 }
 
-/// Repeats failed concurrent cases alone, since the peers' own clocks suffer from load. A second failure counts.
+/// Repeats failed concurrent cases alone, because the peers' own clocks suffer from load. A second failure counts.
 fn alone_again(tally: Tally<'_>, setting: Setting) -> Tally<'_> {
     let Tally { failed, skipped } = tally;
     let names: Vec<&str> = failed.iter().map(|(_, case)| case.name).collect();

@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-/// Names with their addresses.
+/// Names, each with its IP address.
 type Zone = &'static [(&'static str, Ipv4Addr)];
 
-/// Starts a name server for `zone`. It knows no other name, and ends with the process.
+/// Starts a name server for `zone`, which knows no other name and ends with the process.
 pub(crate) fn serve(zone: Zone) -> anyhow::Result<SocketAddr> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
@@ -20,7 +20,7 @@ pub(crate) fn serve(zone: Zone) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Returns the answer to a question (RFC 1035 §4.1).
+/// Returns the answer to a DNS query (RFC 1035 §4.1).
 fn answer(question: &[u8], zone: Zone) -> Option<Vec<u8>> {
     let id = question.get(..2)?;
     let mut labels: Vec<String> = Vec::new();
@@ -39,7 +39,7 @@ fn answer(question: &[u8], zone: Zone) -> Option<Vec<u8>> {
     let address = zone.iter().find(|(known, _)| *known == name).map(|(_, address)| address.octets());
     let found = address.filter(|_| is_a);
     let mut out = id.to_vec();
-    // Authoritative answer; code 3: no such name.
+    // Authoritative answer; response code 3: there is no such name.
     out.extend([0x85, if address.is_some() { 0x80 } else { 0x83 }]);
     out.extend([0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
     out.extend_from_slice(question.get(12..at + 4)?);

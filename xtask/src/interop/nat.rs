@@ -1,5 +1,6 @@
-//! Simulated NAT: packets to its inside are forwarded to the edge from another address, byte for byte, and back, with
-//! both directions counted. Addresses inside of messages are unchanged, as with any NAT.
+//! Simulated NAT: packets to its inside address are forwarded to the edge from another address, byte for byte, and the
+//! edge's packets are forwarded back, with both directions counted. As with any NAT, addresses inside of messages are
+//! unchanged.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,17 +10,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// Interval at which waiting threads check for the end.
+/// Interval at which waiting threads check whether to end.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Counted traffic.
+/// Traffic that has passed the NAT.
 #[derive(Debug, Default)]
 struct Passed {
     out: AtomicU64,
     back: AtomicU64,
-    /// First lines of datagrams from the edge.
+    /// First line of each datagram from the edge.
     heads: Mutex<Vec<String>>,
-    /// Number of connections.
+    /// Number of connections to the edge.
     connections: AtomicU64,
     ended: AtomicBool,
 }
@@ -33,14 +34,14 @@ impl Passed {
 /// Running NAT, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Nat {
-    /// Inside address to send to.
+    /// Inside address, to which phones send.
     pub(crate) inside: SocketAddr,
     passed: Arc<Passed>,
 }
 
 impl Nat {
-    /// Starts a NAT for datagrams between one sender at a time and `edge`: `inside` is the address to send to,
-    /// `outside` the one that the edge sees.
+    /// Starts a NAT for datagrams between one sender at a time and `edge`: the sender sends to `inside`, and the edge
+    /// sees `outside`.
     pub(crate) fn udp(inside: &str, outside: &str, edge: SocketAddr) -> anyhow::Result<Nat> {
         let near = UdpSocket::bind((inside, 0)).context(inside.to_owned())?;
         let far = UdpSocket::bind((outside, 0)).context(outside.to_owned())?;
@@ -78,7 +79,7 @@ impl Nat {
         Ok(nat)
     }
 
-    /// Starts a NAT for connections to `edge`, which sees 127.0.0.1.
+    /// Starts a NAT for TCP connections to `edge`, which sees 127.0.0.1.
     pub(crate) fn tcp(inside: &str, edge: SocketAddr) -> anyhow::Result<Nat> {
         let listener = TcpListener::bind((inside, 0)).context(inside.to_owned())?;
         listener.set_nonblocking(true)?;
@@ -95,12 +96,12 @@ impl Nat {
         Ok(nat)
     }
 
-    /// Returns the number of bytes to the edge and back.
+    /// Returns the number of bytes forwarded to the edge, and back.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.passed.out.load(Ordering::Relaxed), self.passed.back.load(Ordering::Relaxed))
     }
 
-    /// Returns the number of connections through it.
+    /// Returns the number of connections forwarded to the edge.
     pub(crate) fn connections(&self) -> u64 {
         self.passed.connections.load(Ordering::Relaxed)
     }
@@ -118,7 +119,7 @@ impl Drop for Nat {
     }
 }
 
-/// Forwards a connection to the edge.
+/// Connects to the edge, and forwards both directions of a connection.
 fn join(near: TcpStream, edge: SocketAddr, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let far = TcpStream::connect(edge)?;
     near.set_nonblocking(false)?;

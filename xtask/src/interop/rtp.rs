@@ -1,8 +1,8 @@
-//! Minimal RTP to check the edge from outside, independent of the edge's own.
+//! Minimal RTP to check the edge from outside, independent of the edge's own RTP.
 
 use std::f64::consts::TAU;
 
-/// Samples per second.
+/// Samples per second of G.711.
 pub(crate) const SAMPLE_RATE: u32 = 8_000;
 
 /// Encodes a sample in μ-law (ITU-T G.711).
@@ -17,7 +17,7 @@ pub(crate) fn ulaw(sample: i32) -> u8 {
     byte
 }
 
-/// Returns `samples` of 440 Hz in μ-law from time 0; repeats without a click every 200 samples.
+/// Returns `samples` of a 440 Hz tone in μ-law from time 0; repeated every 200 samples, the tone has no click.
 pub(crate) fn tone_ulaw(samples: u32) -> Vec<u8> {
     #[allow(clippy::cast_possible_truncation)]
     (0..samples).map(|n| ulaw((8_000.0 * (TAU * 440.0 * f64::from(n) / 8_000.0).sin()) as i32)).collect()
@@ -30,18 +30,18 @@ pub(crate) fn linear(byte: u8) -> f64 {
     f64::from(if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude })
 }
 
-/// Returns the SNR of 440 Hz in μ-law, in dB.
+/// Returns the SNR of a 440 Hz tone in μ-law audio, in dB.
 pub(crate) fn tone_snr_db(bytes: &[u8]) -> f64 {
     let samples: Vec<f64> = bytes.iter().copied().map(linear).collect();
     snr_db(&samples, 440)
 }
 
-/// Returns the SNR of a tone, in dB.
+/// Returns the SNR of a tone in samples, in dB.
 pub(crate) fn snr_db(samples: &[f64], hz: u32) -> f64 {
     fit(samples, hz, SAMPLE_RATE).1
 }
 
-/// Returns a tone's amplitude and SNR in dB: sine and cosine fitted by least squares.
+/// Returns the amplitude of a tone, and its SNR in dB: sine and cosine are fitted by least squares.
 pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (n, x) in samples.iter().enumerate() {
@@ -59,8 +59,8 @@ pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     (a.hypot(b), 10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10())
 }
 
-/// Returns the tones of a recording in order, each with its length in milliseconds; pauses below 300 ms do not split a
-/// tone.
+/// Returns the tones of a recording in order, each with its length in milliseconds; a pause below 300 ms does not split
+/// a tone.
 pub(crate) fn tones(samples: &[f64], known: &[u32]) -> Vec<(u32, u32)> {
     const PIECE: usize = 400;
     let mut found: Vec<(u32, u32)> = Vec::new();
@@ -79,17 +79,17 @@ pub(crate) fn tones(samples: &[f64], known: &[u32]) -> Vec<(u32, u32)> {
             }
         }
     }
-    // Shorter ones are edges of a tone.
+    // Shorter pieces are the beginnings and ends of tones.
     found.retain(|(_, length)| *length >= 100);
     found
 }
 
-/// Returns whether μ-law audio is audible.
+/// Returns whether μ-law audio can be heard.
 pub(crate) fn is_heard(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| linear(*byte).abs() > 500.0)
 }
 
-/// Returns a packet of PCMU, 20 ms.
+/// Returns an RTP packet with 20 ms of PCMU.
 pub(crate) fn packet(sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, 0];
     bytes.extend(sequence.to_be_bytes());
@@ -99,7 +99,7 @@ pub(crate) fn packet(sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -
     bytes
 }
 
-/// Returns sequence number and payload of a packet with a 12-byte header.
+/// Returns the sequence number and the payload of an RTP packet with a 12-byte header.
 pub(crate) fn read(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let header = bytes.get(..12)?;
     let sequence = u16::from_be_bytes([*header.get(2)?, *header.get(3)?]);
@@ -128,7 +128,7 @@ mod tests {
         let samples: Vec<f64> = tone.iter().copied().map(linear).collect();
         assert!(snr_db(&samples, 660) < 0.0, "another tone is none");
         let mut broken = tone.clone();
-        // One frame less: the phase jumps.
+        // One frame is missing: the phase jumps.
         broken.drain(3_000..3_160);
         assert!(tone_snr_db(&broken) < 20.0, "{}", tone_snr_db(&broken));
         let silence = [0xFF; 160];

@@ -1,33 +1,34 @@
-//! SIPp scenarios made of steps: messages sent and expected by one side of a call. Any other message fails the call.
+//! SIPp scenarios made of steps: messages that one side of a call sends and expects. Any other message fails the call.
 
 use std::fmt::Write as _;
 
 /// Allow header of a side, unless a case sets another.
 pub(crate) const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE, INFO, REFER, NOTIFY";
 
-/// Side of a call. Steps that check a message take regular expressions (POSIX) that it must match.
+/// Scenario of one side of a call. Steps that check a message take regular expressions (POSIX) that the message must
+/// match.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
-    /// Whether it is the caller.
+    /// Whether the side is the caller.
     calls: bool,
     steps: String,
-    /// CSeq of its last request.
+    /// CSeq of the side's last request.
     cseq: u32,
-    /// CSeq of its last INVITE.
+    /// CSeq of the side's last INVITE.
     invite: u32,
-    /// Direction and version of its last description.
+    /// Direction and version of the side's last SDP.
     described: (String, u32),
-    /// Number of checks, which is the number of variables.
+    /// Number of checks so far, which is the number of variables.
     looks: u32,
-    /// Number of Vias in the received INVITE.
+    /// Number of Via headers in the INVITE received.
     hops: u32,
-    /// Whether that INVITE is the last message.
+    /// Whether the INVITE received is the last message.
     called: bool,
     allow: &'static str,
 }
 
 impl Scenario {
-    /// Creates a caller; nothing is sent yet.
+    /// Creates a caller, which has sent nothing yet.
     pub(crate) fn caller() -> Scenario {
         Scenario {
             calls: true,
@@ -42,11 +43,11 @@ impl Scenario {
         }
     }
 
-    /// Creates a callee of a matching INVITE with a Via of each of `hops`: the edge, and a proxy with two
-    /// Record-Routes.
+    /// Creates a callee that expects a matching INVITE with `hops` Vias: one of the edge and, if there are two, one of
+    /// a proxy that adds two Record-Routes.
     pub(crate) fn callee(hops: u32, fits: &[&str]) -> Scenario {
         let mut callee = Scenario { calls: false, called: true, hops, ..Scenario::caller() };
-        // Values repeated in its later responses to this INVITE, and in its own requests.
+        // Values that are repeated in later responses to this INVITE, and in the callee's own requests.
         let all = [("From", "theirs", 1), ("To", "ours", 1), ("CSeq", "number", 1)]
             .into_iter()
             .chain((1..=hops).map(|hop| ("Via", "via", hop)))
@@ -64,13 +65,13 @@ impl Scenario {
         callee
     }
 
-    /// Sets another Allow header.
+    /// Sets another Allow header than [`ALLOW`].
     pub(crate) fn allowing(mut self, allow: &'static str) -> Scenario {
         self.allow = allow;
         self
     }
 
-    /// Sends a request, the next in its dialog, with these header lines and a description of this direction.
+    /// Sends the next request of the dialog, with these header lines and an SDP of this direction.
     pub(crate) fn ask(mut self, method: &str, lines: &str, direction: &str) -> Scenario {
         self.cseq += 1;
         let to_tag = if self.invite == 0 && self.calls && method == "INVITE" { "" } else { "[peer_tag_param]" };
@@ -81,19 +82,19 @@ impl Scenario {
         self.request((method, cseq), to_tag, lines, direction, " retrans=\"500\"")
     }
 
-    /// Sends its rejected first INVITE again.
+    /// Sends the first INVITE again after its rejection.
     pub(crate) fn ask_again(mut self, lines: &str, direction: &str) -> Scenario {
         self.invite = 0;
         self.ask("INVITE", lines, direction)
     }
 
-    /// Acknowledges the 2xx to its last INVITE.
+    /// Acknowledges the 2xx to the last INVITE.
     pub(crate) fn ack(self, direction: &str) -> Scenario {
         let cseq = self.invite;
         self.request(("ACK", cseq), "[peer_tag_param]", "", direction, "")
     }
 
-    /// Acknowledges a rejection, in its INVITE's transaction (RFC 3261 §17.1.1.3).
+    /// Acknowledges a rejection, in the transaction of its INVITE (RFC 3261 §17.1.1.3).
     pub(crate) fn ack_refusal(mut self) -> Scenario {
         let invite = self.invite;
         let _ = writeln!(
@@ -132,7 +133,7 @@ impl Scenario {
         self
     }
 
-    /// Answers the last received request.
+    /// Sends a response to the last request received.
     pub(crate) fn answer(self, status: &str, lines: &str, direction: &str) -> Scenario {
         if self.called {
             return self.answer_call(status, lines, direction);
@@ -140,7 +141,7 @@ impl Scenario {
         self.respond("[last_Via:]\n[last_From:]\n[last_To:]\n[last_CSeq:]", status, lines, direction)
     }
 
-    /// Answers the INVITE of the call, independent of later messages.
+    /// Sends a response to the INVITE of the call, independent of later messages.
     pub(crate) fn answer_call(self, status: &str, lines: &str, direction: &str) -> Scenario {
         let vias: String = (1..=self.hops).map(|at| format!("Via:[$via{at}]\n")).collect();
         let routes: String = (1..=2 * (self.hops - 1)).map(|at| format!("Record-Route:[$route{at}]\n")).collect();
@@ -193,13 +194,13 @@ impl Scenario {
         self.ask("PRACK", &rack, direction).expect_answer(200, &["PRACK"])
     }
 
-    /// Waits for a time in which any message fails the call.
+    /// Waits for a time during which any message fails the call.
     pub(crate) fn pause(mut self, milliseconds: u32) -> Scenario {
         let _ = writeln!(self.steps, "<pause milliseconds=\"{milliseconds}\"/>");
         self
     }
 
-    /// Hangs up after a moment.
+    /// Sends BYE after a moment, and waits for the response.
     pub(crate) fn hang_up(self) -> Scenario {
         self.pause(300).ask("BYE", "", "").expect_answer(200, &["BYE"])
     }
@@ -223,7 +224,7 @@ impl Scenario {
         )
     }
 
-    /// Returns type, length and text of a description; none for an empty direction.
+    /// Returns Content-Type, Content-Length and text of an SDP; no SDP if the direction is empty.
     fn body(&mut self, direction: &str) -> String {
         if direction.is_empty() {
             return "Content-Length: 0\n\n".to_owned();

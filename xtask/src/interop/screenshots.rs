@@ -1,6 +1,6 @@
-//! `cargo xtask screenshots`: pictures of the console in docs/images, taken by headless Chromium of an edge with calls
-//! between simulated phones: answered ones, one with a failing agent, some rejected by every target, and three live
-//! ones. Numbers are fictional.
+//! `cargo xtask screenshots`: pictures of the console in docs/images, taken by headless Chromium from an edge with
+//! calls between simulated phones: answered calls, one with a failing agent, some that every target rejects, and three
+//! live ones. The numbers are fictional.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,11 +19,11 @@ use super::node::{self, Packages};
 use super::raw::{Call, Phone, tone_frame};
 use super::{install, rtp};
 
-/// Maximum size of a picture in the repository, in bytes.
+/// Maximum size of a picture for the repository, in bytes.
 const MOST_BYTES: u64 = 200_000;
-/// Calls rejected by all targets: enough to make a problem of the trunks.
+/// Number of calls that all targets reject: enough for a reported problem of the trunks.
 const REJECTED: u32 = 6;
-/// Frames after which the second agent breaks its connection: 4 s of audio.
+/// Number of frames after which the second agent breaks its connection: 4 s of audio.
 const BREAKS_AFTER: u32 = 200;
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -32,7 +32,7 @@ const PBX: &str = "127.0.0.3";
 const CARRIER_WEST: &str = "127.0.0.4";
 const BRANCH: &str = "127.0.0.5";
 
-/// Trunks and routes; the agents' URLs are appended.
+/// Trunks and routes of the configuration; the URLs of the agents are appended.
 const TRUNKS: &str = r#"
 [trunk.carrier-east]
 peers = ["sip:127.0.0.2:5060"]
@@ -68,12 +68,12 @@ record = true
 directory = "recordings"
 "#;
 
-/// Answer of a phone to an INVITE.
+/// Response of a phone to an INVITE.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// Rings, answers the call and echoes its audio.
+    /// The phone rings, answers the call and echoes its audio.
     Takes,
-    /// Rejects it with this status.
+    /// The phone rejects the call with this status.
     Rejects(&'static str),
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     })
 }
 
-/// Starts the edge, makes the calls and takes the pictures while three of them are live.
+/// Starts the edge, makes calls, and takes the pictures while three calls are live.
 fn calls_and_pictures(over: &AtomicBool) -> anyhow::Result<bool> {
     let receptionist = Bot::start(Manner::Say(greeting()))?;
     let booking = Bot::start(Manner::Breaks { after: BREAKS_AFTER })?;
@@ -138,7 +138,7 @@ fn calls_and_pictures(over: &AtomicBool) -> anyhow::Result<bool> {
                 phone.bye(&call)
             })
         });
-        // Longer than one interval of the plots.
+        // Longer than one interval of the console's plots.
         std::thread::sleep(Duration::from_secs(11));
         let taken = pictures(&edge);
         over.store(true, Ordering::Relaxed);
@@ -149,7 +149,7 @@ fn calls_and_pictures(over: &AtomicBool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Takes the pictures by the browser.
+/// Takes the pictures by a browser.
 fn pictures(edge: &Edge) -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images").canonicalize()?;
     let out = folder.to_str().context("a path in UTF-8")?;
@@ -163,7 +163,7 @@ fn pictures(edge: &Edge) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a call of this many seconds.
+/// Makes a call that lasts this many seconds.
 fn finished(edge: SocketAddr, (from, to): (&'static str, &str), seconds: u64) -> anyhow::Result<()> {
     let phone = Phone::new(CARRIER_EAST, 0, from)?;
     let call = phone.call(edge, to)?;
@@ -172,7 +172,7 @@ fn finished(edge: SocketAddr, (from, to): (&'static str, &str), seconds: u64) ->
     phone.bye(&call)
 }
 
-/// Sends a tone while `goes_on` returns true.
+/// Sends a tone in a call while `goes_on` returns true.
 fn speak(phone: &Phone, call: &Call, goes_on: impl Fn() -> bool) -> anyhow::Result<()> {
     let (began, mut n) = (Instant::now(), 0u32);
     while goes_on() {
@@ -184,7 +184,7 @@ fn speak(phone: &Phone, call: &Call, goes_on: impl Fn() -> bool) -> anyhow::Resu
     Ok(())
 }
 
-/// Answers messages to a phone until it is over.
+/// Answers messages to a phone until `over` is set.
 fn serve(phone: &Phone, answer: Answer, over: &AtomicBool) -> anyhow::Result<()> {
     let audio = phone.rtp.try_clone()?;
     std::thread::scope(|scope| {
@@ -213,7 +213,7 @@ fn serve(phone: &Phone, answer: Answer, over: &AtomicBool) -> anyhow::Result<()>
     })
 }
 
-/// Returns 4 s of audio with a mark after it, as an agent's greeting.
+/// Returns the greeting of an agent: 4 s of audio with a mark after it.
 fn greeting() -> Vec<Message> {
     let audio = BASE64.encode(rtp::tone_ulaw(32_000));
     vec![

@@ -12,17 +12,17 @@ use anyhow::{Context as _, bail};
 use super::edge::Edge;
 use super::rtp::tone_ulaw;
 
-/// SIPp's own `uac` with an RTP stream added, as in docker-compose.yml.
+/// Scenario of SIPp's own `uac` with an RTP stream added, as in docker-compose.yml.
 pub(crate) const UAC_RTP: &str = include_str!("../../../examples/sipp/uac_rtp.xml");
 
-/// Address of callers.
+/// IP address of callers.
 pub(crate) const CARRIER: &str = "127.0.0.2";
-/// Address of callees.
+/// IP address of callees.
 pub(crate) const PBX: &str = "127.0.0.3";
-/// Second address of callees.
+/// Second IP address of callees.
 pub(crate) const DESK: &str = "127.0.0.4";
 
-/// Two trunks identified by their addresses and a route from one to the other.
+/// Configuration with two trunks, identified by their addresses, and a route from one to the other.
 pub(crate) const CARRIER_TO_PBX: &str = r#"
 [trunk.carrier]
 options_interval = "0s"
@@ -37,7 +37,7 @@ from = ["carrier"]
 connect = ["trunk:pbx"]
 "#;
 
-/// Callee in the background, ended on drop.
+/// SIPp as a callee in the background, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Callee {
     child: Child,
@@ -67,12 +67,12 @@ impl Callee {
         })
     }
 
-    /// Returns the folder of its files.
+    /// Returns the folder of the callee's files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Returns the messages of a callee started with a message file.
+    /// Returns the messages of a callee that writes them to a file.
     pub(crate) fn messages(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(self.folder.path().join(MESSAGES))?)
     }
@@ -98,7 +98,7 @@ impl Callee {
         Ok(Callee { child, folder })
     }
 
-    /// Waits until this many calls have followed its scenario, and no other ones.
+    /// Waits until this many calls have followed the scenario; fails if a call has not.
     pub(crate) fn has_had(&self, calls: u32) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -122,49 +122,49 @@ impl Drop for Callee {
     }
 }
 
-/// File of messages in a folder.
+/// Name of the file with the messages.
 const MESSAGES: &str = "messages.log";
-/// Flags for SIPp's statistics and error files.
+/// Flags that have SIPp write its statistics and errors to files.
 const STATISTICS: [&str; 8] =
     ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"];
 
-/// Calls of SIPp.
+/// SIPp as a caller, and the calls that it makes.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
-    /// Total number of calls.
+    /// Total number of calls that SIPp makes.
     pub(crate) calls: u32,
-    /// New calls per second.
+    /// Number of new calls per second.
     pub(crate) per_second: u32,
     /// Length of a call.
     pub(crate) length: Duration,
-    /// Whether to send RTP.
+    /// Whether SIPp sends RTP.
     pub(crate) rtp: bool,
-    /// Repeated RTP audio, file `tone.ul` in μ-law [default: 440 Hz].
+    /// Audio that SIPp sends repeatedly, as the file `tone.ul` in μ-law [default: 440 Hz].
     pub(crate) says: Option<Vec<u8>>,
-    /// SIPp's transport: `u1` or `t1`.
+    /// SIP transport of SIPp: `u1` or `t1`.
     pub(crate) transport: &'static str,
-    /// Scenario, if not `uac`.
+    /// Scenario, if it is not SIPp's `uac`.
     pub(crate) scenario: Option<Cow<'static, str>>,
-    /// Source address.
+    /// Source IP address of the calls.
     pub(crate) address: &'static str,
-    /// Source port.
+    /// Source port of the calls.
     pub(crate) port: u16,
     /// Media port [default: chosen by SIPp].
     pub(crate) media_port: Option<u16>,
-    /// Called user.
+    /// User that SIPp calls.
     pub(crate) number: &'static str,
-    /// Credentials for a challenge, if the scenario uses them: user and password.
+    /// User and password for a challenge, if the scenario uses them.
     pub(crate) credentials: Option<(&'static str, &'static str)>,
 }
 
-/// SIPp's counters.
+/// Counters that SIPp writes at its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counted {
-    /// Calls that followed the scenario.
+    /// Number of calls that followed the scenario.
     pub(crate) successful: u64,
-    /// Calls that did not.
+    /// Number of calls that did not follow the scenario.
     pub(crate) failed: u64,
-    /// Messages sent again.
+    /// Number of messages that SIPp retransmitted.
     pub(crate) retransmissions: u64,
 }
 
@@ -187,7 +187,7 @@ impl Calls {
         }
     }
 
-    /// Calls its number over UDP, and checks that the edge lives and no call has failed.
+    /// Makes the calls over UDP, and checks that the edge still runs and no call has failed.
     pub(crate) fn all_succeed(&self, edge: &mut Edge) -> anyhow::Result<Counted> {
         let counted = self.run(edge.udp)?;
         edge.assert_alive()?;
@@ -195,7 +195,7 @@ impl Calls {
         Ok(counted)
     }
 
-    /// Checks that no call has failed; `log` is for the message.
+    /// Checks that no call has failed; `log` returns text for the message.
     pub(crate) fn all(&self, counted: &Counted, log: impl FnOnce() -> String) -> anyhow::Result<()> {
         if counted.failed > 0 || counted.successful != u64::from(self.calls) {
             bail!("{} of {} calls failed\n{}", counted.failed, self.calls, log());
@@ -203,7 +203,7 @@ impl Calls {
         Ok(())
     }
 
-    /// Calls its number at `edge` and waits for the end.
+    /// Makes the calls through `edge` and waits for their end.
     pub(crate) fn run(&self, edge: SocketAddr) -> anyhow::Result<Counted> {
         let folder = tempfile::tempdir()?;
         let at = folder.path();
@@ -225,7 +225,7 @@ impl Calls {
             }
         }
         if let Some((user, password)) = self.credentials {
-            // A rejected call is over: nothing is sent after it.
+            // A call that is rejected is over: nothing is sent after that.
             command.args(["-au", user, "-ap", password, "-nd"]);
         }
         if let Some(port) = self.media_port {
@@ -268,7 +268,7 @@ fn errors(folder: &Path) -> String {
     text.chars().take(2_000).collect()
 }
 
-/// Parses the last line of SIPp's statistics file by its header.
+/// Parses the last line of SIPp's statistics file, by the names in the first line.
 fn counted(file: &Path) -> anyhow::Result<Counted> {
     let text = std::fs::read_to_string(file).context("sipp wrote no statistics")?;
     let mut lines = text.lines();

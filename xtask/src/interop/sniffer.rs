@@ -19,25 +19,25 @@ use super::rtp;
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 
-/// Buffer for waiting packets in bytes. The default buffer holds 50 ms of a case with six calls, less than the
-/// scheduling delay on a busy machine: a dropped packet would look as if it were never sent.
+/// Size in bytes of the buffer for waiting packets. The default buffer holds 50 ms of a case with six calls, less than
+/// the scheduling delay on a busy machine: a packet dropped there would look as if it had never been sent.
 const WAITING: usize = 32 << 20;
 
-/// Packets of PCMU by their destination address.
+/// PCMU packets by their destination address.
 type Heard = BTreeMap<Ipv4Addr, Vec<Packet>>;
 
 /// Sniffed packet.
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
-    /// Time of capture.
+    /// Time at which the packet was captured.
     pub(crate) at: Instant,
-    /// Sequence number.
+    /// RTP sequence number of the packet.
     pub(crate) sequence: u16,
-    /// Decoded samples.
+    /// Decoded samples of the packet.
     pub(crate) samples: Vec<f64>,
 }
 
-/// Sniffer, stopped on drop.
+/// Running sniffer, stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
     heard: Arc<Mutex<Heard>>,
@@ -45,7 +45,7 @@ pub(crate) struct Sniffer {
 }
 
 impl Sniffer {
-    /// Begins to listen.
+    /// Starts a sniffer on loopback.
     pub(crate) fn start() -> anyhow::Result<Sniffer> {
         let family = AddressFamily::Packet;
         // For a single protocol, loopback shows each packet only once: on arrival.
@@ -67,7 +67,7 @@ impl Sniffer {
         Ok(Sniffer { heard, over })
     }
 
-    /// Returns the packets sent to an address so far.
+    /// Returns the packets sent to an address since the start.
     pub(crate) fn heard(&self, by: Ipv4Addr) -> Vec<Packet> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(&by).cloned().unwrap_or_default()
     }
@@ -79,7 +79,7 @@ impl Drop for Sniffer {
     }
 }
 
-/// Parses an IPv4 packet with 20 ms of PCMU.
+/// Parses an IPv4 packet that contains 20 ms of PCMU; returns the destination address and the packet.
 fn pcmu(bytes: &[u8]) -> Option<(Ipv4Addr, Packet)> {
     let header = usize::from(bytes.first()? & 0x0F) * 4;
     if bytes.first()? >> 4 != 4 || *bytes.get(9)? != UDP {

@@ -1,5 +1,5 @@
-//! Test audio of phones, alternating between a tone and speech, and its judgement at the other end of a call: level,
-//! SNR, clicks and gaps.
+//! Test audio of phones, in which a tone and speech alternate, and the judgement of the audio at the other end of a
+//! call: level, SNR, clicks and gaps.
 
 use std::f64::consts::{PI, TAU};
 
@@ -7,27 +7,27 @@ use anyhow::{Context as _, bail};
 
 use super::rtp::fit;
 
-/// Amplitude of the tone.
+/// Amplitude of the test tone.
 pub(crate) const AMPLITUDE: f64 = 8_000.0;
-/// Seconds of tone, then of speech.
+/// Seconds of tone in a period, and of speech after it.
 const TONE: f64 = 1.5;
 const SPEECH: f64 = 1.5;
-/// Period of the audio in seconds.
+/// Period of the test audio in seconds.
 pub(crate) const PERIOD: f64 = TONE + SPEECH;
-/// Seconds omitted at both ends of the tone, in which codecs settle.
+/// Seconds omitted at both ends of the tone, during which codecs settle.
 const SETTLING: f64 = 0.15;
-/// Searched part of a period, in seconds: speech.
+/// Part of a period, in seconds, that is searched for in the received audio: speech.
 const SEARCHED: (f64, f64) = (TONE + 0.2, TONE + 0.9);
 /// Length of the frames of the loudness curve, in seconds.
 const FRAME: f64 = 0.005;
 /// Length of the judged sections of speech, in seconds.
 const PIECE: f64 = 0.25;
-/// Minimum correlation with the speech to count as found.
+/// Minimum correlation at which the speech counts as found.
 const LIKENESS: f64 = 0.5;
-/// First and second formant of syllables, in Hz.
+/// First and second formant of each vowel, in Hz.
 const VOWELS: [(f64, f64); 5] = [(700.0, 1_200.0), (300.0, 2_300.0), (400.0, 2_000.0), (450.0, 900.0), (320.0, 800.0)];
 
-/// Received audio.
+/// Received audio with its sample rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Sound {
     /// Samples per second.
@@ -36,7 +36,7 @@ pub(crate) struct Sound {
     pub(crate) samples: Vec<f64>,
 }
 
-/// Quality of a tone and of speech, all but the last relative to the sent audio.
+/// Quality of a tone and of speech; all figures except the last are relative to the audio sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Judgement {
     /// Level change of the tone, in dB.
@@ -45,38 +45,39 @@ pub(crate) struct Judgement {
     pub(crate) tone_snr_db: f64,
     /// Level change of the speech, in dB.
     pub(crate) speech_level_db: f64,
-    /// SNR of the speech in dB: median of its sections.
+    /// SNR of the speech in dB: the median of its sections.
     pub(crate) speech_snr_db: f64,
     /// Largest click in the tone, relative to its amplitude: see [`click`].
     pub(crate) click: f64,
-    /// Level of the softest 10 ms of the tone relative to the whole, in dB.
+    /// Level in dB of the softest 10 ms of the tone, relative to the whole tone.
     pub(crate) softest_db: f64,
 }
 
-/// Returns the tone at a time, in seconds.
+/// Returns the sample of a tone at a time, in seconds.
 pub(crate) fn tone(hz: u32, t: f64) -> f64 {
     AMPLITUDE * (TAU * f64::from(hz) * t).sin()
 }
 
-/// Returns a tone with pauses like syllables, because continuous sound counts as noise.
+/// Returns the sample of a tone with pauses like syllables, because continuous sound counts as noise.
 pub(crate) fn syllables(hz: u32, t: f64) -> f64 {
     if (t * 2.5).fract() < 0.6 { tone(hz, t) } else { 0.0 }
 }
 
-/// Returns the sent audio at a time, in seconds: tone and speech alternating without end.
+/// Returns the sample of the test audio at a time, in seconds: tone and speech alternate without end.
 pub(crate) fn said(hz: u32, t: f64) -> f64 {
     let t = t.rem_euclid(PERIOD);
     if t < TONE { tone(hz, t) } else { speech(t - TONE) }
 }
 
-/// Returns speech-like audio: harmonics of a moving pitch, vowels of 200 ms each, one of them silent.
+/// Returns the sample of speech-like audio: harmonics of a moving pitch, and vowels of 200 ms each, one of which is
+/// silent.
 pub(crate) fn speech(t: f64) -> f64 {
     let syllable = t / 0.2;
-    // Truncation is intended; nothing is negative here.
+    // Truncation is intended, and nothing is negative here.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let number = syllable as usize;
     let Some((first, second)) = VOWELS.get(number % 6) else { return 0.0 };
-    // Integral of 150 Hz with a deviation of 25 Hz.
+    // Integral of a pitch of 150 Hz that varies by 25 Hz.
     let phase = 150.0 * t + 25.0 / (TAU * 1.7) * (TAU * 1.7 * t).sin();
     let resonance = |hz: f64, formant: f64| 1.0 / (1.0 + ((hz - formant) / 90.0).powi(2));
     let harmonic = |n: u32| {
@@ -110,7 +111,7 @@ pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64
 impl Sound {
     /// Parses a 16-bit WAV file; several channels are averaged.
     pub(crate) fn of_wav(bytes: &[u8]) -> anyhow::Result<Sound> {
-        // Chunks are in any order, with a reserve for RF64 before the format.
+        // Chunks may be in any order, and space reserved for RF64 may precede the format.
         let (mut rest, mut format) = (bytes.get(12..).context("not a WAV file")?, &[][..]);
         let audio = loop {
             let (head, behind) = rest.split_at_checked(8).context("no audio")?;
@@ -138,7 +139,7 @@ impl Sound {
         Sound { rate_hz, samples: times.map(sample).collect() }
     }
 
-    /// Returns the samples from one second to another, or fewer at the end.
+    /// Returns the samples from one second to another, or fewer if the audio ends before.
     fn part(&self, from: f64, to: f64) -> &[f64] {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let place = |t: f64| ((t * f64::from(self.rate_hz)).round().max(0.0) as usize).min(self.samples.len());
@@ -150,7 +151,7 @@ impl Sound {
     fn aligned(&self, hz: u32, begin: f64, (from, to): (f64, f64)) -> (&[f64], Vec<f64>) {
         let rate = f64::from(self.rate_hz);
         let heard = self.part(begin + from, begin + to);
-        // The first sample lies between two times.
+        // The first sample lies between two sample times of the sent audio.
         let offset = ((begin + from) * rate).round() / rate - begin;
         (heard, (0..heard.len()).map(|n| said(hz, offset + number(n) / rate)).collect())
     }
@@ -177,7 +178,7 @@ impl Sound {
         })
     }
 
-    /// Returns the beginning of a whole period in seconds: by loudness, then by samples, then by interpolation.
+    /// Returns the beginning of a whole period in seconds: found by loudness, then by samples, then by interpolation.
     fn search(&self, hz: u32, settled: f64) -> anyhow::Result<f64> {
         let reference = Sound::made(self.rate_hz, PERIOD, |t| said(hz, t));
         let (wanted, heard) = (reference.loudness(), self.loudness());
@@ -201,7 +202,7 @@ impl Sound {
         }
     }
 
-    /// Returns the loudness of each [`FRAME`], without its mean.
+    /// Returns the loudness of each [`FRAME`], minus the mean of all.
     fn loudness(&self) -> Vec<f64> {
         let frames = (0..).map(|n| self.part(f64::from(n) * FRAME, f64::from(n + 1) * FRAME));
         let frames = frames.take_while(|frame| !frame.is_empty());
@@ -223,7 +224,7 @@ pub(crate) fn click(tone: &[f64], hz: u32, rate_hz: u32) -> f64 {
     left.fold(0.0, f64::max) / amplitude.max(1.0)
 }
 
-/// Returns the pair with the highest first number.
+/// Returns the pair of which the first number is highest.
 fn best(places: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
     places.max_by(|one, other| one.0.total_cmp(&other.0))
 }
@@ -247,7 +248,7 @@ fn likeness(one: &[f64], other: &[f64]) -> f64 {
     product / (energy(one) * energy(other)).sqrt().max(1.0)
 }
 
-/// Returns the ratio of the correlated to the uncorrelated part, in dB.
+/// Returns the SNR in dB for a correlation: the ratio of the correlated to the uncorrelated part.
 fn snr_of(likeness: f64) -> f64 {
     let alike = likeness.max(0.0).powi(2);
     decibel(alike / (1.0 - alike).max(1e-9))
@@ -283,7 +284,7 @@ mod tests {
         }
         let judged = noisy.judge(440, 0.5).unwrap();
         assert!(judged.tone_snr_db < 25.0 && judged.speech_snr_db < 22.0, "{judged:?}");
-        // A missing frame in the tone is a click; a silent one is a gap.
+        // A missing frame in the tone causes a click; a silent one, a gap.
         let mut clicks = heard(8_000, 0.0);
         clicks.samples.drain(30_000..30_130);
         assert!(clicks.judge(440, 0.5).unwrap().click > 0.2);

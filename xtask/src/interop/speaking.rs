@@ -1,5 +1,5 @@
-//! Parties that send their own tone from the answer to the end of a call, and the tones of the others that each of them
-//! hears.
+//! Parties that send their own tone from the answer to the end of a call, and the tones that each of them hears from
+//! others.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::recording::FRAME;
 use super::rtp::{self, SAMPLE_RATE};
 use super::sound;
 
-/// Samples of a judged section: a second.
+/// Number of samples in a judged section: one second.
 const PIECE: usize = 8_000;
-/// Minimum amplitude of a tone to count as heard: voices of a conference share the level of one.
+/// Minimum amplitude at which a tone counts as heard: the voices in a conference share the level of one.
 const LEAST: f64 = 600.0;
 /// Maximum wait for a tone.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Party in a call; stops its tone on drop.
+/// Party of a call; its tone stops on drop.
 #[derive(Debug)]
 pub(crate) struct SpeakingParty {
     phone: Phone,
@@ -32,7 +32,7 @@ pub(crate) struct SpeakingParty {
 }
 
 impl SpeakingParty {
-    /// Starts the tone and the recording of an answered call's phone.
+    /// Starts the tone and the recording at the phone of an answered call.
     pub(crate) fn begin(phone: Phone, call: Call, hz: u32) -> anyhow::Result<SpeakingParty> {
         let listener = Listener::start(&phone.rtp)?;
         let (socket, to, over) = (phone.rtp.try_clone()?, call.media, Arc::<AtomicBool>::default());
@@ -41,24 +41,24 @@ impl SpeakingParty {
         Ok(SpeakingParty { phone, call, listener, hz, over })
     }
 
-    /// Returns the frequency of its tone.
+    /// Returns the frequency of the party's tone.
     pub(crate) fn hz(&self) -> u32 {
         self.hz
     }
 
-    /// Returns the number of samples heard so far.
+    /// Returns the number of samples that the party has received so far.
     pub(crate) fn mark(&self) -> usize {
         self.listener.mark()
     }
 
-    /// Returns the highest amplitude of a tone over the seconds after a mark.
+    /// Returns the highest amplitude of a tone in any second after this mark.
     fn loudest(&self, hz: u32, since: usize) -> f64 {
         let heard = self.listener.samples();
         let pieces = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
         pieces.map(|piece| rtp::fit(piece, hz, SAMPLE_RATE).0).fold(0.0, f64::max)
     }
 
-    /// Waits until a tone is heard after a mark.
+    /// Waits until a tone is heard after this mark.
     pub(crate) fn hears(&self, hz: u32, since: usize) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.loudest(hz, since) < LEAST {
@@ -71,19 +71,19 @@ impl SpeakingParty {
         Ok(())
     }
 
-    /// Fails if a tone was heard after a mark.
+    /// Fails if a tone was heard after this mark.
     pub(crate) fn has_not_heard(&self, hz: u32, since: usize) -> anyhow::Result<()> {
         let loudest = self.loudest(hz, since);
         ensure!(loudest < LEAST, "{} Hz hears {loudest:.0} of {hz} Hz", self.hz);
         Ok(())
     }
 
-    /// Hangs up.
+    /// Hangs up the party's call.
     pub(crate) fn hang_up(&self) -> anyhow::Result<()> {
         self.phone.bye(&self.call)
     }
 
-    /// Waits until the edge hangs up.
+    /// Waits until the edge hangs up the call.
     pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
         self.phone.expect_bye()
     }
@@ -109,7 +109,7 @@ fn speak(socket: &UdpSocket, to: SocketAddr, hz: u32, over: &AtomicBool) {
     }
 }
 
-/// Returns 20 ms of the tone, with pauses like syllables, because continuous sound counts as noise.
+/// Returns 20 ms of a tone, with pauses like syllables, because continuous sound counts as noise.
 fn frame(hz: u32, number: u32) -> Vec<u8> {
     let first = number.wrapping_mul(160);
     #[allow(clippy::cast_possible_truncation)]

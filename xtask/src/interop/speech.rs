@@ -1,4 +1,5 @@
-//! Text-to-speech for cases: each text is a separate tone, so that the audio of a call identifies the spoken text.
+//! Text-to-speech for cases: each text becomes a tone of its own, so that the audio of a call identifies the text
+//! spoken.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -7,37 +8,37 @@ use anyhow::{Context as _, bail};
 
 use super::sound::wav;
 
-/// Maximum number of texts of one edge.
+/// Maximum number of texts that an edge speaks.
 const TEXTS: u32 = 12;
-/// Maximum wait for a text.
+/// Maximum wait for a text to be spoken.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Program that appends voice and text to a file; the line number selects the tone.
+/// Shell program that appends the voice and the text to a file; the number of the line selects the tone.
 const PROGRAM: &str = r#"exec 9>>"$1/lock"
 flock 9
 printf '%s\t%s\n' "$2" "$3" >> "$1/said"
 cat "$1/tone-$(wc -l < "$1/said" | tr -d ' ').wav"
 "#;
 
-/// Speech program, and its texts.
+/// Speech program of an edge, with the texts that it has spoken.
 #[derive(Debug)]
 pub(crate) struct Speech {
     folder: tempfile::TempDir,
 }
 
-/// Spoken text.
+/// Text that the program has spoken.
 #[derive(Debug)]
 pub(crate) struct Spoken {
-    /// Voice passed to the program.
+    /// Voice that was passed to the program.
     pub(crate) voice: String,
-    /// The text.
+    /// Text that was passed to the program.
     pub(crate) text: String,
-    /// Tone of the text.
+    /// Tone of the text, in Hz.
     pub(crate) hz: u32,
 }
 
 impl Speech {
-    /// Writes the program.
+    /// Writes the program and the tones to a folder.
     pub(crate) fn new() -> anyhow::Result<Speech> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("speak.sh"), PROGRAM)?;
@@ -49,7 +50,8 @@ impl Speech {
         Ok(Speech { folder })
     }
 
-    /// Returns the table of the configuration; `voices`: names of applications and of the program.
+    /// Returns the configuration table of the speech program; `voices`: names in applications, and corresponding ones
+    /// of the program.
     pub(crate) fn table(&self, voices: &[(&str, &str)]) -> String {
         let folder = self.folder.path().display();
         let command = format!("[\"sh\", \"{folder}/speak.sh\", \"{folder}\", \"{{voice}}\", \"{{text}}\"]");
@@ -70,7 +72,7 @@ impl Speech {
         Ok(lines.map(spoken).collect())
     }
 
-    /// Waits for a spoken text that contains these words.
+    /// Waits until a text with these words has been spoken.
     pub(crate) fn spoken(&self, words: &str) -> anyhow::Result<Spoken> {
         let began = Instant::now();
         loop {
@@ -86,7 +88,7 @@ impl Speech {
     }
 }
 
-/// Returns the frequency of a text; no two are near each other or near 440 Hz.
+/// Returns the frequency of the text with this number; no two are near each other or near 440 Hz.
 const fn hz(number: u32) -> u32 {
     500 + 130 * number
 }

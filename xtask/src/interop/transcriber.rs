@@ -1,4 +1,4 @@
-//! Transcription service in a thread: it accepts a form with audio, and returns the same text each time.
+//! Transcription service in a thread, which accepts a form with audio and always returns the same text.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use anyhow::ensure;
 
 use super::front::read_request;
 
-/// Secret shared by the edge and the service.
+/// Secret that the edge and the service share.
 const TOKEN: &str = "transcriber-0123456789abcdef";
-/// Text of every recording.
+/// Text returned for every recording.
 pub(crate) const TEXT: &str = "Please call back about the invoice.";
 /// Maximum wait for the rest of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Transcription service. Its thread lives as long as the process.
+/// Running transcription service; its thread ends with the process.
 #[derive(Debug)]
 pub(crate) struct Transcriber {
     address: SocketAddr,
@@ -25,7 +25,7 @@ pub(crate) struct Transcriber {
 }
 
 impl Transcriber {
-    /// Begins to listen.
+    /// Starts the service on a free loopback port.
     pub(crate) fn start() -> anyhow::Result<Transcriber> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -41,7 +41,7 @@ impl Transcriber {
         Ok(Transcriber { address, answered })
     }
 
-    /// Returns the table of the configuration; `all`: every recording is transcribed.
+    /// Returns the configuration table of the service; `all`: every recording is transcribed.
     pub(crate) fn table(&self, all: bool) -> String {
         let url = format!("http://{}/v1/audio/transcriptions", self.address);
         format!("[transcription]\nurl = \"{url}\"\ntoken = \"{TOKEN}\"\nmodel = \"whisper-1\"\nall = {all}\n")
@@ -53,7 +53,7 @@ impl Transcriber {
     }
 }
 
-/// Answers a request in the form of OpenAI's service.
+/// Answers a request as OpenAI's service does.
 fn take(mut stream: TcpStream) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let (head, body) = read_request(&mut stream)?;

@@ -1,5 +1,5 @@
-//! Web applications of cases: a function from a request to the verbs of a document, served in threads, with all
-//! requests so far.
+//! Web applications of cases: a function from a request to the verbs of a document, served in threads, which also keep
+//! all requests.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,31 +13,31 @@ use super::front::{form, read_request};
 /// Maximum wait for a request.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Received request.
+/// Request that the application received.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
-    /// Path with the query.
+    /// Path of the request, with the query.
     pub(crate) path: String,
     form: Vec<(String, String)>,
 }
 
 impl Posted {
-    /// Returns a parameter; empty if absent.
+    /// Returns the value of a parameter; empty if the parameter is absent.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
 
-/// Running application. Its thread lives as long as the process.
+/// Running application; its thread ends with the process.
 #[derive(Debug)]
 pub(crate) struct WebApplication {
-    /// Address of the application.
+    /// Listening address of the application.
     pub(crate) address: SocketAddr,
     posted: Arc<Mutex<Vec<Posted>>>,
 }
 
 impl WebApplication {
-    /// Serves the verbs returned by the function, on a free loopback port.
+    /// Starts an application on a free loopback port; for each request, `verbs` returns the verbs of the document.
     pub(crate) fn start(verbs: impl Fn(&Posted) -> String + Send + Sync + 'static) -> anyhow::Result<WebApplication> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -57,7 +57,7 @@ impl WebApplication {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a request after the first `since` that the function accepts.
+    /// Waits for a request, not among the first `since`, for which `is_it` returns true.
     pub(crate) fn wait_for(&self, what: &str, since: usize, is_it: impl Fn(&Posted) -> bool) -> anyhow::Result<Posted> {
         let began = Instant::now();
         loop {

@@ -31,16 +31,16 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// Mark in the template: the type of a section.
+/// Mark in the template, which names the type of a section.
 struct Mark<'a> {
     title: &'a str,
-    /// Whether the table is generated.
+    /// Whether the table of the type is generated.
     is_generated: bool,
     name: &'a str,
     file: &'a str,
 }
 
-/// Writes the page, or compares it with `--check`; false if it differs.
+/// Writes the page, or compares it with `--check`; returns `false` if the page differs.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = page(&root)?;
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(is_same)
 }
 
-/// Returns the page.
+/// Returns the generated page.
 fn page(root: &Path) -> anyhow::Result<String> {
     let template = fs::read_to_string(root.join(TEMPLATE)).context(TEMPLATE)?;
     let sources = Sources::read(root)?;

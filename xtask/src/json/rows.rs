@@ -7,13 +7,13 @@ use syn::{Attribute, Expr, ExprLit, Field, Fields, GenericArgument, Item, ItemEn
 
 use super::sources::{Found, Sources};
 
-/// Maximum words of a meaning that may share a line with others.
+/// Maximum number of words in a meaning that may share a line with others.
 const SHORT: usize = 9;
 
-/// Maximum number of fields in a line.
+/// Maximum number of fields that may share a line.
 const MOST: usize = 4;
 
-/// Row of a table: a field in JSON.
+/// Row of a table, for a field in JSON.
 #[derive(Debug, Clone)]
 struct Row {
     name: String,
@@ -23,12 +23,12 @@ struct Row {
 }
 
 impl Row {
-    /// Returns the cell of its type.
+    /// Returns the table cell for the field's type.
     fn cell(&self) -> String {
         format!("{}{}", self.kind, if self.is_optional { ", optional" } else { "" })
     }
 
-    /// Returns whether the row may stand in one line with others.
+    /// Returns whether the row may share a line with others.
     fn is_short(&self) -> bool {
         self.meaning.split(' ').count() <= SHORT && !self.meaning.contains(['.', ';', ':'])
     }
@@ -39,13 +39,13 @@ impl Row {
     }
 }
 
-/// JSON form of a type.
+/// JSON form of a Rust type.
 struct Shape<'a> {
-    /// Cell of the table.
+    /// Table cell that names the form.
     cell: String,
-    /// Type with its fields in the rows below.
+    /// Type whose fields are in the rows below; `None` if the form is not an object.
     object: Option<&'a Found>,
-    /// Values of an enum.
+    /// Values of the enum; empty for other types.
     words: Vec<String>,
 }
 
@@ -64,14 +64,14 @@ struct Serde {
     with: Option<String>,
     is_skipped: bool,
     is_flat: bool,
-    /// Whether a field is omitted under a condition.
+    /// Whether the field is omitted under a condition.
     is_optional: bool,
 }
 
 /// Tables of the types that have a section in the page.
 pub(super) struct Tables<'a> {
     sources: &'a Sources,
-    /// Titles by file and name of the type.
+    /// Titles of sections, by file and name of the type.
     titles: BTreeMap<(String, String), String>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Tables<'a> {
         Tables { sources, titles: BTreeMap::new() }
     }
 
-    /// Adds a section: fields of this type, and of a type that the section consists of, link to it.
+    /// Adds a section: fields of this type, or of a type that the section consists of, will link to it.
     pub(super) fn add_section(&mut self, title: &str, of: &'a Found) -> anyhow::Result<()> {
         self.titles.entry((of.path.clone(), of.name.clone())).or_insert_with(|| title.to_owned());
         if let Item::Struct(item) = &of.item {
@@ -95,7 +95,7 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Returns the table of a type.
+    /// Returns the table for the fields of a type.
     pub(super) fn table(&self, of: &'a Found) -> anyhow::Result<String> {
         let mut table = String::from("| field | type | meaning |\n| --- | --- | --- |\n");
         for rows in grouped(self.rows(of)?) {
@@ -136,7 +136,7 @@ impl<'a> Tables<'a> {
             None => self.shape(&field.ty, &name, &of.path).with_context(place)?,
             Some("as_text") => Shape::plain(&text(&name)),
             Some("as_unmet") => Shape::plain("true"),
-            // The fields of its variants are below the table, by hand.
+            // The fields of the variants are written by hand below the table.
             Some("as_word_and_fields") => {
                 let (kind, meaning) = ("string".to_owned(), meaning(&field.attrs));
                 return Ok(vec![Row { name, kind, meaning, is_optional: false }]);
@@ -144,7 +144,7 @@ impl<'a> Tables<'a> {
             Some(other) => bail!("{}: unknown serialiser {other}", place()),
         };
         if serde.is_optional {
-            // A nested option is omitted, or null.
+            // A nested option is omitted or null.
             let is_null = cell.matches(" or null").count() > 1;
             cell = cell.replace(" or null", "");
             cell.push_str(if is_null { " or null" } else { "" });
@@ -164,7 +164,7 @@ impl<'a> Tables<'a> {
         Ok(rows)
     }
 
-    /// Returns the fields of all variants: with the tag for a tagged enum, else by the variants' names.
+    /// Returns the fields of all variants: with the tag for a tagged enum, otherwise by the names of the variants.
     fn variants(&self, item: &ItemEnum, of: &'a Found) -> anyhow::Result<Vec<Row>> {
         let of_enum = serde(&item.attrs)?;
         let Some(tag) = of_enum.tag.clone() else {
@@ -244,7 +244,8 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Returns a meaning for use within a sentence: its first word in lower case, unless that is an abbreviation or a name.
+/// Returns a meaning for use within a sentence: the first word is in lower case, unless it is an abbreviation or a
+/// name.
 fn in_sentence(meaning: &str) -> String {
     let first = meaning.split(' ').next().unwrap_or_default();
     let mut signs = first.trim_end_matches([',', ':', ';']).chars();
@@ -255,7 +256,7 @@ fn in_sentence(meaning: &str) -> String {
     }
 }
 
-/// Groups neighbours of the same object and type with short meanings.
+/// Groups neighbouring rows of the same object and type if their meanings are short.
 fn grouped(rows: Vec<Row>) -> Vec<Vec<Row>> {
     let mut groups: Vec<Vec<Row>> = Vec::new();
     for row in rows {
@@ -296,7 +297,7 @@ fn list(inner: Shape<'_>) -> Shape<'_> {
     Shape { cell, ..inner }
 }
 
-/// Returns the type of a text; names of fields identify times.
+/// Returns the JSON type of a text: `time` if the field's name is that of a time, otherwise `string`.
 fn text(field: &str) -> String {
     let ends = ["_at", "_since"].iter().any(|end| field.ends_with(end)) || ["at", "since"].contains(&field);
     if ends { "time" } else { "string" }.to_owned()
@@ -338,7 +339,7 @@ fn quoted<T: AsRef<str>>(words: &[T]) -> String {
     words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds the values of an enum to a meaning that does not name them.
+/// Adds the values of an enum to a meaning, unless the meaning names them.
 fn with_words(meaning: String, words: &[String]) -> String {
     match (words.is_empty() || words.iter().any(|word| meaning.contains(&format!("`{word}`"))), meaning.is_empty()) {
         (true, _) => meaning,

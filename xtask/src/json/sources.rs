@@ -7,30 +7,30 @@ use anyhow::{Context as _, bail};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Item, Token};
 
-/// Crates with documented types.
+/// Crates with types that the page documents.
 const CRATES: [&str; 10] =
     ["admin", "config", "delivery", "media", "route", "runtime", "story", "system", "terms", "tools"];
 
-/// Serialised type.
+/// Serialised type found in a source file.
 pub(super) struct Found {
-    /// Path of its file, below the top of the repository.
+    /// Path of the source file, below the top of the repository.
     pub(super) path: String,
     pub(super) name: String,
     pub(super) item: Item,
 }
 
 impl Found {
-    /// Returns the crate's folder.
+    /// Returns the folder of the crate that contains a file.
     fn crate_of(path: &str) -> &str {
         path.split('/').nth(1).unwrap_or_default()
     }
 }
 
-/// All serialised types.
+/// All serialised types of the crates.
 pub(super) struct Sources(Vec<Found>);
 
 impl Sources {
-    /// Reads the crates' sources.
+    /// Reads the serialised types from the crates' sources.
     pub(super) fn read(root: &Path) -> anyhow::Result<Sources> {
         let mut sources = Sources(Vec::new());
         for name in CRATES {
@@ -56,7 +56,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Finds a type by its name as used in a file: in that file, in its crate, or in another crate.
+    /// Finds a type by its name as used in a file: in that file, in the file's crate, or in another crate.
     pub(super) fn find(&self, name: &str, from: &str) -> anyhow::Result<&Found> {
         let all: Vec<&Found> = self.0.iter().filter(|found| found.name == name).collect();
         let here = all.iter().filter(|found| found.path == from);
@@ -72,7 +72,7 @@ impl Sources {
     }
 }
 
-/// Returns an item if it is a serialised type.
+/// Returns the type of an item, if it is a serialised one.
 fn found(path: &str, item: Item) -> Option<Found> {
     let (name, attributes) = match &item {
         Item::Struct(of) => (&of.ident, &of.attrs),

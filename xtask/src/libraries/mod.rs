@@ -1,5 +1,5 @@
-//! `twilio-parameters`: parameters that Twilio's libraries can send, extracted from their packages. crates/twiml has
-//! them in a file, and its tests compare the table of the REST API with it.
+//! `twilio-parameters`: parameters that Twilio's libraries can send, extracted from the libraries' packages.
+//! crates/twiml has a file with these parameters, and its tests compare the table of the REST API with the file.
 
 mod node;
 mod python;
@@ -21,10 +21,10 @@ use crate::interop;
 
 /// Path of the list, below the top of the repository.
 const FILE: &str = "crates/twiml/src/compat/library_parameters.txt";
-/// Names of the libraries, on pages and in the list.
+/// Names of the libraries, on pages and in the list of parameters.
 const LIBRARIES: [&str; 2] = ["twilio-python", "twilio-node"];
 
-/// Versions of Lookup in the table, which begin their paths.
+/// Versions of Lookup in the table, with which the paths of their requests begin.
 const LOOKUP: [&str; 2] = ["v1", "v2"];
 
 /// Options of `twilio-parameters`.
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     node: Option<PathBuf>,
 }
 
-/// Runs the task; false if `--check` finds differences.
+/// Writes the list, or compares it with `--check`; returns `false` if there are differences.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let python = options.python.clone().map_or_else(python_package, Ok)?;
     let node = options.node.clone().map_or_else(node_package, Ok)?;
@@ -60,7 +60,7 @@ fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FILE)
 }
 
-/// Returns the folder of the Python package, installed if missing.
+/// Returns the folder of the Python package, which is installed if missing.
 pub(crate) fn python_package() -> anyhow::Result<PathBuf> {
     let interpreter = interop::python::interpreter(interop::python::Packages::Base)?;
     let script = "import twilio; print(twilio.__path__[0])";
@@ -68,14 +68,15 @@ pub(crate) fn python_package() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(folder.trim_end()))
 }
 
-/// Returns the folder of the Node package, installed if missing.
+/// Returns the folder of the Node package, which is installed if missing.
 pub(crate) fn node_package() -> anyhow::Result<PathBuf> {
     Ok(interop::node::modules(interop::node::Packages::Newest)?.join("twilio"))
 }
 
-/// Extracts the list from both packages.
+/// Extracts the list of parameters from both packages.
 ///
-/// # Errors A file has an unknown construct, or a request of the table is in none of their classes.
+/// # Errors
+/// Returns an error if a file has an unknown construct, or if no class of a package makes a request of the table.
 pub(crate) fn list(python: &Path, node: &Path) -> anyhow::Result<String> {
     let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| path.display().to_string());
     let of_python = python::version(&read(python.join("__init__.py"))?)?;
@@ -101,7 +102,7 @@ pub(crate) fn list(python: &Path, node: &Path) -> anyhow::Result<String> {
     Ok(list)
 }
 
-/// Returns the differences between the list in the repository and `list` by line; empty if equal.
+/// Returns the lines that differ between the list in the repository and `list`; empty if the lists are equal.
 pub(crate) fn differences(list: &str) -> anyhow::Result<String> {
     let path = committed();
     let committed = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -123,7 +124,7 @@ pub(crate) fn counts(list: &str) -> String {
     format!("{} requests with {} parameters", requests.len(), requests.iter().map(names).sum::<usize>())
 }
 
-/// Reads the files with an extension in a folder and its subfolders.
+/// Reads the files with an extension in a folder and its subfolders; returns their requests.
 fn read_folder(
     folder: &Path,
     extension: &str,
@@ -145,7 +146,7 @@ fn read_folder(
     Ok(requests)
 }
 
-/// Adds the requests of a version of Lookup.
+/// Adds the requests in the source of a version of Lookup.
 fn add_lookup(
     version: &str,
     source: &str,
@@ -159,8 +160,8 @@ fn add_lookup(
     Ok(())
 }
 
-/// Returns the path of an operation in libraries; `None` if they do not request it: they read JSON, and download no
-/// audio.
+/// Returns the path of an operation in libraries; `None` if libraries do not request it: they read only JSON, and
+/// download no audio.
 fn path_of(operation: &ApiOperation) -> Option<String> {
     let path = operation.path;
     let whole = match path.chars().next()? {
@@ -171,9 +172,10 @@ fn path_of(operation: &ApiOperation) -> Option<String> {
     (path.starts_with('/') || path.ends_with(".json")).then(|| request::without_names(&whole))
 }
 
-/// Returns a line for each operation, in the order of paths, with its parameters that a library sends.
+/// Returns a line for each operation, in the order of paths, with the parameters that a library sends for it.
 ///
-/// # Errors A library lacks a request, or has none of the expected parameters.
+/// # Errors
+/// Returns an error if a library lacks a request, or sends none of the parameters expected for it.
 fn lines(operations: &[&ApiOperation], libraries: &[Requests; 2]) -> anyhow::Result<Vec<String>> {
     let mut lines = BTreeMap::new();
     for operation in operations {
@@ -194,7 +196,7 @@ fn lines(operations: &[&ApiOperation], libraries: &[Requests; 2]) -> anyhow::Res
     Ok(lines.into_values().collect())
 }
 
-/// Joins `Parameter1.Name` to `Parameter99.Name` into `Parameter{n}.Name`, as in the table.
+/// Replaces `Parameter1.Name` to `Parameter99.Name` by `Parameter{n}.Name`, as in the table.
 fn join_numbered(names: &BTreeSet<String>) -> BTreeSet<String> {
     let mut joined = names.clone();
     for (front, behind) in names.iter().filter_map(|name| name.split_once("1.")) {

@@ -1,4 +1,4 @@
-//! Requests of twilio-node: a class or the instance of a list sets `_uri`, and its methods collect parameters by
+//! Requests of twilio-node: a class or the instance of a list sets `_uri`; its methods collect parameters by
 //! `data["Name"] = …` and pass both to a function of the version.
 
 use anyhow::bail;
@@ -7,9 +7,10 @@ use super::request::{Property, RequestReader, Requests};
 use super::token::Token::{self, Sign, Text, Word};
 use super::token::{Brackets, Language, beginning, bracketed, split_by_commas, tokenize};
 
-/// Parses a file and adds its requests.
+/// Parses a source file and adds its requests.
 ///
-/// # Errors The file has an unknown construct.
+/// # Errors
+/// Returns an error if the file has an unknown construct.
 pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> {
     let tokens = tokenize(source, Language::JavaScript)?;
     let mut reader = RequestReader::new(&["data"], requests);
@@ -22,7 +23,7 @@ pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> 
             [Word("uri"), Sign(':'), Word("instance"), Sign('.'), Word("_uri"), ..] => {
                 reader.add_request(&properties(brackets.content(&tokens)?)?)?;
             }
-            // URL of the next page, and field of a resource.
+            // URL of the next page, or field of a resource.
             [Word("uri"), Sign(':'), Word("targetUrl"), ..]
             | [Word("uri"), Sign(':'), Word("this"), Sign('.'), Word("uri"), ..] => {}
             [Word("_uri"), Sign('='), ..] | [Word("uri"), Sign(':'), ..] => {
@@ -37,7 +38,7 @@ pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> 
     reader.finish()
 }
 
-/// Returns the properties of an object; one without a value has that of the variable with its name.
+/// Returns the properties of an object; a property without a value has that of the variable with its name.
 fn properties<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t, 's>>> {
     let named = |part: &'t [Token<'s>]| match part {
         [Word(name), Sign(':'), value @ ..] => Ok(Property { name, value }),
@@ -47,12 +48,12 @@ fn properties<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t
     split_by_commas(tokens).into_iter().map(named).collect()
 }
 
-/// Parses a use of the parameter variable, at the beginning of `rest`.
+/// Parses a use of the variable with the parameters, at the beginning of `rest`.
 fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut RequestReader<'_, 's>) -> anyhow::Result<()> {
     match rest {
         [_, Sign('='), Sign('{'), Sign('}'), Sign(';'), ..] if before == Word("let") => reader.begin_parameters(),
         [_, Sign('['), Text(name), Sign(']'), Sign('='), ..] => reader.add_parameter(name),
-        // The same object with a map of prefixed names.
+        // The same object is extended by a map with prefixed names.
         [_, Sign('='), Sign('{'), Sign('.'), Sign('.'), Sign('.'), Word("data"), Sign(','), map @ ..] => {
             let [
                 Sign('.'),
@@ -72,7 +73,7 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
             };
             reader.add_parameter(prefix)
         }
-        // Property of an object, and method.
+        // The word is the property of an object, or a method.
         [_, Sign(',' | '}'), ..] if matches!(before, Sign('{' | ',' | ':')) => Ok(()),
         [_, Sign('('), ..] => Ok(()),
         _ => bail!("unknown use of parameters: {:?}", beginning(rest)),
@@ -84,7 +85,7 @@ mod tests {
     use super::super::request::in_lines;
     use super::*;
 
-    /// File in the form of the library's generator.
+    /// Source file as the library's generator writes it.
     const FILE: &str = r#"
 class RoomContextImpl {
     constructor(_version, accountSid, sid) {

@@ -1,4 +1,4 @@
-//! Requests of twilio-python: a class sets `self._uri`, and its methods collect parameters by `values.of({…})` and pass
+//! Requests of twilio-python: a class sets `self._uri`; its methods collect parameters by `values.of({…})` and pass
 //! both to a function of the version.
 
 use anyhow::{Context as _, bail};
@@ -7,12 +7,13 @@ use super::request::{Property, RequestReader, Requests};
 use super::token::Token::{self, Sign, Text, Word};
 use super::token::{Brackets, Language, beginning, bracketed, split_by_commas, tokenize};
 
-/// Variables in which parameters are collected.
+/// Names of the variables in which parameters are collected.
 const VARIABLES: &[&str] = &["data", "params"];
 
-/// Parses a file and adds its requests.
+/// Parses a source file and adds its requests.
 ///
-/// # Errors The file has an unknown construct.
+/// # Errors
+/// Returns an error if the file has an unknown construct.
 pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> {
     let tokens = tokenize(source, Language::Python)?;
     let mut reader = RequestReader::new(VARIABLES, requests);
@@ -40,7 +41,7 @@ pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> 
     reader.finish()
 }
 
-/// Returns the arguments of a call, each with its name.
+/// Returns the arguments of a call, each with its name and value.
 fn arguments<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t, 's>>> {
     let named = |part: &'t [Token<'s>]| match part {
         [Word(name), Sign('='), value @ ..] => Ok(Property { name, value }),
@@ -49,10 +50,10 @@ fn arguments<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t,
     split_by_commas(tokens).into_iter().map(named).collect()
 }
 
-/// Parses a use of a parameter variable, at the beginning of `rest`.
+/// Parses a use of a variable with parameters, at the beginning of `rest`.
 fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut RequestReader<'_, 's>) -> anyhow::Result<()> {
     match rest {
-        // Name of an argument, its value, and a method.
+        // The word is the name of an argument, its value, or a method.
         [_, Sign('='), ..] if matches!(before, Sign('(' | ',')) => Ok(()),
         [_, Sign(',' | ')'), ..] if before == Sign('=') => Ok(()),
         [_, Sign('('), ..] if before == Word("def") => Ok(()),
@@ -67,7 +68,7 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
             }
             Ok(())
         }
-        // Map of names with this prefix.
+        // A map adds names with this prefix.
         [_, Sign('.'), Word("update"), Sign('('), Word("serialize"), Sign('.'), map @ ..] => {
             let [Word("prefixed_collapsible_map"), Sign('('), Word(_), Sign(','), Text(prefix), Sign(')'), ..] = map
             else {
@@ -79,9 +80,10 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
     }
 }
 
-/// Returns the version of the package in its `__init__.py`.
+/// Returns the version of the package, as in `__init__.py`.
 ///
-/// # Errors The file names no version.
+/// # Errors
+/// Returns an error if the file names no version.
 pub(super) fn version(source: &str) -> anyhow::Result<String> {
     let tokens = tokenize(source, Language::Python)?;
     let at = tokens.iter().position(|token| *token == Word("__version_info__")).context("no __version_info__")?;
@@ -102,7 +104,7 @@ mod tests {
     use super::super::request::in_lines;
     use super::*;
 
-    /// Class in the form of the library's generator.
+    /// Class as the library's generator writes it.
     const CLASS: &str = r#"
 class RoomContext(InstanceContext):
     """Speaks of data = {} and uri=nothing."""

@@ -9,10 +9,10 @@ use super::token::Token;
 /// Parameters that a library can send, by request.
 pub(super) type Requests = BTreeMap<Request, BTreeSet<String>>;
 
-/// Method and path of a request.
+/// Request of a library: HTTP method and path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Request {
-    /// HTTP method.
+    /// HTTP method of the request.
     pub(super) method: String,
     /// Path below the version of the API, with `{}` for each SID.
     pub(super) path: String,
@@ -28,22 +28,22 @@ pub(super) fn in_lines(requests: &Requests) -> Vec<String> {
     requests.iter().map(line).collect()
 }
 
-/// Argument of a call, or property of an object.
+/// Argument of a call, or property of an object, with its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Property<'t, 's> {
     pub(super) name: &'s str,
     pub(super) value: &'t [Token<'s>],
 }
 
-/// Requests of a file, with the class and the method being parsed.
+/// Reader of a file's requests, with the class and the method being parsed.
 #[derive(Debug)]
 pub(super) struct RequestReader<'r, 's> {
     requests: &'r mut Requests,
-    /// Variables in which parameters are collected.
+    /// Names of the variables in which parameters are collected.
     variables: &'static [&'static str],
-    /// Path of the class.
+    /// Path of the class being parsed, if it is known.
     path: Option<String>,
-    /// Collected parameters that are not sent yet.
+    /// Parameters collected for a request that has not been sent yet.
     names: Option<Vec<&'s str>>,
 }
 
@@ -52,7 +52,7 @@ impl<'r, 's> RequestReader<'r, 's> {
         RequestReader { requests, variables, path: None, names: None }
     }
 
-    /// Begins a class, which has no path yet.
+    /// Begins a class, of which the path is not known yet.
     pub(super) fn begin_class(&mut self) {
         self.path = None;
     }
@@ -64,24 +64,27 @@ impl<'r, 's> RequestReader<'r, 's> {
 
     /// Begins the parameters of a request.
     ///
-    /// # Errors The previous parameters were not sent.
+    /// # Errors
+    /// Returns an error if the previous parameters were not sent.
     pub(super) fn begin_parameters(&mut self) -> anyhow::Result<()> {
         ensure!(self.names.is_none(), "no request sends {:?}", self.names);
         self.names = Some(Vec::new());
         Ok(())
     }
 
-    /// Adds a parameter.
+    /// Adds a parameter to the request.
     ///
-    /// # Errors No parameters were begun.
+    /// # Errors
+    /// Returns an error if no parameters were begun.
     pub(super) fn add_parameter(&mut self, name: &'s str) -> anyhow::Result<()> {
         self.names.as_mut().with_context(|| format!("{name} belongs to no parameters"))?.push(name);
         Ok(())
     }
 
-    /// Adds a request, with the collected parameters if it sends them.
+    /// Adds a request, with the collected parameters if its properties send them.
     ///
-    /// # Errors The request has an unknown property or value, no method, or no path.
+    /// # Errors
+    /// Returns an error if the request has an unknown property or value, no method, or no path.
     pub(super) fn add_request(&mut self, properties: &[Property<'_, 's>]) -> anyhow::Result<()> {
         let (mut method, mut names) = (None, None);
         for Property { name, value } in properties {
@@ -104,14 +107,16 @@ impl<'r, 's> RequestReader<'r, 's> {
 
     /// Ends the file.
     ///
-    /// # Errors Collected parameters were not sent.
+    /// # Errors
+    /// Returns an error if collected parameters were not sent.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         ensure!(self.names.is_none(), "no request sends {:?}", self.names);
         Ok(())
     }
 }
 
-/// Returns a path with `{}` for `{account_sid}` of Python, `${accountSid}` of JavaScript and `{AC}` of the table.
+/// Returns a path with `{}` in place of `{account_sid}` in Python, `${accountSid}` in JavaScript and `{AC}` in the
+/// table.
 pub(super) fn without_names(path: &str) -> String {
     let mut bare = String::new();
     let mut is_name = false;

@@ -1,21 +1,21 @@
-//! Tokens of Python and JavaScript, as far as Twilio's generated classes need them: words, strings and single
-//! characters.
+//! Tokens of Python and JavaScript: words, strings and single characters, as far as Twilio's generated classes need
+//! them.
 
 use anyhow::{Context as _, bail, ensure};
 
-/// Language of a file.
+/// Language of a source file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     Python,
     JavaScript,
 }
 
-/// Token of a file.
+/// Token of a source file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'s> {
     /// Name, keyword or number.
     Word(&'s str),
-    /// Contents of a string, with its escapes.
+    /// Contents of a string, with the escapes unchanged.
     Text(&'s str),
     /// Any other character.
     Sign(char),
@@ -31,12 +31,12 @@ impl Token<'_> {
     }
 }
 
-/// Positions of the brackets around a token, outermost first.
+/// Positions of the open brackets around a token, outermost first.
 #[derive(Debug, Default)]
 pub(super) struct Brackets(Vec<usize>);
 
 impl Brackets {
-    /// Tracks a token.
+    /// Updates the open brackets for a token at this position.
     pub(super) fn pass(&mut self, at: usize, token: Token<'_>) {
         if token.opens() {
             self.0.push(at);
@@ -45,7 +45,7 @@ impl Brackets {
         }
     }
 
-    /// Returns the tokens of the innermost open brackets.
+    /// Returns the tokens inside the innermost open brackets.
     pub(super) fn content<'t, 's>(&self, tokens: &'t [Token<'s>]) -> anyhow::Result<&'t [Token<'s>]> {
         let from = self.0.last().context("a request outside of brackets")?;
         bracketed(tokens.get(*from..).unwrap_or_default()).map(|(content, _)| content)
@@ -53,7 +53,7 @@ impl Brackets {
 }
 
 impl Language {
-    /// Returns the text after a comment; `None` if none begins here.
+    /// Returns the text after a comment; `None` if no comment begins here.
     fn behind_comment(self, text: &str) -> anyhow::Result<Option<&str>> {
         let sign = match self {
             Language::Python => "#",
@@ -71,7 +71,7 @@ impl Language {
         }
     }
 
-    /// Returns the quotation mark of a string; `None` if none begins here.
+    /// Returns the quotation mark of a string; `None` if no string begins here.
     fn quotation_mark(self, text: &str) -> Option<&'static str> {
         let marks: &[&str] = match self {
             Language::Python => &["\"\"\"", "'''", "\"", "'"],
@@ -81,10 +81,10 @@ impl Language {
     }
 }
 
-/// Returns the tokens of a file.
+/// Returns the tokens of a source file.
 ///
 /// # Errors
-/// A string or comment has no end.
+/// Returns an error if a string or comment has no end.
 pub(super) fn tokenize(source: &str, language: Language) -> anyhow::Result<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = source.trim_start();
@@ -112,7 +112,7 @@ fn is_part_of_word(sign: char) -> bool {
     sign.is_alphanumeric() || matches!(sign, '_' | '$')
 }
 
-/// Returns the contents of the string at the beginning of a text, and the text after it.
+/// Returns the contents of the string with which a text begins, and the text after the string.
 fn quoted<'s>(text: &'s str, mark: &str) -> anyhow::Result<(&'s str, &'s str)> {
     let text = text.strip_prefix(mark).unwrap_or(text);
     let is_of_one_line = matches!(mark, "\"" | "'");
@@ -134,9 +134,10 @@ fn quoted<'s>(text: &'s str, mark: &str) -> anyhow::Result<(&'s str, &'s str)> {
     bail!("a string without an end: {:?}", text.lines().next().unwrap_or_default())
 }
 
-/// Returns the tokens inside the bracket at the beginning of `tokens`, and those after it.
+/// Returns the tokens inside the bracket with which `tokens` begin, and those after the bracket.
 ///
-/// # Errors There is no bracket, or it is not closed.
+/// # Errors
+/// Returns an error if there is no bracket, or if it is not closed.
 pub(super) fn bracketed<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<(&'t [Token<'s>], &'t [Token<'s>])> {
     ensure!(tokens.first().is_some_and(|token| token.opens()), "no bracket opens: {:?}", beginning(tokens));
     let mut depth = 0_usize;
@@ -154,12 +155,12 @@ pub(super) fn bracketed<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<(&'t 
     bail!("a bracket is not closed: {:?}", beginning(tokens))
 }
 
-/// Returns the first tokens, for an error.
+/// Returns the first tokens, for an error message.
 pub(super) fn beginning<'t, 's>(tokens: &'t [Token<'s>]) -> &'t [Token<'s>] {
     tokens.get(..8).unwrap_or(tokens)
 }
 
-/// Returns the parts between commas outside of brackets; the part after the last comma may be empty.
+/// Returns the parts between commas outside of brackets; the part after the last comma can be empty.
 pub(super) fn split_by_commas<'t, 's>(tokens: &'t [Token<'s>]) -> Vec<&'t [Token<'s>]> {
     let mut depth = 0_usize;
     let parts = tokens.split(|token| {

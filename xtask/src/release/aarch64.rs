@@ -1,4 +1,4 @@
-//! The binary for aarch64: dynamically linked with glibc, cross-compiled with Debian's packages.
+//! Binary for aarch64: dynamically linked with glibc, cross-compiled with Debian's packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,27 +10,27 @@ use super::compiler::{COMPILER, Platform};
 use crate::commands::output;
 use crate::interop::install;
 
-/// Platform of the binary.
+/// Platform of the aarch64 binary.
 pub(super) const PLATFORM: Platform =
     Platform { machine: "aarch64", target: "aarch64-unknown-linux-gnu", c_compiler: "aarch64-linux-gnu-gcc" };
 /// Debian's name of the architecture.
 const ARCHITECTURE: &str = "arm64";
-/// Standard library for the architecture: dpkg's list of its files.
+/// Path of dpkg's list of the files in the architecture's standard library.
 const LIBRARY: &str = "/var/lib/dpkg/info/libstd-rust-web-dev:arm64.list";
-/// Program or file, and its Debian package.
+/// Programs or files, each with its Debian package.
 const PACKAGES: [(&str, &str); 5] = [
     (COMPILER, "rustc-web"),
     (LIBRARY, "libstd-rust-web-dev:arm64"),
     (PLATFORM.c_compiler, "gcc-aarch64-linux-gnu"),
     ("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
-    // Determines the dependencies of the Debian package.
+    // Needed to determine the dependencies of the Debian package.
     ("dpkg-shlibdeps", "dpkg-dev"),
 ];
 
-/// Installs the packages that are missing.
+/// Installs the Debian packages that are missing for the build.
 pub(super) fn install_tools() -> anyhow::Result<()> {
     if !Path::new(LIBRARY).is_file() {
-        // The architectures of apt are the administrator's choice.
+        // The administrator decides which architectures apt knows.
         let known = output(Command::new("dpkg").arg("--print-foreign-architectures"))?;
         if let Some(problem) = missing_architecture(&known) {
             bail!(problem);
@@ -50,7 +50,7 @@ fn missing_architecture(known: &str) -> Option<String> {
     })
 }
 
-/// Builds the binary below `folder`, and returns its path.
+/// Builds the binary for aarch64 below `folder`, and returns its path.
 pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf> {
     install_tools()?;
     let folder = std::path::absolute(folder)?;
@@ -62,13 +62,13 @@ pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf>
     Ok(binary)
 }
 
-/// Returns the oldest glibc that the binary runs with.
+/// Returns the oldest version of glibc with which the binary runs.
 pub(super) fn oldest_glibc(binary: &Path) -> anyhow::Result<String> {
     let symbols = output(Command::new("aarch64-linux-gnu-readelf").arg("--version-info").arg(binary))?;
     newest_version(&symbols).context("the binary names no version of glibc")
 }
 
-/// Returns the newest version of glibc in readelf's list of versions.
+/// Returns the newest version of glibc that readelf's list of versions names.
 fn newest_version(symbols: &str) -> Option<String> {
     let number = |text: &str| -> Option<(u32, u32)> {
         let (major, minor) = text.split_once('.')?;

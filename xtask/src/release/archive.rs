@@ -1,5 +1,5 @@
-//! Archive: binary, manual pages, completions, unit and licences in one folder, with sorted names, one time and no
-//! owner.
+//! Archive of a release: binary, manual pages, completions, unit and licences in one folder, with sorted names, one
+//! time and no owner.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::Release;
 use crate::commands::output;
 use crate::interop::edge::target;
 
-/// Files of the checkout, and their paths in the archive.
+/// Files of the checkout, each with its path in the archive.
 const FILES: [(&str, &str); 9] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 9] = [
     ("deploy/sysctl.d/60-trunkgate.conf", "deploy/60-trunkgate.conf"),
 ];
 
-/// Packs the archive of this machine.
+/// Packs the archive with the binary for this machine.
 pub(super) fn pack(release: &Release, binary: &Path, machine: &str) -> anyhow::Result<()> {
     let name = release.name(machine);
     let staging = tempfile::tempdir()?;
@@ -49,7 +49,7 @@ pub(super) fn pack(release: &Release, binary: &Path, machine: &str) -> anyhow::R
             .arg(&tar)
             .arg(&name),
     )?;
-    // Without name and time of the file.
+    // Without the name and the time of the file.
     output(Command::new("gzip").args(["-9", "-n"]).arg(&tar))?;
     std::fs::copy(staging.path().join("archive.tar.gz"), release.out.join(format!("{name}.tar.gz")))?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Cargo with Debian's compiler for web browsers (`rustc-web`). Debian has its standard library as source and for other
-//! machines; rustup's toolchain of this project has the one for x86_64 with glibc.
+//! Cargo with Debian's compiler for web browsers (`rustc-web`). Debian has the standard library for it as source and
+//! for other machines; rustup's toolchain of this project has the one for x86_64 with glibc.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,23 +9,23 @@ use anyhow::bail;
 use super::Release;
 use crate::interop::edge::{PROFILE, cargo};
 
-/// Debian's compiler.
+/// Path of Debian's compiler.
 pub(super) const COMPILER: &str = "/usr/bin/rustc";
 
-/// Platform of the artefacts.
+/// Platform for which artefacts are built.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Platform {
     /// Machine in the names of artefacts, as `uname -m` prints it.
     pub(super) machine: &'static str,
     /// Rust's name of the platform.
     pub(super) target: &'static str,
-    /// C compiler, which also links.
+    /// C compiler, which is also the linker.
     pub(super) c_compiler: &'static str,
 }
 
 impl Platform {
-    /// Returns cargo with the compilers of this platform and the target folder `folder`; the built files contain no
-    /// path of this machine.
+    /// Returns the command of cargo with the compilers for this platform and the target folder `folder`; the files
+    /// built contain no path of this machine.
     pub(super) fn cargo(&self, folder: &Path, compiler_flags: &[String]) -> anyhow::Result<Command> {
         let name = self.target.replace('-', "_");
         let variable = |key: &str| format!("CARGO_TARGET_{}_{key}", name.to_uppercase());
@@ -61,11 +61,11 @@ impl Platform {
     }
 }
 
-/// Returns flags that replace the folders of this machine in compiled code.
+/// Returns compiler flags that replace the folders of this machine in compiled code.
 fn prefix_flags(flag: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
     let checkout = std::env::current_dir()?;
-    // The last matching flag applies, and the target folder is inside the checkout.
+    // The last matching flag applies; the target folder is inside the checkout.
     Ok([(home.as_str().as_ref(), "/cargo"), (checkout.as_path(), "/trunkgate"), (folder, "/build")]
         .map(|(from, to): (&Path, &str)| format!("{flag}{}={to}", from.display()))
         .to_vec())

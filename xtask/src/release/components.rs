@@ -25,7 +25,7 @@ pub(super) fn write(release: &Release, platforms: &[&str]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Validates the file: schema of CycloneDX, licences, references.
+/// Validates the list of components: by the schema of CycloneDX, the licences, and the references.
 pub(super) fn verify(release: &Release) -> anyhow::Result<()> {
     let script = python::script("components.py");
     let shown = output(Command::new(python::cyclonedx()?).arg("-B").arg(script).arg(path(release)))?;
@@ -37,7 +37,7 @@ fn path(release: &Release) -> PathBuf {
     release.out.join(format!("trunkgate-{}.cdx.json", release.version))
 }
 
-/// Returns the list by cargo's metadata of the workspace.
+/// Returns the list of components for cargo's metadata of the workspace.
 fn list(release: &Release, metadata: &Value) -> anyhow::Result<Value> {
     let packages: BTreeMap<&str, &Value> =
         elements(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
@@ -73,7 +73,7 @@ fn list(release: &Release, metadata: &Value) -> anyhow::Result<Value> {
     }))
 }
 
-/// Returns the linked dependencies of a package, without tests and build scripts.
+/// Returns the dependencies of a package that are linked, without those of tests and build scripts.
 fn normal_dependencies(node: &Value) -> impl Iterator<Item = &str> {
     elements(&node["deps"])
         .filter(|dependency| elements(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null()))
@@ -92,7 +92,7 @@ fn component(package: &Value) -> Value {
     component
 }
 
-/// Returns the package URL, which also identifies the package in the list.
+/// Returns the URL of a package, which also identifies the package in the list.
 fn url(package: &Value) -> String {
     let text = |key: &str| package[key].as_str().unwrap_or_default();
     format!("pkg:cargo/{}@{}", text("name"), text("version"))

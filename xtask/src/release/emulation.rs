@@ -1,5 +1,5 @@
-//! Artefacts for aarch64 under qemu's user emulation: the demo of the packed binary, and unit tests of the crates
-//! involved in every call.
+//! Artefacts for aarch64 under qemu's user emulation: the demo with the packed binary, and unit tests of the crates
+//! that are involved in every call.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,18 +11,18 @@ use super::{Release, aarch64};
 use crate::commands::output;
 use crate::interop::install;
 
-/// Emulator program.
+/// Program that emulates aarch64.
 const EMULATOR: &str = "qemu-aarch64-static";
-/// Folder of glibc for aarch64, and its options of the emulator: otherwise an aarch64 glibc of the machine itself is
-/// found first, and one other than the loader's causes an endless loop at the first thread.
+/// Emulator options for the folder with glibc for aarch64: otherwise an aarch64 glibc of the machine itself would be
+/// found first, and if that differs from the loader's, it causes an endless loop at the first thread.
 const LIBRARIES: [&str; 4] = ["-L", "/usr/aarch64-linux-gnu", "-E", "LD_LIBRARY_PATH=/lib"];
-/// Crates with unit tests to run.
+/// Crates of which the unit tests run.
 const TESTED: [&str; 3] = ["trunkgate-sip", "trunkgate-media", "trunkgate-call"];
-/// Program or file, and its Debian package.
+/// Programs or files, each with its Debian package.
 const PACKAGES: [(&str, &str); 2] =
     [(EMULATOR, "qemu-user-static"), ("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1", "libc6-arm64-cross")];
 
-/// Runs the demo of the archive for aarch64.
+/// Runs the demo with the binary in the archive for aarch64.
 pub(super) fn run_demo(release: &Release) -> anyhow::Result<()> {
     install::packages(&PACKAGES)?;
     let name = release.name(aarch64::PLATFORM.machine);
@@ -43,7 +43,7 @@ pub(super) fn run_demo(release: &Release) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds and runs the unit tests below `folder`.
+/// Builds the unit tests for aarch64 below `folder` and runs them.
 pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
     aarch64::install_tools()?;
     install::packages(&PACKAGES)?;
@@ -66,7 +66,7 @@ pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the beginning of a command that runs a binary for aarch64.
+/// Returns the beginning of a command that runs a binary for aarch64 in the emulator.
 fn emulated(binary: &Path) -> Command {
     let mut command = Command::new(EMULATOR);
     command.args(LIBRARIES).arg(binary);

@@ -7,12 +7,12 @@ use super::Release;
 use crate::commands::output;
 use crate::interop::install;
 
-/// Root certificates of the build machine.
+/// Path of the root certificates on the build machine.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// User and group of the edge.
+/// User and group with which the edge runs.
 const USER: &str = "65534:65534";
 
-/// Writes `trunkgate-VERSION-image.tar` for `docker load` and `podman load`.
+/// Writes the image `trunkgate-VERSION-image.tar` for `docker load` and `podman load`.
 pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
     install::packages(&[("buildah", "buildah"), (CERTIFICATES, "ca-certificates")])?;
     let staging = tempfile::tempdir()?;

@@ -1,9 +1,9 @@
 //! `cargo xtask release`: the artefacts of a release, in one folder: archive and Debian package for x86_64 and for
 //! aarch64, image, list of components, installer, checksums, and the text of the release page. The same commit gives
-//! the same bytes: `--check` builds twice and compares, then verifies the artefacts.
+//! the same bytes: `--check` builds twice and compares the results, then verifies the artefacts.
 //!
-//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`. `verify`
-//! calls `roots` and `emulation`, which run the artefacts.
+//! A part in this folder makes one artefact from a [`Release`] and imports no other part; the binaries share
+//! `compiler`. `verify` calls `roots` and `emulation`, which run the artefacts.
 
 mod aarch64;
 mod archive;
@@ -48,19 +48,19 @@ pub(crate) struct Options {
     no_aarch64: bool,
 }
 
-/// Release: version, commit and the time of all files.
+/// Release to be made: its version, commit, and the time of all files.
 #[derive(Debug)]
 struct Release {
     version: String,
     commit: String,
-    /// Time of the commit, in seconds since 1970: artefacts do not depend on the build time.
+    /// Time of the commit in seconds since 1970: artefacts do not depend on the time of the build.
     seconds: u64,
-    /// Folder of the artefacts.
+    /// Folder to which the artefacts are written.
     out: PathBuf,
 }
 
 impl Release {
-    /// Reads version and commit of the checkout.
+    /// Reads the version and the commit of the checkout.
     fn of_checkout(out: PathBuf) -> anyhow::Result<Release> {
         let git = |arguments: &[&str]| output(Command::new("git").args(arguments));
         let commit = git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
@@ -76,7 +76,7 @@ impl Release {
         })
     }
 
-    /// Returns the common prefix of the archive and folder names.
+    /// Returns the common beginning of the archive's and the folder's name.
     fn name(&self, machine: &str) -> String {
         format!("trunkgate-{}-{machine}-linux", self.version)
     }
@@ -105,7 +105,7 @@ pub(crate) fn run_release(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Makes the artefacts with a separate target folder, and returns the lines of SHA256SUMS.
+/// Makes the artefacts with a target folder of its own, and returns the lines of SHA256SUMS.
 fn artefacts(release: &Release, build: &str, options: &Options) -> anyhow::Result<String> {
     if release.out.exists() {
         std::fs::remove_dir_all(&release.out)?;
@@ -140,13 +140,13 @@ fn artefacts(release: &Release, build: &str, options: &Options) -> anyhow::Resul
     write_checksums(&release.out)
 }
 
-/// Packs archive and Debian package of a platform.
+/// Packs the archive and the Debian package for a platform.
 fn pack(release: &Release, binary: &Path, platform: Platform) -> anyhow::Result<()> {
     archive::pack(release, binary, platform.machine)?;
     package::pack_built(binary, platform.target, release.seconds, &release.out)
 }
 
-/// Writes SHA256SUMS over all files of the folder, in the form of sha256sum.
+/// Writes SHA256SUMS with all files of the folder, in the format of sha256sum; returns the lines.
 fn write_checksums(folder: &Path) -> anyhow::Result<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))

@@ -1,10 +1,10 @@
-//! Text of the release page: installation, and the changes of the version, with fragments that are not in CHANGELOG.md
-//! yet.
+//! Text of the release page: installation, and the changes of the version, including fragments that are not yet in
+//! CHANGELOG.md.
 
 use super::Release;
 use crate::changes;
 
-/// Writes `RELEASE.md`; `glibc`: oldest glibc of the aarch64 binary, if the release has one.
+/// Writes `RELEASE.md`; `glibc`: oldest version of glibc for the aarch64 binary, if the release has one.
 pub(super) fn write(release: &Release, glibc: Option<&str>) -> anyhow::Result<()> {
     let changes = changes::text_of_version(&release.version)?;
     let text = format!(
@@ -18,7 +18,7 @@ pub(super) fn write(release: &Release, glibc: Option<&str>) -> anyhow::Result<()
     Ok(())
 }
 
-/// Returns the table of machines with their files.
+/// Returns the table of machines with the files for each.
 fn table(version: &str, glibc: Option<&str>) -> String {
     let row = |machine: &str, needs: &str, architecture: &str| {
         format!(

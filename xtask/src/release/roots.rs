@@ -1,5 +1,5 @@
-//! Root folders in which a release must work: one with nothing but a static busybox, and a minimal Debian 12. Each runs
-//! the commands of the install page to the end of a demo call with audio, within a minute.
+//! Root folders in which a release must work: one with nothing but a static busybox, and a minimal Debian 12. In each,
+//! the commands of the install page run until a demo call with audio has ended, within a minute.
 //!
 //! A root is a folder for `chroot`, without a mount, so that nothing stays behind.
 
@@ -14,25 +14,25 @@ use crate::commands::output;
 use crate::interop::edge::target;
 use crate::interop::install;
 
-/// The install page.
+/// Path of the install page.
 const PAGE: &str = "docs/operate/deploy.md";
-/// Folder of the release in the page's commands.
+/// URL of the release's folder in the commands of the page.
 const URL_OF_PAGE: &str = "https://downloads.example.com/trunkgate/0.1.0";
-/// Folder of the release in a root.
+/// Folder of the release inside a root.
 const URL: &str = "/release";
-/// Installs the Debian package of the release, and makes the demo's calls.
+/// Commands that install the Debian package of the release, and make the demo's calls.
 const DEBIAN_PACKAGE: &str =
     "apt-get install -q -y --no-install-recommends ./trunkgate_*_amd64.deb\n/usr/bin/trunkgate demo\n";
 /// Time limit of all commands in a root.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Search path in a root.
+/// Search path for programs inside a root.
 const PROGRAMS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const BUSYBOX: &str = "/bin/busybox";
-/// Program or file, and its Debian package.
+/// Programs or files, each with its Debian package.
 const PACKAGES: [(&str, &str); 2] =
     [("/var/lib/dpkg/info/busybox-static.list", "busybox-static"), ("debootstrap", "debootstrap")];
 
-/// Runs the install page's commands in each root.
+/// Runs the commands of the install page in each root.
 pub(super) fn verify(release: &Release) -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the roots of the release need root, for chroot and mknod: run this as root");
@@ -48,14 +48,14 @@ pub(super) fn verify(release: &Release) -> anyhow::Result<()> {
     run("a bare Debian 12 with the Debian package", debian.path(), DEBIAN_PACKAGE)
 }
 
-/// Returns the commands of the page's first block below "A release", with the release in [`URL`].
+/// Returns the commands in the first block below "A release" on the page, with the release in [`URL`].
 fn page_commands(page: &str) -> Option<String> {
     let section = page.split("\n## A release\n").nth(1)?;
     let block = section.split("```\n").nth(1)?;
     block.contains(URL_OF_PAGE).then(|| block.replace(URL_OF_PAGE, URL))
 }
 
-/// Makes a root with the files of the release; the folder is removed when it is dropped.
+/// Makes a root with the files of the release; the folder is removed when the result is dropped.
 fn with_release(release: &Release, make: fn(&Path) -> anyhow::Result<()>) -> anyhow::Result<tempfile::TempDir> {
     let root = tempfile::tempdir_in(target())?;
     make(root.path())?;
@@ -70,7 +70,7 @@ fn with_release(release: &Release, make: fn(&Path) -> anyhow::Result<()>) -> any
     Ok(root)
 }
 
-/// Makes a root with a static busybox under the names of its programs, `/tmp` and `/dev/null`.
+/// Makes a root with a static busybox, under the names of busybox' programs, `/tmp` and `/dev/null`.
 fn make_busybox(root: &Path) -> anyhow::Result<()> {
     for folder in ["bin", "dev", "tmp"] {
         std::fs::create_dir_all(root.join(folder))?;
@@ -90,13 +90,13 @@ fn make_debian(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs these commands in the release folder of a root until one fails, and prints their duration.
+/// Runs commands in the release folder of a root until one fails, and prints how long they took.
 fn run(name: &str, root: &Path, commands: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let commands = format!("cd {URL}\n{commands}");
     let shown = output(in_root(root).args(["/bin/sh", "-ec", &commands]).env("DEBIAN_FRONTEND", "noninteractive"))
         .with_context(|| format!("{name}: no demo call within {LIMIT:?}"))?;
-    // `demo` exits with 0 if all audio arrived intact.
+    // `demo` exits with 0 only if all audio arrived intact.
     if !shown.contains("all audio arrived intact") {
         bail!("{name}: the commands make no demo call:\n{shown}");
     }
@@ -104,7 +104,7 @@ fn run(name: &str, root: &Path, commands: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the beginning of a command in a root, which ends after [`LIMIT`].
+/// Returns the beginning of a command that runs in a root and is ended after [`LIMIT`].
 fn in_root(root: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.env_clear().env("PATH", PROGRAMS);

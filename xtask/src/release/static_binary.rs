@@ -1,6 +1,7 @@
-//! Fully static binary for x86_64: musl instead of glibc, so that it runs in an empty root and on every distribution.
+//! Fully static binary for x86_64: linked with musl instead of glibc, so that it runs in an empty root and on every
+//! distribution.
 //!
-//! The standard library is built for musl from Debian's sources for its compiler.
+//! The standard library is built for musl, from Debian's sources for the compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,19 +13,19 @@ use super::compiler::{COMPILER, Platform};
 use crate::commands::output;
 use crate::interop::install;
 
-/// Platform of the binary.
+/// Platform of the static binary.
 pub(super) const PLATFORM: Platform =
     Platform { machine: "x86_64", target: "x86_64-unknown-linux-musl", c_compiler: "musl-gcc" };
-/// Static unwinder: glibc's does not link with musl.
+/// Path of the static unwinder: the one of glibc does not link with musl.
 const UNWINDER: &str = "/usr/lib/llvm-14/lib/libunwind.a";
-/// Program or file, and its Debian package.
+/// Programs or files, each with its Debian package.
 const PACKAGES: [(&str, &str); 4] = [
     (COMPILER, "rustc-web"),
     ("/usr/src/rustc-1.96.0/library/Cargo.toml", "rust-web-src"),
     (PLATFORM.c_compiler, "musl-tools"),
     (UNWINDER, "libunwind-14-dev"),
 ];
-/// Debian builds its unwinder with glibc's checked functions, which musl lacks.
+/// Functions of glibc that check their arguments, which Debian's unwinder needs and musl lacks.
 const CHECKED_FUNCTIONS: &str = r#"
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ int __snprintf_chk(char *to, size_t size, int flag, size_t real, const char *for
 }
 "#;
 
-/// Builds the binary below `folder`, and returns its path.
+/// Builds the static binary below `folder`, and returns its path.
 pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf> {
     install::packages(&PACKAGES)?;
     let folder = std::path::absolute(folder)?;
@@ -64,7 +65,7 @@ pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf>
     Ok(binary)
 }
 
-/// Returns the compiler's flags for a static binary at a fixed address.
+/// Returns the compiler flags for a static binary at a fixed address.
 fn linker_flags(libraries: &Path, object: &Path) -> Vec<String> {
     vec![
         "-Clink-self-contained=no".to_owned(),
@@ -74,7 +75,7 @@ fn linker_flags(libraries: &Path, object: &Path) -> Vec<String> {
         "-Clink-arg=-static".to_owned(),
         "-Clink-arg=-no-pie".to_owned(),
         format!("-Clink-arg={}", object.display()),
-        // Last, because the unwinder needs it.
+        // This flag is last, because the unwinder needs the library.
         "-Clink-arg=-lgcc".to_owned(),
     ]
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask release --verify`: checks that the artefacts of a folder work for their users.
+//! `cargo xtask release --verify`: checks that the artefacts in a folder work for their users.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::bail;
 use super::{Release, components, emulation, roots};
 use crate::commands::output;
 
-/// Verifies checksums, list of components, demo calls in roots and under emulation, and unit tests for aarch64.
+/// Verifies the checksums, the list of components, demo calls in roots and under emulation, and unit tests for aarch64.
 pub(super) fn run(release: &Release, has_aarch64: bool, tests: &Path) -> anyhow::Result<()> {
     verify_checksums(&release.out)?;
     components::verify(release)?;
@@ -20,7 +20,7 @@ pub(super) fn run(release: &Release, has_aarch64: bool, tests: &Path) -> anyhow:
     Ok(())
 }
 
-/// Checks every file of SHA256SUMS with sha256sum.
+/// Checks every file named in SHA256SUMS with sha256sum.
 fn verify_checksums(folder: &Path) -> anyhow::Result<()> {
     if !folder.join("SHA256SUMS").is_file() {
         bail!("{} has no SHA256SUMS: `cargo xtask release` makes the artefacts", folder.display());

@@ -10,25 +10,25 @@ use super::page::Page;
 use super::rig::{Rig, WELCOME, json, program};
 use crate::interop::transcriber::TEXT;
 
-/// Number of the hub, and of the platform.
+/// Calling numbers of the hub, and of the platform.
 const HUB: &str = "+14155550100";
 const PLATFORM: &str = "+14155559876";
-/// Called party of the platform's calls.
+/// Number that the platform calls.
 const PARTY: &str = "+14155551234";
-/// Host of the hub's example.
+/// Host of the application in the hub's example.
 const APPLICATION: &str = "https://your-server.com";
 
-/// Numbers of the edge.
+/// Numbers of the edge: the hub's and the platform's.
 pub(super) const NUMBERS: [&str; 2] = [HUB, PLATFORM];
 
-/// Steps of the hub, in order.
+/// Steps of the hub's page, in order.
 pub(super) const HUB_STEPS: [ApiStep; 3] = [
     ApiStep { section: "makeCall", name: "the page's example, then getCallStatus", run: make_call },
     ApiStep { section: "sendSMS", name: "the page's example", run: send_sms },
     ApiStep { section: "formats", name: "every form of a number; the parties are busy", run: formats },
 ];
 
-/// Steps of the platform, in order.
+/// Steps of the platform's page, in order.
 pub(super) const PLATFORM_STEPS: [ApiStep; 5] = [
     ApiStep { section: "make_call", name: "with twiml, record and callbacks: heard, completed", run: platform_call },
     ApiStep { section: "make_call", name: "timeout: no answer", run: platform_timeout },
@@ -41,13 +41,13 @@ pub(super) const PLATFORM_STEPS: [ApiStep; 5] = [
     ApiStep { section: "list_calls", name: "every filter, within the page's schema", run: platform_list },
 ];
 
-/// Runs an action of the hub.
+/// Runs an action of the hub; returns its result.
 fn hub(rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
     let request = value!({ "action": action, "arguments": arguments }).to_string();
     json(&rig.node(&program("actions.cjs"), &[&request], HUB)?)
 }
 
-/// Returns the arguments of the page's example.
+/// Returns the arguments in the page's example of an action.
 fn example(page: &Page, rig: &Rig, action: &str) -> anyhow::Result<Value> {
     let found = page.objects().into_iter().find(|object| object["action"] == action);
     let text = found.with_context(|| format!("the page has no example of {action}"))?["arguments"].to_string();
@@ -103,7 +103,7 @@ fn formats(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok(format!("{} forms, each dialled in E.164", formats.len()))
 }
 
-/// Runs an action of the platform; its result is validated by the page's schema with this title.
+/// Runs an action of the platform; the result is validated by the page's schema with this title.
 fn platform(page: &Page, rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
     let title = match action {
         "make_call" => "MakeCallOutput",

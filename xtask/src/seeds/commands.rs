@@ -1,4 +1,5 @@
-//! Commands and code of the page that use the API, with only the base URL and the addresses of its examples changed.
+//! Commands and code of the page that use the API, in which only the base URL and the addresses of the examples are
+//! changed.
 
 use std::process::Command;
 
@@ -12,23 +13,23 @@ use crate::commands;
 use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::python;
 
-/// Hosts of the page's examples: the API, and applications.
+/// Hosts in the page's examples: of the API, and of applications.
 const API: &str = "https://api.twilio.com";
 const APPLICATIONS: [&str; 3] =
     ["https://demo.twilio.com", "https://voice.prod.example.com", "https://voice.example.com"];
-/// Numbers of the page's calls.
+/// Numbers in the page's calls.
 pub(super) const CALLER_ID: &str = "+14155551234";
 pub(super) const PARTY: &str = "+14155559876";
 pub(super) const SDK_CALLER_ID: &str = "+15017250604";
 pub(super) const SDK_PARTY: &str = "+15558675309";
-/// Prefix of curl requests for account and keys.
+/// Beginning of curl requests for the account and for keys.
 const CURL: &str =
     "curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \"$TWILIO_BASE_URL/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID";
 
-/// Numbers of the edge.
+/// Numbers of the edge: the calling numbers on the page.
 pub(super) const NUMBERS: [&str; 2] = [CALLER_ID, SDK_CALLER_ID];
 
-/// All steps, in order.
+/// Steps of the page with commands and code, in order.
 pub(super) const STEPS: [ApiStep; 8] = [
     ApiStep { section: "usage 2", name: "curl: a call with inline TwiML, four events in one value", run: inline },
     ApiStep { section: "usage 2", name: "the same: the party is busy, then does not answer", run: not_answered },
@@ -40,13 +41,13 @@ pub(super) const STEPS: [ApiStep; 8] = [
     ApiStep { section: "troubleshooting 6", name: "20003: another token", run: wrong_token },
 ];
 
-/// Returns a text of the page with the base URLs of the edge and the application.
+/// Returns a text of the page with the base URLs of the edge and of the application.
 fn placed(text: &str, rig: &Rig) -> String {
     let text = text.replace(API, "$TWILIO_BASE_URL");
     APPLICATIONS.iter().fold(text, |text, host| text.replace(host, &rig.url("")))
 }
 
-/// Runs the page's curl command; `changed` replaces one text of it by another.
+/// Runs the page's curl command, in which the first text of `changed` is replaced by the second.
 fn curl(page: &Page, rig: &Rig, changed: (&str, &str)) -> anyhow::Result<serde_json::Value> {
     let command = placed(&page.curl_example()?, rig).replace(changed.0, changed.1);
     json(&rig.shell(&command)?)

@@ -1,4 +1,4 @@
-//! Documents of the page and its example of use, each as a separate application.
+//! Documents of the page, and the example that generates one, each as an application of its own.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::sound::Sound;
 use crate::interop::transcriber::{TEXT, Transcriber};
 
-/// Caller ID of the page's documents.
+/// Caller ID in the page's documents.
 const CALLER_ID: &str = "+14155551234";
 /// Number of the party that takes over the caller of a warm transfer.
 const SUPERVISOR: &str = "+14155550155";
-/// Host of their callbacks.
+/// Host of the callbacks in the page's documents.
 const APPLICATION: &str = "https://voice.prod.example.com";
 /// Frequency of the tone before a recording.
 const TONE_HZ: u32 = 1_000;
 
-/// Step: section of the page, name, and the judged call.
+/// Step of a page with a document: section, name, and the call by which it is judged.
 pub(super) struct Step {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) run: fn(&Page) -> anyhow::Result<String>,
 }
 
-/// All steps.
+/// Steps of the page with documents.
 pub(super) const STEPS: [Step; 8] = [
     Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
@@ -48,19 +48,19 @@ pub(super) const STEPS: [Step; 8] = [
     Step { section: "usage 5", name: "SIP to telephone: a text, the number is busy, another text", run: fallback },
 ];
 
-/// Returns the document that contains these words, as a static file.
+/// Returns the document of the page that contains these words, as a static file.
 fn document(page: &Page, words: &str) -> anyhow::Result<String> {
     let found = page.documents().into_iter().find(|document| document.contains(words));
     found.with_context(|| format!("the page has no document with {words:?}"))
 }
 
-/// Starts an edge with this file as its only application, named relative to the configuration's folder.
+/// Starts an edge with this file as the only application, named relative to the configuration's folder.
 fn with_file(text: &str) -> anyhow::Result<Bench> {
     let application = Application { number: CALLER_ID.to_owned(), keys: "file = \"page.xml\"".to_owned() };
     Bench::with_file(TOKEN, &application, ("page.xml", text))
 }
 
-/// Starts such an edge with recording, and the validator of the callbacks.
+/// Starts an edge with this file as the only application, with recording, and the validator of callbacks.
 fn with_recordings(text: &str, further: &str) -> anyhow::Result<(Bench, Script)> {
     let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
     let text = text.replace(APPLICATION, &format!("http://{}", judge.address));
@@ -69,8 +69,8 @@ fn with_recordings(text: &str, further: &str) -> anyhow::Result<(Bench, Script)>
     Ok((Bench::with_file(TOKEN, &application, ("page.xml", &text))?, judge))
 }
 
-/// Waits for the callback of a recording, and downloads its audio with the account's credentials; returns its length in
-/// seconds.
+/// Waits for the callback about a recording, and downloads the audio with the account's credentials; returns its length
+/// in seconds.
 fn downloaded(judge: &Script, source: &str) -> anyhow::Result<f64> {
     let words =
         ["POST /webhooks/recording", "\"RecordingStatus\":\"completed\"", &format!("\"RecordingSource\":\"{source}\"")];
@@ -94,7 +94,7 @@ fn downloaded(judge: &Script, source: &str) -> anyhow::Result<f64> {
     Ok(seconds)
 }
 
-/// Tests a caller that hears a text and the tone, sends audio for 3 s and hangs up.
+/// Tests a caller who hears a text and the tone, sends audio for 3 s and hangs up.
 fn leaves_a_message(bench: &Bench, words: &str, voice: &str) -> anyhow::Result<()> {
     let caller = bench.call(CALLER_ID)?;
     bench.hears(&caller, words, voice, 0)?;
@@ -103,7 +103,7 @@ fn leaves_a_message(bench: &Bench, words: &str, voice: &str) -> anyhow::Result<(
     caller.hang_up()
 }
 
-/// Sends audio of a caller for 3 s.
+/// Sends audio at a caller for 3 s.
 fn talks(caller: &Caller) -> anyhow::Result<()> {
     let began = Instant::now();
     for number in 0..150 {
@@ -114,7 +114,7 @@ fn talks(caller: &Caller) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tests that the audio and its file are deleted, while the entry stays.
+/// Tests that the audio of a recording and its file are deleted, while the entry stays.
 fn retention(page: &Page) -> anyhow::Result<String> {
     let (bench, _judge) = with_recordings(&document(page, "leave a message")?, "keep = \"1m\"\n")?;
     leaves_a_message(&bench, "leave a message", "joanna")?;
@@ -134,7 +134,7 @@ fn retention(page: &Page) -> anyhow::Result<String> {
     Ok("`keep = \"1m\"`: file and audio are gone within 2 min, the entry says deleted".to_owned())
 }
 
-/// Tests the document that the page's Python example generates for a call.
+/// Tests the document that the Python example on the page generates for a call.
 fn transcribed(page: &Page) -> anyhow::Result<String> {
     let example = page.python_example()?;
     let made: Vec<&str> =
@@ -153,7 +153,7 @@ fn transcribed(page: &Page) -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// Tests the element named by the page, with the callback of its other documents.
+/// Tests the conference element named by the page, with the callback of the page's other documents.
 fn conference(page: &Page) -> anyhow::Result<String> {
     let element = page.opening("<Conference record=")?;
     let element = format!("{element} beep=\"false\" recordingStatusCallback=\"{APPLICATION}/webhooks/recording\">");
@@ -170,15 +170,15 @@ fn conference(page: &Page) -> anyhow::Result<String> {
     Ok(format!("two callers hear each other; {seconds:.1} s recorded, callback accepted by the SDK's validator"))
 }
 
-/// Tests the page's conference of a customer and an agent. The agent adds the supervisor, and talks with the supervisor
-/// while the customer is on hold and muted, following the page's notes; then the agent leaves.
+/// Tests the page's conference of a customer and an agent. The agent adds the supervisor, and both talk while the
+/// customer is on hold and muted, following the page's notes; then the agent leaves.
 fn warm_transfer(page: &Page) -> anyhow::Result<String> {
     let (bench, judge) = with_recordings(&document(page, "support-ticket-842193")?, "")?;
     let customer = bench.call(CALLER_ID)?;
     let list = bench.edge.api("GET Conferences.json?FriendlyName=support-ticket-842193", &[])?;
     let conference = list["conferences"][0]["sid"].as_str().with_context(|| list.to_string())?;
     let parties = format!("Conferences/{conference}/Participants");
-    // Returns the SID of the other party.
+    // Returns the SID of the participant other than `known`.
     let sid_beside = |known: &str| -> anyhow::Result<String> {
         let list = bench.edge.api(&format!("GET {parties}.json"), &[])?;
         let sids = list["participants"].as_array().into_iter().flatten().filter_map(|party| party["call_sid"].as_str());

@@ -9,16 +9,16 @@ use super::page::Page;
 use super::provider::{Sent, inbound};
 use super::rig::Rig;
 
-/// Number of the agent, and of the customer.
+/// Numbers of the agent, and of the customer.
 const NUMBER: &str = "+14155550100";
 const CUSTOMER: &str = "+14155550199";
-/// Words of the application's reply.
+/// Text with which the application replies.
 const REPLY: &str = "We are open from 9 to 5.";
 
-/// Numbers of the edge.
+/// Numbers of the edge: the agent's.
 pub(super) const NUMBERS: [&str; 1] = [NUMBER];
 
-/// All steps, in order.
+/// Steps of the page with messages, in order.
 pub(super) const STEPS: [ApiStep; 4] = [
     ApiStep { section: "step 3", name: "the webhook of the number is set, by POST", run: set },
     ApiStep { section: "step 7", name: "the page's text: signed form, reply to the sender", run: answered },
@@ -26,7 +26,7 @@ pub(super) const STEPS: [ApiStep; 4] = [
     ApiStep { section: "compliance", name: "STOP and START are respected", run: stopped },
 ];
 
-/// Returns the URL of the page's webhook at the application.
+/// Returns the URL of the page's webhook, placed at the application.
 fn webhook(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let url = page.url_ending("/twilio-sms")?;
     let path = reqwest::Url::parse(url)?.path().to_owned();
@@ -49,7 +49,7 @@ fn set(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok("SmsUrl and SmsMethod".to_owned())
 }
 
-/// Passes a message on and waits for its reply.
+/// Passes a message on to the edge and waits for the application's reply.
 fn reply(rig: &Rig, sent: &Sent) -> anyhow::Result<Sent> {
     let before = rig.provider.all().len();
     rig.provider.pass_on(rig.bench.edge.http, sent)?;
@@ -86,7 +86,7 @@ fn stopped(_: &Page, rig: &Rig) -> anyhow::Result<String> {
     let before = rig.provider.all().len();
     rig.provider.pass_on(edge.http, &message(3, "STOP"))?;
     rig.requested(since, &["POST ", "\"Body\":\"STOP\"", "\"OptOutType\":\"STOP\""])?;
-    // The application replies to STOP as to any message; wait until that is over before START.
+    // The application replies to STOP as to any message; that must be over before START.
     edge.wait_until("the reply to STOP is not sent", Duration::from_secs(10), |edge| {
         Ok(edge.log_tail().contains("a reply is not sent: its recipient has just opted out"))
     })?;
@@ -103,7 +103,7 @@ fn stopped(_: &Page, rig: &Rig) -> anyhow::Result<String> {
     }
     let all = rig.provider.all();
     let replies = all.get(before..).unwrap_or_default().iter().filter(|sent| sent.body == REPLY).count();
-    // The application may reply to START, but not to STOP.
+    // The application may reply to START, but must not reply to STOP.
     ensure!(replies <= 1, "{replies} replies of the application since STOP");
     Ok("21610 and no reply after STOP, both again after START".to_owned())
 }

@@ -1,7 +1,8 @@
 //! `seeds`: runs the examples of pages about systems that use Twilio, unchanged apart from the base URL, against the
 //! release binary, and judges each step by calls: web applications, commands, and actions by Twilio's libraries.
 //!
-//! The pages are not part of this repository: their path is an argument, or below the folder in `TRUNKGATE_SEEDS`.
+//! The pages are not part of this repository: a path is given as an argument, or the folder of all pages in
+//! `TRUNKGATE_SEEDS`.
 
 mod actions;
 mod commands;
@@ -25,9 +26,9 @@ use page::Page;
 use rig::Rig;
 use steps::{Language, Setup};
 
-/// Environment variable with the folder of pages.
+/// Environment variable that names the folder of pages.
 const FOLDER: &str = "TRUNKGATE_SEEDS";
-/// Pages by the number at the beginning of their names.
+/// Pages, by the number with which their file names begin.
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
 /// Options of `seeds`.
@@ -40,7 +41,7 @@ pub(crate) struct Options {
     built: bool,
 }
 
-/// Row of the result table.
+/// Row of the table of results.
 #[derive(Debug)]
 struct Row {
     page: &'static str,
@@ -50,7 +51,7 @@ struct Row {
     outcome: anyhow::Result<String>,
 }
 
-/// Runs the task; false if a step fails.
+/// Runs the pages' steps; returns `false` if one fails.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let place = options.page.clone().or_else(folder);
     let place = place.with_context(|| format!("name the page, or a folder of pages in {FOLDER}"))?;
@@ -63,7 +64,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(rows.iter().all(|row| row.outcome.is_ok()))
 }
 
-/// Runs the case of the interop suite.
+/// Runs the steps as a case of the interop suite.
 pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
     let Some(place) = folder() else {
         if setting.sabotage {
@@ -116,7 +117,7 @@ fn judge(place: &Path, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Judges a page's web applications and documents.
+/// Judges the web applications and documents of a page.
 fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (by, language) in [("Node", Language::Node), ("Python", Language::Python)] {
@@ -134,14 +135,14 @@ fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Step of a page that uses the API: its section of the page, its name, and its judgement.
+/// Step of a page that uses the API: section, name, and the function that judges it.
 struct ApiStep {
     section: &'static str,
     name: &'static str,
     run: fn(&Page, &Rig) -> anyhow::Result<String>,
 }
 
-/// Judges steps in order against an edge with these numbers.
+/// Judges steps in order, with an edge that has these numbers.
 fn by_api(
     number: &'static str,
     by: &'static str,

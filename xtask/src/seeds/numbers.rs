@@ -1,4 +1,4 @@
-//! Hosted voice channel that sets the URLs of an account's numbers when its credentials are saved.
+//! Hosted voice channel that sets the URLs of an account's numbers when the account's credentials are saved.
 
 use anyhow::ensure;
 use serde_json::Value;
@@ -7,12 +7,12 @@ use super::ApiStep;
 use super::page::Page;
 use super::rig::{Rig, json, program};
 
-/// Number of examples in the page; the edge has the first two.
+/// Number of examples on the page; the edge has the numbers of the first two.
 const EXAMPLES: usize = 4;
-/// Voice of the program for that of the document.
+/// Voice of the speech program that corresponds to the document's.
 const VOICE: &str = "joanna";
 
-/// All steps, in order.
+/// Steps of the page with numbers, in order.
 pub(super) const STEPS: [ApiStep; 4] = [
     ApiStep { section: "auto-configuration", name: "numbers are found by E.164, written or skipped", run: written },
     ApiStep { section: "step 5", name: "a call: signed webhook, hold text, terminal callback", run: called },
@@ -20,7 +20,7 @@ pub(super) const STEPS: [ApiStep; 4] = [
     ApiStep { section: "troubleshooting", name: "another token: no number is written", run: wrong_token },
 ];
 
-/// Numbers of the edge: two of the page's examples.
+/// Returns the numbers of the edge: two from the page's examples.
 pub(super) fn own(page: &Page) -> anyhow::Result<Vec<&str>> {
     let examples = examples(page);
     ensure!(examples.len() == EXAMPLES, "the page has {} examples of numbers", examples.len());
@@ -31,7 +31,7 @@ fn examples(page: &Page) -> Vec<&str> {
     page.numbers_between("**Examples:**", "### Step 3")
 }
 
-/// Runs the set-up of all the page's examples with this URL.
+/// Runs the set-up of all examples on the page with this URL.
 fn set_up(page: &Page, rig: &Rig, voice_url: &str) -> anyhow::Result<Value> {
     let callback = rig.callback();
     let mut arguments = vec![voice_url, callback.as_str()];
@@ -43,7 +43,7 @@ fn set_up(page: &Page, rig: &Rig, voice_url: &str) -> anyhow::Result<Value> {
     Ok(result)
 }
 
-/// Returns the URL of a document with the page's text.
+/// Returns the URL of a document that speaks the page's text.
 fn voice_url(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let mut url = reqwest::Url::parse(&rig.url("/twiml/hold"))?;
     url.query_pairs_mut().append_pair("say", page.field("holdtext")?);

@@ -1,5 +1,5 @@
-//! Page about Twilio applications as text, with its code blocks extracted at run time. This repository contains nothing
-//! of a page.
+//! Page about Twilio applications as text, of which code blocks are extracted at run time. This repository contains
+//! nothing of a page.
 //!
 //! Pages are texts without markup: a block is found by the lines before and after it, and leading white space is lost.
 //! JavaScript and XML need none. For Python it is restored by the rules of [`indented`], which change no other
@@ -11,21 +11,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// Page as text.
+/// Text of a page.
 #[derive(Debug)]
 pub(crate) struct Page {
     text: String,
 }
 
 impl Page {
-    /// Reads a page, or the one of a folder with a name that begins with a number and `_`.
+    /// Reads a page: the file `place`, or the file in the folder `place` of which the name begins with this number and
+    /// `_`.
     pub(crate) fn read(place: &Path, number: &str) -> anyhow::Result<Page> {
         let file = if place.is_dir() { in_folder(place, &format!("{number}_"))? } else { place.to_owned() };
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         Ok(Page { text })
     }
 
-    /// Returns the lines between two lines.
+    /// Returns the lines of the page between two lines.
     fn between(&self, before: &str, behind: &str) -> anyhow::Result<Vec<&str>> {
         let block = self.text.lines().skip_while(|line| line.trim() != before).skip(1);
         let block: Vec<&str> = block.take_while(|line| line.trim() != behind).collect();
@@ -35,55 +36,55 @@ impl Page {
         Ok(block)
     }
 
-    /// Returns the server for Node.
+    /// Returns the code of the page's Node server.
     pub(crate) fn node_server(&self) -> anyhow::Result<String> {
         Ok(self.between("Create server.js:", "Run locally:")?.join("\n"))
     }
 
-    /// Returns the server for Python.
+    /// Returns the code of the page's Python server.
     pub(crate) fn python_server(&self) -> anyhow::Result<String> {
         Ok(indented(&self.between("app.py:", "Run:")?))
     }
 
-    /// Returns the handler's body in its first example of use.
+    /// Returns the body of the handler in the page's first example of use.
     pub(crate) fn node_example(&self) -> anyhow::Result<String> {
         Ok(self.between("Node TwiML snippet:", "Operational notes:")?.join("\n"))
     }
 
-    /// Returns an element's opening tag in the page's prose, without its end.
+    /// Returns the opening tag of an element in the page's prose, without the end of the tag.
     pub(crate) fn opening(&self, beginning: &str) -> anyhow::Result<&str> {
         let tag = self.text.find(beginning).and_then(|at| self.text.get(at..)?.split_once('>'));
         tag.map(|(opening, _)| opening).with_context(|| format!("the page has no {beginning}…>"))
     }
 
-    /// Returns the value of `export NAME="VALUE"`.
+    /// Returns the value in the page's line `export NAME="VALUE"`.
     pub(crate) fn export(&self, name: &str) -> anyhow::Result<&str> {
         let line = format!("export {name}=\"");
         let value = self.text.lines().find_map(|text| text.trim().strip_prefix(&line)?.strip_suffix('"'));
         value.with_context(|| format!("the page does not export {name}"))
     }
 
-    /// Returns the example for Twilio's Python library.
+    /// Returns the page's example for Twilio's Python library.
     pub(crate) fn python_example(&self) -> anyhow::Result<String> {
         let before = self.line(|line| line.starts_with("PyPI: pip install twilio"))?;
         let behind = self.line(|line| line.starts_with("Source: twilio/twilio-python"))?;
         Ok(indented(&self.between(before, behind)?))
     }
 
-    /// Returns the command that makes a call by curl, without the lines that set credentials.
+    /// Returns the page's command that makes a call by curl, without the lines that set credentials.
     pub(crate) fn curl_example(&self) -> anyhow::Result<String> {
         let block = self.between("Using curl:", "Notes:")?;
         let is_export = |line: &&str| line.trim().starts_with("export ");
         Ok(block.into_iter().filter(|line| !is_export(line)).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Returns the path of the list in its command-line example.
+    /// Returns the path of the list in the page's command-line example.
     pub(crate) fn cli_path(&self) -> anyhow::Result<&str> {
         let line = self.line(|line| line.starts_with("--uri \""))?;
         line.split('"').nth(1).context("a path in quotes")
     }
 
-    /// Returns the command of its command-line program with this beginning, including continuation lines.
+    /// Returns the page's command for the command-line program with this beginning, including continuation lines.
     pub(crate) fn command(&self, beginning: &str) -> anyhow::Result<String> {
         let from = self.text.lines().map(str::trim).skip_while(|line| !line.starts_with(beginning));
         let mut command = Vec::new();
@@ -105,37 +106,37 @@ impl Page {
         self.text.contains(words)
     }
 
-    /// Returns the value of a form field in its curl command.
+    /// Returns the value of a form field in the page's curl command.
     pub(crate) fn field(&self, name: &str) -> anyhow::Result<&str> {
         let words = format!("\"fieldname\": \"{name}\", \"fieldvalue\": \"");
         let value = self.text.split_once(&words).and_then(|(_, rest)| rest.split('"').next());
         value.with_context(|| format!("the page has no field {name}"))
     }
 
-    /// Returns the phone numbers in backquotes between two words of its text.
+    /// Returns the phone numbers in backquotes between two words of the page.
     pub(crate) fn numbers_between(&self, before: &str, behind: &str) -> Vec<&str> {
         let part = self.text.split_once(before).and_then(|(_, rest)| Some(rest.split_once(behind)?.0));
         part.unwrap_or_default().split('`').filter(|word| word.starts_with('+')).collect()
     }
 
-    /// Returns the first URL on a line of its own with this end.
+    /// Returns the first URL that stands on a line of its own and ends in this text.
     pub(crate) fn url_ending(&self, end: &str) -> anyhow::Result<&str> {
         self.line(|line| line.starts_with("https://") && line.ends_with(end))
     }
 
-    /// Returns the text after these words, which end in a quotation mark, up to the next one.
+    /// Returns the text between `before`, which ends in a quotation mark, and the next quotation mark.
     pub(crate) fn quoted(&self, before: &str) -> anyhow::Result<&str> {
         let text = self.text.split_once(before).and_then(|(_, rest)| rest.split('"').next());
         text.with_context(|| format!("the page has no text behind {before:?}"))
     }
 
-    /// Returns the phone numbers of its table of formats, the last cell of each row.
+    /// Returns the phone numbers in the page's table of formats: the last cell of each row.
     pub(crate) fn formats(&self) -> Vec<&str> {
         let cells = self.text.lines().filter_map(|line| line.trim().strip_suffix('|')?.rsplit('|').next());
         cells.map(str::trim).filter(|cell| cell.starts_with('+')).collect()
     }
 
-    /// Returns its JSON objects, in order: each begins with a line that has only a brace.
+    /// Returns the JSON objects of the page in order: each begins with a line that consists of a brace.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let mut objects = Vec::new();
         let mut end = 0;
@@ -153,7 +154,7 @@ impl Page {
         objects
     }
 
-    /// Returns its documents, in order.
+    /// Returns the TwiML documents of the page, in order.
     pub(crate) fn documents(&self) -> Vec<String> {
         let mut documents: Vec<Vec<&str>> = Vec::new();
         let mut open = false;

@@ -1,4 +1,4 @@
-//! Messaging service in a thread: it accepts every message of the edge, sends delivery reports, and passes messages to
+//! Messaging service in a thread: accepts every message of the edge, sends delivery reports, and passes messages to
 //! numbers of the edge.
 
 use std::io::Write as _;
@@ -10,12 +10,12 @@ use anyhow::{bail, ensure};
 
 use crate::interop::front::{form, read_request};
 
-/// Secret shared by the edge and the service.
+/// Secret that the edge and the service share.
 const TOKEN: &str = "shared-secret-0123456789abcdef0123";
-/// Maximum wait for a message.
+/// Maximum wait for a message of the edge.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Message sent by the edge.
+/// Message that the edge has sent to the service.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub(super) sid: String,
@@ -24,7 +24,7 @@ pub(super) struct Sent {
     pub(super) body: String,
 }
 
-/// Messaging service. Its thread lives as long as the process.
+/// Running messaging service; its thread ends with the process.
 #[derive(Debug)]
 pub(super) struct Provider {
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    /// Begins to listen.
+    /// Starts the service on a free loopback port.
     pub(super) fn start() -> anyhow::Result<Provider> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -46,17 +46,17 @@ impl Provider {
         Ok(Provider { address, sent })
     }
 
-    /// Returns the table of the configuration.
+    /// Returns the configuration table of the service.
     pub(super) fn table(&self) -> String {
         format!("[messages]\nurl = \"http://{}/send\"\ntoken = \"{TOKEN}\"\n", self.address)
     }
 
-    /// Returns all messages so far.
+    /// Returns all messages that the edge has sent so far.
     pub(super) fn all(&self) -> Vec<Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for the next message after the first `since`.
+    /// Waits for the next message of the edge, not among the first `since`.
     pub(super) fn next(&self, since: usize) -> anyhow::Result<Sent> {
         let began = Instant::now();
         loop {
@@ -70,7 +70,7 @@ impl Provider {
         }
     }
 
-    /// Sends a delivery report of a message.
+    /// Sends a delivery report about a message to the edge.
     pub(super) fn report(&self, edge: SocketAddr, sid: &str, status: &str) -> anyhow::Result<()> {
         let status = post(edge, "/sms/status", &[("MessageSid", sid), ("MessageStatus", status)], Some(TOKEN))?;
         ensure!(status == 204, "the edge answered {status} to a report");
@@ -85,7 +85,7 @@ impl Provider {
     }
 }
 
-/// Posts a message to a number of the edge with this secret; returns the status of the response.
+/// Posts a message to a number of the edge, with this secret if any; returns the status of the response.
 pub(super) fn inbound(edge: SocketAddr, message: &Sent, token: Option<&str>) -> anyhow::Result<u16> {
     let Sent { sid, to, from, body } = message;
     post(edge, "/sms/inbound", &[("MessageSid", sid), ("To", to), ("From", from), ("Body", body)], token)
@@ -117,7 +117,7 @@ fn take(mut stream: TcpStream, kept: &Mutex<Vec<Sent>>) -> anyhow::Result<()> {
     if is_ours {
         let sent = Sent { sid: field("MessageSid"), to: field("To"), from: field("From"), body: field("Body") };
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // A message received twice is sent once.
+        // A message that arrives twice counts as one.
         if !kept.iter().any(|known| known.sid == sent.sid) {
             kept.push(sent);
         }

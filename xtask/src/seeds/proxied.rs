@@ -1,4 +1,4 @@
-//! Commands and code of the page, unchanged: the edge is api.twilio.com by the variables of `trunkgate twilio env`, and
+//! Commands and code of the page, unchanged: the variables of `trunkgate twilio env` make the edge api.twilio.com, and
 //! the hosts of the page's applications resolve to this machine.
 
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::interop::edge::Edge;
 use crate::interop::python;
 use crate::interop::sound::Sound;
 
-/// Additional duration of the call with a recording.
+/// Additional duration of the call that is recorded.
 const RECORDED: Duration = Duration::from_secs(2);
 
-/// Hosts of the page's applications.
+/// Hosts of the applications in the page's examples.
 pub(super) const HOSTS: [&str; 3] = ["voice.example.com", "voice.prod.example.com", "demo.twilio.com"];
 
-/// Commands of the page missing in the newest twilio-cli: page, section, command, and the nearest one, which a step
+/// Commands of the page that the newest twilio-cli lacks: page, section, command, and the nearest command, which a step
 /// runs.
 pub(super) const GONE: [(&str, &str, &str, &str); 3] = [
     ("001", "CLI", "twilio-cli@5.20.0", "npm has no such release (5.19.4, 5.20.1): 6.2.4"),
@@ -28,7 +28,7 @@ pub(super) const GONE: [(&str, &str, &str, &str); 3] = [
     ("001", "CLI", "api:request --method GET --uri …", "curl with that path, or api:core:calls:list --limit 20"),
 ];
 
-/// All steps, in order.
+/// Steps of the page with unchanged commands and code, in order.
 pub(super) const STEPS: [ApiStep; 11] = [
     ApiStep { section: "usage 2", name: "curl: the page's command, its callbacks at their own host", run: curl },
     ApiStep { section: "SDK for Python", name: "the page's code", run: by_sdk },
@@ -74,7 +74,7 @@ fn login(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let command = page.command("twilio login")?;
     let version = rig.proxied()?.shell(&page.command("twilio --version")?)?;
     ensure!(version.starts_with("twilio-cli/6.2.4 "), "{version}");
-    // Answers to its prompts.
+    // These are the answers to the prompts of the program.
     let answers = format!("{ACCOUNT} --auth-token {TOKEN} --profile edge --force");
     let commands = format!(
         "unset TWILIO_ACCOUNT_SID TWILIO_AUTH_TOKEN\n{command} {answers} 2>&1 && twilio api:core:calls:list --profile edge --limit 1"
@@ -161,7 +161,7 @@ fn recordings(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.bench.edge.api_call_is(call, "in-progress")?;
     let begun = rig.bench.edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingTrack", "both")])?;
     rig.hears(&answered, "This is a test call", "joanna")?;
-    // The call had audio from its answer on, the recording began later.
+    // The call had audio since its answer, but the recording began later.
     std::thread::sleep(RECORDED);
     rig.hangs_up(answered)?;
     rig.bench.edge.api_call_is(call, "completed")?;

@@ -1,5 +1,5 @@
-//! Edge used by a page's programs through its API: the party that they call, the server of their documents, and the
-//! validator of all requests of the edge.
+//! Edge that a page's programs use through its API, with the party that they call, the server of their documents, and
+//! the validator of all requests of the edge.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,38 +22,38 @@ use crate::interop::raw::{Call, Text};
 use crate::interop::rtp;
 use crate::interop::transcriber::Transcriber;
 
-/// Text of a document unless it has another.
+/// Text of a document that has no other text.
 pub(super) const WELCOME: &str = "Welcome to the call.";
-/// Address of the hosts in the page's examples, for an edge started as Twilio.
+/// Address of the hosts in the page's examples, for an edge that acts as Twilio.
 const APPLICATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 443);
-/// Maximum wait for a text.
+/// Maximum wait for a text to be heard.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// Tables that permit recording.
+/// Configuration tables that permit recording.
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"\nkeep = \"30d\"\n";
-/// Path of callbacks.
+/// Path and query of callbacks.
 const STATUS: &str = "/status?of=seed";
 
-/// Edge with its surroundings.
+/// Edge with its surroundings: party, document server, validator and services.
 #[derive(Debug)]
 pub(super) struct Rig {
     pub(super) bench: Bench,
-    /// Service that sends its messages.
+    /// Service through which the edge sends messages.
     pub(super) provider: Provider,
     front: Front,
     judge: Script,
-    /// Environment of programs without knowledge of the edge.
+    /// Environment for programs that do not know the edge.
     proxied: Option<Proxied>,
     _hosts: tempfile::TempDir,
 }
 
-/// Call that has reached the party.
+/// Call that has arrived at the party.
 #[derive(Debug)]
 pub(super) struct Reached {
     invite: Text,
     from: SocketAddr,
 }
 
-/// Call answered by the party.
+/// Call that the party has answered.
 #[derive(Debug)]
 pub(super) struct Answered {
     call: Call,
@@ -61,7 +61,7 @@ pub(super) struct Answered {
 }
 
 impl Rig {
-    /// Starts an edge with these numbers.
+    /// Starts an edge with these numbers of its own.
     pub(super) fn start(numbers: &[&str]) -> anyhow::Result<Rig> {
         let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
         let front = Front::start(judge.address)?;
@@ -71,7 +71,7 @@ impl Rig {
         Ok(Rig { bench, provider, front, judge, proxied: None, _hosts: tempfile::tempdir()? })
     }
 
-    /// Starts an edge that is api.twilio.com for programs with its variables, and resolves these hosts to the
+    /// Starts an edge that acts as api.twilio.com for programs with the variables, and resolves these hosts to the
     /// application.
     pub(super) fn start_as_twilio(numbers: &[&str], hosts: &[&str]) -> anyhow::Result<Rig> {
         let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
@@ -88,74 +88,74 @@ impl Rig {
         Ok(Rig { bench, provider, front, judge, proxied, _hosts: folder })
     }
 
-    /// Returns the environment of programs without knowledge of the edge.
+    /// Returns the environment for programs that do not know the edge.
     pub(super) fn proxied(&self) -> anyhow::Result<&Proxied> {
         self.proxied.as_ref().context("the edge is no proxy")
     }
 
-    /// Returns the base URL of the API.
+    /// Returns the base URL of the edge's API.
     pub(super) fn base(&self) -> String {
         format!("http://{}", self.bench.edge.http)
     }
 
-    /// Returns the URL of a path of the application.
+    /// Returns the URL of this path at the application.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.front.url)
     }
 
-    /// Returns the URL for callbacks.
+    /// Returns the URL to which callbacks go.
     pub(super) fn callback(&self) -> String {
         self.url(STATUS)
     }
 
-    /// Returns the number of requests validated so far.
+    /// Returns the number of requests that the validator has checked so far.
     pub(super) fn judged(&self) -> usize {
         self.judge.lines().len()
     }
 
-    /// Waits for callbacks with these statuses that the validator accepted.
+    /// Waits until the validator has accepted callbacks with these statuses.
     pub(super) fn reported(&self, since: usize, statuses: &[&str]) -> anyhow::Result<()> {
         let word = |status: &str| format!("\"CallStatus\":\"{status}\"");
         statuses.iter().try_for_each(|status| accepted(&self.judge, since, &["POST ", "SequenceNumber", &word(status)]))
     }
 
-    /// Waits for a request for a path that the validator accepted.
+    /// Waits until the validator has accepted a request with these words.
     pub(super) fn requested(&self, since: usize, words: &[&str]) -> anyhow::Result<()> {
         accepted(&self.judge, since, words)
     }
 
-    /// Sets the credentials and the base URL for a program.
+    /// Sets the credentials and the base URL as variables of a program.
     pub(super) fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let edge = [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN)];
         command.envs(edge).env("TWILIO_BASE_URL", self.base())
     }
 
-    /// Runs a Python program to its end.
+    /// Runs a Python program to its end; returns its output.
     pub(super) fn python(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(python::schema()?);
         commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
-    /// Runs a Node program to its end.
+    /// Runs a Node program to its end; returns its output.
     pub(super) fn node(&self, program: &Path, arguments: &[&str], own: &str) -> anyhow::Result<String> {
         let mut command = Command::new("node");
         command.env("NODE_PATH", node::modules(node::Packages::Pinned)?).env("TWILIO_PHONE_NUMBER", own);
         commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
-    /// Runs a shell command; `curl` writes only status and body.
+    /// Runs a shell command, in which `curl` writes only status and body; returns the output.
     pub(super) fn shell(&self, commands: &str) -> anyhow::Result<String> {
         let mut command = Command::new("sh");
         commands::output(self.equip(&mut command).arg("-c").arg(commands))
     }
 
-    /// Waits for the call to this number.
+    /// Waits until the call to this number arrives at the party, with this caller ID.
     pub(super) fn reached(&self, number: &str, caller_id: &str) -> anyhow::Result<Reached> {
         let (invite, from) = self.bench.dialled(number, Some(caller_id))?;
         Ok(Reached { invite, from })
     }
 
-    /// Answers at the party.
+    /// Answers a call at the party.
     pub(super) fn answers(&self, reached: &Reached) -> anyhow::Result<Answered> {
         let party = self.bench.party();
         let listener = Listener::start(&party.rtp)?;
@@ -163,22 +163,22 @@ impl Rig {
         Ok(Answered { call, listener })
     }
 
-    /// Answers busy at the party.
+    /// Rejects a call at the party as busy.
     pub(super) fn is_busy(&self, reached: &Reached) -> anyhow::Result<()> {
         self.bench.is_busy(&reached.invite, reached.from)
     }
 
-    /// Rings at the party until its call is canceled.
+    /// Rings at the party until the edge cancels the call.
     pub(super) fn rings(&self, reached: &Reached) -> anyhow::Result<()> {
         self.bench.is_cancelled(&reached.invite, reached.from, || Ok(()))
     }
 
-    /// Sends two syllables of the party, like a greeting, and waits.
+    /// Sends two syllables at the party, like a greeting, and waits.
     pub(super) fn says_hello(&self, answered: &Answered) -> anyhow::Result<()> {
         let (began, mut phase) = (Instant::now(), 0.0_f64);
         for number in 0..150_u16 {
             let is_silent = !matches!(number, 20..32 | 36..52);
-            // Voice-like audio: harmonics of a falling pitch.
+            // Audio like a voice: harmonics of a falling pitch.
             let sample = |_| {
                 phase += (140.0 - f64::from(number) / 2.0) / 8_000.0;
                 let harmonic = |n: u32| (std::f64::consts::TAU * phase * f64::from(n)).sin() / f64::from(n);
@@ -213,18 +213,18 @@ impl Rig {
         self.bench.is_hung_up_on()
     }
 
-    /// Hangs up at the party.
+    /// Hangs up a call at the party.
     pub(super) fn hangs_up(&self, answered: Answered) -> anyhow::Result<()> {
         self.bench.hangs_up(&answered.call)
     }
 }
 
-/// Returns the path of a program in this folder.
+/// Returns the path of a program in the folder of this file.
 pub(super) fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/seeds/programs").join(name)
 }
 
-/// Parses the JSON output of a program.
+/// Parses the JSON that a program has printed.
 pub(super) fn json(printed: &str) -> anyhow::Result<Value> {
     serde_json::from_str(printed.trim()).with_context(|| printed.to_owned())
 }

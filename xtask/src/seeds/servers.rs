@@ -1,4 +1,4 @@
-//! Servers of the page, each in its own folder with its unchanged code.
+//! Servers of the page, with unchanged code, each in a folder of its own.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,38 +10,38 @@ use anyhow::{Context as _, bail};
 
 use crate::interop::{node, python};
 
-/// Maximum time until a server listens; the first import of a fresh installation is slow.
+/// Maximum time until a server listens; the first import in a fresh installation is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Host code for an example's handler, which replaces `HANDLER`.
+/// Node code in which the handler of an example replaces `HANDLER`.
 const NODE_HOST: &str = "const express = require(\"express\");\nconst twilio = require(\"twilio\");\nconst app = express();\n\
                          app.post(\"/voice\", (req, res) => {\nHANDLER\n});\napp.listen(Number(process.env.PORT));\n";
 
-/// Server, killed on drop.
+/// Running server of the page, killed on drop.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
     folder: tempfile::TempDir,
 }
 
-/// Environment of the page's servers.
+/// Environment variables of the page's servers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Environment<'a> {
-    /// `TWILIO_AUTH_TOKEN`.
+    /// Value of `TWILIO_AUTH_TOKEN`.
     pub(super) token: &'a str,
-    /// `PUBLIC_BASE_URL`.
+    /// Value of `PUBLIC_BASE_URL`.
     pub(super) url: &'a str,
-    /// `TWILIO_CALLER_ID`.
+    /// Value of `TWILIO_CALLER_ID`.
     pub(super) caller_id: &'a str,
 }
 
-/// Returns a free loopback port.
+/// Returns a loopback address with a free port.
 pub(super) fn free() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 impl Server {
-    /// Starts a Node server.
+    /// Starts a Node server with this code.
     pub(super) fn node(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
         let mut command = Command::new("node");
         command.arg("server.js").env("NODE_PATH", node::modules(node::Packages::Express)?);
@@ -53,7 +53,7 @@ impl Server {
         Server::node(&NODE_HOST.replace("HANDLER", code), address, environment)
     }
 
-    /// Starts a Python server by uvicorn, as in the page.
+    /// Starts a Python server with this code by uvicorn, as on the page.
     pub(super) fn python(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
         let mut command = Command::new(absolute(&python::interpreter(python::Packages::Forms)?)?);
         command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", &address.port().to_string()]);
@@ -91,7 +91,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Returns its output.
+    /// Returns the output of the server so far.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -104,7 +104,8 @@ impl Drop for Server {
     }
 }
 
-/// Makes the folder of a program absolute without resolving its own link, which identifies a Python environment.
+/// Makes the folder of a program absolute without resolving a link to the program itself, which identifies a Python
+/// environment.
 fn absolute(program: &Path) -> anyhow::Result<PathBuf> {
     let folder = program.parent().context("a folder")?.canonicalize()?;
     Ok(folder.join(program.file_name().context("a name")?))

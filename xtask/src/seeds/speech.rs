@@ -1,6 +1,6 @@
-//! Hosted agent that talks with its caller in turns: a greeting and a Gather of speech, a reply and the next one, until
-//! an empty document ends the call. The recogniser is the server of docs/configure/recognition.md, with a scripted
-//! engine.
+//! Hosted agent that talks with its caller in turns: a greeting and a Gather of speech, then a reply with the next
+//! Gather, until an empty document ends the call. The recogniser is the server of docs/configure/recognition.md, with a
+//! scripted engine.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,15 +15,16 @@ use crate::interop::caller::Caller;
 use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 
-/// Number of the agent, and its voice.
+/// Number of the agent, and the voice in which the agent speaks.
 const NUMBER: &str = "+14155550100";
 const VOICE: &str = "joanna";
-/// Token of the recogniser.
+/// Token that the recogniser requires.
 const SECRET: &str = "recogniser-secret";
-/// Packets of one utterance. The engine needs 25: the rest must neither count as another one nor interrupt the reply.
+/// Number of packets in an utterance. The engine needs 25: the rest must neither count as another utterance nor
+/// interrupt the reply.
 const PACKETS: u32 = 28;
 
-/// Judges the step.
+/// Makes the call, and returns the row with the result.
 pub(super) fn judge() -> Row {
     let name = "greeting and Gather of speech, turn by turn";
     Row { page: "003", section: "step 8", name, by: "call", outcome: turns() }
@@ -61,7 +62,7 @@ fn turns() -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// Sends one utterance of the caller.
+/// Sends one utterance from the caller.
 fn says(caller: &Caller) -> anyhow::Result<()> {
     for number in 0..PACKETS {
         caller.says(number)?;

@@ -1,4 +1,4 @@
-//! Steps of the page that its servers handle: each is a call, judged by the audio, by the requests of the server and by
+//! Steps of the page that its servers handle: each is a call, judged by the audio, by the requests to the server and by
 //! the calls to the dialled party.
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,24 +11,24 @@ use crate::interop::front::Front;
 use crate::interop::node;
 use crate::interop::python::{self, Packages, Script};
 
-/// Numbers dialled by the page.
+/// Numbers that the page's documents dial.
 const SALES: &str = "+14155550100";
 const SUPPORT: &str = "+14155550101";
-/// Number with a path unknown to the server as its application.
+/// Number of an application with a path that the server does not know.
 const NOWHERE: &str = "+14155551001";
-/// Number with an application that does not respond with TwiML.
+/// Number of an application that does not respond with TwiML.
 const HEALTH: &str = "+14155551002";
-/// Voice of the program for the page's.
+/// Voice of the speech program that corresponds to the page's.
 const JOANNA: &str = "joanna";
 
-/// Language of a server.
+/// Language in which a server is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     Node,
     Python,
 }
 
-/// Common state of a server's steps.
+/// Server of the page behind an edge, for the steps of the server.
 #[derive(Debug)]
 pub(super) struct Setup<'a> {
     language: Language,
@@ -40,18 +40,18 @@ pub(super) struct Setup<'a> {
     _server: Server,
 }
 
-/// Step: section of the page, name, and the call.
+/// Step of the page: section, name, and the call by which it is judged.
 pub(super) struct Step {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) run: fn(&Setup<'_>) -> anyhow::Result<String>,
 }
 
-/// Steps of the Node server only: the other one has no health check.
+/// Steps for the Node server only: the Python server has no health check.
 pub(super) const OF_NODE: [Step; 1] =
     [Step { section: "troubleshooting 4", name: "12100: a body that is no document", run: no_xml }];
 
-/// Steps of both servers, in the page's order.
+/// Steps for both servers, in the order of the page.
 pub(super) const STEPS: [Step; 9] = [
     Step { section: "inbound webhook", name: "the call is answered and the menu spoken", run: menu },
     Step { section: "inbound webhook", name: "1 during the prompt: sales is dialled and connected", run: sales },
@@ -89,7 +89,7 @@ impl<'a> Setup<'a> {
         Ok(Setup { language, page, bench, front, judge, caller_id, _server: server })
     }
 
-    /// Calls the page's number and waits for the menu; returns the number of requests before.
+    /// Calls the page's number and waits for the menu; returns the caller, and the number of requests before the call.
     fn menu(&self) -> anyhow::Result<(Caller, usize)> {
         let before = self.front.exchanges().len();
         let caller = self.bench.call(self.caller_id)?;
@@ -124,7 +124,7 @@ fn menu(setup: &Setup<'_>) -> anyhow::Result<String> {
     Ok("signature accepted, prompt heard in the mapped voice".to_owned())
 }
 
-/// Sends a digit during the menu's prompt; returns the caller after the resulting request.
+/// Sends a digit during the menu's prompt; returns the caller after the request that this causes.
 fn choose(setup: &Setup<'_>, key: char) -> anyhow::Result<Caller> {
     let (caller, before) = setup.menu()?;
     caller.press(key)?;
@@ -208,12 +208,12 @@ fn forged(setup: &Setup<'_>) -> anyhow::Result<String> {
         Environment { token: "another0123456789another0123456789", url: &front.url, caller_id: setup.caller_id };
     let (_server, expected) = match setup.language {
         Language::Node => (Server::node(&setup.page.node_server()?, address, environment)?, 403),
-        // The page's server raises an exception.
+        // The Python server raises an exception.
         Language::Python => (Server::python(&setup.page.python_server()?, address, environment)?, 500),
     };
     let url = format!("url = \"{}/voice/inbound\"\nallow_private = true", front.url);
     let application = Application { number: setup.caller_id.to_owned(), keys: url };
-    // Trunks have one address each, so this edge runs next to the other one and its party gets no call.
+    // Trunks have one address each, so this edge runs next to the other one and has no party for its calls.
     let edge = Bench::start_alone(TOKEN, &[application], &front)?;
     let call = Caller::call(edge.udp, setup.caller_id);
     let Err(refused) = call else { bail!("the call was answered") };
@@ -223,7 +223,7 @@ fn forged(setup: &Setup<'_>) -> anyhow::Result<String> {
     Ok(format!("{status} and 11200, the caller gets {}", status_of(&refused)))
 }
 
-/// Returns the SIP status of a failed call.
+/// Returns the SIP status in the error of a failed call.
 pub(super) fn status_of(refused: &anyhow::Error) -> String {
     let text = format!("{refused:#}");
     let status = text.split("SIP/2.0 ").nth(1).and_then(|rest| rest.split(" instead").next());

@@ -1,28 +1,28 @@
-//! Elements and attributes of a document, parsed independently of the edge, with their rows of the table of support.
+//! Elements and attributes of a document, parsed independently of the edge, with their rows in the table of support.
 
 use std::collections::BTreeSet;
 
 use trunkgate_twiml::compat::{ElementSupport, FeatureSupport, VOICE};
 
-/// Element or attribute of a document.
+/// Element or attribute that a document uses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Used {
-    /// `Dial/Number` or `Dial/Number@url`.
+    /// Name as in the table: `Dial/Number` or `Dial/Number@url`.
     pub(super) name: String,
-    /// Row of the table.
+    /// Row of the table for the element or attribute.
     pub(super) row: Row,
 }
 
-/// Extent of support by the table.
+/// Extent of support, as the table states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Row {
-    /// Supported as by Twilio.
+    /// Supported as at Twilio.
     Supported,
-    /// Supported with a difference.
+    /// Supported, with this difference.
     Differs(&'static str),
-    /// Not supported.
+    /// Not supported, for this reason.
     NotSupported(&'static str),
-    /// Not in the table.
+    /// The table has no row for it.
     Missing,
 }
 
@@ -37,8 +37,8 @@ impl Row {
     }
 }
 
-/// Returns the elements and attributes of a document. SSML tags below Say are covered by its row; the content of an
-/// unsupported element is implied by that element.
+/// Returns the elements and attributes of a document. SSML tags inside Say are covered by the row of Say; the content
+/// of an unsupported element is covered by the row of that element.
 pub(super) fn used(document: &str) -> BTreeSet<Used> {
     let (mut used, mut path): (BTreeSet<Used>, Vec<String>) = (BTreeSet::new(), Vec::new());
     let mut rest = document;
@@ -65,7 +65,7 @@ pub(super) fn used(document: &str) -> BTreeSet<Used> {
     used
 }
 
-/// Returns the inside of a tag, and the text after it; `>` in a quoted value does not end it.
+/// Returns the inside of a tag, and the text after the tag; `>` in a quoted value does not end the tag.
 fn split_tag(from: &str) -> (&str, &str) {
     let mut quote = None;
     for (at, c) in from.char_indices() {
@@ -85,7 +85,7 @@ fn note(path: &[String], attributes: &str, used: &mut BTreeSet<Used>) {
     if is_nested("Say") || is_nested("Gather") && inner.get(1).is_some_and(|verb| verb == "Say") && inner.len() > 2 {
         return;
     }
-    // A prompt nested in a Gather is the verb itself.
+    // A prompt nested in a Gather counts as the verb itself.
     let inner = if is_nested("Gather") { inner.get(1..).unwrap_or_default() } else { inner };
     let around = (1..inner.len()).filter_map(|length| entry(&inner.get(..length)?.join("/")));
     if around.into_iter().any(|entry| !entry.is_supported()) {
@@ -105,7 +105,7 @@ fn entry(path: &str) -> Option<&'static ElementSupport> {
     VOICE.iter().find(|entry| entry.path == path)
 }
 
-/// Returns the names of attributes.
+/// Returns the names of the attributes in a tag.
 fn names(attributes: &str) -> Vec<String> {
     let (mut names, mut rest) = (Vec::new(), attributes);
     while let Some((name, value)) = rest.split_once('=') {

@@ -1,5 +1,5 @@
 //! `twiml`: prints docs/reference/twilio-compat.md, or runs every document of a folder in the interpreter, such as
-//! `twiml/voice` of a checkout of TwilioDevEd/api-snippets, and lists unsupported parts.
+//! `twiml/voice` in a checkout of TwilioDevEd/api-snippets, and lists unsupported parts.
 
 mod elements;
 mod runs;
@@ -33,12 +33,12 @@ pub(crate) struct Options {
 enum Extent {
     /// Every verb runs, without a warning.
     Whole,
-    /// Every verb runs; attributes are skipped, or differ.
+    /// Every verb runs; some attributes are skipped or differ.
     WithWarnings,
-    /// A verb is rejected by name.
+    /// A verb is rejected, and named.
     Refused,
-    /// Contrary to the table: the document does not parse or end, fails or warns without a row that permits it, or uses
-    /// something without a row.
+    /// Contrary to the table: the document does not parse or end, fails or warns without a row that permits this, or
+    /// uses a part without a row.
     Wrong,
 }
 
@@ -55,17 +55,17 @@ impl Extent {
     }
 }
 
-/// Result of a document.
+/// Result of running a document.
 #[derive(Debug)]
 struct Judged {
     extent: Extent,
     text: String,
     used: BTreeSet<Used>,
-    /// Verbs reached in neither manner although no earlier one ends the document.
+    /// Number of verbs reached in neither manner, although no earlier verb ends the document.
     unreached: usize,
 }
 
-/// Runs the task; false if a document contradicts the table.
+/// Runs all documents; returns `false` if one contradicts the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.page {
         print!("{}", compat::markdown());
@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(count(Extent::Wrong) == 0)
 }
 
-/// Prints unsupported or different parts of the documents, with the number of documents.
+/// Prints the unsupported and different parts of the documents, with the number of documents for each.
 fn print_rows(judged: &[Judged]) {
     let mut rows: BTreeMap<&Used, usize> = BTreeMap::new();
     for used in judged.iter().flat_map(|one| &one.used) {
@@ -131,12 +131,12 @@ fn judge(body: &[u8]) -> Judged {
     let notes: BTreeSet<&(u16, String)> = both.into_iter().flat_map(|run| &run.notes).collect();
     let text: Vec<String> = notes.into_iter().map(|(code, text)| format!("{code} {text}")).collect();
     let text = text.join("; ");
-    // Leave outside of a queue has no effect except a warning: the rule `queue-leave`.
+    // Leave outside of a queue has no effect except a warning of the rule `queue-leave`.
     let leaves = document.verbs.iter().any(|verb| matches!(verb.kind, VerbKind::Leave));
     let excused = leaves || used.iter().any(|one| one.row != Row::Supported);
     let refused = document.verbs.iter().any(|verb| matches!(verb.kind, VerbKind::Refused(_)));
     let failed = both.into_iter().any(|run| run.failed);
-    // A failed stream is an error of the run only.
+    // The failure of a stream is an error of the run only.
     let noted = both.into_iter().any(|run| run.notes.iter().any(|(code, _)| *code != runs::STREAM_FAILED));
     let extent = if failed && !refused || (refused || noted) && !excused {
         Extent::Wrong
@@ -151,7 +151,7 @@ fn judge(body: &[u8]) -> Judged {
     Judged { extent, text, used, unreached }
 }
 
-/// Returns the number of verbs, up to the first that ends a document, reached in neither run.
+/// Returns the number of verbs, up to the first that ends a document, that neither run has reached.
 fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
     let ends = |kind: &VerbKind| match kind {
         VerbKind::Redirect(_) | VerbKind::Reject(_) | VerbKind::Hangup => true,
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(extent("<Dial><Sim>a</Sim></Dial>"), Extent::Refused);
         assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Whole);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
-        // No row, a warning without a row, no document.
+        // A part without a row, a warning without a row, and no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);
         assert_eq!(extent("<Say speed='2'>One</Say>"), Extent::Wrong);
         assert_eq!(extent("<Pause length='long'/>"), Extent::Wrong);

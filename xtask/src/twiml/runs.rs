@@ -1,4 +1,4 @@
-//! Document in the interpreter, without a call: each step that waits for an event gets one at once.
+//! Run of a document in the interpreter, without a call: each step that waits for an event gets one at once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -10,30 +10,30 @@ use trunkgate_twiml::{
     ReferResult, TraceNote,
 };
 
-/// Maximum number of steps and events of one run.
+/// Maximum number of steps and events in one run.
 const BOUND: usize = 10_000;
-/// Code of a stream that fails in the manner `Absent`.
+/// Error code of a stream that fails in the manner `Absent`.
 pub(super) const STREAM_FAILED: u16 = 31_920;
-/// Response to any other document request.
+/// Document returned for any further request.
 const NEXT: &str = "<Response><Hangup/></Response>";
 
-/// Behaviour of caller and parties.
+/// Behaviour of the caller and of the called parties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Digits are pressed, calls are answered, transfers succeed.
+    /// Digits are pressed, calls are answered, and transfers succeed.
     Present,
-    /// No digit is pressed, no call is answered, streams and transfers fail.
+    /// No digit is pressed, no call is answered, and streams and transfers fail.
     Absent,
 }
 
-/// Completed run.
+/// Result of a run that has ended.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// Lines of verbs that were reached.
+    /// Lines of the verbs that were reached.
     pub(super) begun: BTreeSet<u32>,
-    /// Errors and warnings: code and text.
+    /// Errors and warnings, with code and text.
     pub(super) notes: Vec<(u16, String)>,
-    /// Whether the program ended by an error.
+    /// Whether an error ended the program.
     pub(super) failed: bool,
 }
 
@@ -50,7 +50,7 @@ impl Run {
     }
 }
 
-/// Runs a document; an error if it does not end.
+/// Runs a document to its end; returns an error if it does not end.
 pub(super) fn run(body: &[u8], manner: Manner) -> anyhow::Result<Run> {
     let mut driver = Driver {
         program: Program::new(ProgramSettings { recognition: true, records: true, ..ProgramSettings::default() }),
@@ -69,7 +69,7 @@ struct Driver {
     program: Program,
     manner: Manner,
     now: Duration,
-    /// Document, until it was requested.
+    /// Document to run; `None` once it was requested.
     first: Option<Vec<u8>>,
     run: Run,
 }
@@ -87,7 +87,7 @@ impl Driver {
             match (waiting.pop_front(), self.program.poll_timeout()) {
                 (Some(input), _) => self.program.handle_input(self.now, input),
                 (None, Some(due)) if self.manner == Manner::Present => {
-                    // A Gather ends by its digit, other verbs by their timeout.
+                    // A Gather ends by a digit, and other verbs by their timeout.
                     for key in ['1', '#'] {
                         self.program.handle_input(self.now, ProgramInput::Digit(key));
                     }
@@ -105,7 +105,7 @@ impl Driver {
         bail!("no end after {BOUND} events")
     }
 
-    /// Returns the events after a step.
+    /// Returns the events that follow a step.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the others are not reported; a program that waits for one of them is an error"
@@ -122,7 +122,7 @@ impl Driver {
                 vec![Driver::sounded(id, repeat)]
             }
             ProgramStep::Beep { id } => vec![ProgramInput::Played { id }],
-            // A present caller speaks; an absent one is silent.
+            // A caller who is present speaks; one who is absent stays silent.
             ProgramStep::Record(record) if present => {
                 vec![ProgramInput::Recorded { id: record.id, result: recorded(false) }]
             }
@@ -164,7 +164,7 @@ impl Driver {
         })
     }
 
-    /// Marks the run as failed.
+    /// Marks the run as failed; returns no events.
     fn failed(&mut self) -> Vec<ProgramInput> {
         self.run.failed = true;
         Vec::new()
@@ -175,7 +175,7 @@ impl Driver {
         vec![ProgramInput::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
     }
 
-    /// Returns the result of a conference that the caller joins or cannot join, or of a dialled queue.
+    /// Returns the result of a conference that the caller joins or cannot join, or of a queue that is dialled.
     fn conferred(id: u32, present: bool) -> Vec<ProgramInput> {
         if !present {
             return vec![ProgramInput::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
@@ -191,7 +191,7 @@ impl Driver {
         vec![ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in } }]
     }
 
-    /// Returns the end of a sound; an endless one plays until the caller hangs up.
+    /// Returns the event at the end of a sound; an endless sound plays until the caller hangs up.
     fn sounded(id: u32, repeat: LoopCount) -> ProgramInput {
         match repeat {
             LoopCount::Times(_) => ProgramInput::Played { id },

@@ -24,7 +24,7 @@ const ENGINES: [(&str, &str); 4] = [
     ("text2wave", "festival"),
     ("../../share/festival/voices/english/ked_diphone/festvox/ked_diphone.scm", "festvox-kdlpc16k"),
 ];
-/// Labels, in the order of the matrix.
+/// Labels, in the order of the confusion matrix.
 const LABELS: [Label; 4] = [Label::Human, Label::Machine, Label::Fax, Label::Unknown];
 /// Longest pause within speech.
 const PAUSE_MS: i64 = 300;
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     errors: bool,
 }
 
-/// Result of a call.
+/// Verdict on a call of the set.
 struct Outcome<'a> {
     call: &'a Call,
     verdict: Option<DetectionVerdict>,
@@ -53,7 +53,7 @@ struct Outcome<'a> {
     delay_ms: Option<i64>,
 }
 
-/// Judges one half of the set, and prints tables.
+/// Judges one half of the set and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&ENGINES)?;
     let half: &Half = if options.half == TRAINING.name { &TRAINING } else { &HELD_OUT };
@@ -84,7 +84,7 @@ fn judged(call: &Call, mode: DetectionMode, thresholds: [Option<u32>; 4]) -> Out
     let began = Instant::now();
     let (mut now, mut detector) = (began, MachineDetector::new(began, settings.clone()));
     for frame in call.samples.as_chunks::<FRAME_SAMPLES>().0 {
-        // A frame is heard when it has ended.
+        // A frame is heard only at its end.
         now += FRAME;
         detector.add_frame(now, frame);
         if let Some(verdict) = detector.poll_verdict() {
@@ -121,7 +121,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Returns the label for a verdict.
+/// Returns the label that a verdict stands for.
 fn label_of(verdict: Option<DetectionVerdict>) -> Label {
     match verdict.map(|verdict| verdict.answered_by) {
         Some(AnsweredBy::Human) => Label::Human,
@@ -178,7 +178,7 @@ fn list(outcomes: &[Outcome<'_>]) {
     }
 }
 
-/// Prints the results of `DetectMessageEnd` for machines.
+/// Prints how `DetectMessageEnd` judged the calls of machines.
 fn print_ends(outcomes: &[Outcome<'_>]) {
     println!(
         "\nDetectMessageEnd, machines:\n\n| message | machine_end_beep | machine_end_silence | other |\n| --- | --- | --- | --- |"

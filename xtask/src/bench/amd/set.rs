@@ -1,4 +1,4 @@
-//! Labelled set: calls of two halves without a common synthesizer, voice, greeting, room, beep or codec.
+//! Labelled set: calls of two halves that share no synthesizer, voice, greeting, room, beep or codec.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::signal::{Chance, Codec, Noise, Room, coded, noise, tone};
 use super::speech::{Engine, RATE_HZ, Voice, utterance};
 use super::texts::{self, Texts};
 
-/// Kind of called party.
+/// Kind of the called party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
     Human,
@@ -21,26 +21,26 @@ pub(super) enum Label {
 pub(super) enum Decided {
     /// End of the speech, to which the silence is added.
     SpeechEnds(u32),
-    /// Parts of speech, from and to, one of which begins the time measured by the speech threshold.
+    /// Begin and end of each part of speech, one of which starts the time measured by the speech threshold.
     Speech,
     /// Beginning of a beep after speech that is too short.
     Beeps(u32),
-    /// Not measured.
+    /// The thresholds never decide, so nothing is measured.
     Never,
 }
 
-/// Generated call.
+/// Generated call of the set.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) label: Label,
     pub(super) decided: Decided,
-    /// Parts of speech, from and to, in ms.
+    /// Begin and end of each part of speech, in ms.
     pub(super) spoken: Vec<(u32, u32)>,
-    /// Beginning and end of the beep, in ms.
+    /// Begin and end of the beep, in ms.
     pub(super) beep: Option<(u32, u32)>,
-    /// The audio at 8 kHz.
+    /// Audio of the call at 8 kHz.
     pub(super) samples: Vec<i16>,
-    /// Description of its components.
+    /// Description of the call's components.
     pub(super) about: String,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Half {
     rooms: [Room; 3],
     noises: &'static [Noise],
     codecs: [Codec; 2],
-    /// Frequencies and milliseconds.
+    /// Beeps of machines: frequencies, and length in milliseconds.
     beeps: &'static [(&'static [f32], f32)],
 }
 
@@ -109,7 +109,7 @@ pub(super) const HELD_OUT: Half = Half {
 
 /// Level, relative to a peak of 1, above which a part of an utterance counts as speech.
 const SPOKEN: f32 = 0.03;
-/// Ringback tones: frequencies, and milliseconds of tone and pause.
+/// Ringback tones: frequencies, and lengths of tone and pause in milliseconds.
 const RINGBACK: &[(&[f32], f32, f32)] =
     &[(&[440.0, 480.0], 2_000.0, 4_000.0), (&[425.0], 1_000.0, 4_000.0), (&[400.0, 450.0], 400.0, 200.0)];
 
@@ -124,7 +124,8 @@ struct Scene<'a> {
 }
 
 impl Half {
-    /// Generates this many calls of each label; of fax machines and silent ones a fifth of that.
+    /// Generates this many calls each of humans and machines, and a fifth of that of fax machines and of silent
+    /// parties.
     pub(super) fn calls(&self, folder: &Path, each: usize) -> anyhow::Result<Vec<Call>> {
         let mut babble = Vec::new();
         for (engine, names) in self.voices {

@@ -10,7 +10,8 @@ use super::speech::RATE_HZ;
 #[derive(Debug, Clone)]
 pub(super) struct Chance(u64);
 
-/// Room of Schroeder's reverberator: comb delays, time in which sound decays by 60 dB, and level of the reverberation.
+/// Room of Schroeder's reverberator: delays of the combs, time in which sound decays by 60 dB, and level of the
+/// reverberation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) name: &'static str,
@@ -33,7 +34,7 @@ pub(super) enum Noise {
     Babble,
 }
 
-/// A codec.
+/// Codec of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     Pcmu,
@@ -64,7 +65,7 @@ impl Chance {
     }
 }
 
-/// Resamples by a windowed sinc.
+/// Resamples a signal by a windowed sinc.
 pub(super) fn resampled(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     if from_hz == to_hz {
         return samples.to_vec();
@@ -89,7 +90,7 @@ pub(super) fn resampled(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
 }
 
 impl Room {
-    /// Adds reverberation to a signal, which gets longer.
+    /// Adds the reverberation of the room to a signal, which gets longer.
     pub(super) fn fill(&self, signal: &mut [f32]) {
         let mut wet = vec![0.0; signal.len()];
         for ms in self.delays_ms {
@@ -118,7 +119,7 @@ impl Room {
     }
 }
 
-/// Generates noise with an RMS level.
+/// Generates noise of a kind with this RMS level.
 pub(super) fn noise(kind: Noise, count: usize, level: f32, chance: &mut Chance, voices: &[Vec<f32>]) -> Vec<f32> {
     let (mut low, phase, mut voice) = (0.0_f32, chance.between(0.0, TAU), Vec::new());
     if kind == Noise::Babble {

@@ -11,7 +11,7 @@ use md5::{Digest as _, Md5};
 use super::signal::resampled;
 use crate::interop::sound::Sound;
 
-/// Sample rate before the codec.
+/// Sample rate of utterances, before the codec of the call.
 pub(super) const RATE_HZ: u32 = 16_000;
 /// Level, relative to the loudest sample, below which samples count as silence: -38 dB.
 const SILENT: f32 = 0.0126;
@@ -24,7 +24,7 @@ pub(super) enum Engine {
     Flite,
 }
 
-/// Voice at a rate in percent of the synthesizer's own.
+/// Voice of a synthesizer, at a rate in percent of its normal one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Voice {
     pub(super) engine: Engine,
@@ -32,7 +32,7 @@ pub(super) struct Voice {
     pub(super) rate: u32,
 }
 
-/// Generates an utterance, trimmed and with a peak of 1.
+/// Returns an utterance, trimmed and scaled to a peak of 1.
 pub(super) fn utterance(folder: &Path, voice: Voice, text: &str) -> anyhow::Result<Vec<f32>> {
     let Voice { engine, name, rate } = voice;
     let key = URL_SAFE_NO_PAD.encode(Md5::digest(format!("{engine:?} {name} {rate} {text}")));

@@ -11,9 +11,9 @@ use anyhow::Context as _;
 
 use crate::interop::sound::{self, AMPLITUDE};
 
-/// Document in a file that plays the same prompt.
+/// Contents of a document file that plays the same prompt.
 pub(super) const FILE: &str = "<Response><Play>prompt.wav</Play><Pause length=\"60\"/></Response>";
-/// Documents by their paths.
+/// Documents of the server, by their paths.
 const DOCUMENTS: [(&str, &str); 5] = [
     ("/gather", "<Gather timeout=\"600\"/>"),
     ("/menu", "<Gather timeout=\"600\"><Play>/prompt.wav</Play></Gather>"),
@@ -23,7 +23,7 @@ const DOCUMENTS: [(&str, &str); 5] = [
 ];
 /// Path of a document with a new sentence for each request.
 pub(super) const NEW_SENTENCE: &str = "/say-new";
-/// Sentences so far.
+/// Number of sentences returned so far.
 static SENTENCES: AtomicU64 = AtomicU64::new(0);
 /// Length of the prompt in seconds.
 const PROMPT_SECONDS: u32 = 1;
@@ -31,14 +31,14 @@ const PROMPT_SECONDS: u32 = 1;
 /// Running application; its threads end with the process.
 #[derive(Debug)]
 pub(super) struct Application {
-    /// Address of the server.
+    /// Address of the application's server.
     pub(super) address: SocketAddr,
     took_ns: Arc<AtomicU64>,
     prompt: Arc<[u8]>,
 }
 
 impl Application {
-    /// Starts on a free loopback port.
+    /// Starts an application on a free loopback port.
     pub(super) fn start() -> anyhow::Result<Application> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
@@ -59,7 +59,7 @@ impl Application {
         &self.prompt
     }
 
-    /// Resets the measured time.
+    /// Resets the measured response time.
     pub(super) fn forget(&self) {
         self.took_ns.store(0, Ordering::Relaxed);
     }
@@ -101,7 +101,7 @@ fn serve(stream: &TcpStream, took_ns: &AtomicU64, prompt: &[u8]) -> anyhow::Resu
     }
 }
 
-/// Reads the head of a request; returns its path, and the length of its body.
+/// Reads the head of a request; returns the path of the request and the length of its body.
 fn head(reader: &mut impl BufRead) -> anyhow::Result<(String, usize)> {
     let mut line = String::new();
     reader.read_line(&mut line)?;

@@ -15,7 +15,7 @@ use crate::interop::sipp::CARRIER;
 /// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Result of a run.
+/// Results of the calls of a run.
 #[derive(Debug)]
 pub(super) struct Seen {
     calls: usize,
@@ -43,14 +43,14 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Call without a BYE so far.
+/// Call for which no BYE has arrived yet.
 #[derive(Debug)]
 struct Open {
     began: Instant,
     is_answered: bool,
 }
 
-/// Makes calls at a rate for this many seconds; `cpu`: CPU time of the edge so far.
+/// Makes calls at a rate for this many seconds; `cpu` returns the CPU time of the edge so far.
 pub(super) fn drive(
     edge: SocketAddr,
     rate: u32,

@@ -19,17 +19,17 @@ use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 use application::Application;
 
-/// Number of the application.
+/// Called number that the application serves.
 const NUMBER: &str = "+14155550100";
-/// Sequential calls before the measured ones.
+/// Number of sequential calls before the measured ones.
 const WARM_UP: usize = 20;
-/// Maximum wait for a prompt.
+/// Maximum wait for the first packet of a prompt.
 const PROMPT: Duration = Duration::from_secs(2);
-/// Time until a call's deliveries are complete and its buffers free.
+/// Wait after a call, until its deliveries are complete and its buffers are free.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Time of a fresh process before its first call.
+/// Wait after the start of a process, before its first call.
 const FRESH: Duration = Duration::from_millis(200);
-/// Seconds over which the CPU time of waiting calls is measured.
+/// Seconds during which the CPU time of waiting calls is measured.
 const WATCHED: u32 = 5;
 
 /// Options of `cargo xtask bench app`.
@@ -52,20 +52,20 @@ pub(crate) struct Options {
     seconds: u32,
 }
 
-/// First effect of a call for its caller.
+/// First effect of a call that its caller notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// 200 OK.
+    /// 200 OK to the caller's INVITE.
     Answer,
-    /// First packet of the prompt.
+    /// First packet of the prompt to the caller.
     Prompt,
 }
 
-/// Kind of calls.
+/// Kind of calls, by the document that they run.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
-    /// Path of its document; `None`: a file next to the configuration.
+    /// Path of the document at the application; `None` for a file next to the configuration.
     path: Option<&'static str>,
     effect: Effect,
 }
@@ -74,12 +74,12 @@ const KINDS: [Kind; 5] = [
     Kind { name: "webhook, Gather: 200 OK", path: Some("/gather"), effect: Effect::Answer },
     Kind { name: "webhook, Play: prompt heard", path: Some("/play"), effect: Effect::Prompt },
     Kind { name: "file, Play: prompt heard", path: None, effect: Effect::Prompt },
-    // By an installed espeak-ng, which the edge finds itself.
+    // Spoken by an installed espeak-ng, which the edge finds by itself.
     Kind { name: "webhook, Say, known: speech heard", path: Some("/say"), effect: Effect::Prompt },
     Kind { name: "webhook, Say, new: speech heard", path: Some(application::NEW_SENTENCE), effect: Effect::Prompt },
 ];
 
-/// Measures everything and prints the tables.
+/// Measures all kinds of calls and prints the tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Starts an edge that runs a document for each call.
+/// Starts an edge that runs the document of this path for each call.
 fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> {
     let app = match path {
         Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", application.address),
@@ -123,7 +123,7 @@ fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> 
     Edge::start_beside(&rest, &files)
 }
 
-/// Returns the row of a kind.
+/// Returns the table row of a kind of calls.
 fn times(options: &Options, kind: &Kind, application: &Application) -> anyhow::Result<String> {
     let mut first = Vec::new();
     let mut edge = start(kind.path, application)?;
@@ -157,7 +157,7 @@ fn times(options: &Options, kind: &Kind, application: &Application) -> anyhow::R
     ))
 }
 
-/// Makes one call; returns the time to its effect without the application's share, and that share.
+/// Makes one call; returns the time until its first effect without the application's share, and that share.
 fn call(edge: &Edge, kind: &Kind, application: &Application) -> anyhow::Result<(Duration, Duration)> {
     let phone = Phone::new(CARRIER, 0, "caller")?;
     application.forget();
@@ -186,7 +186,7 @@ fn hear(phone: &Phone, began: Instant) -> anyhow::Result<()> {
     bail!("the prompt was not heard within {PROMPT:?}")
 }
 
-/// Returns the rows of calls waiting in Gather, before and after a prompt, and of ordinary calls.
+/// Returns the table rows of calls waiting in Gather, before and after a prompt, and of ordinary calls.
 fn waiting(options: &Options, application: &Application) -> anyhow::Result<String> {
     let mut rows = Vec::new();
     for (name, path) in [("Gather", "/gather"), ("Gather with a prompt that has ended", "/menu")] {
@@ -214,7 +214,7 @@ fn waiting(options: &Options, application: &Application) -> anyhow::Result<Strin
     Ok(rows.join("\n"))
 }
 
-/// Returns the row of the current calls of an edge.
+/// Returns the table row for the current calls of an edge.
 fn row(name: &str, edge: &Edge, before: u64, calls: usize) -> anyhow::Result<String> {
     std::thread::sleep(SETTLE);
     let cpu = process::cpu(edge.pid())?;

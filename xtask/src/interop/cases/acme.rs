@@ -1,5 +1,5 @@
-//! ACME with acme2certifier and an OpenSSL authority: account, http-01 challenge, and the certificate as verified by a
-//! peer.
+//! ACME with acme2certifier and an authority made with OpenSSL: account, http-01 challenge, and the certificate as a
+//! peer verifies it.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::interop::{Setting, install};
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAMES: [&str; 2] = ["sbc.example.com", "sip.example.com"];
 
-/// Orders an edge's first certificate; sabotaged, port 80 leads elsewhere.
+/// Lets an edge order its first certificate; sabotaged, port 80 leads elsewhere.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("openssl", "openssl")])?;
     let folder = tempfile::tempdir()?;
@@ -54,7 +54,7 @@ connect = ["reject:486"]
     Ok(format!("a certificate for {}, verified by OpenSSL", NAMES.join(" and ")))
 }
 
-/// Connects like a peer that verifies the chain and the name.
+/// Connects to the edge like a peer that verifies the chain and the name.
 fn verified(address: &str, name: &str, ca: &Path) -> anyhow::Result<()> {
     let connect = ["s_client", "-connect", address, "-servername", name, "-verify_hostname", name];
     let verify = ["-verify_return_error", "-CAfile"];

@@ -1,6 +1,6 @@
-//! Calls of an edge without `public_address` on a machine with two interfaces, in network namespaces: one towards the
-//! administrators, one towards a carrier behind a router. Callers hear the called side with each combination of
-//! listeners and routes, and each side sees the edge's address on the carrier's interface.
+//! Calls through an edge without `public_address` on a machine with two interfaces, in network namespaces: one
+//! interface towards the administrators, one towards a carrier behind a router. With each combination of listeners and
+//! routes, callers hear the called side, and each side sees the edge's address on the carrier's interface.
 
 use std::process::Command;
 
@@ -12,29 +12,29 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::netns::{self, Namespace};
 use crate::interop::{Setting, sound};
 
-/// Edge and neighbour on the administrators' interface and on the carrier's.
+/// Addresses of the edge and of its neighbour, on the administrators' interface and on the carrier's.
 const ADMIN: [&str; 2] = ["192.0.2.9/24", "192.0.2.1/24"];
 const OUTSIDE: [&str; 2] = ["198.51.100.10/24", "198.51.100.7/24"];
 /// Address of the edge on the carrier's interface.
 const OURS: &str = "198.51.100.10";
 /// Address of the carrier behind its router.
 const CARRIER: &str = "203.0.113.5";
-/// Minimum packets received by a caller of a tone of two seconds.
+/// Minimum number of packets that a caller receives of a tone of two seconds.
 const HEARD: u64 = 50;
 
 /// Routing table of the edge's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Routes {
-    /// Route to the carrier's network, no default route.
+    /// A route to the carrier's network, and no default route.
     CarrierAlone,
-    /// Route to the carrier's network, and a default route over the administrators' interface.
+    /// A route to the carrier's network, and a default route over the administrators' interface.
     DefaultElsewhere,
-    /// Default route over the administrators' interface, and a rule for packets with the source address of the
+    /// A default route over the administrators' interface, and a rule for packets with the source address of the
     /// carrier's interface.
     BySource,
 }
 
-/// Places a call with each combination.
+/// Makes a call with each combination of listeners and routes.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -53,7 +53,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{count} arrangements: callers hear the called side, and both sides are shown {OURS}"))
 }
 
-/// Places a call from the carrier through the edge back to the carrier, which plays a tone.
+/// Makes a call from the carrier through the edge back to the carrier, which plays a tone.
 fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
     let (here, admin, carrier) =
         (Namespace::new("two-edge")?, Namespace::new("two-admin")?, Namespace::new("two-carrier")?);
@@ -63,7 +63,7 @@ fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
         "{}[trunk.edge]\naccept_from = [\"{OURS}/32\"]\n[[route]]\nconnect = [\"play:tone.wav\"]\n",
         listeners(CARRIER, 5_070, "20000-20999", "")
     );
-    // Broken: a nonexistent address.
+    // Broken: the public address does not exist.
     let public = if sabotage { "[edge]\npublic_address = \"198.51.100.99\"\n" } else { "" };
     let config = format!(
         "{}[trunk.carrier]\npeers = [\"sip:{CARRIER}:5070\"]\naccept_from = [\"{CARRIER}/32\"]\n\
@@ -117,7 +117,7 @@ fn lay(routes: Routes, [here, admin, carrier]: [&Namespace; 3]) -> anyhow::Resul
     Ok(())
 }
 
-/// Returns the sections of an edge with one listener.
+/// Returns the configuration sections of an edge with one listener.
 fn listeners(sip: &str, port: u16, ports: &str, edge: &str) -> String {
     format!(
         "{edge}[[listen]]\ntransport = \"udp\"\naddress = \"{sip}:{port}\"\n[media]\nports = \"{ports}\"\n\

@@ -1,5 +1,5 @@
-//! Misbehaviour of an agent, one call for each kind: the trace reports it, and the caller is served by the agent or the
-//! next target.
+//! Misbehaviour of an agent, one call for each kind: the trace reports it, and either the agent or the next target
+//! serves the caller.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Packets of the caller: 1.5 s.
+/// Number of packets from the caller: 1.5 s.
 const PACKETS: u32 = 75;
-/// First packet number of the callee.
+/// Number of the callee's first packet.
 const CALLEE: u32 = 1_000_000;
 
-/// Expected audio of the caller.
+/// Audio that the caller is expected to hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Served {
-    /// The agent echoes.
+    /// Echo from the agent.
     ByAgent,
-    /// The agent stays without audio.
+    /// No audio, from an agent that stays silent.
     InSilence,
-    /// Audio of the agent's own.
+    /// Audio that the agent generates itself.
     ByItsAudio,
     /// Audio of the next target.
     ByTrunk,
 }
 
-/// Misbehaviour, expected audio, and expected text of the trace.
+/// Misbehaviour of an agent, audio expected at the caller, and text expected in the trace.
 struct Row {
     what: &'static str,
     agent: Agent,
@@ -43,9 +43,9 @@ struct Row {
 
 enum Agent {
     Bot(Manner),
-    /// Closed port.
+    /// The agent's port is closed.
     Absent,
-    /// Certificate of an authority that the edge does or does not know.
+    /// The agent has a certificate, of an authority that the edge does or does not know.
     Tls {
         known: bool,
     },
@@ -101,7 +101,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Runs each row in one call.
+/// Makes one call for each row.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (mut wrong, rows) = (Vec::new(), rows());
     for row in &rows {
@@ -154,7 +154,7 @@ fn judge(row: &Row, sabotage: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes one call; returns the audio of the caller.
+/// Makes one call; returns the audio that the caller received.
 fn call(edge: &Edge, to_trunk: bool) -> anyhow::Result<Vec<Heard>> {
     let (caller, callee) = (Phone::new(CARRIER, 0, "caller")?, Phone::new(PBX, 5060, "callee")?);
     let udp = edge.udp;

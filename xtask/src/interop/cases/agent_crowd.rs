@@ -1,4 +1,4 @@
-//! Many concurrent calls of an agent, each with its own phone and connection.
+//! Many concurrent calls to an agent, each with its own phone and connection.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::interop::raw::{Phone, number_of, numbered};
 use crate::interop::recording::{Line, converse, lateness, one_stream};
 use crate::interop::sipp::CARRIER;
 
-/// Maximum lateness of one packet in a thousand.
+/// Maximum lateness of all but one packet in a thousand.
 const LATE: Duration = Duration::from_millis(20);
 
-/// Runs 100 calls for 60 s.
+/// Makes 100 calls of 60 s.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (calls, seconds) = (setting.calls(100, 20), setting.calls(60, 15));
     // Broken: an agent that leaves out one frame in 500.

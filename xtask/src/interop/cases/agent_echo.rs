@@ -1,4 +1,4 @@
-//! Tone through a Python echo agent: the example of `examples/`, and pipecat.
+//! Tone through an echo agent in Python: the example of `examples/`, and pipecat.
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::interop::sipp::CARRIER;
 
 /// Minimum SNR of a tone after μ-law in both directions.
 const SNR_DB: f64 = 30.0;
-/// Permitted faults in a run of up to ten minutes: packets early or late, seconds disturbed.
+/// Permitted faults in a run of up to ten minutes: packets that are early or late, and disturbed seconds.
 const ALLOWED: usize = 1;
-/// Secret of the agent.
+/// Secret that authenticates the edge at the agent.
 const TOKEN: &str = "12345678901234567890123456789012";
 
-/// Sends a tone to the echo agent and back.
+/// Sends a tone through the echo agent of `examples/`.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(600, 20);
     let agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
@@ -43,11 +43,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{figure}; {} marks back, each once", marks.len()))
 }
 
-/// Sends a tone to pipecat and back.
+/// Sends a tone through pipecat.
 pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(30, 8);
     let agent = Script::start(Packages::Pipecat, &python::script("pipecat_agent.py"), &["--token", TOKEN])?;
-    // Broken: another secret than the agent's.
+    // Broken: the edge has another secret than the agent.
     let token = if setting.sabotage { "another" } else { TOKEN };
     let keys = format!(
         "url = \"ws://{}/media\"\nauth_token = \"{token}\"\nparameters = {{ tenant = \"acme\" }}",
@@ -66,12 +66,12 @@ pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{figure}; RequestValidator accepts the handshake, pipecat takes it for {kind}"))
 }
 
-/// Runs a bot that ends its pipeline: pipecat's serializer hangs up by the API at its `base_url`.
+/// Runs a bot that ends its pipeline, at which pipecat's serializer hangs up through the API at the `base_url`.
 pub(crate) fn pipecat_hangs_up(setting: &Setting) -> anyhow::Result<String> {
-    // The bot needs the API's address before the edge starts, which needs the bot's address.
+    // The bot needs the address of the API before the edge starts, and the edge needs the bot's address.
     let http = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let base = format!("http://{http}");
-    // Broken: the bot's hang-up is for another account.
+    // Broken: the bot hangs up a call of another account.
     let account = if setting.sabotage { "AC00000000000000000000000000000000" } else { ACCOUNT };
     let flags = ["--token", API_TOKEN, "--account", account, "--api", &base];
     let agent = Script::start(Packages::Pipecat, &python::script("pipecat_agent.py"), &flags)?;
@@ -92,13 +92,13 @@ pub(crate) fn pipecat_hangs_up(setting: &Setting) -> anyhow::Result<String> {
     Ok("BYE to the caller once the pipeline ended, the call is completed, its record has the reason".to_owned())
 }
 
-/// Sends a tone to an agent behind TLS that validates the handshake with Twilio's own validator.
+/// Sends a tone through an agent behind TLS that checks the handshake with Twilio's own validator.
 pub(crate) fn signed(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();
     let flags = ["--ca", &ca, "--token", TOKEN];
     let agent = Script::start(Packages::Base, &python::script("tls_agent.py"), &flags)?;
-    // Broken: another secret than the agent's.
+    // Broken: the edge has another secret than the agent.
     let token = if setting.sabotage { "another" } else { TOKEN };
     let port = agent.address.port();
     for path in ["/media", "/twilio/v1/media%20stream;a=1"] {
@@ -113,7 +113,7 @@ pub(crate) fn signed(setting: &Setting) -> anyhow::Result<String> {
     Ok("RequestValidator accepts the handshakes of two `wss` URLs; the tone comes back".to_owned())
 }
 
-/// Calls, sends a tone and judges the echo.
+/// Makes a call, sends a tone and judges the echo.
 fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
@@ -139,7 +139,8 @@ fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the SNR of the worst undisturbed second from the first tone on, and the number of disturbed seconds.
+/// Returns the SNR of the worst undisturbed second since the beginning of the tone, and the number of disturbed
+/// seconds.
 fn seconds_of_tone(heard: &[Heard], seconds: u32) -> anyhow::Result<(f64, usize)> {
     let first = heard.iter().position(|packet| rtp::is_heard(&packet.payload)).context("no tone came back")?;
     let tone: Vec<u8> = heard.iter().skip(first + 5).flat_map(|packet| packet.payload.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! Agent process killed during a conversation.
+//! Agent that is killed during a conversation.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::interop::recording::{Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Packets of the caller: 10 s.
+/// Number of packets from the caller: 10 s.
 const PACKETS: u32 = 500;
-/// Time of the kill.
+/// Time from the start of the conversation to the kill.
 const KILLED_AFTER: Duration = Duration::from_secs(3);
 /// Ringing time of the callee.
 const RINGING: Duration = Duration::from_millis(1_500);
-/// First packet number of the callee, above all of the caller's.
+/// Number of the callee's first packet, above all packet numbers of the caller.
 const CALLEE: u32 = 1_000_000;
-/// Maximum silence of a caller.
+/// Maximum silence that the caller hears.
 const GAP: Duration = Duration::from_millis(200);
 
-/// Kills the agent by `kill -9` in mid-call.
+/// Kills the agent's process by `kill -9` in mid-call.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
-    // Broken: no next target.
+    // Broken: the route has no next target.
     let connect = if setting.sabotage { "\"agent:bot\"" } else { "\"agent:bot\", \"trunk:pbx\"" };
     let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{}/media\"", agent.address), connect))?;
     let (caller, callee) = (Phone::new(CARRIER, 0, "caller")?, Phone::new(PBX, 5060, "callee")?);

@@ -1,5 +1,5 @@
-//! OpenAI's agents SDK for Node with its own Twilio transport, unmodified, with a simulated model: the remembered part
-//! of an interrupted answer is the part that the caller has heard.
+//! OpenAI's agents SDK for Node with its own Twilio transport, unmodified, and a simulated model: the SDK remembers
+//! exactly the part of an interrupted answer that the caller has heard.
 
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use crate::interop::sipp::CARRIER;
 
 /// Milliseconds that the SDK adds to the last returned mark.
 const ADDED_MS: i64 = 50;
-/// Audio possible between the last mark and the clear: the SDK's chunk of 40 ms, and the delay of the caller's voice.
+/// Audio that may pass between the last mark and the clear: the SDK's chunk of 40 ms, and the delay of the caller's
+/// voice.
 const APART_MS: i64 = 120;
 
-/// Speaks, listens, and interrupts.
+/// Makes a call in which the caller listens to an answer and interrupts it.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: no mark reaches the SDK.
     let flags: &[&str] = if setting.sabotage { &["--swallow-marks"] } else { &[] };

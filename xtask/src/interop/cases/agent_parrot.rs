@@ -1,4 +1,4 @@
-//! Turn-taking agents of `examples/`, in Python and in Node: with `trunkgate agent test`, then in a call.
+//! Turn-taking agents of `examples/`, in Python and in Node: first with `trunkgate agent test`, then in a call.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +16,19 @@ use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Minimum SNR of a tone after storage and playback.
+/// Minimum SNR of a tone that the agent has stored and played.
 const SNR_DB: f64 = 30.0;
-/// Packets of the caller, and packets while it listens.
+/// Number of packets that the caller sends while speaking, and while listening.
 const SAYS: u32 = 75;
 const LISTENS: u32 = 150;
 
-/// Runs both agents.
+/// Tests both agents.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let agents = [
         ("Python", Script::start(Packages::Base, &python::example("parrot_agent.py"), &[])?),
         ("Node", node::start(node::Packages::Base, &python::example("parrot_agent.js"), &[])?),
     ];
-    // Broken: an agent that receives and sends nothing.
+    // Broken: the agent receives and sends nothing.
     let mute = Bot::start(Manner::Mute)?;
     let mut figures = Vec::new();
     for (name, agent) in &agents {
@@ -40,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(figures.join("; "))
 }
 
-/// Runs `trunkgate agent test`: nothing fails, and the agent stops when interrupted.
+/// Runs `trunkgate agent test` on the agent: nothing fails, and the agent stops when interrupted.
 fn tested(url: &str) -> anyhow::Result<String> {
     let output = Command::new(binary()).args(["agent", "test", url, "--times", "1", "--json"]).output()?;
     let told: Value = serde_json::from_slice(&output.stdout).context("agent test")?;
@@ -51,9 +51,10 @@ fn tested(url: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Makes a call in which the caller speaks once and the agent answers; returns the edge, and the caller's audio.
+/// Makes a call in which the caller speaks once and the agent answers; returns the edge, and the audio that the caller
+/// received.
 pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
-    // The agent answers two seconds after the start, when its round-trip time is known.
+    // The agent answers two seconds after the start, when the round-trip time is known.
     let keys = format!("url = \"{url}\"\nping = \"500ms\"");
     let mut edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -66,12 +67,12 @@ pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
     Ok((edge, heard))
 }
 
-/// Checks in a call that the caller's audio comes back once it is silent.
+/// Checks in a call that the agent plays the caller's audio once the caller is silent.
 fn called(url: &str) -> anyhow::Result<String> {
     let (_edge, heard) = conversation(url)?;
     one_stream(&heard)?;
     let tone: Vec<&Heard> = heard.iter().filter(|packet| rtp::is_heard(&packet.payload)).collect();
-    // Without its edges.
+    // Without the first and the last packets of the tone.
     let inner: Vec<u8> = tone.iter().skip(3).take(65).flat_map(|packet| packet.payload.iter().copied()).collect();
     let snr = rtp::tone_snr_db(&inner);
     if tone.len() < 70 || tone.len() > 80 || snr < SNR_DB {

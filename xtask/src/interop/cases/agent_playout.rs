@@ -1,5 +1,5 @@
-//! Two minutes of audio in one burst and a `clear`: reports to the agent compared with the packets of the caller's
-//! phone, by kernel timestamps.
+//! Two minutes of audio in one burst, and a `clear`: the edge's reports to the agent, compared with the packets to the
+//! caller's phone by kernel timestamps.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
@@ -18,23 +18,23 @@ use crate::interop::recording::{FRAME, Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Marks, or the clear, that may be off by a packet on a busy machine.
+/// Number of reports (marks and clear) that may be off by a packet on a busy machine.
 const ALLOWED: usize = 2;
-/// Audio after the clear that must not be heard.
+/// Seconds of audio after the `clear` that the caller must not hear.
 const CLEARED_SECONDS: u32 = 10;
 
-/// Events at the agent, by the system's clock.
+/// Events that the agent recorded, by the system's clock.
 struct Told {
-    /// Arrival time of each mark in order, and the number of packets before it.
+    /// Arrival time of each mark in order, and the number of packets before the mark.
     marks: Vec<(Duration, u32)>,
-    /// Time of sending the `clear`.
+    /// Time at which the agent sent the `clear`.
     cleared: Duration,
 }
 
-/// Makes a call of this many seconds and a few more.
+/// Makes a call of this many seconds, and a few more, with the burst.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(120, 10);
-    // Broken: the agent's recorded time of the clear is a quarter of a second early.
+    // Broken: the agent records the time of the clear a quarter of a second too early.
     let (address, agent) = agent(seconds, setting.sabotage)?;
     let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{address}/media\""), "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -50,7 +50,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     judge(&heard, &told)
 }
 
-/// Checks that each packet of the burst arrived once, in order, with nothing between.
+/// Checks that each packet of the burst arrived once, in order and without others in between.
 fn whole(heard: &[Heard], packets: u32) -> anyhow::Result<()> {
     let first = heard.iter().position(|packet| rtp::is_heard(&packet.payload)).context("nothing was heard")?;
     for (n, packet) in (0..packets).zip(heard.iter().skip(first)) {
@@ -89,14 +89,15 @@ fn judge(heard: &[Heard], told: &Told) -> anyhow::Result<String> {
     Ok(figure)
 }
 
-/// Listens for one call.
+/// Starts an agent for one call.
 fn agent(seconds: u32, sabotage: bool) -> anyhow::Result<(SocketAddr, JoinHandle<anyhow::Result<Told>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     Ok((address, std::thread::spawn(move || talk(listener.accept()?.0, seconds, sabotage))))
 }
 
-/// Sends the whole burst with a mark after each second of it; receives each back; then continues to send, and clears.
+/// Sends the whole burst with a mark after each second and waits for the return of each mark; then sends more audio,
+/// and clears it.
 fn talk(stream: TcpStream, seconds: u32, sabotage: bool) -> anyhow::Result<Told> {
     stream.set_nodelay(true)?;
     let mut socket = tungstenite::accept(stream)?;
@@ -123,7 +124,7 @@ fn talk(stream: TcpStream, seconds: u32, sabotage: bool) -> anyhow::Result<Told>
         std::thread::sleep(Duration::from_millis(250));
     }
     socket.send(Message::text(r#"{"event":"clear"}"#))?;
-    // Until the call ends; a further mark would be an error.
+    // Reads until the call ends; a further mark would be an error.
     while let Ok(message) = socket.read() {
         if message.to_text().is_ok_and(|text| text.starts_with(r#"{"event":"mark""#)) {
             bail!("a mark came twice: {message}");

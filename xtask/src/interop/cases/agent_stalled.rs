@@ -1,4 +1,4 @@
-//! Fork with a listener that stops reading.
+//! Fork of a call to a listener that stops reading.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::interop::raw::{Phone, number_of, numbered};
 use crate::interop::recording::{Line, converse};
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Permitted growth of memory.
+/// Permitted growth of the edge's memory.
 const GROWTH_MIB: f64 = 16.0;
 
-/// Makes a trunk call with such a fork.
+/// Makes a trunk call with a fork to such a listener.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let packets = setting.calls(1_500, 600);
-    // Broken: a listener that reads everything.
+    // Broken: the listener reads everything.
     let agent = Bot::start(if setting.sabotage { Manner::Mute } else { Manner::StopsReading { after: 20 } })?;
     let configuration = with_agent(&format!("url = \"{}\"\nping = \"0s\"", agent.url()), "\"trunk:pbx\"");
     let mut edge = Edge::start(&format!("{configuration}fork = [\"agent:bot\"]\n"))?;
@@ -35,7 +35,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         });
         let call = caller.call(udp, "+14155550100")?;
         let line = Line { socket: &caller.rtp, to: call.media };
-        // The callee may begin later, and is heard to its end.
+        // The callee may begin later, and is heard until its last packet.
         let heard = converse(&[line], packets, &|_, n| numbered(n), Duration::from_millis(1_500))?;
         caller.bye(&call)?;
         let far = far.join().map_err(|_| anyhow!("the callee panicked"))??;

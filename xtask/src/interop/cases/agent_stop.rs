@@ -1,5 +1,5 @@
-//! End of a call at a FastAPI bot. uvicorn discards received messages once a close frame has arrived: a bot a few
-//! messages behind loses a `stop` sent just before it.
+//! End of a call at a FastAPI bot. Once a close frame has arrived, uvicorn discards received messages: a bot that is a
+//! few messages behind loses a `stop` sent just before the close frame.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::interop::raw::{Phone, tone_frame};
 use crate::interop::recording::{Line, converse};
 use crate::interop::sipp::CARRIER;
 
-/// Frames of 20 ms per call.
+/// Number of frames of 20 ms in a call.
 const FRAMES: u32 = 40;
 
-/// Makes calls in sequence, each ended by the caller.
+/// Makes calls in sequence, each of which the caller ends.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let calls = setting.calls(40, 10);
-    // Broken: an agent that closes in mid-call, and gets no later messages.
+    // Broken: the agent closes in mid-call, and gets no later messages.
     let flags: &[&str] = if setting.sabotage { &["--leave-after", "10"] } else { &[] };
     let agent = Script::start(Packages::FastApi, &python::script("fastapi_agent.py"), flags)?;
     let url = format!("url = \"ws://{}/media\"", agent.address);

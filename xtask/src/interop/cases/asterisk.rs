@@ -1,6 +1,6 @@
-//! Asterisk behind the edge, configured by the files of its guide: a call to its phone, and outgoing and emergency
-//! calls of that phone. Debian's stable release lacks Asterisk, so the package of unstable is used, in its own root
-//! folder.
+//! Asterisk behind the edge, configured by the files of the guide: a call to Asterisk's phone, and outgoing and
+//! emergency calls of that phone. Debian's stable release lacks Asterisk, so the package of unstable is used, in a root
+//! folder of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ use crate::interop::install;
 use crate::interop::sipp::{CARRIER, PBX};
 
 const GUIDE: &str = include_str!("../../../../docs/guides/asterisk.md");
-/// Address of its phone.
+/// IP address of Asterisk's phone.
 const PHONE: &str = "127.0.0.6";
-/// Tones of the carrier's side and of the phone, neither a harmonic of the other.
+/// Tones in Hz of the carrier's side and of the phone, neither a harmonic of the other.
 const CARRIER_HZ: u32 = 440;
 const PHONE_HZ: u32 = 660;
 /// Duration of each call, in seconds.
 const TALK: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Asterisk loads some 360 modules.
+/// Maximum duration of the start: Asterisk loads some 360 modules.
 const STARTED: Duration = Duration::from_secs(120);
 
 /// Makes an incoming, an outgoing and an emergency call.
@@ -63,7 +63,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}: {}", asterisk.version, figures.join("; ")))
 }
 
-/// Waits until a call is over, and judges the audio of both sides.
+/// Waits until a call has ended, and judges the audio that both sides received.
 fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Baresip) -> anyhow::Result<String> {
     callee.wait_for("terminated", PATIENCE)?;
     edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == calls))?;
@@ -80,7 +80,7 @@ fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Ba
     Ok(format!("{what} {callee_heard:.1} and {caller_heard:.1} dB"))
 }
 
-/// Starts the phone of the guide; it answers, or calls once it is registered.
+/// Starts the phone of the guide: to answer, or to call `dial` once registered.
 fn phone(dial: Option<&str>) -> anyhow::Result<Baresip> {
     let phone = Baresip::start(&Setup {
         ip: PHONE,
@@ -99,7 +99,7 @@ fn phone(dial: Option<&str>) -> anyhow::Result<Baresip> {
     Ok(phone)
 }
 
-/// Starts the carrier's side, with the number that it is called by or calls from.
+/// Starts the carrier's side, called by this number or calling from it.
 fn carrier(dial: Option<&str>, number: &str) -> anyhow::Result<Baresip> {
     let carrier = Baresip::start(&Setup {
         ip: CARRIER,
@@ -114,7 +114,7 @@ fn carrier(dial: Option<&str>, number: &str) -> anyhow::Result<Baresip> {
     Ok(carrier)
 }
 
-/// Returns the first block of a language after a text of the guide.
+/// Returns the first code block in a language after a text of the guide.
 fn block(behind: &str, language: &str) -> anyhow::Result<String> {
     let open = format!("```{language}\n");
     let (_, rest) = GUIDE.split_once(behind).with_context(|| format!("the guide has no {behind}"))?;
@@ -122,20 +122,20 @@ fn block(behind: &str, language: &str) -> anyhow::Result<String> {
     Ok(rest.split_once("```").context("a block without an end")?.0.to_owned())
 }
 
-/// Returns the guide's trunks and routes with loopback addresses.
+/// Returns the trunks and routes of the guide with loopback addresses.
 fn configuration() -> anyhow::Result<String> {
     let guide = block("## The edge", "toml")?;
     let (_, rest) = guide.split_once("[trunk.carrier]").context("the guide has no trunk.carrier")?;
     let rest = rest
         .replace("sip:198.51.100.7", &format!("sip:{CARRIER}:5060"))
-        // On loopback baresip sends audio from the first address.
+        // On loopback, baresip sends audio from the first address of the machine.
         .replace("198.51.100.0/24\"]", &format!("{CARRIER}/32\"]\nmedia_from = [\"127.0.0.1/32\"]"))
         .replace("sip:10.0.0.5", &format!("sip:{PBX}:5060"));
     let listeners = LISTENERS.replace("name = \"interop\"", "name = \"interop\"\ncountry = \"US\"");
     Ok(format!("{listeners}[trunk.carrier]{rest}"))
 }
 
-/// Returns the guide's `pjsip.conf`; on loopback a socket needs an explicit source address.
+/// Returns the `pjsip.conf` of the guide; on loopback, a socket needs an explicit source address.
 fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
     let guide = block("`pjsip.conf`, whole", "ini")?;
     let media = format!("direct_media = no\nmedia_address = {PBX}\nbind_rtp_to_media_address = yes");
@@ -146,7 +146,7 @@ fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
         .replace("direct_media = no", &media))
 }
 
-/// Returns a root folder with Asterisk installed.
+/// Returns the root folder in which Asterisk is installed.
 fn root() -> anyhow::Result<PathBuf> {
     let folder = edge::target().join("interop-asterisk");
     if folder.join("usr/sbin/asterisk").is_file() {
@@ -168,7 +168,7 @@ fn root() -> anyhow::Result<PathBuf> {
     if !output.status.success() {
         bail!("mmdebstrap: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // It resolves unknown names, which takes ten seconds for each.
+    // Asterisk resolves unknown names, which takes ten seconds for each.
     let name = nix::sys::utsname::uname()?.nodename().to_string_lossy().into_owned();
     std::fs::write(folder.join("etc/hosts"), format!("127.0.0.1 localhost {name} A.ROOT-SERVERS.NET\n"))?;
     let switch = folder.join("etc/nsswitch.conf");
@@ -178,7 +178,7 @@ fn root() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Running Asterisk, ended on drop.
+/// Running Asterisk, killed on drop.
 #[derive(Debug)]
 struct Asterisk {
     child: Child,
@@ -190,7 +190,7 @@ impl Asterisk {
     fn start(root: &Path, pjsip: &str, extensions: &str) -> anyhow::Result<Asterisk> {
         std::fs::write(root.join("etc/asterisk/pjsip.conf"), pjsip)?;
         std::fs::write(root.join("etc/asterisk/extensions.conf"), extensions)?;
-        // Its only device is /dev/null.
+        // The only device that Asterisk needs is /dev/null.
         let null = root.join("dev/null");
         if !null.exists() {
             use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -219,7 +219,7 @@ impl Asterisk {
         Ok(asterisk)
     }
 
-    /// Returns the end of its log.
+    /// Returns the end of Asterisk's log.
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();

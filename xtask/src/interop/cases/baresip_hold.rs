@@ -1,4 +1,4 @@
-//! baresip holds and resumes its caller: the other side is informed, or the edge answers and plays music.
+//! baresip holds and resumes its caller: the edge passes this on to the other side, or answers and plays music.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use crate::interop::rtp::{linear, snr_db};
 use crate::interop::sipp::{CARRIER, PBX};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Packets of 20 ms.
+/// Number of packets of 20 ms that the caller sends at a time.
 const PACKETS: u32 = 75;
-/// Judged packets at the end; earlier ones may precede the change.
+/// Number of judged packets at the end; earlier ones may precede the change.
 const JUDGED: usize = 25;
-/// Tone of baresip, and of the music.
+/// Tones in Hz of baresip, and of the music.
 const PHONE_HZ: u32 = 660;
 const MUSIC_HZ: u32 = 880;
 /// Minimum SNR of a tone after μ-law.
 const SNR_DB: f64 = 25.0;
 
-/// Tests both kinds of hold.
+/// Tests a hold passed on, and one answered by the edge.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: there is no music.
+    // Broken: the edge plays no music.
     let local = if setting.sabotage { "relay" } else { "local" };
     let told = held("relay", false).context("with hold = relay")?;
     let music = held(local, true).context("with hold = local")?;
     Ok(format!("relayed: {told}; at the edge: {music}"))
 }
 
-/// Makes a call in which baresip holds.
+/// Makes a call in which baresip holds and resumes.
 fn held(hold: &str, music: bool) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("music.wav");
@@ -81,7 +81,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     } else {
         caller.expect_reinvite()?;
         state("held")?;
-        // Packets in flight at the answer to baresip.
+        // Skips packets in flight at the answer to baresip.
         heard(caller, &call)?;
         let heard = heard(caller, &call)?;
         if !heard.is_empty() {
@@ -96,7 +96,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     state("answered")?;
     let after = talks(edge, caller, &call).context("after the hold")?;
     if !music {
-        // The caller holds baresip.
+        // Now the caller holds baresip.
         caller.reinvite(&mut call, "sendonly")?;
         state("held")?;
         caller.reinvite(&mut call, "sendrecv")?;
@@ -107,7 +107,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     Ok(format!("{before:.1} dB, then {meanwhile}, then {after:.1} dB"))
 }
 
-/// Checks that both hear each other; returns the SNR of baresip's tone.
+/// Checks that both sides hear each other; returns the SNR of baresip's tone.
 fn talks(edge: &Edge, caller: &Phone, call: &Call) -> anyhow::Result<f64> {
     let sent = |edge: &Edge| anyhow::Ok(shown(edge)?["legs"][1]["rtp"]["tx_packets"].as_u64().unwrap_or_default());
     let before = sent(edge)?;
@@ -119,20 +119,20 @@ fn talks(edge: &Edge, caller: &Phone, call: &Call) -> anyhow::Result<f64> {
     Ok(clean)
 }
 
-/// Returns the call as shown by the edge.
+/// Returns the call as the edge shows it.
 fn shown(edge: &Edge) -> anyhow::Result<serde_json::Value> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls")?)?;
     Ok(calls["calls"][0].clone())
 }
 
-/// Returns the last audio received by the caller while it sends.
+/// Sends audio at the caller; returns the last audio that the caller received meanwhile.
 fn heard(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Vec<u8>>> {
     let heard = caller.talk(call.media, &numbered_tone(PACKETS))?;
     let audio: Vec<Vec<u8>> = heard.into_values().filter(|payload| !payload.is_empty()).collect();
     Ok(audio.get(audio.len().saturating_sub(JUDGED)..).unwrap_or_default().to_vec())
 }
 
-/// Returns the SNR of a tone in dB, if sufficient.
+/// Returns the SNR of a tone in dB, if it is sufficient.
 fn tone(heard: &[Vec<u8>], hz: u32) -> anyhow::Result<f64> {
     if heard.len() < JUDGED {
         bail!("only {} packets were heard", heard.len());

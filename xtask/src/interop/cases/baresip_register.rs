@@ -1,5 +1,5 @@
-//! baresip behind a NAT registers at the edge and is called over the flow of its registration. Its version supports
-//! only MD5 and gives up if another algorithm is offered too.
+//! baresip behind a NAT registers at the edge, and is called over the flow of its registration. This version of baresip
+//! supports only MD5, and gives up if another algorithm is offered too.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::interop::nat::Nat;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, Callee, PBX};
 
-/// Address of the phone, as in its Via and Contact.
+/// IP address of the phone, as in its Via and Contact.
 const PRIVATE: &str = "127.0.0.10";
-/// Addresses of the NAT towards the phone and the edge. On loopback, baresip's RTP has the latter as its source.
+/// Addresses of the NAT towards the phone and the edge. On loopback, baresip's RTP comes from the one towards the edge.
 const INSIDE: &str = "127.0.0.7";
 const OUTSIDE: &str = "127.0.0.1";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Packets of 20 ms.
+/// Number of packets of 20 ms in a call.
 const PACKETS: u32 = 50;
 
-/// Tests UDP, then TLS.
+/// Tests a phone over UDP, then over TLS.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -88,9 +88,9 @@ connect = ["trunk:pbx"]
     Ok(format!("{transport}: 2 calls over its flow, one of them after a reload, none once it had ended, {out}"))
 }
 
-/// Starts a phone that registers through the NAT.
+/// Starts a phone that registers at the edge through the NAT.
 fn start(setting: &Setting, folder: &Path, transport: &str, inside: SocketAddr) -> anyhow::Result<Baresip> {
-    // Broken: another password.
+    // Broken: the phone has another password.
     let password = if setting.sabotage { "a-wrong-one" } else { "a-right-one" };
     let credentials = format!("auth_user=desk;auth_pass={password}");
     Baresip::start(&Setup {
@@ -106,7 +106,7 @@ fn start(setting: &Setting, folder: &Path, transport: &str, inside: SocketAddr) 
     })
 }
 
-/// Calls the phone; returns the number of packets that it sends while receiving as many.
+/// Calls the phone; returns the number of packets that the phone sends while it receives as many.
 fn called(edge: &Edge) -> anyhow::Result<usize> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100")?;
@@ -115,7 +115,7 @@ fn called(edge: &Edge) -> anyhow::Result<usize> {
     Ok(heard.len())
 }
 
-/// Checks that both calls came through the NAT, without other attempts.
+/// Checks that both calls came through the NAT, and that nothing else was tried.
 fn over_the_flow(edge: &Edge, nat: &Nat, transport: &str) -> anyhow::Result<()> {
     let (invites, connections) = (nat.came_back("INVITE "), nat.connections());
     if transport == "udp" && invites != 2 {
@@ -128,8 +128,8 @@ fn over_the_flow(edge: &Edge, nat: &Nat, transport: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Makes a call of the phone: it is challenged, and the PBX answers. Later requests go to the edge's Contact, which
-/// this NAT does not forward.
+/// Makes a call from the phone: the edge challenges it, and the PBX answers. Later requests go to the edge's Contact,
+/// which this NAT does not forward.
 fn calls_out(edge: &Edge, phone: &Baresip, inside: SocketAddr) -> anyhow::Result<&'static str> {
     let _callee = Callee::start(PBX, 5060)?;
     let asked =

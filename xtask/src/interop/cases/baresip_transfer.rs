@@ -1,5 +1,5 @@
-//! baresip transfers its caller: the edge calls the target, the caller talks with it, and baresip is notified and
-//! leaves. In a failed transfer baresip is notified of the reason.
+//! baresip transfers its caller: the edge calls the target, the caller talks with the target, and baresip is notified
+//! and leaves. If the transfer fails, baresip is notified of the reason.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::interop::edge::Edge;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, Callee, PBX};
 
-/// Transfer target, which echoes the received audio.
+/// IP address of the transfer target, which echoes the received audio.
 const DESK: &str = "127.0.0.4";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Packets of 20 ms.
+/// Number of packets of 20 ms in a conversation.
 const PACKETS: u32 = 50;
 
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the trunk may not transfer.
+    // Broken: the trunk is not allowed to transfer.
     let refer = if setting.sabotage { "refuse" } else { "local" };
     let edge = Edge::start(&format!(
         r#"
@@ -59,14 +59,14 @@ connect = ["reject:486"]
     let (caller, _call) = called()?;
     phone.command("transfer", &format!("sip:+12135550100@{}", edge.udp))?;
     phone.wait_for("transfer failed: 486", PATIENCE).with_context(|| told(&phone))?;
-    // This phone then hangs up.
+    // After the failed transfer, baresip hangs up.
     caller.expect_bye()?;
     let (caller, call) = called()?;
     phone.command("transfer", &format!("sip:+12125550100@{}", edge.udp))?;
     let left = |edge: &Edge| Ok(edge.get("/v1/calls")?.contains("\"transferred\""));
     edge.wait_until("the phone has left", PATIENCE, left).with_context(|| told(&phone))?;
     let tone = numbered_tone(PACKETS);
-    // With other sequence numbers: the caller hears one stream from the first side on.
+    // The sequence numbers differ from those before: the caller hears one stream since the first side answered.
     let heard = caller.talk(call.media, &tone)?;
     let back = heard.values().filter(|payload| tone.contains(payload)).count();
     if back < PACKETS as usize / 2 {
@@ -82,7 +82,7 @@ connect = ["reject:486"]
     Ok(format!("one that fails with 486, then one that the target takes: {back} of {PACKETS} packets back from it"))
 }
 
-/// Starts the transferring phone.
+/// Starts the phone that transfers its caller.
 fn answering() -> anyhow::Result<Baresip> {
     Baresip::start(&Setup {
         ip: PBX,

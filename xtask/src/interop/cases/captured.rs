@@ -1,4 +1,4 @@
-//! Call as seen by other tools: its capture file by tshark, and HEP packets by sngrep.
+//! Call as other tools see it: its capture file in tshark, and its HEP packets in sngrep.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::interop::edge::{Edge, binary};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 use crate::interop::{Setting, install};
 
-/// Messages of each leg of SIPp's call in order: request or code.
+/// Messages of each leg of SIPp's call in order: method, or code.
 const LEG: [&str; 6] = ["INVITE", "180", "200", "ACK", "BYE", "200"];
 
-/// sngrep as a listener that writes a file; killed on drop.
+/// Running sngrep that writes received HEP packets to a file; killed on drop.
 struct Sngrep(Child);
 
 impl Sngrep {
@@ -34,7 +34,7 @@ impl Sngrep {
         Ok(Sngrep(child))
     }
 
-    /// Ends it, so that its file is complete.
+    /// Ends sngrep, so that its file is complete.
     fn end(&mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         self.0.wait()?;
@@ -49,7 +49,7 @@ impl Drop for Sngrep {
     }
 }
 
-/// Returns fields of each packet with SIP, one line each.
+/// Returns these fields of each SIP packet, one line for a packet.
 fn fields(file: &Path, fields: &[&str]) -> anyhow::Result<Vec<Vec<String>>> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(file).args(["-Y", "sip", "-T", "fields"]);
@@ -61,7 +61,7 @@ fn fields(file: &Path, fields: &[&str]) -> anyhow::Result<Vec<Vec<String>>> {
     Ok(lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect())
 }
 
-/// Checks that a file has both legs of a call with all messages, and nothing malformed by tshark.
+/// Checks that a file has all messages of both legs of a call, and that tshark finds nothing malformed.
 fn check(file: &Path) -> anyhow::Result<usize> {
     let malformed = output(Command::new("tshark").arg("-r").arg(file).args(["-Y", "_ws.malformed"]))?;
     ensure!(!malformed.lines().any(|line| line.contains("SIP")), "tshark cannot read: {malformed}");
@@ -82,7 +82,7 @@ fn check(file: &Path) -> anyhow::Result<usize> {
     Ok(messages.len())
 }
 
-/// Makes one call; sabotaged, HEP goes elsewhere.
+/// Makes one call and checks both files; sabotaged, HEP goes elsewhere.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("tshark", "tshark"), ("sngrep", "sngrep")])?;
     let folder = tempfile::tempdir()?;

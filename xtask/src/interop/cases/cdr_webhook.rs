@@ -1,4 +1,4 @@
-//! Call records by HTTPS to a receiver that uses the Standard Webhooks library.
+//! Call records sent by HTTPS to a receiver that uses the Standard Webhooks library.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,18 +11,18 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::sipp::{Callee, Calls, PBX};
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// Another secret.
+/// Secret that the receiver does not have.
 const WRONG: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAECAwQFBgc=";
-/// Time until all are delivered; the two rejections cost some seconds.
+/// Time until all records are delivered; the two rejections cost some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes calls, and verifies their records one by one.
+/// Makes calls, and verifies the record of each.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();
     let flags = ["--ca", &ca, "--secret", SECRET];
     let receiver = Script::start(Packages::Base, &python::script("webhook_receiver.py"), &flags)?;
-    // Broken: signed with another secret.
+    // Broken: records are signed with another secret.
     let secret = if setting.sabotage { WRONG } else { SECRET };
     let mut edge = Edge::start(&format!(
         r#"

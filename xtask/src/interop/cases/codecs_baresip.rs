@@ -1,5 +1,5 @@
-//! Pairs of baresip phones without a common codec talk through the edge: the tone and speech of each is as loud and
-//! clean at the other, with the codecs of libopus, SpanDSP and G.191.
+//! Pairs of baresip phones without a common codec talk through the edge: the tone and the speech of each phone are as
+//! loud and clean at the other one, with the codecs of libopus, SpanDSP and G.191.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::interop::edge::Edge;
 use crate::interop::sound::{self, Judgement, said};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Duration of the audio: a whole period of the file from any position, and the time to settle.
+/// Duration of the audio: a whole period of the file from any position, and time to settle.
 const TALK: Duration = Duration::from_secs(8);
-/// Seconds of the repeated file.
+/// Length of the file that a phone sends repeatedly, in seconds.
 const SAID_SECONDS: u32 = 15;
 /// Number of concurrent calls.
 const AT_ONCE: usize = 3;
-/// Tones of a caller and of a callee.
+/// Tones in Hz of a caller and of a callee.
 const HZ: [u32; 2] = [440, 660];
-/// Seconds from a phone's first received sample in which it and the edge settle.
+/// Seconds after a phone's first received sample during which the phone and the edge settle.
 const SETTLED: f64 = 0.5;
 
 /// Codec of baresip.
@@ -32,7 +32,7 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    /// Returns its name in descriptions and in `codecs`.
+    /// Returns the codec's name in SDP and in `codecs`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -42,7 +42,7 @@ impl Codec {
         }
     }
 
-    /// Returns the samples per second and channels of baresip's input.
+    /// Returns the sample rate and the number of channels of baresip's input.
     pub(super) fn shape(self) -> (u32, u16) {
         match self {
             Codec::Pcmu | Codec::Pcma => (8_000, 1),
@@ -51,7 +51,7 @@ impl Codec {
         }
     }
 
-    /// Returns its minimum SNR of a tone and of speech in dB, and its largest click.
+    /// Returns the minimum SNR of a tone and of speech in dB, and the largest click, for audio in this codec.
     pub(super) fn limits(self) -> Limits {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => Limits { tone_db: 30.0, speech_db: 25.0, click: 0.1 },
@@ -68,7 +68,7 @@ pub(super) struct Limits {
     click: f64,
 }
 
-/// All pairs; a quick run has those that cover each codec.
+/// All pairs of codecs; a quick run uses a selection with each codec.
 const PAIRS: [(Codec, Codec); 6] = [
     (Codec::Pcmu, Codec::Opus),
     (Codec::G722, Codec::Pcma),
@@ -78,12 +78,12 @@ const PAIRS: [(Codec, Codec); 6] = [
     (Codec::G722, Codec::Pcmu),
 ];
 
-/// Runs a few pairs at a time.
+/// Runs a few pairs of phones at a time.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let pairs = PAIRS.get(..if setting.quick { AT_ONCE } else { PAIRS.len() }).unwrap_or_default();
     let mut figures = Vec::new();
     for pairs in pairs.chunks(AT_ONCE) {
-        // One retry: a phone's own clock slips at times on a busy machine.
+        // One retry, since the clock of a phone slips at times on a busy machine.
         let talked = talk(pairs, setting.sabotage).or_else(|_| talk(pairs, setting.sabotage));
         figures.extend(talked?);
     }
@@ -119,12 +119,12 @@ connect = ["trunk:far{n}"]
     text
 }
 
-/// Returns the address of a caller.
+/// Returns the address of the caller in this pair.
 pub(super) fn near_address(n: usize) -> String {
     format!("127.0.1.{}", n + 1)
 }
 
-/// Returns the address of a callee.
+/// Returns the address of the callee in this pair.
 pub(super) fn far_address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
@@ -133,7 +133,7 @@ fn talk(pairs: &[(Codec, Codec)], sabotage: bool) -> anyhow::Result<Vec<String>>
     let edge = Edge::start(&configuration(pairs))?;
     let phone = |ip: &str, codec: Codec, user: &str, hz: u32, dial: Option<&str>| {
         let (rate_hz, channels) = codec.shape();
-        // Broken: the sent audio is softer by 1 dB.
+        // Broken: the audio sent is softer by 1 dB.
         let volume = if sabotage { 0.89 } else { 1.0 };
         Baresip::start(&Setup {
             ip,
@@ -178,7 +178,7 @@ fn talk(pairs: &[(Codec, Codec)], sabotage: bool) -> anyhow::Result<Vec<String>>
     Ok(figures)
 }
 
-/// Checks that the received audio is as loud and clean as possible; returns its figures.
+/// Checks that received audio is as loud and clean as the codecs permit; returns its figures.
 pub(super) fn judge(judged: &Judgement, from: Codec, to: Codec) -> anyhow::Result<String> {
     let (one, other) = (from.limits(), to.limits());
     let limits = Limits {

@@ -1,5 +1,6 @@
-//! rtpengine behind the edge: each of its sides has another codec, which the edge transcodes from PCMU and rtpengine
-//! back to PCMU, in both directions. The tone and speech of each end is as loud and clean at the other, without a gap.
+//! rtpengine behind the edge: each side of rtpengine has another codec. The edge transcodes from PCMU, and rtpengine
+//! back to PCMU, in both directions. The tone and the speech of each end are as loud and clean at the other, without a
+//! gap.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,18 +17,19 @@ use crate::interop::recording::{Heard, Line, converse};
 use crate::interop::rtp::{SAMPLE_RATE, linear, ulaw};
 use crate::interop::sound::{PERIOD, Sound, said};
 
-/// Codecs between the edge and rtpengine, one call each.
+/// Codecs between the edge and rtpengine, each for one call.
 const BETWEEN: [Codec; 3] = [Codec::Opus, Codec::G722, Codec::Pcma];
-/// rtpengine 10.5 converts mono to two channels for Opus, each at half the power, independent of `stereo`.
+/// Level of audio that rtpengine 10.5 sends in Opus: mono becomes two channels, each at half the power, independent of
+/// `stereo`.
 const OF_TWO_CHANNELS_DB: f64 = -3.01;
-/// Tones of a caller and of a callee.
+/// Tones in Hz of a caller and of a callee.
 const HZ: [u32; 2] = [440, 660];
-/// Seconds of audio before the judged part, for settling.
+/// Seconds of audio before the judged part, during which the codecs settle.
 const SETTLED: f64 = 0.5;
-/// Listening time after the last packet.
+/// Time to listen after the last packet.
 const TAIL: Duration = Duration::from_millis(500);
 
-/// Makes all calls at once.
+/// Makes a call for each codec, all at once.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("rtpengine", "rtpengine-daemon")])?;
     let edge = Edge::start(&configuration(&BETWEEN.map(|codec| (Codec::Pcmu, codec))))?;
@@ -38,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let lines: Vec<Line<'_>> =
         calls.iter().flatten().map(|(phone, call)| Line { socket: &phone.rtp, to: call.media }).collect();
-    // Broken: the sent audio is softer by 1 dB.
+    // Broken: the audio sent is softer by 1 dB.
     let volume = if setting.sabotage { 0.89 } else { 1.0 };
     #[allow(clippy::cast_possible_truncation)]
     let packet = |line: usize, n: u32| {
@@ -69,8 +71,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(figures.join("; "))
 }
 
-/// Makes a call with the called side's media behind rtpengine; returns both phones, each with the destination of its
-/// RTP.
+/// Makes a call in which the called side's media is behind rtpengine; returns both phones, each with its call and the
+/// destination of its RTP.
 fn answered(edge: &Edge, engine: &Rtpengine, n: usize) -> anyhow::Result<[(Phone, Call); 2]> {
     let caller = Phone::new(&near_address(n), 0, "caller")?;
     let callee = Phone::new(&far_address(n), 5060, "callee")?;
@@ -93,7 +95,7 @@ fn answered(edge: &Edge, engine: &Rtpengine, n: usize) -> anyhow::Result<[(Phone
     Ok([(caller, near), (callee, far)])
 }
 
-/// Joins packets of PCMU, with silence for missing ones.
+/// Joins received PCMU packets, with silence for missing ones.
 fn sound(heard: &[Heard], said: u32) -> anyhow::Result<Sound> {
     if heard.len() < usize::try_from(said)? - 3 {
         bail!("{} packets were heard of {said}", heard.len());

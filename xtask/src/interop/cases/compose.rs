@@ -1,5 +1,6 @@
-//! Demo of docker-compose.yml without containers: the commands of the file, each in its own folder, in a network with
-//! the file's addresses, and the edge with the configuration mounted by the file. `status` must report no problems.
+//! Demo of docker-compose.yml without containers: the commands of the file, each in a folder of its own, in a network
+//! with the file's addresses, and the edge with the configuration that the file mounts. `status` must report no
+//! problems.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,19 +17,19 @@ use crate::interop::netns::{self, Namespace};
 use crate::interop::node::{self, Packages};
 use crate::interop::{Setting, rtp};
 
-/// Calls that the PBX must have answered, and that must have ended, before `status` is checked.
+/// Number of calls that the PBX must have answered, and that must have ended, before `status` is checked.
 const CALLS: f64 = 10.0;
-/// Timeout for them: one call per second, and one of five seconds every ten to the agent.
+/// Maximum wait for these calls: one call per second, and every ten seconds one of five seconds to the agent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Address and command of one service of the file.
+/// Address and command of a service in the file.
 #[derive(Debug, Default)]
 struct Container {
     address: String,
     command: String,
 }
 
-/// Party of the demo, ended on drop.
+/// Process of a party in the demo, killed on drop.
 #[derive(Debug)]
 struct Party(Child);
 
@@ -39,7 +40,7 @@ impl Drop for Party {
     }
 }
 
-/// Runs the demo and the commands documented in the file.
+/// Runs the demo, and the commands that the file documents.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -56,7 +57,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let start = |name: &str| -> anyhow::Result<Party> {
         let command = &services.get(name).with_context(|| format!("no service {name}"))?.command;
-        // Broken: calls without audio, and OPTIONS without an answer.
+        // Broken: calls have no audio, and OPTIONS get no answer.
         let broken = command.replace("-sf uac_rtp.xml -aa", "-sn uac");
         let command = if setting.sabotage { &broken } else { command };
         let (program, arguments) =
@@ -95,27 +96,27 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns whether a call by a route of this name was answered and has ended.
+/// Returns whether a call by the route of this name was answered and has ended.
 fn ended(edge: &Edge, route: &str) -> anyhow::Result<bool> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls?limit=500")?)?;
     let calls = calls["calls"].as_array().context("no list of calls")?;
     Ok(calls.iter().any(|call| call["route"] == route && !call["ended_at"].is_null()))
 }
 
-/// Returns the folder in which a program of the file runs: the working directory of its image.
+/// Returns the folder in which a program of the file runs: the working directory of the program's image.
 fn place(program: &str) -> PathBuf {
     let examples = root().join("examples");
     if program == "sipp" { examples.join("sipp") } else { examples }
 }
 
-/// Returns the file mounted as the edge's configuration.
+/// Returns the path of the file that is mounted as the edge's configuration.
 fn mounted(text: &str) -> anyhow::Result<&str> {
     let mount = text.split('"').find(|part| part.ends_with(":/etc/trunkgate/trunkgate.toml:ro"));
     let path = mount.and_then(|mount| mount.split(':').next()).context("no configuration is mounted")?;
     Ok(path.trim_start_matches("./"))
 }
 
-/// Returns the arguments of the edge's commands in the file's head.
+/// Returns the arguments of the edge's commands documented at the head of the file.
 fn documented(text: &str) -> Vec<Vec<&str>> {
     text.lines()
         .filter_map(|line| line.strip_prefix("#     docker compose exec edge trunkgate "))
@@ -123,7 +124,7 @@ fn documented(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// Parses commands and addresses by service, with as much YAML as the file uses.
+/// Parses the command and the address of each service, with as much YAML as the file uses.
 fn services(text: &str) -> BTreeMap<String, Container> {
     let mut services: BTreeMap<String, Container> = BTreeMap::new();
     let mut name = String::new();

@@ -1,6 +1,6 @@
 //! Ten participants, baresip phones and SIPp calls, in a conference controlled by twilio-python and twilio-node: each
-//! sends its own tone in its own codec, and hears those of all others but not its own, by the spectrum of phone
-//! recordings and of SIPp's sniffed packets.
+//! participant sends its own tone in its own codec, and hears the tones of all others but not its own, by the spectrum
+//! of phone recordings and of SIPp's sniffed packets.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,29 +18,29 @@ use crate::interop::sound::{self, Sound};
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Number of the conference.
+/// Number that leads to the conference.
 const NUMBER: &str = "+14155550100";
-/// SIPp scenario of a participant, which the edge hangs up.
+/// SIPp scenario of a participant; the edge hangs up.
 const UAC_PARTY: &str = include_str!("../scenarios/uac_party.xml");
-/// Tones of the participants in Hz, without harmonics among them. The pauses of a tone add spectral lines at multiples
-/// of 2.5 Hz beside it, which no neighbour matches.
+/// Tones of the participants in Hz, of which none is a harmonic of another. The pauses of a tone add spectral lines
+/// beside it at multiples of 2.5 Hz, and no neighbour has such a frequency.
 const TONES: [u32; 10] = [410, 531, 642, 773, 904, 1_030, 1_191, 1_352, 1_513, 1_694];
-/// Addresses of the SIPp participants; those before them are phones.
+/// IP addresses of the SIPp participants; the ones before them are phones.
 const SIPP: [&str; 4] = ["127.0.2.7", "127.0.2.8", "127.0.2.9", "127.0.2.10"];
 const PHONES: usize = TONES.len() - SIPP.len();
 const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
-/// Seconds of the repeated audio.
+/// Length of the repeated audio, in seconds.
 const SAID_SECONDS: u32 = 60;
-/// Judged seconds at the end of a recording, except the last one, in which the conference ends.
+/// Number of judged seconds at the end of a recording, not counting the last one, in which the conference ends.
 const JUDGED: usize = 2;
-/// Minimum amplitude of a tone to count as heard: ten concurrent voices share the level of one.
+/// Minimum amplitude at which a tone counts as heard: ten concurrent voices share the level of one.
 const LEAST: f64 = 300.0;
 
 fn address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
 
-/// Returns a trunk for each participant, routed to the conference.
+/// Returns a configuration with a trunk for each participant, routed to the conference.
 fn configuration() -> String {
     let trunk = |n: usize| {
         let (ip, codec) = (address(n), codec(n).name());
@@ -78,7 +78,7 @@ fn phone(edge: &Edge, n: usize, hz: u32) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Returns a call of SIPp to the conference.
+/// Returns a SIPp call to the conference.
 fn sipp(address: &'static str, hz: u32) -> Calls {
     let mut call = Calls::new(1, 1, Duration::from_secs(SAID_SECONDS.into()));
     (call.scenario, call.rtp) = (Some(UAC_PARTY.into()), true);
@@ -86,12 +86,13 @@ fn sipp(address: &'static str, hz: u32) -> Calls {
     let time = |n: u32| f64::from(n) / f64::from(rtp::SAMPLE_RATE);
     #[allow(clippy::cast_possible_truncation)]
     let sample = |n: u32| rtp::ulaw(sound::syllables(hz, time(n)) as i32);
-    // As long as the common period of the tone and its pauses.
+    // The audio is as long as the common period of the tone and its pauses.
     call.says = Some((0..rtp::SAMPLE_RATE * 2).map(sample).collect());
     call
 }
 
-/// Checks the audio of a participant: all tones but its own. Returns the softest of the others, and its own.
+/// Checks the audio received by a participant: all tones except its own. Returns the amplitude of the softest other
+/// tone, and of its own.
 fn judge(n: usize, heard: &Sound) -> anyhow::Result<(f64, f64)> {
     let second = usize::try_from(heard.rate_hz)?;
     let end = heard.samples.len().saturating_sub(second);
@@ -111,7 +112,7 @@ fn judge(n: usize, heard: &Sound) -> anyhow::Result<(f64, f64)> {
     Ok((softest, own))
 }
 
-/// Runs the case.
+/// Runs the conference and judges each participant's audio.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
     let sniffer = Sniffer::start()?;
@@ -151,7 +152,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Lets both programs control the conference until it ends; returns their output.
+/// Lets both programs control the conference until its end; returns their output.
 fn drive(edge: &Edge) -> anyhow::Result<String> {
     let (url, parties) = (format!("http://{}", edge.http), TONES.len().to_string());
     let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--parties", &parties];

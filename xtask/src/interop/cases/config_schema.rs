@@ -1,5 +1,5 @@
-//! JSON Schema of the configuration by an independent validator: it accepts all files that `check` accepts, and the
-//! output of `config show`, and rejects errors expressible in a schema.
+//! JSON Schema of the configuration in an independent validator: the schema accepts all files that `check` accepts, and
+//! the output of `config show`, and rejects errors that a schema can express.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +39,7 @@ const WRONG: [&str; 24] = [
     "[voicemail.x]\nsilence = 5",
 ];
 
-/// Validates files of the tree, TOML of the documents, and the output of `config show` for both.
+/// Validates files of the tree, the TOML of documents, and the output of `config show` for both.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -69,7 +69,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} files taken, {} refused", right.len(), wrong.len()))
 }
 
-/// Returns all complete configurations of the tree.
+/// Returns all complete configuration files of the tree.
 fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![root().join("config/trunkgate.toml"), root().join("deploy/trunkgate.toml")];
     let folders = ["start", "guides", "configure", "operate", "reference"];
@@ -91,13 +91,13 @@ fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Returns the output of `config show` for a file, which `check` accepts too; `None` if files or secrets that it names
-/// are missing.
+/// Returns the path of the output of `config show` for a file, which `check` accepts too; `None` if files or secrets
+/// named by the file are missing.
 fn shown(file: &Path) -> Option<PathBuf> {
     let with = |file: &Path, verb: &[&str]| Command::new(binary()).arg("--config").arg(file).args(verb).output().ok();
     let printed = with(file, &["config", "show"]).filter(|output| output.status.success())?;
     let again = file.with_extension("shown.toml");
-    // Not next to a file of the tree.
+    // The output is not placed next to a file of the tree.
     let again = if again.starts_with(root()) { std::env::temp_dir().join(again.file_name()?) } else { again };
     std::fs::write(&again, printed.stdout).ok()?;
     with(&again, &["check"]).filter(|output| output.status.success()).map(|_| again)

@@ -17,7 +17,7 @@ use crate::interop::node::{self, Packages};
 use crate::interop::python;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Edge of the demo (`--serve`), ended on drop.
+/// Running edge of the demo (`--serve`), killed on drop.
 struct Demo {
     child: Child,
     url: String,
@@ -47,7 +47,7 @@ impl Drop for Demo {
     }
 }
 
-/// Runs the case.
+/// Tests the console's pages with the demo, with trunks, with a call and with a conference.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("chromium", "chromium")]) {
         return Ok(skipped);
@@ -96,7 +96,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Makes two SIPp calls in a conference, which a user mutes, holds and ends.
+/// Makes two SIPp calls to a conference, in which a user of the console mutes, holds and ends.
 fn conference(script: &Path, out: &str) -> anyhow::Result<String> {
     let routes = CARRIER_TO_PBX.replace("trunk:pbx\"", "conference:weekly\"");
     let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{LISTENERS}{routes}"))?;

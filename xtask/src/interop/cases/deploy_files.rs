@@ -1,5 +1,5 @@
-//! Files under `deploy/` and Docker files, each checked by its own tool. An unavailable tool is reported, but is not a
-//! failure.
+//! Files under `deploy/` and Docker files, each checked by its own tool. A tool that is not available is reported, but
+//! is no failure.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::commands::output;
 use crate::interop::{SKIPPED, Setting, install, python};
 
-/// Returns the top of the tree.
+/// Returns the top folder of the tree.
 pub(super) fn root() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     folder.canonicalize().unwrap_or(folder)
@@ -20,14 +20,15 @@ pub(super) fn deploy(name: &str) -> PathBuf {
     root().join("deploy").join(name)
 }
 
-/// Returns `None` once these (program, package) are installed; else the report of a case in place of a figure.
+/// Returns `None` if these programs, given with their packages, are installed; otherwise the text that the case reports
+/// instead of a figure.
 pub(super) fn needs(wanted: &[(&str, &str)]) -> Option<String> {
     let missing = install::packages(wanted).err()?;
     let reason = format!("{missing:#}").lines().next().unwrap_or_default().to_owned();
     Some(format!("{SKIPPED}{} cannot be had here: {reason}", wanted.first()?.0))
 }
 
-/// Returns the stdout and stderr of a program.
+/// Runs a program; returns its stdout and stderr.
 pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -35,7 +36,7 @@ pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
     Ok(format!("{stdout}{stderr}"))
 }
 
-/// Checks the form of both compose files, and that their mounts exist.
+/// Checks the form of both compose files, and that the files they mount exist.
 pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
     let plugin = Command::new("docker").args(["compose", "version"]).stdin(Stdio::null()).output();
     let tool: &[&str] = match plugin {
@@ -93,7 +94,7 @@ pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("hadolint finds nothing in {} files; no image was built", DOCKERFILES.len()))
 }
 
-/// Scripts for users.
+/// Shell scripts for users.
 const SCRIPTS: [&str; 2] = ["ci/trunkgate-ci.sh", "install.sh"];
 
 /// Checks that shellcheck finds nothing in the scripts.

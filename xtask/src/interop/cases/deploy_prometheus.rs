@@ -1,4 +1,4 @@
-//! Alerts and dashboards by Prometheus itself: promtool's checks and tests, then a server that scrapes an edge after
+//! Alerts and dashboards in Prometheus itself: promtool's checks and tests, then a server that scrapes an edge after
 //! the demo's calls, evaluates every alert and runs every panel's query.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,10 +15,10 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 
-/// Timeout for the demo's calls, and for a scrape by Prometheus.
+/// Maximum wait for the demo's calls, and for a scrape by Prometheus.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Process that is killed on drop.
+/// Running process, killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -28,7 +28,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs the checks, then the server.
+/// Runs promtool's checks, then the server.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("promtool", "prometheus"), ("prometheus", "prometheus")]) {
         return Ok(skipped);
@@ -55,7 +55,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     server.wait_for_targets()?;
     let alerts = server.alerts()?;
     let (asked, answered) = server.panels()?;
-    // After four calls on loopback there is no registration, certificate, limit or lost packet.
+    // After four calls on loopback, there is no registration, certificate, limit or lost packet.
     ensure!(answered * 10 >= asked * 7, "only {answered} of {asked} expressions have an answer");
     Ok(format!(
         "promtool: rules tested, {} families clean; by a server: {alerts} alerts evaluated, {asked} expressions of panels are \
@@ -64,7 +64,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Starts the demo's edge and waits for the end of its calls; returns it with its HTTP address.
+/// Starts the demo's edge and waits for the end of its calls; returns the process and its HTTP address.
 fn demo() -> anyhow::Result<(Running, String)> {
     let mut child =
         Command::new(binary()).args(["demo", "--serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -94,7 +94,7 @@ fn check_metrics(metrics: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prometheus server with the configuration of the tree.
+/// Running Prometheus server with the configuration of the tree.
 struct Server {
     _process: Running,
     address: String,
@@ -128,7 +128,7 @@ impl Server {
         Ok(answer)
     }
 
-    /// Waits until the edge has been scraped often enough for a rate.
+    /// Waits until Prometheus has scraped the edge often enough for a rate.
     fn wait_for_targets(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -141,7 +141,7 @@ impl Server {
         bail!("Prometheus has not scraped the edge within {PATIENCE:?}")
     }
 
-    /// Returns the number of alerts, each evaluated without an error.
+    /// Returns the number of alerts; each must have been evaluated without an error.
     fn alerts(&self) -> anyhow::Result<usize> {
         let rules = self.get("rules", &[])?;
         let groups = rules.pointer("/data/groups").and_then(Value::as_array).context("groups")?;
@@ -154,7 +154,7 @@ impl Server {
         Ok(alerts)
     }
 
-    /// Returns the number of panel expressions, all valid, and the number with a result.
+    /// Returns the number of panel expressions, all of which must be valid, and the number of those with a result.
     fn panels(&self) -> anyhow::Result<(usize, usize)> {
         let (mut asked, mut answered) = (0, 0);
         for name in ["overview", "media", "agents"] {

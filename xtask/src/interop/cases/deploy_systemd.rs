@@ -1,4 +1,5 @@
-//! systemd unit by systemd itself: its own checks, then a start in a container with systemd as the first process.
+//! systemd unit in systemd itself: its checks of the unit, then a start in a container with systemd as the first
+//! process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,13 +12,13 @@ use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting};
 
-/// Maximum exposure by `systemd-analyze security`, of 10.
+/// Maximum exposure that `systemd-analyze security` may report, of 10.
 const EXPOSURE: f64 = 2.0;
 /// Settings removed from the sabotaged unit.
 const HARDENING: [&str; 5] = ["SystemCallFilter", "CapabilityBoundingSet", "DynamicUser", "Private", "Protect"];
 /// Path of the binary in the container, whose /usr is this machine's, read-only.
 const INSIDE: &str = "/opt/trunkgate";
-/// Script in the container that writes its observations as `name=value`.
+/// Script that runs in the container and writes its observations as `name=value`.
 const SCRIPT: &str = r#"#!/bin/sh
 exec > /share/seen 2> /share/errors
 unit() { systemctl show "$1" -p "$2" --value; }
@@ -46,7 +47,7 @@ journalctl -u trunkgate -u trunkgate-demo --no-pager -o cat > /share/journal
 systemctl poweroff
 "#;
 
-/// Runs the checks, and the container if possible.
+/// Runs systemd's checks, and the container if possible.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("systemd-analyze", "systemd")]) {
         return Ok(skipped);
@@ -86,7 +87,7 @@ fn no_container() -> Option<String> {
     tried.err().map(|error| format!("{SKIPPED}no container can be started here: {error:#}"))
 }
 
-/// Returns a command in a container with this machine's programs, and nothing else of it.
+/// Returns the command of a container with this machine's programs, and nothing else of the machine.
 fn container(share: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args([
@@ -105,9 +106,9 @@ fn container(share: &Path) -> Command {
     command
 }
 
-/// Starts the unit in a container and acts as an operator.
+/// Starts the unit in a container and acts as an operator; returns the observations.
 fn boot(folder: &Path, unit: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    // Without a wait for the network, which does not exist.
+    // The unit does not wait for the network, which the container lacks.
     let unit: String = unit.lines().filter(|line| !line.contains("network-online")).map(|l| format!("{l}\n")).collect();
     let unit = unit.replace("/usr/bin/trunkgate", INSIDE);
     let once = |line: &&str| !["ExecReload", "Watchdog", "Restart"].iter().any(|key| line.starts_with(key));

@@ -1,4 +1,4 @@
-//! First target that does not respond.
+//! Call to a first target that does not respond.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const SILENT: &str = "127.0.0.4:5060";
 
-/// Makes calls with a first trunk that never reads its socket.
+/// Makes calls by a route to a trunk that never reads its socket, followed by another one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let _silent = UdpSocket::bind(SILENT)?;
     let second = if setting.sabotage { "" } else { r#", "trunk:pbx""# };

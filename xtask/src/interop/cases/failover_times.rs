@@ -1,4 +1,4 @@
-//! Delay of a caller by each kind of dead target, measured at the caller.
+//! Delay of a caller for each kind of dead target, measured at the caller.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -14,19 +14,19 @@ use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, Callee, PBX};
 
 const DEAD: &str = "127.0.0.4";
-/// Maximum delay by a target that is visibly dead, and maximum delay by a silent one beyond its timeout.
+/// Maximum delay caused by a visibly dead target; for a silent one, maximum delay beyond its timeout.
 const AT_ONCE: Duration = Duration::from_millis(500);
 /// `no_response_timeout` of the silent targets.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tests every kind, followed by the PBX.
+/// Tests every kind of dead target, followed by the PBX.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
     let (ours, other) = (Authority::new(at, "authority")?, Authority::new(at, "other")?);
     ours.issue(at, "edge", &["edge.test"])?;
     other.issue(at, "stranger", &["127.0.0.1"])?;
-    // A port that was free a moment ago refuses.
+    // A port that was free a moment ago refuses packets.
     let closed_udp = UdpSocket::bind((DEAD, 0))?.local_addr()?;
     let closed_tcp = TcpListener::bind((DEAD, 0))?.local_addr()?;
     let (silent_udp, silent_tcp) = (UdpSocket::bind((DEAD, 0))?, TcpListener::bind((DEAD, 0))?);
@@ -40,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         ("silence by UDP", format!("sip:{}", silent_udp.local_addr()?), PATIENCE),
         ("silence by TCP", format!("sip:{};transport=tcp", silent_tcp.local_addr()?), PATIENCE),
     ];
-    // Broken: no second target.
+    // Broken: the route has no second target.
     let second = if setting.sabotage { "" } else { ", \"trunk:pbx\"" };
     let trunks: String = (0..)
         .zip(&kinds)
@@ -77,7 +77,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(figures)
 }
 
-/// Returns the longest delay of some calls of each kind.
+/// Makes some calls to each kind of dead target; returns the longest delay of each kind.
 fn measured(edge: SocketAddr, kinds: &[(&str, String, Duration)], calls: u32) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for (n, (kind, _, patience)) in kinds.iter().enumerate() {
@@ -98,7 +98,7 @@ fn measured(edge: SocketAddr, kinds: &[(&str, String, Duration)], calls: u32) ->
     Ok(figures.join(", "))
 }
 
-/// Returns a TLS listener with this certificate.
+/// Returns the configuration of a TLS listener with this certificate.
 fn listener(folder: &Path, name: &str) -> String {
     let at = folder.display();
     format!(

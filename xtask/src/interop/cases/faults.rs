@@ -1,6 +1,6 @@
 //! Calls without audio in network namespaces: two phones with sound, the edge between them, and one fault at a time,
-//! caused as in the field. Every view of an operator must name the cause and the change to make; for a good call none
-//! reports a fault. The pictures of docs/operate/troubleshooting.md are taken on the way.
+//! caused as in the field. Every view of an operator must name the cause and the change to make; no view may report a
+//! fault for a good call. The pictures of docs/operate/troubleshooting.md are taken during the case.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,40 +17,40 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::netns::{self, Namespace};
 use crate::interop::node::{self, Packages};
 
-/// Addresses of the carrier and of the edge on its side (RFC 5737): outside of `local_networks`.
+/// IP addresses of the carrier, and of the edge on the carrier's side (RFC 5737): outside of `local_networks`.
 const CARRIER: &str = "198.51.100.7";
 const OUTSIDE: &str = "198.51.100.1";
-/// Addresses of the PBX and of the edge on its side.
+/// IP addresses of the PBX, and of the edge on the PBX's side.
 const PBX: &str = "10.0.0.5";
 const INSIDE: &str = "10.0.0.2";
-/// Unused address.
+/// IP address that nobody uses.
 const NOBODY: &str = "203.0.113.99";
 const CALLED: &str = "+14155550123";
-/// Tones of the phones, neither a harmonic of the other.
+/// Tones in Hz of the PBX's and the carrier's phone, neither a harmonic of the other.
 const PBX_HZ: u32 = 660;
 const CARRIER_HZ: u32 = 440;
-/// Packets of a side that was heard for longer than the delay of a silent side's verdict.
+/// Number of packets from a side that was heard for longer than the edge takes to judge a silent side.
 const HEARD_PACKETS: u64 = 450;
-/// Judged seconds of them.
+/// Number of judged seconds of the side that was heard.
 const HEARD_SECONDS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Fault, and expected reports.
+/// Fault of a call, and the reports expected for it.
 struct Fault {
     name: &'static str,
-    /// Public address shown to the carrier.
+    /// Public address that the edge shows to the carrier.
     public_address: &'static str,
-    /// Firewall rules of the edge's machine.
+    /// Firewall rules on the edge's machine.
     rules: &'static str,
     /// Codecs of the calling phone, and of its trunk.
     codecs: (&'static str, &'static str),
-    /// Flag of the call in lists.
+    /// Flag that lists show for the call.
     flag: &'static str,
-    /// Texts of the cause, expected in every view.
+    /// Texts about the cause, expected in every view.
     cause: &'static [&'static str],
-    /// Texts of the fix, expected in every view.
+    /// Texts about the fix, expected in every view.
     fix: &'static [&'static str],
-    /// Line of `doctor`.
+    /// Name of the line that `doctor` prints.
     line: &'static str,
     /// Page of the console, `now` or `call`, shown in docs/operate/troubleshooting.md.
     picture: Option<(&'static str, &'static str)>,
@@ -117,14 +117,14 @@ const FAULTS: [Fault; 4] = [
     },
 ];
 
-/// Network namespaces.
+/// Network namespaces of the phones and of the edge.
 struct Networks {
     edge: Namespace,
     carrier: Namespace,
     pbx: Namespace,
 }
 
-/// Runs each fault, and then a call without one.
+/// Makes a call with each fault, and then one without a fault.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("chromium", "chromium")]).or_else(netns::missing) {
         return Ok(skipped);
@@ -187,9 +187,9 @@ connect = ["trunk:carrier"]
         Ok((edge, carrier, pbx))
     }
 
-    /// Makes a call with a fault.
+    /// Makes a call with this fault, and checks every view.
     fn silent(&self, fault: &Fault, sabotaged: bool, pictures: &Path) -> anyhow::Result<()> {
-        // Broken: the expected fault is not made.
+        // Broken: the call does not have the expected fault.
         let made = if sabotaged { &HEALTHY } else { fault };
         let (edge, carrier, pbx) = self.start(made)?;
         let told = || format!("{}\n{}\n{}", edge.log_tail(), carrier.log(), pbx.log());
@@ -203,13 +203,13 @@ connect = ["trunk:carrier"]
         if fault.flag == "unsent" {
             self.no_way_for_sip(&edge)?;
         }
-        // Once it is over each view reports it for the last hour.
+        // After the call, each view reports the fault for the last hour.
         pbx.command("hangup", "")?;
         edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == 1))?;
         asked(&edge, fault, &sid).context("after its end")
     }
 
-    /// Checks a firewall that also blocks OPTIONS: the report points to its rules, not to the remote party.
+    /// Checks a firewall that also blocks OPTIONS: the report points to the firewall's rules, not to the remote party.
     fn no_way_for_sip(&self, edge: &Edge) -> anyhow::Result<()> {
         self.edge.rules(
             "table inet faults { chain out { type filter hook output priority 0; ip daddr 198.51.100.7 drop; }; }",
@@ -224,7 +224,7 @@ connect = ["trunk:carrier"]
         Ok(())
     }
 
-    /// Makes a call without a fault.
+    /// Makes a call without a fault; no view may report one.
     fn well(&self, pictures: &Path) -> anyhow::Result<String> {
         let (edge, carrier, pbx) = self.start(&HEALTHY)?;
         let heard = |edge: &Edge| -> anyhow::Result<bool> {
@@ -258,7 +258,7 @@ fn json(edge: &Edge, path: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&edge.get(path)?)?)
 }
 
-/// Returns the SID of the only call.
+/// Returns the SID of the edge's only call.
 fn call(edge: &Edge) -> anyhow::Result<String> {
     let calls = json(edge, "/v1/calls")?;
     Ok(calls["calls"][0]["sid"].as_str().context("no call yet")?.to_owned())
@@ -269,7 +269,7 @@ fn verdict(edge: &Edge, sid: &str) -> anyhow::Result<String> {
     Ok(trace["verdict"].as_str().context("no verdict")?.to_owned())
 }
 
-/// Returns the output of a command, for any exit code.
+/// Returns the output of a command, whichever exit code it has.
 fn printed(arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(edge::binary()).args(arguments).output()?;
     let stdout = String::from_utf8(output.stdout)?;
@@ -277,12 +277,12 @@ fn printed(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(stdout)
 }
 
-/// Normalizes text: pages fold lines, mark code, and capitalize sentences.
+/// Normalizes a text: pages fold lines, mark code, and capitalize sentences.
 fn squeezed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && *c != '`').flat_map(char::to_lowercase).collect()
 }
 
-/// Returns an expected text that is missing; without a fault, a text that should not be there.
+/// Returns the first expected text that is missing; for a call without a fault, the first text that must not be there.
 fn lacks(text: &str, fault: &Fault) -> anyhow::Result<Option<&'static str>> {
     let text = squeezed(text);
     let has = |part: &&'static str| text.contains(&squeezed(part));
@@ -296,7 +296,7 @@ fn lacks(text: &str, fault: &Fault) -> anyhow::Result<Option<&'static str>> {
     }
 }
 
-/// Checks the API, `trace`, `status` and `doctor`.
+/// Checks the reports of the API, `trace`, `status` and `doctor`.
 fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
     let flags = json(edge, &format!("/v1/calls/{sid}"))?["flags"].clone();
     let flags: Vec<&str> = flags.as_array().context("no flags")?.iter().filter_map(Value::as_str).collect();
@@ -322,7 +322,7 @@ fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
         ensure!(!doctor.contains("FAIL"), "doctor complains of nothing:\n{doctor}");
         return Ok(());
     }
-    // The example call, and the level.
+    // The status also names the example call and the level.
     ensure!(
         squeezed(&status).contains(&squeezed(&format!("see: trunkgate trace {sid}"))),
         "no call in status:\n{status}"
@@ -332,12 +332,12 @@ fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the line of a fault, or all lines for a call without a fault.
+/// Returns the name of `doctor`'s line about a fault; for a call without a fault, the names of all lines.
 fn fault_line(fault: &Fault) -> &'static str {
     if fault.line.is_empty() { "public address,inbound udp,outbound udp,codecs,options" } else { fault.line }
 }
 
-/// Checks the console's pages by a browser in the edge's network.
+/// Checks the console's pages in a browser in the edge's network.
 fn browse(edge: &Edge, fault: &Fault, sid: &str, pictures: &Path) -> anyhow::Result<()> {
     let url = format!("http://{}", edge.http);
     let out = pictures.to_str().context("a path in UTF-8")?;

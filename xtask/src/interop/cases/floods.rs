@@ -1,4 +1,4 @@
-//! Floods by one source, and the service that others still get; credentials computed for another number.
+//! Floods by one source, and the service that others still get; credentials that were computed for another number.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -14,15 +14,15 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::raw::Text;
 
-/// Trunk that floods.
+/// IP address of the trunk that floods.
 const FLOOD: &str = "127.0.0.5";
-/// Trunk with few calls.
+/// IP address of the trunk with few calls.
 const GOOD: &str = "127.0.0.2";
-/// INVITEs of the flood per 5 ms: 400 per second.
+/// Number of INVITEs that the flood sends every 5 ms: 400 per second.
 const BURST: u32 = 2;
 
-/// Configuration in which both trunks' calls are rejected by their route: an admitted call gets 486, one refused by a
-/// limit 503.
+/// Configuration with a route that rejects the calls of both trunks: an admitted call gets 486, one refused by a limit
+/// 503.
 const TWO_TRUNKS: &str = r#"
 [limits]
 calls_per_second = 30
@@ -42,7 +42,7 @@ fn invite(here: SocketAddr, edge: SocketAddr, number: &str, call: &str, lines: &
     )
 }
 
-/// Sends an INVITE until its final response, which is acknowledged.
+/// Sends an INVITE, waits for the final response and acknowledges it.
 fn ask(socket: &UdpSocket, edge: SocketAddr, number: &str, call: &str, lines: &str) -> anyhow::Result<Text> {
     let here = socket.local_addr()?;
     let request = invite(here, edge, number, call, lines);
@@ -70,7 +70,7 @@ fn patient(address: &str) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Makes 50 calls of one trunk, ten per second, while another sends 400 INVITEs per second.
+/// Makes 50 calls from one trunk, ten per second, while another trunk sends 400 INVITEs per second.
 pub(crate) fn fairness(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(TWO_TRUNKS)?;
     let udp = edge.udp;
@@ -134,7 +134,7 @@ fn hash(parts: &[&str]) -> String {
     Md5::digest(parts.join(":").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns the Authorization of the user `desk` or `good` for an MD5 challenge.
+/// Returns the Authorization header of a user in response to an MD5 challenge.
 fn shown(challenge: &Text, method: &str, user: &str, password: &str, uri: &str) -> anyhow::Result<String> {
     let asked =
         challenge.all("WWW-Authenticate").find(|asked| asked.contains("MD5")).context("no challenge with MD5")?;
@@ -148,7 +148,7 @@ fn shown(challenge: &Text, method: &str, user: &str, password: &str, uri: &str) 
     ))
 }
 
-/// Sends a REGISTER on a connection; returns the response.
+/// Sends a REGISTER on a connection; returns the response to it.
 fn register(stream: &mut TcpStream, edge: SocketAddr, cseq: u32, lines: &str) -> anyhow::Result<Text> {
     let here = stream.local_addr()?;
     write!(
@@ -171,7 +171,7 @@ fn register(stream: &mut TcpStream, edge: SocketAddr, cseq: u32, lines: &str) ->
 pub(crate) fn idle_strangers(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(PHONES)?;
     let tcp = edge.tcp.context("no TCP listener")?;
-    // Below the limit on new connections of unknown addresses: the connections occupy slots.
+    // Below the limit on new connections of unknown addresses: all of these occupy slots.
     let count = setting.calls(1_100, 300);
     let mut idle = Vec::new();
     for n in 0..count {
@@ -208,7 +208,7 @@ pub(crate) fn idle_strangers(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Probes `/healthz` on a new connection.
+/// Requests `/healthz` on a new connection.
 fn probe(http: SocketAddr) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&http, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -219,7 +219,7 @@ fn probe(http: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends incomplete requests and bodies, and keeps idle connections, during nine probes of `/healthz`.
+/// Sends incomplete requests and bodies, and keeps idle connections, while `/healthz` is requested nine times.
 pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start("[trunk.one]\naccept_from = [\"127.0.0.2\"]\n")?;
     let http = edge.http;
@@ -232,7 +232,7 @@ pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
             _ => b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
         };
         for n in 0..384_u16 {
-            // An older one may have been closed meanwhile.
+            // The edge may have closed an older connection meanwhile.
             let mut stream = connect_from(std::net::Ipv4Addr::new(127, 0, 2, u8::try_from(1 + n % 6)?), http)?;
             drop(stream.write_all(half));
             flood.push(stream);
@@ -255,7 +255,7 @@ pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
 
 /// Sends an INVITE with credentials computed for another called number.
 pub(crate) fn digest_uri(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the trunk accepts any.
+    // Broken: the trunk accepts credentials for any number.
     let any = if setting.sabotage { "digest_uri = \"any\"\n" } else { "" };
     let mut edge = Edge::start(&format!(
         "[trunk.good]\naccept_from = [\"127.0.0.2\"]\n{any}\

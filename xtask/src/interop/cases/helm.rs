@@ -1,5 +1,4 @@
-//! Helm chart: linted, rendered and validated by independent programs, with its configurations checked by `trunkgate
-//! check`.
+//! Helm chart: independent programs lint, render and validate it, and `trunkgate check` checks its configurations.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,9 +10,9 @@ use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting, python};
 
-/// Folder of the mounted certificate Secret.
+/// Folder at which the certificate's Secret is mounted.
 const MOUNTED: &str = "/etc/trunkgate-tls";
-/// Variables of the Secrets in `ci/complete-values.yaml`.
+/// Variables in the Secrets of `ci/complete-values.yaml`, with their values.
 const SECRETS: [(&str, &str); 2] =
     [("HTTP_TOKEN", "a-token-of-this-interop-case"), ("CARRIER_PASSWORD", "a-password-of-this-interop-case")];
 
@@ -27,7 +26,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let chart = folder.path().join("trunkgate");
     copy(&deploy("helm/trunkgate"), &chart)?;
     if setting.sabotage {
-        // Broken: a key unknown to Kubernetes.
+        // Broken: the manifest has a key that Kubernetes does not know.
         let manifest = chart.join("templates/daemonset.yaml");
         let text = std::fs::read_to_string(&manifest)?;
         std::fs::write(&manifest, text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))?;
@@ -50,7 +49,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{valid} documents are valid, {refused} sets of values refused; nothing was installed"))
 }
 
-/// Copies the chart, so that the sabotaged one is not written into the tree.
+/// Copies the chart, so that a sabotaged chart is not written into the tree.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {

@@ -1,4 +1,4 @@
-//! Kamailio as the upstream: route sets, double Record-Route, retransmissions.
+//! Kamailio as the upstream proxy: route sets, double Record-Route, retransmissions.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -12,10 +12,10 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, Counted, PBX};
 
-/// Configuration of a record-routing proxy between its two sockets that answers OPTIONS to itself.
+/// Configuration of a record-routing proxy with a socket on each side that answers OPTIONS to itself.
 pub(super) const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
-/// Running Kamailio, ended on drop.
+/// Running Kamailio, stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Kamailio {
     child: Child,
@@ -23,12 +23,12 @@ pub(crate) struct Kamailio {
 }
 
 impl Kamailio {
-    /// Starts it with this configuration.
+    /// Starts Kamailio with this configuration.
     pub(crate) fn start(configuration: &str) -> anyhow::Result<Kamailio> {
         Kamailio::start_with(configuration, 32)
     }
 
-    /// Starts it with this many MiB of memory for all its processes together.
+    /// Starts Kamailio with this many MiB of memory, shared by all its processes.
     pub(crate) fn start_with(configuration: &str, shared_mib: u32) -> anyhow::Result<Kamailio> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("kamailio.cfg");
@@ -49,12 +49,12 @@ impl Kamailio {
         Ok(Kamailio { child, folder })
     }
 
-    /// Returns its first process, the parent of the others.
+    /// Returns the ID of Kamailio's first process, the parent of the others.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns the beginning of its log, for a failure's message.
+    /// Returns the beginning of Kamailio's log, for the message of a failure.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default().chars().take(2_000).collect()
     }
@@ -62,7 +62,7 @@ impl Kamailio {
 
 impl Drop for Kamailio {
     fn drop(&mut self) {
-        // Its children end with it only after a signal.
+        // The children end with the first process only if it gets a signal.
         if let Ok(pid) = i32::try_from(self.child.id()) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
         }
@@ -115,7 +115,7 @@ connect = ["reject:486"]
     ))
 }
 
-/// Scenario of a caller that holds and resumes, is held and resumed, and is hung up on.
+/// Scenario of a caller that holds and resumes, is held and resumed, and gets the BYE.
 fn changing_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "", "sendrecv")
@@ -136,7 +136,8 @@ fn changing_caller() -> Scenario {
         .expect_bye(&[])
 }
 
-/// Scenario of its callee, which also attempts a transfer that fails, and is notified of the reason.
+/// Scenario of the callee for [`changing_caller`], which also attempts a transfer that fails, and is notified of the
+/// reason.
 fn changing_callee() -> Scenario {
     Scenario::callee(2, &[])
         .answer("200 OK", "", "sendrecv")
@@ -163,8 +164,8 @@ fn changing_callee() -> Scenario {
         .expect_answer(200, &["BYE"])
 }
 
-/// Checks that an edge carried all calls with their audio and kept no dialog; returns the number of RTP packets that it
-/// sent.
+/// Checks that the edge carried all calls with their audio and kept no dialog; returns the number of RTP packets that
+/// the edge sent.
 pub(super) fn carried(edge: &mut Edge, calls: &Calls, counted: &Counted, kamailio: &Kamailio) -> anyhow::Result<f64> {
     edge.assert_alive()?;
     calls.all(counted, || format!("{}\n{}", edge.log_tail(), kamailio.log()))?;

@@ -1,4 +1,4 @@
-//! Digest authentication with independent programs: Kamailio challenges the edge, the edge challenges SIPp.
+//! Digest authentication with independent programs: Kamailio challenges the edge, and the edge challenges SIPp.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use crate::interop::sipp::{CARRIER, Callee, Calls, PBX};
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_digest.cfg");
 /// SIPp scenario of a caller that responds to a challenge.
 const UAC_AUTH: &str = include_str!("../scenarios/uac_auth.xml");
-/// Lifetime of a nonce at Kamailio, and a little more.
+/// Lifetime of a nonce at Kamailio, plus a little more.
 const STALE: Duration = Duration::from_millis(4_200);
 
-/// Tests the edge's credentials at Kamailio, then its challenge to SIPp.
+/// Tests the edge's credentials at Kamailio, then the edge's challenge to SIPp.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let shown = shows(setting).context("where Kamailio asks")?;
     let asked = asks(setting).context("where the edge asks")?;
     Ok(format!("{shown}; {asked}"))
 }
 
-/// Tests the edge at two carriers: one challenges by 407 with MD5, the other by 401 with SHA-256; both indicate a
-/// stale nonce.
+/// Tests the edge at two carriers: one challenges by 407 with MD5, the other by 401 with SHA-256; both mark a stale
+/// nonce.
 fn shows(setting: &Setting) -> anyhow::Result<String> {
     let carrier = |port: u16, algorithm: &str, challenge: &str| {
         let text = CONFIGURATION.replace("PORT", &port.to_string()).replace("ALGORITHM", algorithm);
         Kamailio::start(&text.replace("CHALLENGE", challenge).replace("PASSWORD", "a-right-one"))
     };
-    // Broken: wrong passwords.
+    // Broken: the edge has wrong passwords.
     let right = if setting.sabotage { "another-one" } else { "a-right-one" };
     let trunk = |name: &str, port: u16, password: &str| {
         format!(
@@ -56,7 +56,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
     let rounds = [("md5", 407, number), ("sha", 401, number), ("md5", 407, 3), ("sha", 401, 3)];
     for (round, (name, code, count)) in rounds.into_iter().enumerate() {
         if round == 2 {
-            // Both nonces are stale now.
+            // By now, both nonces are stale.
             std::thread::sleep(STALE);
         }
         let before = challenged(&edge, name, code)?;
@@ -68,7 +68,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
             bail!("{} of {count} calls to {name} failed\n{logs}", counted.failed);
         }
         let times = challenged(&edge, name, code)? - before;
-        // A nonce is reused during its lifetime; after that there is another challenge.
+        // A nonce is reused during its lifetime, after which there is another challenge.
         if times < 1.0 || times > f64::from(count) {
             bail!("{times} challenges in {count} calls to {name}");
         }
@@ -82,7 +82,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}; a wrong password is a failed target", figures.join(", ")))
 }
 
-/// Challenges SIPp as a PBX, which gives up on any algorithm but MD5.
+/// Has the edge challenge SIPp, which gives up on any algorithm but MD5.
 fn asks(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(
         r#"

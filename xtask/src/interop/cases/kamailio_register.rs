@@ -1,4 +1,4 @@
-//! Registration of the edge at Kamailio, which then calls it.
+//! Registration of the edge at Kamailio, which then calls the edge.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::interop::sipp::{CARRIER, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_registrar.cfg");
 const REGISTRAR: &str = "127.0.0.5:5080";
-/// Longer than the granted expiry.
+/// Time longer than the granted expiry.
 const WHILE: Duration = Duration::from_secs(6);
 
-/// Registers with digest, is called, refreshes, is called again, and unregisters at its end.
+/// Registers the edge with digest, calls it, has it refresh, calls it again, and checks that it unregisters at its end.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let kamailio = Kamailio::start(&CONFIGURATION.replace("PASSWORD", "a-right-one"))?;
-    // Broken: another password.
+    // Broken: the edge has another password.
     let password = if setting.sabotage { "a-wrong-one" } else { "a-right-one" };
     let mut edge = Edge::start(&format!(
         r#"
@@ -75,7 +75,7 @@ fn asked() -> anyhow::Result<u16> {
     answer.code().with_context(|| answer.0.clone())
 }
 
-/// Calls a number that Kamailio delivers to the edge's Contact, and the edge to the PBX by the To header.
+/// Calls a number that Kamailio delivers to the edge's Contact, and that the edge sends to the PBX by the To header.
 fn call(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let callee = Phone::new(PBX, 5060, "callee")?;

@@ -13,17 +13,18 @@ use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
 
 const PACKETS: u32 = 200;
-/// Packets of the attacker before the caller's first, 20 ms each: longer than the grace period of the announced port.
+/// Number of packets, of 20 ms each, that the attacker sends before the caller's first: longer than the grace period of
+/// the announced port.
 const FIRST: u16 = 20;
-/// Delay of the callee's audio after the answer: after the caller's start.
+/// Delay of the callee's audio after the answer: longer than that of the caller's.
 const CALLEE_WAITS: Duration = Duration::from_millis(800);
 const FORGED: [u8; 160] = [0x55; 160];
 
-/// Makes a call with a tone, during which an attacker sends from the first packet on.
+/// Makes a call with a tone, to which an attacker sends from the first packet on.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(CARRIER_TO_PBX)?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
-    // Broken: the caller sends from another port than announced, like the attacker.
+    // Broken: like the attacker, the caller sends from another port than announced.
     let elsewhere = Phone::new(CARRIER, 0, "elsewhere")?;
     let speaker = if setting.sabotage { &elsewhere } else { &caller };
     let callee = Phone::new(PBX, 5060, "callee")?;

@@ -1,4 +1,4 @@
-//! Resource leaks: two rounds of calls, then silence, after which nothing may remain.
+//! Resource leaks: two rounds of calls, then silence, after which nothing of them may remain.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Gauges that return to 0.
+/// Metrics that must return to 0.
 const GAUGES: [&str; 6] = [
     "trunkgate_sip_transactions_active",
     "trunkgate_sip_dialogs_active",
@@ -18,7 +18,7 @@ const GAUGES: [&str; 6] = [
     "trunkgate_packet_buffers_in_use",
 ];
 
-/// Returns SIPp's built-in uac without its BYE: the calls stay.
+/// Returns SIPp's built-in uac scenario without the BYE, so that calls stay.
 fn without_bye() -> String {
     let scenario = include_str!("../../../../examples/sipp/uac_rtp.xml");
     let end = scenario.find("<pause/>").unwrap_or(scenario.len());
@@ -30,7 +30,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(CARRIER_TO_PBX)?;
     let _callee = Callee::start(PBX, 5060)?;
     let calls = Calls::new(setting.calls(1_000, 300), 50, Duration::from_secs(1));
-    // A first, small round loads one-time data.
+    // A first, small round creates data that is needed only once.
     Calls::new(20, 20, Duration::from_secs(1)).run(edge.udp)?;
     let mut resident = Vec::new();
     let descriptors = edge.metric("process_open_fds")?;
@@ -54,7 +54,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         edge.assert_alive()?;
         resident.push(edge.resident_bytes()?);
         let now = edge.metric("process_open_fds")?;
-        // The HTTP connection of this request may come and go.
+        // The HTTP connection of this request may be counted or not.
         if (now - descriptors).abs() > 2.0 {
             bail!("{descriptors} descriptors before, {now} now");
         }

@@ -101,7 +101,7 @@ pub(crate) fn all() -> Vec<Case> {
     all
 }
 
-/// Returns cases of calls and their failures.
+/// Returns the cases of calls and their failures.
 fn calls() -> Vec<Case> {
     vec![
         Case {
@@ -164,7 +164,7 @@ fn calls() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of attacks on calls, numbers and media.
+/// Returns the cases of attacks on calls, numbers and media.
 fn attacks() -> Vec<Case> {
     vec![
         Case {
@@ -205,7 +205,7 @@ fn attacks() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of floods by one source.
+/// Returns the cases of floods by one source.
 fn floods() -> Vec<Case> {
     vec![
         Case {
@@ -236,7 +236,7 @@ fn floods() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with phones.
+/// Returns the cases with phones.
 fn phones() -> Vec<Case> {
     vec![
         Case {
@@ -262,7 +262,7 @@ fn phones() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with proxies, registrars, PBXes and media servers.
+/// Returns the cases with proxies, registrars, PBXes and media servers.
 fn peers() -> Vec<Case> {
     vec![
         Case {
@@ -334,7 +334,7 @@ fn peers() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of agents, and of leaks.
+/// Returns the cases of agents, and of leaks.
 fn agents() -> Vec<Case> {
     vec![
         Case {
@@ -405,7 +405,7 @@ fn agents() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of warm transfers.
+/// Returns the cases of warm transfers.
 fn transfers() -> Vec<Case> {
     vec![
         Case {
@@ -426,7 +426,7 @@ fn transfers() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of applications by webhooks and by the API.
+/// Returns the cases of applications by webhooks and by the API.
 fn applications() -> Vec<Case> {
     vec![
         Case {
@@ -497,7 +497,7 @@ fn applications() -> Vec<Case> {
     ]
 }
 
-/// Returns cases that compare the edge's tables with published ones.
+/// Returns the cases that compare the edge's tables with published ones.
 fn tables() -> Vec<Case> {
     vec![Case {
         name: "twilio-parameters",
@@ -506,7 +506,8 @@ fn tables() -> Vec<Case> {
     }]
 }
 
-/// Returns cases of public programs written for Twilio: their requests, and some of them unmodified with calls.
+/// Returns the cases of public programs written for Twilio: their requests, and some of the programs unmodified with
+/// calls.
 fn programs() -> Vec<Case> {
     vec![
         Case {
@@ -542,7 +543,7 @@ fn programs() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of reports and records of calls.
+/// Returns the cases of reports and records about calls.
 fn records() -> Vec<Case> {
     vec![
         Case {
@@ -578,7 +579,7 @@ fn records() -> Vec<Case> {
     ]
 }
 
-/// Returns cases of operator actions on a running edge, and of installed files, each checked by its own tool.
+/// Returns the cases of an operator's actions on a running edge, and of installed files, each checked by its own tool.
 fn deployed() -> Vec<Case> {
     vec![
         Case {

@@ -1,5 +1,5 @@
-//! baresip registers as a phone and subscribes to its mailbox: it indicates a message until that is heard. An extension
-//! of a PBX is notified without a subscription.
+//! baresip registers as a phone and subscribes to its mailbox: the phone indicates a message until it is heard. An
+//! extension of a PBX is notified without a subscription.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::interop::edge::Edge;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Address of the phone.
+/// IP address of the phone.
 const PHONE: &str = "127.0.0.10";
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Phones started until one subscribes only once.
+/// Maximum number of phones started until one subscribes only once.
 const TRIES: usize = 10;
 /// Length of the message in packets of 20 ms.
 const PACKETS: u32 = 100;
 
-/// Registers, subscribes, leaves a message, and plays it.
+/// Registers and subscribes a phone, leaves a message, and plays it.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: the mailbox belongs to another trunk.
     let shown_by = if setting.sabotage { "pbx" } else { "desk" };
     let pbx = Phone::new(PBX, 0, "pbx")?;
     let edge = Edge::start(&configuration(shown_by, pbx.sip.local_addr()?.port()))?;
-    // Retransmissions of the previous one may come first.
+    // Retransmissions of the previous notification may come first.
     let told = |pbx: &Phone, summary: &str| -> anyhow::Result<()> {
         for _ in 0..20 {
             let (notify, from) = pbx.expect("NOTIFY sip:200@")?;
@@ -65,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok("baresip and an extension: 0/0, 1/0, and 0/1 once it was heard".to_owned())
 }
 
-/// Starts a phone that registers and subscribes.
+/// Starts a phone that registers and subscribes to its mailbox.
 fn subscriber(edge: &Edge) -> anyhow::Result<Baresip> {
     Baresip::start(&Setup {
         ip: PHONE,
@@ -81,8 +81,8 @@ fn subscriber(edge: &Edge) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Returns whether the phone subscribes every millisecond, as baresip 1.0.0 may if it is registered within a
-/// millisecond.
+/// Returns whether the phone subscribes again every millisecond, as baresip 1.0.0 may if its registration takes less
+/// than one.
 fn is_flooding(phone: &Baresip) -> bool {
     phone.log().matches("mwi: subscribing").count() > 5
 }

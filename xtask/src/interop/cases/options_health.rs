@@ -1,4 +1,4 @@
-//! Peer that dies silently, is skipped, and comes back.
+//! Peer that dies silently, is skipped, and is used again once it is back.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::interop::sipp::{CARRIER, Callee, PBX};
 
 const FIRST: &str = "127.0.0.5";
 const SECOND: &str = "127.0.0.6";
-/// Maximum set-up time if the first peer is known to be dead.
+/// Maximum set-up time of a call while the first peer is known to be dead.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// Uses two Kamailios; the first one is replaced by a socket that does not respond.
+/// Calls by two Kamailios, of which the first is replaced by a socket that does not respond.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let start = |address: &str| Kamailio::start(&CONFIGURATION.replace(FIRST, address));
     let (first, _second) = (start(FIRST)?, start(SECOND)?);
-    // Broken: no probes.
+    // Broken: the edge sends no probes.
     let interval = if setting.sabotage { "0s" } else { "1s" };
     let edge = Edge::start(&format!(
         r#"
@@ -64,7 +64,7 @@ connect = ["trunk:upstream"]
     ))
 }
 
-/// Makes a call that must use this peer only; returns its set-up time.
+/// Makes a call that must go to this peer only; returns its set-up time.
 fn call(edge: &Edge, by: &str) -> anyhow::Result<Duration> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let records = edge.records()?.len();

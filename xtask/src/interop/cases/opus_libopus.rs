@@ -7,7 +7,7 @@ use crate::interop::Setting;
 use crate::interop::edge::cargo;
 use crate::interop::install;
 
-/// Builds libopus and runs the tests.
+/// Builds libopus and runs the tests of the codec.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("cmake", "cmake")])?;
     let mut command = cargo();

@@ -1,4 +1,4 @@
-//! Calls as traces, by HTTPS to a collector that parses them by OpenTelemetry's own schema.
+//! Calls as traces, sent by HTTPS to a collector that parses them by OpenTelemetry's own schema.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -11,10 +11,10 @@ use crate::interop::edge::Edge;
 use crate::interop::python::{self, Script};
 use crate::interop::sipp::{Callee, Calls, PBX};
 
-/// Time until all are there: they are batched for 5 s, and the rejection costs some time.
+/// Maximum wait for all spans: they are batched for 5 s, and the rejection costs some time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes calls, and checks their spans one by one; sabotaged, with another token than the collector's.
+/// Makes calls, and checks the spans of each; sabotaged, the edge has another token than the collector.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();

@@ -1,5 +1,5 @@
 //! Three baresip phones and a queue controlled by twilio-python and twilio-node with their own documents: two phones
-//! wait, the third one dials the queue. The first and the third hear each other's tone, by the spectrum of their
+//! wait, and the third dials the queue. The first and the third phone hear each other's tone, by the spectrum of their
 //! recordings, and the second hears neither.
 
 use std::time::Duration;
@@ -17,23 +17,23 @@ use crate::interop::{Setting, node, rtp};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Calling number of the calls.
 const NUMBER: &str = "+14155550100";
-/// Phones: codec, and tone in Hz.
+/// Phones, each with its codec and its tone in Hz.
 const PHONES: [(Codec, u32); 3] = [(Codec::Pcmu, 530), (Codec::G722, 770), (Codec::Opus, 1_190)];
-/// Seconds of the repeated audio.
+/// Length of the repeated audio, in seconds.
 const SAID_SECONDS: u32 = 60;
-/// Minimum amplitude of a tone to count as heard.
+/// Minimum amplitude at which a tone counts as heard.
 const LEAST: f64 = 1_000.0;
 
 fn address(n: usize) -> String {
     format!("127.0.3.{}", n + 1)
 }
 
-/// Returns the number of a phone.
+/// Returns the telephone number of a phone.
 fn number(n: usize) -> String {
     format!("+1415555011{n}")
 }
 
-/// Returns a trunk for each phone, which API requests call by its number.
+/// Returns a configuration with a trunk for each phone, called by API requests at the phone's number.
 fn configuration() -> String {
     let trunk = |(n, (codec, _)): (usize, (Codec, u32))| {
         let (ip, codec) = (address(n), codec.name());
@@ -51,7 +51,7 @@ fn configuration() -> String {
     )
 }
 
-/// Returns the highest amplitude of a tone over the seconds of a phone's recording.
+/// Returns the highest amplitude of a tone in any second of a phone's recording.
 fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
     let heard = phone.recorded()?;
     let second = usize::try_from(heard.rate_hz)?;
@@ -59,7 +59,7 @@ fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
     Ok(amplitudes.fold(0.0, f64::max))
 }
 
-/// Runs the case.
+/// Runs the phones and the queue, and judges the recordings.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
     let mut phones = Vec::new();

@@ -1,5 +1,5 @@
-//! A caller leaves a message by Record, and a later document plays it by its RecordingUrl: with the edge's default
-//! URLs, with `public_url`, with `proxy` (URLs of Twilio), and in the sandbox of `trunkgate twilio`.
+//! A caller leaves a message by Record, and a later document plays the message by its RecordingUrl: with the edge's
+//! default URLs, with `public_url`, with `proxy` (URLs of Twilio), and in the sandbox of `trunkgate twilio`.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -20,19 +20,19 @@ use crate::interop::sound::AMPLITUDE;
 use crate::interop::web_application::{Posted, WebApplication};
 
 const NUMBER: &str = "+14155550100";
-/// Number dialled by the application in the sandbox.
+/// Number that the application in the sandbox dials.
 const PARTY: &str = "+14155550177";
-/// Address of the caller in the sandbox, which is its carrier.
+/// IP address of the caller in the sandbox, to which it is the carrier.
 const HERE: &str = "127.0.0.1";
-/// Tone of the message in Hz, and its length in packets.
+/// Tone of the message in Hz, and length of the message in packets.
 const TONE: u32 = 440;
 const PACKETS: u32 = 100;
 /// Length of the played message, in milliseconds.
 const HEARD_MS: std::ops::RangeInclusive<u32> = 1_700..=2_100;
-/// Maximum change of the tone's level, and minimum distance from everything else, in dB.
+/// Maximum change of the tone's level, and minimum SNR of the tone, in dB.
 const LEVEL_DB: f64 = 0.5;
 const SNR_DB: f64 = 30.0;
-/// Further keys of `[http]` and of `[api]`, and the prefix of a RecordingUrl.
+/// Name of each configuration, further keys of `[http]` and of `[api]`, and the beginning of a RecordingUrl.
 const WRITTEN: [(&str, &str, &str, &str); 3] = [
     ("plain", "", "", "http://127.0.0.1:"),
     (
@@ -45,7 +45,7 @@ const WRITTEN: [(&str, &str, &str, &str); 3] = [
 ];
 const TWILIO: &str = "https://api.twilio.com/2010-04-01/";
 
-/// Leaves a message in each configuration.
+/// Leaves and plays a message with each configuration.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let application = WebApplication::start(verbs(setting.sabotage))?;
     let mut figures = Vec::new();
@@ -59,11 +59,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("a message of {} ms is heard again: {}", PACKETS * 20, figures.join(", ")))
 }
 
-/// Returns the documents: a Record, and a recorded Dial, then the playback.
+/// Returns the function that answers requests: with a Record or a recorded Dial, then with the playback.
 fn verbs(sabotage: bool) -> impl Fn(&Posted) -> String + Send + Sync + 'static {
     move |posted: &Posted| {
         let url = posted.parameter("RecordingUrl");
-        // Broken: no recording has this URL.
+        // Broken: no recording has the URL that is played.
         let broken = if sabotage { "0" } else { "" };
         match posted.path.as_str() {
             "/voice" => "<Record action=\"/recorded\" finishOnKey=\"#\" playBeep=\"false\"/>".to_owned(),
@@ -83,7 +83,7 @@ fn start(application: &WebApplication, http: &str, api: &str) -> anyhow::Result<
     Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{tables}{recording}"))
 }
 
-/// Leaves a message and plays it; returns the played milliseconds.
+/// Leaves a message and plays it; returns the length of the playback in milliseconds.
 fn leave(address: &str, edge: SocketAddr, application: &WebApplication, begins: &str) -> anyhow::Result<u32> {
     let asked = application.posted().len();
     let caller = Caller::call_from(address, "caller", edge, NUMBER)?;
@@ -103,7 +103,7 @@ fn leave(address: &str, edge: SocketAddr, application: &WebApplication, begins: 
     judge(samples.get(since..).unwrap_or_default())
 }
 
-/// Judges the played tone; returns its length in milliseconds.
+/// Judges the tone of a playback; returns its length in milliseconds.
 fn judge(heard: &[f64]) -> anyhow::Result<u32> {
     let tones = rtp::tones(heard, &[TONE]);
     let [(_, heard_ms)] = tones.as_slice() else { bail!("the message is heard in pieces: {tones:?}") };

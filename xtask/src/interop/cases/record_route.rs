@@ -1,4 +1,4 @@
-//! Kamailio in front of a party with an unreachable Contact: every request in a dialog uses the route set.
+//! Kamailio in front of a party with an unreachable Contact: every request in the dialog follows the route set.
 
 use std::net::UdpSocket;
 
@@ -12,12 +12,12 @@ use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_double.cfg");
-/// Host in the party's Contact, monitored for unexpected packets.
+/// Host in the party's Contact, watched for packets that must not arrive there.
 const PRIVATE: &str = "127.0.9.9";
-/// Socket of Kamailio for the party's requests.
+/// Socket of Kamailio that receives the party's requests.
 const INSIDE: &str = "127.0.0.5:5081";
 
-/// Makes calls in both directions, each with a hold, ended by either side.
+/// Makes calls in both directions, each with a hold; either side ends them.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -83,7 +83,7 @@ connect = ["trunk:carrier"]
     Ok(format!("{calls} calls with hold over two Record-Routes, TLS and UDP, nothing sent to the private Contact"))
 }
 
-/// Makes a call that its callee holds and resumes, and its caller holds; then one of them ends it.
+/// Makes a call in which the callee holds and resumes, and the caller holds; then one of them ends the call.
 fn call(caller: &Phone, callee: &Phone, first: std::net::SocketAddr, caller_ends: bool) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let far = scope.spawn(|| -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! `kill -9` of a recording edge: each file opens in ffprobe and lacks at most 1 s of its call; encrypted ones open
+//! `kill -9` of a recording edge: each file opens in ffprobe and lacks at most 1 s of its call; encrypted files open
 //! with `age` after the next start and lack at most one more chunk.
 
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::{self, Edge};
 
-/// Formats and encryption of files, with the chunk's share of the audio in seconds: 64 KiB of dual WAV, or of Ogg Opus.
+/// Kinds of files by format and encryption, with the seconds of audio in a chunk: 64 KiB of dual WAV, or of Ogg Opus.
 const KINDS: [Kind; 4] = [
     Kind { format: "wav", is_encrypted: false, chunk_s: 0.0 },
     Kind { format: "opus", is_encrypted: false, chunk_s: 0.0 },
     Kind { format: "wav", is_encrypted: true, chunk_s: 2.048 },
     Kind { format: "opus", is_encrypted: true, chunk_s: 13.2 },
 ];
-/// Maximum loss of a file by a crash.
+/// Maximum seconds of a call that a file may lack after a crash.
 const LOST_S: f64 = 1.0;
 const CALLERS: &str = "127.0.0.2:15060";
 const CALLEES: &str = "127.0.0.3:15060";
@@ -35,13 +35,13 @@ struct Kind {
     chunk_s: f64,
 }
 
-/// Folder of one edge over its lifetimes.
+/// Folder of an edge that is killed and restarted.
 struct Place {
     folder: tempfile::TempDir,
     kind: &'static Kind,
 }
 
-/// Load on an edge, ended on drop.
+/// Process that makes calls to an edge, killed on drop.
 struct Load(Child);
 
 impl Drop for Load {
@@ -127,7 +127,8 @@ impl Place {
         Edge::start_by(command, &configuration)
     }
 
-    /// Records calls, and kills the edge some time after the first. Returns the length of each recording by its SID.
+    /// Records calls, and kills the edge this long after the first call. Returns the call's length for each recording,
+    /// by SID.
     fn kill(&self, calls: u32, after: Duration) -> anyhow::Result<BTreeMap<String, f64>> {
         let mut edge = self.start()?;
         let load = Command::new(edge::binary())
@@ -164,11 +165,11 @@ impl Place {
         edge.end()
     }
 
-    /// Returns the files of recordings by their names.
+    /// Returns the paths of recordings' files, by name.
     fn files(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
         let (mut folders, mut files) = (vec![self.recordings()], BTreeMap::new());
         while let Some(folder) = folders.pop() {
-            // A recently started edge may have none.
+            // An edge that has just started may have no folder yet.
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let path = entry?.path();
                 if path.is_dir() {
@@ -181,7 +182,7 @@ impl Place {
         Ok(files)
     }
 
-    /// Returns the length of a file's audio, decrypted if necessary.
+    /// Returns the length of the audio in a file, which is decrypted if necessary.
     fn length(&self, file: &Path) -> anyhow::Result<f64> {
         let clear = self.folder.path().join("clear");
         let file = if self.kind.is_encrypted {
@@ -203,7 +204,7 @@ impl Place {
         Ok(duration.unwrap_or("0").parse()?)
     }
 
-    /// Returns the largest loss of a file; an error if one does not open or lacks more than `may_lack` seconds.
+    /// Returns the most that a file lacks, in seconds; fails if a file does not open or lacks more than `may_lack`.
     fn judge(&self, lengths: &BTreeMap<String, f64>, may_lack: f64) -> anyhow::Result<f64> {
         let (files, mut worst) = (self.files()?, 0.0_f64);
         for (sid, length) in lengths {
@@ -211,7 +212,7 @@ impl Place {
             let has = match named {
                 Some((_, file)) => match self.length(file) {
                     Ok(has) => has,
-                    // A file of such a short call may have only a header.
+                    // The file of such a short call may consist of a header only.
                     Err(_) if *length <= may_lack => 0.0,
                     Err(error) => return Err(error.context(format!("{sid} of {length:.2} s"))),
                 },
@@ -223,7 +224,7 @@ impl Place {
         Ok(worst)
     }
 
-    /// Truncates each file to a third.
+    /// Truncates each file to a third of its length.
     fn cut(&self) -> anyhow::Result<()> {
         for path in self.files()?.values() {
             let file = std::fs::File::options().write(true).open(path)?;

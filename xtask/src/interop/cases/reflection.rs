@@ -15,12 +15,12 @@ use crate::interop::sipp::CARRIER;
 const VICTIM: &str = "127.0.0.77";
 /// Number of forged INVITEs, one call each.
 const CALLS: u32 = 4;
-/// Longer than the retransmissions of a 2xx without ACK (RFC 3261 §13.3.1.4), so longer than such a call.
+/// Time longer than the retransmissions of a 2xx without ACK (RFC 3261 §13.3.1.4), and so than a forged call.
 const WHOLE: Duration = Duration::from_secs(36);
 const QUICK: Duration = Duration::from_secs(6);
 
 fn configuration(agent: &Bot, sabotage: bool) -> String {
-    // Broken: the victim's address is one of the trunk's own.
+    // Broken: the victim's address belongs to the trunk.
     let media_from = if sabotage { format!("media_from = [\"{VICTIM}/32\"]\n") } else { String::new() };
     format!(
         "[trunk.carrier]\naccept_from = [\"{CARRIER}/32\"]\n{media_from}[agent.bot]\nurl = \"{}\"\n\
@@ -43,13 +43,13 @@ fn invite(here: SocketAddr, edge: SocketAddr, victim: SocketAddr, n: u32) -> Str
     )
 }
 
-/// Sends forged INVITEs to an agent that sends audio at once; then makes a genuine call, which hears it.
+/// Sends forged INVITEs to an agent that sends audio at once; then makes a genuine call, in which the agent is heard.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // A minute of audible audio.
+    // One minute of audible audio.
     let greeting = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "ECAw".repeat(60 * 8_000 / 3));
     let agent = Bot::start(Manner::Say(vec![Message::text(greeting)]))?;
     let mut edge = Edge::start(&configuration(&agent, setting.sabotage))?;
-    // It has the carrier's address, and ignores received messages, which a forger would not see.
+    // The forger has the carrier's address, and ignores responses, which a real forger would not see.
     let forger = UdpSocket::bind((CARRIER, 0))?;
     let victim = UdpSocket::bind((VICTIM, 40_000))?;
     let victim_rtcp = UdpSocket::bind((VICTIM, 40_001))?;

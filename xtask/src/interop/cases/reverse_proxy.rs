@@ -1,5 +1,5 @@
-//! HTTP API behind nginx on the same machine, in common forms of its configuration: without a token, unknown clients
-//! are rejected if the proxy is detectable; with a token, in any form.
+//! HTTP API behind nginx on the same machine, in common forms of nginx's configuration: without a token, unknown
+//! clients are rejected if the proxy can be recognised; with a token, in any form.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,10 +13,11 @@ use reqwest::blocking::{Client, Response};
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::{Setting, install};
 
-/// Timeout for the start of nginx.
+/// Maximum wait for the start of nginx.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Lines of a `location` in addition to `proxy_pass`, and whether they reveal the proxy: a bare one does not.
+/// Name of each form, the lines of its `location` besides `proxy_pass`, and whether these reveal the proxy: a bare one
+/// does not.
 const FORMS: [(&str, &str, bool); 5] = [
     ("bare", "", false),
     ("Host", "proxy_set_header Host edge.example.com;", true),
@@ -25,7 +26,7 @@ const FORMS: [(&str, &str, bool); 5] = [
     ("Forwarded", "proxy_set_header Forwarded \"for=$remote_addr\";", true),
 ];
 
-/// nginx with a server for each form.
+/// Running nginx with a server for each form.
 struct Proxies {
     child: Child,
     servers: Vec<SocketAddr>,
@@ -73,8 +74,8 @@ impl Proxies {
     }
 }
 
-/// Sends requests to an edge without a token through each form, then to one with a token, and checks a file without
-/// one.
+/// Sends requests to an edge without a token through each form, then to an edge with a token, and checks a
+/// configuration without a token.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("nginx", "nginx-light")])?;
     let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
@@ -114,7 +115,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} forms of nginx: strangers get nothing, the token opens each", FORMS.len()))
 }
 
-/// Checks that a file with `public_url` and without a token is invalid.
+/// Checks that a configuration with `public_url` and without a token is invalid.
 fn without_token(folder: &Path) -> anyhow::Result<()> {
     let file = folder.join("open.toml");
     std::fs::write(&file, LISTENERS.replace("[cdr]", "public_url = \"https://edge.example.com\"\n[cdr]"))?;

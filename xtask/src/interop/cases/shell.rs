@@ -1,4 +1,4 @@
-//! Shell completions and manual pages: bash completes by the script, each page is valid by mandoc and is shown by man.
+//! Shell completions and manual pages: bash completes by the script, mandoc finds each page valid, and man shows it.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 
-/// Words typed so far, and one expected completion.
+/// Words typed so far, and a completion expected for them.
 const COMPLETED: [(&[&str], &str); 5] = [
     (&["trunkgate", "sta"], "status"),
     (&["trunkgate", "config", "sc"], "schema"),
@@ -18,13 +18,13 @@ const COMPLETED: [(&[&str], &str); 5] = [
     (&["trunkgate", "agent", "te"], "test"),
 ];
 
-/// Tests the script in bash; those of other shells exist and are not empty.
+/// Tests the completion script in bash; the scripts for other shells exist and are not empty.
 pub(crate) fn completions(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = output(Command::new(binary()).args(["completions", shell]))?;
         ensure!(script.contains("trunkgate") && script.len() > 1_000, "{shell}: {} bytes", script.len());
-        // Broken: a script with a misspelt command.
+        // Broken: the script has a misspelt command.
         let script = if setting.sabotage { script.replace("status", "statsu") } else { script };
         std::fs::write(folder.path().join(shell), script)?;
     }
@@ -46,7 +46,7 @@ pub(crate) fn completions(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("bash completes {} lines; scripts for zsh, fish, elvish and PowerShell", COMPLETED.len()))
 }
 
-/// Checks every manual page.
+/// Checks every manual page by mandoc and man.
 pub(crate) fn manual(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("mandoc", "mandoc"), ("man", "man-db")]) {
         return Ok(skipped);

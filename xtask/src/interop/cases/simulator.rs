@@ -1,4 +1,4 @@
-//! Optimised simulator: many more seeds than `cargo test` has time for.
+//! Simulator in an optimised build: many more seeds than `cargo test` has time for.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use crate::interop::Setting;
 use crate::interop::edge::{PROFILE, cargo, target};
 
-/// Runs seeds, and returns the simulator's summary.
+/// Runs the simulator with many seeds, and returns its summary.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let built = cargo().args(["build", "--profile", PROFILE, "--quiet", "--package", "trunkgate-sim"]).status()?;
     if !built.success() {
@@ -16,7 +16,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let seeds = if setting.quick { "1000" } else { "10000" };
     let mut simulator = Command::new(target().join(PROFILE).join("trunkgate-sim"));
     simulator.args(["--seeds", seeds]);
-    // Broken: the edge misses each BYE.
+    // Broken: the edge never receives a BYE.
     if setting.sabotage {
         simulator.arg("--sabotage");
     }

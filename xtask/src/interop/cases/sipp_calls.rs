@@ -8,14 +8,14 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Limit exceeded by the calls of a case, for its sabotage.
+/// Limit that the calls of a case exceed, as its sabotage.
 const LIMIT: &str = "[limits]\ncalls_per_second = 5\n";
 
 fn configuration(setting: &Setting) -> String {
     format!("{}{CARRIER_TO_PBX}", if setting.sabotage { LIMIT } else { "" })
 }
 
-/// Makes 200 calls at 20 per second, with RTP echoed by the callee.
+/// Makes 200 calls at 20 per second; the callee echoes their RTP.
 pub(crate) fn rtp(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&configuration(setting))?;
     let _callee = Callee::start(PBX, 5060)?;
@@ -28,7 +28,7 @@ pub(crate) fn rtp(setting: &Setting) -> anyhow::Result<String> {
     let heard = edge.labelled("trunkgate_rtp_packets_total", "direction=\"in\"")?;
     let sent = edge.labelled("trunkgate_rtp_packets_total", "direction=\"out\"")?;
     let dropped = edge.metric("trunkgate_rtp_dropped_total")?;
-    // A call of 3 s has 150 packets each way; SIPp's pacing is coarse.
+    // A call of 3 s has 150 packets each way; the pacing of SIPp is coarse.
     let expected = f64::from(calls.calls) * 250.0;
     if heard < expected || (heard - sent).abs() > dropped || dropped > f64::from(calls.calls) * 4.0 {
         bail!("packets in {heard}, out {sent}, dropped {dropped}; at least {expected} expected");

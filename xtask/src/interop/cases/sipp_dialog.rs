@@ -1,4 +1,4 @@
-//! Mid-dialog requests with SIPp on both sides: those passed on to the other side, and those answered locally.
+//! Requests within a dialog with SIPp on both sides: those that the edge passes on, and those that it answers itself.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns pairs of a caller and a callee, with the change that they test.
+/// Returns pairs of a caller's and a callee's scenario, with the name of the change that they test.
 fn changes() -> [(&'static str, Scenario, Scenario); 4] {
     let late = Scenario::caller()
         .ask("INVITE", "", "")

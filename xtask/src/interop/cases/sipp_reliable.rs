@@ -1,4 +1,5 @@
-//! Reliable provisional responses with SIPp on both sides, each side with and without them; a caller without an offer.
+//! Reliable provisional responses with SIPp on both sides, each side with and without them; also a caller without an
+//! offer.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, DESK, PBX};
 
-/// Scenario of a callee that sends its description in a reliable 183, and none in its 200.
+/// Scenario of a callee that sends its SDP in a reliable 183, and none in the 200.
 pub(super) fn reliable_callee(hops: u32) -> Scenario {
     Scenario::callee(hops, &["Supported: .*100rel", "m=audio"])
         .answer_call("183 Session Progress", "Require: 100rel\nRSeq: 4711\n", "sendrecv")
@@ -18,8 +19,8 @@ pub(super) fn reliable_callee(hops: u32) -> Scenario {
         .expect_bye(&[])
 }
 
-/// Scenario of a caller without an offer that requires reliable responses: it gets the offer in one, and answers in its
-/// PRACK.
+/// Scenario of a caller without an offer that requires reliable responses: the offer arrives in such a response, and
+/// the PRACK has the answer.
 pub(super) fn late_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "Require: 100rel\n", "")
@@ -29,7 +30,7 @@ pub(super) fn late_caller() -> Scenario {
         .hang_up()
 }
 
-/// Scenario of a caller with an offer that requires them too.
+/// Scenario of a caller with an offer that requires reliable responses.
 fn insisting_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "Require: 100rel\n", "sendrecv")
@@ -39,7 +40,7 @@ fn insisting_caller() -> Scenario {
         .hang_up()
 }
 
-/// Makes calls of each kind.
+/// Makes calls with each combination of scenarios.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&format!(
         r#"
@@ -61,7 +62,7 @@ from = ["carrier"]
 connect = ["trunk:pbx"]
 "#
     ))?;
-    // Broken: the callee expects a different RAck.
+    // Broken: the callee expects another RAck.
     let mut text = reliable_callee(1).text();
     if setting.sabotage {
         text = text.replace("RSeq: 4711", "RSeq: 4712");

@@ -1,4 +1,5 @@
-//! `trunkgate loadtest --scenario` with SIPp: its calls counted, its audio judged, its errors quoted.
+//! `trunkgate loadtest --scenario` with SIPp: the command counts SIPp's calls, judges their audio and quotes SIPp's
+//! errors.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,13 +12,13 @@ use crate::interop::edge::{Edge, binary};
 use crate::interop::rtp::tone_ulaw;
 use crate::interop::sipp::{CARRIER_TO_PBX, PBX, UAC_RTP};
 
-/// Route of a number that is always busy.
+/// Route for a number that is always busy.
 const BUSY: &str = "[[route]]\nfrom = [\"carrier\"]\nto = [\"486\"]\nconnect = [\"reject:486\"]\n";
-/// Scenario with an element unknown to SIPp.
+/// Scenario with an element that SIPp does not know.
 const UNKNOWN: &str = "<scenario name=\"x\"><send><![CDATA[OPTIONS]]></send><sendd/></scenario>";
 
-/// Makes SIPp calls with a tone, through a private edge and through one with a configuration. Sabotaged, SIPp sends
-/// silence.
+/// Makes SIPp calls with a tone, through the command's own edge and through one with a configuration. Sabotaged, SIPp
+/// sends silence.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -37,7 +38,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let packets = answer["audio"]["packets"]["expected"].as_u64().unwrap_or_default();
     let mos = answer["audio"]["mos"]["p50"].as_f64().unwrap_or_default();
 
-    // Without a flag, audio is asserted for a scenario that sends some; through an edge with its own configuration.
+    // If no flag is given, a scenario that sends audio must also receive it; this edge has a configuration of its own.
     let mut edge = Edge::start(&format!("{BUSY}{CARRIER_TO_PBX}"))?;
     let to = |number: &str| format!("sip:{number}@{}", edge.udp);
     let answer_at = format!("{PBX}:5060");
@@ -62,7 +63,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Runs the command in the folder of the scenario, where SIPp finds its audio.
+/// Runs `trunkgate loadtest` in the scenario's folder, in which SIPp finds the audio.
 fn loadtest(folder: &Path, scenario: &str, flags: &[&str]) -> anyhow::Result<Output> {
     let program = std::fs::canonicalize(binary())?;
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! Several SIPp callees of one call: one that redirects, and two that ring at once.
+//! Several SIPp callees for one call: one that redirects, and two that ring at once.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ connect = [{connect}]
     ))
 }
 
-/// Scenario of a callee that checks the INVITE, answers after ringing, and is hung up on.
+/// Scenario of a callee that checks the INVITE, answers after ringing, and gets the BYE.
 fn answering(fits: &[&str]) -> Scenario {
     Scenario::callee(1, fits)
         .answer("180 Ringing", "", "")
@@ -37,10 +37,10 @@ fn answering(fits: &[&str]) -> Scenario {
         .expect_bye(&[])
 }
 
-/// Tests a 302 to another trunk's peer.
+/// Tests a 302 to the peer of another trunk.
 pub(crate) fn redirect(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = edge("\"trunk:pbx\"")?;
-    // Broken: redirected to an address without a trunk.
+    // Broken: the redirection is to an address without a trunk.
     let host = if setting.sabotage { "127.0.0.9" } else { DESK };
     let contact = format!("Contact: <sip:+14155550177@{host}:5060>\n");
     let moved = Scenario::callee(1, &[]).answer("302 Moved Temporarily", &contact, "").expect("ACK", &[]);
@@ -55,9 +55,9 @@ pub(crate) fn redirect(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} calls sent on by 302 to another trunk's peer, 0 failed", counted.successful))
 }
 
-/// Tests two ringing targets: one answers, the other gets CANCEL with "answered elsewhere".
+/// Tests two targets that ring at once: one answers, and the other gets CANCEL with "answered elsewhere".
 pub(crate) fn ring_all(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: they ring one after the other.
+    // Broken: the targets ring one after the other.
     let both = "\"trunk:desk\", \"trunk:pbx\"";
     let mut edge = edge(&if setting.sabotage { both.to_owned() } else { format!("{{ ring_all = [{both}] }}") })?;
     let withdrawn = Scenario::callee(1, &[])

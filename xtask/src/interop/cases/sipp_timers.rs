@@ -1,4 +1,4 @@
-//! Session timers with SIPp on both sides, in real time: refreshes of both sides, 422 in both directions, and a caller
+//! Session timers with SIPp on both sides, in real time: refreshes by both sides, 422 in both directions, and a caller
 //! that stops refreshing.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, DESK, PBX};
 
-/// Address of a third callee.
+/// IP address of a third callee.
 const OFFICE: &str = "127.0.0.6";
-/// Calls of each kind, all at once.
+/// Number of calls of each kind, all at once.
 const CALLS: u32 = 5;
 const BY_CALLER: &str = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
 
@@ -38,7 +38,8 @@ fn refreshing_caller() -> Scenario {
         .expect_answer(200, &["BYE"])
 }
 
-/// Scenario of its callee, which is refreshed independently by UPDATE at half its interval.
+/// Scenario of the callee for [`refreshing_caller`], which the edge refreshes independently by UPDATE at half its
+/// interval.
 fn refreshed_by_update() -> Scenario {
     let session = "Require: timer\nSession-Expires: 90;refresher=uac\n";
     Scenario::callee(1, &["Supported: .*timer", "Session-Expires: 90", "Min-SE: 90"])
@@ -49,7 +50,8 @@ fn refreshed_by_update() -> Scenario {
         .expect_bye(&[])
 }
 
-/// Scenario of a callee that requires longer sessions, and is refreshed by re-INVITE, since it does not allow UPDATE.
+/// Scenario of a callee that requires longer sessions, and that the edge refreshes by re-INVITE because UPDATE is not
+/// allowed.
 fn refreshed_by_re_invite() -> Scenario {
     let session = "Require: timer\nSession-Expires: 100;refresher=uac\n";
     Scenario::callee(1, &["Session-Expires: 90"])
@@ -74,7 +76,7 @@ fn silent_caller() -> Scenario {
         .expect_bye(&["Reason: .*session_expired"])
 }
 
-/// Scenario of its callee, which refreshes its own session and is hung up on nevertheless.
+/// Scenario of the callee for [`silent_caller`], which refreshes its own session and gets the BYE nevertheless.
 fn refreshing_callee() -> Scenario {
     let session = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
     Scenario::callee(1, &["Session-Expires: 90"])
@@ -90,7 +92,7 @@ fn refreshing_callee() -> Scenario {
         .expect_bye(&["Reason: .*session_expired"])
 }
 
-/// Makes three kinds of calls at once.
+/// Makes calls of all three kinds at once.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: the edge requests no timers.
     let expires = if setting.sabotage { "0s" } else { "90s" };

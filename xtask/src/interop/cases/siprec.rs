@@ -1,5 +1,5 @@
-//! SIPp as a recording server after one that rejects: two baresip phones talk, and each stream has the tone of its
-//! party; the metadata is valid by the schema.
+//! SIPp as a recording server, tried after a server that rejects: two baresip phones talk, each recorded stream has the
+//! tone of its party, and the metadata is valid by the schema.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -22,18 +22,18 @@ use crate::interop::sipp::{CARRIER, Callee, DESK, PBX};
 
 const SERVER: &str = include_str!("../scenarios/uas_siprec.xml");
 const SCHEMA: &str = include_str!("../scenarios/rs_metadata.xsd");
-/// Address of the recording server; the rejecting one is at [`DESK`].
+/// IP address of the recording server; the rejecting server is at [`DESK`].
 const RECORDER: &str = "127.0.0.8";
 const PORT: u16 = 5060;
 const CALLED: &str = "+14155550100";
-/// Tones of the caller and of the callee, neither a harmonic of the other.
+/// Tones in Hz of the caller and of the callee, neither a harmonic of the other.
 const CALLER_HZ: u32 = 440;
 const CALLEE_HZ: u32 = 660;
 /// Duration of the call, in seconds.
 const TALK: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes one call, recorded by the second server.
+/// Makes one call, which the second server records.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("xmllint", "libxml2-utils")])?;
     let refuses = Callee::start_with(
@@ -44,7 +44,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (first, second) = (Stream::receive()?, Stream::receive()?);
     let server = SERVER.replace("FIRST_PORT", &first.port.to_string()).replace("SECOND_PORT", &second.port.to_string());
     let recorder = Callee::start_with_messages(RECORDER, PORT, &server)?;
-    // Broken: the route has no recording server.
+    // Broken: the route names no recording server.
     let records = if setting.sabotage { "" } else { "siprec = [\"vault\"]" };
     let edge = Edge::start(&format!(
         "[trunk.carrier]\noptions_interval = \"0s\"\naccept_from = [\"{CARRIER}/32\"]\nmedia_from = [\"127.0.0.1/32\"]\n\
@@ -96,7 +96,7 @@ fn phone(ip: &str, port: u16, dial: Option<&str>, hz: u32) -> anyhow::Result<Bar
     Ok(phone)
 }
 
-/// Stream received by the server.
+/// Stream that the recording server receives.
 struct Stream {
     port: u16,
     ends: Arc<AtomicBool>,
@@ -104,7 +104,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Receives PCMU at a port of the server.
+    /// Starts to receive PCMU at a port of the recording server.
     fn receive() -> anyhow::Result<Stream> {
         let socket = UdpSocket::bind((RECORDER, 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;
@@ -124,14 +124,15 @@ impl Stream {
         Ok(Stream { port, ends, heard })
     }
 
-    /// Returns the audio received so far.
+    /// Ends the stream and returns its audio.
     fn end(self) -> anyhow::Result<Vec<f64>> {
         self.ends.store(true, Ordering::Relaxed);
         self.heard.join().map_err(|_| anyhow::anyhow!("the receiver of a stream panicked"))
     }
 }
 
-/// Validates the metadata of each INVITE to a server by `xmllint`; returns its length.
+/// Validates the metadata of each INVITE to a recording server by `xmllint`; returns the size of the first one in
+/// bytes.
 fn metadata_is_valid(recorder: &Callee) -> anyhow::Result<usize> {
     let at = recorder.folder();
     std::fs::write(at.join("schema.xsd"), SCHEMA)?;

@@ -1,5 +1,5 @@
-//! Scanners seen by every SIP port on the Internet: they find nothing, cannot enumerate users, and never get more bytes
-//! than they sent.
+//! Scanners that every SIP port on the Internet meets: they find nothing, cannot enumerate users, and never get more
+//! bytes than they sent.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,24 +14,25 @@ use crate::interop::nat::Nat;
 use crate::interop::python;
 use crate::interop::raw::Text;
 
-/// Target address of the scanners; each reaches the edge from its own address, so that a ban affects only one.
+/// Target address for the scanners; each scanner reaches the edge from an address of its own, so that a ban affects
+/// only one.
 const INSIDE: &str = "127.0.0.7";
-/// Existing users, one with a challenge that the scanners can answer and one with another algorithm, and their
-/// password.
+/// Existing users, one with a challenge that the scanners can answer and one with another algorithm, and the password
+/// of both.
 const USER: &str = "desk";
 const OTHER: &str = "lamp";
 const PASSWORD: &str = "sesame-open-4711";
-/// Number of passwords tried.
+/// Number of passwords that a scanner tries.
 const GUESSES: u32 = 60;
 
-/// Scanner and its arguments.
+/// Scanner and its command line.
 struct Scan {
     program: &'static str,
     flags: Vec<String>,
     outside: &'static str,
 }
 
-/// Runs all scanners at once.
+/// Runs all scanners at the same time.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let programs = python::sipvicious()?;
     let mut edge = Edge::start(&format!(
@@ -53,7 +54,7 @@ connect = ["trunk:phones"]
     ))?;
     let folder = tempfile::tempdir()?;
     let guesses = folder.path().join("passwords");
-    // Broken: the password is the first guess.
+    // Broken: the password is the first one tried.
     let first = if setting.sabotage { format!("{PASSWORD}\n") } else { String::new() };
     let others: String = (0..GUESSES).map(|n| format!("guess-{n}\n")).collect();
     std::fs::write(&guesses, first + &others)?;
@@ -99,7 +100,7 @@ fn scans(guesses: &Path) -> Vec<Scan> {
     ]
 }
 
-/// Returns the bytes sent and received.
+/// Runs a scanner; returns the numbers of bytes that it sent and received.
 fn run_one(programs: &Path, scan: &Scan, edge: SocketAddr) -> anyhow::Result<(u64, u64)> {
     let nat = Nat::udp(INSIDE, scan.outside, edge)?;
     let program: PathBuf = programs.join(scan.program);
@@ -124,7 +125,7 @@ fn run_one(programs: &Path, scan: &Scan, edge: SocketAddr) -> anyhow::Result<(u6
     Ok((sent, back))
 }
 
-/// Checks that responses to a wrong password and to an unknown user are equal, except for unique values.
+/// Checks that the responses to a wrong password and to an unknown user are equal, except for unique values.
 fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
     let socket = UdpSocket::bind(("127.0.0.69", 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -153,7 +154,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
         ))?;
         let mut shape = answer.0.clone();
         for what in ["nonce=\"", "branch=", ">;tag=", "CSeq: "] {
-            // The last one is ours: From has a tag too.
+            // The last match is ours: From has a tag too.
             if let Some(value) = shape.rsplit_once(what).and_then(|(_, rest)| rest.split(['"', ';', '\r']).next()) {
                 shape = shape.replace(&format!("{what}{value}"), what);
             }
@@ -166,7 +167,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the text after `what`, up to the end of a value.
+/// Returns the text after `what`, up to the end of the value.
 fn between<'a>(text: &'a str, what: &str) -> Option<&'a str> {
     let rest = text.split_once(what)?.1;
     rest.split(['"', ';', '\r']).next()

@@ -1,4 +1,4 @@
-//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP, then with its own SRTP; an agent
+//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP, then with SRTP of its own; an agent
 //! listens to both.
 
 use std::net::SocketAddr;
@@ -14,32 +14,32 @@ use crate::interop::edge::Edge;
 use crate::interop::rtp::{SAMPLE_RATE, snr_db};
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Called number: a phone answers only for the user of its account.
+/// Called number: a phone answers only for its account's user.
 const CALLED: &str = "+14155550100";
-/// Tones of the secure and of the plain phone, neither a harmonic of the other.
+/// Tones in Hz of the secure and of the plain phone, neither a harmonic of the other.
 const CALLER_HZ: u32 = 440;
 const CALLEE_HZ: u32 = 660;
 /// Minimum SNR of a tone after μ-law.
 const SNR_DB: f64 = 30.0;
-/// Disturbed seconds permitted in a run: a phone's own clock slips at times on a busy machine.
+/// Number of disturbed seconds permitted in a run: the clock of a phone slips at times on a busy machine.
 const ALLOWED: usize = 1;
-/// Timeout for all steps but the conversation.
+/// Maximum wait for each step except the conversation.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Makes both calls.
+/// Makes a call to the plain callee and one to the callee with SRTP.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let plain = call(setting, false).context("with a plain callee")?;
     let secure = call(setting, true).context("with a secure callee")?;
     Ok(format!("{plain}; {secure}"))
 }
 
-/// Makes a call to a callee with or without SRTP.
+/// Makes a call; `callee_too`: the callee also uses SRTP.
 fn call(setting: &Setting, callee_too: bool) -> anyhow::Result<String> {
     let seconds = setting.calls(30, 8);
     let folder = tempfile::tempdir()?;
     let certificate = certificate(folder.path())?;
     let scribe = Bot::start(Manner::WriteDown)?;
-    // Broken: the trunk accepts plain RTP only.
+    // Broken: the trunk accepts only plain RTP.
     let srtp = if setting.sabotage { "off" } else { "required" };
     let edge = Edge::start(&format!(
         r#"
@@ -91,7 +91,7 @@ fork = ["agent:scribe"]
     Ok(format!("{seconds} s, {suites}; {}", figures.join(", ")))
 }
 
-/// Starts the answering phone, and the one over TLS that calls it.
+/// Starts the answering phone, and the phone that calls it over TLS.
 fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow::Result<(Baresip, Baresip)> {
     let encryption = if callee_too { ";mediaenc=srtp-mand" } else { "" };
     let callee = Baresip::start(&Setup {
@@ -110,14 +110,14 @@ fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow:
         account: &format!("<sip:alice@{tls};transport=tls>;regint=0;mediaenc=srtp-mand;audio_codecs=PCMU"),
         says: wav(CALLER_HZ),
         ca: Some(ca),
-        // Its account selects the transport.
+        // The account selects the transport.
         dial: Some(&format!("sip:{CALLED}@{tls}")),
         lasts: Some(Duration::from_secs(u64::from(seconds) + 2)),
     })?;
     Ok((callee, caller))
 }
 
-/// Returns the suites of both legs; the callee's has one only if expected.
+/// Returns the SRTP suites of both legs; the callee's leg must have one only with `callee_too`.
 fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
     let records = edge.records()?;
     let legs = records.first().and_then(|record| record.get("legs")).and_then(serde_json::Value::as_array);
@@ -132,13 +132,13 @@ fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
     }
 }
 
-/// Returns the SNR of the worst undisturbed whole second of a tone.
+/// Returns the SNR of a tone in the worst whole second that is undisturbed.
 pub(super) fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64> {
     let frame = usize::try_from(SAMPLE_RATE / 50)?;
     let first = heard.iter().position(|sample| sample.abs() > 500.0).context("nothing was heard")?;
     let tone = heard.get(first + 5 * frame..).unwrap_or_default();
     let second = usize::try_from(SAMPLE_RATE)?;
-    // The first second passes before both sides have audio, the last may be incomplete.
+    // The first second passes before both sides have audio, and the last one may be incomplete.
     let expected = usize::try_from(seconds)? - 2;
     let mut all: Vec<f64> = tone.chunks_exact(second).take(expected).map(|second| snr_db(second, hz)).collect();
     if all.len() < expected {
@@ -151,7 +151,7 @@ pub(super) fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64>
     }
 }
 
-/// Writes a certificate for loopback, and its key.
+/// Writes a certificate for loopback and its key; returns the path of the certificate.
 fn certificate(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     let path = folder.join("certificate.pem");

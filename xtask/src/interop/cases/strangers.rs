@@ -1,4 +1,4 @@
-//! Garbage from addresses outside of all trunks.
+//! Garbage from addresses that belong to no trunk.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -14,7 +14,7 @@ use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
 const STRANGER: &str = "127.0.0.66";
 const PACKETS: u32 = 200;
 
-/// Returns messages of an unknown source to a SIP port.
+/// Returns the messages that an unknown source sends to a SIP port.
 fn messages(here: SocketAddr, edge: SocketAddr) -> Vec<Vec<u8>> {
     let head = |method: &str| {
         format!(
@@ -34,9 +34,9 @@ fn messages(here: SocketAddr, edge: SocketAddr) -> Vec<Vec<u8>> {
     all
 }
 
-/// Makes a call with a tone while unknown sources send to the SIP ports and to both of the call's media ports.
+/// Makes a call with a tone while unknown sources send to the SIP ports and to both media ports of the call.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: a trunk that accepts every address.
+    // Broken: a trunk accepts every address.
     let open = "[trunk.everybody]\noptions_interval = \"0s\"\naccept_from = [\"127.0.0.0/8\"]\n";
     let mut edge = Edge::start(&format!("{CARRIER_TO_PBX}{}", if setting.sabotage { open } else { "" }))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -75,7 +75,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{thrown} messages thrown, 0 bytes back, {counted} counted, call bit-identical"))
 }
 
-/// Sends everything for 3 s; returns the number of messages sent, and of bytes received.
+/// Sends garbage to all ports for 3 s; returns the number of messages sent, and of bytes received.
 fn intrude(udp: SocketAddr, tcp: Option<SocketAddr>, media: SocketAddr) -> anyhow::Result<(usize, usize)> {
     let socket = UdpSocket::bind((STRANGER, 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(1)))?;
@@ -103,7 +103,7 @@ fn intrude(udp: SocketAddr, tcp: Option<SocketAddr>, media: SocketAddr) -> anyho
     Ok((thrown, came_back))
 }
 
-/// Sends it by TCP, from an address outside of all trunks; returns the bytes received.
+/// Sends messages by TCP, from an address that belongs to no trunk; returns the number of bytes received.
 fn by_tcp(edge: SocketAddr, all: &[Vec<u8>]) -> anyhow::Result<usize> {
     let socket = socket(STRANGER)?;
     let mut stream = match socket.connect_timeout(edge) {
@@ -121,7 +121,7 @@ fn by_tcp(edge: SocketAddr, all: &[Vec<u8>]) -> anyhow::Result<usize> {
     Ok(back.len())
 }
 
-/// TCP socket bound to a local address, before its connection.
+/// TCP socket that is bound to a local address before it connects.
 struct Bound(std::os::fd::OwnedFd);
 
 fn socket(address: &str) -> anyhow::Result<Bound> {

@@ -18,7 +18,7 @@ use crate::interop::sipp::CARRIER;
 
 /// Host name of the edge in Teams and in its certificate.
 const HOST: &str = "sbc.example.com";
-/// Names of the preset in order, each with an address.
+/// Names in the preset in order, each with the address of its hub.
 const HUBS: [(&str, Ipv4Addr); 3] = [
     ("sip.pstnhub.microsoft.com", Ipv4Addr::new(127, 0, 0, 5)),
     ("sip2.pstnhub.microsoft.com", Ipv4Addr::new(127, 0, 0, 6)),
@@ -26,12 +26,12 @@ const HUBS: [(&str, Ipv4Addr); 3] = [
 ];
 /// Codecs common to Teams and the edge, with DTMF and comfort noise.
 const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "telephone-event", "CN"];
-/// Packets in each direction: 3 s.
+/// Number of packets in each direction: 3 s.
 const PACKETS: u32 = 150;
-/// Number of a Teams user.
+/// Telephone number of a Teams user.
 const USER: &str = "+14155550123";
 
-/// Tests names, OPTIONS, calls in both directions, a transfer, and the order of the hubs.
+/// Tests the edge's names, OPTIONS, calls in both directions, a transfer, and the order of the hubs.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
@@ -91,18 +91,18 @@ connect = ["trunk:carrier"]
     )
 }
 
-/// Simulated hubs.
+/// Simulated hubs of Teams.
 struct Teams {
     hubs: Vec<Hub>,
     arrivals: Receiver<anyhow::Result<Arrival>>,
     edge: Option<SocketAddr>,
-    /// Messages with verified names.
+    /// Number of messages in which the edge's name was verified.
     judged: usize,
-    /// Hubs probed by the edge.
+    /// Hubs that the edge has probed.
     asked: Vec<SocketAddr>,
 }
 
-/// Call at a hub.
+/// Call at a hub of Teams.
 struct Call {
     line: Line,
     call_id: String,
@@ -110,7 +110,7 @@ struct Call {
     them: String,
     target: String,
     cseq: u32,
-    /// Distinguishes its branches from those of other calls.
+    /// Number that distinguishes the branches of this call from those of others.
     serial: u32,
 }
 
@@ -131,7 +131,8 @@ impl Teams {
         drop(self.hubs.remove(0));
     }
 
-    /// Returns the next message with this beginning. OPTIONS are answered, and every message is verified.
+    /// Returns the next message with this beginning. OPTIONS are answered, and the edge's name in every message is
+    /// verified.
     fn expect(&mut self, beginning: &str) -> anyhow::Result<(Line, Text)> {
         loop {
             let Arrival { line, text } =
@@ -184,7 +185,7 @@ impl Teams {
         Ok(())
     }
 
-    /// Waits until each hub was probed by OPTIONS.
+    /// Waits until the edge has probed each hub by OPTIONS.
     fn is_asked(&mut self) -> anyhow::Result<()> {
         while HUBS.iter().any(|(_, ip)| !self.asked.iter().any(|asked| asked.ip() == *ip)) {
             self.expect("OPTIONS ").context("OPTIONS of the edge to each hub")?;
@@ -192,7 +193,7 @@ impl Teams {
         Ok(())
     }
 
-    /// Sends a REFER in a call and waits for its acceptance.
+    /// Sends a REFER in a call and waits for the 202.
     fn refers(&mut self, call: &mut Call, headers: &str) -> anyhow::Result<()> {
         call.send("REFER", headers, "")?;
         match self.expect("SIP/2.0 ")? {
@@ -201,7 +202,7 @@ impl Teams {
         }
     }
 
-    /// Connects to the edge.
+    /// Connects to the edge as a hub.
     fn connect(&self) -> anyhow::Result<Line> {
         let hub = self.hubs.first().context("no hub")?;
         hub.connect(self.edge.context("no edge")?, HOST)
@@ -221,7 +222,7 @@ impl Teams {
 }
 
 impl Call {
-    /// Begins a call from a user (`who` with an @, or empty) to a number.
+    /// Creates a call from a user (`who` with an @, or empty) to a number of the edge.
     fn new(line: &Line, host: &str, who: &str, edge: Option<SocketAddr>) -> Call {
         let serial = serial();
         let port = edge.map_or(0, |edge| edge.port());
@@ -237,7 +238,7 @@ impl Call {
         }
     }
 
-    /// Returns the call of an answered INVITE.
+    /// Returns the call for an INVITE that was answered.
     fn answered(line: &Line, invite: &Text) -> Call {
         Call {
             line: line.clone(),
@@ -250,7 +251,7 @@ impl Call {
         }
     }
 
-    /// Returns a request of the call.
+    /// Returns the text of a request in the call.
     fn request(&self, method: &str, cseq: u32, headers: &str, body: &str) -> String {
         let here = self.line.local;
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
@@ -269,14 +270,14 @@ impl Call {
         )
     }
 
-    /// Sends the next request of the dialog.
+    /// Sends the next request of the call.
     fn send(&mut self, method: &str, headers: &str, body: &str) -> anyhow::Result<()> {
         self.cseq += 1;
         self.line.send(&self.request(method, self.cseq, headers, body))
     }
 }
 
-/// Answers a request.
+/// Returns the response to a request.
 fn answer(request: &Text, status: &str, body: &str) -> String {
     let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
     let tag = if request.header("To").contains(";tag=") { "" } else { ";tag=hub" };
@@ -293,7 +294,7 @@ fn answer(request: &Text, status: &str, body: &str) -> String {
     )
 }
 
-/// Checks that the other side received all packets of a tone.
+/// Checks that each side received all packets of the other's tone.
 fn whole(heard: [usize; 2]) -> anyhow::Result<Vec<usize>> {
     let all = usize::try_from(PACKETS)?;
     match heard {
@@ -302,13 +303,13 @@ fn whole(heard: [usize; 2]) -> anyhow::Result<Vec<usize>> {
     }
 }
 
-/// Returns the number of packets of a numbered tone received by the carrier.
+/// Returns the number of packets of a numbered tone that the carrier received.
 fn heard_by(carrier: &Phone, to: SocketAddr) -> anyhow::Result<usize> {
     let heard = carrier.talk(to, &numbered_tone(PACKETS))?;
     Ok(heard.values().filter_map(|payload| number_of(payload)).count())
 }
 
-/// Tests a call of the carrier to a user: names and codecs of the INVITE, audio, a re-INVITE, and a transfer to a
+/// Tests a call from the carrier to a user: names and codecs of the INVITE, audio, a re-INVITE, and a transfer to a
 /// number.
 fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<Vec<usize>> {
     let udp = edge.udp;
@@ -334,7 +335,7 @@ fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Resu
         line.send(&answer(&invite, "200 OK", &media.described(1, "0", theirs.tag)?))?;
         teams.expect("ACK ")?;
         let there = media.talk(&theirs, PACKETS)?;
-        // The carrier's change is passed on to Teams, by name.
+        // The edge passes the carrier's change on to Teams, with its name.
         let (line, again) = teams.expect("INVITE ").context("the carrier's re-INVITE")?;
         line.send(&answer(&again, "200 OK", &media.described(2, "0", Description::of(&again)?.tag)?))?;
         teams.expect("ACK ")?;
@@ -346,7 +347,7 @@ fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Resu
     })
 }
 
-/// Tests a transfer of the user's caller to a busy number of the edge: the caller stays with the user.
+/// Tests a transfer of the user's caller to a busy number of the edge: the caller stays connected to the user.
 fn transfers_to_a_number(teams: &mut Teams, call: &mut Call, carrier: &Phone) -> anyhow::Result<()> {
     let port = teams.edge.map_or(0, |edge| edge.port());
     teams.refers(call, &format!("Refer-To: <sip:+12125550100@{HOST}:{port};user=phone;transport=tls>\r\n"))?;
@@ -365,8 +366,8 @@ fn transfers_to_a_number(teams: &mut Teams, call: &mut Call, carrier: &Phone) ->
     line.send(&answer(&notify, "200 OK", ""))
 }
 
-/// Tests a transfer of the user's caller to another user without a number: Teams gets the INVITE, and both hear each
-/// other.
+/// Tests a transfer of the user's caller to another user without a number: Teams gets the INVITE, and both sides hear
+/// each other.
 fn transfers_to_a_user(
     teams: &mut Teams,
     call: &mut Call,
@@ -406,7 +407,7 @@ fn transfers_to_a_user(
     Ok(heard)
 }
 
-/// Tests a call of a user to a number at the carrier: names of the 200s, audio, and a re-INVITE of Teams.
+/// Tests a call from a user to a number at the carrier: names in the 200s, audio, and a re-INVITE of Teams.
 fn is_called_by_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<Vec<usize>> {
     let media = Media::new("127.0.0.5", 91)?;
     let line = teams.connect()?;
@@ -426,7 +427,7 @@ fn is_called_by_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyho
         line.send(&call.request("ACK", 1, "", ""))?;
         let theirs = Description::of(&ok)?;
         let there = media.talk(&theirs, PACKETS)?;
-        // Without comfort noise.
+        // This offer has no comfort noise.
         call.send("INVITE", "", &media.described(2, "0", 1)?)?;
         teams.expect("SIP/2.0 200").context("a re-INVITE of Teams")?;
         line.send(&call.request("ACK", call.cseq, "", ""))?;
@@ -437,12 +438,12 @@ fn is_called_by_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyho
     })
 }
 
-/// Tests failover: the first name resolves to a hub that is down, so the second one is called.
+/// Tests failover: the hub of the first name is down, so the edge calls the second one.
 fn falls_to_the_second(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<()> {
     let udp = edge.udp;
     std::thread::scope(|scope| {
         let near = scope.spawn(move || carrier.call(udp, USER));
-        // Requests read by the first hub before its connection was closed are not answered.
+        // The first hub may have read requests before its connection was closed; they are not answered.
         let (line, invite) = loop {
             let (line, invite) = teams.expect("INVITE ")?;
             if line.local.ip() != HUBS[0].1 {

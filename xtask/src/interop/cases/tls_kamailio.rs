@@ -1,4 +1,4 @@
-//! Kamailio over TLS, as callee and as caller: each side presents a certificate and verifies the other's.
+//! Kamailio over TLS, as callee and as caller: each side presents a certificate and verifies the other side's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_tls.cfg");
 
-/// Certificate authority of the case.
+/// Certificate authority that the case creates.
 pub(super) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
-    /// Creates an authority; its certificate is `NAME.pem`.
+    /// Creates an authority; its own certificate is written to `NAME.pem`.
     pub(super) fn new(folder: &Path, name: &str) -> anyhow::Result<Authority> {
         let mut params = CertificateParams::new(vec![])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -27,12 +27,12 @@ impl Authority {
         Ok(Authority(Issuer::new(params, key)))
     }
 
-    /// Issues `FILE.pem` and `FILE.key`.
+    /// Issues a certificate for these names as `FILE.pem`, with the key `FILE.key`.
     pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
         self.issue_for(folder, file, names, Vec::new())
     }
 
-    /// Issues a server-only certificate, as public CAs do.
+    /// Issues a server-only certificate for these names, as public CAs do.
     pub(super) fn issue_for_servers(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
         self.issue_for(folder, file, names, vec![ExtendedKeyUsagePurpose::ServerAuth])
     }
@@ -85,7 +85,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} calls over {connections} TLS connections, 0 failed", counted.successful))
 }
 
-/// Starts an edge that calls Kamailio with its certificate and verifies Kamailio's.
+/// Starts an edge that presents its certificate to Kamailio and verifies Kamailio's.
 fn calling(folder: &Path) -> anyhow::Result<Edge> {
     let at = folder.display();
     Edge::start(&format!(
@@ -131,7 +131,7 @@ connect = ["trunk:pbx"]
     ))
 }
 
-/// Returns Kamailio's TLS configuration with its own certificate, which trusts our authority.
+/// Returns Kamailio's TLS configuration: with a certificate of its own, trusting our authority.
 pub(super) fn tls_configuration(folder: &Path) -> String {
     let at = folder.display();
     let keys = format!(

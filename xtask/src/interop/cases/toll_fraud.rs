@@ -1,5 +1,5 @@
-//! Agent controlled by its caller: it requests transfers to expensive numbers by names and spellings that rules might
-//! miss, and to ports of the edge's own machine.
+//! Agent that its caller controls: the agent requests transfers to expensive numbers by names and spellings that rules
+//! might miss, and to ports of the edge's own machine.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -19,7 +19,7 @@ use crate::interop::sipp::{CARRIER, PBX};
 const NAMES: [(&str, Ipv4Addr); 2] =
     [("carrier.test", Ipv4Addr::new(127, 0, 0, 3)), ("inside.test", Ipv4Addr::LOCALHOST)];
 
-/// Requested target, whether its caller stays with the agent, and expected text of the trace.
+/// Target of a transfer, whether the caller stays with the agent, and text expected in the trace.
 struct Row {
     target: String,
     stays: bool,
@@ -46,10 +46,10 @@ fn rows(port: u16) -> Vec<Row> {
     ]
 }
 
-/// Makes one call for each row, then a permitted one.
+/// Makes one call for each row, then one with a permitted transfer.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let names = names::serve(&NAMES)?;
-    // Stands for any service on the edge's machine.
+    // The listener stands for any service on the edge's machine.
     let inner = TcpListener::bind("127.0.0.1:0")?;
     inner.set_nonblocking(true)?;
     let mut rows = rows(inner.local_addr()?.port());
@@ -80,7 +80,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     for (at, row) in rows.iter().enumerate() {
         let call = caller.call(edge.udp, &number(at))?;
         if at + 1 == rows.len() {
-            // The permitted call reaches the PBX.
+            // The permitted call must reach the PBX.
             let (invite, _) = pbx.receive(Duration::from_secs(5))?.context("an allowed number does not arrive")?;
             if !invite.first().starts_with("INVITE sip:+14155550123@carrier.test") {
                 bail!("{} instead of the allowed call", invite.first());
@@ -108,7 +108,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the number of an agent.
+/// Returns the called number of the agent in a row.
 fn number(at: usize) -> String {
     format!("+14155550{:03}", 300 + at)
 }

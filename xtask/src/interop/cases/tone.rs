@@ -1,4 +1,4 @@
-//! Tone in both directions between two plain phones.
+//! Tone in both directions between two ordinary phones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::interop::edge::Edge;
 use crate::interop::raw::{Phone, identical, numbered_tone};
 use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
 
-/// Packets in each direction: 3 s.
+/// Number of packets in each direction: 3 s.
 const PACKETS: u32 = 150;
-/// The record is written after the caller has its answer to BYE.
+/// Maximum wait for the call record, which is written after the caller has its answer to BYE.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes one call, and compares every payload.
+/// Makes one call, and compares every payload that arrives.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(CARRIER_TO_PBX)?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -23,7 +23,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let sent = numbered_tone(PACKETS);
     let mut returned = sent.clone();
     if setting.sabotage {
-        // One bit of one packet, which the comparison must detect.
+        // Broken: one bit of one packet, which the comparison must detect.
         *returned.get_mut(75).and_then(|payload| payload.get_mut(80)).context("a byte to break")? ^= 1;
     }
     let udp = edge.udp;

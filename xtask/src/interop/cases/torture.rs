@@ -23,7 +23,7 @@ connect = ["trunk:pbx"]
 
 const CARRIER_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.2/32\"]\n";
 
-/// Returns the lines of the table: file and expected treatment.
+/// Returns the lines of the table: file, and expected treatment.
 fn expectations() -> impl Iterator<Item = (&'static str, &'static str)> {
     EXPECTED.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let mut fields = line.split('|').map(str::trim);
@@ -41,8 +41,8 @@ fn message(file: &str) -> anyhow::Result<Vec<u8>> {
     Ok([front, file.as_bytes(), rest].concat())
 }
 
-/// Returns the first final response to a new message within a time. Unacknowledged responses are retransmitted,
-/// recognised by their Call-IDs in `seen`.
+/// Returns the first final response to a new message within this time. `seen` has the Call-IDs of earlier responses,
+/// which are retransmitted since they are not acknowledged.
 fn first_final(socket: &UdpSocket, wait: Duration, seen: &mut HashSet<String>) -> Option<u16> {
     let mut buffer = [0; 65_535];
     let began = Instant::now();
@@ -64,7 +64,7 @@ fn carrier_socket(port: u16) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Returns the fault of a malformed message at the other side, by independent rules.
+/// Returns the fault of a message that arrived malformed at the other side, by independent rules.
 fn malformed(text: &Text) -> Option<String> {
     let Some((head, body)) = text.0.split_once("\r\n\r\n") else { return Some("no end of headers".into()) };
     if text.0.contains('\0') {
@@ -98,7 +98,7 @@ fn malformed(text: &Text) -> Option<String> {
     (!right).then(|| format!("CSeq {}", text.header("CSeq")))
 }
 
-/// Rejects the messages at the callee; returns the number of INVITEs.
+/// Rejects the INVITEs that arrive at the callee; returns their number.
 fn refuse_all(callee: &Phone, wait: Duration) -> anyhow::Result<usize> {
     let mut invites = 0;
     while let Some((text, from)) = callee.receive(wait)? {
@@ -113,7 +113,7 @@ fn refuse_all(callee: &Phone, wait: Duration) -> anyhow::Result<usize> {
     Ok(invites)
 }
 
-/// Sends each message once; then an ordinary call must still be possible.
+/// Sends each message once; afterwards, an ordinary call must still be possible.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let known = if setting.sabotage { "" } else { CARRIER_TRUNK };
     let mut edge = Edge::start(&format!("{CONFIGURATION}{known}"))?;
@@ -123,7 +123,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (mut answered, mut served, mut dropped, mut wrong) = (0, 0, 0, Vec::new());
     for (file, treatment) in expectations() {
         let message = message(file)?;
-        // Responses go to the port of the topmost Via: 5060 if none is given; one file has 5050.
+        // Responses go to the port of the topmost Via: 5060 if it has none; one file has 5050.
         let carrier = if String::from_utf8_lossy(&message).contains(":5050;branch") { &at_5050 } else { &at_5060 };
         carrier.send_to(&message, edge.udp)?;
         let (code, invites) = match treatment.strip_prefix("answer ") {

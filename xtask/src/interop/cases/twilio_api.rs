@@ -1,5 +1,5 @@
-//! Twilio's libraries for Python and Node, each in a commonly pinned version and in the newest, as clients of the edge
-//! by its base URL.
+//! Twilio's libraries for Python and Node, each in a commonly pinned version and in the newest one, as clients of the
+//! edge at its base URL.
 
 use anyhow::Context as _;
 
@@ -9,15 +9,15 @@ use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
-/// Numbers of the edge; the first one is the calling number.
+/// Numbers of the edge; calls come from the first one.
 const NUMBERS: [&str; 3] = ["+14155550100", "+14155550110", "+442071838750"];
 
 /// Lets each library create, list, fetch, update and end resources.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
-    // Broken: calls have no trunk.
+    // Broken: calls have no trunk to go to.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
-    // The programs poll every 50 ms.
+    // The programs poll the edge every 50 ms.
     let edge = Edge::start(&open_tables(&NUMBERS, &format!("requests_per_second = 0\n{connect}")))?;
     let callees = Callees::start()?;
     let (url, callback) = (format!("http://{}", edge.http), format!("http://{}/status?of=sdk", judge.address));
@@ -26,7 +26,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         ("--account", crate::interop::applications::ACCOUNT),
         ("--token", TOKEN),
         ("--caller-id", NUMBERS[0]),
-        // In local notation.
+        // The number is in local notation.
         ("--answers", "+1 (415) 555-0101"),
         ("--busy", "+14155550102"),
         ("--silent", "+14155550103"),

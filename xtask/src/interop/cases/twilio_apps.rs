@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::interop::programs::{self, Checkout};
 use crate::interop::{Setting, edge, install, python};
 
-/// Maximum duration of an application's scripts, per script, from the command to its end.
+/// Maximum duration of an application's test for each script, from the start of the command to its end.
 const LONGEST_S: f64 = 10.0;
 
-/// Imported packages among the requirements of call-forwarding-flask.
+/// Packages among the requirements of call-forwarding-flask that the application imports.
 const FLASK: &[&str] = &[
     "Flask==1.1.4",
     "Flask-SQLAlchemy==2.5.1",
@@ -28,10 +28,11 @@ const FLASK: &[&str] = &[
     "click==7.1.2",
     "twilio==6.63.2",
 ];
-/// Imported packages of ivr-recording-django.
+/// Packages that ivr-recording-django imports.
 const DJANGO: &[&str] = &["Django==3.2.25", "django-environ==0.4.5", "twilio==6.35.4"];
 
-/// Program that fills the database of call-forwarding-flask: its own senators, and one zip code of its tests.
+/// Program that fills the database of call-forwarding-flask: with the application's own senators, and one zip code of
+/// its tests.
 pub(super) const SENATORS: &str = "\
 from call_forward_flask import app, db, parsers
 with app.app_context():
@@ -48,18 +49,18 @@ pub(super) const CALL_FORWARDING: Checkout = Checkout {
     commit: "d361c916f7a9599e32dd99e3bd2de60238f7020d",
 };
 
-/// Tested application.
+/// Application that the case tests.
 struct Application {
     checkout: Checkout,
-    /// Path of its webhook.
+    /// Path of the application's webhook.
     path: &'static str,
     flags: &'static [&'static str],
     scripts: &'static [&'static str],
-    /// Prepares it in its folder; returns its start command, with `{port}`, and its variables.
+    /// Prepares the application in its folder; returns the start command, with `{port}`, and variables.
     prepare: fn(&Path) -> anyhow::Result<Start>,
 }
 
-/// Start command and variables.
+/// Command that starts an application, and environment variables for it.
 type Start = (String, Vec<(&'static str, &'static str)>);
 
 const APPLICATIONS: [Application; 3] = [
@@ -81,7 +82,7 @@ const APPLICATIONS: [Application; 3] = [
     Application {
         checkout: CALL_FORWARDING,
         path: "/callcongress/welcome",
-        // Its Gather has an attribute unknown to Twilio too.
+        // A Gather of this application has an attribute that Twilio does not know either.
         flags: &["--allow-warnings"],
         scripts: &[
             // The caller's area code belongs to California.
@@ -102,8 +103,8 @@ const APPLICATIONS: [Application; 3] = [
             commit: "766a0c6cdf39e82206344324d58e015ddca49387",
         },
         path: "/ivr/welcome/",
-        // Its menu is a file on the Internet; its callerId is the agent's own number, which an account would have
-        // verified.
+        // The menu of this application is a file on the Internet; its callerId is the agent's own number, which an
+        // account would have verified.
         flags: &["--allow-missing-audio", "--number", "+15558675309"],
         scripts: &[
             "press 2\nhear To call the planet DuhGo bah, press 3\npress 3\nhear You'll be connected shortly to your planet\n\
@@ -114,10 +115,10 @@ const APPLICATIONS: [Application; 3] = [
     },
 ];
 
-/// Script for the first application with a failing second expectation.
+/// Script for the first application, of which the second expectation fails.
 const FAILS: &str = "hear press 1 for directions\npress 1\nhear list of planets";
 
-/// Tests each application with its scripts, and the first one with a script that must fail.
+/// Tests each application with its scripts, and the first application also with a script that must fail.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for application in &APPLICATIONS {
@@ -142,7 +143,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}; an expectation that fails exits 1 and prints what the caller heard instead", figures.join(", ")))
 }
 
-/// Test of an application as its CI job runs it.
+/// Test of an application, as in the application's CI job.
 struct Job<'a> {
     application: &'a Application,
     folder: &'a Path,
@@ -150,12 +151,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs scripts; returns exit code, reports, and seconds from the command to its end.
+    /// Runs scripts; returns the exit code, the reports, and the seconds from the start of the command to its end.
     fn run(&self, scripts: &[&str], sabotage: bool) -> anyhow::Result<(i32, Value, f64)> {
         let port = programs::free_address()?.port();
         let scratch = tempfile::tempdir()?;
         let mut command = Command::new(std::path::absolute(edge::binary())?);
-        // Broken: the number's URL is a page instead of the webhook.
+        // Broken: the number leads to a page instead of the webhook.
         let path = if sabotage { "/" } else { self.application.path };
         command.args(["twilio", "--json", "--timeout", "5s", "--app", &format!("http://127.0.0.1:{port}{path}")]);
         command.args(["--start", &self.start.0.replace("{port}", &port.to_string())]).args(self.application.flags);

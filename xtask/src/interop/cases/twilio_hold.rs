@@ -1,5 +1,5 @@
-//! Both legs of a Dial are moved by twilio-python: the party's to its own document, then both into a conference. Twilio
-//! programs hold calls and transfer them with consultation so.
+//! twilio-python moves both legs of a Dial: the party's leg to a document of its own, then both legs into a conference.
+//! Twilio programs hold calls and transfer them with consultation in this way.
 
 use anyhow::Context as _;
 
@@ -13,11 +13,11 @@ use crate::interop::speaking::SpeakingParty;
 use crate::interop::speech::Speech;
 
 const NUMBER: &str = "+14155550100";
-/// Numbers of caller and party, and their tones.
+/// Numbers of the caller and of the party, each with a tone in Hz.
 const CALLER: (&str, u32) = ("+14155550101", 450);
 const PARTY: (&str, u32) = ("+14155550123", 1_010);
 
-/// Makes a call, and moves both legs.
+/// Makes a call, and moves both of its legs.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let speech = Speech::new()?;
     let edge = Edge::start(&(speech.table(&[]) + &configuration()))?;
@@ -28,7 +28,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// Returns the configuration: a trunk for each party.
+/// Returns a configuration with a trunk for each party.
 fn configuration() -> String {
     let trunk = |name: &str, ip: &str, number: &str| {
         format!(
@@ -43,7 +43,7 @@ fn configuration() -> String {
     )
 }
 
-/// Runs a step of the script.
+/// Runs a step of the Python script.
 fn step(edge: &Edge, name: &str) -> anyhow::Result<()> {
     let url = format!("http://{}", edge.http);
     let flags = [
@@ -73,7 +73,7 @@ fn move_both(edge: &Edge, (caller, party): (Phone, Phone), speech: &Speech, sabo
     party.hears(speech.spoken("Please hold the line")?.hz, 0).context("the party's own document")?;
     caller.hears(speech.spoken("One moment please")?.hz, 0).context("the verb behind the Dial")?;
     let since = (caller.mark(), party.mark());
-    // Broken: they are not moved into a conference.
+    // Broken: the legs are not moved into a conference.
     if !sabotage {
         step(edge, "room")?;
     }

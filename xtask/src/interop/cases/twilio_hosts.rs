@@ -1,5 +1,5 @@
-//! `[api] tls` in a network namespace whose hosts table maps Twilio's hosts to the edge: clients that ignore proxy
-//! variables, with the trust stores changed and restored by `trunkgate twilio trust`.
+//! `[api] tls` in a network namespace in which the hosts table maps Twilio's hosts to the edge: clients that ignore
+//! proxy variables, with trust stores that `trunkgate twilio trust` changes and restores.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ use crate::interop::netns::{self, Namespace};
 use crate::interop::python::{self, Packages};
 use crate::interop::{Setting, install, node};
 
-/// Numbers of the edge; the first one is the calling number.
+/// Calling number, owned by the edge.
 const NUMBER: &str = "+14155550100";
-/// Number of the answering party.
+/// Number of the party that answers.
 const PARTY: &str = "+14155550101";
-/// Mounts for the programs: their changes in these directories are temporary. `$1`: a folder of the case.
+/// Mounts for the programs, after which changes to these directories are temporary. `$1` is a folder of the case.
 const OWN_STORE: &str = "set -e\nmount -t tmpfs none /usr/local/share/ca-certificates\ncp -a /etc/ssl \"$1/ssl\"\nmount --bind \"$1/ssl\" /etc/ssl\n";
-/// Twilio's client for asyncio, which ignores proxy variables.
+/// Program with Twilio's client for asyncio, which ignores proxy variables.
 const ASYNC_PYTHON: &str = "\
 import asyncio, os
 from twilio.http.async_http_client import AsyncTwilioHttpClient
@@ -31,7 +31,7 @@ async def main():
         print('aiohttp', (await client.calls(call.sid).fetch_async()).sid == call.sid)
 asyncio.run(main())
 ";
-/// twilio-python by requests, with the roots of certifi and without proxies.
+/// Program with twilio-python over requests, with the roots of certifi and without proxies.
 const PYTHON: &str = "\
 from twilio.rest import Client
 print('requests', [one.phone_number for one in Client().incoming_phone_numbers.list()])
@@ -55,7 +55,7 @@ $text = file_get_contents(\"https://api.twilio.com/2010-04-01/Accounts/$account.
 echo 'php ', json_decode($text)->sid, \"\\n\";
 ";
 
-/// Checks that each client reaches the edge once its store trusts the CA, and not before and afterwards.
+/// Checks that each client reaches the edge while its store trusts the CA, and neither before nor afterwards.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -65,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let modules = node::modules(node::Packages::Base)?;
     let here = Namespace::new("hosts")?;
     here.hosts("127.0.0.1 localhost\n127.0.0.1 api.twilio.com lookups.twilio.com\n")?;
-    // Broken: no listener at the address of the hosts table.
+    // Broken: there is no listener at the address in the hosts table.
     let tls = if setting.sabotage { "proxy = true" } else { "tls = \"127.0.0.1:443\"" };
     let tables = open_tables(&[NUMBER], &format!("{tls}\nconnect = [\"trunk:pbx\"]"));
     let binary = std::path::absolute(edge::binary())?.display().to_string();
@@ -108,7 +108,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the programs, one line each.
+/// Returns a script that runs the programs, one line for each.
 fn trusting(folder: &Path) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     let ask = "curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" https://api.twilio.com";

@@ -1,5 +1,5 @@
-//! Parameters that Twilio's libraries can send, extracted again from the installed packages and compared with the list
-//! in the repository.
+//! Parameters that Twilio's libraries can send, extracted from the installed packages and compared with the list in the
+//! repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::interop::{Setting, python};
 use crate::libraries;
 
-/// Extracts the list and compares it.
+/// Extracts the list of parameters and compares it with the one in the repository.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let installed = libraries::python_package()?;
@@ -21,7 +21,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(libraries::counts(&list))
 }
 
-/// Copies a package into a folder and renames one of its parameters.
+/// Copies a package into a folder and renames one of the package's parameters.
 fn changed(package: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let copy = folder.join("twilio");
     python::run(Command::new("cp").arg("-r").arg(package).arg(&copy)).context("cp")?;

@@ -1,4 +1,4 @@
-//! Programs for api.twilio.com with an unchanged base URL, as clients of the edge by its proxy.
+//! Programs for api.twilio.com with an unchanged base URL, which reach the edge as their proxy.
 
 use std::process::Command;
 
@@ -12,11 +12,11 @@ use crate::interop::proxied::{Certificate, Proxied};
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
-/// Numbers of the edge; the first one is the calling number.
+/// Numbers of the edge; calls come from the first one.
 const NUMBERS: [&str; 3] = ["+14155550100", "+14155550110", "+442071838750"];
-/// Beginning of a curl request as in Twilio's documentation.
+/// Beginning of a curl request, as in Twilio's documentation.
 const CURL: &str = "curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \"https://api.twilio.com/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID";
-/// Number of the answering party.
+/// Number of the party that answers.
 const PARTY: &str = "+14155550101";
 
 /// Lets each program create, fetch and list resources.
@@ -65,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Runs each program with an HTTPS edge: TLS to the proxy, and within that TLS to the API.
+/// Runs each program with an HTTPS edge: TLS to the proxy, and inside it TLS to the API.
 fn by_tls() -> anyhow::Result<()> {
     let certificate = Certificate::make()?;
     let tables = open_tables(&NUMBERS, "requests_per_second = 0\nconnect = [\"trunk:pbx\"]\nproxy = true");
@@ -141,7 +141,7 @@ fn cli(proxied: &Proxied) -> anyhow::Result<()> {
     ensure!(found.contains("+14159929960") && found.contains("US"), "{found}");
     let numbers = proxied.shell("twilio phone-numbers:list --properties phoneNumber")?;
     ensure!(NUMBERS.iter().all(|number| numbers.contains(number)), "{numbers}");
-    // The program creates a key and continues with it.
+    // The program creates a key, with which it continues.
     let login = "unset TWILIO_ACCOUNT_SID TWILIO_AUTH_TOKEN\n";
     let by_key = format!(
         "{login}twilio login {ACCOUNT} --auth-token {TOKEN} --profile edge --force 2>&1 && twilio api:core:calls:list --profile edge --limit 1"

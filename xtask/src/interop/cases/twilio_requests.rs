@@ -1,6 +1,5 @@
-//! Requests of public programs that Twilio accepts, built as in these programs and sent by their HTTP clients:
-//! parameters without effect here, statuses in place of events, a number together with a messaging service, a POST
-//! without changes.
+//! Requests of public programs that Twilio accepts, built and sent as in these programs: parameters without effect
+//! here, statuses in place of events, a number together with a messaging service, a POST without changes.
 
 use std::process::Command;
 
@@ -13,13 +12,13 @@ use crate::interop::edge::Edge;
 use crate::interop::web_application::WebApplication;
 use crate::interop::{Setting, node, python};
 
-/// HTTP clients of the Python programs.
+/// Packages with the HTTP clients of the Python programs.
 const PACKAGES: &[&str] = &["aiohttp==3.14.5", "pycurl==7.49.0"];
-/// Number of the edge.
+/// Calling number, owned by the edge.
 const NUMBER: &str = "+14155550100";
-/// Number of an answering party.
+/// Number of the party that answers.
 const PARTY: &str = "+14155550101";
-/// Events of a call reported to its programs.
+/// Events of a call that its program must receive, in order.
 const EVENTS: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
 
 /// Lets each program make its calls and messages.
@@ -27,7 +26,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let python = python::environment("requests", PACKAGES)?;
     let application = WebApplication::start(|_| "<Hangup/>".to_owned())?;
     let url = format!("http://{}", application.address);
-    // Broken: parameters without effect are rejected.
+    // Broken: the edge rejects parameters without effect.
     let keys = format!("requests_per_second = 0\nconnect = [\"trunk:pbx\"]\nstrict = {}", setting.sabotage);
     let edge = Edge::start(&format!("{}[messages]\nurl = \"{url}/send\"\n", open_tables(&[NUMBER], &keys)))?;
     let callees = Callees::start()?;
@@ -60,7 +59,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}, {}: {calls} calls reach a party, three messages the service", by_python.trim(), by_node.trim()))
 }
 
-/// Waits until a program got all events of its call, and checks their order.
+/// Waits until a program has received all events of its call, and checks their order.
 fn notified(application: &WebApplication, path: &str) -> anyhow::Result<()> {
     application.wait_for(&format!("{path}, completed"), 0, |posted| {
         posted.path == path && posted.parameter("CallStatus") == "completed"

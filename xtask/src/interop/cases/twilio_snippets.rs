@@ -1,7 +1,7 @@
 //! Snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, queues,
-//! numbers and keys in Python and Node, as clients of the edge by its base URL. Sample SIDs are replaced by those of
-//! the edge's resources; nothing else changes. The fields of a sample output must be in the edge's response. The
-//! checkout is not part of this repository: `TRUNKGATE_SNIPPETS` names its folder.
+//! numbers and keys in Python and Node, as clients of the edge at its base URL. Sample SIDs are replaced by those of
+//! the edge's resources, and nothing else is changed. The edge's response must have all fields of a sample output. The
+//! checkout is not part of this repository: `TRUNKGATE_SNIPPETS` names the checkout's folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,42 +19,42 @@ use crate::interop::python::{self, Packages};
 use crate::interop::transcriber::{TEXT, Transcriber};
 use crate::interop::{SKIPPED, Setting, node};
 
-/// Environment variable with the folder of the checkout.
+/// Environment variable that names the folder of the checkout.
 const FOLDER: &str = "TRUNKGATE_SNIPPETS";
-/// Numbers that the snippets call from or look for.
+/// Numbers that the snippets call from or search for.
 const NUMBERS: [&str; 4] = ["+15017122661", "+18668675310", "+12349013030", "+18180021216"];
-/// Tables that permit recording.
+/// Configuration that permits recording.
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"";
-/// Called party of the calls in snippets.
+/// Number that the snippets call.
 const PARTY: &str = "+14155551201";
-/// Fields that old samples name with the words in another order.
+/// Names of fields in old samples, each with the name that has the words in another order.
 const RENAMED: [(&str, &str); 2] = [("formatted_to", "to_formatted"), ("formatted_from", "from_formatted")];
 
-/// Expected result of a snippet.
+/// Result expected of a snippet.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
-    /// Prints these words.
+    /// The snippet prints these words.
     Prints(&'static str),
-    /// Prints these words in Python and in Node, which shows another field.
+    /// The snippet prints the first words in Python and the second in Node, which shows another field.
     PrintsEach(&'static str, &'static str),
-    /// Prints an empty list.
+    /// The snippet prints an empty list.
     Nothing,
-    /// Prints a SID with this prefix.
+    /// The snippet prints a SID with this prefix.
     Creates(&'static str),
-    /// Fails with this code, and these words in the message.
+    /// The snippet fails with this code, and with these words in the message.
     Refused(u32, &'static str),
-    /// Prints these words in Python; the Node snippet has a mistake of its own.
+    /// The snippet prints these words in Python; in Node, it has a mistake of its own.
     PrintsInPython(&'static str),
-    /// Prints nothing in Python, and these words in Node.
+    /// The snippet prints nothing in Python, and these words in Node.
     PrintsInNode(&'static str),
-    /// Fails in Python; the Node snippet has another number, which may place calls.
+    /// The snippet fails in Python; in Node, it has another number, which may place calls.
     RefusedInPython(u32, &'static str),
 }
 
 use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
-/// Snippets by their folder, and the resource of the sample output; `{CA}` stands for a call, `{CF}` for a conference,
-/// `{QU}` for a queue, `{PN}` for a number, `{RE}` for a recording.
+/// Folder of each snippet, the expected result, and the resource of the sample output; `{CA}` stands for a call, `{CF}`
+/// for a conference, `{QU}` for a queue, `{PN}` for a number, `{RE}` for a recording.
 const SNIPPETS: [(&str, Expected, &str); 57] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
@@ -119,7 +119,7 @@ const SNIPPETS: [(&str, Expected, &str); 57] = [
     ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
 ];
 
-/// Resources of the edge that replace those of the samples.
+/// Resources of the edge that replace those of the sample code.
 struct Samples {
     call: String,
     number: String,
@@ -130,7 +130,7 @@ struct Samples {
     queue: String,
 }
 
-/// Runs every snippet in both languages.
+/// Runs every snippet in Python and in Node.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let Some(folder) = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from) else {
         if setting.sabotage {
@@ -138,7 +138,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         }
         return Ok(format!("{SKIPPED}no snippets, {FOLDER} is not set"));
     };
-    // Broken: calls have no trunk.
+    // Broken: calls have no trunk to go to.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
     let transcriber = Transcriber::start()?;
     let connect = format!("{connect}\n{RECORDING}\n{}", transcriber.table(true));
@@ -156,9 +156,9 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     for (name, expected, resource) in SNIPPETS {
         let at = folder.join("rest").join(name);
         for ending in [".9.x.py", ".5.x.js"] {
-            // A call to be changed must be in progress.
+            // Only a call in progress can be changed.
             let call = if name.starts_with("change-call-state") { live_call(&edge)? } else { ended.clone() };
-            // A deletion needs a new resource each time.
+            // Each deletion needs a new resource.
             let (recording, transcription) = if name.ends_with("delete-examples") {
                 let recording = recorded(&edge, &live_call(&edge)?)?;
                 let transcription = transcribed(&edge, &recording)?;
@@ -180,7 +180,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
                 edge.api(&format!("POST Conferences/{}.json", samples.conference), &[("Status", "completed")])?;
             }
             if is_of_queue {
-                // A call redirected to another document has ended with it.
+                // A call that a snippet has redirected to another document may have ended already.
                 drop(edge.api(&format!("POST Calls/{}.json", samples.call), &[("Status", "completed")]));
                 edge.api_call_is(&samples.call, "completed")?;
                 for queue in [Some(samples.queue), made].into_iter().flatten() {
@@ -198,7 +198,7 @@ fn sid(resource: &Value) -> anyhow::Result<String> {
     Ok(resource["sid"].as_str().with_context(|| format!("no SID in {resource}"))?.to_owned())
 }
 
-/// Makes a call with an answered party.
+/// Makes a call to a party that answers.
 fn live_call(edge: &Edge) -> anyhow::Result<String> {
     let twiml = ("Twiml", "<Response><Pause length=\"60\"/></Response>");
     let call = sid(&edge.api("POST Calls.json", &[("To", PARTY), ("From", NUMBERS[0]), twiml])?)?;
@@ -206,7 +206,7 @@ fn live_call(edge: &Edge) -> anyhow::Result<String> {
     Ok(call)
 }
 
-/// Makes a conference of two answered parties; returns the call of the first, and the conference.
+/// Makes a conference of two parties that answer; returns the SIDs of the first call and of the conference.
 fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
     let add = || edge.api("POST Conferences/MyRoom/Participants.json", &[("To", PARTY), ("From", NUMBERS[0])]);
     let call = add()?["call_sid"].as_str().context("no call_sid")?.to_owned();
@@ -217,7 +217,7 @@ fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
     Ok((call, sid(&first(edge)?)?))
 }
 
-/// Makes a queue with a waiting call; returns the call, and the queue.
+/// Makes a queue with a waiting call; returns the SIDs of the call and of the queue.
 fn queued(edge: &Edge) -> anyhow::Result<(String, String)> {
     let queue = sid(&edge.api("POST Queues.json", &[("FriendlyName", "snippets")])?)?;
     let twiml = ("Twiml", "<Response><Enqueue>snippets</Enqueue></Response>");
@@ -227,7 +227,7 @@ fn queued(edge: &Edge) -> anyhow::Result<(String, String)> {
     Ok((call, queue))
 }
 
-/// Makes a recording of a live call, of a second and some tenths.
+/// Records a live call for a second and some tenths; returns the SID of the recording.
 fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     let recording = sid(&edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingChannels", "dual")])?)?;
     std::thread::sleep(Duration::from_millis(1_200));
@@ -238,7 +238,7 @@ fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     Ok(recording)
 }
 
-/// Waits for the transcription of a recording.
+/// Waits for the transcription of a recording, and returns its SID.
 fn transcribed(edge: &Edge, recording: &str) -> anyhow::Result<String> {
     let path = format!("GET Recordings/{recording}/Transcriptions.json");
     let first = |edge: &Edge| -> anyhow::Result<Value> { Ok(edge.api(&path, &[])?["transcriptions"][0].clone()) };
@@ -259,7 +259,7 @@ fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     resource.replace("{SK}", key).replace("{RE}", &samples.recording).replace("{TR}", &samples.transcription)
 }
 
-/// Runs a snippet, and returns the SID that it prints.
+/// Runs a snippet, and returns the SID that the snippet prints, if one is expected.
 fn snippet(
     edge: &Edge,
     at: &Path,
@@ -268,7 +268,7 @@ fn snippet(
     samples: &Samples,
 ) -> anyhow::Result<Option<String>> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
-    // One folder has hyphens in its file names.
+    // In one folder, the file names have hyphens.
     let names = [format!("{name}{ending}"), format!("{name}-{}", ending.trim_start_matches('.'))];
     let file = names.map(|name| at.join(name)).into_iter().find(|file| file.exists()).context("no file")?;
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -293,7 +293,7 @@ fn snippet(
         .env("TWILIO_BASE_URL", format!("http://{}", edge.http))
         .env("TWILIO_ACCOUNT_SID", ACCOUNT)
         .env("TWILIO_AUTH_TOKEN", TOKEN)
-        // Two snippets take a key's SID from this variable.
+        // Two snippets take the SID of a key from this variable.
         .env("TWILIO_SUBACCOUNT_SID", &samples.key);
     let ended = commands::output(&mut command);
     let said = ended.as_ref().map_or_else(|error| format!("{error:#}"), |said| said.trim().to_owned());
@@ -311,7 +311,7 @@ fn snippet(
         }
     };
     ensure!(holds, "{expected:?}, but: {said}");
-    // In one of them a key's secret follows without a separator.
+    // In one snippet, the key's secret follows without a separator.
     Ok(said.get(..34).filter(|_| matches!(expected, Creates(_))).map(str::to_owned))
 }
 
@@ -342,7 +342,7 @@ fn with_own_sids(text: &str, samples: &Samples) -> String {
     text
 }
 
-/// Returns whether there is a sample output; its fields must all be in the edge's response.
+/// Returns whether there is a sample output; the edge's response must have all fields of the sample.
 fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<bool> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
     let file = at.join("output").join(format!("{name}.json"));
@@ -351,13 +351,13 @@ fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<b
     let mut has = BTreeSet::new();
     fields_of(&answer, &mut has);
     let lacks: Vec<String> = fields_in(&sample).into_iter().filter(|field| !has.contains(field)).collect();
-    // The secret of a key is shown only once.
+    // The secret of a key appears only in the response that creates the key.
     let lacks: Vec<String> = lacks.into_iter().filter(|field| field != "secret").collect();
     ensure!(lacks.is_empty(), "{path} lacks {} of the sample output", lacks.join(", "));
     Ok(true)
 }
 
-/// Adds the names of all fields at any depth.
+/// Adds the names of all fields of a value, at any depth.
 fn fields_of(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| {

@@ -1,5 +1,5 @@
-//! `[api] proxy = "tunnel"` in network namespaces with a host at a public address on port 443: curl reaches it through
-//! the edge, which uses TLS itself (`[http] tls`), and also the Twilio-compatible API.
+//! `[api] proxy = "tunnel"` in network namespaces with a host at a public address on port 443: curl reaches the host
+//! through the edge, which uses TLS itself (`[http] tls`), and also reaches the Twilio-compatible API.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -15,15 +15,15 @@ use crate::interop::front::Front;
 use crate::interop::netns::{self, Namespace};
 use crate::interop::proxied::Certificate;
 
-/// Addresses of the edge's machine and of the host, from public ranges; the namespaces have no other hosts.
+/// Addresses of the edge's machine and of the host, from public ranges; there are no other hosts in the namespaces.
 const HERE: &str = "20.0.0.1/24";
 const THERE: &str = "20.0.0.2/24";
-/// Name of the host.
+/// Name of the host that curl requests.
 const HOST: &str = "shop.example.com";
-/// Page of the host.
+/// Response of the host.
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nthe shop";
 
-/// Requests the host, the API, and forbidden targets by curl.
+/// Requests the host, the API, and forbidden targets through the edge by curl.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -40,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         Front::listen(at, &[HOST], SocketAddr::from(([20, 0, 0, 2], 443)))
     })?;
     let certificate = Certificate::make()?;
-    // Broken: other hosts are rejected.
+    // Broken: the edge rejects other hosts.
     let proxy = if setting.sabotage { "proxy = true" } else { "proxy = \"tunnel\"" };
     let tables = open_tables(&["+14155550100"], &format!("{proxy}\nconnect = [\"trunk:pbx\"]"));
     let binary = std::path::absolute(edge::binary())?.display().to_string();
@@ -78,7 +78,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 }
 
 fn answer(mut stream: std::net::TcpStream) {
-    // Large enough for the head of a request.
+    // The buffer is large enough for the head of a request.
     drop(stream.read(&mut [0; 4096]));
     drop(stream.write_all(PAGE.as_bytes()));
 }

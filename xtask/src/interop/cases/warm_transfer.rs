@@ -1,7 +1,7 @@
 //! Warm transfers in all branches at once: SIPp calls with RTP; an agent (pipecat) transfers its caller to a baresip
-//! phone, whose party hears a whisper and accepts, declines, is a machine, or does not answer; one caller hangs up
-//! midway, and one agent stays as the party's coach. Each party sends its own tone, and the branches are judged by the
-//! audio of each: SIPp's sniffed packets, the agent's frames, and the phone's recording.
+//! phone, at which a human hears a whisper and accepts, declines, or is a machine, or nobody answers; one caller hangs
+//! up midway, and one agent stays as the party's coach. Each party sends its own tone, and the branches are judged by
+//! the audio of each: SIPp's sniffed packets, the agent's frames, and the phone's recording.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use crate::interop::sipp::Calls;
 use crate::interop::sniffer::{Packet, Sniffer};
 use crate::interop::sound::{self, speech};
 
-/// Tones in Hz: of the caller (SIPp's file), the agent before and after, music, whisper, and the phone.
+/// Tones in Hz: of the caller (SIPp's file), of the agent before and after the transfer, of the music, of the whisper,
+/// and of the phone.
 const CALLER: u32 = 440;
 const AGENT: u32 = 620;
 const AGENT_AGAIN: u32 = 830;
@@ -25,14 +26,14 @@ const MUSIC: u32 = 350;
 const WHISPER: u32 = 930;
 const PHONE: u32 = 1_190;
 const TONES: [u32; 6] = [CALLER, AGENT, AGENT_AGAIN, MUSIC, WHISPER, PHONE];
-/// Maximum duration, after the music, of the tone sent by the agent before its caller was back, in ms: audio in flight.
+/// Maximum length in ms, after the music, of the tone that the agent sent before its caller was back: audio in flight.
 const REST_MS: u32 = 400;
-/// Minimum duration of a tone to count, in ms.
+/// Minimum length in ms of a tone that counts.
 const LEAST_MS: u32 = 300;
-/// Minimum duration of two mixed tones in ms, and the level of each.
+/// Minimum length in ms of two mixed tones, and the minimum level of each.
 const LEAST_MIX_MS: u32 = 1_000;
 const MIXED: f64 = 1_000.0;
-/// Maximum duration of an unexpected tone in ms, and the level from which it counts.
+/// Maximum length in ms of an unexpected tone, and the level from which it counts.
 const STRAY_MS: u32 = 100;
 const STRAY: f64 = 300.0;
 /// Maximum step between two samples of a faded tone; a cut has a larger one.
@@ -41,11 +42,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Time after the answer at which a phone begins its tone, in seconds.
 const TONE_FROM: f64 = 6.0;
 
-/// Behaviour of the transfer target.
+/// Behaviour of the party that is the transfer target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Branch {
     Accepts,
-    /// Accepts, and the agent stays as the party's coach.
+    /// The party accepts, and the agent stays as the party's coach.
     Coached,
     Declines,
     Machine,
@@ -57,7 +58,7 @@ impl Branch {
     const ALL: [Branch; 6] =
         [Branch::Accepts, Branch::Coached, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
 
-    /// Returns the reason received by the agent; `None`: it does not get its caller back.
+    /// Returns the reason that the agent receives; `None` if the agent does not get its caller back.
     const fn reason(self) -> Option<&'static str> {
         match self {
             Branch::Accepts | Branch::Coached | Branch::CallerHangsUp => None,
@@ -67,7 +68,7 @@ impl Branch {
         }
     }
 
-    /// Returns the length of the caller's call.
+    /// Returns the length of the caller's call in this branch.
     const fn length(self) -> Duration {
         match self {
             Branch::Accepts | Branch::Coached => Duration::from_secs(11),
@@ -86,7 +87,7 @@ impl Branch {
         }
     }
 
-    /// Returns the tones that each party should hear one at a time, in order: caller, agent, phone.
+    /// Returns the tones that the caller, the agent and the phone must each hear, one at a time and in order.
     fn heard(self) -> [&'static [u32]; 3] {
         match self {
             Branch::Accepts => [&[AGENT, MUSIC, PHONE], &[CALLER], &[WHISPER, CALLER]],
@@ -102,7 +103,7 @@ impl Branch {
 /// Pairs of tones that the agent and the phone of a coached call hear together at the end.
 const TOGETHER: [[u32; 2]; 2] = [[CALLER, PHONE], [CALLER, AGENT_AGAIN]];
 
-/// Addresses and numbers of a branch.
+/// Addresses and numbers of the parties in a branch.
 struct Place {
     branch: Branch,
     caller: &'static str,
@@ -159,7 +160,7 @@ fn phone(place: &Place) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Sends the phone's digit once its party has heard the whisper and is classified as human.
+/// Sends a digit at the phone once its party has heard the whisper and counts as human.
 fn press(edge: &Edge, place: &Place, phone: &Baresip, key: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
@@ -180,10 +181,10 @@ fn trace(edge: &Edge, place: &Place) -> anyhow::Result<String> {
     edge.get(&format!("/v1/calls/{sid}/trace.txt"))
 }
 
-/// Runs the case.
+/// Runs all branches at once, and judges the audio of each.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
-    // Broken: another digit accepts.
+    // Broken: accepting needs another digit.
     let accept = if setting.sabotage { "9" } else { "1" };
     let warm = format!(r#"{{"whisper":{{"file":"whisper.wav"}},"accept":"{accept}","detection":true}}"#);
     let (tones, heard) = (format!("{AGENT},{AGENT_AGAIN}"), folder.path().display().to_string());
@@ -234,7 +235,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Runs one branch until its call is over.
+/// Runs one branch until its call has ended.
 fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::Result<()> {
     let mut calls = Calls::new(1, 1, place.branch.length());
     (calls.rtp, calls.port, calls.number, calls.address) = (true, place.port, place.number, place.caller);
@@ -260,7 +261,7 @@ fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::R
     Ok(())
 }
 
-/// Audio of each party.
+/// Audio that each party of a branch received.
 struct Parties {
     caller: Vec<Packet>,
     agent: Vec<f64>,
@@ -271,7 +272,7 @@ fn samples(bytes: &[u8]) -> Vec<f64> {
     bytes.as_chunks::<2>().0.iter().map(|sample| f64::from(i16::from_le_bytes(*sample))).collect()
 }
 
-/// Checks the audio; returns the largest step heard by the caller around the end of its music.
+/// Checks the audio of a branch; returns the largest step that the caller heard around the end of the music.
 fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
     let caller: Vec<f64> = heard.caller.iter().flat_map(|packet| packet.samples.iter().copied()).collect();
     let mut gaps = heard.caller.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
@@ -304,7 +305,7 @@ fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
     Ok(step)
 }
 
-/// Returns the duration in ms of all these tones together, at this level or above.
+/// Returns the length in ms of the audio in which all these tones have at least this level.
 fn together(samples: &[f64], tones: &[u32], level: f64) -> u32 {
     let piece = 400;
     let has_all = |part: &&[f64]| tones.iter().all(|hz| rtp::fit(part, *hz, SAMPLE_RATE).0 >= level);

@@ -1,6 +1,6 @@
 //! Warm transfers of Twilio applications: a program with twilio-python puts a customer into a conference with music,
-//! calls humans by the API and asks them by a document, and does the same with `url` and `machineDetection` of a
-//! dialled Number. The parties are baresip phones.
+//! calls humans by the API and asks them by a document; the program then does the same with `url` and
+//! `machineDetection` of a dialled Number. The parties are baresip phones.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::rtp::{self, SAMPLE_RATE};
 use crate::interop::sound::{self, speech};
 
-/// Calling number of the calls.
+/// Number from which the program calls.
 const NUMBER: &str = "+14155550100";
 const MUSIC: u32 = 350;
 const WHISPER: u32 = 930;
 const CUSTOMER: u32 = 530;
 const HUMAN: u32 = 1_190;
-/// Minimum amplitude of a tone to count as heard.
+/// Minimum amplitude at which a tone counts as heard.
 const LEAST: f64 = 1_000.0;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Phones in the order of the program: the customer, humans that accept and decline, a machine, one that does not
-/// answer.
+/// Number of phones, in the order of the program: the customer, humans who accept and decline, a machine, and one that
+/// does not answer.
 const PHONES: usize = 5;
 
 /// Returns a phone's audio at a time after its answer, in seconds.
@@ -70,14 +70,14 @@ fn phone(n: usize) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Returns the highest amplitude of a tone over the seconds of all calls of a phone.
+/// Returns the highest amplitude of a tone in any second of all calls of a phone.
 fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
     let heard = phone.all_heard()?;
     let amplitudes = heard.chunks_exact(8_000).map(|part| rtp::fit(part, hz, SAMPLE_RATE).0);
     Ok(amplitudes.fold(0.0, f64::max))
 }
 
-/// Runs the case.
+/// Runs the program, and judges the recordings of all phones.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
     let phones: Vec<Baresip> = (0..PHONES).map(phone).collect::<anyhow::Result<_>>()?;
@@ -110,7 +110,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Sends digits on the program's instructions until it ends; returns its name.
+/// Sends digits as the program instructs until it ends; returns the name of the library that the program prints.
 fn follow(program: &Script, phones: &[Baresip], sabotage: bool) -> anyhow::Result<String> {
     let (began, mut read) = (Instant::now(), 0);
     loop {
@@ -124,7 +124,7 @@ fn follow(program: &Script, phones: &[Baresip], sabotage: bool) -> anyhow::Resul
             if let Some(done) = line.strip_prefix("done: ") {
                 return Ok(done.to_owned());
             }
-            // Last line of a failed program.
+            // This is the last line of a program that failed.
             ensure!(!line.starts_with("twilio-python "), "{}", lines.join("\n"));
         }
         read = lines.len();

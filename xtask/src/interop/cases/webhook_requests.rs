@@ -9,9 +9,9 @@ use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
-/// Number dialled by the applications.
+/// Number that the applications dial.
 const DESK: &str = "+14155550199";
-/// Expected requests of one call: path, whether its method is the application's, and words of its parameters.
+/// Requests expected in a call: path, whether the method is the application's own, and words of the parameters.
 const REQUESTS: [(&str, bool, &str); 10] = [
     ("/voice", true, "\"tenant\":\"a b\""),
     ("/gather", true, "\"Digits\":\"5\""),
@@ -25,9 +25,9 @@ const REQUESTS: [(&str, bool, &str); 10] = [
     ("/status", true, "\"CallStatus\":\"completed\""),
 ];
 
-/// Calls both servers' applications in all these ways.
+/// Calls the applications of both servers in all these ways.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: requests are signed with another secret.
+    // Broken: the edge signs requests with another secret.
     let token = if setting.sabotage { "another0123456789another0123456789" } else { TOKEN };
     let flags = ["--token", TOKEN];
     let by_python = Script::start(Packages::Forms, &python::script("webhook_application.py"), &flags)?;
@@ -52,7 +52,7 @@ fn judged(judge: &Script, token: &str) -> anyhow::Result<()> {
                 .with_context(|| format!("{method} {url}: {}", judge.lines().join("\n")))?;
             for (path, own, words) in REQUESTS {
                 let other = if method == "POST" { "GET" } else { "POST" };
-                // The progress of the edge's own call is reported by POST.
+                // The edge always reports the progress of its own call by POST.
                 let method = if path == "/status" {
                     "POST"
                 } else if own {
@@ -72,7 +72,7 @@ fn judged(judge: &Script, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the number of an application.
+/// Returns the number of an application on a server.
 fn number(place: u32, kind: u32) -> String {
     format!("+1415555{place}{kind}00")
 }
@@ -90,7 +90,7 @@ fn ways(url: &str, place: u32) -> Vec<Application> {
         .collect()
 }
 
-/// Goes through the menu, a digit, the party with its whisper, and back.
+/// Makes a complete call: the menu, a digit, the party with its whisper, and the hang-ups.
 fn whole_call(bench: &Bench, number: &str) -> anyhow::Result<()> {
     let caller = bench.call(number)?;
     bench.hears(&caller, "Press any key", "en-us", 0)?;

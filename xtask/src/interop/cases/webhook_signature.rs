@@ -1,4 +1,4 @@
-//! Signed requests to applications, validated by Twilio's own validators. The requests are in a file;
+//! Signed requests to applications, checked by Twilio's own validators. The requests are stored in a file;
 //! `crates/delivery/src/webhooks/request.rs` tests that the edge produces exactly these.
 
 use std::process::Command;
@@ -9,14 +9,14 @@ use super::deploy_files::root;
 use crate::commands::output;
 use crate::interop::{Setting, node, python};
 
-/// Validates each request with both validators, and the same requests with one character changed.
+/// Checks each request with both validators, and then the same requests with one character changed.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let file = root().join("tests/data/webhook_signatures.json");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let count = text.matches("\"signature\":").count();
     let folder = tempfile::tempdir()?;
     let judged = folder.path().join("requests.json");
-    // Broken: the URL of some requests is signed with another host.
+    // Broken: some requests are signed for a URL with another host.
     let text = if setting.sabotage {
         text.replace("\"seen\":\"https://localhost", "\"seen\":\"https://otherhost")
     } else {

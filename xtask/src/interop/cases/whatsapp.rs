@@ -1,5 +1,5 @@
 //! WhatsApp Business Calling: Kamailio simulates Meta's SIP side (TLS without client certificates, 403, 407, 500 to
-//! re-INVITEs), with baresip as a user's phone that has only Opus with SDES.
+//! re-INVITEs), and baresip a user's phone that has only Opus with SDES.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -20,32 +20,32 @@ use crate::interop::sipp::PBX;
 use crate::interop::sound::{self, Judgement, said};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_whatsapp.cfg");
-/// Host name of Meta in the preset.
+/// Host name of Meta, as in the preset.
 const META: &str = "wa.meta.vc";
 const NAMES: [(&str, Ipv4Addr); 1] = [(META, Ipv4Addr::new(127, 0, 0, 5))];
-/// Host name of the edge as configured at Meta.
+/// Host name of the edge, as configured at Meta.
 const HOST: &str = "edge.example.com";
-/// Business number, and its SIP password.
+/// Business number, and the SIP password for it.
 const BUSINESS: &str = "14155550100";
 const PASSWORD: &str = "a-right-one";
-/// User, and the address of the phone.
+/// Number of the user, and IP address of the user's phone.
 const USER: &str = "+14155550123";
 const PHONE: &str = "127.0.0.6";
-/// Tone above the range of 8 kHz, for the agent with 16 kHz; tones of the user and the PBX.
+/// Tones in Hz: one above the range of 8 kHz, for the agent with 16 kHz; those of the user and of the PBX.
 const WIDE_HZ: u32 = 5_200;
 const USER_HZ: u32 = 440;
 const PBX_HZ: u32 = 660;
-/// Duration of the conversation, and seconds of audio in a file.
+/// Duration of a conversation, and seconds of audio in a phone's file.
 const TALK: Duration = Duration::from_secs(9);
 const SAID_SECONDS: u32 = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Seconds in which phones and edge settle.
+/// Seconds in which the phones and the edge settle.
 const SETTLED: f64 = 0.5;
-/// Minimum SNR of the tone after two passes of Opus in dB, and the maximum change of its level.
+/// Minimum SNR in dB of the tone after two passes of Opus, and maximum change of the tone's level in dB.
 const WIDE_SNR_DB: f64 = 18.0;
 const WIDE_LEVEL_DB: f64 = 2.0;
 
-/// Makes a call of a user to an agent, then one of a PBX to a user.
+/// Makes a call from a user to an agent, then one from a PBX to a user.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
@@ -69,7 +69,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{user}; {business}; credentials asked for on both sides, no re-INVITE"))
 }
 
-/// Starts Meta's side, which presents a certificate and requests none.
+/// Starts Meta's side, which presents a certificate and requests none from the edge.
 fn meta(folder: &Path, edge: &Edge) -> anyhow::Result<Kamailio> {
     let at = folder.display();
     let file = folder.join("tls.cfg");
@@ -87,10 +87,10 @@ fn meta(folder: &Path, edge: &Edge) -> anyhow::Result<Kamailio> {
     Kamailio::start(&text.replace("EDGE", &listener.to_string()))
 }
 
-/// Returns the configuration of Meta by its preset, a PBX, and an agent with 16 kHz.
+/// Returns a configuration with Meta by its preset, a PBX, and an agent with 16 kHz.
 fn configuration(folder: &Path, agent: &Bot, sabotage: bool) -> String {
     let at = folder.display();
-    // Broken: holds are passed on to Meta as re-INVITEs.
+    // Broken: the edge passes holds on to Meta as re-INVITEs.
     let broken = if sabotage { "hold = \"relay\"\nreinvite = \"relay\"" } else { "" };
     format!(
         r#"{LISTENERS}
@@ -128,7 +128,7 @@ connect = ["trunk:whatsapp"]
     )
 }
 
-/// Starts a user's phone; `account` follows its address.
+/// Starts a user's phone; `account` follows the phone's address in the account line.
 fn user(account: &str, hz: u32, dial: Option<&str>) -> anyhow::Result<Baresip> {
     Baresip::start(&Setup {
         ip: PHONE,
@@ -143,7 +143,7 @@ fn user(account: &str, hz: u32, dial: Option<&str>) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Calls the business number as a user, who hears the agent's echo: a tone that needs 16 kHz.
+/// Calls the business number as a user, who hears the agent's echo of a tone that needs 16 kHz.
 fn call_of_user(edge: &Edge) -> anyhow::Result<String> {
     let account = format!(";auth_user={BUSINESS};auth_pass={PASSWORD};outbound=\"sip:127.0.0.5:5080\"");
     let mut phone = user(&account, WIDE_HZ, Some(&format!("sip:+{BUSINESS}@{HOST}")))?;
@@ -161,7 +161,7 @@ fn call_of_user(edge: &Edge) -> anyhow::Result<String> {
     Ok(figure)
 }
 
-/// Calls a user from a phone of the PBX, which holds and resumes: Meta's side sees nothing of that.
+/// Calls a user from a phone of the PBX, which holds and resumes: Meta's side sees nothing of the hold.
 fn call_to_user(edge: &Edge) -> anyhow::Result<String> {
     let phone = user("", USER_HZ, None)?;
     phone.wait_for("baresip is ready", PATIENCE)?;
@@ -193,7 +193,7 @@ fn call_to_user(edge: &Edge) -> anyhow::Result<String> {
     Ok(figures.join(", "))
 }
 
-/// Waits until the newest call is in a state.
+/// Waits until the newest call is in this state.
 fn is_in_state(edge: &Edge, state: &str) -> anyhow::Result<()> {
     let holds = |edge: &Edge| {
         let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls?limit=1")?)?;

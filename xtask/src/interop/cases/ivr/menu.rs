@@ -1,4 +1,4 @@
-//! Menu as a web application: it counts the attempts of each call and stores every request.
+//! Menu as a web application, which counts the attempts in each call and stores every request.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -10,15 +10,15 @@ use anyhow::bail;
 
 use crate::interop::front::{form, read_request};
 
-/// Number of choice 1.
+/// Number that choice 1 leads to.
 pub(super) const DESK: &str = "+14155550123";
-/// First words of each prompt, in the order of `Prompt` in the case.
+/// First words of each prompt, in the order of the case's `Prompt`.
 pub(super) const PROMPTS: [&str; 7] =
     ["Main menu", "Second try", "Third try", "Goodbye", "Invalid choice", "A call for you", "No answer there"];
-/// Maximum wait for a request.
+/// Maximum wait for a request of the edge.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Received request.
+/// Request that the menu received.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     path: String,
@@ -31,10 +31,10 @@ impl Asked {
     }
 }
 
-/// Running application. Its thread lives as long as the process.
+/// Running application; its thread ends with the process.
 #[derive(Debug)]
 pub(super) struct Menu {
-    /// Address of the application.
+    /// Listening address of the application.
     pub(super) address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
@@ -42,14 +42,15 @@ pub(super) struct Menu {
 #[derive(Debug, Default)]
 struct State {
     asked: Vec<Asked>,
-    /// Number of timeouts without a digit per call, by its SID.
+    /// Number of timeouts without a digit in each call, by SID.
     silences: HashMap<String, u32>,
-    /// Whether the menu is played before digits are collected.
+    /// Whether the menu is played completely before digits are collected.
     before: bool,
 }
 
 impl Menu {
-    /// Starts it. With `before`, the menu is played before digits are collected, so that none interrupts it.
+    /// Starts the application. With `before`, the menu is played before digits are collected, so that no digit
+    /// interrupts it.
     pub(super) fn start(before: bool) -> anyhow::Result<Menu> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -64,7 +65,7 @@ impl Menu {
         Ok(Menu { address, state })
     }
 
-    /// Returns the requests of the calls from this caller: path, and the collected input.
+    /// Returns the requests for calls from this caller: path, and collected input.
     pub(super) fn steps(&self, caller: &str) -> Vec<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let of_caller = state.asked.iter().filter(|asked| asked.parameter("From").contains(caller));
@@ -75,7 +76,7 @@ impl Menu {
         of_caller.map(step).collect()
     }
 
-    /// Waits until the calls from this caller have made this many requests.
+    /// Waits until calls from this caller have caused this many requests.
     pub(super) fn has(&self, caller: &str, requests: usize) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.steps(caller).len() < requests {

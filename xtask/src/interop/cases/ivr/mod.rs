@@ -1,6 +1,6 @@
 //! Menu of a web application, called by SIPp and by baresip: a silent caller gets three attempts, a digit interrupts a
-//! prompt, and a choice leads to a trunk with a whisper, and back to the menu if that does not answer. Prompts are
-//! judged by the received audio, digits by the application's requests.
+//! prompt, and a choice leads to a trunk with a whisper, and back to the menu if the trunk does not answer. Prompts are
+//! judged by the audio received, digits by the application's requests.
 
 mod menu;
 
@@ -24,20 +24,21 @@ const NUMBER: &str = "+14155550100";
 /// Tones in Hz of the called party and of the calling phone.
 const PARTY_HZ: u32 = 440;
 const PHONE_HZ: u32 = 350;
-/// Offset from SIPp's own media port to the offered one, on which its audio is received.
+/// Offset from SIPp's own media port to the port that it offers, at which the case receives the audio.
 const OFFSET: u16 = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Callers who interrupt the menu, and the permitted audio after their digit: 40 ms, and the packet in flight.
+/// Number of callers who interrupt the menu, and the audio permitted after their digit: 40 ms, and the packet in
+/// flight.
 const INTERRUPTED: usize = 10;
 const BARGE_IN: Duration = Duration::from_millis(60);
-/// Milliseconds of a prompt: complete, complete five times, and interrupted by a digit.
+/// Milliseconds of a complete prompt, of five complete ones, and of one interrupted by a digit.
 const WHOLE: RangeInclusive<u32> = 800..=1_100;
 const FIVE_TIMES: RangeInclusive<u32> = 4_500..=5_200;
 const CUT: RangeInclusive<u32> = 300..=3_500;
-/// Milliseconds of the remaining 3 s in which the party talks.
+/// Milliseconds that remain of the 3 s for which the party talks.
 const TALK: RangeInclusive<u32> = 1_500..=2_800;
 
-/// Sound: the first words of a prompt, or a tone in Hz.
+/// Sound that a caller hears: the first words of a prompt, or a tone in Hz.
 #[derive(Debug, Clone, Copy)]
 enum Sound {
     Prompt(&'static str),
@@ -51,9 +52,9 @@ struct Ivr {
     application: Menu,
 }
 
-/// Calls the menu in each way.
+/// Calls the menu in each of these ways.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the menu is played before digits are collected, so that none interrupts it.
+    // Broken: the menu is played before digits are collected, so that no digit interrupts it.
     let menu = Menu::start(setting.sabotage)?;
     let url = format!("url = \"http://{}/voice\"\nallow_private = true", menu.address);
     let application = Application { number: NUMBER.to_owned(), keys: url };
@@ -69,7 +70,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 }
 
 impl Ivr {
-    /// SIPp sends no digit: three prompts, then the end.
+    /// Calls by SIPp without a digit: three prompts, then the end.
     fn silent(&self) -> anyhow::Result<String> {
         let heard = self.sipp_calls("silent", 5071, "")?;
         let [menu, second, third, goodbye, ..] = PROMPTS;
@@ -81,7 +82,7 @@ impl Ivr {
         Ok("no key: three prompts, then a farewell and BYE".to_owned())
     }
 
-    /// SIPp sends a wrong digit in the menu, then 1: the party answers, hears the whisper and is heard.
+    /// Calls by SIPp with a wrong digit, then 1: the party answers, hears the whisper and is heard.
     fn sipp(&self) -> anyhow::Result<String> {
         let keys = [press(1_500, '9'), press(3_500, '1')].concat();
         let (heard, party) = std::thread::scope(|scope| {
@@ -102,7 +103,7 @@ impl Ivr {
         Ok("SIPp: 9 and 1 cut the menu short, whisper, the party heard".to_owned())
     }
 
-    /// baresip sends 1 twice: first the party does not answer, then it does.
+    /// Calls by baresip, which sends 1 twice: at first the party does not answer, then it does.
     fn baresip(&self) -> anyhow::Result<String> {
         let called = format!("sip:{NUMBER}@{}", self.bench.edge.udp);
         let mut phone = Baresip::start(&Setup {
@@ -127,7 +128,7 @@ impl Ivr {
         Ok("baresip: no answer leads back to the menu, then whisper, both heard".to_owned())
     }
 
-    /// Callers send a digit in the middle of the menu, which stops at once.
+    /// Sends a digit in the middle of the menu in each call: the menu stops at once.
     fn barge_in(&self) -> anyhow::Result<String> {
         let mut after = Vec::new();
         for _ in 0..INTERRUPTED {
@@ -146,7 +147,7 @@ impl Ivr {
         ))
     }
 
-    /// Waits until a caller hears the menu, and returns its tone: concurrent callers may cause two synthesized
+    /// Waits until a caller hears the menu, and returns the menu's tone: concurrent callers may cause two synthesized
     /// versions.
     fn hears_menu(&self, caller: &Caller) -> anyhow::Result<u32> {
         let began = Instant::now();
@@ -173,7 +174,7 @@ impl Ivr {
         self.answered()
     }
 
-    /// Calls the menu by SIPp with these digits, and returns the audio received by the caller.
+    /// Calls the menu by SIPp with these digits; returns the audio that the caller received.
     fn sipp_calls(&self, user: &str, port: u16, keys: &str) -> anyhow::Result<Vec<f64>> {
         let socket = UdpSocket::bind((CARRIER, 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
@@ -188,8 +189,8 @@ impl Ivr {
         Ok(listener.samples())
     }
 
-    /// Answers at the party, which talks for 3 s, one of them during the whisper, and hangs up; returns its received
-    /// audio.
+    /// Answers at the party, which talks for 3 s, one of them during the whisper, and hangs up; returns the audio that
+    /// the party received.
     fn answered(&self) -> anyhow::Result<Vec<f64>> {
         let party = self.bench.party();
         let (invite, from) = self.bench.dialled(DESK, None)?;
@@ -206,7 +207,7 @@ impl Ivr {
         Ok(listener.samples())
     }
 
-    /// Checks that the audio consists of these sounds in this order.
+    /// Checks that audio consists of these sounds in this order.
     fn is_heard(&self, samples: &[f64], expected: &[(Sound, RangeInclusive<u32>)]) -> anyhow::Result<()> {
         let mut known = vec![(PARTY_HZ, PARTY_HZ.to_string()), (PHONE_HZ, PHONE_HZ.to_string())];
         known.extend(self.bench.speech.all()?.into_iter().map(|spoken| (spoken.hz, spoken.text)));
@@ -229,7 +230,7 @@ impl Ivr {
         Ok(())
     }
 
-    /// Checks that the application got these requests, with these digits and results.
+    /// Checks that the application got these requests for calls from the caller, with their digits and results.
     fn is_asked(&self, caller: &str, expected: &[&str]) -> anyhow::Result<()> {
         let asked = self.application.steps(caller);
         if asked != expected {
@@ -239,7 +240,7 @@ impl Ivr {
     }
 }
 
-/// Returns SIPp actions that send a digit after a pause in milliseconds.
+/// Returns the SIPp actions that send a digit after a pause in milliseconds.
 fn press(milliseconds: u32, key: char) -> String {
     format!("<pause milliseconds=\"{milliseconds}\"/><nop><action><exec play_dtmf=\"{key}\"/></action></nop>")
 }

@@ -1,4 +1,4 @@
-//! Replaced files: a different configuration in each round, and certificates.
+//! Files that are replaced: the configuration, different in each round, and certificates.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,13 +13,13 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::bench::dialer::{FAR, NEAR};
 use crate::interop::cases::tls_kamailio::Authority;
 
-/// Certificates of the listener, and of the edge towards the TLS trunk.
+/// Certificates with their names: of the edge's listener, and of the edge towards the TLS trunk.
 const OURS: [(&str, &str); 2] = [("edge", "edge.test"), ("us", "us.test")];
 
-/// Round without the trunk used by half of the calls.
+/// Round without the trunk of half of the calls.
 pub(super) const WITHOUT_FAR: usize = 3;
 
-/// Returns the response of a round's routes to a test call; 503 if the limit is below the active calls.
+/// Returns the response that a test call gets by the routes of a round; 503 if the limit is below the active calls.
 pub(super) fn answer(round: usize) -> u16 {
     if is_full(round) { 503 } else { code(round) }
 }
@@ -32,7 +32,7 @@ fn is_full(round: usize) -> bool {
     round % 4 == 1
 }
 
-/// Folder of the files.
+/// Folder with the files of the edge.
 pub(super) struct Files {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -41,7 +41,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Creates the first certificates; the arguments are the addresses of the called sides.
+    /// Creates the first certificates; `plain` and `secure` are the addresses of the called sides.
     pub(super) fn new(plain: SocketAddr, secure: SocketAddr) -> anyhow::Result<Files> {
         let folder = tempfile::tempdir()?;
         let authority = Authority::new(folder.path(), "authority")?;
@@ -56,7 +56,7 @@ impl Files {
         self.folder.path()
     }
 
-    /// Replaces the certificates by atomic renames; returns the one that new connections must present.
+    /// Replaces the certificates by atomic renames; returns the certificate that new connections must present.
     pub(super) fn replace_certificates(&self, round: usize) -> anyhow::Result<Vec<u8>> {
         for (file, name) in OURS {
             self.authority.issue(self.at(), "next", &[name, &format!("round{round}.test")])?;
@@ -67,7 +67,7 @@ impl Files {
         self.newest("edge")
     }
 
-    /// Truncates the listener's certificate.
+    /// Truncates the certificate of the edge's listener.
     pub(super) fn break_certificates(&self) -> anyhow::Result<()> {
         let path = self.at().join("edge.pem");
         let whole = std::fs::read(&path)?;
@@ -75,7 +75,7 @@ impl Files {
         Ok(())
     }
 
-    /// Returns the certificate of a file.
+    /// Returns the first certificate of a file.
     pub(super) fn newest(&self, file: &str) -> anyhow::Result<Vec<u8>> {
         Ok(CertificateDer::from_pem_file(self.at().join(format!("{file}.pem")))?.to_vec())
     }
@@ -86,14 +86,14 @@ impl Files {
         Ok(Arc::new(roots))
     }
 
-    /// Returns the TLS configuration of clients of the edge.
+    /// Returns the TLS configuration for clients of the edge.
     pub(super) fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(Arc::new(builder.with_root_certificates(self.roots()?).with_no_client_auth()))
     }
 
-    /// Returns the TLS configuration of servers, which require the edge's certificate.
+    /// Returns the TLS configuration for servers that require the edge's certificate.
     pub(super) fn server(&self) -> anyhow::Result<Arc<ServerConfig>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&provider)).build()?;

@@ -1,5 +1,5 @@
 //! 200 calls with RTP in both directions, half of them over TLS with SRTP on one side, during repeated reloads of
-//! changing configurations and certificates, some of them invalid: no call may end, no packet may be lost.
+//! changing configurations and certificates, some of which are invalid: no call may end, and no packet may be lost.
 
 mod files;
 
@@ -21,7 +21,7 @@ use crate::interop::raw::Text;
 
 /// Address at which the called side of the secure calls accepts TLS.
 const SECURE: &str = "127.0.0.4";
-/// Address of the test call after each reload.
+/// IP address of the test call after each reload.
 const ASKS: &str = "127.0.0.6";
 /// Number prefix of calls over TLS.
 const SECURE_PREFIX: &str = "+1416555";
@@ -31,7 +31,7 @@ const LEAST_ROUNDS: usize = 4;
 /// Time within which a changed certificate file is read without a reload.
 const WATCHED: Duration = Duration::from_secs(15);
 
-/// Makes calls, reloads, replaces certificates; then hangs up all calls.
+/// Makes calls, reloads and replaces certificates meanwhile; then hangs up all calls.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     crate::bench::process::raise_descriptor_limit()?;
     let half = usize::try_from(setting.calls(100, 20))?;
@@ -65,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             edge.drops()?
         );
     }
-    // Without the trunk of half the calls, which can still be ended.
+    // The trunk of half of the calls is missing; these calls can still be ended.
     edge.write(&files.configuration(files::WITHOUT_FAR))?;
     edge.reload()?;
     let newest = another_call(&files, &edge, tls, &listener, another)?;
@@ -89,13 +89,13 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns a dialer with TLS on both sides of the edge.
+/// Returns a dialer that uses TLS on both sides of the edge.
 fn secure_dialer(files: &Files, edge: SocketAddr, listener: &TcpListener) -> anyhow::Result<Dialer> {
     let caller = Line::open(edge, "edge.test", files.client()?)?;
     Ok(Dialer::between(caller, Line::wait(listener, files.server()?)?, SECURE_PREFIX))
 }
 
-/// Packet counters of the edge.
+/// Packet counters in the edge's metrics.
 struct Packets {
     received: f64,
     sent: f64,
@@ -112,7 +112,7 @@ impl Packets {
     }
 }
 
-/// Changes made during the calls.
+/// Numbers of changes made during the calls.
 #[derive(Default)]
 struct Swaps {
     reloads: usize,
@@ -120,7 +120,7 @@ struct Swaps {
     refused: usize,
 }
 
-/// Sends audio in all calls, while everything is changed.
+/// Sends audio in all calls, while the configuration and the certificates change.
 fn talk(
     setting: &Setting,
     edge: &Edge,
@@ -144,7 +144,7 @@ fn talk(
     })
 }
 
-/// Reloads and replaces certificates until the calls' audio ends.
+/// Reloads the edge and replaces certificates until the audio of the calls ends.
 fn change(
     setting: &Setting,
     edge: &Edge,
@@ -159,7 +159,7 @@ fn change(
             break;
         }
         let newest = files.replace_certificates(round)?;
-        // The first one is found without a reload.
+        // The edge finds the first replaced certificate without a reload.
         if round == 1 {
             edge.wait_until("a new certificate is shown", WATCHED, |_| Ok(shown(files, tls)? == newest))?;
         }
@@ -203,7 +203,7 @@ fn change(
     Ok(swaps)
 }
 
-/// Checks that this file is rejected.
+/// Checks that the edge rejects this configuration.
 fn refused(edge: &Edge, configuration: &str) -> anyhow::Result<()> {
     edge.write(configuration)?;
     if let Ok(answer) = edge.post("/v1/reload", "") {
@@ -212,13 +212,13 @@ fn refused(edge: &Edge, configuration: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the certificate presented to a new connection.
+/// Returns the certificate that the edge presents to a new connection.
 fn shown(files: &Files, tls: SocketAddr) -> anyhow::Result<Vec<u8>> {
     let shown = Line::open(tls, "edge.test", files.client()?)?.shown();
     Ok(shown.map(|certificate| certificate.to_vec()).unwrap_or_default())
 }
 
-/// Returns the response to a call rejected by the routes.
+/// Returns the response to a call that the routes reject.
 fn asked(edge: &Edge) -> anyhow::Result<u16> {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let line = Line::udp(ASKS)?;
@@ -239,7 +239,7 @@ fn asked(edge: &Edge) -> anyhow::Result<u16> {
     answer.code().with_context(|| format!("no code after {:?}", began.elapsed()))
 }
 
-/// Makes one more call over new connections, which present the newest certificates on both sides.
+/// Makes one more call over new connections, in which both sides see the newest certificates.
 fn another_call(
     files: &Files,
     edge: &Edge,

@@ -1,5 +1,5 @@
-//! twilio-samples/basic-ivr-python keeps the state of each caller's menu in a Flask session: without the call's cookies
-//! it repeats its greeting forever.
+//! twilio-samples/basic-ivr-python keeps the state of each caller's menu in a Flask session: without the call's
+//! cookies, the program repeats its greeting forever.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,11 +15,11 @@ use crate::interop::programs::{self, Checkout, Program};
 const PROGRAM: Checkout =
     Checkout { owner: "twilio-samples", name: "basic-ivr-python", commit: "75f71935b4b61d2437bbd15da9e3bf98cc1639fa" };
 const NUMBER: &str = "+14155550100";
-/// Number of its receptionist.
+/// Number of the receptionist in the program.
 const RECEPTION: &str = "+19715701777";
 const GREETING: &str = "Welcome to ACME";
 const MENU: &str = "Listen to the following menu options";
-/// Runs the program without sessions, as if its cookies were lost.
+/// Code that runs the program without sessions, as if its cookies were lost.
 const FORGETFUL: &str = "\
 import sys
 from app import app
@@ -27,7 +27,7 @@ app.session_interface.save_session = lambda *arguments: None
 app.run(port=int(sys.argv[1]))
 ";
 
-/// Goes through the menu to the receptionist, with a second caller meanwhile.
+/// Goes through the menu to the receptionist, while a second caller uses the menu.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = match PROGRAM.folder() {
         Ok(folder) => folder,
@@ -47,7 +47,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 fn command(python: &Path, folder: &Path, port: u16, is_forgetful: bool) -> Command {
     let mut command = Command::new(python);
     command.current_dir(folder).envs(PYTHON);
-    // Broken: its cookies are lost.
+    // Broken: the cookies are lost.
     let start: &[&str] = if is_forgetful { &["-c", FORGETFUL] } else { &["-m", "flask", "run", "--port"] };
     command.args(start).arg(port.to_string());
     command

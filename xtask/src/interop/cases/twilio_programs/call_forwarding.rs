@@ -1,6 +1,6 @@
-//! TwilioDevEd/call-forwarding-flask behind a proxy that terminates TLS. The program does not know its scheme, and its
-//! Flask responds with redirects to `http://` at its own host. It forwards callers to the senators of their state, by a
-//! zip code or by `FromState`.
+//! TwilioDevEd/call-forwarding-flask behind a proxy that terminates TLS. The program does not know the scheme of its
+//! URL, and its Flask redirects to `http://` at its own host. The program forwards callers to the senators of their
+//! state, by a zip code or by `FromState`.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ const CHICAGO: &str = "+13125550123";
 const DURBIN: &str = "+14157671351";
 const DUCKWORTH: &str = "+12174412652";
 
-/// Tests a caller who enters a zip code, and one of Chicago who accepts its state.
+/// Tests a caller who enters a zip code, and one from Chicago who accepts the state that the program has found.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = match CALL_FORWARDING.folder() {
         Ok(folder) => folder,
@@ -42,7 +42,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     serve.args(["-m", "flask", "run", "--no-reload", "--port", &address.port().to_string()]);
     let program = Program::start(serve, address)?;
     let front = Front::start(address)?;
-    // Broken: redirects are followed literally, by http to a TLS port.
+    // Broken: the edge follows redirects literally, by http to a TLS port.
     let further = if setting.sabotage { "\ninsecure_redirects = true" } else { "" };
     let keys = format!("url = \"{}/callcongress/welcome\"\nallow_private = true{further}", front.url);
     let bench = Bench::start(TOKEN, &[Application { number: NUMBER.to_owned(), keys }], Some(&front))?;

@@ -1,5 +1,5 @@
-//! TwilioDevEd/clicktocall-node calls a visitor of its page by the API and connects the sales department. Its axios
-//! 0.19 sends requests for `https://` URLs to a proxy in absolute form, without CONNECT.
+//! TwilioDevEd/clicktocall-node calls a visitor of its page by the API and connects the sales department. The program's
+//! axios 0.19 sends requests for `https://` URLs to a proxy in absolute form, without CONNECT.
 
 use std::process::Command;
 
@@ -18,11 +18,11 @@ use crate::interop::speech::Speech;
 const PROGRAM: Checkout =
     Checkout { owner: "TwilioDevEd", name: "clicktocall-node", commit: "be43bf3231a4585a73e057e06e16a1a759913db2" };
 const NUMBER: &str = "+14155550100";
-/// Numbers of the form, and the tones of their parties.
+/// Numbers entered in the form, each with the tone of its party in Hz.
 const VISITOR: (&str, u32) = ("+14155550101", 450);
 const SALES: (&str, u32) = ("+14155550123", 1_010);
 
-/// Submits the form of the page.
+/// Submits the form of the page, and checks that the parties hear each other.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = match PROGRAM.folder() {
         Ok(folder) => folder,
@@ -60,7 +60,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the configuration: a trunk for each party.
+/// Returns a configuration with a trunk for each party.
 fn configuration(is_proxy: bool) -> String {
     let trunk = |name: &str, ip: &str, number: &str| {
         format!(

@@ -1,5 +1,5 @@
 //! twilio-samples/speech-assistant-openai-realtime-api-python between a call and a simulation of OpenAI's realtime API,
-//! in a network namespace: the program's code names `api.openai.com`, and a stream on port 443 of its own host.
+//! in a network namespace: the program's code names `api.openai.com`, and a stream on port 443 of the program's host.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,20 +27,20 @@ const PROGRAM: Checkout = Checkout {
     commit: "d70e2511115ed0491f05d562f39f90b424858a8b",
 };
 const NUMBER: &str = "+14155550100";
-/// Host of the program, and address of a TLS front for its port.
+/// Host of the program, and IP address of a TLS front for the program's port.
 const HOST: (&str, &str) = ("assistant.example.com", "127.0.0.6");
-/// Host of the model, and address of its simulation.
+/// Host of the model, and IP address of the model's simulation.
 const MODEL: (&str, &str) = ("api.openai.com", "127.0.0.7");
-/// Port of the program.
+/// Port at which the program listens.
 const PORT: &str = "5050";
-/// Byte value of the model's audio.
+/// Byte value in the audio of the model.
 const VOICE: u8 = 0x20;
 /// Maximum difference between the audio heard by the caller and the part remembered by the model: transmission delays.
 const APART_MS: i64 = 200;
-/// Maximum wait for the prompts.
+/// Maximum wait for the program's prompts.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Speaks, listens, and interrupts.
+/// Makes a call in which the caller speaks, listens to an answer, and interrupts it.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -58,14 +58,14 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     here.enter(|| assist(&here, &folder, &python))
 }
 
-/// Starts a Node script on port 443 of an address, with a certificate for its host.
+/// Starts a Node script on port 443 of an address, with a certificate for the script's host.
 fn start(name: &str, address: &str, certificate: &Certificate, further: &[&str]) -> anyhow::Result<Script> {
     let (file, key) = (certificate.file().display().to_string(), certificate.key().display().to_string());
     let flags = ["--port", "443", "--address", address, "--certificate", &file, "--key", &key];
     node::start(Packages::Base, &node::script(name), &[&flags[..], further].concat())
 }
 
-/// Runs the test in the namespace.
+/// Runs the test inside the network namespace.
 fn assist(here: &Namespace, folder: &Path, python: &Path) -> anyhow::Result<String> {
     let (of_model, of_host) = (Certificate::make_for(MODEL.0)?, Certificate::make_for(HOST.0)?);
     let model = start("openai_realtime.cjs", MODEL.1, &of_model, &[])?;

@@ -1,6 +1,6 @@
-//! TwilioDevEd/warm-transfer-flask puts a customer into a conference and calls agents with identities of Voice SDK
-//! clients. Its twilio-python 6.51 reads neither proxy nor trust store variables: a hosts entry and `twilio trust`
-//! direct it to the edge, in a network namespace.
+//! TwilioDevEd/warm-transfer-flask puts a customer into a conference and calls agents by identities of Voice SDK
+//! clients. The program's twilio-python 6.51 reads neither proxy nor trust store variables: a hosts entry and `twilio
+//! trust` direct it to the edge, in a network namespace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,9 +24,9 @@ use crate::interop::speech::Speech;
 const PROGRAM: Checkout =
     Checkout { owner: "TwilioDevEd", name: "warm-transfer-flask", commit: "0fee723f11f17cd816417c4e51e4aec08d1263cb" };
 const NUMBER: &str = "+14155550100";
-/// Tones of the customer and of both agents.
+/// Tones in Hz of the customer and of both agents.
 const TONES: [u32; 3] = [450, 1_010, 1_570];
-/// Creates the tables of its database; its own program for that needs a Python before 3.11.
+/// Code that creates the tables of the program's database; the program's own code for that needs a Python before 3.11.
 const TABLES: &str = "\
 from warm_transfer_flask import prepare_app, db
 app = prepare_app()
@@ -34,7 +34,7 @@ with app.app_context():
     db.create_all()
 ";
 
-/// Tests a waiting customer, a first agent who answers, adds the second one, and leaves.
+/// Tests a customer who waits, and a first agent who answers, adds the second agent, and leaves.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -53,11 +53,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// Returns the configuration: a trunk for each agent.
+/// Returns a configuration with a trunk for each agent.
 fn configuration(program: &str, has_clients: bool) -> String {
     let trunk =
         |n: usize, ip: &str| format!("[trunk.agent{n}]\noptions_interval = \"0s\"\npeers = [\"sip:{ip}:5060\"]\n");
-    // Broken: no identity has a target.
+    // Broken: no client identity has a target.
     let clients = if has_clients { "agent1 = \"trunk:agent1/201\"\nagent2 = \"trunk:agent2/202\"\n" } else { "" };
     format!(
         "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nallow_private = true\n\
@@ -71,7 +71,7 @@ fn configuration(program: &str, has_clients: bool) -> String {
     )
 }
 
-/// CA of an edge in the certifi bundle of an interpreter, removed on drop.
+/// CA of an edge in the certifi bundle of a Python interpreter, removed on drop.
 struct Trusted {
     binary: String,
     python: PathBuf,
@@ -98,7 +98,7 @@ impl Drop for Trusted {
     }
 }
 
-/// Network namespace with the program.
+/// Network namespace in which the program runs.
 struct Rig<'a> {
     here: &'a Namespace,
     folder: &'a Path,
@@ -106,7 +106,7 @@ struct Rig<'a> {
 }
 
 impl Rig<'_> {
-    /// Runs the test in the namespace.
+    /// Runs the test inside the network namespace.
     fn transfer(&self, sabotage: bool) -> anyhow::Result<()> {
         let binary = std::path::absolute(edge::binary())?.display().to_string();
         let address = programs::free_address()?;
@@ -148,7 +148,7 @@ fn talk(edge: &Edge, url: &str, speech: &Speech, [first, second]: [Phone; 2]) ->
     let second = SpeakingParty::begin(second, call, TONES[2])?;
     all_hear_each_other(&[&customer, &first, &second]).context("all three")?;
     first.hang_up()?;
-    // Its packets may be in flight.
+    // The last packets may still be in flight.
     std::thread::sleep(Duration::from_millis(300));
     let since = customer.mark();
     all_hear_each_other(&[&customer, &second]).context("customer and agent2")?;
@@ -157,7 +157,7 @@ fn talk(edge: &Edge, url: &str, speech: &Speech, [first, second]: [Phone; 2]) ->
     customer.is_hung_up_on().context("the conference ends with agent2")
 }
 
-/// Waits until each party hears the tones of all others; none hears its own.
+/// Waits until each party hears the tones of all others; fails if a party hears its own tone.
 fn all_hear_each_other(parties: &[&SpeakingParty]) -> anyhow::Result<()> {
     let since: Vec<usize> = parties.iter().map(|party| party.mark()).collect();
     for (party, since) in parties.iter().zip(since) {
