@@ -1,5 +1,5 @@
-//! Heap memory per held call, measured by the allocator over calls that are set up, carry audio and are held, as a
-//! guard against growth. Sockets and the worker's slots for them are excluded; `cargo xtask bench sip` measures those.
+//! Heap memory for each held call, measured by the allocator over calls that are set up, carry audio and are held, to
+//! detect growth. Sockets and the worker's slots for sockets are excluded; `cargo xtask bench sip` measures those.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
@@ -22,9 +22,9 @@ use trunkgate_sip::{Flow, ListenerId, Transport};
 
 /// Number of held calls.
 const CALLS: u64 = 2_000;
-/// Maximum per call in bytes while its INVITE transactions (32 s) and unpacked messages (1 s) are in memory.
+/// Maximum bytes for a call while its INVITE transactions (32 s) and unpacked messages (1 s) are in memory.
 const FRESH_BYTES: u64 = 19_712;
-/// Maximum per call in bytes a minute later.
+/// Maximum bytes for a call a minute after its set-up.
 const HELD_BYTES: u64 = 16_800;
 
 struct Counting;
@@ -33,7 +33,7 @@ thread_local! {
     static HEAP: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Returns the heap memory of a block: glibc adds 8 bytes and rounds up to 16.
+/// Returns the heap memory that a block takes: glibc adds 8 bytes and rounds up to 16.
 const fn taken(size: usize) -> u64 {
     let size = (size as u64 + 8).next_multiple_of(16);
     if size < 32 { 32 } else { size }
@@ -75,7 +75,7 @@ const CARRIER: &str = "198.51.100.7:5060";
 const PBX: &str = "10.0.0.20:5060";
 const EDGE: &str = "10.0.0.5";
 
-/// The edge and its media sessions.
+/// Edge without a network, and the media sessions of its calls.
 struct Rig {
     gateway: Gateway,
     sessions: Vec<Session>,
@@ -133,7 +133,7 @@ impl Rig {
     fn receive(&mut self, from: &str, text: String) {
         let remote = from.parse().unwrap();
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
-        // Like a datagram: a copy of its exact length.
+        // A datagram also is a copy of exactly the message's length.
         let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
         self.gateway.handle_input(self.now, GatewayInput::Received { flow, bytes });
         self.drain();
@@ -216,7 +216,7 @@ impl Rig {
         self.drain();
     }
 
-    /// Sends a packet from each side.
+    /// Sends a packet from each side of a call.
     fn speak(&mut self, at: usize, sequence: u16) {
         for (end, far) in [(0, "198.51.100.7:40000"), (1, "10.0.0.20:30000")] {
             let header =
@@ -231,7 +231,7 @@ impl Rig {
         }
     }
 
-    /// Advances the clock second by second, with audio from each side.
+    /// Advances the clock second by second, with a packet from each side of every call.
     fn pass(&mut self, seconds: u32) {
         for second in 0..seconds {
             self.now += Duration::from_secs(1);
@@ -315,6 +315,6 @@ fn a_held_call_costs_no_more_than_this() {
     let held = (heap() - before) / CALLS + sessions;
     println!("{fresh} bytes a call just answered, {held} bytes a call held for a minute");
     assert!(fresh <= FRESH_BYTES && held <= HELD_BYTES, "{fresh} bytes just answered, {held} a minute later");
-    // The allocator does count.
+    // This also shows that the allocator counts.
     assert!(held > sessions && fresh > held);
 }

@@ -16,7 +16,7 @@ use crate::support::{Process, closed_address, config, until, write};
 static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 const EXPIRY: &str = "trunkgate_tls_certificate_expiry_timestamp_seconds{listener=\"s\"}";
 
-/// ACME server trusted by the peers, and its directory.
+/// ACME server that the peers trust, with its directory.
 struct Rig {
     _folder: tempfile::TempDir,
     authority: Arc<Authority>,
@@ -31,7 +31,7 @@ impl Rig {
         Rig { _folder: folder, authority, server }
     }
 
-    /// Returns a configuration with an ordered certificate for its TLS listener; 127.0.0.1 is a trunk.
+    /// Returns a configuration in which the edge orders the certificate of its TLS listener; 127.0.0.1 is a trunk.
     fn config(&self) -> String {
         configuration(&self.server.directory())
     }
@@ -40,7 +40,7 @@ impl Rig {
         Client { from: "127.0.0.1", trusts: &self.authority, shows: None, versions: &BOTH }
     }
 
-    /// Starts an edge with a certificate past two thirds of its life; also returns that certificate.
+    /// Starts an edge with a certificate past two thirds of its life; returns the edge and that certificate.
     fn start_with_old(&self) -> (Process, Vec<u8>) {
         let (directory, file) = write(&self.config());
         let old = self.authority.issue_until("old", &["localhost"], (2035, 1, 1));
@@ -62,14 +62,14 @@ fn configuration(directory: &str) -> String {
     ))
 }
 
-/// Folder of a directory's files in the data directory.
+/// Returns the folder for the files of an ACME directory in the data directory.
 fn folder_of(directory: &str) -> PathBuf {
     let hash: String = Sha256::digest(directory)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let name = directory.trim_start_matches("http://").replace([':', '/'], "-");
     Path::new("acme").join(format!("{name}_{hash}"))
 }
 
-/// Waits for a problem and returns the first one.
+/// Waits until the edge has a problem and returns the first one.
 fn problem(edge: &Process) -> String {
     until("the problem is reported", || {
         let status = edge.json("/v1/status");
@@ -83,7 +83,7 @@ fn the_first_certificate_is_obtained_while_the_edge_takes_calls() {
     let rig = Rig::new(Behaviour::Issues);
     let edge = Process::start(&rig.config());
     let (sip, challenges) = (edge.address("tls"), edge.address("acme"));
-    // The edge's temporary certificate is trusted by no client.
+    // No client trusts the edge's temporary certificate.
     assert!(rig.client().connect(sip).is_err());
     until("the order is placed", || (!rig.server.orders().is_empty()).then_some(()));
     assert!(asked(challenges, "localhost", "unknown").unwrap().starts_with("HTTP/1.1 404 "));
@@ -100,7 +100,7 @@ fn the_first_certificate_is_obtained_while_the_edge_takes_calls() {
         let rights = std::fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(rights, 0o600, "{name}");
     }
-    // After a restart the stored certificate is used at once, without an order.
+    // After a restart, the edge uses the stored certificate at once, without an order.
     let edge = edge.stop_and_start_again();
     assert!(rig.client().connect(edge.address("tls")).is_ok());
     assert_eq!(rig.server.orders().len(), 1);

@@ -1,4 +1,4 @@
-//! Addresses shown to each party without `public_address`, by the real binary on loopback addresses.
+//! Addresses that each party sees without `public_address`, by the real binary on loopback addresses.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -31,7 +31,7 @@ fn contact(message: &str) -> &str {
     host.split([':', ';', '>']).next().unwrap()
 }
 
-/// Returns the address in the session description of a message.
+/// Returns the address in the SDP of a message.
 fn media(message: &str) -> &str {
     message.lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap()
 }
@@ -63,7 +63,7 @@ fn each_party_is_shown_the_listener_s_address_else_that_of_the_route() {
             assert_ne!(media(message), whom);
         }
         assert!(field(&invite, "Via").contains(of_sip), "{}", invite);
-        // Status reports it for both trunks.
+        // The status reports the address for both trunks.
         let trunks = edge.json("/v1/trunks");
         for (name, whom) in [("tester", CALLER), ("pbx", CALLEE)] {
             let trunk = trunks["trunks"].as_array().unwrap().iter().find(|trunk| trunk["name"] == name).unwrap();
@@ -71,7 +71,7 @@ fn each_party_is_shown_the_listener_s_address_else_that_of_the_route() {
             assert_eq!(trunk["announced"], told, "{listen} {bound}");
         }
         if more.is_empty() {
-            // Media arrives there.
+            // Media arrives at the address of the SDP.
             callee.rtp.set_nonblocking(true).unwrap();
             let heard = until("the callee hears the caller", || {
                 caller.rtp.send_to(&packet(), (shown, port(&ok))).unwrap();
@@ -94,7 +94,7 @@ fn set_up(sip: SocketAddr, caller: &Phone, callee: &Phone) -> (String, String) {
     (invite, ok)
 }
 
-/// Returns the port in the session description of a message.
+/// Returns the port in the SDP of a message.
 fn port(message: &str) -> u16 {
     let section = message.lines().find_map(|line| line.strip_prefix("m=audio ")).unwrap();
     section.split(' ').next().unwrap().parse().unwrap()

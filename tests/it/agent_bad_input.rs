@@ -13,10 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// The agent reads nothing while it sends, so it answers no ping.
+/// Agent key for a test in which the agent reads nothing while it sends, so that it answers no ping.
 const UNHURRIED: &str = "ping = '1m'";
 
-/// Checks that the agent's audio is heard, and nothing else.
+/// Checks that the caller hears the agent's audio, and nothing else.
 fn is_heard(talk: &mut Talk) {
     let audio = speech(1600);
     talk.say(&audio);
@@ -64,7 +64,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
             Ok(()) => sent += 1,
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                 sent += 1;
-                // The WebSocket library keeps unsent data.
+                // The WebSocket library keeps data that it cannot send yet.
                 while talk.agent.flush().is_err() {
                     talk.take_in();
                     if is_told() {
@@ -82,7 +82,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
         talk.take_in();
         (talk.heard.len() >= 100).then_some(())
     });
-    // Without gaps, and in real time.
+    // The caller hears all of it without gaps, and in real time.
     let audio = talk.audio();
     assert!(audio.iter().all(|code| *code == 0x20) && audio.len() < 120 * 8000, "{} samples", audio.len());
     let trace = rig.trace();
@@ -105,7 +105,7 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
         let began = Instant::now();
         talk.say(&audio);
         (0..count).for_each(|n| talk.mark(&n.to_string()));
-        // The audio lasts two seconds: if the sender is slower, the limit is not reached.
+        // The audio lasts two seconds: if the sender is slower, the limit is never reached.
         let is_told = is_told && began.elapsed() < Duration::from_secs(1);
         for n in 0..count {
             assert_eq!(talk.next("mark")["mark"]["name"], n.to_string());

@@ -33,7 +33,7 @@ fn invite(caller: &Phone, sip: SocketAddr, id: &str) {
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer));
 }
 
-/// Receives the caller's 200, and acknowledges it.
+/// Receives the caller's 200 and acknowledges it; returns the 200.
 fn answered(caller: &Phone, sip: SocketAddr, id: &str) -> (String, String) {
     let (ok, _) = caller.sip.receive("SIP/2.0 200");
     assert_eq!(field(&ok, "Call-ID"), id);
@@ -42,8 +42,8 @@ fn answered(caller: &Phone, sip: SocketAddr, id: &str) -> (String, String) {
     (ok, tag)
 }
 
-/// Rejects the call at the PBX until the caller gets the rejection. An INVITE whose media ports are in use by another
-/// program is canceled, and followed by a second one.
+/// Rejects the call at the PBX until the caller gets the rejection. If the media ports of an INVITE are in use by
+/// another program, the edge cancels it and sends a second one.
 fn refused_by(pbx: &Phone, caller: &Phone, sip: SocketAddr, id: &str) {
     let answer = until("the caller has the refusal of the PBX", || {
         for invite in pbx.sip.heard().iter().filter(|text| text.starts_with("INVITE ")) {
@@ -60,7 +60,7 @@ fn refused_by(pbx: &Phone, caller: &Phone, sip: SocketAddr, id: &str) {
 struct Server {
     address: SocketAddr,
     is_open: Arc<AtomicBool>,
-    /// Signature of each handshake closed with 1000 before any message.
+    /// Signature of each handshake after which the connection was closed with 1000 before any message.
     probes: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
@@ -135,7 +135,7 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
         assert!(log.contains(line), "{line}: {log}");
     }
 
-    // After a reload without `probe`, results of probes no longer count.
+    // After a reload without `probe`, the results of probes no longer count.
     server.is_open.store(false, Ordering::Relaxed);
     until("it is skipped again", || (agent()["state"] == "skipped").then_some(()));
     let text = std::fs::read_to_string(&edge.file).unwrap();
@@ -154,7 +154,7 @@ fn max_call_ends_the_call_once_the_goodbye_has_been_heard_to_its_end() {
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut wav = hound::WavWriter::create(&path, spec).unwrap();
-    // Thirty packets, each with its own level.
+    // Thirty packets, each at a level of its own.
     for n in 0..30 * 160_i16 {
         wav.write_sample((n / 160 + 1) * 1_000).unwrap();
     }
@@ -208,7 +208,7 @@ fn who_is_not_on_the_list_gets_486_and_nobody_hears_of_the_call() {
     }
 }
 
-/// All of them count as one failure, of one call.
+/// All closed streams count as one failure, of one call.
 #[test]
 fn an_agent_that_closes_at_once_gets_all_new_streams_and_one_call_has_nobody_skipped() {
     let (caller, pbx) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -261,7 +261,7 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
         refused_by(&pbx, &caller, sip, &id);
     }
     let state = || edge.json("/v1/agents")["agents"][0].clone();
-    // The pause doubles after each failed call; one of these calls may be such an attempt.
+    // The pause doubles after each failed call; one of these calls may be an attempt after a pause.
     for n in 0..20 {
         let id = format!("skipped{n}");
         invite(&caller, sip, &id);

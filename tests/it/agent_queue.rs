@@ -8,7 +8,7 @@ use crate::support::sip::to_tag;
 use crate::support::{Process, config, finish, until};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Starts an edge with an agent of one session, then a PBX, as targets.
+/// Starts an edge with two targets: an agent with one session, then a PBX.
 fn edge(callers: &[&Phone], pbx: &Phone, agent: &Listener, keys: &str) -> Process {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hold.wav");
@@ -27,7 +27,7 @@ fn edge(callers: &[&Phone], pbx: &Phone, agent: &Listener, keys: &str) -> Proces
     )))
 }
 
-/// Call from a phone.
+/// Call from a phone to the edge.
 struct Caller<'a> {
     phone: &'a Phone,
     edge: &'a Process,
@@ -60,7 +60,7 @@ impl<'a> Caller<'a> {
         self.phone.sip.receive("SIP/2.0 200");
     }
 
-    /// Waits for a packet of hold audio, or of a silent agent.
+    /// Waits for a packet of hold audio or, without `music`, of a silent agent.
     fn hears(&self, music: bool) {
         until("the caller hears something else", || {
             let (packet, _) = received(&self.phone.rtp);
@@ -70,7 +70,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// Returns the number of sessions and of waiting callers.
+/// Returns the number of sessions, and that of waiting callers.
 fn counts(edge: &Process) -> (u64, u64) {
     let agent = edge.json("/v1/agents")["agents"][0].clone();
     (agent["talking"].as_u64().unwrap(), agent["waiting"].as_u64().unwrap())
@@ -100,7 +100,7 @@ fn callers_hear_music_in_line_and_get_the_next_session_in_their_order() {
     let (file, url) = (edge.file.display().to_string(), edge.url());
     let status = String::from_utf8(finish(&["--config", &file, "status", "--url", &url]).stdout).unwrap();
     assert!(status.contains("1/1, 2 wait"), "{status}");
-    // The queue is full.
+    // The fourth caller finds the queue full.
     Caller::new(&phones[3], &edge, "fourth");
     pbx.sip.receive("INVITE ");
     let sids = sids(&edge);

@@ -24,7 +24,7 @@ use trunkgate_media::{
 
 const ID: MediaId = MediaId(0);
 
-/// Returns a call with its caller's side, and an agent being connected.
+/// Returns a call with its caller's side, and an agent to which the edge is connecting.
 fn with_agent(settings: StreamSettings, socket: SocketSpec) -> (Rig, Side) {
     let mut rig = Rig::new(1);
     rig.workers.send(ID, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
@@ -45,7 +45,7 @@ fn loss_of(server: &Server) -> StreamLoss {
     loss(settings(), socket_spec(server.url()))
 }
 
-/// Sends this many frames of 20 ms; returns the packets received meanwhile.
+/// Sends this many frames of 20 ms from the caller; returns the packets received meanwhile.
 fn speak(side: &Side, frames: u16) -> Vec<(RtpHeader, Vec<u8>)> {
     let start = Instant::now();
     let mut heard = Vec::new();
@@ -156,7 +156,7 @@ fn what_answers_otherwise_is_told_apart() {
     }
 }
 
-/// The edge offered no extension, so it could not decompress the data.
+/// The edge has offered no extension, so it could not decompress the data.
 #[test]
 fn an_extension_that_was_not_offered_is_refused() {
     #[expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
@@ -178,7 +178,7 @@ fn who_is_not_there_or_may_not_be_reached_is_unreachable() {
     for url in [
         format!("ws://{free}/"),
         "ws://agent.invalid/".into(),
-        // Without TLS, to an address outside of the local networks.
+        // The URL has no TLS, and its address is outside of the local networks.
         "ws://203.0.113.1:9/".into(),
         "http://127.0.0.1/".into(),
     ] {
@@ -202,7 +202,7 @@ fn an_agent_without_a_session_is_lost() {
     rig.workers.stop();
 }
 
-/// Returns the end of an open agent that closes its socket by `deed`.
+/// Returns the event at the end of an open agent that closes its socket by `deed`.
 fn end_of(deed: impl FnOnce(WebSocket<TcpStream>) + Send + 'static) -> MediaEvent {
     let server = Server::open(|socket, _| deed(socket));
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
@@ -232,14 +232,14 @@ fn each_end_is_told_as_what_it_is() {
     assert_eq!(end_of(close(Some(1001))), lost(StreamLoss::Closed(Some(1001))));
     assert_eq!(end_of(close(Some(4000))), lost(StreamLoss::Closed(Some(4000))));
     assert_eq!(end_of(close(None)), lost(StreamLoss::Closed(None)));
-    // As by `kill -9`.
+    // The socket is closed as by `kill -9`.
     assert_eq!(end_of(drop), lost(StreamLoss::Reset));
     let reset = |socket: WebSocket<TcpStream>| {
         socket2::SockRef::from(socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
     };
     assert_eq!(end_of(reset), lost(StreamLoss::Reset));
     let rude = |mut socket: WebSocket<TcpStream>| {
-        // Reserved bits set.
+        // The frame has reserved bits set.
         std::io::Write::write_all(socket.get_mut(), &[0xf1, 0]).unwrap();
         while socket.read().is_ok() {}
     };
@@ -329,7 +329,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     let written = Arc::new(AtomicUsize::new(0));
     let count = written.clone();
     let server = Server::open(move |mut socket, _| {
-        // Ten seconds each.
+        // Each message contains ten seconds.
         let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(80_000 / 3 * 4));
         while count.load(Ordering::Relaxed) < TOTAL && socket.send(Message::text(text.clone())).is_ok() {
             count.fetch_add(1, Ordering::Relaxed);
@@ -340,7 +340,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     rig.wire_agent(ID);
     let is_full = |event: &MediaEvent| matches!(event, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
     while !is_full(&rig.event().1) {}
-    // The worker runs often enough to read all of it, if it tried.
+    // The worker runs often enough to read all of it, if it tried to.
     rig.settle(ID);
     rig.settle(ID);
     rig.workers.send(ID, MediaCommand::RemoveEnd { end: AGENT });
@@ -399,7 +399,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
         pace.wait();
     }
     assert_eq!(rig.gauge(|counters| counters.agent_frames_dropped.get()), counters.frames_dropped.get());
-    // The agent is lost in the end, the call is not.
+    // In the end the agent is lost, but the call is not.
     let lost = rig.told();
     assert!(matches!(lost, MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(_) }), "{lost:?}");
     pass(&a, &b, sequence);
@@ -408,7 +408,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     rig.workers.stop();
 }
 
-/// Sends a packet from one side to the other, unchanged.
+/// Sends a packet from one side to the other, which must receive it unchanged.
 fn pass(from: &Side, to: &Side, sequence: u16) {
     let bytes = rtp(u32::from(from.edge.port()), sequence);
     from.rtp.send_to(&bytes, from.edge).unwrap();
@@ -456,7 +456,7 @@ fn ringback_is_paced_by_the_clock() {
         assert_eq!((next.ssrc, next.sequence), (first.ssrc, first.sequence.wrapping_add(n)));
         assert_eq!(next.timestamp, first.timestamp.wrapping_add(160 * u32::from(n)));
     }
-    // Never early; lateness depends on the machine.
+    // The end is never early; how late it is depends on the machine.
     assert!(start.elapsed() >= Duration::from_millis(1900));
     rig.workers.stop();
 }

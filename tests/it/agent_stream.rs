@@ -1,4 +1,4 @@
-//! Messages of an agent's stream through the real binary, from the first to the close: fields, order and numbers.
+//! Messages in an agent's stream through the real binary, from the first to the close: fields, order and numbers.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::rtp::RtpHeader;
 
-/// Returns the RTP events of key 5 (RFC 4733): its start, then its end three times.
+/// Returns the RTP packets for key 5 (RFC 4733): the start, then the end three times.
 fn press() -> Vec<Vec<u8>> {
     let event = |sequence: u16, end: u8, duration: u16| {
         let header =
@@ -75,13 +75,14 @@ fn next_audio(talk: &mut Talk) -> Vec<u8> {
     STANDARD.decode(talk.next("media")["media"]["payload"].as_str().unwrap()).unwrap()
 }
 
-/// The softphone sends nothing in a pause, and continues its timestamps and sequence numbers as if there were none.
+/// During a pause, the softphone sends nothing; afterwards, it continues its timestamps and sequence numbers as if
+/// there had been no pause.
 #[test]
 fn words_behind_a_pause_are_heard_from_their_first_packet_on() {
     let rig = Rig::new("");
     let mut talk = rig.call("pauses", "0");
     let mut sequence = 0_u16;
-    // Frames of silence for the agent in each pause: 0.4 s, 0.7 s, 1.2 s.
+    // Frames of silence that the agent hears in each pause: 0.4 s, 0.7 s, 1.2 s.
     for pause in [20, 35, 60] {
         for _ in 0..3 {
             let header = RtpHeader {

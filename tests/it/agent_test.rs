@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
 use trunkgate_media::codec::g711::decode_ulaw;
 
-/// Audio of one second that is not silent.
+/// One second of audio that is not silent.
 const VOICE: [u8; 8_000] = [0x20; 8_000];
 
 struct Agent {
@@ -73,7 +73,7 @@ impl Agent {
     }
 }
 
-/// Serves each connection in this way; returns the URL.
+/// Starts an agent that serves each connection by `serve`; returns its URL.
 fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/media", listener.local_addr().unwrap());
@@ -104,7 +104,7 @@ fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
     url
 }
 
-/// Report about an agent, and the exit code.
+/// Report of the command about an agent, and the exit code.
 struct Told {
     all: Value,
     code: Option<i32>,
@@ -120,7 +120,7 @@ impl Told {
         Told { all, code: output.status.code() }
     }
 
-    /// Returns the level and text of a line.
+    /// Returns the level and the text of the report's line with this name.
     fn line(&self, name: &str) -> (&str, &str) {
         let lines = self.all["checks"].as_array().unwrap();
         let line = lines.iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("no {name}: {lines:#?}"));
@@ -128,7 +128,7 @@ impl Told {
     }
 }
 
-/// Sends four seconds at once with a mark every 400 ms, and stops when the caller speaks.
+/// Sends four seconds of audio at once with a mark every 400 ms, and stops when the caller speaks.
 fn answers_in_a_burst(agent: &mut Agent) {
     agent.listen();
     for n in 0..10 {
@@ -160,9 +160,9 @@ fn an_agent_as_it_should_be_holds() {
     assert_eq!(told.line("interruption").0, "ok");
     assert!(told.all["interruption"]["cleared_ms"].is_u64(), "{:#}", told.all);
     assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
-    // A part of four seconds was heard; the rest was cleared.
+    // Only part of the four seconds was heard; the rest was cleared.
     assert!((1..4_000).contains(&told.all["voice_ms"].as_u64().unwrap()), "{:#}", told.all);
-    // The recording is as long as the conversation, with the heard part of the voice.
+    // The recording is as long as the conversation, and contains the part of the voice that was heard.
     let mut heard = hound::WavReader::open(&out).unwrap();
     assert_eq!((heard.spec().sample_rate, heard.spec().channels), (8_000, 1));
     let samples: Vec<i16> = heard.samples().map(Result::unwrap).collect();
@@ -216,7 +216,7 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
     let page = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{page}");
     assert!(page.contains("\n  caller    ") && page.contains("\n  agent     "), "{page}");
-    // The spacing of the times depends on the duration.
+    // The spacing between times in the picture depends on the duration.
     let (steps, picture) = page.split_once("the call ends\n").unwrap();
     assert!(
         steps.starts_with(&format!("testing {url}, up to 57 s\n")) && steps.contains("\n  connected after "),
@@ -309,7 +309,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     let dies = agent(|agent| {
         agent.listen();
         agent.say(&VOICE[..160]);
-        // The caller has heard it by then.
+        // By then, the caller has heard the audio.
         (0..5).for_each(|_| drop(agent.next()));
         let _ =
             agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "model of +14155550100 failed".into() }));
@@ -334,7 +334,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     assert!(level == "warn" && text.contains("no `clear` was received") && told.code == Some(0), "{:#}", told.all);
 }
 
-/// The test uses the agent's settings from the file: here a private format, a secret and parameters.
+/// The command uses the settings of the agent in the file: here, a private format, a secret and parameters.
 #[test]
 fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     let (tell, told_start) = std::sync::mpsc::channel();
@@ -391,7 +391,7 @@ fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     assert!(query.contains("the query string is not sent") && query.contains("--parameter"), "{query}");
 }
 
-/// The server disconnects without a response, like one that expects TLS.
+/// The server disconnects without a response, as one does that expects TLS.
 #[test]
 fn who_hangs_up_during_the_handshake_is_told_so_and_what_to_look_at() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Actions requested by an agent, by a message on its socket and over HTTP, through the real binary.
+//! Actions that an agent requests, by a message on its socket and over HTTP, through the real binary.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::rtp::RtpHeader;
 
-/// Target of the consultation.
+/// Target that the agent consults.
 const CONSULTED: &str = "trunk:pbx/+14155550199";
 
-/// Checks that the agent's stream ends by the protocol.
+/// Checks that the agent's stream ends as the protocol requires.
 fn ends_well(talk: &mut Talk) {
     talk.next("stop");
     let closed = loop {
@@ -151,7 +151,8 @@ fn an_agent_whose_target_is_busy_is_told_so_and_talks_on() {
     }
 }
 
-/// The agent is killed without any message: the target continues to ring, the caller hears ringback, and is connected.
+/// The agent is killed without any message: the target continues to ring, the caller hears the ringback tone, and both
+/// are connected.
 #[test]
 fn an_agent_that_is_killed_while_its_target_rings_does_not_take_the_caller_with_it() {
     let rig = Rig::new("");
@@ -216,7 +217,7 @@ fn keys_that_an_agent_presses_reach_the_caller_by_its_socket_and_over_http() {
         } else {
             talk.send(r#"{"event":"dtmf","digits":"12#"}"#);
         }
-        // Event and time of each key, and the number of its end packets.
+        // Event code and time of each key, and the number of its end packets.
         let (mut keys, mut last): (Vec<(u8, u32, u32)>, Option<RtpHeader>) = (Vec::new(), None);
         while keys.iter().filter(|key| key.2 == 3).count() < 3 {
             let (bytes, _) = received(&talk.rtp);

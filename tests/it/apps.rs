@@ -1,4 +1,4 @@
-//! Applications in control of calls, through the real binary: TwiML over HTTP and from files, with SIP and RTP on plain
+//! Applications that control calls, through the real binary: TwiML over HTTP and from files, with SIP and RTP on plain
 //! sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -21,12 +21,12 @@ use trunkgate_media::rtp::RtpHeader;
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Account SID of the edge.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-/// Number dialled by the documents.
+/// Number that the documents dial.
 const DESK: &str = "+14155550199";
-/// Level of the recorded prompt.
+/// Level of the samples in the recorded prompt.
 pub(crate) const LEVEL: i16 = 8000;
 
-/// Returns a WAV file of constant level, 8 kHz.
+/// Returns a WAV file of this length at 8 kHz, with a constant level.
 pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let spec =
@@ -37,8 +37,8 @@ pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Starts a web application with documents by path; `/menu.wav` is a prompt of 200 ms, and any other path fails with
-/// 500.
+/// Starts a web application with documents by path; `/menu.wav` is a prompt of 200 ms, and requests for other paths
+/// fail with 500.
 pub(crate) fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let found = documents.iter().find(|(known, _)| *known == path(post));
@@ -52,12 +52,12 @@ pub(crate) fn application(documents: &'static [(&'static str, &'static str)]) ->
     })
 }
 
-/// Path of a request, with its query.
+/// Returns the path of a request, with its query.
 pub(crate) fn path(post: &Post) -> &str {
     post.line.split(' ').nth(1).unwrap()
 }
 
-/// Parameters of a posted form, in order.
+/// Returns the parameters of a posted form, in order.
 pub(crate) fn form(post: &Post) -> Vec<(String, String)> {
     form_urlencoded::parse(post.body.as_bytes()).into_owned().collect()
 }
@@ -74,13 +74,13 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Starts an edge with these tables and the targets of its only route; `files` are placed in the folder of the
+    /// Starts an edge with these tables and these targets of its only route; `files` are placed in the folder of the
     /// configuration.
     pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
         Rig::with(("", ""), tables, connect, files, &[])
     }
 
-    /// Starts an edge also with keys of `[http]` and `[api]`, and environment variables.
+    /// Starts an edge as [`Rig::new`] does, also with keys of `[http]` and `[api]`, and with environment variables.
     pub(crate) fn with(
         (http, api_keys): (&str, &str),
         tables: &str,
@@ -113,7 +113,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "app", (1, ""), &offer));
     }
 
-    /// Receives the caller's 200, acknowledges and returns it.
+    /// Receives the caller's 200 and acknowledges it; returns the 200.
     pub(crate) fn answered(&self) -> String {
         let sip = self.edge.address("udp");
         let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
@@ -131,7 +131,7 @@ impl Rig {
         until("the prompt is heard", || is_prompt(&received(&self.caller.rtp).0).then_some(()));
     }
 
-    /// Sends a DTMF digit of the caller; its packets are numbered from `first`.
+    /// Sends a DTMF digit from the caller, in packets numbered from `first`.
     pub(crate) fn press(&self, ok: &str, key: u8, first: u16) {
         for (n, flags, length) in [(0, 0x0a, 160_u16), (1, 0x8a, 800), (2, 0x8a, 800), (3, 0x8a, 800)] {
             let (sequence, timestamp) = (first + n, u32::from(first) * 160);
@@ -164,7 +164,7 @@ impl Rig {
         self.pbx.sip.receive("SIP/2.0 200");
     }
 
-    /// Receives the edge's BYE.
+    /// Receives the edge's BYE at the caller.
     pub(crate) fn hung_up(&self) {
         let (bye, from) = self.caller.sip.receive("BYE ");
         self.caller.sip.send(from, &self.caller.sip.answer_with(&bye, "200 OK", ""));
@@ -179,7 +179,7 @@ impl Rig {
         (status, shown)
     }
 
-    /// Returns the verdict of the call, equal in the trace and over HTTP.
+    /// Returns the verdict of the call, which must be equal in the trace and over HTTP.
     pub(crate) fn verdict(&self) -> String {
         let trace = self.edge.get(&format!("/v1/calls/{}/trace", self.edge.sid())).1;
         let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
@@ -232,7 +232,7 @@ fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
     until("all are counted", || counted().then_some(()));
 }
 
-/// Updates as sent by Twilio's libraries: `client.calls(sid).update(url=…)` and `update(twiml=…)`.
+/// The requests are those of Twilio's libraries: `client.calls(sid).update(url=…)` and `update(twiml=…)`.
 #[test]
 fn a_program_gives_the_call_another_document_and_then_ends_it() {
     let application = application(&[
@@ -303,7 +303,7 @@ fn the_action_of_a_dialled_sip_party_has_what_its_final_answer_says() {
 fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     let menu = r#"<Response><Say language="de-DE">Guten &amp; Tag</Say><Redirect>later.xml</Redirect></Response>"#;
     let later = "<Response><Play>menu.wav</Play></Response>";
-    // The text and the voice passed to the program end up in a file.
+    // The program writes the text and the voice that it gets to a file.
     let speech = "[speech]\ncommand = [\"sh\", \"-c\", \"echo $0 $1 >> FOLDER/said; cat FOLDER/menu.wav\", \"{voice}\", \"{ssml}\"]\n\
                   [app.menu]\nfile = \"menu.xml\"\n";
     let files: [(&str, &[u8]); 3] =
@@ -319,8 +319,8 @@ fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     assert!(trace.contains("later.xml: ") && trace.contains("play menu.wav"), "{trace}");
 }
 
-/// An installed program named espeak-ng speaks if the file has no `[speech]`; `check` does not warn of a missing voice
-/// then.
+/// If the file has no `[speech]`, an installed program named espeak-ng speaks; `check` then does not warn of a missing
+/// voice.
 #[test]
 fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     let programs = tempfile::tempdir().unwrap();
@@ -354,7 +354,8 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     assert!(doctor.contains("espeak-ng") && doctor.contains("a word in"), "{doctor}");
 }
 
-/// Applications defined by requests may need speech too; `installed = false` is a choice without a warning.
+/// Applications that requests define may need speech too; `installed = false` is a choice about which there is no
+/// warning.
 #[test]
 fn an_edge_whose_applications_come_by_requests_is_warned_that_nothing_can_speak() {
     let folder = tempfile::tempdir().unwrap();
@@ -489,7 +490,7 @@ fn a_sound_is_a_target_and_the_next_one_follows() {
     rig.pbx_answers();
 }
 
-/// Tests a media stream named by a document; it is accepted if `allow_private`.
+/// Tests a media stream that a document names; the edge accepts it only with `allow_private`.
 fn stream(allow_private: bool) {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/media", door.local_addr().unwrap());
@@ -587,7 +588,7 @@ fn digits_of_a_pin_that_stand_in_the_name_of_a_file_are_shown_nowhere() {
     rig.press(&ok, 9, 21);
     rig.press(&ok, 4, 31);
     until("the other one leads nowhere", || rig.trace().contains("none-{{Digits}}.xml: no such file").then_some(()));
-    // A warning at the start names the file.
+    // A warning at the start names the missing file.
     let log: String = rig.edge.whole_log().lines().filter(|line| !line.contains("\"[TG0155]: ")).collect();
     for shown in [rig.trace(), rig.verdict(), log] {
         assert!(!shown.contains("pin-73") && !shown.contains("none-94"), "{shown}");

@@ -21,7 +21,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", number, sip, id, (1, ""), &offer));
     }
 
-    /// Returns the targets in their current order, and the reason for it.
+    /// Returns the targets in their current order, and the reason for this order.
     fn why(&self) -> (Vec<String>, Value) {
         let answer = self.edge.json(&format!("/v1/why?from=carrier&called={}", NUMBER.replace('+', "%2B")));
         let names = answer["targets"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
@@ -76,7 +76,7 @@ fn the_trunk_that_fails_is_asked_last_and_whoever_asks_is_told_why() {
     rig.edge.signal(nix::sys::signal::Signal::SIGHUP);
     until("the file is read again", || (loaded(&rig) != before).then_some(()));
     expect(&rig);
-    // This call does not probe: the second target is tried first, and its response goes to the caller.
+    // This call is no probe: the second target is tried first, and its response goes to the caller.
     rig.dial("help", "911");
     let invite = rig.two.sip.receive("INVITE ");
     let sid = rig.edge.sid();
@@ -119,7 +119,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     let table = trunkgate_route::RoutingTable::new(config.unwrap().definition(&Default::default()));
     let plan = table.plan(&trunkgate_route::CallInfo::default(), &mut |_| 0).unwrap();
     assert_eq!(plan.by_ratio.first(), Some(&(1..3)));
-    // Also in a line of a routes file.
+    // The key may also be in a line of a routes file.
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("n.csv");
     std::fs::write(&csv, "to,connect\n+14155551234,trunk:a group:g\n").unwrap();

@@ -1,4 +1,4 @@
-//! `trunkgate call` through the real binary: an answered call with its audio, and each kind of failure.
+//! `trunkgate call` through the real binary: an answered call with audio, and each kind of failure.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -26,7 +26,7 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// Starts an edge that accepts calls from loopback, with these keys of the caller's trunk, and calls `callee`.
+/// Starts an edge that accepts calls from loopback and calls `callee`; `keys` are those of the caller's trunk.
 fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
     Process::start(&config(&format!(
         "{listen}[trunk.tester]\naccept_from = [\"127.0.0.1/32\"]\n{keys}{}\
@@ -35,7 +35,7 @@ fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
     )))
 }
 
-/// Answers one call, echoes all audio, and answers the BYE.
+/// Answers one call, echoes all audio, and answers the BYE; returns the INVITE.
 fn echo(callee: Phone) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let rtp = callee.rtp.try_clone().unwrap();
@@ -90,7 +90,7 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     for what in ["INVITE", "180 Ringing", "200 OK", "ACK", "BYE"] {
         assert!(messages.contains(&what), "{messages:?}");
     }
-    // The played audio came back: half a second of the sawtooth is contiguous.
+    // The callee has echoed the audio played: half a second of the sawtooth is contiguous.
     let mut reader = hound::WavReader::open(&recorded).unwrap();
     let samples: Vec<i16> = reader.samples::<i16>().map(Result::unwrap).collect();
     let is_saw = |window: &[i16]| {
@@ -105,7 +105,7 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     assert!(samples.windows(4000).step_by(80).any(is_saw), "{} samples", samples.len());
 }
 
-/// Answers, and sends digits 1, 2 and 3: five packets each in place of echoed audio.
+/// Answers a call, and sends the digits 1, 2 and 3, five packets each, in place of echoed audio.
 fn presses(callee: Phone) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let rtp = callee.rtp.try_clone().unwrap();
@@ -147,7 +147,7 @@ fn keys_of_the_far_side_are_shown_and_are_no_loss() {
     assert!(page.contains("\nkeys   123\n") && page.contains(" 0 lost "), "{page} {}", text(&output.stderr));
 }
 
-/// Answers one call, echoes all audio, and hangs up half a second after returning the digit A.
+/// Answers one call, echoes all audio, and hangs up half a second after it has returned the digit A.
 fn echo_until_a(callee: Phone) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let (invite, from) = callee.sip.receive("INVITE ");
@@ -174,7 +174,7 @@ fn echo_until_a(callee: Phone) -> JoinHandle<()> {
     })
 }
 
-/// A codec other than the callee's, and DTMF, in both directions.
+/// The caller uses another codec than the callee, and DTMF goes in both directions.
 #[test]
 fn other_codecs_are_spoken_and_keys_are_pressed() {
     for (asked, name) in [("opus", "opus"), ("g722", "G722"), ("pcmu", "PCMU")] {
@@ -193,7 +193,7 @@ fn other_codecs_are_spoken_and_keys_are_pressed() {
         assert_eq!(rtp["mos"].is_null(), name != "PCMU", "{told}");
         let level = rtp["level_dbfs"].as_f64().unwrap();
         assert!((-16.0..-9.0).contains(&level), "{name}: {level}");
-        // Part of the call: late audio is missing.
+        // Only part of the call: audio that came late is missing.
         let samples = f64::from(hound::WavReader::open(&recorded).unwrap().len());
         let whole = told["duration_ms"].as_f64().unwrap() * 8.0;
         assert!(8000.0 < samples && samples < whole + 8000.0, "{name}: {samples} of {whole}");
@@ -254,7 +254,7 @@ fn tls_and_srtp_as_the_trunk_wants_them() {
     let edge = edge(&callee, &listen, "srtp = \"required\"\n");
     let uri = format!("sip:{NUMBER}@{};transport=tls", edge.address("tls"));
     let ca = authority.file.to_str().unwrap();
-    // Without the issuer there is no TLS, without --srtp no call.
+    // Without the issuer there is no TLS, and without --srtp no call.
     let stranger = finish(&["call", &uri, "--srtp"]);
     let told = text(&stranger.stdout);
     assert_eq!(stranger.status.code(), Some(1), "{told}");
@@ -273,7 +273,7 @@ fn tls_and_srtp_as_the_trunk_wants_them() {
     assert_eq!((&told["rtp"]["echo"], &told["rtp"]["srtp_failures"]), (&Value::from(true), &Value::from(0)));
 }
 
-/// The TLS listener requires client certificates: each call without the right one names the flags.
+/// The TLS listener requires client certificates: the error of each call without the right one names the flags.
 #[test]
 fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_down() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Callbacks of applications through the real binary: each is delivered, in order and with the same token, despite
+//! Callbacks of applications through the real binary: each is delivered in order and with the same token, despite
 //! failures of the receiver and kills of the edge.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -15,7 +15,7 @@ use crate::support::sip::to_tag;
 use crate::support::{Process, closed_address, config, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Document that makes each call busy: reported as initiated, ringing and busy.
+/// Document that makes each call busy, so that callbacks report initiated, ringing and busy.
 const BUSY: &[u8] = b"<Response><Reject reason=\"busy\"/></Response>";
 const STATUSES: [&str; 3] = ["initiated", "ringing", "busy"];
 
@@ -40,7 +40,7 @@ fn start(apps: &[(&str, &Phone, SocketAddr)]) -> Process {
     Process::start_with_documents(&config(&tables), &[("busy.xml", BUSY)])
 }
 
-/// Makes a call that is busy.
+/// Makes a call, which is rejected as busy.
 fn call(edge: &Process, phone: &Phone, id: &str) {
     let sip = edge.address("udp");
     phone.sip.send(sip, &phone.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &phone.description(1, "")));
@@ -75,7 +75,7 @@ fn all_wait(edge: &Process) {
     until("they are retried", || (counted(edge, "ivr", "retried") >= before + 2.0).then_some(()));
 }
 
-/// Checks the callbacks of one call: in order of arrival, each once.
+/// Checks the callbacks of one call: each arrived once, and in order.
 fn delivered(edge: &Process, posts: &[Post]) {
     let statuses: Vec<String> = posts.iter().map(|post| parameter(post, "CallStatus")).collect();
     assert_eq!(statuses, STATUSES);
@@ -100,7 +100,7 @@ fn a_receiver_that_comes_back_gets_them_in_order_with_the_same_token_and_time() 
         Some(edge.json("/v1/status")["problems"].to_string()).filter(|text| text.contains("app ivr"))
     });
     assert!(problems.contains("app ivr: callbacks are not delivered: error 11205"), "{problems}");
-    // The receiver is back, and fails twice.
+    // The receiver is back, and fails twice more.
     let receiver = Endpoint::on(TcpListener::bind(address).unwrap(), |number, stream| match number {
         0 | 1 => say(stream, "500 Internal Server Error", ""),
         _ => ok(stream),
@@ -140,7 +140,7 @@ fn what_a_killed_edge_had_not_delivered_is_delivered_by_the_next() {
     let (before, last) = posts.split_at(posts.len() - 2);
     assert!(before.len() >= 3 && before.iter().all(|post| token(post) == token(&posts[0])), "{posts:?}");
     delivered(&edge, &[&before[before.len() - 1..], last].concat());
-    // Nothing is left for another start.
+    // No callback is left for another start.
     let edge = edge.stop_and_start_again();
     until("the applications are known", || {
         edge.get("/metrics").1.contains("trunkgate_calls_unstored_total").then_some(())

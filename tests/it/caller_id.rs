@@ -1,4 +1,4 @@
-//! Caller-ID rules: the configuration, `why`, and the identity of a PBX's calls towards Twilio.
+//! Caller-ID rules: their configuration, `why`, and the identity in a PBX's calls to Twilio.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,7 +9,7 @@ use crate::support::{Process, config, finish};
 use serde_json::Value;
 use trunkgate_config as file;
 
-/// Returns code and message of each finding for a line of a trunk and of a route.
+/// Returns the code and message of each finding for a trunk with one line and a route with another.
 fn wrong(trunk: &str, route: &str) -> Vec<(&'static str, String)> {
     let text = format!(
         "[trunk.pbx]\npeers = ['sip:10.0.0.5']\n{trunk}\n[[route]]\nconnect = ['trunk:pbx']\n{route}\n[media]\nports = \
@@ -56,7 +56,7 @@ fn edge(pbx: &Party, twilio: &Party, keys: &str) -> Process {
     )))
 }
 
-/// Sends an INVITE of the PBX with this From.
+/// Sends an INVITE from the PBX with this From.
 fn invite(pbx: &Party, edge: &Process, id: &str, from: &str) -> String {
     let plain = pbx.request("INVITE", "+14155550123", edge.address("udp"), id, 1, "");
     let line = plain.lines().find(|line| line.starts_with("From:")).unwrap().to_owned();
@@ -83,7 +83,7 @@ fn twilio_is_shown_numbers_of_its_account_only() {
         twilio.receive("ACK ");
         end(&pbx, &edge, id, &text, "404");
     }
-    // A number that the PBX may not show is rejected before a target is called.
+    // A number that the PBX may not show is rejected before any target is called.
     let text = invite(&pbx, &edge, "four", "<sip:+14155557777@pbx>");
     pbx.send(sip, &text);
     let answer = end(&pbx, &edge, "four", &text, "403");
@@ -91,7 +91,7 @@ fn twilio_is_shown_numbers_of_its_account_only() {
     assert!(twilio.heard_nothing());
 }
 
-/// Receives the rejection and acknowledges it.
+/// Receives the final response to an INVITE at the PBX and acknowledges it.
 fn end(pbx: &Party, edge: &Process, id: &str, invite: &str, code: &str) -> String {
     let (answer, _) = pbx.receive(&format!("SIP/2.0 {code}"));
     let ack = pbx.request("ACK", "+14155550123", edge.address("udp"), id, 1, to_tag(&answer));

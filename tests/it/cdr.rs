@@ -23,7 +23,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Makes a call without a route.
+/// Makes a call for which there is no route.
 fn refused(edge: &Process, caller: &Phone, id: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", "+12125550199", sip, id, 1, ""));
@@ -31,7 +31,7 @@ fn refused(edge: &Process, caller: &Phone, id: &str) {
     caller.sip.send(sip, &caller.sip.request("ACK", "+12125550199", sip, id, 1, to_tag(&answer)));
 }
 
-/// Returns the records in all files of a folder with this prefix.
+/// Returns the records in all files of a folder with names that begin so.
 fn records(folder: &Path, beginning: &str) -> Vec<Value> {
     let mut records = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -85,7 +85,7 @@ fn a_record_has_every_field_that_its_document_names() {
     assert!(missing.is_empty(), "not in docs/reference/call-records.md: {missing:?}");
 }
 
-/// Repeated SIGKILL, with a file that is full after seventy records.
+/// The edge is killed repeatedly by SIGKILL, and its file is full after seventy records.
 #[test]
 fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rotation() {
     let (caller, callee) = phones();
@@ -105,7 +105,7 @@ fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rota
         }
         up.insert(sid);
         drop(edge);
-        // Discard retransmissions of the killed edge.
+        // Retransmissions of the killed edge are discarded.
         while !crate::support::calls::is_silent(&callee.rtp) {}
     }
     drop(Process::start(&configuration));
@@ -144,7 +144,7 @@ fn a_call_that_was_up_after_a_failover_is_recorded_with_the_leg_that_carried_it(
         std::fs::read_to_string(&journal).ok()?.contains("{\"answered\":").then_some(())
     });
     drop(edge);
-    // As if the last write came just before the kill.
+    // The state is as if the last write came just before the kill.
     let died = std::time::SystemTime::now();
     std::fs::File::options().append(true).open(&journal).unwrap().set_modified(died).unwrap();
     let edge = Process::start(&configuration);
@@ -250,7 +250,7 @@ fn csv_is_one_line_a_call_and_no_text_of_a_caller_is_a_formula() {
     let document = include_str!("../../docs/reference/call-records.md");
     let columns = names.iter().collect::<Vec<_>>().join(", ");
     assert!(document.replace('\n', " ").contains(&columns), "{columns}");
-    // The list has the same columns; those known only to the record are empty.
+    // The list has the same columns; those that only the record knows are empty.
     let output = finish(&["calls", "--csv", "--url", &edge.url()]);
     let mut listed = csv::Reader::from_reader(output.stdout.as_slice());
     assert_eq!(listed.headers().unwrap(), &names, "{output:?}");

@@ -24,7 +24,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Returns a configuration that routes calls of one trunk to [`NUMBER`] to the other; all others have no route.
+/// Returns a configuration that routes calls of one trunk to [`NUMBER`] to the other trunk; other calls have no route.
 fn sending(caller: &Phone, callee: &Phone, cdr: &str) -> String {
     let (carrier, pbx) = (caller.trunk("carrier"), callee.trunk("pbx"));
     config(&format!(
@@ -33,7 +33,7 @@ fn sending(caller: &Phone, callee: &Phone, cdr: &str) -> String {
     ))
 }
 
-/// Makes a call without a route.
+/// Makes a call for which there is no route.
 fn refused(edge: &Process, caller: &Phone, id: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", "+12125550199", sip, id, 1, ""));
@@ -83,7 +83,7 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     }
     until("nothing waits", || (waiting(&edge) == 0.0).then_some(()));
     assert_eq!(edge.metric("trunkgate_cdr_failures_total{sink=\"url\"}"), 0.0);
-    // The store takes the outcomes shortly after the queue; a stopping edge waits for that.
+    // The store receives the outcomes shortly after the queue; an edge that stops waits for that.
     let directory = std::sync::Arc::clone(&edge.directory);
     edge.signal(Signal::SIGTERM);
     edge.end();
@@ -92,7 +92,7 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     assert_eq!(left, 0, "nothing is left in the store");
 }
 
-/// A redirect, a response cut off, then success: delivered once, and to no other host.
+/// A redirect, then a response that is cut off, then success: the record is delivered once, and to no other host.
 #[test]
 fn what_is_not_taken_is_sent_again_and_redirections_lead_nowhere() {
     let (caller, callee) = phones();
@@ -116,7 +116,7 @@ fn what_is_not_taken_is_sent_again_and_redirections_lead_nowhere() {
     let posts = endpoint.posts();
     assert!(posts.iter().all(|post| post.headers["webhook-id"] == posts[0].headers["webhook-id"]));
     assert!(elsewhere.posts().is_empty());
-    // A kept-alive connection may close, which is no failure.
+    // A kept-alive connection may be closed, which is no failure.
     let failures = edge.metric("trunkgate_cdr_failures_total{sink=\"url\"}");
     assert!((1.0..=2.0).contains(&failures), "{failures}");
     until("status is content", || (edge.json("/v1/status")["problems"] == Value::Array(vec![])).then_some(()));
@@ -130,7 +130,7 @@ fn what_waits_survives_sigkill_and_is_sent_once_the_endpoint_is_there() {
     survives_sigkill(true);
 }
 
-/// The journal is stored next to the database then.
+/// Without a file, the journal is stored next to the database.
 #[test]
 fn what_waits_survives_sigkill_also_without_a_file() {
     survives_sigkill(false);
@@ -202,7 +202,7 @@ fn a_configuration_that_is_named_without_its_directory_has_the_store_beside_it()
 fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     let (caller, callee) = phones();
     let endpoint = Endpoint::doing(|number, stream| match number {
-        // Until the edge has given up.
+        // The connection stays open until the edge has given up.
         0 => stream.read(&mut [0; 1]).is_ok_and(|length| length > 0),
         _ => ok(stream),
     });

@@ -1,4 +1,4 @@
-//! CI script (`deploy/ci/trunkgate-ci.sh`) with the real binary: exit codes and stored results.
+//! CI script (`deploy/ci/trunkgate-ci.sh`) with the real binary: exit codes and the results that it stores.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -15,14 +15,14 @@ use crate::apps::application;
 
 /// Magic bytes of a pcapng file.
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-/// Program that prints its arguments and exits with its own code.
+/// Shell program that prints its arguments and exits with 7.
 const FAKE: &str = "#!/bin/sh\necho \"fake $*\"\ncase $1 in --version) exit 0 ;; esac\nexit 7\n";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// CI job: its folder, with the results of the last run.
+/// Folder of a CI job, with the results of the last run.
 struct Job(tempfile::TempDir);
 
 impl Job {
@@ -34,7 +34,7 @@ impl Job {
         self.0.path().join(name)
     }
 
-    /// Returns the script with these arguments and variables, without the inherited environment.
+    /// Returns the command that runs the script with these arguments and variables, without the inherited environment.
     fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new("sh");
         command.arg(root().join("deploy/ci/trunkgate-ci.sh")).args(arguments).current_dir(self.0.path());
@@ -47,7 +47,7 @@ impl Job {
         command
     }
 
-    /// Runs the script; returns exit code, stdout and stderr.
+    /// Runs the script; returns the exit code, stdout and stderr.
     fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(arguments, variables).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -59,7 +59,7 @@ impl Job {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Returns the stored calls, each with its ladder diagram as text and SVG, and its messages.
+    /// Returns the names of the stored calls, each of which has a ladder diagram as text and SVG, and messages.
     fn kept(&self) -> Vec<String> {
         let calls = self.path("trunkgate-results/calls");
         let entries = std::fs::read_dir(&calls).into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -76,7 +76,7 @@ impl Job {
         sids
     }
 
-    /// Writes an executable script.
+    /// Writes an executable script into the job's folder.
     fn program(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -112,7 +112,7 @@ fn a_load_test_keeps_junit_the_report_and_each_call() {
 fn a_load_test_through_a_configuration_keeps_its_failed_calls_first() {
     let job = Job::new();
     let [edge, callers, callees] = [111, 112, 113].map(own_address);
-    // A second concurrent call is refused.
+    // The edge refuses a second concurrent call.
     let config = format!(
         "[[listen]]\naddress = \"{edge}:5060\"\n[media]\naddress = [\"{edge}\"]\n[limits]\ncalls = 1\n\
          [http]\naddress = \"{edge}:8080\"\n[trunk.callers]\naccept_from = [\"{callers}/32\"]\n\
@@ -130,7 +130,7 @@ fn a_load_test_through_a_configuration_keeps_its_failed_calls_first() {
     let kept = job.kept();
     let ladder = job.result(&format!("calls/{}.txt", kept[0]));
     assert!(kept.len() == 1 && ladder.contains("503"), "{ladder}");
-    // Without a target address such an edge would get no calls.
+    // Without a target address, an edge with this configuration would get no calls.
     let (code, _, errors) = job.run(&["loadtest"], &variables);
     assert!(code == 2 && errors.contains("error: TRUNKGATE_CONFIG: name what is called by --to"), "{errors}");
     std::fs::write(job.path("edge.toml"), "[trunk.x]\nrang_timeout = \"3s\"\n").unwrap();
@@ -244,7 +244,7 @@ fn the_action_passes_each_variable_of_the_script() {
     assert_eq!(named(r"(?m)^ +(TRUNKGATE_\w+): \$\{\{ inputs\.[\w-]+ \}\}$", &action), documented);
     let declared = named(r"(?m)^  ([a-z][a-z0-9-]*):$", action.split_once("\noutputs:").unwrap().0);
     assert_eq!(named(r"inputs\.([\w-]+)", &action), declared, "each input is used");
-    // The shell would execute an input in its text.
+    // If an input were part of the text, the shell would execute it.
     let mut runs = action.lines().filter(|line| line.contains("run:") || line.contains("trunkgate-ci.sh"));
     assert!(runs.all(|line| !line.contains("${{")), "{action}");
 }

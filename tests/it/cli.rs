@@ -1,4 +1,4 @@
-//! Commands of the real binary: exit codes, signals, ready line, and errors of configuration and sockets.
+//! Commands of the real binary: exit codes, signals, the ready line, and errors of configuration and sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -107,7 +107,7 @@ fn call_records_that_cannot_be_written_stop_the_start_where_data_is_required() {
     assert!(errors.contains("error[TG0202]") && errors.contains("/nonexistent/cdr.jsonl"), "{errors}");
 }
 
-/// The FIFO has no other end: opening it would block forever.
+/// Nobody writes to the FIFO: opening it would block forever.
 #[test]
 fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
     let trunk = "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n";
@@ -182,7 +182,7 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     until("the log says why", || (edge.log().contains("TG0104") && edge.log().contains("pears")).then_some(()));
     assert_eq!(edge.get("/readyz").0, 200);
 
-    // Intermediate states of a file being written.
+    // These are intermediate states of a file that is being written.
     for empty in ["", " \n\t\r\n", "# nothing but a comment\n"] {
         std::fs::write(&edge.file, empty).unwrap();
         let (status, answer) = crate::support::http("POST", &format!("{}/v1/reload", edge.url()), &[], "");
@@ -201,7 +201,7 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     assert_eq!(trunks(&edge), 2);
 }
 
-/// Sends INVITE, answers 200 and acknowledges; returns the caller's 200 and the callee's INVITE.
+/// Sends INVITE, answers 200 and acknowledges; returns the 200 to the caller and the INVITE to the callee.
 fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (String, String) {
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, call_id, 1, ""));
@@ -216,7 +216,7 @@ fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (Strin
     (ok, invite)
 }
 
-/// A call cut short by a crash gets its record at the next start.
+/// A call that a crash cuts short gets its record at the next start.
 #[test]
 fn a_crash_leaves_no_call_without_record() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -334,7 +334,7 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let secrets = finish(&["trace", &sid, "--secrets", "--url", &url]);
     assert_eq!(secrets.status.code(), Some(2));
     assert!(text(&secrets.stderr).contains("error[TG0190]: `trunkgate trace --secrets`"));
-    // Not a prefix of the call's SID.
+    // This is not a prefix of the call's SID.
     let other = if sid.starts_with("CA0") { "CA1" } else { "CA0" };
     let unknown = finish(&["trace", other, "--url", &url]);
     assert_eq!(unknown.status.code(), Some(1));
@@ -391,7 +391,7 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
     let told = text(&refused.stderr);
     assert!(refused.status.code() == Some(1) && told.starts_with("error[TG"), "{told}");
     assert_eq!(told.matches("error").count() - told.matches("1 error").count(), 1, "{told}");
-    // Without the file the default address is used, and nothing is changed at an edge that may be another one.
+    // Without the file, the command uses the default address, and changes nothing at an edge that may be another one.
     let missing = ["--config", "/nonexistent/trunkgate.toml"];
     let asked = finish(&[&missing[..], &["status"]].concat());
     let shown = text(&asked.stderr);
@@ -404,7 +404,7 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
     }
 }
 
-/// A peer known by name, and one with a closed port: the ICMP error causes failover at once.
+/// One peer is known by name, and the next has a closed port: the ICMP error causes failover at once.
 #[test]
 fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -435,7 +435,7 @@ fn an_edge_that_is_not_there_is_told() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(told.contains(&format!("no edge at http://{closed} (of --url): ")), "{told}");
-    // The message names the source of the address, and the flag for another one.
+    // The message names the source of the address, and the flag that sets another one.
     let (_directory, file) = write(&format!("[http]\naddress = \"{closed}\"\n"));
     let file = file.to_str().unwrap();
     let output = finish(&["--config", file, "status"]);
@@ -513,7 +513,7 @@ fn a_rejected_reload_prints_errors_before_warnings_and_status_counts_the_errors(
     assert!(told.contains("2 errors: ") && told.contains("(and 1 more: trunkgate check)"), "{told}");
 }
 
-/// The commands work while the file is being edited: only `[http]` must be valid.
+/// While the file is being edited, the commands work: only `[http]` must be valid.
 #[test]
 fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
     let edge = Process::start(&config(""));
@@ -562,7 +562,7 @@ fn what_belongs_to_a_list_of_calls_is_refused_elsewhere() {
     assert!(text(&output.stderr).contains("calls ls"), "{}", text(&output.stderr));
 }
 
-/// The late edge may have begun to drain.
+/// The edge that answers too late may have begun to drain.
 #[test]
 fn a_drain_that_is_not_answered_in_time_says_how_to_take_it_back() {
     let late = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -599,7 +599,7 @@ fn help_of_verbs_without_a_file_offers_none() {
     }
 }
 
-/// The log is read line by line by programs.
+/// Programs read the log line by line.
 #[test]
 fn warnings_of_the_file_are_lines_of_the_log() {
     let text = config(

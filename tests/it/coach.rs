@@ -1,4 +1,4 @@
-//! Agents that remain as coach of the party to which they transferred their caller.
+//! Agents that remain as coach of the party to which they have transferred their caller.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,16 +15,16 @@ use crate::support::codecs::Codec;
 use crate::support::listener::{Listener, Stream};
 use crate::support::{Process, until};
 
-/// Tones of the caller and the party; `AGENT`: of the agent, in Hz.
+/// Tones of the caller and of the party in Hz; `AGENT` is the agent's.
 const TONES: [f64; 2] = [700.0, 1_100.0];
 const AGENT: f64 = 1_900.0;
-/// Action of the agent at its next message: send its tone, request the transfer, hang up, or disconnect.
+/// Action of the agent at the next message: send its tone, request the transfer, hang up, or disconnect.
 const TALKS: u8 = 0;
 const TRANSFERS: u8 = 1;
 const HANGS_UP: u8 = 2;
 const DIES: u8 = 3;
 
-/// Caller, party to which its agent transfers it, and agent.
+/// Caller, party to which the agent transfers the caller, and agent.
 struct Rig {
     parties: Vec<Party>,
     edge: Process,
@@ -66,7 +66,7 @@ impl Rig {
         self.agent.streams().pop().unwrap_or_default()
     }
 
-    /// Checks that the agent coaches.
+    /// Checks that the agent coaches the party.
     fn coaches(&mut self) {
         let agent = &self.agent;
         speak(&mut self.parties, "the agent coaches the party", |parties| {
@@ -76,7 +76,7 @@ impl Rig {
         });
     }
 
-    /// Checks that caller and party hear each other, without the agent.
+    /// Checks that caller and party hear each other, but not the agent.
     fn talk_alone(&mut self) {
         speak(&mut self.parties, "the two talk alone", |parties| {
             hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
@@ -116,7 +116,7 @@ fn the_party_alone_hears_the_agent_that_coaches_it() {
         });
         assert_eq!(ask(&rig, "resume"), 200);
         rig.coaches();
-        // The agent hangs up: the others stay.
+        // The agent hangs up, and the others stay.
         rig.next.store(HANGS_UP, Ordering::Relaxed);
         rig.talk_alone();
         assert_eq!((&rig.call()["state"], rig.reason()), (&json!("answered"), json!("agent_hung_up")));

@@ -11,9 +11,9 @@ use crate::support::codecs::{Codec, Hearer, Speaker, tone};
 use crate::support::{Process, config};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Longest change without a gap: a longer one makes the tone jump.
+/// Maximum duration of a change that leaves no gap: in a longer one, the tone jumps.
 const PAUSE: Duration = Duration::from_millis(60);
-/// Packets sent in each codec.
+/// Number of packets sent in each codec.
 const PACKETS: usize = 25;
 
 /// Returns the largest jump in a tone of 500 Hz relative to its amplitude, measured by a notch filter.
@@ -23,7 +23,7 @@ fn click(samples: &[i16], rate_hz: u32) -> f64 {
     left.fold(0.0, f64::max)
 }
 
-/// Returns the packet received for one packet of the other side.
+/// Returns the packet that a phone receives for one packet of the other side.
 fn heard(phone: &Phone, number: u8) -> (RtpHeader, Vec<u8>) {
     let (bytes, _) = received(&phone.rtp);
     let rtp = RtpHeader::parse(&bytes).unwrap();

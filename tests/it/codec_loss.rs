@@ -1,4 +1,4 @@
-//! Transcoded call that loses a tenth of its packets, through the real binary: Opus FEC recovers lost audio if
+//! Transcoded call that loses a tenth of its packets, through the real binary: Opus FEC recovers lost audio if it is
 //! negotiated, and the rest is concealed.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -10,9 +10,9 @@ use crate::support::codecs::{Codec, Hearer, Speaker};
 use crate::support::{Process, config};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Packets of 20 ms sent.
+/// Number of packets of 20 ms that are sent.
 const PACKETS: usize = 200;
-/// Samples per packet.
+/// Samples in a packet.
 const FRAME: usize = 160;
 
 /// Returns voice-like audio: harmonics of a moving pitch with changing loudness.
@@ -42,8 +42,8 @@ fn lost() -> Vec<bool> {
     lost
 }
 
-/// Calls between phones of two codecs; returns the packets sent to the callee while the caller sends all but the lost
-/// ones. `fec`: whether the Opus side requests and sends FEC.
+/// Makes a call between phones of two codecs; returns the packets sent to the callee while the caller sends all but the
+/// lost ones. `fec`: whether the Opus side requests and sends FEC.
 fn talk([near, far]: [Codec; 2], fec: bool, lost: &[bool]) -> Vec<Vec<u8>> {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
     let trunk =
@@ -76,7 +76,7 @@ fn talk([near, far]: [Codec; 2], fec: bool, lost: &[bool]) -> Vec<Vec<u8>> {
     heard
 }
 
-/// Returns the similarity of the audio in place of lost packets to the lossless audio, in dB; silence is at 0.
+/// Returns the similarity in dB of the audio in place of lost packets to the lossless audio; silence has 0.
 fn nearness(whole: &[i16], lossy: &[i16], lost: &[bool]) -> f64 {
     assert_eq!((whole.len(), lossy.len()), (lost.len() * FRAME, lost.len() * FRAME));
     let (mut said, mut wrong) = (0.0, 0.0);
@@ -96,7 +96,7 @@ fn samples(codec: Codec, payloads: &[Vec<u8>]) -> Vec<i16> {
 fn what_a_tenth_of_loss_took_is_brought_back_by_redundancy_or_concealed() {
     let (lost, none) = (lost(), vec![false; PACKETS]);
     assert!((10..30).contains(&lost.iter().filter(|lost| **lost).count()));
-    // Lost on the way to the edge.
+    // Packets are lost on the way to the edge.
     let to_edge = |codec: Codec, fec: bool| {
         let heard = |lost: &[bool]| samples(Codec::Pcmu, &talk([codec, Codec::Pcmu], fec, lost));
         nearness(&heard(&none), &heard(&lost), &lost)
@@ -105,7 +105,7 @@ fn what_a_tenth_of_loss_took_is_brought_back_by_redundancy_or_concealed() {
     assert!(with > 6.0 && with > without + 6.0, "{with} dB with redundancy, {without} dB without");
     let law = to_edge(Codec::Pcma, false);
     assert!(law > 1.5, "{law} dB");
-    // Lost on the way from the edge.
+    // Packets are lost on the way from the edge.
     let from_edge = |fec: bool| {
         let sent = talk([Codec::Pcmu, Codec::Opus], fec, &none);
         let (mut hearer, mut heard, mut gap) = (Hearer::new(Codec::Opus), Vec::new(), 0);

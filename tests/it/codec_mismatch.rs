@@ -16,7 +16,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Starts an edge that `doctor` finds by its file; `more`: keys of the callers' trunk, then of the callees'.
+/// Starts an edge that `doctor` finds by its file; `more`: keys of the callers' trunk, then of the callees' trunk.
 fn edge(caller: &Phone, callee: &Phone, more: [&str; 2]) -> Process {
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let [of_caller, of_callee] = more;
@@ -25,7 +25,7 @@ fn edge(caller: &Phone, callee: &Phone, more: [&str; 2]) -> Process {
     Process::start(&text.replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\"")))
 }
 
-/// Returns the phone's description with one codec.
+/// Returns the SDP of a phone with one codec.
 fn with(phone: &Phone, number: u8, codec: &str) -> String {
     let port = phone.rtp_address().port();
     phone.described(1, &format!("m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {codec}/8000\r\n"))
@@ -54,7 +54,7 @@ fn told(edge: &Process, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Checks that every view has the cause, and the fix where it has room.
+/// Checks that every view has the cause, and, if it has room, the fix.
 fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &str, fix: &str) {
     let trace = told(edge, &["trace", "last"]);
     let cause_begins = cause.split_at(1).1;
@@ -75,7 +75,7 @@ fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &st
     assert!(line["text"].as_str().unwrap().contains(&format!("in {count} of the last hour: {cause}")), "{line}");
     assert!(line["fix"].as_str().unwrap().starts_with(fix), "{line}");
     assert_eq!(output.status.code(), Some(i32::from(level == "fail")));
-    // With its own fix; and without another target the call has not continued.
+    // This fault has a fix of its own; without another target, the call has not continued.
     let kind = if level == "fail" { "failed" } else { FLAG };
     let troubles = until("it is among what went wrong", || {
         let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();

@@ -1,4 +1,4 @@
-//! Agents as conference participants: they hear the others but not themselves, are heard, and leave like any
+//! Agents as conference participants: they hear the others but not themselves, are heard by them, and leave like any
 //! participant.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -22,13 +22,14 @@ use crate::support::{Process, until};
 use crate::twilio_api::{SID, TOKEN, ask, fetched, posted, refused};
 use crate::twilio_messages::form;
 
-/// Tones of the two phones; `AGENT`: of the agent, in Hz. Whole periods in 20 ms, so that frames join without a step.
+/// Tones of the two phones in Hz; `AGENT` is the agent's. Periods are whole in 20 ms, so that frames join without a
+/// step.
 const PHONES: [f64; 2] = [700.0, 1_100.0];
 const AGENT: f64 = 1_900.0;
-/// Participants of the conference, addressed by name.
+/// API path of the conference's participants, by the name of the conference.
 const LIST: &str = "Conferences/weekly/Participants.json";
 
-/// Two phones in a conference, and an agent that sends its tone while it stays.
+/// Two phones in a conference, and an agent that sends its tone while it is there.
 struct Rig {
     parties: Vec<Party>,
     edge: Process,
@@ -56,7 +57,7 @@ impl Rig {
         Rig { parties, edge, agent, leaves }
     }
 
-    /// Calls the agent into the conference and waits for it; returns the SID of its call.
+    /// Calls the agent into the conference and waits for it; returns the SID of that call.
     fn calls_agent(&self, fields: &[(&str, &str)]) -> String {
         let fields = [&[("To", "agent:bot"), ("Label", "assistant")], fields].concat();
         let added = posted(&self.edge, LIST, &form(&fields));
@@ -92,7 +93,7 @@ pub(crate) fn tone(sid: &str, hz: f64) -> Value {
     json!({ "event": "media", "streamSid": sid, "media": { "payload": STANDARD.encode(codes) } })
 }
 
-/// Returns the level of a tone in the agent's last 400 ms, in dBFS.
+/// Returns the level of a tone in the last 400 ms that the agent heard, in dBFS.
 pub(crate) fn level(stream: &Stream, hz: f64) -> f64 {
     let samples: Vec<i16> = stream
         .inbound
@@ -127,7 +128,7 @@ fn an_agent_hears_the_mix_without_itself_and_speaks_into_it() {
     assert_eq!(start["start"]["callSid"], json!(sid));
     let call = rig.edge.json(&format!("/v1/calls/{sid}"));
     assert_eq!((&call["state"], &call["conference"]["name"]), (&json!("answered"), &json!("weekly")));
-    // Muted, the agent is heard by neither; on hold it also hears neither.
+    // While muted, the agent is heard by neither phone; on hold, it also hears neither.
     let conference = rig.conference().unwrap()["sid"].as_str().unwrap().to_owned();
     let path = format!("Conferences/{conference}/Participants/assistant.json");
     posted(&rig.edge, &path, "Muted=true");
@@ -140,7 +141,7 @@ fn an_agent_hears_the_mix_without_itself_and_speaks_into_it() {
     });
     posted(&rig.edge, &path, "Hold=false");
     speak(&mut rig.parties, "it is back", |parties| parties.iter().all(|party| party.hears(AGENT)));
-    // The session of a removed agent ends; the others stay.
+    // The session of a removed agent ends, and the others stay.
     assert_eq!(ask(&rig.edge, "DELETE", &path, "").0, 204);
     assert_eq!(rig.record(&sid)["outcome"], json!("answered"));
     until("its stream is closed", || rig.agent.streams().pop().and_then(|stream| stream.closed));
@@ -160,7 +161,7 @@ fn an_agent_that_dies_leaves_the_others_and_a_moderator_ends_the_conference() {
         hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
     });
     assert_eq!(rig.count(), 2);
-    // An agent with `EndConferenceOnExit` ends the conference in this case too.
+    // If an agent with `EndConferenceOnExit` leaves by itself, the conference ends too.
     rig.leaves.store(false, Ordering::Relaxed);
     let sid = rig.calls_agent(&[("EndConferenceOnExit", "true")]);
     rig.leaves.store(true, Ordering::Relaxed);

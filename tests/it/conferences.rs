@@ -18,16 +18,16 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, config, until};
 use trunkgate_media::agent::sign_form;
 
-/// Amplitude of a tone.
+/// Amplitude of each tone.
 const LEVEL: f64 = 5000.0;
 
-/// Phone that sends one tone, and the audio that it receives.
+/// Phone that sends one tone, with the audio that it receives.
 pub(crate) struct Party {
     pub(crate) phone: Phone,
     codec: Codec,
     hz: f64,
     number: String,
-    /// INVITE from the edge.
+    /// INVITE that the edge has sent to the party.
     invite: String,
     id: String,
     tag: String,
@@ -60,7 +60,7 @@ impl Party {
         }
     }
 
-    /// Sets the called number.
+    /// Sets the number that the party calls.
     pub(crate) fn calling(self, number: &str) -> Party {
         Party { number: number.to_owned(), ..self }
     }
@@ -84,7 +84,7 @@ impl Party {
         self.at = None;
     }
 
-    /// Answers a call from the edge.
+    /// Answers a call from the edge at the party.
     pub(crate) fn answers(&mut self) {
         let (invite, from) = self.phone.sip.receive("INVITE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&invite, "200 OK", &self.codec.sdp(&self.phone)));
@@ -108,7 +108,7 @@ impl Party {
         self.at = None;
     }
 
-    /// Receives the edge's BYE.
+    /// Receives the edge's BYE at the party.
     pub(crate) fn is_hung_up_on(&mut self) {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
@@ -120,29 +120,29 @@ impl Party {
         self.level(hz) > -35.0
     }
 
-    /// Returns the level of its own tone in the received audio, in dBFS.
+    /// Returns the level of the party's own tone in the audio that it receives, in dBFS.
     pub(crate) fn own_level(&self) -> f64 {
         self.level(self.hz)
     }
 
-    /// Stops sending audio.
+    /// Stops the party's audio.
     pub(crate) fn falls_silent(&mut self) {
         self.at = None;
     }
 
-    /// Returns whether its last 400 ms of received audio are silent.
+    /// Returns whether the last 400 ms that the party received are silent.
     pub(crate) fn hears_nothing(&self) -> bool {
         let count = self.codec.rate_hz() as usize * 2 / 5;
         let last = self.heard.len().checked_sub(count).map(|from| &self.heard[from..]);
         last.is_some_and(|last| last.iter().all(|sample| sample.unsigned_abs() < 100))
     }
 
-    /// Returns the number of frames received.
+    /// Returns the number of frames that the party has received.
     pub(crate) fn frames(&self) -> usize {
         self.heard.len() / (self.codec.rate_hz() as usize / 50)
     }
 
-    /// Sends its next 20 ms, and reads received packets.
+    /// Sends the next 20 ms of the party, and reads the packets that have arrived.
     fn turn(&mut self, n: usize) {
         let frame = self.codec.rate_hz() as usize / 50;
         let angle = |at: usize| TAU * self.hz * at as f64 / f64::from(self.codec.rate_hz());
@@ -161,7 +161,7 @@ impl Party {
         }
     }
 
-    /// Returns the level of a tone in the last 400 ms received, in dBFS.
+    /// Returns the level of a tone in the last 400 ms that the party received, in dBFS.
     fn level(&self, hz: f64) -> f64 {
         let rate = f64::from(self.codec.rate_hz());
         let count = (rate * 0.4) as usize;
@@ -177,7 +177,7 @@ impl Party {
     }
 }
 
-/// Runs all parties until a condition holds.
+/// Lets all parties send and receive until a condition holds.
 pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) -> bool) {
     let (began, mut pace) = (Instant::now(), Pace::new());
     let first = parties.iter().map(|party| party.heard.len()).max().unwrap_or_default();
@@ -191,7 +191,8 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
             parties.iter().map(|party| tones.iter().map(|hz| party.level(*hz).round()).collect()).collect()
         };
         if began.elapsed() > PATIENCE {
-            // Parties without CPU time for a tenth of the duration send and receive broken tones: no judgement then.
+            // Parties that had no CPU time for a tenth of the duration send and receive broken tones, which are not
+            // judged.
             assert!(pace.fell_behind() > PATIENCE / 10, "waited too long until {what}: {:?}", levels());
             return;
         }
@@ -199,7 +200,7 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
     }
 }
 
-/// Returns whether each party hears exactly the expected ones, 20 dB above all others.
+/// Returns whether each party hears exactly the expected others, 20 dB above the rest.
 pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> bool {
     parties.iter().enumerate().filter(|(_, party)| party.at.is_some()).all(|(at, party)| {
         let level = |other: usize| party.level(parties[other].hz);
@@ -210,7 +211,7 @@ pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> b
     })
 }
 
-/// Starts an edge with a trunk per party, and one route to these targets.
+/// Starts an edge with a trunk for each party, and one route to these targets.
 pub(crate) fn edge(parties: &[Party], tables: &str, connect: &str) -> Process {
     let trunk = |(at, party): (usize, &Party)| {
         format!("{}codecs = [\"{}\"]\n", party.phone.trunk(&format!("phone{at}")), party.codec.name())
@@ -230,10 +231,10 @@ fn parties_of_all_codecs_hear_all_others_and_not_themselves() {
     speak(&mut parties, "all hear all others", |parties| hear(parties, |at, other| at != other));
     let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
     assert_eq!((&call["conference"]["name"], &call["state"]), (&json!("weekly"), &json!("answered")));
-    // One leaves: the others continue without it.
+    // One party leaves, and the others continue without it.
     parties[1].leaves();
     speak(&mut parties, "it is heard no longer", |parties| hear(parties, |at, other| at != other && other != 1));
-    // And returns as a new participant.
+    // The party returns as a new participant.
     parties[1].id = "again".to_owned();
     parties[1].joins(&edge);
     speak(&mut parties, "it is heard again", |parties| hear(parties, |at, other| at != other));

@@ -23,7 +23,7 @@ fn accepted(text: &str) -> Config {
     config
 }
 
-/// Checks the only error of an agent with this line, and the text that it marks.
+/// Checks the only error for an agent with this line, and the text that the error marks.
 #[track_caller]
 fn refused(line: &str, code: &str, about: &str) {
     let url = if line.starts_with("url") { "" } else { "url = 'wss://127.0.0.1:9/'\n" };
@@ -439,7 +439,7 @@ fn a_part_of_a_key_is_known_again() {
     assert_eq!(parse(&text).unwrap_err()[0].help, "did you mean `connect_timeout` or `first_audio_timeout`?");
 }
 
-/// Returns each finding for an agent with these lines, and its suggestion.
+/// Returns each finding for an agent with these lines, with its suggestion.
 fn told(folder: &Path, lines: &str) -> Vec<(String, String)> {
     let text = format!(
         "[media]\nports = '16384-24001'\n{TRUNK}[[route]]\nconnect = ['agent:a', 'trunk:carrier']\n\
@@ -579,7 +579,7 @@ fn a_queue_that_nobody_waits_in_or_hears_is_warned_of() {
     }
 }
 
-/// A bot on 8080, the default port of the edge's own HTTP, and one on a SIP port.
+/// One bot is at 8080, the default port of the edge's own HTTP, and one at a SIP port.
 #[test]
 fn a_url_that_leads_back_into_the_edge_is_an_error() {
     let with = |url: &str, more: &str| {

@@ -36,7 +36,7 @@ fn accepted(text: &str) -> Config {
     config
 }
 
-/// Checks the findings: code (with a `w` before those of warnings) and marked text.
+/// Checks the findings for a text: the code (with a `w` before the code of a warning) and the marked text.
 #[track_caller]
 fn check(text: &str, expected: &[(&str, &str)]) {
     let (Ok((_, found)) | Err(found)) = parse(text);
@@ -232,7 +232,7 @@ fn a_url_that_can_never_be_reached_is_refused() {
     let (Ok((_, found)) | Err(found)) = parse(&app("url = 'http://127.0.0.1:9/'"));
     let help = "set `allow_private = true` in [app.ivr] if your own application is there, or use its public address";
     assert!(found.iter().any(|one| one.help == help), "{found:#?}");
-    // The edge itself is rejected for any setting of the application.
+    // The edge's own address is rejected, whichever settings the application has.
     let own = "'http://127.0.0.1:8080/v'";
     check(&app(&format!("url = {own}\nallow_private = true")), &[("TG0154", own)]);
     check(&app("url = 'http://8.8.8.8/'\nfallback_url = 'https://app.internal/'"), &[]);
@@ -246,7 +246,7 @@ fn an_app_with_a_url_needs_a_token_and_a_long_one() {
     check(&short, &[("wTG0156", &format!("'{}'", &TOKEN[1..]))]);
     let unset = app("url = 'https://a.example/'").replace(&format!("'{TOKEN}'"), "{ env = 'TRUNKGATE_NO_SUCH' }");
     check(&unset, &[("TG0110", "'TRUNKGATE_NO_SUCH'")]);
-    // A document without webhooks needs no signature.
+    // A document without webhooks needs no signature key.
     let folder =
         Folder::new(&format!("{TRUNKS}{ROUTE}[app.ivr]\nfile = 'menu.xml'\n"), &[("menu.xml", b"<Response/>")]);
     assert_eq!(folder.found(), [""; 0]);
@@ -420,7 +420,7 @@ fn a_number_with_an_app_comes_before_the_routes() {
         (&first.from[..], &config.numbers[1].from[..]),
         (&["carrier".to_owned(), "pbx".into()][..], &["phone".to_owned()][..])
     );
-    // The route has the conditions of the entry, so the number of trunks does not matter.
+    // The route has the conditions of the `[[number]]` entry, so the number of trunks does not matter.
     let plain = accepted(&file(&format!("{}{app}{routes}", numbers.replace("from = ['phone']\n", ""))));
     assert!(plain.routes[0].from.is_empty() && plain.places.route(0) == Some(8), "{:?}", plain.routes[0]);
 }

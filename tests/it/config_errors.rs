@@ -15,7 +15,8 @@ pub(crate) fn found(text: &str) -> Vec<Diagnostic> {
     found
 }
 
-/// Returns code, line and column of each finding; warnings have a `w` prefix, findings without a place line 0.
+/// Returns the code, line and column of each finding; codes of warnings have a `w` prefix, and findings without a place
+/// have line 0.
 pub(crate) fn places(text: &str) -> Vec<(String, u64, u64)> {
     let found = found(text);
     let json = config::to_json(Path::new("trunkgate.toml"), text, &found);
@@ -43,12 +44,12 @@ peers = ['sip:10.0.0.5']
 connect = ['trunk:pbx']
 ";
 
-/// Checks lines appended to [`GOOD`]; the first is line 7.
+/// Checks lines appended to [`GOOD`], of which the first is line 7.
 fn check_behind(lines: &str, expected: &[(&str, u64, u64)]) {
     check(&format!("{GOOD}{lines}"), expected);
 }
 
-/// Checks one line of a table in an otherwise valid file: line 7 is the header, line 8 the tested one.
+/// Checks one line of a table in an otherwise valid file: line 7 is the header, and line 8 is checked.
 fn check_line(header: &str, line: &str, expected: &[(&str, u64)]) {
     let expected: Vec<_> = expected.iter().map(|(code, column)| (*code, 8, *column)).collect();
     check_behind(&format!("{header}\n{line}\n"), &expected);
@@ -480,7 +481,7 @@ fn what_can_never_be_used_is_warned_of() {
     check_behind(two, &[]);
     let origin = format!("{two}[[route]]\nname='y'\nfrom=['y']\nto=['100']\nconnect='trunk:x'\n");
     check_behind(&origin, &[("wTG0131", 10, 8), ("wTG0131", 10, 24), ("wTG0122", 12, 6)]);
-    // Every trunk counts as local, including one outside.
+    // All trunks count as local, including one outside.
     let moot = |networks: &str, more: &str| {
         format!("{GOOD}{more}[edge]\npublic_address = '203.0.113.9'\nlocal_networks = [{networks}]\n")
     };
@@ -588,13 +589,13 @@ fn an_empty_file_is_an_error() {
         // A running edge is found nevertheless.
         assert!(config::load_http(&path, false).is_ok());
     }
-    // Also if the mistake is in its own table.
+    // So it is if the mistake is in the table `[http]` itself.
     std::fs::write(&path, "[http]\naddress = \"127.0.0.1:9123\n[edge]\nname = \"a\"\n").unwrap();
     let (http, found) = config::load_http(&path, false).unwrap();
     assert_eq!((http.address.port(), found[0].code), (9123, "TG0102"), "{found:?}");
     std::fs::write(&path, "[http]\naddress = 127.0.0.1:9123\n").unwrap();
     assert!(config::load_http(&path, false).is_err(), "it is not guessed");
-    // Without that table: the mistake is elsewhere, and the edge has the default.
+    // Without the table `[http]`, the mistake is elsewhere, and the edge has the default address.
     std::fs::write(&path, "[edge]\nname = \"a\"\n[[route]]\nconnect = [ \"trunk:x\n").unwrap();
     let (http, found) = config::load_http(&path, false).unwrap();
     assert_eq!((http.address.port(), found[0].code), (8080, "TG0102"), "{found:?}");
@@ -666,7 +667,7 @@ fn defaults_are_those_of_the_contract() {
 }
 
 proptest! {
-    /// Any text is validated and displayed without a panic, with error places inside of it.
+    /// Any text is checked and displayed without a panic, and the places of errors are inside of the text.
     #[test]
     fn any_text_is_judged(
         cut in 0..4_000_usize,
@@ -841,7 +842,7 @@ fn a_peer_that_is_the_edge_itself_is_warned_of() {
 #[test]
 fn recording_servers_that_are_not_there_are_told() {
     let server = "[siprec.vault]\npeers = ['sip:srs@192.0.2.9;transport=tcp', 'sip:192.0.2.10']\nrequired = true\n";
-    // Line 7 is a key of the route.
+    // Line 7 of the text is a key of the route.
     check_behind(&format!("siprec = 'vault'\n{server}"), &[]);
     check_behind(&format!("siprec = ['vault', 'vaullt']\n{server}"), &[("TG0120", 7, 20)]);
     check_behind(&format!("siprec = ['vault', 'vault']\n{server}"), &[("TG0107", 7, 20)]);

@@ -26,7 +26,7 @@ fn accepted(path: &Path) -> Config {
     }
 }
 
-/// Loads an example; if it names a certificate, from a folder with that certificate.
+/// Loads an example; if the example names a certificate, from a folder that contains one.
 fn accepted_example(path: &Path) -> Config {
     let text = std::fs::read_to_string(path).unwrap();
     if !text.contains("certificate = \"edge.pem\"") {
@@ -126,7 +126,7 @@ fn every_example_is_accepted() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
-        // Data files named by some examples.
+        // Some examples name these data files.
         if ["numbers.csv", "on-call.xml"].iter().any(|name| path.ends_with(name)) {
             continue;
         }
@@ -181,7 +181,7 @@ fn table(file: &str) -> RoutingTable {
     accepted_example(&folder().join("examples").join(file)).table(&HashMap::new())
 }
 
-/// Returns the route and the targets of a call.
+/// Returns the name of the route for a call, and the targets.
 fn way(table: &RoutingTable, from: &str, called: &str, at: &str, draw: u32) -> (String, String) {
     let at = at.parse().unwrap();
     let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };

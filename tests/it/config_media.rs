@@ -1,4 +1,4 @@
-//! Media networks of a trunk: findings of `check` for a carrier without configured ones.
+//! Media networks of a trunk: findings of `check` for a carrier without configured networks.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
@@ -19,7 +19,7 @@ fn a_carrier_whose_media_networks_are_not_written_is_told_of() {
     warned("peers = 'sip:198.51.100.9'\naccept_from = ['198.51.100.9', '198.51.100.10']");
     warned("preset = 'carrier'\npeers = 'sip:198.51.100.9'");
     warned("preset = 'carrier'\npeers = 'sip:sbc.carrier.example'");
-    // Media comes from the signalling address, or that address cannot be forged.
+    // Media comes from the signalling address, or the signalling address cannot be forged.
     trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = []");
     trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = '192.0.2.0/24'");
     trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.0/24'");

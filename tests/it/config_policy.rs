@@ -20,7 +20,7 @@ fn trunk(lines: &str) -> Trunk {
     }
 }
 
-/// Returns code, line, column and help of each finding for a trunk's lines; the first is line 2.
+/// Returns the code, line, column and help of each finding for a trunk's lines, of which the first is line 2.
 fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
     let text = format!("[trunk.x]\n{lines}\n{REST}");
     let (Ok((_, mut found)) | Err(mut found)) = config::parse(Path::new("t.toml"), &text);
@@ -136,7 +136,7 @@ fn words_of_other_programs_lead_to_ours() {
     assert!(found.iter().any(|found| found.help == "did you mean `address`?"), "{found:?}");
 }
 
-/// Returns code and line of each finding for a whole file.
+/// Returns the code and line of each finding for a complete file.
 fn whole(text: &str) -> Vec<(&'static str, usize)> {
     let (Ok((_, found)) | Err(found)) = config::parse(Path::new("t.toml"), text);
     let line = |diagnostic: &config::Diagnostic| {

@@ -1,4 +1,4 @@
-//! Presets: the settings of a trunk with a preset, precedence of its own keys, and the places of mistakes.
+//! Presets: the settings of a trunk with a preset, the precedence of the trunk's own keys, and the places of mistakes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ fn uris(trunk: &Trunk) -> Vec<&str> {
     trunk.peers.iter().map(|peer| peer.uri.as_str()).collect()
 }
 
-/// Returns code, line and message of each finding for a trunk's lines.
+/// Returns the code, line and message of each finding for a trunk's lines.
 fn wrong(lines: &str) -> Vec<(String, u64, String)> {
     let text = format!("[trunk.x]\n{lines}\n[[route]]\nconnect = ['trunk:x']\n");
     let (Ok((_, found)) | Err(found)) = parsed(&text);
@@ -113,7 +113,7 @@ fn any_key_of_the_trunk_wins() {
     assert_eq!(trunk.codecs, ["PCMA"]);
 }
 
-/// Returns keys of a trunk with the preset: the minimum, and one variant for each setting that selects other values.
+/// Returns variants of a trunk's keys with the preset: the minimum, and one for each setting that selects other values.
 fn settings(preset: &preset::Preset) -> Vec<String> {
     let own = match &preset.domain {
         Some(domain) => format!("domain = 'acme{}'\n", domain.forms[0].ends),
@@ -143,7 +143,7 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
         }
         for own in settings(preset) {
             let found = wrong(&format!("preset = '{}'\n{own}", preset.name));
-            // Warnings about a TLS listener, and about media networks without public documentation.
+            // There may be warnings about a TLS listener, and about media networks that the provider does not document.
             let has_media = preset.left_out.iter().all(|one| one.key != "media_from");
             let expected = |code: &str| code == "TG0135" || (code == "TG0151" && !has_media);
             assert!(found.iter().all(|(code, ..)| expected(code)), "{} {own}: {found:?}", preset.name);
@@ -181,7 +181,7 @@ error[TG0121]: no listener supports tls, required by sip:acme.pstn.twilio.com;tr
   |          ^^^^^^^^^^^^^^^^^^^^^^ add a [[listen]] with transport = \"tls\" and address = \"0.0.0.0:5061\"
 ";
     assert!(shown.starts_with(expected), "{shown}");
-    // The same network twice, the second time by a preset.
+    // The same network appears twice, the second time by a preset.
     let text = "[trunk.a]\naccept_from = ['54.172.60.0/30']\npeers = ['sip:10.0.0.1']\n\
                 [trunk.b]\npreset = 'twilio'\npeers = ['sip:10.0.0.2']\nsecure = false\n\
                 [[route]]\nconnect = ['trunk:a']\n";
@@ -208,7 +208,8 @@ fn a_region_selects_the_addresses() {
     assert_eq!((uris(&own), networks(&own)[0].as_str()), (vec!["sip:127.0.0.1:5070"], "185.246.41.140"));
 }
 
-/// Example of a preset's guide: its first peer, the number of networks of its calls and of its audio, and its codecs.
+/// Each example in a guide of a preset has the expected first peer, number of networks for calls and for audio, and
+/// codecs.
 #[test]
 fn guides_of_carriers_and_pbxs_are_short_and_their_examples_are_accepted() {
     for (name, peer, accept_from, media_from, codecs) in [
@@ -305,7 +306,7 @@ fn what_cannot_be_used_is_said() {
         let found = wrong(lines);
         let hit = found.iter().find(|(found, at, message)| found == code && *at == line && message.contains(part));
         assert!(hit.is_some(), "{lines}: {found:?}");
-        // No further finding follows from it.
+        // No further finding follows from this one.
         assert!(
             found.iter().all(|(code, ..)| !["TG0127", "TG0128"].contains(&code.as_str()) || part.contains("neither"))
         );
@@ -419,7 +420,7 @@ fn whatsapp_is_sent_no_re_invite() {
     assert_eq!(trunk.codecs, ["opus"]);
 }
 
-/// Maximum number of words of a guide, including commands and configuration.
+/// Maximum number of words in a guide, including commands and configuration.
 const MAX_GUIDE_WORDS: usize = 300;
 
 #[test]

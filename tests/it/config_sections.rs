@@ -1,4 +1,4 @@
-//! All pairs of configuration sections: no two of them in one file make it invalid.
+//! All pairs of configuration sections: any two of them can be in one file.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,9 +9,9 @@ use trunkgate_route::{CallInfo, CallTarget};
 
 /// Section of docs/reference/keys.md in its minimal form.
 struct Section {
-    /// Title in the documentation.
+    /// Title of the section in the documentation.
     title: &'static str,
-    /// Titles of required sections.
+    /// Titles of the sections that this one requires.
     needs: &'static [&'static str],
     /// Lines of the section in a file.
     text: &'static str,
@@ -75,7 +75,7 @@ const SECTIONS: [Section; 31] = [
     section("[otel]", &[], "[otel]\nendpoint = 'http://127.0.0.1:4318'\n"),
 ];
 
-/// Returns a file with these sections and their required ones, each once, in the order of the list.
+/// Returns a file with these sections and those that they require, each once, in the order of the list.
 fn file(wanted: &[usize]) -> String {
     let mut all: BTreeSet<usize> = wanted.iter().copied().collect();
     let mut pending = wanted.to_vec();
@@ -119,7 +119,7 @@ fn all_sections_may_stand_in_one_file() {
     let all: Vec<usize> = (0..SECTIONS.len()).collect();
     let text = file(&all);
     let (config, _) = parse(&text).unwrap_or_else(|found| panic!("{text}\n{found:#?}"));
-    // Default of `from`: all trunks that place calls, except those of phones.
+    // Default of `from`: all trunks that place calls, except for those of phones.
     for number in &config.numbers {
         assert_eq!(number.from, ["carrier"], "{}", number.number);
     }

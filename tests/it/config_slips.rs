@@ -3,7 +3,7 @@
 
 use crate::config_errors::{GOOD, found, places};
 
-/// Returns the help of the only error.
+/// Returns the help of the only error in a text.
 fn help_of(text: &str) -> String {
     match found(text).as_slice() {
         [one] => one.help.clone(),
@@ -33,7 +33,7 @@ fn common_slips_are_answered_with_what_was_meant() {
     }
 }
 
-/// Returns the help of the only finding.
+/// Returns the help of the only finding in a text.
 fn help(text: &str) -> String {
     let mut found = found(text);
     assert_eq!(found.len(), 1, "{text}\n{found:#?}");

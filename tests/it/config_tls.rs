@@ -1,4 +1,4 @@
-//! TLS findings of `check`: missing, wrong, mismatched or expiring files; keys without effect.
+//! Findings of `check` about TLS: files that are missing, wrong, mismatched or about to expire; keys without effect.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -8,7 +8,7 @@ use crate::support::depends_on_machine;
 use crate::support::tls::{Authority, Pair};
 use trunkgate_config as config;
 
-/// Returns code, line, column and message of each finding; codes of warnings have a `w` prefix.
+/// Returns the code, line, column and message of each finding; codes of warnings have a `w` prefix.
 fn found(folder: &Path, text: &str) -> Vec<(String, u64, u64, String)> {
     let path = folder.join("trunkgate.toml");
     let (Ok((_, mut found)) | Err(mut found)) = config::parse(&path, text);
@@ -23,7 +23,7 @@ fn found(folder: &Path, text: &str) -> Vec<(String, u64, u64, String)> {
     found.iter().zip(json.as_array().unwrap()).map(one).collect()
 }
 
-/// Returns the only finding, if any.
+/// Returns the only finding for a text, if there is one.
 fn only(folder: &Path, text: &str) -> Option<(String, u64, u64, String)> {
     let mut all = found(folder, text);
     assert!(all.len() <= 1, "{text}\n{all:#?}");
@@ -130,7 +130,7 @@ fn keys_belong_together() {
             &[("TG0105", 8, 59)],
         ),
         (format!("{good}{peer}tls = {{ nmaes = ['x.example'] }}\n"), &[("TG0104", 8, 9)]),
-        // Without a TLS peer and without names the keys have no effect; and a UDP listener is missing, as only TLS is
+        // Without a TLS peer and without names, the keys have no effect; a UDP listener is missing, since only TLS is
         // configured.
         (
             format!("{good}[trunk.x]\npeers = 'sip:127.0.0.1'\ntls = {{ ca = 'authority.pem' }}\n"),

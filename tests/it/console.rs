@@ -98,7 +98,7 @@ fn without_a_token_nothing_that_a_proxy_passed_on_is_answered() {
         |method: &str, path: &str, extra: &[(&str, &str)]| http(method, &format!("{}{path}", edge.url()), extra, "");
     let basic = authorization(SID, TOKEN);
     for header in ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"] {
-        // As sent by nginx: Host of its upstream.
+        // These headers are as nginx sends them: Host is that of its upstream.
         let passed_on = [("host", host.as_str()), (header, "192.0.2.7")];
         for path in ["/", "/console/app.js", "/v1/status", "/v1/calls", "/v1/events", "/v1/twilio/ca", "/metrics"] {
             let (status, text) = ask("GET", path, &passed_on);
@@ -123,7 +123,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Connects and waits until the stream is open.
+    /// Connects to `/v1/events` and waits until the stream is open.
     pub(crate) fn begin(edge: &Process) -> Follower {
         let mut follower = Follower::ask(edge);
         follower.line(": following");
@@ -134,7 +134,7 @@ impl Follower {
         Follower::ask_with(edge, "")
     }
 
-    /// Connects with an additional header line.
+    /// Connects to `/v1/events` with an additional header line.
     fn ask_with(edge: &Process, line: &str) -> Follower {
         let mut stream = TcpStream::connect(edge.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -143,7 +143,7 @@ impl Follower {
         Follower { lines: BufReader::new(stream) }
     }
 
-    /// Returns the rest of the next line with this prefix.
+    /// Returns the rest of the next line in the stream with this prefix.
     fn line(&mut self, front: &str) -> String {
         // Comments arrive while there are no events.
         let began = Instant::now();
@@ -199,7 +199,7 @@ fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
     assert_eq!((&events[3].1["reason"], &events[3].1["outcome"]), (&"operator".into(), &"answered".into()));
     drop(call);
 
-    // Events without a call: two reloads, then drain on and off.
+    // Events that belong to no call: two reloads, then drain on and off.
     edge.signal(Signal::SIGHUP);
     assert_eq!(follower.next(&["config.reloaded", "config.refused"]).0, "config.reloaded");
     std::fs::write(&edge.file, "colour = 1\n[http]\ntoken = [\n'S3cret']\n").unwrap();
@@ -219,7 +219,7 @@ fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
 fn trunk_up_trunk_down_and_failover_are_events() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let dead = closed_address();
-    // No OPTIONS to the dead trunk, since its failure could precede the follower: the events come from calls.
+    // The dead trunk gets no OPTIONS, since their failure could precede the follower: the events come from calls.
     let trunks = caller.trunk("carrier")
         + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"0s\"\n")
         + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");
@@ -230,7 +230,7 @@ fn trunk_up_trunk_down_and_failover_are_events() {
     for id in ["one", "two", "three", "four", "five", "six"] {
         Call::set_up(&edge, id, &caller, &callee);
     }
-    // The order of the events is not fixed.
+    // The order of the events varies.
     let mut seen = BTreeSet::new();
     let wanted = [("call.failed_over", "dead"), ("trunk.down", "dead"), ("trunk.up", "pbx")];
     while !wanted.iter().all(|(name, trunk)| seen.contains(&((*name).to_owned(), (*trunk).to_owned()))) {
@@ -277,7 +277,7 @@ fn an_event_stream_ends_when_its_token_is_replaced() {
     let text = std::fs::read_to_string(&edge.file).unwrap();
     std::fs::write(&edge.file, text.replace("\"first\"", "\"second\"")).unwrap();
     edge.signal(Signal::SIGHUP);
-    // The last chunk (RFC 9112 §7.1), and no event before it.
+    // Nothing but the last chunk (RFC 9112 §7.1) follows.
     let mut line = String::new();
     while line.trim_end() != "0" {
         line.clear();
@@ -357,7 +357,7 @@ fn calls_are_found_by_every_filter() {
     }
 }
 
-/// Places a call that the callee rejects; returns the final response received by the caller.
+/// Makes a call that the callee rejects; returns the final response that the caller received.
 fn rejected(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> String {
     let udp = edge.address("udp");
     let invite = caller.sip.request_with("INVITE", NUMBER, udp, id, (1, ""), &caller.description(1, ""));

@@ -1,4 +1,5 @@
-//! Cookies of applications through the real binary: one jar per call or conversation, and values shown nowhere.
+//! Cookies of applications through the real binary: one jar for each call or conversation, and values that appear
+//! nowhere.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -12,7 +13,8 @@ use crate::twilio_api::Rig;
 use crate::twilio_inbound::set;
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, from_twilio};
 
-/// Application with a session cookie, as in web frameworks: each response increments it, and sets a secret cookie too.
+/// Starts an application with a session cookie, as in web frameworks: each response increments it, and also sets a
+/// secret cookie.
 fn counting(document: impl Fn(&str, u32) -> String + Send + Sync + 'static) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let step = step_of(post) + 1;
@@ -26,7 +28,7 @@ fn counting(document: impl Fn(&str, u32) -> String + Send + Sync + 'static) -> E
     })
 }
 
-/// Returns the value of the application's own cookie; 0 if absent.
+/// Returns the value of the application's own cookie; 0 if it is absent.
 fn step_of(post: &Post) -> u32 {
     let cookies = post.headers.get("cookie").map_or("", String::as_str);
     cookies.split("; ").find_map(|pair| pair.strip_prefix("step=")).map_or(0, |step| step.parse().unwrap())
@@ -69,7 +71,7 @@ fn messages_of_one_sender_to_one_number_share_a_session_and_others_do_not() {
     let noted = || rig.edge.json("/v1/api")["message_webhooks"].as_array().map(Vec::len);
     until("the answers are read", || (noted() == Some(3)).then_some(()));
     assert!(!rig.edge.whole_log().contains("S3CRET") && !rig.edge.get("/v1/api").1.contains("S3CRET"));
-    // Sessions survive the process in a file readable only by its owner.
+    // In a file that only the owner can read, sessions survive the process.
     let rig = Rig { edge: rig.edge.stop_and_start_again(), ..rig };
     comes(&rig, ("SM4", THEIRS), &[0, 1, 0, 2]);
     comes(&rig, ("SM5", "+14155550177"), &[0, 1, 0, 2, 1]);

@@ -1,4 +1,4 @@
-//! `trunkgate demo`, the real binary: exits 0 if all audio arrives intact, and detects if not.
+//! `trunkgate demo` with the real binary, which exits with 0 if all audio arrives intact, and otherwise with 1.
 
 #![allow(clippy::expect_used)]
 
@@ -19,10 +19,10 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Attempts of a demo on a busy machine before only timing-independent results are checked.
+/// Attempts of a demo on a busy machine, after which only results independent of timing are checked.
 const LATE_RUNS: usize = 3;
 
-/// Repeats the demo until it is in time: it measures its scheduling delays and reports if they cost audio.
+/// Repeats the demo until it is in time: the demo measures its scheduling delays and reports those that cost audio.
 fn demo_in_time(folder: &Path) -> (Option<i32>, String) {
     let mut runs = 0;
     loop {

@@ -17,7 +17,7 @@ use crate::support::until;
 /// Samples per millisecond.
 const MS: usize = 8;
 
-/// Audio of a party.
+/// Audio that a party sends after its answer.
 #[derive(Default, Clone)]
 struct Says(Vec<i16>);
 
@@ -45,7 +45,7 @@ impl Says {
         self
     }
 
-    /// Returns its consecutive packets, followed by silence.
+    /// Returns the consecutive packets of the audio, followed by silence.
     fn packets(self) -> impl Fn(u16) -> Vec<u8> + Send + 'static {
         move |n| {
             let begin = usize::from(n) * 160;
@@ -60,7 +60,7 @@ impl Says {
     }
 }
 
-/// Answers the call of the party, and sends this audio.
+/// Answers the call at the party, and sends this audio.
 fn answers(rig: &Rig, says: Says) -> ((String, SocketAddr), Speaking) {
     let dialog = rig.pbx_answers();
     let far = media_of(&dialog.0);
@@ -90,8 +90,8 @@ fn shown(rig: &Rig, sid: &str) -> Value {
     ask(rig, "GET", &format!("Calls/{sid}.json"), &[]).1
 }
 
-/// Retries a call up to three times: the audio has gaps if this machine is late. `judged`: whether the verdict is as
-/// expected.
+/// Tries a call up to three times: if this machine is late, the audio has gaps. `judged` returns whether the verdict is
+/// as expected.
 fn in_time(mut judged: impl FnMut() -> bool) {
     for _ in 0..3 {
         let watch = Watch::new();
@@ -102,7 +102,7 @@ fn in_time(mut judged: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the request with this path.
+/// Waits for the application's request with this path.
 fn request(app: &Endpoint, wanted: &str) -> Post {
     until(wanted, || app.posts().into_iter().find(|post| path(post) == wanted))
 }
@@ -211,7 +211,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
         let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
         rig.invite();
         rig.answered();
-        // Two tones: on a busy machine the beginning of one may be lost.
+        // Two tones, since the beginning of one may be lost on a busy machine.
         let says =
             Says::default().silence(300).speech(3_000).silence(400).tone(440.0, 800).silence(400).tone(440.0, 800);
         let (dialog, _speaking) = answers(&rig, says);
@@ -230,7 +230,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
     });
 }
 
-/// The result arrives while the party hears its document, as at Twilio: a machine is not connected with the caller.
+/// The verdict arrives while the party hears its document, as at Twilio: a machine is not connected with the caller.
 #[test]
 fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     in_time(|| {
@@ -262,7 +262,7 @@ fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     });
 }
 
-/// A party may press keys for its document even if its caller cannot send DTMF.
+/// A party can press keys for its document even if its caller cannot send DTMF.
 #[test]
 fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
     let app = application(&[
@@ -295,7 +295,7 @@ fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
     };
     let mut pressed = 0;
     until("the key is known", || {
-        // Each is another digit: digits before the prompt are not collected.
+        // Each is another digit, because digits before the prompt are not collected.
         rig.pbx.rtp.send_to(&key(pressed), far).unwrap();
         pressed += 1;
         app.posts()

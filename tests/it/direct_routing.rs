@@ -1,5 +1,5 @@
-//! Requirements of Microsoft Teams Direct Routing and similar services: the edge's host name in place of its address,
-//! and its Allow header.
+//! Requirements of Microsoft Teams Direct Routing and similar services: the edge's host name in place of the address,
+//! and the Allow header.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -28,13 +28,13 @@ fn edge(carrier: &Phone, teams: &Phone, hosts: &str) -> Process {
     Process::start(&config(&text))
 }
 
-/// Asserts that the Contact of a message has the edge's host name.
+/// Checks that the Contact of a message has the edge's host name.
 fn assert_named(edge: &Process, message: &str) {
     let (contact, port) = (field(message, "Contact"), edge.address("udp").port());
     assert!(contact.ends_with(&format!("@{HOST}:{port}>")), "{message}");
 }
 
-/// Answers the first OPTIONS of the edge, so that the trunk is up.
+/// Answers the edge's first OPTIONS, so that the trunk is up; returns the request.
 fn answer_options(teams: &Phone) -> String {
     let (options, from) = teams.sip.receive("OPTIONS ");
     teams.sip.send(from, &teams.sip.answer_with(&options, "200 OK", ""));
@@ -84,7 +84,7 @@ fn requests_to_a_trunk_have_the_name_of_the_edge() {
     assert_named(&edge, invite);
     assert!(field(invite, "From").starts_with("<sip:+14155550100@calls.example.com>;tag="), "{invite}");
     assert!(!invite.contains(&format!("127.0.0.1:{port}>")), "{invite}");
-    // The other side still sees the address.
+    // The other side still sees the edge's address.
     assert!(field(&call.ok, "Contact").ends_with(&format!("@127.0.0.1:{port}>")), "{}", call.ok);
 
     let hold = carrier.description(2, "a=sendonly\r\n");

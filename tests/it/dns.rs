@@ -1,4 +1,4 @@
-//! Peers resolved by DNS (RFC 3263), through the real binary and a name server of the tests.
+//! Peers found by DNS (RFC 3263), through the real binary and a name server of the tests.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,7 +9,7 @@ use crate::support::sip::Party;
 use crate::support::{Process, config, finish, until};
 use serde_json::json;
 
-/// Returns the caller's trunk, and a trunk by name without OPTIONS, which would mark it down.
+/// Returns the caller's trunk, and a trunk with these peers by name that sends no OPTIONS, which would mark it down.
 fn two_trunks(caller: &Party, peers: &str) -> String {
     config(&format!(
         "[trunk.caller]\npeers = [\"sip:{}\"]\n[trunk.pbx]\npeers = [{peers}]\nno_response_timeout = \"20s\"\noptions_interval = \"0s\"\n\
@@ -23,7 +23,7 @@ fn start(names: &NameServer, config: &str) -> Process {
     Process::start_with(config, &[(name, &value)])
 }
 
-/// Makes a call, which the callee finally rejects.
+/// Sends the INVITE of a call.
 fn call(edge: &Process, caller: &Party, id: &str) {
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, id, 1, ""));
@@ -36,11 +36,11 @@ fn refuse(callee: &Party, status: &str) -> String {
     invite
 }
 
-/// Receives and acknowledges the final response.
+/// Receives the final response at the caller and acknowledges it.
 fn refused(caller: &Party, edge: SocketAddr, id: &str, code: &str) {
     let (answer, _) = caller.receive(&format!("SIP/2.0 {code}"));
     let tag = crate::support::sip::to_tag(&answer).to_owned();
-    // The ACK of a rejection has the branch of its INVITE.
+    // The ACK of a rejection has the branch of the INVITE.
     let ack = caller.request("ACK", "+14155550123", edge, id, 1, &tag);
     caller.send(edge, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
 }
@@ -111,7 +111,7 @@ fn rfc3263_4_2_a_written_port_turns_srv_off_and_a_written_transport_naptr() {
     refused(&caller, edge.address("udp"), "one", "404");
 }
 
-/// Returns whether calls to a peer go to this address; the log has the DNS answer earlier.
+/// Returns whether calls to a peer go to this address; the log has the DNS answer before that.
 fn shows_address(edge: &Process, uri: &str, address: SocketAddr) -> bool {
     let trunks = edge.json("/v1/trunks")["trunks"].clone();
     let mut peers = trunks.as_array().unwrap().iter().flat_map(|trunk| trunk["peers"].as_array().unwrap().iter());
@@ -145,7 +145,7 @@ fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_dns_fails() {
     refuse(&new, "404 Not Found");
     refused(&caller, edge.address("udp"), "three", "404");
 
-    // Probed at growing intervals, and used again once it answers.
+    // The name server is probed at growing intervals, and used again once it answers.
     names.set_mood(Mood::Answers);
     server("127.0.0.2", &old);
     until("DNS is back", || (edge.log().matches(&format!("udp:{}", old.address)).count() == 2).then_some(()));
@@ -262,7 +262,7 @@ fn a_name_that_dns_loses_while_the_edge_runs_is_a_problem_of_the_next_restart() 
     let why = finish(&["why", "--url", &edge.url(), "--from", "caller", "--called", "+14155550123"]).stdout;
     assert!(String::from_utf8(why).unwrap().contains(what));
     until("the log has it", || edge.log().contains(&format!("problem: {what}")).then_some(()));
-    // Calls continue, and the problem clears with its cause.
+    // Calls continue, and the problem ends with its cause.
     call(&edge, &caller, "still");
     refuse(&callee, "404 Not Found");
     refused(&caller, edge.address("udp"), "still", "404");

@@ -1,4 +1,4 @@
-//! `trunkgate doctor` through the real binary: a fault for each line, and the exit code.
+//! `trunkgate doctor` through the real binary: a fault for each line of the report, and the exit code.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,7 +13,7 @@ use crate::support::{Process, closed_address, config, finish, media_ports, trunk
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-/// Report lines, and the exit code.
+/// Lines of the report, and the exit code.
 struct Told {
     lines: Vec<Value>,
     code: Option<i32>,
@@ -27,7 +27,7 @@ impl Told {
         Told { lines: lines.as_array().unwrap().clone(), code: output.status.code() }
     }
 
-    /// Returns level and text of the first line with this name that contains `what`.
+    /// Returns the level and text of the first line with this name that contains `what`.
     fn line(&self, name: &str, what: &str) -> (&str, &str) {
         let is_it = |line: &&Value| line["name"] == name && line["text"].as_str().unwrap().contains(what);
         let line = self.lines.iter().find(is_it).unwrap_or_else(|| panic!("no {name} with {what}: {:#?}", self.lines));
@@ -51,12 +51,12 @@ fn doctor_with(text: &str, variables: &[(&str, &str)]) -> Told {
     Told::of(&command.envs(variables.iter().copied()).output().unwrap())
 }
 
-/// Answers each OPTIONS with this status for the duration of the test.
+/// Starts a party that answers each OPTIONS with this status until the test ends.
 fn answers(status: &'static str) -> Party {
     answers_with(move |answer, _| answer.replacen("200 OK", status, 1))
 }
 
-/// Answers each OPTIONS with a modified 200, like a remote party or a middlebox.
+/// Starts a party that answers each OPTIONS with a 200 changed by `change`, like a remote party or a middlebox.
 fn answers_with(change: impl Fn(String, SocketAddr) -> String + Send + 'static) -> Party {
     let party = Party::new("127.0.0.5");
     let answerer = party.shared();
@@ -151,7 +151,7 @@ fn names_without_addresses_and_silent_name_servers_are_told_apart() {
     assert_eq!(told.line("dns", "registrar of pbx: the DNS server answers SERVFAIL for reg.test").0, "fail");
 }
 
-/// Returns a configuration with a TLS listener using this certificate, and a TLS trunk.
+/// Returns a configuration with a TLS listener that has this certificate, and a TLS trunk.
 fn secure(pair: &crate::support::tls::Pair, peer: &str, keys: &str) -> String {
     config(&format!(
         "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n\
@@ -174,7 +174,7 @@ fn certificates_on_both_sides_are_judged() {
     let closed = Party::new("127.0.0.6").address.to_string();
     let told = doctor(&secure(&long, &closed, ""));
     let (level, text) = told.line("tls", "listener s");
-    // The root is the test's own.
+    // The root is one that the test has made.
     assert!(
         level == "warn" && text.contains("until 2099-01-01") && text.contains("does not end in a trusted root"),
         "{text}"
@@ -192,7 +192,7 @@ fn certificates_on_both_sides_are_judged() {
     assert_eq!(told.line("tls", "days left").0, "warn");
     let told = doctor(&secure(&over, &closed, ""));
     assert_eq!((told.line("tls", "expired on 2020").0, told.code), ("fail", Some(1)));
-    // Without the edge's certificate no probe is sent, and neither peer nor firewall is blamed.
+    // Without the edge's certificate, no probe is sent, and the report blames neither peer nor firewall.
     let gone = authority.issue("gone", &["127.0.0.1"]);
     std::fs::remove_file(&gone.certificate).unwrap();
     let told = doctor(&secure(&gone, &closed, ""));
@@ -208,10 +208,10 @@ fn certificates_on_both_sides_are_judged() {
         let mut line = server.accept().unwrap();
         let options = line.receive("OPTIONS");
         let answer = line.answer(&options, "200 OK", false);
-        // In two segments, after a keep-alive.
+        // The response arrives in two segments, after a keep-alive.
         line.send(&format!("\r\n\r\n{}", &answer[..5]));
         line.send(&answer[5..]);
-        // Until the other side closes.
+        // Wait until the other side closes the connection.
         let _ = line.try_receive("nothing more");
     });
     let told = doctor(&secure(&long, &peer, ""));
@@ -291,7 +291,7 @@ fn ports_that_are_taken_are_told() {
     let status = trunkgate(&["status", "--url", &format!("http://{address}")]).output().unwrap();
     let words = String::from_utf8_lossy(&status.stderr).into_owned();
     assert!(words.contains(&format!("the server at http://{address} is not a Trunkgate edge")), "{words}");
-    // Four ports, the first one occupied.
+    // Four media ports, of which the first is occupied.
     let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
     let first = media.local_addr().unwrap().port();
     let few = media_ports::replaced(&text, first, first + 3);
@@ -309,7 +309,7 @@ fn what_the_machine_allows_is_told() {
     let within = media_ports::replaced(&text, u16::try_from(first).unwrap(), u16::try_from(first).unwrap() + 3);
     let told = doctor(&within);
     assert_eq!((told.level("ephemeral range"), told.level("config"), told.code), ("warn", "warn", Some(0)));
-    // Calls from outside, with only an inside address to show.
+    // Calls come from outside, and the edge has only an inside address to show.
     let outside = text.replace("peers =", "accept_from = [\"198.51.100.0/24\"]\npeers =");
     // Any address of this machine counts as inside.
     let all_but_198 = "local_networks = [\"0.0.0.0/1\", \"128.0.0.0/2\", \"192.0.0.0/6\", \"196.0.0.0/7\", \"199.0.0.0/8\", \"200.0.0.0/5\", \"208.0.0.0/4\"]";
@@ -334,7 +334,7 @@ fn an_agent_whose_socket_does_not_open_fails() {
     assert_eq!((told.level("agent bot"), told.code), ("fail", Some(1)));
 }
 
-/// Remote parties on loopback count as outside.
+/// Returns the configuration with remote parties on loopback counted as outside.
 fn from_outside(text: &str) -> String {
     text.replace("name = \"under-test\"", "name = \"under-test\"\nlocal_networks = [\"10.0.0.0/8\"]")
 }
@@ -447,7 +447,7 @@ fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
     );
 }
 
-/// The file was broken overnight, and the edge still runs with the previous one.
+/// The file has become invalid, and the edge still runs with the previous one.
 #[test]
 fn a_broken_file_ends_nothing_and_the_running_edge_is_asked_all_the_same() {
     let callee = Phone::new("127.0.0.42");
@@ -516,7 +516,7 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
         from.rtp.send_to(&rtp(1, 1), at).unwrap();
         received(&to.rtp);
     }
-    // During the call as well as after it.
+    // The report is the same during the call and after it.
     let live = until("both are heard", || {
         let told = inbound();
         told.lines[0]["text"]
@@ -529,7 +529,7 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     call.hang_up(2, &caller, &callee);
     until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
     assert_eq!(inbound().line("inbound udp", "audio received from 2 sides in 1 answered call").0, "ok");
-    // A callee that sends from an unexpected address.
+    // In this call, the callee sends from an unexpected address.
     let call = Call::set_up(&edge, "unheard", &caller, &callee);
     caller.rtp.send_to(&rtp(1, 1), call.near).unwrap();
     UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
@@ -602,7 +602,7 @@ fn a_file_in_which_nothing_can_be_read_is_a_finding_and_the_running_edge_is_aske
         assert_eq!((told.code, told.level("config")), (Some(2), "fail"));
         assert_eq!(told.line("running edge", "draining").0, "fail", "{text:?}");
     }
-    // Unclosed bracket in the table of the address itself.
+    // A bracket is not closed, in the very table with the address.
     let told = asked(Some(&format!("[http\naddress = \"{address}\"\n")), &[]);
     assert_eq!((told.level("config"), told.line("running edge", "draining").0), ("fail", "fail"));
     let told = asked(Some("[http]\naddress = \"127.0.0.1:0\nx = [\n"), &["--url", "http://127.0.0.1:1"]);

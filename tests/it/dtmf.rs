@@ -21,7 +21,7 @@ use trunkgate_media::rtp::RtpHeader;
 const EVENTS: &str = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
 const OPUS: &str = "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n";
 const OPUS_EVENTS: &str = "a=rtpmap:101 telephone-event/48000\r\na=fmtp:101 0-15\r\n";
-/// Codecs by payload type, one of which a trunk may use.
+/// Codecs by payload type, of which a trunk may use one.
 const CODECS: [(u8, &str); 3] = [(0, "PCMU"), (9, "G722"), (107, "opus")];
 
 fn may_use(codec: u8) -> String {
@@ -60,7 +60,7 @@ fn packet(sequence: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Ve
     bytes
 }
 
-/// Returns the telephone-events of one digit received by a phone: event code, end bit and duration so far.
+/// Returns the telephone-events of one digit that a phone receives: event code, end bit and duration so far.
 fn press_heard(phone: &Phone) -> Vec<(u8, bool, u16)> {
     let mut heard = Vec::new();
     loop {
@@ -84,16 +84,16 @@ fn keys_reach_a_side_that_presses_them_in_another_way() {
     let (offer, answer) = (described(&caller, "info"), described(&callee, "rfc4733"));
     let call = Call::agree(sip, "dtmf-1", (&caller, &offer), (&callee, &answer));
     assert!(call.invite.0.contains("RTP/AVP 0 101\r\n") && call.ok.contains("RTP/AVP 0\r\n"), "{}", call.ok);
-    // The caller's INFO.
+    // The caller sends an INFO.
     let key = "Signal=5\r\nDuration=160\r\n";
     let info = caller.sip.request_with("INFO", NUMBER, sip, "dtmf-1", (2, &call.tag), key);
     caller.sip.send(sip, &info.replace("application/sdp", "application/dtmf-relay"));
     caller.sip.receive("SIP/2.0 200");
-    // Before either side has sent audio.
+    // Neither side has sent audio before.
     let heard = press_heard(&callee);
     assert_eq!(heard.first(), Some(&(5, false, 160)));
     assert_eq!(heard.last(), Some(&(5, true, 1280)));
-    // The callee's telephone-events, of which only the last but one packet arrives.
+    // The callee sends telephone-events, of which only the last but one packet arrives.
     callee.rtp.send_to(&packet(1, 0, 160, &[0x55; 160]), call.far).unwrap();
     assert_eq!(received(&caller.rtp).0.len(), 172);
     callee.rtp.send_to(&packet(9, 101, 320, &[11, 0x8a, 3, 0x20]), call.far).unwrap();
@@ -101,7 +101,7 @@ fn keys_reach_a_side_that_presses_them_in_another_way() {
     assert_eq!(field(&told, "Content-Type"), "application/dtmf-relay");
     assert!(told.ends_with("\r\n\r\nSignal=#\r\nDuration=100\r\n"), "{told}");
     caller.sip.send(from, &caller.sip.answer_with(&told, "200 OK", ""));
-    // The digits appear nowhere.
+    // The digits must appear nowhere.
     let sid = edge.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap().to_owned();
     let trace = edge.json(&format!("/v1/calls/{sid}/trace")).to_string();
     assert!(trace.contains("INFO") && !trace.contains("Signal"), "{trace}");
@@ -127,7 +127,7 @@ impl Voice {
         if self.codec == 0 { 8000.0 } else { 16_000.0 }
     }
 
-    /// Returns the session description of its audio.
+    /// Returns the SDP with the codec of the phone.
     fn described(&self, phone: &Phone, events: bool) -> String {
         let (codec, port) = (self.codec, phone.rtp_address().port());
         let map = if codec == 107 { OPUS } else { "" };
@@ -165,7 +165,7 @@ impl Voice {
         }
     }
 
-    /// Returns the share of the tone of digit 5 in the next packet.
+    /// Returns the share of digit 5's tone in the next packet that the phone receives.
     fn hears_five(&mut self, phone: &Phone) -> f64 {
         let (bytes, _) = received(&phone.rtp);
         let rtp = RtpHeader::parse(&bytes).unwrap();
@@ -185,7 +185,7 @@ impl Voice {
     }
 }
 
-/// Returns the share of the tone of digit 5 in audio.
+/// Returns the share of digit 5's tone in audio.
 fn share_of_five(samples: &[i16], rate: f64) -> f64 {
     let samples: Vec<f64> = samples.iter().map(|sample| f64::from(*sample)).collect();
     let all: f64 = samples.iter().map(|sample| sample * sample).sum();
@@ -209,14 +209,14 @@ fn tones_become_telephone_events_and_telephone_events_tones() {
         let (mut voice, other) = (Voice::new(near), Voice::new(far));
         let (offer, answer) = (voice.described(&caller, false), other.described(&callee, true));
         let call = Call::agree(sip, "dtmf-2", (&caller, &offer), (&callee, &answer));
-        // RFC 4733 §2.1: the clock of the audio.
+        // The clock is that of the audio (RFC 4733 §2.1).
         let ticks = if far == 107 { 6 } else { 1 };
-        // The caller's tone, 200 ms, which the callee does not hear.
+        // The caller sends a tone of 200 ms, which the callee must not hear.
         voice.press_five(&caller, call.near);
         let heard = press_heard(&callee);
         let (event, _, lasts) = heard[heard.len() - 1];
         assert!(event == 5 && (1280..=1920).contains(&(lasts / ticks)), "{near} {far}: {heard:?}");
-        // The callee's telephone-event.
+        // The callee sends a telephone-event.
         callee.rtp.send_to(&packet(1, 101, 160, &[5, 0x8a, 3, 0x20]), call.far).unwrap();
         let mut tones = 0;
         while tones < 3 {
@@ -226,7 +226,7 @@ fn tones_become_telephone_events_and_telephone_events_tones() {
     }
 }
 
-/// Starts an edge with a carrier that sends DTMF in this format, and a call of it to the test's agent.
+/// Starts an edge with a carrier that sends DTMF in this format, and makes a call from the carrier to an agent.
 fn with_agent(dtmf: &str, codec: u8, variables: &[(&str, &str)]) -> (Process, Phone, Talk) {
     let caller = Phone::new("127.0.0.1");
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -275,7 +275,7 @@ fn an_agent_is_told_of_tones_in_any_codec_and_its_keys_are_heard_as_tones() {
             }
         }
         assert_eq!(keys, ["5", "5"], "codec {codec}");
-        // The tone is suppressed, apart from its beginning before the detection.
+        // The tone is suppressed, except for its beginning before the detection.
         assert!(heard.iter().filter(|is_tone| **is_tone).count() <= 2, "codec {codec}: {heard:?}");
         talk.send(r#"{"event":"dtmf","digits":"5"}"#);
         let mut tones = 0;
@@ -321,7 +321,7 @@ fn keys_by_info_that_would_wait_for_long_are_refused_and_the_call_goes_on() {
 
 #[test]
 fn no_key_stands_in_a_log_or_a_trace() {
-    // At the most verbose log level.
+    // The log level is the most verbose one.
     let (edge, caller, mut talk) = with_agent("info", 0, &[("TRUNKGATE_LOG", "trace,trunkgate=trace")]);
     let sip = edge.address("udp");
     let key = "Signal=#\r\nDuration=4321\r\n";
@@ -342,7 +342,7 @@ fn no_key_stands_in_a_log_or_a_trace() {
     judge(&edge);
 }
 
-/// Searches for the digits in all output about the call.
+/// Checks that no output about the call contains the digits.
 fn judge(edge: &Process) {
     let sid = edge.sid();
     let log = edge.whole_log();

@@ -10,7 +10,7 @@ use crate::support::sip::Party;
 use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
 use socket2::{Domain, Socket, Type};
 
-/// 127.0.0.1 is a trunk, all other addresses are unknown.
+/// Configuration in which 127.0.0.1 is a trunk, and all other addresses are unknown.
 const ONE_TRUNK: &str = "[trunk.carrier]\npeers = [\"sip:127.0.0.1:5070\"]\n[[route]]\nconnect = [\"trunk:carrier\"]\n";
 
 /// Connects from a loopback address.
@@ -54,7 +54,7 @@ fn a_stranger_gets_no_byte_by_udp() {
         stranger.send(sip, &stranger.request("INVITE", "+14155550123", sip, "x", 1, ""));
         stranger.send(sip, "garbage\r\n\r\n");
     }
-    // A socket is read in order: once this is answered, earlier messages have been processed.
+    // The edge reads a socket in order: once this is answered, earlier messages have been processed.
     carrier.send(sip, &options(carrier.address, "UDP"));
     carrier.receive("SIP/2.0 200");
     assert!(stranger.heard_nothing());
@@ -94,7 +94,7 @@ fn a_trunk_s_tcp_is_answered_in_pieces_pinged_and_closed_after_garbage() {
     carrier.write_all(b"\x00\x01 this is not SIP at all\r\n\r\n").unwrap();
     assert_eq!(until_closed(&mut carrier), b"");
 
-    // Complete requests are answered before the end.
+    // Complete requests are answered before the connection ends.
     let mut carrier = connect("127.0.0.1", edge.address("tcp"));
     let without_length =
         options(carrier.local_addr().unwrap(), "TCP").replace("Content-Length: 0", "Content-Length: x");
@@ -128,7 +128,7 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
         let len = stream.read(&mut [0; 2048]).unwrap_or(0);
         len > 0
     };
-    // A connection idle since its last message counts like one without any.
+    // A connection that has been idle since its last message counts like one without any message.
     let mut idle: Vec<TcpStream> = (1..limit).map(|_| connect("127.0.0.1", tcp)).collect();
     assert!(idle.iter_mut().take(limit / 2).all(is_answered));
     let mut new: Vec<TcpStream> = Vec::new();
@@ -291,7 +291,7 @@ fn with_a_token_only_the_token_opens() {
     assert_eq!((verb("open sesame"), verb("wrong")), (Some(0), Some(1)));
 }
 
-/// Metric families that dashboards of users rely on, without their prefix.
+/// Metric families on which users' dashboards rely, without their prefix.
 const PROMISED: [&str; 36] = [
     "sip_requests_total",
     "sip_responses_total",
@@ -332,7 +332,7 @@ const PROMISED: [&str; 36] = [
 ];
 const PROCESS: [&str; 3] = ["process_open_fds", "process_resident_memory_bytes", "process_cpu_seconds_total"];
 
-/// Checks the rules of `promtool check metrics`, and those of the format.
+/// The rules are those of `promtool check metrics`, and those of the format.
 #[test]
 fn metrics_are_well_formed() {
     let edge = Process::start(&config(ONE_TRUNK));

@@ -56,7 +56,7 @@ fn nothing_refuses_a_call_for_help() {
         pbx.address, far.address
     )));
     let sip = edge.address("udp");
-    // Three ring at once, although the limit is one.
+    // Three calls ring at once, although the limit is one.
     for id in ["a", "b", "c"] {
         pbx.send(sip, &pbx.request("INVITE", "911", sip, id, 1, ""));
         let (got, from) = far.receive("INVITE ");

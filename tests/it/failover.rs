@@ -13,21 +13,22 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, closed_address, config, finish, until, whole_lines};
 use serde_json::Value;
 
-/// Caller, edge that calls `primary` and then `backup`, and these two phones.
+/// Edge that calls `primary` and then `backup`, with a caller and the phones of both targets.
 struct Rig {
     caller: Phone,
     primary: Phone,
     backup: Phone,
     edge: Process,
-    /// Call-IDs of the INVITEs from the edge.
+    /// Call-IDs of the INVITEs that the edge has sent.
     seen: RefCell<BTreeSet<String>>,
 }
 
-/// Slow machines cause no failover.
+/// Timeout of a target that is long enough for a slow machine to cause no failover.
 const SILENT: &str = "no_response_timeout = \"30s\"\n";
 
 impl Rig {
-    /// Starts the edge. `primary`: URI of its peer, if not the phone; `times`: its timeouts.
+    /// Starts the edge. `primary`: URI of the first target's peer, if that is not the phone; `times`: timeouts of the
+    /// first target.
     fn new(primary: Option<String>, times: &str) -> Rig {
         let [caller, phone, backup] = [(); 3].map(|()| Phone::new("127.0.0.1"));
         let uri = primary.unwrap_or_else(|| format!("sip:{}", phone.sip.address));
@@ -51,7 +52,7 @@ impl Rig {
         self.called(&self.primary)
     }
 
-    /// Receives a new INVITE, skipping retransmissions.
+    /// Receives a new INVITE at a phone, skipping retransmissions.
     fn called(&self, phone: &Phone) -> (String, SocketAddr) {
         loop {
             let invite = phone.sip.receive("INVITE ");
@@ -65,14 +66,15 @@ impl Rig {
         self.primary.sip.send(invite.1, &self.primary.sip.answer_with(&invite.0, status, ""));
     }
 
-    /// Answers at the backup, which alone has the call.
+    /// Answers at the backup, which then is the only target of the call.
     fn backup_answers(&self, id: &str) -> Call {
         let invite = self.called(&self.backup);
         let answer = self.backup.description(1, "");
         Call::answered(self.edge.address("udp"), id, &self.caller, invite, (&self.backup, &answer))
     }
 
-    /// Hangs up at the caller; the only record of the call has these legs, and its trace these words in order.
+    /// Hangs up at the caller; checks that the only record of the call has both legs, and that the trace has these
+    /// words in order.
     fn ends_at_the_backup(&self, call: &Call, words: &[&str]) {
         let sid = self.edge.sid();
         call.hang_up(2, &self.caller, &self.backup);
@@ -139,7 +141,7 @@ fn the_status_of_an_edge_without_problems_passes_the_check() {
     until("it takes no calls", || (check() == Some(1)).then_some(()));
 }
 
-/// Twilio tries no other address on these codes either: it receives them, and no other target is tried.
+/// Twilio tries no other address on these codes either: the caller receives the code, and no other target is tried.
 #[test]
 fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     let rig = Rig::new(None, SILENT);
@@ -173,12 +175,12 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     assert!(logged && rig.edge.metric("trunkgate_problems{harm=\"calls\"}") >= 1.0);
 }
 
-/// Twilio's origination, like any carrier, tries its next address on this code.
+/// Twilio's origination, like any carrier, tries its next address on the code that the caller receives.
 #[test]
 fn where_nobody_is_reached_the_caller_s_network_may_try_elsewhere() {
     let closed = closed_address();
     let mut rig = Rig::new(Some(format!("sip:{closed}")), "");
-    // The backup's socket is closed as well.
+    // The backup's socket is closed, too.
     rig.backup = Phone::new("127.0.0.1");
     rig.dial("nobody");
     let (refused, _) = rig.caller.sip.receive("SIP/2.0 503");
@@ -198,7 +200,7 @@ fn who_refuses_the_connection_is_left_at_once() {
     rig.ends_at_the_backup(&call, &["target primary", "could not be sent", "target backup"]);
 }
 
-/// Both answer: the silent target after failover, while the other one rings.
+/// Both targets answer: the first, which was silent, after failover, while the other one rings.
 #[test]
 fn who_is_silent_and_answers_late_is_hung_up_on() {
     let rig = Rig::new(None, "no_response_timeout = \"500ms\"");
@@ -215,7 +217,7 @@ fn who_is_silent_and_answers_late_is_hung_up_on() {
     rig.ends_at_the_backup(&call, &["target primary", "no response from the target", "target backup"]);
 }
 
-/// The target rings without an answer; its 200 crosses the CANCEL.
+/// The target rings without answering; then its 200 crosses the CANCEL.
 #[test]
 fn who_rings_for_ever_is_withdrawn_and_its_crossing_answer_hung_up_on() {
     let rig = Rig::new(None, &format!("{SILENT}ring_timeout = \"10s\""));
@@ -267,7 +269,7 @@ fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// The first target rings, and the next would too: when the total time is over, the last one gets the call.
+/// The first target rings, and the next one would ring too: when the total time is over, the last one gets the call.
 #[test]
 fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     let [caller, one, two, last] = [(); 4].map(|()| Phone::new("127.0.0.1"));
@@ -304,7 +306,7 @@ fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
 #[test]
 fn a_call_that_goes_round_between_two_edges_ends_where_it_comes_by_again() {
     let caller = Phone::new("127.0.0.1");
-    // Ports that were free a moment ago.
+    // The ports were free a moment ago.
     let [first, second] = ["127.0.0.21:0", "127.0.0.22:0"].map(|at| UdpSocket::bind(at).unwrap().local_addr().unwrap());
     let edge = |own: SocketAddr, other: SocketAddr| {
         let ip = own.ip();
@@ -320,7 +322,7 @@ fn a_call_that_goes_round_between_two_edges_ends_where_it_comes_by_again() {
     caller.sip.send(first, &caller.sip.request_with("INVITE", NUMBER, first, "round", (1, ""), &offer));
     let (refused, _) = caller.sip.receive("SIP/2.0 4");
     assert!(refused.starts_with("SIP/2.0 482"), "{refused}");
-    // From the caller to the first, the second, the first and the second, which recognises the call.
+    // The call goes from the caller to the first edge, the second, the first and the second, which recognises it.
     for (edge, reasons) in [(&one, ["target_rejected", "target_rejected"]), (&two, ["loop", "target_rejected"])] {
         let calls = edge.json("/v1/calls");
         let mut told: Vec<_> = calls["calls"].as_array().unwrap().iter().map(|call| call["reason"].as_str()).collect();

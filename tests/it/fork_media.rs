@@ -1,4 +1,4 @@
-//! Audio of a fork, which does not affect the call: on plain and SRTP legs, through hold, changes of address, codec and
+//! Audio of a fork, which must not affect the call: on plain and SRTP legs, through hold, changes of address, codec and
 //! key, and the loss of an agent.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::alaw_to_ulaw;
 
-/// SRTP keys of the phones, by seed.
+/// Seeds of the SRTP keys of the caller and of the callee.
 const NEAR_KEY: u8 = 3;
 const FAR_KEY: u8 = 90;
 
-/// Packets of one stream in the test of equality.
+/// Number of packets of one stream in the test of equality.
 const PACKETS: u16 = 120;
 
 /// Returns a packet with fields that a relay might change: marker, other payload types and lengths, CSRC and
@@ -89,7 +89,7 @@ fn forks_of(edge: &Process) -> String {
     format!("/v1/calls/{}/forks", edge.sid())
 }
 
-/// Begins a fork, and waits until it listens.
+/// Starts a fork, and waits until its listener is connected.
 fn begin(edge: &Process, body: &Value) -> Value {
     let forks = forks_of(edge);
     let (status, fork) = edge.post(&forks, body);
@@ -102,7 +102,7 @@ fn begin(edge: &Process, body: &Value) -> Value {
     fork
 }
 
-/// Returns all packets received by each side, decrypted: near, far; with forks that come and go meanwhile, or without.
+/// Returns the packets received by the near and the far side, decrypted; with `forked`, forks start and stop meanwhile.
 fn relayed(secure: (bool, bool), forked: bool) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
     let edge = edge((&caller, secure.0), (&callee, secure.1), TO_PBX);
@@ -174,16 +174,16 @@ fn forks_that_come_and_go_change_no_relayed_packet_between_two_srtp_legs() {
     relayed_alike((true, true));
 }
 
-/// Side of a call with audio in real time: the same moment has the same number on both sides.
+/// Side of a call that sends audio in real time: the same moment has the same number on both sides.
 struct Talker<'a> {
     media: Media<'a>,
     ssrc: u32,
-    /// Whether to use PCMA instead of PCMU.
+    /// Whether the side uses PCMA instead of PCMU.
     alaw: bool,
     heard: usize,
 }
 
-/// Returns the sample of a moment's frame, distinct from its neighbours and from silence in both laws.
+/// Returns the sample that fills a moment's frame, distinct from its neighbours and from silence in both laws.
 fn tone(moment: u32) -> u8 {
     0x80 + u8::try_from(moment % 100).unwrap()
 }
@@ -199,7 +199,7 @@ impl Talker<'_> {
     }
 }
 
-/// Two sides with frames of 20 ms, and the longest time between their packets of one moment.
+/// Two sides that send frames of 20 ms, and the longest time between their packets for one moment.
 struct Talk {
     pace: Pace,
     moment: u32,
@@ -211,7 +211,7 @@ impl Talk {
         Talk { pace: Pace::new(), moment: 0, apart: Duration::ZERO }
     }
 
-    /// Runs this many moments; a side that sends nothing is on hold.
+    /// Lets the sides send for this many moments; a side that is missing is on hold.
     fn go_on(&mut self, moments: u32, mut sides: Vec<&mut Talker<'_>>) {
         for _ in 0..moments {
             self.pace.wait();
@@ -227,7 +227,8 @@ impl Talk {
         }
     }
 
-    /// Returns the tolerance between the tracks in ms: 20, plus the skew of the two sides, plus their lateness.
+    /// Returns the permitted difference between the tracks in ms: 20, plus the skew between the two sides, plus their
+    /// lateness.
     fn tolerance(&self) -> u64 {
         let ms = self.apart.as_millis() + self.pace.latest().as_millis();
         20 + u64::try_from(ms).unwrap().div_ceil(20) * 20
@@ -262,8 +263,7 @@ fn aligned(what: &str, tracks: [&BTreeMap<u32, u64>; 2], range: std::ops::Range<
     }
 }
 
-/// Events of a two-party call while a fork listens: hold and resume, another address, another codec, SRTP with other
-/// keys.
+/// While a fork listens, a call is held and resumed, and changes its address, codec and SRTP keys.
 #[test]
 fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     let (caller, callee, moved) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), Phone::new("127.0.0.3"));
@@ -277,7 +277,7 @@ fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     let mut talk = Talk::new();
     talk.go_on(40, vec![&mut near, &mut far]);
 
-    // The caller holds the callee: both are silent, and resume.
+    // The caller holds the callee: both are silent, and resume later.
     let change = |cseq: u32, formats: &str, direction: &str, media: (&Phone, u8)| {
         let offer = described(&caller, cseq, formats, None, direction);
         let request = caller.sip.request_with("INVITE", NUMBER, call.sip, &call.id, (cseq, &call.tag), &offer);
@@ -324,14 +324,14 @@ fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     }
 }
 
-/// An agent that is lost, with a fork started in mid-call: one stream has the caller, the agent, the ringback tone and
-/// the callee.
+/// The fork is started in mid-call and its call loses an agent: one stream has the caller, the agent, the ringback tone
+/// and the callee.
 #[test]
 fn a_fork_hears_on_when_the_agent_is_lost_and_a_trunk_takes_the_call() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
     let (lose, lost) = std::sync::mpsc::channel::<()>();
     let lost = std::sync::Mutex::new(lost);
-    // Answers each frame with its own audio, until it leaves.
+    // The agent answers each frame with audio of its own, until it leaves.
     let desk = Listener::doing(move |socket, stream| {
         let payload = base64::engine::general_purpose::STANDARD.encode([0x55; 160]);
         let said = json!({"event": "media", "streamSid": stream.start["streamSid"], "media": {"payload": payload}});

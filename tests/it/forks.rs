@@ -1,4 +1,4 @@
-//! Forks over HTTP: start, stop and tracks of listeners, in calls with other requests.
+//! Forks over HTTP: start, stop and tracks of listeners, in calls that also get other requests.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::{PATIENCE, Process, closed_address, config, http, http_with_
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Edge between two phones, with a configured listener.
+/// Edge between two phones, with a listener in its configuration.
 struct Rig {
     edge: Process,
     caller: Phone,
@@ -34,7 +34,7 @@ impl Rig {
         Rig { edge, caller, callee, scribe }
     }
 
-    /// Sets up a call; returns it with the path of its forks.
+    /// Sets up a call; returns the call, and the path of its forks.
     fn call(&self, id: &str) -> (Call, String) {
         let call = Call::set_up(&self.edge, id, &self.caller, &self.callee);
         (call, format!("/v1/calls/{}/forks", self.edge.sid()))
@@ -49,13 +49,13 @@ impl Rig {
         });
     }
 
-    /// Returns status and code of a rejected request.
+    /// Returns the status and the error code of a request that is rejected.
     fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let (status, answer) = self.edge.ask(method, path, body);
         (status, answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned())
     }
 
-    /// Relays one packet each way.
+    /// Relays one packet in each direction.
     fn talk(&self, call: &Call, sequence: u16) {
         for (from, to, at) in [(&self.caller, &self.callee, call.near), (&self.callee, &self.caller, call.far)] {
             from.rtp.send_to(&rtp(7, sequence), at).unwrap();
@@ -141,7 +141,7 @@ fn several_listen_at_once_each_to_what_it_asked_for() {
     let ssrc = u32::from_be_bytes(copy[8..12].try_into().unwrap());
     assert_eq!((json!(ssrc), &copy[12..]), (begun[3]["ssrc"]["outbound"].clone(), &[9; 160][..]));
     assert!(crate::support::calls::is_silent(&recorder));
-    // The limit has room again once a fork ends.
+    // Once a fork has ended, the limit permits another one.
     rig.edge.delete(&format!("{forks}/{}", begun[1]["id"].as_str().unwrap()));
     let (status, fork) = rig.edge.post(&forks, &json!({"agent": "scribe"}));
     assert_eq!(status, 201, "{fork}");
@@ -232,7 +232,7 @@ fn a_refusal_names_what_it_refuses_and_what_there_is() {
     }
 }
 
-/// The address of a host name is known after its look-up.
+/// The edge knows the address of a host name only after looking it up.
 #[test]
 fn no_fork_leads_back_into_the_edge_by_a_name() {
     let rig = Rig::new();
@@ -289,7 +289,7 @@ fn what_a_call_cannot_be_asked_for_is_said_and_why() {
         assert_eq!((status, text.as_str()), expected, "{method} {path} {body}");
     }
     assert_eq!(rig.edge.json(&forks), json!({"forks": []}), "nothing of it was begun");
-    // A call that still rings.
+    // This call still rings.
     rig.caller
         .sip
         .send(call.sip, &rig.caller.sip.request("INVITE", crate::support::calls::NUMBER, call.sip, "rings", 1, ""));
@@ -301,7 +301,7 @@ fn what_a_call_cannot_be_asked_for_is_said_and_why() {
     rig.talk(&call, 1);
 }
 
-/// A page in a browser must not start forks: the same access control as for other requests.
+/// A page in a browser must not start forks: access is controlled as for other requests.
 #[test]
 fn nobody_without_the_token_or_from_a_foreign_page_begins_a_fork() {
     let rig = Rig::new();
@@ -331,7 +331,7 @@ fn a_listener_that_goes_talks_or_cannot_be_reached_harms_nobody() {
                 }
             }
         }
-        // Disconnected without a close.
+        // The agent disconnects without a close.
         stream.outbound.is_empty()
     });
     let rig = Rig::with(rude, "");
@@ -357,7 +357,7 @@ fn a_listener_that_goes_talks_or_cannot_be_reached_harms_nobody() {
     call.hang_up(2, &rig.caller, &rig.callee);
 }
 
-/// Many requests for forks, and a hang-up among them: later ones are rejected, and nothing leaks.
+/// There are many requests for forks, and a hang-up among them: later requests are rejected, and nothing leaks.
 #[test]
 fn a_thousand_requests_for_forks_and_a_hang_up_among_them() {
     let rig = Rig::new();

@@ -72,7 +72,7 @@ fn trunks_with_phones_get_what_is_theirs() {
     }
 }
 
-/// Makes a call of the PBX that is refused with this code.
+/// Makes a call from the PBX, which is refused with this code.
 fn refused(pbx: &Party, edge: &Process, id: &str, number: &str, code: &str) -> String {
     let sip = edge.address("udp");
     pbx.send(sip, &pbx.request("INVITE", number, sip, id, 1, ""));
@@ -84,7 +84,7 @@ fn refused(pbx: &Party, edge: &Process, id: &str, number: &str, code: &str) -> S
     answer
 }
 
-/// Makes a call of the PBX that reaches the other side.
+/// Makes a call from the PBX that reaches the other side.
 fn through(pbx: &Party, far: &Party, edge: &Process, id: &str) {
     let sip = edge.address("udp");
     pbx.send(sip, &pbx.request("INVITE", "+14155550123", sip, id, 1, ""));
@@ -141,7 +141,7 @@ fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
 #[test]
 fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let (pbx, far) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
-    // A time zone without midnight during the test.
+    // In this time zone, there is no midnight during the test.
     let zone = if Timestamp::now().to_zoned(TimeZone::UTC).hour().abs_diff(12) < 10 { "UTC" } else { "Asia/Tokyo" };
     let text = config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
@@ -152,7 +152,7 @@ fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let text = text.replace("[edge]\n", &format!("[edge]\ntime_zone = \"{zone}\"\n"));
     let edge = Process::start(&text);
     let counts = edge.directory.path().join("trunkgate.db");
-    // The log of the store's changes contains the count once it was written after that time.
+    // The log of the store's changes contains the count if it was written after that time.
     let kept = |since: SystemTime| {
         until("the count is kept", || {
             let log = counts.with_file_name("trunkgate.db-wal");
@@ -172,7 +172,7 @@ fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let edge = edge.kill_and_start_again();
     let answer = refused(&pbx, &edge, "c", "+14155550123", "503");
     assert!(answer.contains("limit_day"), "{answer}");
-    // If the file cannot be written, a problem is reported and calls continue.
+    // If the file cannot be written, the edge reports a problem and calls continue.
     std::fs::write(edge.directory.path().join("trunkgate.toml"), text.replace("per_day = 2", "per_day = 4")).unwrap();
     std::fs::remove_file(&counts).unwrap();
     std::fs::create_dir(&counts).unwrap();

@@ -1,4 +1,4 @@
-//! Failed authentications over HTTP, through the real binary: they are slowed down, and lock out no valid client.
+//! Failed authentications over HTTP, through the real binary: they are slowed down, and they lock out no valid client.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -27,7 +27,7 @@ fn guess(edge: &Process, times: usize, client: Option<&str>) -> Vec<u16> {
     (0..times).map(|_| status(edge, "wrong", client)).collect()
 }
 
-/// Returns the sources of failed authentications, as shown to a client with the token.
+/// Returns the sources of failed authentications that a client with the token sees.
 fn sources(edge: &Process, token: &str) -> Vec<IpAddr> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", "198.51.100.200")];
@@ -72,7 +72,7 @@ fn a_token_that_could_be_found_by_trying_waits_with_the_wrong_ones() {
 #[test]
 fn behind_a_trusted_proxy_each_client_is_counted_by_itself() {
     let edge = edge(SHORT, "trusted_proxies = [\"127.0.0.1\"]\n", "");
-    // Addresses written by the client precede those added by the proxy.
+    // Addresses that the client has written precede those that the proxy adds.
     assert_eq!(guess(&edge, 11, Some("198.51.100.1, 192.0.2.7")), [[401; 10].as_slice(), &[429]].concat());
     assert_eq!(status(&edge, SHORT, Some("192.0.2.7")), 429);
     assert_eq!(status(&edge, SHORT, Some("192.0.2.8")), 200, "another client of the proxy");

@@ -59,7 +59,7 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
     assert!(line.contains("down") && line.contains(" ago"), "{shown}");
     stop_second();
 
-    // A call goes to the second target at once: the first is not tried.
+    // A call goes to the second target at once, without an attempt at the first.
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "one", 1, ""));
     let (invite, from) = second.receive("INVITE ");

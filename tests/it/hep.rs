@@ -1,4 +1,4 @@
-//! `[hep]`: packets of a capture server, read by an independent decoder.
+//! `[hep]`: packets that a capture server receives, read by an independent decoder.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,10 +9,10 @@ use crate::support::calls::{Call, Phone};
 use crate::support::{PATIENCE, Process, config, finish, until, write};
 use serde_json::Value;
 
-/// Capture server.
+/// Socket of a capture server.
 struct Server(UdpSocket);
 
-/// Packet with its chunks by type.
+/// HEP packet: its chunks by type.
 struct Packet(BTreeMap<u16, Vec<u8>>);
 
 impl Server {
@@ -42,7 +42,7 @@ impl Server {
         Packet(chunks)
     }
 
-    /// Returns packets up to and including the first wanted one.
+    /// Returns the packets that arrive, up to and including the first wanted one.
     fn until(&self, wanted: impl Fn(&Packet) -> bool) -> Vec<Packet> {
         let mut all = Vec::new();
         loop {
@@ -93,7 +93,7 @@ fn both_legs_and_the_reports_on_their_media_come_under_one_id() {
     let edge = Process::start(&with_hep(&caller, &callee, &hep));
     let call = Call::set_up(&edge, "hep", &caller, &callee);
     let (sid, sip) = (edge.sid(), edge.address("udp"));
-    // Audio, so that there is quality to report.
+    // The call has audio, so that there is quality to report.
     for n in 0..50_u16 {
         caller.rtp.send_to(&crate::support::calls::rtp(7, n), call.near).unwrap();
     }
@@ -107,7 +107,7 @@ fn both_legs_and_the_reports_on_their_media_come_under_one_id() {
         assert!(packet.number(0x09) > 1_700_000_000 && packet.number(0x0a) < 1_000_000);
     }
     let (report, messages) = packets.split_last().unwrap();
-    // The same bytes as in the trace, between the same addresses.
+    // The packets have the same bytes as the trace, between the same addresses.
     let trace = edge.json(&format!("/v1/calls/{sid}/trace?raw=true"));
     let traced = trace["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "message");
     for (packet, entry) in messages.iter().zip(traced) {

@@ -1,4 +1,5 @@
-//! Audio of a caller while its agent connects and after its loss, through the real binary: recorded packet by packet.
+//! Audio that a caller hears while its agent connects and after its loss, through the real binary, recorded packet by
+//! packet.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -16,7 +17,7 @@ use tokio_tungstenite::tungstenite::{WebSocket, accept};
 use trunkgate_media::codec::g711::{encode_ulaw, ulaw_to_alaw};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Samples of the music.
+/// Number of samples in the music.
 const MUSIC: usize = 3600;
 
 /// Returns a tone of 400 Hz with whole periods of 9 to 180 samples, not aligned to packets.
@@ -34,7 +35,7 @@ fn write_wav(path: &Path, samples: &[i16]) {
     wav.finalize().unwrap();
 }
 
-/// Edge with an agent as its only target, which accepts connections when the test does.
+/// Edge with an agent as its only target, whose connections the test accepts.
 struct Rig {
     edge: Process,
     caller: Phone,
@@ -47,8 +48,8 @@ impl Rig {
         Rig::saying(answer, strategy, "audio = \"FILES/wait.wav\"", "")
     }
 
-    /// Starts an edge with this `first` part of `hold`, and these further tables; FILES stands for the folder of the
-    /// files.
+    /// Starts an edge with this `first` part of `hold`, and these further tables, in which FILES stands for the folder
+    /// of the files.
     fn saying(answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
         Rig::with_trunk("", answer, strategy, first, tables)
     }
@@ -84,7 +85,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "hold", (1, ""), offer));
     }
 
-    /// Receives the caller's 200, and acknowledges it.
+    /// Receives the caller's 200 and acknowledges it; returns the 200.
     fn answered(&self) -> (String, String) {
         let sip = self.edge.address("udp");
         let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
@@ -99,13 +100,13 @@ impl Rig {
         self.caller.sip.receive("SIP/2.0 200");
     }
 
-    /// Accepts the agent's connection.
+    /// Accepts the agent's connection, and completes the handshake.
     fn connected(&self) -> WebSocket<TcpStream> {
         accept(self.agent.accept().unwrap().0).unwrap()
     }
 }
 
-/// Audio heard by the caller: one continuous stream.
+/// Audio that the caller has heard, which must be one continuous stream.
 #[derive(Default)]
 struct Heard {
     last: Option<RtpHeader>,
@@ -134,7 +135,7 @@ impl Heard {
     }
 }
 
-/// Repeats the music from its beginning.
+/// Returns the music as heard, repeated from its beginning.
 fn again() -> impl Iterator<Item = u8> {
     music().into_iter().map(encode_ulaw).collect::<Vec<_>>().into_iter().cycle()
 }
@@ -155,7 +156,7 @@ fn a_caller_that_is_answered_at_once_hears_music_again_and_again_until_the_agent
     }
     let agent = rig.connected();
     until("the music ends", || heard.audio(&rig.caller).iter().all(|code| *code == 0xff).then_some(()));
-    // Lost: hold audio from its beginning, in the same stream.
+    // After the loss, the caller hears hold audio from its beginning, in the same stream.
     drop(agent);
     let mut expected = again().skip(160);
     until("the music begins", || heard.audio(&rig.caller).iter().any(|code| *code != 0xff).then_some(()));
@@ -234,7 +235,7 @@ fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_
     }
 }
 
-/// An unusable file does not affect a running edge.
+/// A reload with an unusable file does not affect a running edge.
 #[test]
 fn a_reload_with_a_damaged_file_changes_nothing() {
     let rig = Rig::new("at_once", "music");
@@ -283,7 +284,7 @@ fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_w
     assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }
 
-/// A file of 176 bytes declares comments of 200 GB: `check` reports it, within 1 GiB of address space.
+/// A file of 176 bytes declares comments of 200 GB: `check` reports that, within 1 GiB of address space.
 #[test]
 fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     let folder = tempfile::tempdir().unwrap();
@@ -303,7 +304,7 @@ fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     assert!(said.contains("TG0114") && said.contains("a codebook is missing"), "{said}");
 }
 
-/// Answers every request with this, and passes on the requests.
+/// Starts a server that answers every request with this response, and passes the requests on.
 fn endpoint(head: &str, body: Vec<u8>) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -312,7 +313,7 @@ fn endpoint(head: &str, body: Vec<u8>) -> (SocketAddr, Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, mut request) = (stream.unwrap(), Vec::new());
-            // The body begins and ends with braces.
+            // The body of a request begins and ends with braces.
             while !request.ends_with(b"}") {
                 let mut piece = [0; 1024];
                 let length = stream.read(&mut piece).unwrap();
@@ -348,7 +349,7 @@ fn a_text_is_said_by_an_endpoint_like_openai_s() {
     rig.caller.sip.receive("SIP/2.0 183");
     let mut heard = Heard::default();
     heard.audio(&rig.caller);
-    // 100 ms in total, constant in the middle.
+    // The sound lasts 100 ms, and is constant in the middle.
     assert_eq!(heard.audio(&rig.caller), [encode_ulaw(2000); 160]);
     assert!(requests.try_recv().is_err() && !rig.edge.whole_log().contains("sk-very"));
 }

@@ -1,5 +1,5 @@
 //! Hold audio and an agent alternate in one stream, through the real binary: no packet is missing, no click is heard,
-//! and all music formats work.
+//! and music in all formats works.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,12 +10,12 @@ use crate::support::talk::{Rig, Talk};
 use crate::support::until;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 
-/// Returns the largest second difference: small for a tone, large at a cut.
+/// Returns the largest second difference of samples: small for a tone, large at a cut.
 fn sharpest(samples: &[i32]) -> i32 {
     samples.windows(3).map(|w| (w[0] - 2 * w[1] + w[2]).abs()).max().unwrap()
 }
 
-/// Returns the stretches of audio between pauses of three or more packets; each begins as sent by the agent.
+/// Returns the stretches of audio between pauses of three or more packets; each begins as the agent has sent it.
 fn after_pauses(samples: &[i32]) -> Vec<&[i32]> {
     let (mut stretches, mut begin, mut silent) = (Vec::new(), 0, 0);
     for (at, sample) in samples.iter().enumerate() {
@@ -34,8 +34,8 @@ fn samples(codes: &[u8]) -> Vec<i32> {
     codes.iter().map(|code| i32::from(decode_ulaw(*code))).collect()
 }
 
-/// Sets up a call answered at once, with the first packets of its hold audio; the agent's connection is not accepted
-/// yet.
+/// Sets up a call that is answered at once, with the first packets of its hold audio; the agent's connection is not yet
+/// accepted.
 fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
     let rig = Rig::new(&format!("answer = 'at_once'\nretry = 3\nhold = {{ {hold} }}"));
     rig.invite("swap", "0");
@@ -44,7 +44,7 @@ fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
     (rig, answered, heard)
 }
 
-/// Listens for this many further packets.
+/// Receives this many further packets at the caller.
 fn listen(talk: &mut Talk, packets: usize) {
     let wanted = talk.heard.len() + packets;
     until("the caller has heard that much", || {
@@ -79,22 +79,22 @@ fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
     talk.say(&said);
     talk.next("mark");
     listen(&mut talk, 10);
-    // Lost in the middle of speech.
+    // The agent is lost in the middle of speech.
     talk.agent.get_ref().shutdown(Shutdown::Both).unwrap();
     listen(&mut talk, 50);
     let heard = talk.audio();
     let is_heard = heard.windows(4000).any(|part| part == &said[2000..6000]);
     assert!(is_heard || !talk.watch.is_in_time(), "the agent was heard");
-    // A packet or two of silence lie between: the end is faded out, the beginning faded in.
+    // A packet or two of silence lie between: the end has been faded out, and the beginning faded in.
     let whole = samples(&heard[..heard.len() - 160]);
     let most = after_pauses(&whole).into_iter().map(sharpest).max().unwrap();
     assert!(most < 2 * usual || !talk.watch.is_in_time(), "{most}, and {usual} without a swap");
-    // The same measure finds a cut.
+    // The same measure must detect a cut.
     let cut: Vec<i32> = (0..25).map(|n| i32::from(wave(n))).chain([0; 4]).collect();
     assert!(sharpest(&cut) > 2 * usual, "{}, and {usual}", sharpest(&cut));
 }
 
-/// Each file has 440 Hz for half a second.
+/// Each of these files has 440 Hz for half a second.
 #[test]
 fn hold_music_of_each_compressed_kind_is_heard() {
     for file in ["tone.mp3", "tone.ogg", "tone.opus"] {

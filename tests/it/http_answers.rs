@@ -1,4 +1,4 @@
-//! Responses over HTTP: their headers, and memory for clients that do not read them.
+//! Responses over HTTP: their headers, and the memory that they take for clients that do not read.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
@@ -10,9 +10,9 @@ use socket2::{Domain, Socket, Type};
 use crate::support::sip::{Party, to_tag};
 use crate::support::{PATIENCE, Process, config, http_with_headers, until};
 
-/// Calls in the list.
+/// Number of calls in the list.
 const CALLS: usize = 300;
-/// Clients that request the list and read nothing.
+/// Number of clients that request the list and read nothing.
 const CLIENTS: usize = 200;
 
 #[test]
@@ -54,7 +54,7 @@ fn what_is_no_request_is_answered_without_a_body() {
         stream.read_to_string(&mut text).unwrap();
         text.to_ascii_lowercase()
     };
-    // As long as the limit of a head, and without an end.
+    // The head is as long as the limit, and has no end.
     let mut long = format!("GET / HTTP/1.1\r\nHost: {to}\r\nX-Long: ").into_bytes();
     long.resize(64 << 10, b'x');
     for (request, status) in [(&long[..], "431"), (b"GET / HTTP/9.9\r\n\r\n", "400"), (b"\x01\x02\r\n\r\n", "400")] {
@@ -81,7 +81,7 @@ fn a_form_without_a_signature_or_with_too_many_parameters_is_refused() {
     assert_eq!(post(&[form, token], "From=%2B14155550100&To=%2B14155550101&Body=Hello").0, 200);
 }
 
-/// Rejects calls of one caller until the list of ended calls is long.
+/// Rejects calls of a caller until the list of ended calls is long.
 fn fill(edge: &Process, caller: &Party) {
     let to = edge.address("udp");
     for n in 0..CALLS {
@@ -93,7 +93,7 @@ fn fill(edge: &Process, caller: &Party) {
     }
 }
 
-/// Requests the list with a window of a few KiB.
+/// Requests the list with a receive window of a few KiB.
 fn ask(to: SocketAddr, path: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -130,7 +130,7 @@ fn lists_that_clients_do_not_read_are_bounded_and_probes_are_answered_meanwhile(
     assert!(answers.iter().any(|answer| answer.ends_with("200")), "{answers:?}");
     assert!(whole < 48 << 20 || refused > 0, "{whole} bytes: {answers:?}");
     assert!(grown < 96 << 20, "{grown} bytes for {whole}");
-    // A client that reads gets its complete response, which frees memory.
+    // A client that reads gets the complete response, which frees memory.
     let first = answers.iter().position(|answer| answer.ends_with("200")).unwrap();
     let mut rest = Vec::new();
     clients[first].read_to_end(&mut rest).unwrap();

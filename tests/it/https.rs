@@ -39,7 +39,7 @@ fn status_over_tls_and_a_certificate_that_is_replaced() {
     let plain = status(&["--url", &format!("http://{address}")]);
     assert!(!plain.status.success(), "nothing is sent without TLS: {plain:?}");
 
-    // By the file: exactly this certificate, although its name is not the requested address.
+    // The command that knows the file accepts exactly this certificate, although its name is not the requested address.
     let by_file = edge.file.with_file_name("by_file.toml");
     let text = std::fs::read_to_string(&edge.file).unwrap();
     std::fs::write(
@@ -98,7 +98,7 @@ fn half_done_handshakes_give_their_places_to_probes() {
     let edge = Process::start(&config("").replace("[http]\naddress = \"127.0.0.1:0\"\n", &tls));
     let address = edge.address("http");
     let (url, ca) = (format!("https://localhost:{}", address.port()), authority.file.display().to_string());
-    // Beginning of a ClientHello: header of a record of 512 bytes without its content.
+    // Beginning of a ClientHello: the header of a record of 512 bytes without the content.
     let flood = half_requests(address, &[22, 3, 1, 2, 0]);
     let asked = status(&["--url", &url, "--ca", &ca]);
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));

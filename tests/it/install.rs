@@ -1,4 +1,5 @@
-//! Installer of a release (`deploy/install.sh`), with a release made by the test and a binary that prints its version.
+//! Installer of a release (`deploy/install.sh`), with a release that the test makes and a binary that prints its
+//! version.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -7,13 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 const ARCHIVE: &str = "trunkgate-9.9.9-x86_64-linux";
 
-/// Writes a release into this folder; `program` is the text of its binary.
+/// Writes a release into this folder; `program` is the text of the binary.
 fn release(folder: &Path, program: &str) {
     let sums = add_archive(folder, ARCHIVE, program);
     std::fs::write(folder.join("SHA256SUMS"), sums).unwrap();
 }
 
-/// Writes the archive with this name, and returns its line of SHA256SUMS.
+/// Writes the archive with this name into the folder, and returns its line for SHA256SUMS.
 fn add_archive(folder: &Path, name: &str, program: &str) -> String {
     let inside = folder.join(name);
     std::fs::create_dir_all(inside.join("man")).unwrap();
@@ -142,7 +143,7 @@ fn a_folder_that_is_no_release_is_named() {
     let url = from.path().to_str().unwrap();
     let sums = from.path().join("SHA256SUMS");
     let zeros = "0".repeat(64);
-    // Login page of a proxy, and a name that points outside of the folder.
+    // One is the login page of a proxy, and one names a file outside of the folder.
     for text in ["<html>Sign in</html>\n", format!("{zeros}  trunkgate-9/../../x-x86_64-linux.tar.gz\n").as_str()] {
         std::fs::write(&sums, text).unwrap();
         let error = refused(url, to.path(), "x86_64");

@@ -1,5 +1,5 @@
 //! Output of `--json` and responses of `/v1/…`, compared with docs/reference/json.md: each field is documented, `null`
-//! appears only where documented, and the examples of the page conform.
+//! appears only if documented, and the examples of the page conform.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,15 +15,15 @@ use serde_json::Value;
 /// Documentation of a field.
 #[derive(Debug, Clone)]
 struct Field {
-    /// Content of its type cell.
+    /// Content of the field's type cell.
     kind: String,
-    /// Section with its own fields.
+    /// Section that describes the fields of the value, if there is one.
     of: Option<String>,
 }
 
 type Section = BTreeMap<String, Field>;
 
-/// Documentation page, and the fields seen so far.
+/// Documentation page, with the fields seen so far.
 struct Page {
     sections: BTreeMap<String, Section>,
     wrong: BTreeSet<String>,
@@ -68,7 +68,7 @@ impl Page {
         Page { sections, wrong: BTreeSet::new(), seen: BTreeSet::new() }
     }
 
-    /// Checks an answer against its section.
+    /// Checks an answer against the section that describes it.
     fn hold(&mut self, section: &str, answer: &Value) {
         assert!(answer.is_object() || answer.is_array(), "{section}: {answer}");
         assert!(answer.get("error").is_none(), "{section}: {answer}");
@@ -124,7 +124,7 @@ pub(crate) fn assert_section_documented(section: &str, answer: &Value) {
     page.end(0);
 }
 
-/// Returns the output of a command, for any exit code.
+/// Returns the output of a command, whichever exit code it has.
 fn printed(arguments: &[&str]) -> Value {
     let output = finish(arguments);
     serde_json::from_slice(&output.stdout)
@@ -173,7 +173,7 @@ fn what_a_running_edge_answers_is_in_the_page() {
     )));
     let url = edge.url();
     let call = Call::set_up(&edge, "one", &caller, &callee);
-    // Refused by a limit, and from an unknown source.
+    // One call is refused by a limit, and one comes from an unknown source.
     let refused =
         caller.sip.request_with("INVITE", "+14155550124", call.sip, "two", (1, ""), &caller.description(1, ""));
     caller.sip.send(call.sip, &refused);

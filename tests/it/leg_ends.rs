@@ -1,4 +1,4 @@
-//! End reasons of legs in calls and records, and the outcome for a caller whose transfer fails, through the real
+//! End reasons of legs in calls and records, and the outcome for a caller for whom a transfer fails, through the real
 //! binary.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -12,7 +12,7 @@ use crate::support::{Process, config, until};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Starts an edge between a caller, an agent and two phones; the second has no route, unless `connect` names it.
+/// Starts an edge between a caller, an agent and two phones; the second phone has no route, unless `connect` names it.
 fn edge(parties: [&Phone; 3], url: &str, connect: &str) -> Process {
     let names = ["carrier", "pbx", "desk"];
     let trunks: String = parties.iter().zip(names).map(|(phone, name)| phone.trunk(name)).collect();
@@ -31,7 +31,7 @@ fn begin(caller: &Phone, sip: SocketAddr, id: &str) -> String {
     tag
 }
 
-/// Answers busy.
+/// Rejects a call at a phone as busy.
 fn is_busy(phone: &Phone) {
     let (got, from) = phone.sip.receive("INVITE ");
     phone.sip.send(from, &phone.sip.answer_with(&got, "486 Busy Here", ""));
@@ -72,7 +72,7 @@ fn a_caller_whose_transfer_fails_goes_on_to_the_targets_that_are_left() {
 #[test]
 fn the_record_of_a_call_says_that_its_agent_was_killed() {
     let [caller, pbx, desk] = ["127.0.0.1", "127.0.0.3", "127.0.0.4"].map(Phone::new);
-    // Disconnects at its first message, without a close.
+    // The agent disconnects at its first message, without a close.
     let bot = Listener::doing(|_, stream| stream.start.is_null());
     let edge = edge([&caller, &pbx, &desk], &bot.url(), r#"["agent:bot", "trunk:pbx"]"#);
     let sip = edge.address("udp");

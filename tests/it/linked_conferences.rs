@@ -1,5 +1,5 @@
-//! Conferences of several edges linked by calls: no feedback, no endless chain of calls, and a link ended at one edge
-//! ends at the other.
+//! Conferences of several edges that are linked by calls: no feedback, no endless chain of calls, and a link that ends
+//! at one edge ends at the other.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,16 +15,17 @@ use crate::support::{Process, config, unhurried, until};
 use crate::twilio_api::{SID, TOKEN, fetched, posted};
 use crate::twilio_messages::form;
 
-/// Addresses of the edges.
+/// IP addresses of the edges.
 const EDGES: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
 /// Conference number of each edge; `ROUND`: number of a document that dials the conference of the other edge.
 const NUMBERS: [&str; 3] = ["+14155550131", "+14155550132", "+14155550133"];
 const ROUND: &str = "+14155550134";
-/// Frames without an echo: 4 s.
+/// Number of frames that must pass without an echo: 4 s.
 const STEADY: usize = 200;
-/// Level of an echoed tone, in dBFS: a loop repeats it at -16 dB or louder; artefacts of a busy machine are far below.
+/// Level from which a tone counts as an echo, in dBFS: a loop repeats it at -16 dB or louder, and artefacts of a busy
+/// machine are far below.
 const ROUND_AGAIN: f64 = -25.0;
-/// Level of a phone's tone, in dBFS.
+/// Level of a phone's own tone, in dBFS.
 const SAID: f64 = -16.0;
 
 /// Returns the configuration of an edge with a person's phone, a conference, and trunks to the other edges; outgoing
@@ -51,7 +52,7 @@ fn configured(at: usize, phone: &Phone, edges: &[SocketAddr]) -> String {
     listening + &unhurried(&rest)
 }
 
-/// Starts edges that know each other, each with a person.
+/// Starts edges that know each other, each with a person's phone.
 fn edges<const N: usize>() -> ([Process; N], Vec<Party>) {
     let tones = [700.0, 1_100.0, 1_700.0];
     let parties: Vec<Party> =
@@ -77,7 +78,7 @@ fn dials(edges: &[Process], at: usize, other: usize) -> String {
     call["call_sid"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the conferences have this many joined participants.
+/// Waits until the conferences of the edges have these numbers of joined participants.
 fn have(edges: &[Process], counts: &[usize]) {
     until("the lines are there", || {
         let are_joined = edges.iter().zip(counts).all(|(edge, count)| parties_of(edge) == *count);
@@ -99,14 +100,14 @@ fn are_over(edges: &[Process]) {
     until("all calls are over", || edges.iter().all(|edge| edge.json("/v1/status")["calls"] == 0).then_some(()));
 }
 
-/// Checks that a link closing a loop is ended.
+/// Checks that a link that would close a loop is ended.
 fn is_refused(edges: &[Process], at: usize, other: usize) {
     let sid = dials(edges, at, other);
     let over = || edges[at].json(&format!("/v1/calls/{sid}"))["state"] == "ended";
     until("the line is over", || over().then_some(()));
 }
 
-/// Checks for a while that no tone returns to its sender.
+/// Checks for a while that no party hears its own tone.
 fn nothing_comes_back(parties: &mut [Party]) {
     let at = parties[0].frames();
     speak(parties, "nothing comes back for a while", |parties| {
@@ -127,13 +128,13 @@ fn conferences_that_dial_each_other_do_not_howl_and_end_together() {
     dials(&edges, 0, 1);
     have(&edges, &[2, 2]);
     speak(&mut parties, "the two hear each other", |parties| hear(parties, |at, other| at != other));
-    // A second link would be a loop, in either direction.
+    // A second link, in either direction, would be a loop.
     is_refused(&edges, 1, 0);
     is_refused(&edges, 0, 1);
     speak(&mut parties, "all is as before", |parties| hear(parties, |at, other| at != other));
     nothing_comes_back(&mut parties);
     speak(&mut parties, "the two hear each other still", |parties| hear(parties, |at, other| at != other));
-    // A phone and a link at each edge.
+    // At each edge, the conference has a phone and a link.
     for edge in &edges {
         assert_eq!((parties_of(edge), edge.json("/v1/status")["calls"].clone()), (2, json!(2)));
     }
@@ -151,19 +152,19 @@ fn conferences_that_dial_each_other_do_not_howl_and_end_together() {
 #[test]
 fn conferences_that_only_a_line_is_left_in_end() {
     let (edges, mut parties) = edges::<2>();
-    // A link that joins first waits for a person, and sends no music to the other conference.
+    // A link that joins first waits for a person, and sends no music into the other conference.
     parties[0].joins(&edges[0]);
     dials(&edges, 0, 1);
     have(&edges, &[2, 1]);
     speak(&mut parties, "the line is silent", |parties| parties[0].hears_nothing());
     parties[1].joins(&edges[1]);
     speak(&mut parties, "the two hear each other", |parties| hear(parties, |at, other| at != other));
-    // The person of the called edge leaves: the link alone does not keep its conference open.
+    // The person at the called edge leaves: the link alone does not keep the conference open.
     parties[1].leaves();
     have(&edges, &[1, 0]);
     dials(&edges, 0, 1);
     have(&edges, &[2, 1]);
-    // The last person leaves, at the calling edge.
+    // The last person, at the calling edge, leaves.
     parties[0].leaves();
     are_over(&edges);
 }
@@ -172,7 +173,7 @@ fn conferences_that_only_a_line_is_left_in_end() {
 fn lines_over_three_edges_make_no_ring() {
     let (edges, mut parties) = edges::<3>();
     parties.iter_mut().zip(&edges).for_each(|(party, edge)| party.joins(edge));
-    // The two calling edges know of each other only by the third one's answer.
+    // The two calling edges know of each other only from the third one's answer.
     dials(&edges, 0, 1);
     have(&edges, &[2, 2, 1]);
     dials(&edges, 2, 1);
@@ -193,7 +194,7 @@ fn a_ring_of_three_edges_that_is_not_seen_does_not_howl() {
     have(&edges, &[2, 2, 1]);
     dials(&edges, 1, 2);
     have(&edges, &[2, 3, 2]);
-    // A call of a document does not carry its conference's identity.
+    // A call made by a document does not carry the identity of its conference.
     let document = "<Response><Dial><Conference beep=\"false\">room</Conference></Dial></Response>";
     posted(&edges[2], "Calls.json", &form(&[("To", NUMBERS[0]), ("From", NUMBERS[2]), ("Twiml", document)]));
     have(&edges, &[3, 3, 3]);
@@ -217,7 +218,7 @@ fn documents_that_dial_each_other_end_after_two_rounds() {
     let udp = first.address("udp");
     let offer = Codec::Pcmu.sdp(&parties[0].phone);
     sip.send(udp, &sip.request_with("INVITE", ROUND, udp, "round", (1, ""), &offer));
-    // The document answers its caller, dials, and ends with the failure of the loop.
+    // The document answers the caller, dials, and ends with the failure of the loop.
     let (ok, _) = sip.receive("SIP/2.0 200");
     sip.send(udp, &sip.request_with("ACK", ROUND, udp, "round", (1, to_tag(&ok)), ""));
     let (bye, from) = sip.receive("BYE ");

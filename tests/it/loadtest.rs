@@ -1,4 +1,5 @@
-//! `trunkgate loadtest`, the real binary, against its private edge and real ones: passing and failing assertions.
+//! `trunkgate loadtest` with the real binary, through its private edge and through real ones: assertions that pass and
+//! that fail.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Addresses of the callers and of the callees.
+/// IP addresses of the callers and of the callees.
 const CALLERS: &str = "127.0.0.2";
 const CALLEES: &str = "127.0.0.3";
 
@@ -22,12 +23,12 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// Returns an unused address.
+/// Returns an address with a free port.
 fn free() -> SocketAddr {
     UdpSocket::bind((CALLEES, 0)).unwrap().local_addr().unwrap()
 }
 
-/// Starts an edge with a trunk of callers and one of callees, each with these keys.
+/// Starts an edge with a trunk of callers and one of callees; `near` and `far` are keys of these trunks.
 fn edge(callees: SocketAddr, limits: &str, near: &str, far: &str) -> Process {
     Process::start(&config(&format!(
         "{limits}[trunk.callers]\naccept_from = [\"{CALLERS}/32\"]\n{near}\
@@ -36,7 +37,7 @@ fn edge(callees: SocketAddr, limits: &str, near: &str, far: &str) -> Process {
     )))
 }
 
-/// Returns the flags for a test through an edge.
+/// Returns the flags of the command for a test through an edge.
 fn through(edge: &Process, callees: SocketAddr) -> Vec<String> {
     let to = format!("sip:{NUMBER}@{}", edge.address("udp"));
     let bind = format!("{CALLERS}:0");
@@ -48,7 +49,7 @@ fn run(mut flags: Vec<String>, more: &[&str]) -> Output {
     finish(&flags.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Returns whether an assertion holds, by its text.
+/// Returns whether the assertion with this text holds.
 fn holds(answer: &Value, text: &str) -> bool {
     let all = answer["assertions"].as_array().unwrap();
     all.iter().find(|one| one["assertion"] == text).unwrap()["holds"].as_bool().unwrap()
@@ -65,7 +66,7 @@ fn an_edge_of_its_own_carries_every_bit() {
     for text in asserted.split(',') {
         assert!(holds(&answer, text), "{text}: {answer:#}");
     }
-    // On a busy machine the report is not valid.
+    // On a busy machine, the report is not valid.
     assert_eq!(output.status.code(), Some(i32::from(answer["valid"] != true)), "{answer:#}");
     assert_eq!(answer["calls"]["failed"], 0);
     for side in ["callers", "callees"] {
@@ -77,8 +78,8 @@ fn an_edge_of_its_own_carries_every_bit() {
     assert!(xml.contains("tests=\"8\" failures=\"0\"") && !xml.contains("<failure"), "{xml}");
 }
 
-/// Repeats a load test up to three times until it was in time; `None` if the machine is too busy each time, so that its
-/// audio figures mean nothing.
+/// Repeats a load test up to three times until it was in time; returns `None` if the machine was too busy each time, so
+/// that the figures for audio mean nothing.
 fn valid(mut run: impl FnMut() -> Output) -> Option<(Output, Value)> {
     let runs = std::iter::repeat_with(|| {
         let output = run();
@@ -100,7 +101,7 @@ fn what_an_edge_refuses_fails_the_assertion_and_junit_says_which() {
         let output = run(through(&edge, callees), &[&load[..], &asserted].concat());
         (String::from_utf8_lossy(&output.stdout).into_owned(), output)
     });
-    // On a machine too busy for the calls it reports that.
+    // On a machine too busy for the calls, the report says so.
     let is_valid = |text: &str| !text.contains("  not valid: the generator cannot keep its pace: ");
     let Some((text, output)) = runs.take(3).find(|(text, _)| is_valid(text)) else { return };
     assert_eq!(output.status.code(), Some(1), "{text} {}", String::from_utf8_lossy(&output.stderr));

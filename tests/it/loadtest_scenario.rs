@@ -1,5 +1,5 @@
-//! `trunkgate loadtest --scenario`, the real binary, with a test double of SIPp: a script of that name which writes
-//! SIPp's files, and places its call by `trunkgate call`. The interop suite runs SIPp itself (`sipp-scenario`).
+//! `trunkgate loadtest --scenario`, the real binary, with a test double of SIPp: a script of that name that writes
+//! SIPp's files, and makes its call by `trunkgate call`. The interop suite runs SIPp itself (`sipp-scenario`).
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,15 +15,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Address of the callees.
+/// IP address of the callees.
 const CALLEES: &str = "127.0.0.3";
-/// Scenario that places calls and sends audio.
+/// Scenario that makes calls and sends audio.
 const SCENARIO: &str = "<?xml version=\"1.0\"?>\n<scenario name=\"x\"><send><![CDATA[INVITE sip:[service]@[remote_ip]]]></send>\
                         <nop><action><exec rtp_stream=\"tone.ul\"/></action></nop></scenario>\n";
-/// Columns of SIPp's statistics.
+/// Names of the columns in SIPp's statistics.
 const NAMES: &str = "StartTime;TotalCallCreated;CurrentCall;SuccessfulCall(C);FailedCall(C);FailedMaxUDPRetrans(C);\
                      FailedUnexpectedMessage(C);Retransmissions(C);ResponseTime1(C);";
-/// Parses SIPp's arguments to `$remote`, `$number`, `$statistics` and `$errors`; stores all of them beside the script.
+/// Beginning of the script, which parses SIPp's arguments to `$remote`, `$number`, `$statistics` and `$errors`, and
+/// stores all of them beside the script.
 const HEAD: &str = r#"#!/bin/sh
 remote=$1
 printf '%s\n' "$@" > "$0.arguments"
@@ -37,7 +38,7 @@ while [ $# -gt 0 ]; do
 done
 "#;
 
-/// Folder with a scenario and a program `sipp`.
+/// Folder with a scenario and a test double of `sipp`.
 struct Double {
     folder: tempfile::TempDir,
 }
@@ -53,7 +54,8 @@ impl Double {
         double
     }
 
-    /// Returns a double that writes these statistics, this error file and this to stderr, and exits with this code.
+    /// Returns a double that writes these statistics, this error file and this text to stderr, and exits with this
+    /// code.
     fn writing(statistics: &str, errors: &str, stderr: &str, code: i32) -> Double {
         let double = Double::new(&format!(
             "[ -e \"$0.csv\" ] && cp \"$0.csv\" \"$statistics\"\n[ -e \"$0.err\" ] && cp \"$0.err\" \"$errors\"\ncat \"$0.stderr\" >&2\nexit {code}"
@@ -76,7 +78,7 @@ impl Double {
         self.path("scenario.xml")
     }
 
-    /// Returns the load test with the double first in PATH.
+    /// Returns the command of a load test, with the double first in PATH.
     fn command(&self, flags: &[&str]) -> Command {
         let scenario = self.scenario();
         let mut command = trunkgate(&["loadtest", "--scenario", scenario.to_str().unwrap()]);
@@ -90,7 +92,7 @@ impl Double {
         self.command(flags).output().unwrap()
     }
 
-    /// Returns the arguments passed to the double, once it runs.
+    /// Returns the arguments that the double got, once it runs.
     fn arguments(&self) -> Option<Vec<String>> {
         let text = std::fs::read_to_string(self.path("sipp.arguments")).ok()?;
         text.ends_with('\n').then(|| text.lines().map(str::to_owned).collect())
@@ -106,7 +108,7 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// Returns the argument after a flag.
+/// Returns the argument that follows a flag.
 fn value<'a>(arguments: &'a [String], flag: &str) -> &'a str {
     let at = arguments.iter().position(|one| one == flag).unwrap_or_else(|| panic!("no {flag}: {arguments:?}"));
     &arguments[at + 1]
@@ -127,7 +129,7 @@ fn every_exit_code_of_sipp_has_its_own() {
         (none, "", 99, 1, "  FAIL  sipp placed no call (exit code 99)\nNOT VALID: "),
         (good, "", 253, 1, "  FAIL  sipp's own check of RTP failed (exit code 253)"),
         (good, "no memory\n", 255, 1, "  FAIL  sipp failed (exit code 255): no memory"),
-        // Errors of SIPp itself are quoted, with the exit code of a wrong command.
+        // Errors of SIPp itself are quoted, with the exit code of an invalid command.
         (
             "",
             unknown,
@@ -228,7 +230,7 @@ fn audio_that_arrives_at_the_callees_is_judged() {
     let run = || double.command(&flags).env("TRUNKGATE_BINARY", env!("CARGO_BIN_EXE_trunkgate")).output().unwrap();
     let output = run();
     let answer = json(&output);
-    // The scenario sends audio, which is therefore asserted without a flag.
+    // The scenario sends audio, so that audio is asserted without a flag.
     let asserted = answer["assertions"].as_array().unwrap();
     assert_eq!(asserted.iter().map(|one| &one["assertion"]).collect::<Vec<_>>(), ["failed=0", "audible=100%"]);
     assert_eq!((output.status.code(), &answer["ok"]), (Some(0), &true.into()), "{answer:#}");
@@ -238,7 +240,7 @@ fn audio_that_arrives_at_the_callees_is_judged() {
         audio["packets"]["expected"].as_u64().unwrap() > 30 && audio["mos"]["p50"].as_f64() > Some(1.0),
         "{answer:#}"
     );
-    // A tone with a peak of -10 dB.
+    // The tone has a peak of -10 dB.
     assert!((audio["level_max_dbfs"].as_f64().unwrap() + 13.3).abs() < 1.0, "{answer:#}");
     assert_section_documented("load test by a scenario", &answer);
 }

@@ -17,7 +17,7 @@ use crate::support::tls::Authority;
 use crate::support::{Process, until};
 use crate::twilio_recordings::{speaking, walk};
 
-/// Starts an edge with a mailbox that sends its messages to this address by the server at this URL.
+/// Starts an edge with a mailbox from which messages are sent to this address, by the server at this URL.
 fn rig(server: &str, ca: &Authority, to: &str) -> Rig {
     let tables = format!(
         "[recording]\ndirectory = \"recordings\"\n[voicemail.front]\nnotify = \"mailto:{to}\"\n[mail]\nserver = \"{server}\"\n\
@@ -43,7 +43,7 @@ fn leave(rig: &Rig) -> String {
     sid
 }
 
-/// Returns the attachment of a message.
+/// Returns the attachment of a mail.
 fn attached(text: &str) -> Vec<u8> {
     let part = text.split("--=_RE").find(|part| part.contains("Content-Disposition: attachment")).unwrap();
     STANDARD.decode(part.split_once("\r\n\r\n").unwrap().1.split_whitespace().collect::<String>()).unwrap()
@@ -83,7 +83,7 @@ fn a_message_is_sent_after_a_kill_in_mid_attempt() {
     assert_eq!(attached(&taken.text).len() as u64, bytes);
     until("it is done with", || (edge.metric("trunkgate_mails_total{result=\"sent\"}") == 1.0).then_some(()));
     assert_eq!(edge.metric("trunkgate_mails_waiting"), 0.0);
-    // Sent once: another start has nothing to send.
+    // The mail was sent once: after another start, there is nothing to send.
     let edge = edge.kill_and_start_again();
     assert!(server.is_silent());
     let log = edge.whole_log();
@@ -160,7 +160,7 @@ fn a_recipient_that_does_not_exist_is_a_problem_and_a_figure() {
     assert_eq!(rig.edge.metric("trunkgate_mails_total{result=\"failed\"}"), 1.0);
     let listed = rig.edge.json("/v1/recordings?voicemail=front");
     assert_eq!(listed["recordings"][0]["sid"], sid.as_str(), "the message is kept");
-    // The problem survives the process.
+    // The problem is still reported after a restart.
     let Rig { edge, .. } = rig;
     let edge = edge.kill_and_start_again();
     until("status says so again", || problems(&edge).into_iter().find(|one| one.contains("550 5.1.1 no such user")));

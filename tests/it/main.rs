@@ -1,5 +1,5 @@
-//! Integration tests of the product in one binary, one file per subject. Tests that need their own allocator or process
-//! are separate binaries.
+//! Integration tests of the product in one binary, with one file for each subject. Tests that need an allocator or a
+//! process of their own are separate binaries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 

@@ -1,5 +1,6 @@
 //! RTP bleed, RTP injection and floods against the running edge, from a loopback address outside of the call: no packet
-//! leaks to it, and none of it gets through. Classes: AST-2017-005, CVE-2017-14099, CVE-2017-14114, CVE-2025-53399.
+//! leaks to that address, and none from it gets through. Classes: AST-2017-005, CVE-2017-14099, CVE-2017-14114,
+//! CVE-2025-53399.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -16,7 +17,7 @@ use crate::support::{Process, config, until};
 const CALLER: &str = "127.0.0.1";
 const CALLEE: &str = "127.0.0.3";
 const STRANGER: &str = "127.0.0.2";
-/// Address in the descriptions of a phone behind NAT.
+/// Address in the SDP of a phone behind NAT.
 const INSIDE: &str = "127.0.0.9";
 const STRANGERS_SOURCE: u32 = 0xbad;
 const UNEXPECTED: &str = "trunkgate_rtp_dropped_total{reason=\"unexpected_source\"}";
@@ -31,12 +32,12 @@ fn edge_with(latch: &str, caller: &Phone, callee: &Phone) -> Process {
     Process::start(&text.replace("[media]\n", &format!("[media]\nlatch = {latch:?}\n")))
 }
 
-/// Returns the four media ports of a call.
+/// Returns the four media ports of the edge in a call.
 fn ports(call: &Call) -> [SocketAddr; 4] {
     [call.near, next_port(call.near), call.far, next_port(call.far)]
 }
 
-/// Sends RTP and RTCP from the unknown source to all ports.
+/// Sends RTP and RTCP from an unknown source to all media ports of a call.
 fn attack(stranger: &UdpSocket, call: &Call, times: u16) {
     for n in 0..times {
         for to in ports(call) {
@@ -46,14 +47,14 @@ fn attack(stranger: &UdpSocket, call: &Call, times: u16) {
     }
 }
 
-/// Sends audio from each side, so that the edge latches.
+/// Sends audio from each side, so that the edge latches both.
 fn begin(edge: &Process, call: &Call, caller: &Phone, callee: &Phone) {
     for (phone, at) in [(caller, call.near), (callee, call.far)] {
         phone.rtp.send_to(&rtp(1, 0), at).unwrap();
         phone.rtcp.send_to(&report(1), next_port(at)).unwrap();
     }
     until("both are latched", || (edge.metric("trunkgate_rtp_packets_total{direction=\"in\"}") == 2.0).then_some(()));
-    // RTCP has no counter: its effect shows that it arrived.
+    // RTCP has no counter: only its effect shows that it has arrived.
     for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
         to.rtcp.set_nonblocking(true).unwrap();
         until("both send their RTCP where the other is", || {
@@ -66,7 +67,7 @@ fn begin(edge: &Process, call: &Call, caller: &Phone, callee: &Phone) {
     }
 }
 
-/// Returns the next datagram that is not from [`begin`].
+/// Returns the next datagram that was not sent by [`begin`].
 fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     loop {
         let (bytes, from) = received(socket);
@@ -76,7 +77,7 @@ fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     }
 }
 
-/// Sends audio from each side, which receives exactly that of the other.
+/// Sends audio from each side; each side must receive exactly the other's audio.
 fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
     for (from, to, at, back) in [(caller, callee, call.near, call.far), (callee, caller, call.far, call.near)] {
         let source = u32::from(from.rtp_address().port());
@@ -87,7 +88,7 @@ fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
     }
 }
 
-/// Before and after the latch, on both sides, RTP and RTCP.
+/// The attack takes place before and after the latch, on both sides, with RTP and RTCP.
 fn nothing_bleeds_nor_comes_in(caller: &Phone, callee: &Phone) {
     let edge = edge(caller, callee);
     let stranger = UdpSocket::bind((STRANGER, 0)).unwrap();
@@ -115,7 +116,7 @@ fn nothing_bleeds_nor_comes_in_without_nat() {
     nothing_bleeds_nor_comes_in(&Phone::new(CALLER), &Phone::new(CALLEE));
 }
 
-/// Hard case: packets do not come from the described address, so the edge has to learn it.
+/// In this hard case, packets do not come from the address in the SDP, so that the edge has to learn it.
 #[test]
 fn nothing_bleeds_nor_comes_in_behind_nat() {
     let behind = |ip| Phone::behind_nat(ip, INSIDE);
@@ -124,7 +125,7 @@ fn nothing_bleeds_nor_comes_in_behind_nat() {
     nothing_bleeds_nor_comes_in(&Phone::new(CALLER), &behind(CALLEE));
 }
 
-/// The unknown source forges nothing, but sends first and continuously during call setup.
+/// The unknown source forges nothing, but sends first and continuously during the set-up of the call.
 #[test]
 fn who_speaks_while_it_rings_wins_nothing() {
     let (caller, callee) = (Phone::new(CALLER), Phone::new(CALLEE));
@@ -149,8 +150,8 @@ fn who_speaks_while_it_rings_wins_nothing() {
     assert!(is_silent(&stranger) && is_silent(&callee.rtp));
 }
 
-/// An attacker on the caller's own address sends first, from another port: it loses the latch to the first packet from
-/// the announced port, for RTP and RTCP, and gets no packet afterwards.
+/// An attacker on the caller's own address sends first, from another port. The latch moves to the announced port at the
+/// first packet from there, for RTP and RTCP, and the attacker gets no packet afterwards.
 #[test]
 fn another_port_of_the_callers_address_loses_the_call_to_the_announced_one() {
     for latch in ["strict", "relearn"] {
@@ -191,7 +192,7 @@ fn another_port_of_the_callers_address_loses_the_call_to_the_announced_one() {
     }
 }
 
-/// The sockets are connected to their remote addresses: packets of other sources take no space in them.
+/// The sockets are connected to their remote addresses: packets from other sources take no space in them.
 #[test]
 fn a_flood_of_junk_leaves_the_call_undisturbed() {
     for latch in ["strict", "relearn"] {
@@ -206,7 +207,7 @@ fn flood(latch: &str) {
     for sequence in 0..3 {
         talk(&call, &caller, &callee, sequence);
     }
-    // Both sockets have sent since the latch: packets of other sources are not even seen.
+    // Both sockets have sent since the latch, so that packets from other sources are not even seen.
     let seen = edge.metric(UNEXPECTED);
     attack(&UdpSocket::bind((STRANGER, 0)).unwrap(), &call, 1);
     talk(&call, &caller, &callee, 3);
@@ -220,7 +221,7 @@ fn flood(latch: &str) {
             let junk = [0x80u8; 1400];
             while !over.load(Ordering::Relaxed) {
                 let n = sent.fetch_add(1, Ordering::Relaxed);
-                // Packets not accepted by the kernel, or answered by ICMP, do not matter.
+                // Packets that the kernel does not accept, or answers by ICMP, do not matter.
                 let _ = stranger.send_to(&junk[..n % junk.len()], targets[n % targets.len()]);
             }
             assert!(is_silent(&stranger));
@@ -236,8 +237,8 @@ fn flood(latch: &str) {
     call.hang_up(2, &caller, &callee);
 }
 
-/// Reflection: an INVITE with a forged source of a trunk and a third party's media address. Until the ACK proves the
-/// address, no packet is sent to it, and no audio of the agent is lost meanwhile.
+/// Reflection: an INVITE has the forged source address of a trunk, and a third party's media address. Until the ACK
+/// proves the address, no packet is sent to it, and no audio of the agent is lost meanwhile.
 #[test]
 fn a_forged_invite_floods_nobody_and_a_true_one_hears_its_greeting_from_the_first_word() {
     let rig = Rig::of(Phone::behind_nat(CALLER, INSIDE), "", r#""agent:bot""#);
@@ -254,7 +255,7 @@ fn a_forged_invite_floods_nobody_and_a_true_one_hears_its_greeting_from_the_firs
     assert!(is_silent(&victim) && is_silent(&victim_rtcp));
     assert!(rig.trace().contains(&format!("media to {named} withheld until the ACK: address not proven")));
 
-    // The call was genuine after all.
+    // In the end, the call was genuine.
     let sip = rig.edge.address("udp");
     rig.caller.sip.send(sip, &rig.caller.sip.request_with("ACK", NUMBER, sip, "forged", (1, &talk.tag), ""));
     victim.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();

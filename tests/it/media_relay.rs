@@ -25,7 +25,7 @@ fn edge(caller: &Phone, callee: &Phone) -> Process {
     Process::start(&config(&routes(caller, callee)))
 }
 
-/// Sends one packet each way.
+/// Sends one packet in each direction.
 fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
     for (from, to, at, back) in [(caller, callee, call.near, call.far), (callee, caller, call.far, call.near)] {
         from.rtp.send_to(&rtp(7, sequence), at).unwrap();
@@ -35,7 +35,7 @@ fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
 
 #[test]
 fn a_call_between_ipv4_and_ipv6() {
-    // Skipped on a machine without IPv6 on loopback.
+    // Without IPv6 on loopback, the test is skipped.
     if UdpSocket::bind("[::1]:0").is_err() {
         return;
     }
@@ -61,7 +61,7 @@ fn a_call_between_ipv4_and_ipv6() {
     }
 }
 
-/// Audio first, then a change to fax by re-INVITE, and back.
+/// The call has audio first, then changes to fax by re-INVITE, and back.
 #[test]
 fn a_call_turns_to_fax_and_back() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -71,7 +71,7 @@ fn a_call_turns_to_fax_and_back() {
     let fax = |phone: &Phone| phone.described(2, &format!("m=image {} udptl t38\r\n{FAX}", phone.rtp_address().port()));
     let ok = call.change(2, (&caller, &fax(&caller)), (&callee, &fax(&callee)));
     assert!(ok.contains(&format!("m=image {} udptl t38\r\n{FAX}", call.near.port())), "{ok}");
-    // Data that is not RTP is relayed unchanged.
+    // Data other than RTP is relayed unchanged.
     for n in 0..50u16 {
         let datagram = [&n.to_be_bytes()[..], b"indicator"].concat();
         caller.rtp.send_to(&datagram, call.near).unwrap();
@@ -91,7 +91,7 @@ fn a_call_turns_to_fax_and_back() {
     call.hang_up(4, &caller, &callee);
 }
 
-/// The caller multiplexes RTCP with RTP, the callee uses a separate port.
+/// The caller multiplexes RTCP with RTP, and the callee uses a separate port.
 #[test]
 fn rtcp_on_one_port_at_one_side_and_two_at_the_other() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -107,7 +107,7 @@ fn rtcp_on_one_port_at_one_side_and_two_at_the_other() {
     assert!(is_silent(&caller.rtcp));
 }
 
-/// Traffic class of media: expedited forwarding, DSCP 46.
+/// The traffic class of media is expedited forwarding, DSCP 46.
 #[test]
 fn media_is_marked_for_expedited_forwarding() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -131,7 +131,7 @@ fn media_is_marked_for_expedited_forwarding() {
     assert_eq!(classes, [46 << 2]);
 }
 
-/// `latch = "relearn"`: the phone moves to another network without SIP signalling.
+/// With `latch = "relearn"`, the phone moves to another network without SIP signalling.
 #[test]
 fn a_phone_that_moves_is_heard_again_once_it_was_silent() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -155,8 +155,8 @@ fn a_phone_that_moves_is_heard_again_once_it_was_silent() {
     assert!(is_silent(&stranger) && is_silent(&caller.rtp));
 }
 
-/// Another process has bound ports of the range: the caller gets other ones, and a target that has seen them is invited
-/// again.
+/// Another process has bound ports of the range: the caller gets other ports, and a target that was sent such a port is
+/// invited again.
 #[test]
 fn ports_that_somebody_else_has_are_passed_over() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -180,7 +180,8 @@ fn ports_that_somebody_else_has_are_passed_over() {
             callee.sip.send(from, &callee.sip.answer_with(&cancel, "200 OK", ""));
             callee.sip.send(from, &callee.sip.answer_with(&invite, "487 Request Terminated", ""));
         };
-        // When the callee's ports are bound, the caller's were tried before, and the signalling loop knows.
+        // When the callee's ports are bound, the caller's have been tried already, and the signalling loop knows the
+        // result.
         wait_until_bound(media_of(&invite.0));
         edge.json("/v1/calls");
         let call = Call::answered(sip, &id, &caller, invite, (&callee, &callee.description(1, "")));
@@ -191,10 +192,10 @@ fn ports_that_somebody_else_has_are_passed_over() {
     assert!(edge.whole_log().contains("media ports could not be bound"), "{}", edge.log());
 }
 
-/// Pairs of the range that includes the occupied ports.
+/// Number of port pairs in the range that includes the occupied ports.
 const PAIRS: u16 = 24;
 
-/// Returns a port range with two occupied odd ports: those, and the first port of the range.
+/// Returns the occupied odd ports, and the first port of the range that includes them.
 fn squatted() -> (Vec<u16>, u16) {
     let begin = 20_000 + (std::process::id() % 100) as u16 * 100;
     for first in (begin..32_000).step_by(usize::from(PAIRS) * 2) {
@@ -202,7 +203,7 @@ fn squatted() -> (Vec<u16>, u16) {
         if (first..first + PAIRS * 2).all(free) {
             let taken = vec![first + 7, first + 31];
             for port in &taken {
-                // Bound until the process ends.
+                // The port stays bound until the process ends.
                 std::mem::forget(UdpSocket::bind(("127.0.0.1", *port)).unwrap());
             }
             return (taken, first);

@@ -12,7 +12,7 @@ use crate::support::{Process, closed_address, config, until};
 use regex::Regex;
 use serde_json::Value;
 
-/// Metric families by name: type, and permitted labels of the samples.
+/// Metric families by name, each with its type and the permitted labels of its samples.
 type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 fn read(path: &str) -> String {
@@ -40,7 +40,7 @@ fn documented() -> Families {
     families
 }
 
-/// Returns the metrics of an edge after a call that an agent failed to take and a PBX answered.
+/// Returns the metrics of an edge after a call that an agent failed to take and that a PBX answered.
 fn exposed() -> String {
     let closed = closed_address();
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.2"));
@@ -62,7 +62,7 @@ fn exposed() -> String {
     })
 }
 
-/// Returns the families of Prometheus text, with the labels of their samples.
+/// Returns the families in a Prometheus text, with the labels of their samples.
 fn families(text: &str) -> Families {
     let mut all = Families::new();
     let (sample, label) = (regex(r"^(\w+)(?:\{(.*)\})? \S+$"), regex(r#"(\w+)="[^"]*""#));
@@ -102,7 +102,7 @@ fn the_table_of_metrics_is_what_the_edge_says() {
     assert!(with_samples >= 20, "{with_samples}");
 }
 
-/// Returns the metrics and labels used in an expression.
+/// Returns the metrics in an expression, each with the labels used.
 fn used(expression: &str) -> Vec<(String, Vec<String>)> {
     static METRIC: LazyLock<Regex> = LazyLock::new(|| regex(r"\b((?:trunkgate|process)_\w+)(?:\{([^}]*)\})?"));
     static LABEL: LazyLock<Regex> = LazyLock::new(|| regex(r"(\w+)\s*(?:=~|!~|!=|=)"));
@@ -111,7 +111,7 @@ fn used(expression: &str) -> Vec<(String, Vec<String>)> {
     found.map(|found| (found[1].to_owned(), labels(found.get(2).map_or("", |labels| labels.as_str())))).collect()
 }
 
-/// Fails if an expression uses an unknown metric or label.
+/// Fails if an expression uses a metric or label that does not exist.
 fn assert_known(families: &Families, expression: &str, place: &str) {
     for (metric, labels) in used(expression) {
         let of = |suffix: &str| metric.strip_suffix(suffix).and_then(|name| families.get(name));

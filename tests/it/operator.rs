@@ -15,11 +15,11 @@ use crate::support::codecs::{Codec, Hearer, Speaker, tone};
 use crate::support::secure::{Media, described as secure, offered};
 use crate::support::{Process, config, until};
 
-/// Sample value of the music; `SOUND`: of the announcement.
+/// Sample values of the music, and of the announcement.
 const MUSIC: i16 = 3_000;
 const SOUND: i16 = -8_000;
 
-/// Returns a WAV file of constant level, 8 kHz.
+/// Returns a WAV file with one sample value throughout, at 8 kHz.
 fn wav(sample: i16, milliseconds: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let spec =
@@ -30,7 +30,7 @@ fn wav(sample: i16, milliseconds: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Edge, and an answered call between two trunks.
+/// Edge with an answered call between two trunks.
 struct Rig {
     edge: Process,
     caller: Phone,
@@ -55,7 +55,7 @@ impl Rig {
         Rig { edge, caller, callee, desk, call }
     }
 
-    /// Sends a request for the call; returns status and answer.
+    /// Sends a request for the call; returns the status and the response.
     fn ask(&self, what: &str, body: &str) -> (u16, serde_json::Value) {
         self.edge.ask("POST", &format!("/v1/calls/{}/{what}", self.edge.sid()), body)
     }
@@ -80,7 +80,7 @@ impl Rig {
     }
 }
 
-/// Returns the audio of the next packet of a phone.
+/// Returns the audio of the next packet that a phone receives.
 fn payload(phone: &Phone) -> Vec<u8> {
     let (packet, _) = received(&phone.rtp);
     let audio = RtpHeader::parse(&packet).unwrap().payload;
@@ -164,7 +164,7 @@ fn a_party_is_connected_with_another_by_a_request() {
     assert_eq!((&legs[1]["reason"], &legs[1]["ended_by"]), (&json!("transferred"), &json!("edge")), "{legs}");
 }
 
-/// Returns a WAV file of a tone, 8 kHz.
+/// Returns a WAV file with a tone, at 8 kHz.
 fn wav_of_tone(hz: f64, milliseconds: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let spec =
@@ -176,10 +176,10 @@ fn wav_of_tone(hz: f64, milliseconds: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Packets needed to recognise a tone.
+/// Number of packets needed to recognise a tone.
 const WINDOW: usize = 15;
 
-/// Phone with one codec, with or without SRTP.
+/// Phone that uses one codec, with or without SRTP.
 struct Talker<'a> {
     media: Media<'a>,
     codec: Codec,
@@ -193,7 +193,7 @@ impl<'a> Talker<'a> {
         Talker { media, codec, speaker: Speaker::new(codec, true), hearer: Hearer::new(codec), said: 0 }
     }
 
-    /// Sends 20 ms of 500 Hz.
+    /// Sends 20 ms of a 500 Hz tone.
     fn say(&mut self) {
         let samples = self.codec.rate_hz() as usize / 50;
         let payload = self.speaker.say(&tone(self.codec, self.said * samples, samples));
@@ -201,7 +201,7 @@ impl<'a> Talker<'a> {
         self.said += 1;
     }
 
-    /// Decrypts and decodes packets until they are a loud tone; calls `before` before each packet.
+    /// Decrypts and decodes packets until they contain a loud tone; calls `before` before each packet.
     fn hears(&mut self, hz: f64, mut before: impl FnMut()) {
         let mut last = VecDeque::new();
         until("the tone is heard", || {
@@ -226,14 +226,14 @@ impl<'a> Talker<'a> {
     }
 }
 
-/// Checks that each side hears the other's 500 Hz.
+/// Checks that each side hears the other side's 500 Hz tone.
 fn talk(near: &mut Talker<'_>, far: &mut Talker<'_>) {
     far.hears(500.0, || near.say());
     near.hears(500.0, || far.say());
 }
 
 /// The caller has SRTP and PCMU; the callee has A-law and SRTP with other keys, or Opus and plain RTP. Music and sounds
-/// reach each in its own codec and keys, and afterwards both hear each other again.
+/// reach each side in its own codec and with its own keys, and afterwards both sides hear each other again.
 #[test]
 fn parties_with_other_keys_and_codecs_are_held_played_to_and_talk_again() {
     for far_codec in [Codec::Pcma, Codec::Opus] {

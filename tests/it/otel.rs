@@ -1,4 +1,4 @@
-//! `[otel]`: traces of calls at a collector, and calls while the collector fails.
+//! `[otel]`: traces of calls that a collector gets, and calls while the collector fails.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{WebSocket, accept_hdr};
 
-/// Carrier, PBX that is called by `NUMBER`, and agent called by `TO_AGENT`.
+/// Carrier, PBX for calls to `NUMBER`, and agent for calls to `TO_AGENT`.
 struct Parties {
     caller: Phone,
     callee: Phone,
@@ -47,7 +47,7 @@ impl Parties {
         Call::set_up(edge, id, &self.caller, &self.callee).hang_up(2, &self.caller, &self.callee);
     }
 
-    /// Makes a call to the agent, which closes; returns the `traceparent` of its handshake.
+    /// Makes a call to the agent, which closes the stream; returns the `traceparent` of its handshake.
     fn talk(&self, edge: &Process, id: &str) -> Option<String> {
         let (sip, caller) = (edge.address("udp"), &self.caller);
         caller
@@ -63,7 +63,7 @@ impl Parties {
         parent
     }
 
-    /// Makes a call without a route.
+    /// Makes a call for which there is no route.
     fn refused(&self, edge: &Process, id: &str) {
         let (sip, caller) = (edge.address("udp"), &self.caller);
         let request = |method: &str, tag: &str| caller.sip.request(method, "+14155550166", sip, id, 1, tag);
@@ -75,7 +75,7 @@ impl Parties {
 
 /// Accepts the edge's connection to the agent; returns its WebSocket and `traceparent`.
 fn connected(door: &TcpListener) -> (WebSocket<TcpStream>, Option<String>) {
-    // After a lost connection the edge first connects without a handshake, and leaves.
+    // After a lost connection, the edge first connects without a handshake, and disconnects.
     loop {
         if let Some(socket) = opened(door.accept().unwrap().0) {
             return socket;
@@ -83,7 +83,7 @@ fn connected(door: &TcpListener) -> (WebSocket<TcpStream>, Option<String>) {
     }
 }
 
-/// Accepts one connection; `None` if it has no handshake.
+/// Accepts a WebSocket connection; returns `None` if the edge disconnects without a handshake.
 fn opened(stream: TcpStream) -> Option<(WebSocket<TcpStream>, Option<String>)> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut parent = None;
@@ -100,7 +100,7 @@ fn to(collector: &Endpoint, keys: &str) -> String {
     format!("[otel]\nendpoint = \"http://{}\"\n{keys}", collector.address)
 }
 
-/// Returns all spans of these posts.
+/// Returns all spans in these posts.
 fn spans(posts: &[Post]) -> Vec<Value> {
     let of_post = |post: &Post| {
         let request: Value = serde_json::from_str(&post.body).unwrap();
@@ -109,7 +109,7 @@ fn spans(posts: &[Post]) -> Vec<Value> {
     posts.iter().flat_map(of_post).collect()
 }
 
-/// Waits until this many spans have arrived.
+/// Waits until this many spans have arrived at the collector.
 fn spans_at(collector: &Endpoint, count: usize) -> Vec<Value> {
     until("the spans come", || Some(spans(&collector.posts())).filter(|spans| spans.len() >= count))
 }
@@ -139,7 +139,7 @@ fn calls_come_as_traces_and_the_agent_is_told_its_place() {
     let parent = parties.talk(&edge, "agent").unwrap();
     let spans = spans_at(&collector, 5);
     assert_eq!(spans.len(), 5, "{spans:#?}");
-    // Spans of the call to the PBX.
+    // The call to the PBX has these spans.
     let (first, below) = (named(&spans, "INVITE main"), named(&spans, "INVITE pbx"));
     assert_eq!((&first["traceId"], &below["traceId"]), (&answered[2..].into(), &answered[2..].into()));
     assert_eq!((&below["parentSpanId"], &first["parentSpanId"]), (&first["spanId"], &Value::Null));
@@ -155,7 +155,7 @@ fn calls_come_as_traces_and_the_agent_is_told_its_place() {
     for name in ["SIP INVITE", "SIP 200", "SIP ACK", "SIP BYE", "trunkgate.answered"] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
-    // Span of the call without a route.
+    // The call without a route has this span.
     let refused = named(&spans, "INVITE");
     assert_eq!((&refused["status"]["code"], attribute(refused, "error.type")), (&2.into(), &"no_route".into()));
     assert_eq!(attribute(refused, "sip.response.status_code"), "404");

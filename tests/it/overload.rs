@@ -1,4 +1,4 @@
-//! Overloaded edge: the process is stopped for a while, so that messages wait in its sockets.
+//! Edge in overload: the process is stopped for a while, so that messages wait in its sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::sip::{Party, field};
 use crate::support::{Process, config, until};
 use nix::sys::signal::Signal;
 
-/// More callers than a short stall would delay.
+/// Number of callers: more than a short stall would delay.
 const CALLERS: usize = 100;
 
 fn edge(caller: &Phone, callee: &Phone) -> Process {
@@ -22,7 +22,7 @@ fn invite(caller: &Party, edge: &Process, name: &str) -> String {
     caller.request("INVITE", NUMBER, edge.address("udp"), name, 1, "")
 }
 
-/// Lets time pass: these tests are about the delay of waiting messages.
+/// Sleeps: these tests depend on the delay of waiting messages.
 fn pass(time: Duration) {
     let begin = Instant::now();
     until("the time has passed", || (begin.elapsed() >= time).then_some(()));
@@ -52,29 +52,29 @@ fn calls_that_are_up_come_first_new_ones_that_waited_get_503_and_options_nothing
         me.send(sip, &invite(me, &edge, "new0"));
         me.send(sip, &me.request("BYE", NUMBER, sip, &up.id, 2, &up.tag));
     });
-    // Last sent, first answered.
+    // The message sent last is answered first.
     let (first, _) = me.receive("SIP/2.0 ");
     assert_eq!((first.lines().next().unwrap(), field(&first, "CSeq")), ("SIP/2.0 200 OK", "2 BYE"));
     callee.sip.receive("BYE ");
     let mut refused = BTreeSet::new();
     while refused.len() < CALLERS - trunkgate_call::limits::INVITES_ALWAYS_SERVED {
         let (answer, _) = me.receive("SIP/2.0 ");
-        // The longest waiting calls are refused; the last few are served.
+        // The calls that waited longest are refused, and the last few are served.
         assert_eq!(answer.lines().next().unwrap(), "SIP/2.0 503 Service Unavailable");
         assert!((1..=4).contains(&field(&answer, "Retry-After").parse::<u32>().unwrap()));
         assert_eq!(field(&answer, "Reason"), "Q.850;cause=42;text=\"overloaded\"");
         refused.insert(field(&answer, "Call-ID").to_owned());
     }
     let dropped = |reason: &str| edge.metric(&format!("trunkgate_sip_dropped_total{{reason=\"{reason}\"}}"));
-    // The OPTIONS is the oldest; if the overload has ended before, it is answered.
+    // The OPTIONS is oldest; if the overload has ended before its turn, it is answered.
     let is_answered = || me.heard().iter().any(|answer| field(answer, "CSeq").ends_with(" OPTIONS"));
     until("the rest is dropped", || (dropped("overloaded") == 1.0 || is_answered()).then_some(()));
     assert_eq!((dropped("repeated"), dropped("queue_full"), dropped("udp_unread")), (1.0, 0.0, 0.0));
 
-    // After the overload calls are accepted again, but not the retransmission of a refused one.
+    // After the overload, calls are accepted again, but not the retransmission of a refused one.
     until("the overload is over", || (edge.metric("trunkgate_overloaded") == 0.0).then_some(()));
     me.send(sip, &invite(me, &edge, "new1"));
-    // It may be worded like the first one.
+    // Its response may be worded like that to the first call.
     while field(&me.receive_any("SIP/2.0 503").0, "Call-ID") != "new1" {}
     me.send(sip, &invite(me, &edge, "later"));
     while field(&me.receive("SIP/2.0 100").0, "Call-ID") != "later" {}
@@ -117,7 +117,7 @@ fn a_process_that_stood_still_keeps_its_calls() {
     let _caller = Speaking::new(&from_caller, call.near, |n| rtp(7, n));
     let _callee = Speaking::new(&from_callee, call.far, |n| rtp(8, n));
     stopped(&edge, || pass(Duration::from_secs(6)));
-    // Twice the limit of silence, and the call goes on.
+    // This lasts twice the limit of silence, and the call continues.
     let received = || edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap();
     let before = received();
     until("four seconds of audio have come", || (received() >= before + 200).then_some(()));

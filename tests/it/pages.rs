@@ -1,4 +1,4 @@
-//! Commands shown in pages with their output print that output, if they need no edge, network or terminal.
+//! Commands that pages show with their output print this output, if they need no edge, network or terminal.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Commands with the same output in any environment.
+/// Commands that have the same output in any environment.
 const VERBS: [&str; 5] = ["check", "config", "help", "init", "why"];
 
-/// Returns the pages by path.
+/// Returns the texts of the pages, by path.
 fn pages() -> Vec<(PathBuf, String)> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let folders = ["start", "guides", "configure", "operate", "reference"].map(|folder| docs.join(folder));
@@ -20,10 +20,10 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
-/// Runs a command in a folder; returns the lines of stdout and stderr, or with `jq -r PATH` the value there.
+/// Runs a command in a folder; returns the lines of stdout and stderr, or with `jq -r PATH` the value at this path.
 fn run(command: &str, folder: &Path) -> Vec<String> {
     let (command, filter) = command.split_once(" | jq -r .").map_or((command, None), |(one, path)| (one, Some(path)));
-    // Like a shell: quotation marks keep blanks.
+    // As in a shell, quotation marks keep blanks.
     let words = command.split('"').enumerate();
     let words = words.flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
     let output = Command::new(env!("CARGO_BIN_EXE_trunkgate"))
@@ -42,7 +42,7 @@ fn run(command: &str, folder: &Path) -> Vec<String> {
     stdout.lines().chain(stderr.lines()).map(str::to_owned).collect()
 }
 
-/// Returns whether a line is as shown; a final `…` matches any rest.
+/// Returns whether a line is as the page shows it; a final `…` stands for any rest.
 fn is_shown(shown: &str, line: &str) -> bool {
     match shown.strip_suffix('…') {
         Some(beginning) => line.starts_with(beginning.trim_end()),

@@ -1,5 +1,5 @@
-//! Playout of an agent's audio through the real binary, and its reports to the agent: marks, `clear`, chunks of any
-//! length, linear formats, and the two metrics of conversation timing.
+//! Playout of an agent's audio through the real binary, and the edge's reports to the agent: marks, `clear`, chunks of
+//! any length, linear formats, and the two metrics about the timing of a conversation.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Each mark returns once, in order, after the last sample before it and at most one packet later; the audio is
-/// unchanged byte for byte: no mark costs a packet.
+/// Each mark returns once, in order, after the last sample before it and at most one packet later. The audio is
+/// unchanged byte by byte, so that no mark costs a packet.
 #[test]
 fn marks_are_true_to_what_the_caller_heard() {
     let rig = Rig::new("");
@@ -30,7 +30,7 @@ fn marks_are_true_to_what_the_caller_heard() {
         talk.mark(&format!("m{n}"));
         places.push(at);
     }
-    // The caller's frames follow the clock of its packets.
+    // The frames from the caller follow the clock of the caller's packets.
     let (mut frames, mut late) = (0, Vec::new());
     for (n, place) in places.iter().enumerate() {
         let mark = loop {
@@ -54,13 +54,13 @@ fn marks_are_true_to_what_the_caller_heard() {
     assert_eq!(talk.next("mark")["mark"]["name"], "last", "no other came twice");
 }
 
-/// `cleared` reports the audio heard to the sample; the waiting marks return once and in order.
+/// `cleared` reports exactly how much audio was heard, to the sample; the waiting marks return once and in order.
 #[test]
 fn a_clear_says_how_much_was_heard() {
     for keys in ["", "clear_fade = '10ms'"] {
         let rig = Rig::new(keys);
         let mut talk = rig.call("clear", "0");
-        // Two minutes in one burst, with marks throughout.
+        // The audio is two minutes in one burst, with marks throughout.
         for n in 0..120 {
             talk.say(&[0x20; 8000]);
             talk.mark(&n.to_string());
@@ -83,7 +83,7 @@ fn a_clear_says_how_much_was_heard() {
         assert_eq!(returned, 120);
         talk.until_silence();
         let heard = talk.audio();
-        // With a fade the very last samples are silent already.
+        // With a fade, the last few samples are already silent.
         assert!((played * 8 - heard.len()) <= if keys.is_empty() { 0 } else { 4 }, "{played} ms, {}", heard.len());
         let faded = heard.iter().filter(|code| **code != 0x20).count();
         assert_eq!(faded > 70, !keys.is_empty(), "{faded}");
@@ -98,7 +98,7 @@ fn decode(payload: u8, code: u8) -> f64 {
     f64::from(if payload == 8 { decode_alaw(code) } else { decode_ulaw(code) })
 }
 
-/// Returns the level of anything but a tone of 1 kHz below that tone in the best fifth of a second, in dB.
+/// Returns the level of everything except a 1 kHz tone relative to that tone, in the best fifth of a second, in dB.
 fn purity(samples: &[f64]) -> f64 {
     let of = |window: &[f64]| {
         let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
@@ -112,7 +112,7 @@ fn purity(samples: &[f64]) -> f64 {
     samples.chunks_exact(1600).map(of).fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// A caller's tone in PCMA, to an agent that receives linear audio and echoes it.
+/// The caller sends a tone in PCMA to an agent that receives linear audio and echoes it.
 #[test]
 fn a_tone_goes_through_a_linear_agent_and_back() {
     for (format, rate, bytes) in [("l16/8000", 8000, 320), ("l16/16000", 16_000, 640), ("l16/24000", 24_000, 960)] {
@@ -167,7 +167,7 @@ fn a_tone_goes_through_a_linear_agent_and_back() {
     }
 }
 
-/// A reload applies to later streams: a running one keeps the format of its `start`.
+/// A reload applies to later streams: a stream that is running keeps the format of its `start`.
 #[test]
 fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
     let rig = Rig::new("");
@@ -183,7 +183,7 @@ fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
     let mut second = rig.call("second", "0");
     assert_eq!(second.start["start"]["mediaFormat"]["sampleRate"], 16_000);
     assert_eq!(frame(&mut second), 640);
-    // Skips frames sent before the reload.
+    // Frames sent before the reload are skipped.
     for _ in 0..200 {
         assert_eq!(frame(&mut first), 160);
     }
@@ -201,7 +201,7 @@ fn an_answer_is_timed() {
     talk.mark("greeting");
     talk.next("mark");
     assert_eq!(count(), 0.0, "no request was sent");
-    // Alternating loud and silent frames would mean nothing: half a second of speech, then silence.
+    // Alternating loud and silent frames would mean nothing, so there is half a second of speech, then silence.
     let mut pace = Pace::new();
     for n in 0..60_u16 {
         let code = if (10..40).contains(&n) { 0x10 } else { 0xff };
@@ -225,7 +225,7 @@ fn an_answer_is_timed() {
     assert_eq!(count(), 1.0);
     let seconds = rig.edge.metric("trunkgate_agent_turn_seconds_sum");
     assert!(seconds > 0.3, "{seconds}");
-    // A live call counts for its agent.
+    // A live call counts for the metric of its agent.
     let label = "{agent=\"bot\"}";
     assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_count{label}")), 1.0);
     assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_sum{label}")), seconds);
@@ -241,7 +241,7 @@ fn an_answer_is_timed() {
     let turns = &call["legs"][1]["turn_ms"];
     let [p50, _] = is_that_turn(turns);
     assert!((p50 - seconds * 1000.0).abs() < 2.0, "{turns:#}");
-    // A ping is sent after two seconds; its answer is outside of this test.
+    // A ping is sent after two seconds, and its answer is outside of this test.
     let edge = turns["hops"]["edge"].as_f64().unwrap();
     assert!((0.0..=p50).contains(&edge), "{turns:#}");
     assert!(rig.trace().contains("  bot: 1 turn, p50 "), "{}", rig.trace());
@@ -274,7 +274,7 @@ fn a_turn_divides_into_hops() {
         header.build(&[if (10..40).contains(&n) { 0x10 } else { 0xff }; 160], &mut packet);
         pace.wait();
         talk.rtp.send_to(&packet, talk.near).unwrap();
-        // Reading answers pings.
+        // The agent's library answers pings while it reads.
         talk.next("media");
     }
     talk.say(&[0x10; 1600]);

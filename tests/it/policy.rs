@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const NUMBER: &str = "+14155550123";
 
-/// Starts an edge with a caller's trunk and a PBX's trunk with these keys, and routes for the numbers.
+/// Starts an edge with keys of a caller's trunk (`near`) and of a PBX's trunk (`far`), and routes for the numbers.
 fn edge(caller: &Party, callee: &Party, near: &str, far: &str, rest: &str) -> Process {
     Process::start(&config(&format!(
         "[trunk.caller]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n{near}\n\
@@ -22,13 +22,13 @@ fn edge(caller: &Party, callee: &Party, near: &str, far: &str, rest: &str) -> Pr
     )))
 }
 
-/// Returns an INVITE with these headers.
+/// Returns an INVITE of the caller with these headers.
 fn invite(caller: &Party, number: &str, sip: SocketAddr, id: &str, headers: &str) -> String {
     let plain = caller.request("INVITE", number, sip, id, 1, "");
     plain.replace("Max-Forwards: 70\r\n", &format!("Max-Forwards: 70\r\n{headers}"))
 }
 
-/// Returns the INVITE as received by the callee, which finally rejects it.
+/// Returns an INVITE as the callee receives it; the callee finally rejects the call.
 fn sent_on(edge: &Process, caller: &Party, callee: &Party, id: &str, headers: &str) -> String {
     let sip = edge.address("udp");
     caller.send(sip, &invite(caller, NUMBER, sip, id, headers));
@@ -39,7 +39,7 @@ fn sent_on(edge: &Process, caller: &Party, callee: &Party, id: &str, headers: &s
     got
 }
 
-/// Receives and acknowledges the rejection.
+/// Receives the final response at the caller and acknowledges it.
 fn end(caller: &Party, sip: SocketAddr, number: &str, id: &str, code: &str) -> String {
     let (answer, _) = caller.receive(&format!("SIP/2.0 {code}"));
     let ack = caller.request("ACK", number, sip, id, 1, to_tag(&answer));
@@ -122,7 +122,7 @@ fn who_calls_is_told_to_trusted_sides_alone() {
     }
 }
 
-/// Makes two concurrent calls to a trunk with a limit of one; returns the target of the second after the first has
+/// Makes two concurrent calls to a trunk with a limit of one; returns the target of the second call after the first has
 /// ended.
 fn second_of_two(pace: &str) -> &'static str {
     let (caller, callee, spare) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"), Party::new("127.0.0.6"));
@@ -187,7 +187,7 @@ fn a_denied_number_is_refused_and_why_says_so() {
         assert_eq!(told["targets"], serde_json::json!(["trunk:pbx"]));
         assert!(why(NUMBER, more)["attempts"][0]["denied"].is_null());
     }
-    // Too many digits for a number: the remote party would use those of a denied one.
+    // With more digits than a number has, the remote party would use only those of a denied number.
     let long = "8816123456789999";
     caller.send(sip, &caller.request("INVITE", long, sip, "long", 1, ""));
     end(&caller, sip, long, "long", "403");
@@ -200,7 +200,7 @@ fn a_denied_number_is_refused_and_why_says_so() {
     sent_on(&edge, &caller, &callee, "allowed", "");
 }
 
-/// An INVITE of more than 576 bytes is sent over TCP: returns the bytes received on the connection.
+/// Returns the bytes received on a connection: an INVITE of more than 576 bytes is sent over TCP.
 fn by_tcp(listener: &TcpListener) -> String {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -216,12 +216,12 @@ fn by_tcp(listener: &TcpListener) -> String {
         refusal.push_str(&format!("{name}: {}{tag}\r\n", field(&read, name)));
     }
     stream.write_all(format!("{refusal}Content-Length: 0\r\n\r\n").as_bytes()).unwrap();
-    // Open until the ACK, or until the edge closes.
+    // The connection stays open until the ACK, or until the edge closes it.
     let _ = stream.read(&mut buffer);
     read
 }
 
-/// Starts an edge that sends longer requests over TCP.
+/// Starts an edge that sends requests above a length over TCP.
 fn careful(caller: &Party, callee: &Party) -> Process {
     edge(caller, callee, "", "oversize = \"tcp\"\nudp_mtu = 576", "")
 }
@@ -236,7 +236,7 @@ fn a_long_invite_goes_by_tcp() {
     let got = by_tcp(&listener);
     let is_in_time = began.elapsed() < trunkgate_call::limits::OVERSIZE_SILENCE / 2;
     assert!(got.starts_with("INVITE ") && got.contains("Via: SIP/2.0/TCP"), "{got}");
-    // If the answer takes a second, the edge has also tried UDP.
+    // If the answer takes a second, the edge has tried UDP meanwhile.
     if is_in_time {
         end(&caller, sip, NUMBER, "taken", "404");
         assert!(callee.heard_nothing());

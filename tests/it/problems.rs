@@ -34,7 +34,7 @@ fn hang_up(rig: &Rig, id: &str, tag: &str) {
     until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
 }
 
-/// Makes a call in which the agent is heard.
+/// Makes a call in which the caller hears the agent.
 fn heard(rig: &Rig, id: &str) -> Talk {
     let mut talk = rig.call(id, "0");
     (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
@@ -45,7 +45,7 @@ fn heard(rig: &Rig, id: &str) -> Talk {
     talk
 }
 
-/// Makes a call with an agent that is heard and breaks its connection; the caller is hung up on.
+/// Makes a call to an agent that is heard and then breaks its connection; the edge hangs up on the caller.
 fn dropped(rig: &Rig, id: &str) {
     drop(heard(rig, id));
     let (bye, from) = rig.caller.sip.receive("BYE ");
@@ -55,7 +55,7 @@ fn dropped(rig: &Rig, id: &str) {
 }
 
 /// The agent is killed during a call: its connection and its port disappear at once. Only a later probe or connection
-/// can find it down.
+/// can detect that it is down.
 #[test]
 fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_down() {
     for probe in ["probe = \"1h\"\n", ""] {
@@ -89,10 +89,10 @@ fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_dow
         let told = ["agent bot is down", "agent bot keeps failing and is skipped"];
         until("its problem", || told.iter().any(|told| problems(&edge)[0]["headline"] == *told).then_some(()));
         if probe.is_empty() {
-            // It only accepts connections, as needed for the probe.
+            // This agent only accepts connections, which is enough for the probe.
             let _door = TcpListener::bind(address).unwrap();
             until("the agent is back", || (state() == "up").then_some(()));
-            // The next call tries it, without an action of the operator.
+            // The next call tries the agent, without an action of the operator.
             let status = edge.json("/v1/status");
             let all = status["problem_details"].as_array().unwrap();
             let problem = all.iter().find(|one| one["agent"] == "bot").unwrap_or_else(|| panic!("{status}"));
@@ -103,12 +103,12 @@ fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_dow
     }
 }
 
-/// Starts an agent that serves streams until it is killed: its port disappears together with the stream.
+/// Starts an agent that serves streams until it is killed, when its port disappears together with the stream.
 fn killable(door: TcpListener) -> std::sync::mpsc::Sender<()> {
     let (kill, killed) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
         while let Ok((stream, _)) = door.accept() {
-            // A probe closes.
+            // A probe closes the connection before the handshake.
             let Ok(mut socket) = accept(stream) else { continue };
             while let Ok(message) = socket.read() {
                 if message.to_text().is_ok_and(|text| text.contains("\"start\"")) {
@@ -145,7 +145,7 @@ fn an_agent_that_drops_some_of_its_callers_is_named_until_as_many_are_good_as_it
     let told = "failed in 3 of 6 calls of the last hour, 3 of which hung up on their callers: ";
     assert!(why.contains(told), "{why}");
     until("the log has it", || rig.edge.log().contains(&format!("problem: {headline}")).then_some(()));
-    // One of two is dropped: two good calls may be chance, six in a row are not.
+    // One of two calls is dropped: two good ones may be chance, six in a row are not.
     (3..5).for_each(|n| good(&format!("kept-{n}")));
     let problem = problems(&rig.edge)[0].clone();
     let headline = "agent bot failed in 3 of 8 calls of the last hour, and their callers were hung up on";
@@ -222,7 +222,7 @@ fn a_packet_of_an_unknown_source_is_told_and_is_no_problem() {
     );
 }
 
-/// Makes a call, and acknowledges the rejection.
+/// Makes a call that the callee rejects with this status, and acknowledges the rejection.
 fn rejected(edge: &Process, (caller, callee): (&Phone, &Phone), id: &str, status: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
@@ -266,7 +266,7 @@ fn the_fault_of_now_stands_before_those_that_were_mended() {
     assert!(happened.as_array().unwrap().iter().all(|one| one["target"] == "carrier"), "{happened}");
 }
 
-/// Makes a call, and acknowledges the refusal by the edge itself.
+/// Makes a call that the edge itself refuses, and acknowledges the refusal.
 fn turned_away(edge: &Process, caller: &Phone, id: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
@@ -348,7 +348,7 @@ fn a_limit_of_a_trunk_is_a_problem_of_that_trunk() {
     first.hang_up(2, &caller, &callee);
 }
 
-/// Makes a call, and acknowledges the refusal by the edge itself; returns its status line.
+/// Makes a call that fails, and acknowledges the final response; returns its status line.
 fn lost(edge: &Process, caller: &Phone, id: &str) -> String {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
@@ -375,7 +375,7 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
     let trunks = caller.trunk("pbx") + &first + &second.trunk("second");
     let edge = Process::start(&config(&(trunks + route)));
-    // The second trunk has the call: nothing is lost, and the caller waited.
+    // The second trunk has taken the call: nothing is lost, but the caller waited.
     let (sip, id) = (edge.address("udp"), "detour");
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &caller.description(1, "")));
     let invite = second.sip.receive("INVITE ");
@@ -420,7 +420,7 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     assert_eq!(check(&edge), Some(1));
 }
 
-/// Makes a call with audio in both directions, and ends it.
+/// Makes a call with audio in both directions, and hangs it up.
 fn good_call(edge: &Process, id: &str, caller: &Phone, callee: &Phone) {
     let call = Call::set_up(edge, id, caller, callee);
     let speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::tone(&callee.rtp, call.far)];
@@ -459,7 +459,7 @@ fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them()
     };
     until("each is known to have stopped", || (stopped()["calls"] == 4).then_some(()));
     named();
-    // Ten seconds after the answer each side counts as heard.
+    // Ten seconds after the answer, each side counts as heard.
     until("the calls go on", || all_heard(0, 520));
     named();
     drop(speaking);
@@ -499,7 +499,7 @@ fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
     let recording = format!("[recording]\ndirectory = '{}'\non_full = \"refuse_calls\"\n", directory.display());
     let edge = Process::start(&config(&(trunks + route + &recording)));
     until("the edge has tried the directory", || directory.is_dir().then_some(()));
-    // The file by which the edge tests the directory may be there.
+    // The directory may contain the file by which the edge tests it.
     until("the directory is empty", || std::fs::remove_dir(&directory).ok());
     std::fs::write(&directory, "in its place").unwrap();
     let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\")";
@@ -540,7 +540,7 @@ fn a_trunk_that_rejects_one_call_in_three_is_named_until_enough_good_ones_came_i
     let problem = problems(&edge)[0].clone();
     let headline = "trunk carrier rejected 3 of 9 calls in the last hour, and their callers were lost";
     assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
-    // Seven calls since the first rejection, three of them rejected: just the required share.
+    // Of seven calls since the first rejection, three were rejected: exactly the required share.
     (0..6).for_each(|n| good(&format!("since-{n}")));
     assert_ne!(problems(&edge), json!([]), "two in a row are good anyway");
     good("enough");
@@ -578,7 +578,7 @@ fn rejections_before_an_outage_stand_behind_it_and_their_callers_are_counted_onc
     let all = problems(&edge);
     let outage = "route out has no target left, and 3 callers were lost in the last hour";
     assert_eq!(all[0]["headline"], outage, "{all}");
-    // The headline is one line: its last clause is in the evidence.
+    // The headline is one line: the evidence has its last clause.
     assert_eq!((&all[1]["headline"], &all[1]["harm"]), (&json!(headline), &json!("past")), "{all}");
     let whole = format!("{headline}; since then it does not respond: ");
     assert!(all[1]["evidence"].as_str().unwrap().starts_with(&whole), "{all}");
@@ -600,8 +600,8 @@ fn the_last_target_of_a_route_has_no_next_one() {
     assert!(all.as_array().unwrap().iter().all(|one| one["harm"] == "calls"), "{shown}");
 }
 
-/// Starts an agent that drops this many connections and answers the others with a status; `None`: it accepts and sends
-/// nothing.
+/// Starts an agent that drops this many connections and answers the others with a status; with `None`, it accepts them
+/// and sends nothing.
 fn poor_agent(drops: usize, status: Option<&'static str>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -658,7 +658,7 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
     let caller = Phone::new("127.0.0.1");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let agent = listener.local_addr().unwrap();
-    // Data that was read is not reset.
+    // After the data was read, closing the connection does not reset it.
     let dropping = std::thread::spawn(move || {
         for _ in 0..2 {
             assert!(listener.accept().unwrap().0.read(&mut [0; 4096]).unwrap() > 0);
@@ -683,7 +683,7 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
     let why = String::from_utf8(why).unwrap();
     assert!(why.contains("\n→ 503 now, unless a target is reached: each is down or skipped\n"), "{why}");
     assert_eq!(status["without_target"], true);
-    // The trace of its call has the same advice.
+    // The trace of that call has the same advice.
     let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
     assert!(verdict.contains("Try: start the bot: nothing of this machine accepts"), "{verdict}");
     assert!(verdict.contains("`trunkgate agent test bot` shows whether it helped"), "{verdict}");
@@ -721,7 +721,7 @@ fn a_trunk_that_answers_half_of_its_calls_leaves_no_route_without_a_target() {
     let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
     let trunks = caller.trunk("pbx") + &first.trunk("first") + &second.trunk("second");
     let edge = Process::start(&config(&(trunks + route)));
-    // The spare trunk's socket is closed: three calls fail over to it, and are lost.
+    // The socket of the spare trunk is closed: three calls fail over to it, and are lost.
     drop(second);
     let both = (&caller, &first);
     for n in 0..3 {
@@ -743,7 +743,7 @@ fn a_trunk_that_answers_half_of_its_calls_leaves_no_route_without_a_target() {
     assert!(!fix.contains("add a second peer or target"), "{fix}");
     assert_eq!((&all[1]["trunk"], &all[1]["kind"]), (&json!("second"), &json!("down")), "{all}");
     assert!(!all.to_string().contains("no target left"), "{all}");
-    // After the first trunk's failure only later callers count as lost by the outage.
+    // After the failure of the first trunk, only later callers count as lost by the outage.
     drop(first);
     assert!(lost(&edge, &caller, "gone").starts_with("SIP/2.0 503"));
     let problem = problems(&edge)[0].clone();
@@ -769,7 +769,7 @@ fn a_spare_trunk_that_is_down_and_loses_no_call_stands_behind_those_that_do() {
         Call::set_up(&edge, &format!("good-{n}"), &caller, &first).hang_up(2, &caller, &first);
     }
     drop(second);
-    // Only now is it probed by OPTIONS.
+    // Only now does the edge probe the trunk by OPTIONS.
     let mut text = std::fs::read_to_string(&edge.file).unwrap();
     let last = text.rfind("\"0s\"").unwrap();
     text.replace_range(last..last + "\"0s\"".len(), "\"1s\"");

@@ -1,4 +1,4 @@
-//! Quality of calls of the running edge: figures, records, metrics, one-way audio.
+//! Quality of calls through the running edge: figures, records, metrics, one-way audio.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -27,7 +27,7 @@ fn sender_report(date: u64) -> Vec<u8> {
     report
 }
 
-/// Returns a receiver report about the edge's source, by a receiver that got its sender report `waited` ago.
+/// Returns a receiver report about the edge's source, from a receiver that got the edge's sender report `waited` ago.
 fn answer(date: u64, waited: Duration) -> Vec<u8> {
     let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
     let waited = (waited.as_secs_f64() * 65_536.0) as u32;
@@ -46,7 +46,7 @@ fn one_way(edge: &Process) -> String {
     text.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total")).collect()
 }
 
-/// Checks that the score of the caller alone is not shown for a call with a silent callee.
+/// Checks that a call with a silent callee does not show the score of the caller alone.
 fn has_no_score_in_the_table(edge: &Process) {
     let (_, table) = edge.get("/v1/calls?format=csv");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
@@ -62,7 +62,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let call = Call::set_up(&edge, "quality", &caller, &callee);
     let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
     let (mut pace, mut asked) = (Pace::new(), None);
-    // Every tenth packet is lost, twice two in a row; the callee receives and reports, but sends no audio, while an
+    // Every tenth packet is lost, and twice two in a row. The callee receives and reports, but sends no audio, while an
     // unknown source does.
     let date = 0x0123_4567_89ab_cdef;
     for n in 0..350u16 {
@@ -102,7 +102,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
 
     story(&edge, &sid, &callee, &stranger, &call);
 
-    // The caller had no audio to hear; keep-alives kept its NAT binding.
+    // The caller had no audio to hear, and keep-alives maintained its NAT binding.
     let mut packet = [0; 200];
     let (len, source) = caller.rtp.recv_from(&mut packet).unwrap();
     assert!(is_keep_alive(&packet[..len]) && source == call.near, "{:?}", &packet[..len]);
@@ -137,7 +137,7 @@ fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: 
     until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
 }
 
-/// Checks the quality of the same call over time: each packet is in one interval, as JSON and as CSV.
+/// Checks the quality of the same call over time: each packet counts in one interval, as JSON and as CSV.
 fn series(edge: &Process, sid: &str) {
     let quality = edge.json(&format!("/v1/calls/{sid}/quality"));
     assert_eq!((&quality["sid"], &quality["interval_s"]), (&sid.into(), &5.into()), "{quality}");
@@ -150,7 +150,7 @@ fn series(edge: &Process, sid: &str) {
     assert!(samples[0]["mos"].as_f64().unwrap() < 3.5 && samples[0]["seconds"] == 5.0, "{samples:?}");
     let told = series[3]["samples"].as_array().unwrap();
     assert_eq!(told.iter().filter(|sample| sample["lost"] == 15).count(), 1, "the callee reported once: {told:?}");
-    // The call continues: an interval may end between two requests.
+    // The call continues, so an interval may end between two requests.
     let table = until("the table has what the series have", || {
         let quality = edge.json(&format!("/v1/calls/{sid}/quality"));
         let (status, table) = edge.get(&format!("/v1/calls/{sid}/quality.csv"));
@@ -166,12 +166,12 @@ fn series(edge: &Process, sid: &str) {
 fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let edge = edge(&caller, &callee);
-    // Short.
+    // This call is short.
     Call::set_up(&edge, "short", &caller, &callee).hang_up(2, &caller, &callee);
-    // Held by the callee from the answer on.
+    // This call is held by the callee since the answer.
     let (offer, held) = (caller.description(1, ""), callee.description(1, "a=inactive\r\n"));
     let hold = Call::agree(edge.address("udp"), "held", (&caller, &offer), (&callee, &held));
-    // One packet of the callee, then nothing: comfort noise, or a mute key.
+    // The callee sends one packet, then nothing, as with comfort noise or a mute key.
     let quiet = Call::set_up(&edge, "quiet", &caller, &callee);
     caller.rtp.send_to(&rtp(SSRC, 1), quiet.near).unwrap();
     callee.rtp.send_to(&rtp(8, 1), quiet.far).unwrap();
@@ -183,7 +183,8 @@ fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
     quiet.hang_up(2, &caller, &callee);
 }
 
-/// Audio sent by the agent and not played yet: all of it at first, then less, nothing after a `clear`.
+/// The series shows audio that the agent has sent and that is not played yet: all of it at first, then less, and
+/// nothing after a `clear`.
 #[test]
 fn an_agents_queue_grows_falls_and_is_cleared() {
     const SECONDS: u64 = 60;
@@ -201,7 +202,7 @@ fn an_agents_queue_grows_falls_and_is_cleared() {
     for _ in 0..SECONDS {
         talk.say(&[0x20; 8000]);
     }
-    // Some of it is played while the rest arrives.
+    // Part of the audio is played while the rest arrives.
     until("it waits", || (most(&samples("bot", "received")) > SECONDS * 1000 / 2).then_some(()));
     until("the caller hears it", || {
         let said = samples("bot", "received");

@@ -17,12 +17,12 @@ use crate::twilio_messages;
 
 type Document = (&'static str, &'static str);
 
-/// Documents of the callers.
+/// Documents that the callers run.
 const WAIT: Document = ("/wait", "<Pause length=\"60\"/>");
 const ENQUEUE: Document = ("/enqueue", "<Enqueue action=\"/left\" waitUrl=\"/wait\">support</Enqueue>");
 const LEFT: Document = ("/left", "<Hangup/>");
 
-/// Two callers and a party that dials their queue, each with a tone, and the application of all of them.
+/// Two callers and a party that dials their queue, each with a tone, and the application that serves all of them.
 struct Rig {
     parties: Vec<Party>,
     application: Endpoint,
@@ -65,12 +65,12 @@ impl Rig {
         posted(&self.edge, path, &twilio_messages::form(fields))
     }
 
-    /// Returns status and code of a rejected request.
+    /// Returns the status and the error code of a request that is rejected.
     fn refused(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, u64) {
         refused(&self.edge, method, path, &twilio_messages::form(fields))
     }
 
-    /// Returns the requests for a document so far.
+    /// Returns the requests for a document that the application has received.
     fn requests(&self, of: &str) -> Vec<Post> {
         self.application.posts().into_iter().filter(|post| path(post) == of).collect()
     }
@@ -80,14 +80,14 @@ impl Rig {
         until(of, || self.requests(of).into_iter().next())
     }
 
-    /// Calls as this caller, and waits in the queue.
+    /// Calls as this caller, which then waits in the queue.
     fn waits(&mut self, at: usize) {
         let before = self.requests("/wait").len();
         self.parties[at].joins(&self.edge);
         until("it hears its document", || (self.requests("/wait").len() > before).then_some(()));
     }
 
-    /// Returns the only queue.
+    /// Returns the only queue of the edge.
     fn queue(&self) -> Value {
         let queues = self.get("Queues.json")["queues"].as_array().unwrap().clone();
         let [queue] = &queues[..] else { panic!("{queues:?}") };
@@ -124,7 +124,7 @@ fn a_queued_caller_is_connected_with_the_party_that_dials_the_queue() {
     assert_eq!(parameter(&before, "QueueSid"), parameter(first, "QueueSid"));
     assert!(parameter(&before, "DequeingCallSid").starts_with("CA"));
     assert_eq!(rig.status(), [json!(1), json!(1)]);
-    // The party hangs up: its caller continues with the action, and the other one still waits.
+    // The party hangs up: the caller it talked to continues with the action, and the other one still waits.
     rig.parties[2].leaves();
     let left = rig.request("/left");
     let of_queue = ["QueueResult", "QueueSid"].map(|name| parameter(&left, name));
@@ -163,7 +163,7 @@ fn queues_and_their_members_are_listed_changed_dequeued_and_deleted() {
     assert_eq!(rig.get(&second)["position"], 2);
     is_as_on_the_page("queue", &[made, rig.queue()]);
     is_as_on_the_page("member", &all);
-    // Views for people.
+    // The views for people show the same.
     assert_eq!(rig.status(), [json!(1), json!(2)]);
     assert_eq!(rig.edge.metric("trunkgate_queue_size{queue=\"support\"}"), 2.0);
     let shown = rig.edge.json("/v1/queues")["queues"][0].clone();
@@ -171,11 +171,11 @@ fn queues_and_their_members_are_listed_changed_dequeued_and_deleted() {
     let output = trunkgate(&["status", "--url", &rig.edge.url()]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("QUEUES     1, waiting 2"), "{text}");
-    // A queue with callers is not deleted.
+    // A queue that contains callers cannot be deleted.
     assert_eq!(rig.refused("DELETE", &format!("Queues/{sid}.json"), &[]), (400, 20_001));
     let changed = rig.post(&format!("Queues/{sid}.json"), &[("FriendlyName", "sales"), ("MaxSize", "9")]);
     assert_eq!((&changed["friendly_name"], &changed["max_size"]), (&json!("sales"), &json!(9)));
-    // Dequeued by a request, from the front and by the SID of the call.
+    // Requests dequeue callers, from the front and by the SID of the call.
     let url = format!("http://{}/taken", rig.application.address);
     let taken = rig.post(&format!("Queues/{sid}/Members/Front.json"), &[("Url", &url), ("Method", "POST")]);
     assert_eq!(taken["call_sid"], all[0]["call_sid"]);

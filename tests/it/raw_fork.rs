@@ -1,4 +1,4 @@
-//! Listener that receives plain RTP: both directions of a call, bit for bit, each with its own SSRC.
+//! Listener that receives plain RTP: both directions of a call, bit by bit, each with an SSRC of its own.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::{PATIENCE, Process, config};
 
-/// Returns the RTP address of a description.
+/// Returns the RTP address in the SDP of a message.
 fn media(message: &str) -> SocketAddr {
     let after = |prefix: &str| message.lines().find_map(|line| line.strip_prefix(prefix)).unwrap().to_owned();
     let port: u16 = after("m=audio ").split(' ').next().unwrap().parse().unwrap();
@@ -61,7 +61,7 @@ fn both_sides_of_a_call_are_copied_bit_for_bit() {
         let (len, source) = listener.recv_from(&mut buffer).unwrap();
         assert_eq!(source.ip(), edge.ip());
         let copy = buffer[..len].to_vec();
-        // Distinguished by content, since the SSRCs are the edge's own.
+        // The directions are distinguished by content, since the SSRCs are the edge's own.
         let is_said = copy[12] == packet(7, word(&copy, 4) as u16 / 160)[12];
         if is_said { said.push(copy) } else { heard.push(copy) }
     }
@@ -76,7 +76,7 @@ fn both_sides_of_a_call_are_copied_bit_for_bit() {
         }
     }
     assert_ne!(word(&said[0], 8), word(&heard[0], 8));
-    // The SSRCs identify a call to a listener: they are in the call, and in its trace.
+    // A listener identifies a call by the SSRCs: they are in the call's data, and in its trace.
     let call = process.json("/v1/calls")["calls"][0].clone();
     let leg = call["legs"].as_array().unwrap().iter().find(|leg| leg["agent"] == "scribe").unwrap().clone();
     assert_eq!((&leg["transport"], &leg["rtp"]["tx_packets"]), (&"rtp".into(), &100.into()), "{leg}");

@@ -1,5 +1,5 @@
-//! Recorded calls: audio of each side in the file, plain and SRTP, through pauses and a crash; and the report without
-//! recording.
+//! Recorded calls: audio of each side in the file, plain and SRTP, through pauses and a crash; and the report about
+//! calls that are not recorded.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
@@ -14,9 +14,9 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 
-/// Length of the WAV header, in bytes.
+/// Length of a WAV file's header, in bytes.
 const HEADER: usize = 80;
-/// μ-law codes sent throughout: by the caller, and by the callee.
+/// μ-law codes that the caller and the callee send throughout.
 const NEAR: u8 = 0x21;
 const FAR: u8 = 0xa3;
 
@@ -38,7 +38,7 @@ fn speaking(call: &Call, caller: &Phone, callee: &Phone) -> [Speaking; 2] {
     Speaking::codes(call, caller, callee, (NEAR, FAR))
 }
 
-/// Returns the files of recordings in any state.
+/// Returns the paths of recordings' files in any state.
 fn files(edge: &Process) -> Vec<PathBuf> {
     fn below(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -51,12 +51,12 @@ fn files(edge: &Process) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the total size of all files of recordings.
+/// Returns the total size of all recordings' files.
 fn recorded_bytes(edge: &Process) -> u64 {
     files(edge).iter().map(|file| std::fs::metadata(file).map_or(0, |about| about.len())).sum()
 }
 
-/// Returns the channels of a WAV file, after a check of its header against its length.
+/// Returns the channels of a WAV file, after checking the header against the length of the file.
 fn channels(file: &Path) -> [Vec<u8>; 2] {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!((&bytes[..4], &bytes[8..12]), (&b"RIFF"[..], &b"WAVE"[..]), "{}", file.display());
@@ -67,12 +67,12 @@ fn channels(file: &Path) -> [Vec<u8>; 2] {
     [pairs().map(sample(0)).collect(), pairs().map(sample(2)).collect()]
 }
 
-/// Returns a code after its conversion to linear and back.
+/// Returns a code after a conversion to linear and back.
 fn heard(code: u8) -> u8 {
     encode_ulaw(decode_ulaw(code))
 }
 
-/// Returns the seconds of a channel that have this code; the rest is silence.
+/// Returns the seconds of a channel that have this code; the rest must be silence.
 fn seconds_of(channel: &[u8], code: u8) -> f64 {
     let count = channel.iter().filter(|sample| **sample == heard(code)).count();
     let silent = channel.iter().filter(|sample| **sample == heard(0xff)).count();

@@ -1,5 +1,5 @@
-//! Recordings of the real binary: an edge with an unusable recording directory runs, reports it, and records again once
-//! it is usable.
+//! Recordings of the real binary: an edge with an unusable recording directory runs, reports the directory, and records
+//! again once it is usable.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
@@ -24,7 +24,7 @@ fn a_directory_that_becomes_unusable_is_a_problem_until_it_is_usable_again() {
     let edge = Process::start(&config(&format!("[recording]\ndirectory = '{}'\n", directory.display())));
     until("the edge has tried the directory", || directory.is_dir().then_some(()));
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
-    // The file by which the edge tests the directory may be there.
+    // The directory may contain the file by which the edge tests it.
     until("the directory is empty", || std::fs::remove_dir(&directory).ok());
     std::fs::write(&directory, "in its place").unwrap();
     let problem = until("status says so", || {
@@ -60,7 +60,7 @@ fn by_the_verb(edge: &Process, folder: &Path) {
     let exported = std::fs::read(folder.join(format!("{SID}.wav"))).unwrap();
     assert_eq!((code, exported.len()), (Some(0), 80 + 50 * 640), "{done}{error}");
     assert!(done.ends_with(&format!("{SID}.wav is written\n")) && exported.starts_with(b"RIFF"));
-    // Existing files are not overwritten, nor the target of a symbolic link.
+    // Neither an existing file nor the target of a symbolic link is overwritten.
     let (target, link) = (folder.join("target"), folder.join("link.wav"));
     std::os::unix::fs::symlink(&target, &link).unwrap();
     for there in [folder, &link, &folder.join(format!("{SID}.wav"))] {
@@ -70,7 +70,7 @@ fn by_the_verb(edge: &Process, folder: &Path) {
     assert!(!target.exists());
     assert_eq!(recordings(&["ls", "--limit", "0"]).0, Some(2));
     assert_eq!(recordings(&["verify"]), (Some(0), "1 recording intact\n".to_owned(), String::new()));
-    // A byte changed by another program.
+    // Another program changes a byte.
     let stored = folder.join(format!("recordings/2026/11/25/{SID}.wav"));
     let whole = std::fs::read(&stored).unwrap();
     let changed = [&whole[..1000], &[!whole[1000]], &whole[1001..]].concat();
@@ -83,13 +83,13 @@ fn by_the_verb(edge: &Process, folder: &Path) {
 
 const SID: &str = "RE0123456789abcdef0123456789abcdef";
 
-/// Creates a recording as left by a process killed while writing; returns the configuration, the state folder and the
-/// file.
+/// Creates a recording as a process leaves it that is killed while writing; returns the configuration, the state folder
+/// and the file.
 fn cut_by_a_crash(folder: &Path) -> (String, std::sync::Arc<tempfile::TempDir>, PathBuf) {
     let directory = folder.join("recordings");
     let edge = Process::start(&config(&format!("[recording]\ndirectory = '{}'\n", directory.display())));
     assert_eq!(edge.json("/v1/recordings"), json!({"recordings": []}));
-    // As left by a killed process: the header of an earlier moment, and half a frame.
+    // A killed process leaves the header of an earlier moment, and half a frame.
     let path = format!("2026/11/25/{SID}.wav");
     let file = directory.join(&path);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -158,8 +158,8 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
     assert_eq!(edge.get("/v1/recordings?since=yesterday").0, 400);
 }
 
-/// Encrypts the file of a recording cut by a crash, as the edge does with `key`; returns the configuration with the
-/// key, and the file.
+/// Encrypts the file of a recording that a crash has cut, as the edge does with `key`; returns the configuration with
+/// the key, and the file.
 fn sealed(text: &str, state: &Path, plain: &Path) -> (String, PathBuf) {
     let identity = AgeIdentity::from_secret([7; 32]).unwrap();
     let mut file = Vec::new();
@@ -205,7 +205,7 @@ fn a_damaged_file_is_an_error_before_its_audio_or_ends_it_and_is_said_to_be_dama
     assert_eq!(get("bytes=200000-200003").0, 206, "this part is whole");
     let (code, error) = export();
     assert!(code == Some(1) && error.contains(SID) && error.contains("damaged or incomplete (503)"), "{error}");
-    // After the beginning.
+    // This damage is after the beginning of the file.
     damage(300_000);
     assert_eq!(get("bytes=0-3").0, 206);
     let (code, error) = export();

@@ -1,4 +1,4 @@
-//! 302 response of a target through the real binary: a Contact at a trunk's peer is called, any other is not.
+//! 302 response of a target through the real binary: a Contact at a trunk's peer is called, and any other is not.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -16,7 +16,7 @@ fn edge(caller: &Phone, [first, other]: [&Phone; 2]) -> Process {
     Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
 }
 
-/// Receives the call at the first trunk, and answers 302.
+/// Receives the call at the first trunk, and answers 302 with this Contact.
 fn moved(edge: &Process, caller: &Phone, first: &Phone, contact: &str) {
     let sip = edge.address("udp");
     let offer = caller.description(1, "");

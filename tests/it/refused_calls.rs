@@ -16,13 +16,13 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Starts an edge between the two, with further keys in the section of each.
+/// Starts an edge between two phones, with further keys for the trunk of each.
 fn edge((caller, of_caller): (&Phone, &str), (callee, of_callee): (&Phone, &str)) -> Process {
     let trunks = caller.trunk("carrier") + of_caller + &callee.trunk("pbx") + of_callee;
     Process::start(&config(&(trunks + ROUTE)))
 }
 
-/// Makes a call, and acknowledges the refusal; returns its status line.
+/// Makes a call that the edge refuses, and acknowledges the refusal; returns its status line.
 fn refused(edge: &Process, caller: &Phone, id: &str) -> String {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
@@ -36,7 +36,7 @@ fn refused(edge: &Process, caller: &Phone, id: &str) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Sends the ACK of the same transaction (RFC 3261 §17.1.1.3).
+/// Sends the ACK in the transaction of the INVITE (RFC 3261 §17.1.1.3).
 fn acknowledge(caller: &Phone, sip: SocketAddr, id: &str, answer: &str) {
     let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(answer)), "");
     caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
@@ -58,7 +58,7 @@ fn trace(edge: &Process) -> (String, String) {
     let sid = ended(edge);
     let page = finish(&["trace", &sid, "--url", &edge.url()]).stdout;
     let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
-    // Long lines are folded.
+    // Long lines are folded on the page.
     let page = String::from_utf8(page).unwrap();
     (page.split_whitespace().collect::<Vec<_>>().join(" "), verdict)
 }
@@ -98,7 +98,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
         let refused = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.contains(help) && refused.len() < 400, "{refused}");
     }
-    // The refused call did not count for the trunk: its slot is free when the first has ended, and not before.
+    // The refused call did not count for the trunk: its slot is free once the first call has ended, and not before.
     first.hang_up(2, &caller, &callee);
     assert_eq!(edge.metric("trunkgate_calls_active{trunk=\"carrier\"}"), 0.0);
     Call::set_up(&edge, "third", &caller, &callee).hang_up(2, &caller, &callee);
@@ -147,10 +147,10 @@ fn a_flood_of_refused_calls_pushes_no_other_out() {
     let calls = edge.json("/v1/calls?limit=1000");
     let calls = calls["calls"].as_array().unwrap();
     let refused = calls.iter().filter(|call| call["reason"] == "limit_calls").count();
-    // Ten at once, and ten per second after that, for any duration.
+    // Ten calls are recorded at once, and ten per second after that, for any duration.
     assert!((10..=200).contains(&refused), "{refused}");
     assert!(calls.iter().any(|call| call["sid"] == kept.as_str()));
-    // Newest first, also across both kinds.
+    // Newest calls are first, across both kinds.
     let ends: Vec<&str> = calls.iter().filter_map(|call| call["ended_at"].as_str()).collect();
     assert!(ends.is_sorted_by(|a, b| a >= b), "{ends:?}");
     live.hang_up(2, &caller, &callee);
@@ -159,7 +159,7 @@ fn a_flood_of_refused_calls_pushes_no_other_out() {
 #[test]
 fn where_no_target_is_there_the_call_has_failed() {
     let (caller, callee) = phones();
-    // One has a closed port; the other does not respond.
+    // One target has a closed port, and the other does not respond.
     let closed = closed_address();
     for (peer, reason, patience) in [(closed, "unreachable", 30), (callee.sip.address, "no_response", 1)] {
         let trunk = format!(
@@ -169,7 +169,7 @@ fn where_no_target_is_there_the_call_has_failed() {
         assert!(refused(&edge, &caller, reason).starts_with("SIP/2.0 503"));
         let record = until("it is recorded", || records(&edge).into_iter().next());
         assert_eq!((&record["reason"], &record["outcome"]), (&json!(reason), &json!("failed")), "{record}");
-        // Counted by the alert TrunkgateCallsFailing.
+        // The alert TrunkgateCallsFailing uses this metric.
         assert!(edge.get("/metrics").1.contains(",outcome=\"failed\"} 1\n"));
         let (page, verdict) = trace(&edge);
         assert!(
@@ -186,20 +186,20 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     let (caller, callee) = phones();
     let edge = edge((&caller, ""), (&callee, ""));
     let sip = edge.address("udp");
-    // No route.
+    // There is no route.
     let elsewhere = edge_without_route(&caller);
     assert!(refused(&elsewhere, &caller, "nowhere").starts_with("SIP/2.0 404"));
     assert_eq!(trace(&elsewhere).0.matches("404 Not Fou").count(), 1, "{}", trace(&elsewhere).0);
-    // Busy.
+    // The callee is busy.
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, "busy", 1, ""));
     let (invite, from) = callee.sip.receive("INVITE ");
     callee.sip.send(from, &callee.sip.answer_with(&invite, "486 Busy Here", ""));
     let (busy, _) = caller.sip.receive("SIP/2.0 486");
     acknowledge(&caller, sip, "busy", &busy);
     assert_eq!(trace(&edge).0.matches("486 Busy").count(), 2, "{}", trace(&edge).0);
-    // Canceled.
+    // The caller cancels.
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, "gone", 1, ""));
-    // Not a retransmission of the previous call.
+    // This must not be a retransmission of the previous call.
     let (invite, from) = std::iter::repeat_with(|| callee.sip.receive("INVITE "))
         .find(|(again, _)| field(again, "Call-ID") != field(&invite, "Call-ID"))
         .unwrap();
@@ -210,7 +210,7 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     let (refusal, _) = caller.sip.receive("SIP/2.0 487");
     acknowledge(&caller, sip, "gone", &refusal);
     callee.sip.receive("CANCEL ");
-    // Each transmission is shown: the response is retransmitted if the ACK is late (RFC 3261 §17.2.1).
+    // The trace shows each transmission: the response is retransmitted if the ACK is late (RFC 3261 §17.2.1).
     let shown = trace(&edge).0.matches("487 Request").count();
     assert!(shown == 1 || caller.sip.receive_any("SIP/2.0 487").0 == refusal, "{}", trace(&edge).0);
 }
@@ -226,7 +226,7 @@ fn a_refused_reload_says_first_what_is_wrong() {
     let (caller, callee) = phones();
     let edge = edge((&caller, ""), (&callee, ""));
     let good = std::fs::read_to_string(&edge.file).unwrap();
-    // A warning (a port range that begins with an odd port) precedes the error.
+    // A warning (the port range begins with an odd port) precedes the error.
     let warned = media_ports::replaced(&good, 20_001, 24_096);
     std::fs::write(&edge.file, warned + "[trunk.other]\npears = 1\n").unwrap();
     let (status, answer) = edge.post("/v1/reload", &json!({}));
@@ -265,7 +265,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let problems = edge.json("/v1/status")["problems"].clone();
     let first = problems[0].as_str().unwrap();
     assert_documented(&edge);
-    // Nonexistent numbers may be faults of the caller.
+    // Numbers that do not exist may be faults of the caller.
     let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected); \
                 try: Check the allow list";
     assert!(first.starts_with(told), "{first}");
@@ -279,7 +279,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
     assert!(!edge.whole_log().contains("+14155550100"), "{}", edge.log());
-    // Next to the route: by the running edge, and by the configuration file of a running edge.
+    // Next to the route, by a running edge, and by the configuration file of a running edge.
     let question = ["--from", "carrier", "--called", NUMBER];
     let by_edge = finish(&[&["why", "--url", &edge.url()][..], &question].concat()).stdout;
     let file = std::fs::read_to_string(&edge.file).unwrap();
@@ -294,7 +294,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains(told), "{page}");
     }
-    // No edge is known by this file, which leaves its port to the system.
+    // No running edge is known by this file, which leaves the port to the system.
     let page = String::from_utf8(by_file(unknown, "carrier").stdout).unwrap();
     assert!(page.contains("\n  states of the targets are unknown: no running edge was asked\n"), "{page}");
     let mistyped = by_file(unknown, "carier");

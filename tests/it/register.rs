@@ -1,4 +1,4 @@
-//! Registrations of the real edge, seen from the registrar.
+//! Registrations of the real edge, as the registrar sees them.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -28,7 +28,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     });
     assert!(status["registration"]["expires_at"].as_str().unwrap().ends_with('Z'), "{status}");
     assert!(edge.metric("trunkgate_trunk_registration_expiry_timestamp_seconds{trunk=\"carrier\"}") > 1e9);
-    // Calls from the registrar need no peer with its address in the file.
+    // For calls from the registrar, the file needs no peer with the registrar's address.
     registrar.send(from, &registrar.request("INVITE", "+14155550123", from, "r1", 1, ""));
     pbx.receive("INVITE sip:+14155550123@");
     registrar
@@ -43,7 +43,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     assert!(status.success(), "{log}");
 }
 
-/// Two edges: one is the registrar, the other registers.
+/// One of the two edges is the registrar, and the other one registers.
 #[test]
 fn a_phone_registers_from_an_unknown_address_and_is_called() {
     for transport in ["udp", "tcp"] {
@@ -65,7 +65,7 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
             let state = phone.json("/v1/status")["trunks"][0]["registration"]["state"].clone();
             (state == "registered").then_some(())
         });
-        // The number in To arrives at the other end of both.
+        // The number in To arrives at the other end of both edges.
         let sip = registrar.address("udp");
         caller.send(sip, &caller.request("INVITE", "+14155550123", sip, transport, 1, ""));
         pbx.receive("INVITE sip:+14155550123@");
@@ -76,7 +76,7 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         }
         caller.receive("SIP/2.0 100");
         until("it has been looked at", || {
-            // The counter may include messages of other tests to a reused port; before the first one the line is
+            // The counter may include messages of other tests to a reused port; before the first message, the line is
             // missing.
             let page = registrar.get("/metrics").1;
             let dropped = page.lines().find_map(|line| line.strip_prefix(UNKNOWN_SOURCE));
@@ -84,7 +84,7 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         });
         assert!(stranger.heard_nothing());
         assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
-        // The operator sees the user that a phone may have meant; the phone does not.
+        // The operator sees the user that a phone may have meant, but the phone does not.
         let problems = |registrar: &Process| registrar.json("/v1/status")["problems"].to_string();
         assert!(problems(&registrar).contains("unknown user \\\"+1415****123\\\": no trunk has"));
         stranger.send(sip, &stranger.request("REGISTER", "dekS", sip, "t", 1, ""));
@@ -126,7 +126,7 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
         });
     };
     assert_eq!(problems()[0]["evidence"], "no phone is registered");
-    // Each keeps its source, and registers once.
+    // Each edge keeps its source address, and registers once.
     let wrong: Vec<Process> = (0..3).map(|_| phone("wrong")).collect();
     wrong.iter().for_each(|phone| registered(phone, "failed"));
     let all = problems();

@@ -10,7 +10,7 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Inserts header lines before those of the body.
+/// Inserts header lines into a message, before those of the body.
 fn with(text: &str, lines: &str) -> String {
     text.replacen("Contact:", &format!("{lines}Contact:"), 1)
 }
@@ -23,13 +23,13 @@ fn edge(caller: &Phone, callee: &Phone) -> Process {
     )))
 }
 
-/// Sends a request of the caller.
+/// Sends a request from the caller.
 fn ask(caller: &Phone, sip: SocketAddr, (method, cseq, tag): (&str, u32, &str), body: &str, lines: &str) {
     let text = caller.sip.request_with(method, NUMBER, sip, "early", (cseq, tag), body);
     caller.sip.send(sip, &with(&text, lines));
 }
 
-/// Returns the response to the last request, skipping retransmissions.
+/// Returns the response to the last request of a phone, skipping retransmissions.
 fn answer(phone: &Phone, status: &str, cseq: &str) -> String {
     loop {
         let (text, _) = phone.sip.receive(status);
@@ -61,14 +61,14 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     let (invite, from) = callee.sip.receive("INVITE ");
     assert_eq!(field(&invite, "Supported"), "100rel, timer, replaces");
 
-    // Callee: the PRACK is sent without a response of the caller.
+    // At the callee: the PRACK arrives without a response of the caller.
     let progress = callee.sip.answer_with(&invite, "183 Session Progress", &callee.description(1, ""));
     callee.sip.send(from, &with(&progress, "Require: 100rel\r\nRSeq: 4711\r\n"));
     let (prack, from) = callee.sip.receive("PRACK ");
     assert_eq!(field(&prack, "RAck"), "4711 1 INVITE");
     callee.sip.send(from, &callee.sip.answer(&prack, "200 OK", false));
 
-    // Caller: an offer, answered by its PRACK.
+    // At the caller: the offer arrives, and the PRACK answers it.
     let (early, _) = caller.sip.receive("SIP/2.0 183");
     assert_eq!(field(&early, "Require"), "100rel");
     let tag = to_tag(&early).to_owned();
@@ -86,7 +86,7 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     hears((&caller, near), &callee, 7);
     hears((&callee, far), &caller, 9);
 
-    // A hold by UPDATE, and an UPDATE that only refreshes.
+    // The first UPDATE holds the call, and the second only refreshes it.
     ask("UPDATE", 3, &tag, &caller.description(2, "a=sendonly\r\n"), "");
     let (update, from) = callee.sip.receive("UPDATE ");
     assert!(update.contains("a=sendonly"), "{update}");

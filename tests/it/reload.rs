@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use crate::support::{PATIENCE, Process, config, finish, http, until};
 use nix::sys::signal::Signal;
 
-/// Edge with a replaceable file: the new one has a spoken text that is synthesised when the test allows it.
+/// Edge with a file to be replaced: the new file has a spoken text, which is synthesised when the test allows that.
 struct Rig {
     edge: Process,
     folder: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    /// Replaces the file by one with this agent and a spoken text that waits for [`Self::let_go`].
+    /// Replaces the file by one with this agent, and with a spoken text that waits for [`Self::let_go`].
     fn write_slow(&self, agent: &str) {
         let at = self.folder.path().display();
         let script = format!("touch {at}/begun; while [ ! -e {at}/go ]; do sleep 0.02; done; cat {at}/said.wav");
@@ -63,7 +63,7 @@ impl Rig {
     }
 }
 
-/// Requests a reload without waiting for the answer.
+/// Sends a request for a reload without waiting for the response.
 fn asked(edge: &Process) -> TcpStream {
     let address = edge.address("http");
     let mut request = TcpStream::connect(address).unwrap();
@@ -73,7 +73,7 @@ fn asked(edge: &Process) -> TcpStream {
     request
 }
 
-/// Requests a reload; returns status and text of the answer.
+/// Reloads the edge; returns the status and the text of the response.
 fn reload(edge: &str) -> (u16, String) {
     http("POST", &format!("{edge}/v1/reload"), &[], "")
 }
@@ -85,13 +85,14 @@ fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
     let request = asked(&rig.edge);
     rig.has_begun();
     drop(request);
-    // The edge has seen the request when it answers another client.
+    // When the edge answers another client, it has seen the request.
     assert!(rig.agents().is_empty());
     rig.let_go();
     until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
 }
 
-/// Answers like an edge during a reload longer than a request, until the command has seen the progress of a file.
+/// Answers as an edge does during a reload that takes longer than a request, until the command has seen the progress of
+/// a file.
 fn slow_edge(listener: &TcpListener) {
     let mut asked = 0;
     for stream in listener.incoming() {
@@ -153,7 +154,7 @@ fn the_newest_file_is_in_force_though_an_older_one_took_longer() {
     rig.has_begun();
     rig.write("[agent.new]\nurl = \"ws://127.0.0.1:9/\"\n");
     let mut newer = asked(&rig.edge);
-    // The edge has seen the request when it answers another one, and could reorder them.
+    // When the edge answers another request, it has seen this one, and could reorder them.
     assert!(rig.agents().is_empty());
     rig.let_go();
     let mut answer = String::new();
@@ -187,7 +188,7 @@ fn more_reloads_than_can_wait_are_refused() {
             let (answer, url) = (answer.clone(), &url);
             scope.spawn(move || answer.send(reload(url).0).unwrap());
         }
-        // One finds all slots taken; those with a slot wait.
+        // One request finds all slots taken, and those that have a slot wait.
         let next = || answers.recv_timeout(PATIENCE).unwrap();
         let first = next();
         rig.let_go();
@@ -303,7 +304,7 @@ fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went
     let told = finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("warning[TG0202]") && told.contains("does not exist"), "{told}");
-    // Nothing of that file is in force; once its folder exists, all of it is.
+    // Nothing of that file is in force; once the folder exists, all of it is.
     std::fs::create_dir(rig.path("nowhere")).unwrap();
     let (status, answer) = reload(&rig.edge.url());
     assert!(status == 200 && answer.contains("[limits] calls") && answer.contains("[cdr] file"), "{status} {answer}");

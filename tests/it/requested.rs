@@ -1,4 +1,4 @@
-//! Calls started by a request over HTTP, through the real binary: Twilio's `calls.create` and `POST /v1/calls`.
+//! Calls that a request over HTTP starts, through the real binary: Twilio's `calls.create` and `POST /v1/calls`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,7 +15,7 @@ use crate::support::sip::field;
 use crate::support::{finish, http, until};
 use crate::{twilio_api, twilio_messages};
 
-/// Called number.
+/// Number that the requests call.
 pub(crate) const TO: &str = "+442071838750";
 
 pub(crate) fn rig(tables: &str) -> Rig {
@@ -38,7 +38,7 @@ fn statuses(posts: &[Post]) -> Vec<(String, String)> {
     told.map(|post| (parameter(post, "CallStatus"), parameter(post, "SequenceNumber"))).collect()
 }
 
-/// Waits until the application has these reports.
+/// Waits until the application has received these reports.
 fn told(application: &Endpoint, expected: &[&str]) {
     let all =
         until("all is reported", || Some(statuses(&application.posts())).filter(|told| told.len() == expected.len()));
@@ -53,7 +53,7 @@ fn a_call_is_created_answered_and_ended() {
     let rig = rig("");
     let url = format!("http://{}/voice?tenant=7", application.address);
     let status = format!("http://{}/status?key=1", application.address);
-    // One value with spaces, as written by users of curl; a number in local notation.
+    // The value has spaces, as users of curl write it, and the number is in local notation.
     let (code, created) = ask(
         &rig,
         "POST",
@@ -90,7 +90,7 @@ fn a_call_is_created_answered_and_ended() {
     rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&invite, "200 OK", &answer));
     rig.pbx.sip.receive("ACK ");
     until("it is up", || has("in-progress"));
-    // The party hears the audio named by the document.
+    // The party hears the audio that the document names.
     until("the prompt is heard", || received(&rig.pbx.rtp).0[12..].iter().any(|code| *code != 0xff).then_some(()));
     let posts = application.posts();
     let voice = posts.iter().find(|post| path(post) == "/voice?tenant=7").unwrap();
@@ -405,7 +405,7 @@ fn why_judges_a_call_as_the_api_does() {
     assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("takes no route: leave out the time"));
 }
 
-/// Receives the INVITE for the called party, and rings.
+/// Receives the INVITE for this number at the called party, and rings.
 fn rings(rig: &Rig, number: &str) -> (String, SocketAddr) {
     let (invite, source) = rig.pbx.sip.receive(&format!("INVITE sip:{number}@"));
     rig.pbx.sip.send(source, &rig.pbx.sip.answer(&invite, "180 Ringing", false));
@@ -426,7 +426,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     assert_eq!((status, code), (429, Some(20_429)));
     let native = native(&rig, &json!({"to": "911", "from": NUMBER, "connect": ["trunk:pbx/100"]}));
     assert_eq!((native.0, &native.1["error"]["code"]), (429, &json!("limit_emergency")), "{}", native.1);
-    // Emergency call by a caller.
+    // A caller makes an emergency call.
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "911", sip, "help", (1, ""), &offer));
     rings(&rig, "911");
@@ -470,7 +470,7 @@ fn an_emergency_number_with_parameters_is_bounded_as_one_without() {
             assert_eq!((status, code), (400, Some(21_215)), "{to}");
         }
     }
-    // A document cannot call them either.
+    // Nor can a document call these users.
     let dials: String = forms.iter().map(|user| format!("<Dial><Sip>sip:{user}@{host}</Sip></Dial>")).collect();
     let (status, _, sid) = call(TO, &format!("<Response>{dials}</Response>"));
     assert_eq!(status, 201);
@@ -513,7 +513,7 @@ fn an_emergency_number_behind_prefixes_is_bounded_as_one_without() {
         let (status, code, _) = call(&to, "<Response/>");
         assert_eq!((status, code), (400, Some(21_215)), "{to}");
     }
-    // A document cannot call them either; a number that ends with the same digits is called.
+    // Nor can a document call these numbers; a number that only ends with the same digits is called.
     let forms = ["+911", "+1911", "9911"];
     let dials: String = forms.iter().map(|number| format!("<Dial><Number>{number}</Number></Dial>")).collect();
     let (status, _, sid) = call(TO, &format!("<Response>{dials}<Dial>+14155550911</Dial></Response>"));

@@ -14,8 +14,8 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/sip/tests/rfc4475")
 }
 
-/// Returns the bytes of a message. Several share a branch: a second one would count as a retransmission (RFC 3261
-/// §17.2.3).
+/// Returns the bytes of a message. Several messages share a branch: a second one would count as a retransmission (RFC
+/// 3261 §17.2.3).
 fn message(file: &str) -> Vec<u8> {
     let bytes = std::fs::read(folder().join(file)).unwrap();
     let shared = b"branch=z9hG4bKkdjuw";
@@ -64,7 +64,7 @@ fn every_message_gets_over_tcp_the_answer_that_it_gets_over_udp() {
         let codes = match treatment.split_once(' ') {
             Some(("answer", code)) => {
                 if matches!(file, "baddn.dat" | "clerr.dat") {
-                    // They announce more bytes than they contain, which shows only at the end of a stream.
+                    // These messages announce more bytes than they contain, which only the end of a stream shows.
                     stream.shutdown(Shutdown::Write).unwrap();
                 }
                 let codes = codes_until(&mut stream, &[code]);
@@ -79,7 +79,7 @@ fn every_message_gets_over_tcp_the_answer_that_it_gets_over_udp() {
                 let codes = codes_until(&mut stream, &["100", "486"]);
                 if codes.iter().any(|code| code == "100") { continue } else { codes }
             }
-            // The response to the next request is the first one.
+            // The first response is that to the next request.
             _ => {
                 stream.write_all(options.as_bytes()).unwrap();
                 let codes = codes_until(&mut stream, &["200"]);
@@ -100,7 +100,7 @@ fn pipelined_requests_are_answered_before_broken_framing_closes_the_stream() {
         let text = String::from_utf8(message("dblreq.dat")).unwrap();
         let text = text.replace("0ha0isnda", &format!("{turn}isnda")).replace("kdjuw", &format!("kdjuw{turn}x"));
         stream.write_all(text.as_bytes()).unwrap();
-        // REGISTER, INVITE with an invalid description and excess bytes: the stream is read to its end.
+        // The file has a REGISTER, then an INVITE with an invalid SDP and excess bytes: the stream is read to its end.
         let codes = codes_until(&mut stream, &["none"]);
         for wanted in ["405", "100", "400"] {
             assert!(codes.iter().any(|code| code == wanted), "{wanted}: {codes:?}");

@@ -1,4 +1,4 @@
-//! Targets that ring at the same time, through the real binary: the first answer wins, the others are canceled.
+//! Targets that ring at the same time, through the real binary: the first answer wins, and the others are canceled.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -7,7 +7,7 @@ use crate::support::sip::field;
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Starts an edge that rings two phones, and then the last one.
+/// Starts an edge that rings two phones at once, and then the last one.
 fn edge(caller: &Phone, [one, two, last]: [&Phone; 3]) -> Process {
     let trunks = [("carrier", caller), ("one", one), ("two", two), ("last", last)];
     let trunks: String = trunks.map(|(name, phone)| phone.trunk(name)).concat();

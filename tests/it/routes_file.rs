@@ -14,7 +14,7 @@ use trunkgate_route::{CallInfo, RoutePlan, RoutingTable};
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\
                       [agent.desk]\nurl = 'ws://127.0.0.1:9/'\n";
 
-/// Folder with a configuration and a file with these bytes, named by its first route.
+/// Folder with a configuration, of which the first route names a routes file with these bytes.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -195,7 +195,7 @@ fn what_a_spreadsheet_has_made_of_numbers_is_told_at_its_place() {
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(&expected), "{found}\n{expected}");
     }
-    // Also if its comma is the separator.
+    // The same applies if the separator is a comma.
     let cut = Folder::new("", "to,connect\n1,41556E+10,trunk:pbx\n").found();
     assert!(cut.len() == 1 && cut[0].starts_with("TG0111 numbers.csv:2:1 a spreadsheet has rounded "), "{cut:?}");
 }
@@ -275,7 +275,7 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
     let hidden = Folder::new("connect = ['trunk:pbx']", csv).found();
     let expected = [(4, 2), (5, 2)].map(|(line, before)| format!("line {line} is never reached: line {before} before"));
     assert!(hidden.len() == 2 && hidden.iter().zip(expected).all(|(one, part)| one.contains(&part)), "{hidden:?}");
-    // Blank cells are easily made in a spreadsheet.
+    // Spreadsheets easily produce blank cells.
     let blank = Folder::new("connect = ['trunk:pbx']", "to,from,note\n+14155551234,,\n,pbx,\n,,Miller\n,,\n");
     let help = "is a number missing? For all other calls use a [[route]] after this one";
     assert_eq!(
@@ -378,7 +378,7 @@ fn a_file_is_read_again_in_mid_call_and_a_broken_one_changes_nothing() {
     write("trunk:two");
     let (status, answer) = edge.ask("POST", "/v1/reload", "");
     assert_eq!(status, 200, "{answer}");
-    // Ringing and answered calls continue, and new calls use the new routes.
+    // Calls that ring or are answered continue, and new calls use the new routes.
     one.send(from, &one.answer(&ringing, "200 OK", true));
     let (ok, _) = caller.receive("SIP/2.0 200");
     assert!(field(&ok, "Call-ID").starts_with("ringing"), "{ok}");

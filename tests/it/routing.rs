@@ -11,7 +11,7 @@ use trunkgate_config as file;
 
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n";
 
-/// Returns code, line and message of each finding for a route's lines; the first is line 6.
+/// Returns the code and the message of each finding for a route's lines, of which the first is line 6.
 fn wrong(edge: &str, lines: &str) -> Vec<(&'static str, String)> {
     let text = format!("{TRUNKS}[[route]]\n{lines}\n[[route]]\nconnect = ['trunk:pbx']\n[edge]\n{edge}\n");
     let (Ok((_, mut found)) | Err(mut found)) = file::parse(Path::new("t.toml"), &text);
@@ -100,7 +100,7 @@ fn why_tells_the_hour_the_header_and_the_share() {
             let all = ["--config", &path, "why", "--from", "carrier", "--called", "+442079460018", "--json"];
             let all: Vec<&str> = all.iter().chain(place).chain(more).copied().collect();
             let mut answer: Value = serde_json::from_slice(&finish(&all).stdout).unwrap();
-            // Only the running edge has states.
+            // Only the running edge knows states.
             answer["edge"].take();
             for attempt in answer["attempts"].as_array_mut().into_iter().flatten() {
                 attempt["state"].take();
@@ -122,12 +122,12 @@ fn why_tells_the_hour_the_header_and_the_share() {
     assert_eq!(ask(&["--header", "x-tenant: acme"])["route"], "acme");
 }
 
-/// Returns the final response to an INVITE with these headers.
+/// Returns the final response to an INVITE of the caller with these headers.
 fn answered(edge: &Process, caller: &Party, number: &str, id: &str, headers: &str) -> String {
     let sip = edge.address("udp");
     let invite = caller.request("INVITE", number, sip, id, 1, "");
     caller.send(sip, &invite.replace("Max-Forwards: 70\r\n", &format!("Max-Forwards: 70\r\n{headers}")));
-    // Not a retransmission of an earlier one.
+    // The response must not be the retransmission of an earlier one.
     let ends = |answer: &str| field(answer, "Call-ID").starts_with(id) && !answer.starts_with("SIP/2.0 1");
     let mut answer = caller.receive("SIP/2.0 ").0;
     while !ends(&answer) {
@@ -156,7 +156,7 @@ fn calls_go_by_hour_header_and_share() {
     assert_eq!(ask("crowd", &crowd), "410", "what a route asks for is not crowded out");
     let shared: Vec<String> =
         (0..40).map(|at| answered(&edge, &caller, "+12125550123", &format!("shared-{at}-"), "")).collect();
-    // One in 2^40 runs lacks one kind.
+    // In one of 2^40 runs, one kind is missing.
     assert!(["480", "404"].iter().all(|code| shared.iter().any(|answer| answer == code)), "{shared:?}");
 }
 
@@ -222,7 +222,7 @@ fn numbers_that_a_route_before_takes_and_routes_without_fallback_are_told() {
     assert!(note(&[]).ends_with("note: no fallback after the agent of two, four: if it fails, callers get 503\n"));
     std::fs::write(&path, text.replace("'agent:bot'", "'agent:bot', 'trunk:pbx'")).unwrap();
     assert!(!note(&[]).contains("no fallback"), "{}", note(&[]));
-    // Four warnings: with `--strict` the check fails.
+    // There are four warnings, so that the check fails with `--strict`.
     let check = |strict: &[&str]| finish(&[&["--config", path.to_str().unwrap(), "check"], strict].concat());
     let (lenient, strict) = (check(&[]), check(&["--strict"]));
     assert_eq!((lenient.status.code(), strict.status.code()), (Some(0), Some(1)));

@@ -9,18 +9,18 @@ use crate::support::calls::{NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config};
 
-/// Inserts header lines before those of the body.
+/// Inserts header lines into a message, before those of the body.
 fn with(text: &str, lines: &str) -> String {
     text.replacen("Contact:", &format!("{lines}Contact:"), 1)
 }
 
-/// Sends the caller's request number `cseq` with its timer headers.
+/// Sends request number `cseq` of the caller with these timer headers.
 fn ask(caller: &Phone, edge: SocketAddr, (method, cseq, tag): (&str, u32, &str), body: &str, lines: &str) {
     let text = caller.sip.request_with(method, NUMBER, edge, "timers", (cseq, tag), body);
     caller.sip.send(edge, &with(&text, lines));
 }
 
-/// Receives the response to it.
+/// Receives the response to a request of the caller.
 fn answer(caller: &Phone, status: &str, cseq: &str) -> String {
     loop {
         let (text, _) = caller.sip.receive(status);
@@ -30,8 +30,8 @@ fn answer(caller: &Phone, status: &str, cseq: &str) -> String {
     }
 }
 
-/// Sets up a call with both timers: the caller refreshes at 90 s, the callee at 120 s; returns address and tags of the
-/// caller's dialog.
+/// Sets up a call with both timers: the caller refreshes at 90 s, and the callee at 120 s; returns the address and the
+/// tags of the caller's dialog.
 fn agreed(edge: &Process, caller: &Phone, callee: &Phone) -> (SocketAddr, String, String) {
     let sip = edge.address("udp");
     let offer = caller.description(1, "");
@@ -88,7 +88,7 @@ fn each_side_has_a_session_of_its_own_after_a_422_and_refreshes_it_alone() {
     assert_eq!(field(&answer(&caller, "SIP/2.0 422", "5 UPDATE"), "Min-SE"), "90");
     assert!(callee.sip.heard_nothing(), "the callee's session is another");
 
-    // The callee's refresh.
+    // The callee refreshes its session.
     let (from, to, id) = (field(&invite, "To"), field(&invite, "From"), field(&invite, "Call-ID"));
     let (me, uri) = (callee.sip.address, field(&invite, "Contact").trim_matches(['<', '>']));
     callee.sip.send(

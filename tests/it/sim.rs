@@ -1,4 +1,4 @@
-//! Simulator with fixed seeds: 100 worlds in which no state of any call may remain. The interop case `simulator` runs
+//! Simulator with fixed seeds: 100 worlds, in which no state of any call may remain. The interop case `simulator` runs
 //! 1,000 or 10,000 in a release build. One seed: `cargo run -p trunkgate-sim -- --seed N`; many: `cargo run --release
 //! -p trunkgate-sim -- --seeds 10000`.
 
@@ -11,11 +11,12 @@ use trunkgate_route::ReferMode;
 use trunkgate_sim::net::NetworkConditions;
 use trunkgate_sim::{RunSummary, Sabotage, SeedOptions, run, run_all};
 
-/// Seeds run by `cargo test`: without optimisation a thousand take minutes.
+/// Number of seeds that `cargo test` runs: without optimisation, a thousand take minutes.
 const SEEDS: u64 = 100;
 
-/// Seeds that found a fault: a document for a party that left, a restart behind a stream that gave its caller away and
-/// one behind a Record that was replaced, and a leg that a transfer had left when another one asked its party.
+/// Seeds that have found a fault: a document for a party that had left; a restart behind a stream that had given its
+/// caller away, and one behind a Record that had been replaced; a leg that a transfer had left when another one asked
+/// its party.
 const FOUND: [u64; 7] = [4_595, 5_358, 700_779, 1_003_659, 4_004_415, 4_004_588, 4_009_904];
 
 #[test]
@@ -37,7 +38,7 @@ fn a_hundred_seeds_leave_nothing_behind() {
         sum += part;
     }
     assert!(failures.is_empty(), "{} seeds failed; the first:\n{}", failures.len(), failures[0]);
-    // Coverage of the simulation: many calls are answered and have audio, with restarts among them.
+    // Coverage of the simulation: many calls are answered and have audio, and there are restarts during calls.
     assert!(sum.placed > 2 * SEEDS, "{sum:?}");
     assert!(sum.answered > SEEDS / 2, "{sum:?}");
     assert!(sum.records > SEEDS, "{sum:?}");
@@ -80,9 +81,9 @@ fn a_hundred_seeds_leave_nothing_behind() {
 
 #[test]
 fn seeds_that_have_found_something_find_nothing_more() {
-    // A challenged INVITE was sent again without the boundary of its multipart body; `max_call` continued during a
-    // goodbye; the transferor of a second transfer was hung up on after the first; a call on hold outlived both of its
-    // remote parties.
+    // Faults found by these seeds: a challenged INVITE was sent again without the boundary of its multipart body;
+    // `max_call` continued during a goodbye; the transferor of a second transfer was hung up on after the first; a call
+    // on hold outlived both of its remote parties.
     for seed in [1995, 6761, 7440, 1766, 9144, 6736, 105939] {
         if let Err(failure) = run(Instant::now(), SeedOptions::of_seed(seed)) {
             panic!("{failure}");
@@ -98,12 +99,12 @@ fn a_seed_is_always_the_same_run() {
     }
 }
 
-/// Runs seeds with an injected fault until it is detected; returns the failure.
+/// Runs seeds with an injected fault until the simulator detects it; returns the failure.
 fn sabotaged(sabotage: Sabotage) -> String {
     sabotaged_where(sabotage, |_| {})
 }
 
-/// Runs seeds with an injected fault in worlds changed to exercise it more often.
+/// Runs seeds with an injected fault, in worlds that `change` has adapted so that the fault occurs more often.
 fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut SeedOptions)) -> String {
     (0..400)
         .find_map(|seed| {
@@ -114,7 +115,7 @@ fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut SeedOptions)) -> Str
         .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 400 seeds"))
 }
 
-/// Removes all other disturbances.
+/// Removes all disturbances of a world except the injected fault.
 fn calm(options: &mut SeedOptions) {
     (options.weather, options.disturbances, options.sessions.deaf) = (NetworkConditions::CALM, 0, None);
 }
@@ -128,7 +129,7 @@ fn phones_that_never_end_are_noticed() {
 #[test]
 fn lost_byes_are_noticed() {
     let said = sabotaged(Sabotage::EdgeMissesByes);
-    // After one side hangs up, the other one's audio is not heard.
+    // After one side has hung up, the other side's audio is not heard.
     let signs = ["is over", "stuck", "left", "frames were heard"];
     assert!(signs.iter().any(|sign| said.contains(sign)), "{said}");
 }

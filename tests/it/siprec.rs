@@ -1,4 +1,4 @@
-//! Calls recorded by recording servers, through the real binary: both streams as RTP and SRTP, failover, pause, and
+//! Calls that recording servers record, through the real binary: both streams as RTP and SRTP, failover, pause, and
 //! `required`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
@@ -13,11 +13,11 @@ use crate::support::sip::{Party, field};
 use crate::support::{PATIENCE, Process, config, finish, until, whole_lines};
 use serde_json::{Value, json};
 
-/// μ-law codes sent throughout: by the caller, and by the callee.
+/// μ-law codes that the caller and the callee send throughout.
 const NEAR: u8 = 0x21;
 const FAR: u8 = 0xa3;
 
-/// Recording server: its SIP endpoint, and a socket for each stream.
+/// Recording server: a SIP endpoint, and a socket for each stream.
 struct Server {
     sip: Party,
     rtp: [UdpSocket; 2],
@@ -47,7 +47,7 @@ impl Server {
         format!("v=0\r\no=- 9 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n{streams}")
     }
 
-    /// Accepts a recording session; returns its INVITE.
+    /// Accepts a recording session at the server; returns the INVITE.
     fn record(&self) -> (String, SocketAddr) {
         let (invite, from) = self.sip.receive("INVITE ");
         self.sip.send(from, &self.sip.answer_with(&invite, "200 OK", &self.described(1, "recvonly")));
@@ -55,14 +55,14 @@ impl Server {
         (invite, from)
     }
 
-    /// Rejects a recording session.
+    /// Rejects a recording session at the server.
     fn refuse(&self) {
         let (invite, from) = self.sip.receive("INVITE ");
         self.sip.send(from, &self.sip.answer_with(&invite, "488 Not Acceptable Here", ""));
         self.sip.receive("ACK ");
     }
 
-    /// Receives a stream until this many of its packets consist of the code alone; returns the sequence numbers of all
+    /// Receives a stream until this many packets consist of the code alone; returns the sequence numbers of all
     /// packets.
     fn hears(&self, stream: usize, code: u8, count: usize) -> Vec<u16> {
         let (mut numbers, mut whole) = (Vec::new(), 0);
@@ -71,7 +71,7 @@ impl Server {
             let length = self.rtp[stream].recv(&mut bytes).expect("RTP of the stream");
             let packet = &bytes[..length];
             assert_eq!((packet[0], packet[1] & 0x7f, length), (0x80, 0, 172));
-            // Silence before the party sends audio, and in place of late packets.
+            // There is silence before the party sends audio, and in place of late packets.
             assert!(packet[12..].iter().all(|byte| [code, 0xff].contains(byte)), "{packet:?}");
             whole += usize::from(packet[12..].iter().all(|byte| *byte == code));
             numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
@@ -116,7 +116,7 @@ fn ended(edge: &Process) -> Value {
 fn both_streams_reach_the_second_server_where_the_first_refuses() {
     let (caller, callee) = phones();
     let (first, second) = (Server::new("127.0.0.5"), Server::new("127.0.0.6"));
-    // Of two peers with the same weight the first is tried first.
+    // Of two peers with the same weight, the first is tried first.
     let edge = edge(&caller, &callee, &[&first, &second], "");
     let (invites, call) = std::thread::scope(|scope| {
         let served = scope.spawn(|| {
@@ -186,7 +186,7 @@ fn a_pause_by_request_stops_both_streams() {
         (2, 2),
         "{invite}"
     );
-    // Packets in flight are read; then none arrives while the call continues.
+    // Packets in flight are read; then no packet may arrive while the call continues.
     let relayed = || edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap();
     for rtp in &server.rtp {
         rtp.set_nonblocking(true).unwrap();
@@ -207,7 +207,7 @@ fn a_pause_by_request_stops_both_streams() {
     assert_eq!(ended(&edge)["siprec"][0]["status"], "stopped");
 }
 
-/// Returns the next message of a stream.
+/// Returns the next SIP message on a TCP connection.
 fn message(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -260,7 +260,7 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     let (caller, callee) = phones();
     let server = Server::new("127.0.0.5");
     let edge = edge(&caller, &callee, &[&server], "required = true\n");
-    // The rejection ends the call, so its ports are checked before.
+    // The rejection ends the call, so the media ports are checked before.
     Call::set_up(&edge, "required", &caller, &callee);
     server.refuse();
     let (bye, from) = caller.sip.receive("BYE ");

@@ -1,4 +1,4 @@
-//! Text messages after missed calls, through the real binary, with an account that fails in every way.
+//! Text messages after missed calls, through the real binary, with a messaging account that fails in every way.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,7 +14,7 @@ const OURS: &str = "+14155551234";
 const CALLED: &str = "+14155550123";
 const BODY: &str = "We missed your call: 5 € + 1 & ~*_.-";
 
-/// Caller's trunk, trunk that rejects calls, and edge between them that sends texts.
+/// Edge that sends texts, between a caller's trunk and a trunk that rejects calls.
 struct Rig {
     caller: Party,
     callee: Party,
@@ -47,7 +47,7 @@ impl Rig {
         self.edge.address("udp")
     }
 
-    /// Sends an INVITE from this number.
+    /// Sends an INVITE from this calling number.
     fn dial(&self, id: &str, number: &str) {
         let invite = self.caller.request("INVITE", CALLED, self.udp(), id, 1, "");
         self.caller.send(self.udp(), &invite.replace("sip:+14155550100@", &format!("sip:{number}@")));
@@ -63,7 +63,7 @@ impl Rig {
         self.edge.sid()
     }
 
-    /// Receives the final response at the caller, and acknowledges it.
+    /// Receives the final response at the caller and acknowledges it.
     fn refused(&self, id: &str, number: &str) {
         loop {
             let (text, from) = self.caller.receive("SIP/2.0 ");
@@ -108,7 +108,8 @@ fn body() -> String {
     format!("body = \"{BODY}\"")
 }
 
-/// Recorded from `client.messages.create` and `client.messages.list` of the Python package twilio 9.13.0.
+/// The requests were recorded from `client.messages.create` and `client.messages.list` of the Python package twilio
+/// 9.13.0.
 #[test]
 fn requests_are_those_of_twilio_python() {
     let created = "To=%2B14155550100&From=%2B14155551234&Body=We+missed+your+call%3A+5+%E2%82%AC+%2B+1+%26+~%2A_.-";
@@ -199,7 +200,7 @@ fn who_says_stop_gets_nothing_more_until_start_and_only_twilio_may_say_so() {
     assert_eq!(rig.twilio.state().messages.len(), 2);
 }
 
-/// A reload changes the sending account, and queued messages are sent.
+/// A reload changes the sending account, and messages in the queue are still sent.
 #[test]
 fn a_reload_keeps_the_queue() {
     let down = Twilio::start(|_, _| Deed::Refuse(429, 20_429));
@@ -280,7 +281,7 @@ fn number(call: usize) -> String {
     format!("+1415666{call:04}")
 }
 
-/// Each tenth of the recipients causes another failure; a timeout, which takes long, only some of them.
+/// Each tenth of the recipients causes another failure; only some recipients cause a timeout, which takes long.
 fn fails_in_turn(to: &str, before: usize) -> Deed {
     let (ten, one) = to.split_at(to.len() - 1);
     let silent = ["0", "1", "2"].iter().any(|digit| ten.ends_with(digit));
@@ -299,13 +300,13 @@ fn fails_in_turn(to: &str, before: usize) -> Deed {
     deeds.get(before).copied().unwrap_or(Deed::Take)
 }
 
-/// Returns the number of the call with this Call-ID.
+/// Returns the number of the call that has this Call-ID.
 fn call_of(text: &str) -> Option<usize> {
     field(text, "Call-ID").strip_prefix("call-")?.parse().ok()
 }
 
-/// Dials until this many calls are rejected by the callee; returns the calls without a final response. A call that an
-/// overloaded edge refused (503) does not count as missed.
+/// Makes calls until the callee has rejected this many; returns the calls without a final response. A call that an
+/// overloaded edge has refused (503) does not count as missed.
 fn dial_until(rig: &Rig, next: &mut usize, refused: &mut BTreeMap<usize, u16>, enough: usize) -> Vec<usize> {
     let edge = rig.udp();
     let mut open = Vec::new();
@@ -350,7 +351,7 @@ fn refuse_all(callee: &Party) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// Calling number of a call that is never answered.
+/// Calling number of a call that the callee lets ring.
 const RINGS: &str = "+14157770000";
 
 #[test]
@@ -375,7 +376,7 @@ fn a_thousand_failures_are_one_text_each_whatever_fails_and_whenever_the_edge_is
         let Rig { caller, callee, twilio, edge } = rig;
         rig = Rig { caller, callee, twilio, edge: edge.kill_and_start_again() };
     }
-    // Timeouts and back-off take time: wait as long as there is progress.
+    // Timeouts and back-off take time, so the test waits as long as there is progress.
     let waiting = |rig: &Rig| rig.edge.metric("trunkgate_sms_queued") as u64;
     let mut left = waiting(&rig);
     while left > 0 {

@@ -1,4 +1,4 @@
-//! Speech input of applications, through the real binary: a recogniser on a real WebSocket with a script, and callers'
+//! Speech input of applications, through the real binary: a scripted recogniser on a real WebSocket, and callers'
 //! audio.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -22,7 +22,7 @@ use crate::support::{closed_address, trunkgate, until};
 
 type Socket = WebSocket<TcpStream>;
 
-/// Data received by a recogniser in one session.
+/// Data that a recogniser has received in one session.
 #[derive(Debug, Clone, Default)]
 struct Session {
     uri: String,
@@ -33,20 +33,20 @@ struct Session {
 }
 
 impl Session {
-    /// Returns the loudest sample received.
+    /// Returns the loudest sample of the session's audio.
     fn peak(&self) -> u16 {
         let pairs = self.audio.as_chunks::<2>().0;
         pairs.iter().map(|pair| i16::from_le_bytes(*pair).unsigned_abs()).max().unwrap_or_default()
     }
 }
 
-/// Speech recogniser; its threads end with the test.
+/// Running speech recogniser; its threads end with the test.
 struct Recogniser {
     address: SocketAddr,
     sessions: Arc<Mutex<Vec<Session>>>,
 }
 
-/// Step of a session's script.
+/// Step in the script of a session.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Waits for audio of the caller that is not silent.
@@ -66,7 +66,7 @@ enum Act {
 }
 
 impl Recogniser {
-    /// Runs the same script in each session.
+    /// Starts a recogniser that runs the same script in each session.
     fn doing(script: &'static [Act]) -> Recogniser {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,7 +81,7 @@ impl Recogniser {
         Recogniser { address, sessions }
     }
 
-    /// Returns `[recognition]` for this recogniser.
+    /// Returns the section `[recognition]` for this recogniser.
     fn keys(&self) -> String {
         format!("[recognition]\nurl = \"ws://{}/stream?model=small\"\ntoken = \"hunter2\"\n", self.address)
     }
@@ -111,7 +111,7 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
         kept.len() - 1
     };
     let with = |change: &dyn Fn(&mut Session)| change(&mut kept.lock().unwrap()[at]);
-    // Reads one message; false at the end.
+    // Reads one message; returns `false` at the end.
     let take = |socket: &mut Socket| match socket.read() {
         Ok(Message::Binary(audio)) => {
             with(&|session| session.audio.extend_from_slice(&audio));
@@ -124,7 +124,7 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
                 "stop" => session.is_stopped = true,
                 other => panic!("{other}"),
             });
-            // The server closes, as with jambonz.
+            // The server closes the connection, as with jambonz.
             !matches!(text["type"].as_str(), Some("stop"))
         }
         Ok(Message::Close(_)) | Err(_) => false,
@@ -170,7 +170,8 @@ fn result(text: &str, is_final: bool, confidence: Option<f64>) -> String {
     message.to_string()
 }
 
-/// Starts an edge with a recogniser and an application; returns an answered call with a speaking caller.
+/// Starts an edge with a recogniser and an application; returns the edge with an answered call in which the caller
+/// speaks.
 fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking) {
     let url = format!("http://{}/voice", application.address);
     let app = format!("{recogniser}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n");
@@ -181,14 +182,14 @@ fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking
     (rig, ok, speaking)
 }
 
-/// Returns a packet of 500 Hz in PCMU.
+/// Returns a packet of a 500 Hz tone in PCMU.
 fn g711_tone(n: u16) -> Vec<u8> {
     let samples = tone(Codec::Pcmu, usize::from(n) * 160, 160);
     let payload: Vec<u8> = samples.into_iter().map(encode_ulaw).collect();
     Codec::Pcmu.packet(usize::from(n), 0, &payload)
 }
 
-/// Waits for the first request for a path.
+/// Waits for the application's first request for a path.
 fn asked(application: &Endpoint, wanted: &str) -> Post {
     until(wanted, || application.posts().into_iter().find(|post| path(post) == wanted))
 }
@@ -249,7 +250,7 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     until("the session is over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
 }
 
-/// The recogniser serves one utterance per connection.
+/// The recogniser serves one utterance for each connection.
 #[test]
 fn a_call_is_transcribed_live_and_what_is_said_goes_to_the_callback_and_to_the_events() {
     let recogniser = Recogniser::doing(&[
@@ -332,7 +333,7 @@ fn a_recogniser_that_dies_ends_a_live_transcription_and_not_the_call() {
     rig.hung_up();
 }
 
-/// The interop suite runs that program (`seeds`); the page shows it.
+/// The interop suite runs that program (`seeds`), and the page shows it.
 #[test]
 fn the_page_shows_the_example_as_it_is() {
     let (page, example) =
@@ -410,7 +411,7 @@ fn a_recogniser_that_understands_nothing_is_no_input() {
 /// Each failure leads to the next verb, with the reason in trace, verdict, metric and status.
 #[test]
 fn a_recogniser_that_fails_leads_to_the_next_verb() {
-    // The kernel completes the connection, and the handshake is not answered.
+    // The kernel completes the connection, but nobody answers the handshake.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = closed_address();
     let keys = |address: SocketAddr| {
@@ -437,7 +438,7 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
         asked(&application, "/next");
         let counter = format!("trunkgate_recognition_total{{result=\"{result}\"}}");
         until("both have failed", || (rig.edge.metric(&counter) == 2.0).then_some(()));
-        // The call continues, and digits are collected.
+        // The call continues, and digits are still collected.
         drop(speaking);
         rig.press(&ok, 7, 2000);
         assert_eq!(parameter(&asked(&application, "/chosen"), "Digits"), "7", "{result}");

@@ -13,9 +13,9 @@ use crate::support::{Process, config, until};
 use trunkgate_media::codec::g711;
 use trunkgate_media::rtp::RtpHeader;
 
-/// First sequence number of the streams: 30 packets before the roll-over.
+/// First sequence number of each stream: 30 packets before the roll-over.
 const BEGIN: usize = 65_506;
-/// Index of a packet in the upper half of the second round.
+/// Index of a packet with a sequence number in the upper half, after the roll-over.
 const UPPER: usize = 0x1_c000;
 
 fn trunk(phone: &Phone, name: &str, codecs: &str) -> String {
@@ -27,7 +27,7 @@ fn payload(packet: &[u8]) -> (u16, Vec<u8>) {
     (rtp.sequence, packet[rtp.payload].to_vec())
 }
 
-/// Sends packets one by one, each of which is received with its audio; returns the last received number.
+/// Sends packets one by one, each of which must arrive with its audio; returns the sequence number that arrived last.
 fn says(
     from: &mut Media<'_>,
     said: Codec,
@@ -47,7 +47,7 @@ fn says(
     last.unwrap()
 }
 
-/// Changes the caller's format; the callee keeps its own, and both keep their keys.
+/// Changes the caller's format; the callee keeps its format, and both keep their keys.
 fn changes(call: &Call, cseq: u32, caller: &Phone, format: &str, callee: &Phone) {
     let offer = described(caller, cseq, format, Some((1, 3)), "sendrecv");
     let request =
@@ -61,7 +61,7 @@ fn changes(call: &Call, cseq: u32, caller: &Phone, format: &str, callee: &Phone)
     caller.sip.send(call.sip, &request("ACK", ""));
 }
 
-/// Both are relayed until near the roll-over; then the caller changes its codec.
+/// The packets of both sides are relayed until near the roll-over; then the caller changes its codec.
 #[test]
 fn rfc3711_3_3_1_converted_audio_goes_on_past_the_roll_over() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
@@ -79,7 +79,7 @@ fn rfc3711_3_3_1_converted_audio_goes_on_past_the_roll_over() {
     let converted = BEGIN + 20..BEGIN + 100;
     let there = says(&mut near, Codec::Pcma, converted.clone(), &mut far, g711::alaw_to_ulaw);
     let back = says(&mut far, Codec::Pcmu, converted, &mut near, g711::ulaw_to_alaw);
-    // Both have rolled over.
+    // By now, both streams have rolled over.
     assert!(there < 100 && back < 100, "{there} {back}");
     changes(&call, 3, &caller, "0", &callee);
     let relayed = BEGIN + 100..BEGIN + 120;
@@ -88,7 +88,7 @@ fn rfc3711_3_3_1_converted_audio_goes_on_past_the_roll_over() {
     call.hang_up(4, &caller, &callee);
 }
 
-/// Sets up a call with SRTP on both sides; returns it with the media of both.
+/// Sets up a call with SRTP on both sides; returns the call, and the media of each side.
 fn secure<'a>(
     sip: SocketAddr,
     id: &str,
@@ -105,7 +105,7 @@ fn secure<'a>(
     (call, near, far)
 }
 
-/// Sends until a packet is received; returns the next packet's number.
+/// Sends packets until one is received; returns the number of the next packet.
 fn reaches(from: &mut Media<'_>, begin: usize, to: &mut Media<'_>) -> usize {
     let mut n = begin;
     until("it is heard", || {
@@ -116,7 +116,7 @@ fn reaches(from: &mut Media<'_>, begin: usize, to: &mut Media<'_>) -> usize {
     n
 }
 
-/// Two calls of a phone that have rolled over, all sides with SRTP: a transfer joins their remote parties.
+/// Two calls of a phone have rolled over, with SRTP on all sides: a transfer joins their remote parties.
 #[test]
 fn rfc3711_3_3_1_calls_that_are_joined_go_on_after_the_roll_over() {
     let (caller, callee, target) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
@@ -135,7 +135,7 @@ fn rfc3711_3_3_1_calls_that_are_joined_go_on_after_the_roll_over() {
     let (consulted, mut of_callee, mut far) = secure(sip, "consulted", (&callee, 5), (&target, 7));
     says(&mut of_callee, Codec::Pcmu, rolled.clone(), &mut far, |code| code);
     says(&mut far, Codec::Pcmu, rolled, &mut of_callee, |code| code);
-    // To the upper half of the numbers, in which a first packet does not reveal the roll-over.
+    // The streams go on to the upper half of the numbers, in which a first packet does not reveal the roll-over.
     for n in [0x1_7000, UPPER] {
         says(&mut far, Codec::Pcmu, n..n + 5, &mut of_callee, |code| code);
     }
@@ -148,7 +148,7 @@ fn rfc3711_3_3_1_calls_that_are_joined_go_on_after_the_roll_over() {
     let answer = described(&target, 2, "0", Some((offered(&asked).unwrap().0, 7)), "sendrecv");
     target.sip.send(from, &target.sip.answer_with(&asked, "200 OK", &answer));
     target.sip.receive("ACK ");
-    // The edge has another port and key for it now; its own key and counter continue.
+    // The edge now has another port and key for this phone; the phone's own key and counter continue.
     far.moves(media_of(&asked), &asked);
     let next = reaches(&mut near, BEGIN + 100, &mut far);
     says(&mut near, Codec::Pcmu, next..next + 50, &mut far, |code| code);

@@ -1,4 +1,4 @@
-//! Store through the real binary: persistent data survives the process, at any time and by any way of ending.
+//! Store of the real binary: persistent data survives the end of the process, at any time and in any way.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -22,7 +22,8 @@ const OURS: &str = "+14155551234";
 /// Number of kills, unless `TRUNKGATE_KILLS` is set.
 const KILLS: u32 = 6;
 
-/// Records go to a file and to a URL, a missed call gets a text, and each call counts towards a daily limit.
+/// Returns a configuration in which records go to a file and to a URL, a missed call gets a text, and each call counts
+/// towards a daily limit.
 fn configuration(caller: &Party, callee: &Party, twilio: &Twilio, endpoint: SocketAddr) -> String {
     let trunk = |name: &str, party: &Party| {
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", party.address)
@@ -42,7 +43,7 @@ fn number(call: u32) -> String {
     format!("+1415666{call:04}")
 }
 
-/// Rejects every call as busy until stopped.
+/// Rejects every call as busy until the thread is stopped.
 fn refuse_all(callee: &Party) -> JoinHandle<()> {
     let party = callee.shared();
     std::thread::spawn(move || {
@@ -58,18 +59,18 @@ fn refuse_all(callee: &Party) -> JoinHandle<()> {
     })
 }
 
-/// Returns whether a post is accepted: of the others, one gets an error and one no response.
+/// Returns whether the endpoint accepts a post: of the others, one gets an error and one no response.
 fn is_taken(post: usize) -> bool {
     post % 150 != 7 && post % 150 != 90
 }
 
-/// Returns the lifetime of a process, with calls throughout.
+/// Returns how long a process lives, with calls throughout.
 fn lifetime() -> Duration {
     Duration::from_millis(50 + u64::from(rand::rngs::SysRng.try_next_u32().unwrap() % 300))
 }
 
-/// Makes calls during one lifetime of the edge, at least `least`; returns the rejected ones in the order of their final
-/// responses.
+/// Makes calls during one lifetime of the edge, at least `least`; returns those that were rejected, in the order of
+/// their final responses.
 fn dial_for(edge: &Process, caller: &Party, (time, least): (Duration, usize), next: &mut u32) -> Vec<u32> {
     let (to, until, patience) = (edge.address("udp"), Instant::now() + time, Instant::now() + PATIENCE);
     let (mut refused, mut open, mut dialled) = (Vec::new(), BTreeSet::new(), 0);
@@ -102,7 +103,7 @@ fn dial_for(edge: &Process, caller: &Party, (time, least): (Duration, usize), ne
     refused
 }
 
-/// Returns the number of records per call in all files of a folder, and their callers.
+/// Returns the number of records for each call in all files of a folder, and the callers in these records.
 fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     let (mut counts, mut callers) = (BTreeMap::new(), BTreeSet::new());
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -121,7 +122,7 @@ fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     (counts, callers)
 }
 
-/// Counts the deliveries of each record to the endpoint.
+/// Returns how often each record was delivered to the endpoint.
 fn taken(endpoint: &Endpoint) -> BTreeMap<String, u32> {
     let mut taken: BTreeMap<String, u32> = BTreeMap::new();
     for (_, post) in endpoint.posts().into_iter().enumerate().filter(|(post, _)| is_taken(*post)) {
@@ -158,14 +159,15 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
         |problem: &Value| problem.as_str().unwrap().starts_with("the process before this one ended without a stop");
     assert!(problems.as_array().unwrap().iter().all(is_of_kill), "{problems}");
 
-    // Calls without a final response at the end of the last lifetime get their records meanwhile.
+    // Calls that have no final response when the last lifetime ends get their records meanwhile.
     let (taken, counts, callers) = until("the URL has each record that a file has, and no other", || {
         let taken = taken(&endpoint);
         let (counts, callers) = records(edge.directory.path());
         taken.keys().eq(counts.keys()).then_some((taken, counts, callers))
     });
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
-    // The newest calls may be missing from the journal at a kill; earlier ones and all of the last lifetime are in it.
+    // After a kill, the newest calls may be missing from the journal; earlier calls, and all of the last lifetime, are
+    // in it.
     let is_recorded = |call: &u32| callers.contains(&number(*call));
     for refused in &lives {
         assert!(refused.iter().is_sorted_by_key(|call| !is_recorded(call)), "a gap in {refused:?}: {callers:?}");
@@ -177,7 +179,7 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
     }
     assert!((0..next).all(|call| state.taken(&number(call)) <= 1));
     assert_eq!(taken.keys().collect::<Vec<_>>(), counts.keys().collect::<Vec<_>>());
-    // Deliveries answered but not stored at a kill are repeated with the same id: at most four at once.
+    // Deliveries that were answered but not yet stored at a kill are repeated with the same id: at most four at once.
     let again = taken.values().map(|count| count - 1).sum::<u32>();
     assert!(again <= 4 * kills, "{again} were sent again");
     let directory = std::sync::Arc::clone(&edge.directory);

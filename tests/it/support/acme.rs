@@ -1,5 +1,5 @@
-//! ACME certificate authority (RFC 8555) with the parts needed for an order, over plain HTTP on threads. It validates
-//! challenges like a real one, but does not verify signatures of requests.
+//! ACME certificate authority (RFC 8555) with the parts that an order needs, over plain HTTP on threads. The authority
+//! validates challenges like a real one, but does not verify the signatures of requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::tls::Authority;
 
-/// Prefix of a P-256 point in a DER BIT STRING, before its 64 bytes.
+/// Bytes before the 64 bytes of a P-256 point in a DER BIT STRING.
 const POINT: [u8; 4] = [0x03, 0x42, 0x00, 0x04];
 
-/// Behaviour of the authority for orders.
+/// Behaviour of the authority towards orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     /// Issues a certificate for the ordered names.
     Issues,
     /// Issues a certificate for this name instead.
     IssuesFor(&'static str),
-    /// Rejects by a rate limit, with Retry-After in seconds.
+    /// Rejects orders by a rate limit, with Retry-After in seconds.
     Limits(u64),
-    /// Answers 503 with an HTML page, at every address.
+    /// Answers every request with 503 and an HTML page.
     IsDown,
-    /// Rejects the challenge responses.
+    /// Rejects the responses to challenges.
     RefusesProofs,
     /// Serves a directory without a URL for nonces.
     NamesNoNonce,
-    /// Requires one authorization more than names.
+    /// Requires one authorization more than an order has names.
     WantsMoreProofs,
 }
 
@@ -49,7 +49,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Address that serves port 80 of every name; until it is set, challenges wait.
+    /// Address that serves port 80 of every name; until it is known, challenges wait.
     challenges_at: Option<SocketAddr>,
     contacts: Vec<String>,
     orders: Vec<PlacedOrder>,
@@ -57,7 +57,7 @@ struct State {
 
 struct PlacedOrder {
     names: Vec<String>,
-    /// Result of the challenge for each name; `None` while pending.
+    /// Result of the challenge for each name; `None` while it is pending.
     proofs: Vec<Option<bool>>,
     certificate: Option<String>,
 }
@@ -76,7 +76,7 @@ impl PlacedOrder {
     }
 }
 
-/// Public key of a certificate request.
+/// Public key in a certificate request.
 struct RequestedKey(Vec<u8>);
 
 impl PublicKeyData for RequestedKey {
@@ -89,7 +89,7 @@ impl PublicKeyData for RequestedKey {
     }
 }
 
-/// Response: status, further header fields, body.
+/// Response of the authority: status, further header fields, body.
 type Answer = (&'static str, Vec<(&'static str, String)>, String);
 
 impl AcmeServer {
@@ -113,23 +113,23 @@ impl AcmeServer {
         AcmeServer { shared }
     }
 
-    /// Returns the URL of the directory.
+    /// Returns the URL of the ACME directory.
     pub(crate) fn directory(&self) -> String {
         self.shared.url("directory")
     }
 
-    /// Sets the address that serves port 80 of every name; waiting challenges proceed.
+    /// Sets the address that serves port 80 of every name; challenges that wait for it continue.
     pub(crate) fn lead_challenges_to(&self, address: SocketAddr) {
         self.shared.state().challenges_at = Some(address);
         self.shared.changed.notify_all();
     }
 
-    /// Returns the names of each order so far.
+    /// Returns the names in each order so far.
     pub(crate) fn orders(&self) -> Vec<Vec<String>> {
         self.shared.state().orders.iter().map(|order| order.names.clone()).collect()
     }
 
-    /// Returns the contacts of accounts.
+    /// Returns the contacts of all accounts.
     pub(crate) fn contacts(&self) -> Vec<String> {
         self.shared.state().contacts.clone()
     }
@@ -169,7 +169,7 @@ impl Shared {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        // HEAD has no body.
+        // The response to HEAD has no body.
         let body = if first.starts_with("HEAD") { String::new() } else { body };
         let mut stream = stream;
         stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
@@ -277,7 +277,7 @@ impl Shared {
         shown
     }
 
-    /// Validates the challenge for a name, once the address of port 80 is set.
+    /// Validates the challenge for a name, once the address that serves port 80 is known.
     fn prove(&self, order: usize, name: usize) {
         let state = self.state();
         let state = self.changed.wait_while(state, |state| state.challenges_at.is_none()).unwrap();
@@ -287,7 +287,7 @@ impl Shared {
         let is_proof = |answer: String| {
             let body = answer.rsplit("\r\n\r\n").next().unwrap_or_default();
             let thumbprint = body.strip_prefix(&format!("{token}."));
-            // SHA-256 of the account's key in base64url.
+            // The thumbprint is the SHA-256 of the account's key in base64url.
             answer.starts_with("HTTP/1.1 200 ") && thumbprint.is_some_and(|text| text.len() == 43)
         };
         let is_asked = self.behaviour != Behaviour::RefusesProofs;
@@ -317,7 +317,7 @@ fn token(order: usize, name: usize) -> String {
     format!("token-{order}-{name}")
 }
 
-/// Returns the payload of a signed request; null if empty.
+/// Returns the payload of a signed request; null if it is empty.
 fn payload(body: &[u8]) -> Value {
     let signed: Value = serde_json::from_slice(body).unwrap_or_default();
     let payload = URL_SAFE_NO_PAD.decode(signed["payload"].as_str().unwrap_or_default()).unwrap();

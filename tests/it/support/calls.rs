@@ -11,7 +11,7 @@ use super::pace::Pace;
 use super::sip::{Party, field, to_tag};
 use super::{PATIENCE, Process, until};
 
-/// Called number.
+/// Number that callers call.
 pub(crate) const NUMBER: &str = "+14155550123";
 
 /// SIP party with its media sockets.
@@ -19,7 +19,7 @@ pub(crate) struct Phone {
     pub(crate) sip: Party,
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
-    /// Address in its descriptions; differs from its own behind NAT.
+    /// Address in the SDP of the phone; behind NAT, it differs from the phone's own.
     pub(crate) shown: IpAddr,
 }
 
@@ -29,12 +29,12 @@ impl Phone {
         Phone { sip: Party::new(ip), rtp, rtcp, shown: ip.parse().unwrap() }
     }
 
-    /// Creates a phone with another address in its descriptions than that of its packets.
+    /// Creates a phone with another address in its SDP than that of its packets.
     pub(crate) fn behind_nat(ip: &str, shown: &str) -> Phone {
         Phone { shown: shown.parse().unwrap(), ..Phone::new(ip) }
     }
 
-    /// Returns `[trunk.NAME]` for this phone.
+    /// Returns a table `[trunk.NAME]` for this phone.
     pub(crate) fn trunk(&self, name: &str) -> String {
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", self.sip.address)
     }
@@ -47,20 +47,20 @@ impl Phone {
         self.rtcp.local_addr().unwrap()
     }
 
-    /// Returns its description with PCMU and these attributes.
+    /// Returns the phone's SDP with PCMU and these attributes.
     pub(crate) fn description(&self, version: u32, attributes: &str) -> String {
         let media = format!("m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n{attributes}", self.rtp_address().port());
         self.described(version, &media)
     }
 
-    /// Returns its description with these sections.
+    /// Returns the phone's SDP with these sections.
     pub(crate) fn described(&self, version: u32, sections: &str) -> String {
         let (ip, family) = (self.shown, if self.shown.is_ipv6() { "IP6" } else { "IP4" });
         format!("v=0\r\no=- 1 {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n{sections}")
     }
 }
 
-/// Binds two sockets on an even port and the next one.
+/// Binds a socket to an even port, and one to the next port.
 fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     loop {
         let rtp = UdpSocket::bind((ip, 0)).unwrap();
@@ -76,16 +76,16 @@ fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     }
 }
 
-/// Answered call, with the messages received by each side.
+/// Answered call, with the messages that each side has received.
 pub(crate) struct Call {
     pub(crate) id: String,
-    /// SIP address of the edge.
+    /// SIP address at which the edge listens.
     pub(crate) sip: SocketAddr,
-    /// Tag of the edge on the caller's side.
+    /// Tag of the edge in the caller's dialog.
     pub(crate) tag: String,
-    /// INVITE received by the callee, and its source.
+    /// INVITE that the callee has received, and its source.
     pub(crate) invite: (String, SocketAddr),
-    /// 200 received by the caller.
+    /// 200 that the caller has received.
     pub(crate) ok: String,
     /// Address for the caller's RTP at the edge.
     pub(crate) near: SocketAddr,
@@ -94,8 +94,8 @@ pub(crate) struct Call {
 }
 
 impl Phone {
-    /// Answers an INVITE, or its successor if its media ports were in use by another process; returns the INVITE that
-    /// was acknowledged.
+    /// Answers an INVITE, or a second one if the media ports of the first were in use by another process; returns the
+    /// INVITE for which an ACK has arrived.
     fn accept(&self, mut invite: (String, SocketAddr), answer: &str) -> (String, SocketAddr) {
         let agree = |invite: &(String, SocketAddr)| {
             self.sip.send(invite.1, &self.sip.answer_with(&invite.0, "200 OK", answer));
@@ -118,12 +118,12 @@ impl Phone {
 }
 
 impl Call {
-    /// Sets up a call from one phone to the other, each with its usual description.
+    /// Sets up a call from one phone to the other, each with its usual SDP.
     pub(crate) fn set_up(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> Call {
         Call::agree(edge.address("udp"), id, (caller, &caller.description(1, "")), (callee, &callee.description(1, "")))
     }
 
-    /// Sets up a call with these descriptions, over the edge's listener `sip`.
+    /// Sets up a call with these SDPs, through the edge's listener `sip`.
     pub(crate) fn agree(
         sip: SocketAddr,
         id: &str,
@@ -135,7 +135,7 @@ impl Call {
         Call::answered(sip, id, caller, invite, (callee, answer))
     }
 
-    /// Continues a call from the INVITE received by the callee.
+    /// Continues a call from the INVITE that the callee has received.
     pub(crate) fn answered(
         sip: SocketAddr,
         id: &str,
@@ -154,7 +154,7 @@ impl Call {
         Call { id: id.to_owned(), sip, tag, invite, ok, near, far }
     }
 
-    /// Sends a re-INVITE of the caller with these descriptions of both sides; returns the caller's 200.
+    /// Sends a re-INVITE of the caller with these SDPs of both sides; returns the 200 to the caller.
     pub(crate) fn change(
         &self,
         cseq: u32,
@@ -176,7 +176,7 @@ impl Call {
         ok
     }
 
-    /// Returns a request of the callee in its dialog.
+    /// Returns a request of the callee in its dialog with the edge.
     pub(crate) fn of_callee(&self, callee: &Phone, method: &str, cseq: u32, headers: &str) -> String {
         let (invite, me) = (&self.invite.0, callee.sip.address);
         let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
@@ -188,7 +188,7 @@ impl Call {
         )
     }
 
-    /// Hangs up at the caller.
+    /// Hangs up the call at the caller.
     pub(crate) fn hang_up(&self, cseq: u32, caller: &Phone, callee: &Phone) {
         let bye = caller.sip.request_with("BYE", NUMBER, self.sip, &self.id, (cseq, &self.tag), "");
         caller.sip.send(self.sip, &bye);
@@ -198,7 +198,7 @@ impl Call {
     }
 }
 
-/// Returns the address of the first stream in the edge's description.
+/// Returns the address of the first media stream in the edge's SDP.
 pub(crate) fn media_of(message: &str) -> SocketAddr {
     let line =
         |start: &str| message.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{message}"));
@@ -206,9 +206,9 @@ pub(crate) fn media_of(message: &str) -> SocketAddr {
     SocketAddr::new(ip, line("m=").split(' ').nth(1).unwrap().parse().unwrap())
 }
 
-/// Waits until the edge has bound a port that it offers, as its workers bind asynchronously.
+/// Waits until the edge has bound a port that it has offered: its workers bind ports asynchronously.
 pub(crate) fn wait_until_bound(at: SocketAddr) {
-    // Reads the kernel's table; an attempt to bind would take the port from the edge.
+    // The kernel's table shows this; an attempt to bind the port would take it from the edge.
     let (table, ip) = match at.ip() {
         IpAddr::V4(ip) => ("/proc/net/udp", format!("{:08X}", u32::from_ne_bytes(ip.octets()))),
         IpAddr::V6(ip) => {
@@ -226,7 +226,7 @@ pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port() + 1)
 }
 
-/// Returns a packet of 20 ms.
+/// Returns an RTP packet of 20 ms.
 pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     let mut packet = Vec::new();
     let timestamp = u32::from(sequence) * 160;
@@ -240,13 +240,13 @@ pub(crate) fn report(ssrc: u32) -> Vec<u8> {
     [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat()
 }
 
-/// Returns whether this is a keep-alive packet of the edge: an RTP header alone. They are more frequent on a slow
-/// machine.
+/// Returns whether this is a keep-alive packet of the edge: only an RTP header. On a slow machine, they are more
+/// frequent.
 pub(crate) fn is_keep_alive(packet: &[u8]) -> bool {
     packet.len() == 12 && packet[0] == 0x80 && (96..128).contains(&packet[1])
 }
 
-/// Receives the next datagram and its source, skipping keep-alive packets.
+/// Receives the next datagram on a socket and its source, skipping keep-alive packets.
 pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 2048];
     loop {
@@ -257,7 +257,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     }
 }
 
-/// Returns whether no packet but keep-alives waits in a socket.
+/// Returns whether only keep-alive packets, or none, wait in a socket.
 pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 2048];
@@ -267,7 +267,7 @@ pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     silent
 }
 
-/// Returns a packet of 20 ms filled with a code.
+/// Returns an RTP packet of 20 ms that is filled with a code.
 pub(crate) fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
     let mut bytes = vec![0x80, 0];
     bytes.extend(n.to_be_bytes());
@@ -295,7 +295,7 @@ impl Speaking {
             let (mut n, mut pace) = (0, Pace::new());
             while !stopped.load(Ordering::Relaxed) {
                 pace.wait();
-                // Ignore ICMP errors of a closed port.
+                // ICMP errors from a closed port do not matter.
                 let _ = socket.send_to(&packet(n), to);
                 n = n.wrapping_add(1);
             }
@@ -303,7 +303,7 @@ impl Speaking {
         Speaking { stop, thread: Some(thread) }
     }
 
-    /// Sends one code each as the caller and as the callee of a call.
+    /// Sends one code as the caller of a call, and another as the callee, until dropped.
     pub(crate) fn codes(call: &Call, caller: &Phone, callee: &Phone, codes: (u8, u8)) -> [Speaking; 2] {
         [
             Speaking::new(&caller.rtp, call.near, move |n| packet(1, n, codes.0)),
@@ -311,7 +311,7 @@ impl Speaking {
         ]
     }
 
-    /// Sends RTP as a phone with audio.
+    /// Sends RTP like a phone with audio, until dropped.
     pub(crate) fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
         Speaking::new(socket, to, |n| rtp(7, n))
     }

@@ -1,4 +1,4 @@
-//! Codecs of phones: payload types and descriptions, encoding and decoding of packets.
+//! Codecs of phones: payload types and SDP, encoding and decoding of packets.
 
 use std::f64::consts::TAU;
 
@@ -8,7 +8,7 @@ use trunkgate_media::rtp::RtpHeader;
 
 use super::calls::Phone;
 
-/// Codec with its payload type, its clock ticks per 20 ms, and its name in descriptions.
+/// Codec with its payload type, its clock ticks for 20 ms, and its name in SDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Pcmu,
@@ -40,12 +40,12 @@ impl Codec {
         if self == Codec::Opus { 960 } else { 160 }
     }
 
-    /// Returns the samples per second accepted by [`Speaker`] and produced by [`Hearer`].
+    /// Returns the sample rate that [`Speaker`] accepts and [`Hearer`] produces.
     pub(crate) fn rate_hz(self) -> u32 {
         if self == Codec::G722 { 16_000 } else { 8000 }
     }
 
-    /// Returns a phone's description with this codec alone, and telephone-event; `fec`: whether to request Opus FEC.
+    /// Returns a phone's SDP with only this codec, and telephone-event; `fec`: whether to request Opus FEC.
     pub(crate) fn described(self, phone: &Phone, version: u32, fec: bool) -> String {
         let map = match self {
             Codec::Opus => format!("a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec={}\r\n", u8::from(fec)),
@@ -60,7 +60,7 @@ impl Codec {
         self.described(phone, 1, true)
     }
 
-    /// Returns the `n`th packet of 20 ms of a stream that starts at 0.
+    /// Returns packet number `n` of a stream that starts at 0, with 20 ms of audio.
     pub(crate) fn packet(self, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let timestamp = n as u32 * self.ticks();
@@ -70,13 +70,13 @@ impl Codec {
     }
 }
 
-/// Returns `count` samples of 500 Hz starting at sample `from`.
+/// Returns `count` samples of a 500 Hz tone, from sample `from` on.
 pub(crate) fn tone(codec: Codec, from: usize, count: usize) -> Vec<i16> {
     let angle = |n: usize| TAU * 500.0 * n as f64 / f64::from(codec.rate_hz());
     (from..from + count).map(|n| (8000.0 * angle(n).sin()) as i16).collect()
 }
 
-/// Encoder of samples to payloads.
+/// Encoder from samples to payloads.
 pub(crate) struct Speaker {
     codec: Codec,
     g722: g722::G722Encoder,
@@ -89,7 +89,7 @@ impl Speaker {
         Speaker { codec, g722: g722::G722Encoder::new(), opus }
     }
 
-    /// Encodes 20 ms.
+    /// Encodes a frame of 20 ms.
     pub(crate) fn say(&mut self, frame: &[i16]) -> Vec<u8> {
         match self.codec {
             Codec::Pcmu => frame.iter().map(|sample| g711::encode_ulaw(*sample)).collect(),
@@ -105,7 +105,7 @@ impl Speaker {
     }
 }
 
-/// Decoder of payloads to samples.
+/// Decoder from payloads to samples.
 pub(crate) struct Hearer {
     codec: Codec,
     g722: g722::G722Decoder,
@@ -131,7 +131,7 @@ impl Hearer {
         }
     }
 
-    /// Decodes this many lost packets before `next`, by Opus FEC or concealment.
+    /// Returns audio in place of this many packets lost before `next`, by Opus FEC or concealment.
     pub(crate) fn conceal(&mut self, next: &[u8], lost: usize) -> Vec<i16> {
         let mut samples = vec![0; 160 * lost];
         assert_eq!(self.opus.conceal(next, 160, &mut samples), samples.len());

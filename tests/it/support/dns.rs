@@ -1,5 +1,4 @@
-//! Small name server on loopback: authoritative for the configured records, over UDP, and able to be silent, slow or
-//! wrong.
+//! Small name server on loopback: authoritative for the records set, over UDP, and able to be silent, slow or wrong.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,15 +11,15 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 /// Behaviour of the name server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// Answers correctly.
+    /// Answers queries correctly.
     Answers,
-    /// Answers correctly, but only after a change of behaviour.
+    /// Answers queries correctly, but only after a change of behaviour.
     Slow,
-    /// Does not answer.
+    /// Answers no query.
     Silent,
-    /// Answers SERVFAIL.
+    /// Answers queries with SERVFAIL.
     Fails,
-    /// Sends malformed packets, then answers to other questions.
+    /// Sends malformed packets, and then answers to other questions.
     Lies,
 }
 
@@ -31,13 +30,13 @@ struct State {
     zone: Zone,
     mood: Mood,
     asked: Vec<String>,
-    /// Sources of the queries.
+    /// Source address of each query.
     sources: Vec<SocketAddr>,
-    /// Pending answers of [`Mood::Slow`].
+    /// Answers that [`Mood::Slow`] has not sent yet.
     held: Vec<(Message, SocketAddr)>,
 }
 
-/// Running name server; ends with the process.
+/// Running name server, which ends with the process.
 #[derive(Debug, Clone)]
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
@@ -57,7 +56,7 @@ impl NameServer {
         server
     }
 
-    /// Returns the environment variable for the edge.
+    /// Returns the environment variable by which the edge uses this server.
     pub(crate) fn variable(&self) -> (&'static str, String) {
         ("TRUNKGATE_DNS", self.address.to_string())
     }
@@ -68,7 +67,7 @@ impl NameServer {
         state.held.drain(..).for_each(|(answer, to)| send(&self.socket, &answer, to));
     }
 
-    /// Replaces the addresses of a name.
+    /// Replaces the addresses for a name.
     pub(crate) fn addresses(&self, name: &str, ttl: u32, addresses: &[&str]) {
         for kind in [RecordType::A, RecordType::AAAA] {
             let all = addresses.iter().map(|address| match address.parse().unwrap() {
@@ -80,7 +79,7 @@ impl NameServer {
         }
     }
 
-    /// Replaces the SRV records of a name: priority, weight, port, target.
+    /// Replaces the SRV records for a name: priority, weight, port, target.
     pub(crate) fn srv(&self, name: &str, ttl: u32, records: &[(u16, u16, u16, &str)]) {
         let data = |(priority, weight, port, target): &(u16, u16, u16, &str)| {
             (ttl, RData::SRV(SRV::new(*priority, *weight, *port, absolute(target))))
@@ -88,7 +87,7 @@ impl NameServer {
         self.replace(name, RecordType::SRV, records.iter().map(data).collect());
     }
 
-    /// Replaces the NAPTR records of a name: order, preference, service, replacement.
+    /// Replaces the NAPTR records for a name: order, preference, service, replacement.
     pub(crate) fn naptr(&self, name: &str, ttl: u32, records: &[(u16, u16, &str, &str)]) {
         let data = |(order, preference, service, replacement): &(u16, u16, &str, &str)| {
             let bytes = |text: &str| text.as_bytes().to_vec().into_boxed_slice();
@@ -102,17 +101,17 @@ impl NameServer {
         self.state.lock().unwrap().zone.insert((name.to_owned(), kind), records);
     }
 
-    /// Removes and returns the questions so far, as `SRV _sip._udp.pbx.test`.
+    /// Returns the questions since the last call of this function, as `SRV _sip._udp.pbx.test`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 
-    /// Returns the sources of its queries.
+    /// Returns the source addresses of the edge's queries.
     pub(crate) fn sources(&self) -> Vec<SocketAddr> {
         self.state.lock().unwrap().sources.clone()
     }
 
-    /// Counts a question since the list was last taken.
+    /// Returns how often a question was asked since the last call of `asked`.
     pub(crate) fn count(&self, question: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == question).count()
     }
@@ -135,7 +134,7 @@ fn serve(socket: &UdpSocket, state: &Mutex<State>) {
             Mood::Slow => state.held.push((answer, from)),
             Mood::Lies => {
                 let whole = answer.to_vec().unwrap();
-                // Truncated at every length, and with each of the counts at its maximum.
+                // The packets are truncated at every length, and have each count at its maximum.
                 for end in 0..whole.len() {
                     let _ = socket.send_to(&whole[..end], from);
                 }

@@ -5,24 +5,25 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Received POST request.
+/// POST request that the service has received.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
-    /// Request line.
+    /// Request line of the post.
     pub(crate) line: String,
     /// Header fields, with names in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-/// Web service; its threads end with the test.
+/// Running web service; its threads end with the test.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     posts: Arc<Mutex<Vec<Post>>>,
 }
 
 impl Endpoint {
-    /// Responds to each post, by its number, with the output of `answer`; `false` closes the connection.
+    /// Starts a service that responds to each post, by its number, with the output of `answer`; if that returns
+    /// `false`, the connection is closed.
     pub(crate) fn doing(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static) -> Endpoint {
         Endpoint::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
     }
@@ -34,7 +35,7 @@ impl Endpoint {
         Endpoint::reading(listener, move |number, _, stream| answer(number, stream))
     }
 
-    /// Responds to each post by its number and content.
+    /// Starts a service that responds to each post by its number and content.
     pub(crate) fn reading(
         listener: TcpListener,
         answer: impl Fn(usize, &Post, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -51,7 +52,7 @@ impl Endpoint {
         Endpoint { address, posts }
     }
 
-    /// Accepts everything.
+    /// Starts a service that accepts every post.
     pub(crate) fn taking() -> Endpoint {
         Endpoint::doing(|_, stream| ok(stream))
     }
@@ -61,12 +62,12 @@ impl Endpoint {
     }
 }
 
-/// Sends 200, and keeps the connection.
+/// Sends a 200 response, and keeps the connection.
 pub(crate) fn ok(stream: &mut TcpStream) -> bool {
     say(stream, "200 OK", "")
 }
 
-/// Sends a response with these further headers.
+/// Sends a response with this status and further headers.
 pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str) -> bool {
     stream.write_all(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").as_bytes()).is_ok()
 }

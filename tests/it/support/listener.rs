@@ -1,5 +1,5 @@
-//! WebSocket server of a listener: accepts every stream and parses each message; or an agent that sends audio and
-//! leaves.
+//! WebSocket server of a listener, which accepts every stream and parses each message; or of an agent that sends audio
+//! and leaves.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use super::{PATIENCE, until};
 
-/// Audio of 20 ms on a track.
+/// Audio frame of 20 ms on a track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) timestamp: u64,
@@ -19,21 +19,21 @@ pub(crate) struct Frame {
     pub(crate) audio: Vec<u8>,
 }
 
-/// Content of one stream.
+/// Content of one stream so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stream {
     pub(crate) start: Value,
     pub(crate) inbound: Vec<Frame>,
     pub(crate) outbound: Vec<Frame>,
     pub(crate) stopped: bool,
-    /// Messages of other kinds.
+    /// Messages that are not audio.
     pub(crate) told: Vec<Value>,
-    /// Close code; `Some(None)`: an end without one.
+    /// Close code; `Some(None)` if the stream ended without one.
     pub(crate) closed: Option<Option<u16>>,
 }
 
 impl Stream {
-    /// Asserts that both tracks are complete: each frame 20 ms after the previous one, from 0 on.
+    /// Checks that both tracks are complete: each frame is 20 ms after the previous one, from 0 on.
     pub(crate) fn assert_unbroken(&self) {
         for track in [&self.inbound, &self.outbound] {
             for (n, frame) in (0..).zip(track) {
@@ -43,7 +43,7 @@ impl Stream {
     }
 }
 
-/// Listener server; its threads end with the process.
+/// Running server; its threads end with the process.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     streams: Arc<Mutex<Vec<Stream>>>,
@@ -52,13 +52,13 @@ pub(crate) struct Listener {
 type Socket = WebSocket<TcpStream>;
 
 impl Listener {
-    /// Starts a listener that only listens.
+    /// Starts a server that only listens.
     pub(crate) fn start() -> Listener {
         Listener::doing(|_, _| true)
     }
 
-    /// Starts a listener that calls `deed` after each message with its socket and the stream so far, until that returns
-    /// false.
+    /// Starts a server that calls `deed` after each message with its socket and the stream so far, until `deed` returns
+    /// `false`.
     pub(crate) fn doing(deed: impl Fn(&mut Socket, &Stream) -> bool + Send + Sync + 'static) -> Listener {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -82,7 +82,7 @@ impl Listener {
         format!("ws://{}/media", self.address)
     }
 
-    /// Returns the streams so far, in order.
+    /// Returns all streams so far, in order.
     pub(crate) fn streams(&self) -> Vec<Stream> {
         self.streams.lock().unwrap().clone()
     }
@@ -113,12 +113,12 @@ fn serve(mut socket: Socket, all: &Mutex<Vec<Stream>>, deed: &dyn Fn(&mut Socket
             Err(_) => break None,
         }
     };
-    // Flushes the close response.
+    // This sends the response to the close.
     let _ = socket.flush();
     all.lock().unwrap()[at].closed = Some(closed);
 }
 
-/// Adds a message; returns the stream so far.
+/// Adds a message to a stream; returns the stream so far.
 fn take(stream: &mut Stream, message: &Value) -> Stream {
     let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
     match message["event"].as_str().unwrap() {

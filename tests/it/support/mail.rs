@@ -1,4 +1,4 @@
-//! Mail server on plain threads: STARTTLS or implicit TLS, AUTH PLAIN, and one recipient that does not exist.
+//! Mail server on plain threads: STARTTLS or implicit TLS, AUTH PLAIN, and a recipient that does not exist.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,25 +12,25 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::PATIENCE;
 use super::tls::{Pair, provider};
 
-/// Maximum number of connections.
+/// Maximum number of connections to the server.
 const CONNECTIONS: usize = 64;
 /// Maximum length of a message, in bytes.
 const MESSAGE_BYTES: usize = 32 << 20;
-/// Recipient that is permanently rejected.
+/// Recipient that the server always rejects.
 pub(crate) const ABSENT: &str = "absent@example.com";
 
-/// Accepted message.
+/// Message that the server has accepted.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) from: String,
     pub(crate) to: String,
-    /// Decoded user and password of the connection.
+    /// User and password of the connection, decoded.
     pub(crate) login: String,
     pub(crate) is_encrypted: bool,
     pub(crate) text: String,
 }
 
-/// Offered encryption.
+/// Encryption that the server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offers {
     Tls,
@@ -40,12 +40,12 @@ pub(crate) enum Offers {
 pub(crate) struct MailServer {
     pub(crate) address: SocketAddr,
     taken: Receiver<Taken>,
-    /// Accepted connections without a greeting, while the server hangs.
+    /// Accepted connections that got no greeting, while the server hangs.
     hanging: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl MailServer {
-    /// Starts a server with this certificate; `hangs`: it accepts connections without a greeting, until woken.
+    /// Starts a server with this certificate; with `hangs`, it accepts connections without a greeting until woken.
     pub(crate) fn start(pair: &Pair, offers: Offers, hangs: bool) -> MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -69,22 +69,22 @@ impl MailServer {
         MailServer { address, taken, hanging }
     }
 
-    /// Returns the number of connections without a greeting.
+    /// Returns the number of connections that got no greeting.
     pub(crate) fn hanging(&self) -> usize {
         self.hanging.lock().unwrap().as_ref().map_or(0, Vec::len)
     }
 
-    /// Resumes serving of further connections.
+    /// Lets the server serve further connections again.
     pub(crate) fn wake(&self) {
         *self.hanging.lock().unwrap() = None;
     }
 
-    /// Waits for a message.
+    /// Waits for the next message.
     pub(crate) fn taken(&self) -> Taken {
         self.taken.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Returns whether no message has arrived since.
+    /// Returns whether no further message has arrived.
     pub(crate) fn is_silent(&self) -> bool {
         self.taken.try_recv().is_err()
     }
@@ -104,7 +104,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, offers: Offers, taken: &
     }
 }
 
-/// Serves a connection until its end, or until STARTTLS.
+/// Serves a connection until its end, or until STARTTLS; then returns the stream.
 fn converse<S: Read + Write>(stream: S, (is_encrypted, greets): (bool, bool), taken: &Sender<Taken>) -> Option<S> {
     let mut stream = BufReader::new(stream);
     let (mut from, mut to, mut login) = (String::new(), String::new(), String::new());
@@ -151,7 +151,7 @@ fn converse<S: Read + Write>(stream: S, (is_encrypted, greets): (bool, bool), ta
     }
 }
 
-/// Reads a message up to the line with a single dot, and reverts dot-stuffing.
+/// Reads a message up to the line with a single dot, and reverses dot-stuffing.
 fn message(stream: &mut impl std::io::BufRead) -> Option<String> {
     let mut text = String::new();
     while text.len() < MESSAGE_BYTES {

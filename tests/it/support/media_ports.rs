@@ -1,24 +1,24 @@
-//! Media ports of the edges under test. Tests run concurrently, and a port bound by another test's edge costs a call an
-//! attempt: each test has its own ports, outside of the default range used by demos and other edges, and also distinct
-//! from another test run.
+//! Media ports of the edges under test. Tests run concurrently, and if the edge of another test has bound a port, that
+//! costs a call an attempt: each test has ports of its own, outside of the default range that demos and other edges
+//! use, and different from those of another test run.
 
 use std::cell::Cell;
 use std::fs::File;
 
-/// First port of all parts.
+/// First media port of all parts.
 const FIRST: u16 = 6_000;
 /// Number of parts, each for one test.
 const PARTS: u16 = 12;
-/// Ports of a test's first edge.
+/// Number of ports for a test's first edge.
 const OF_ONE: u16 = 300;
-/// Ports of each further concurrent edge, after those.
+/// Number of ports for each further concurrent edge of the test.
 const OF_FURTHER: u16 = 50;
-/// Further edges with their own ports.
+/// Number of further edges with ports of their own.
 const FURTHER: u16 = 4;
 
 thread_local! {
     static OWN: Option<Part> = Part::take();
-    /// Slots of the running edges, one bit each.
+    /// Slots of the test's running edges, one bit each.
     static TAKEN: Cell<u16> = const { Cell::new(0) };
 }
 
@@ -33,8 +33,8 @@ impl Place {
         Place(number)
     }
 
-    /// Assigns ports to the edge's configuration that earlier edges do not have: with shared ports two edges may draw
-    /// the same one, which costs the second an attempt.
+    /// Assigns ports to an edge's configuration that earlier edges of the test do not have: with shared ports, two
+    /// edges may draw the same one, which costs the second edge an attempt.
     pub(crate) fn give_ports(&self, config: &str) -> String {
         let Some(first) = OWN.with(|part| part.as_ref().map(Part::first)).filter(|_| self.0 > 0) else {
             return config.to_owned();
@@ -50,15 +50,15 @@ impl Drop for Place {
     }
 }
 
-/// Part of the ports, released at the end of the test's thread or of the process.
+/// Part of the ports, released when the test's thread or the process ends.
 struct Part {
     number: u16,
-    /// File locked while the part is in use.
+    /// File that is locked while the part is in use.
     _lock: File,
 }
 
 impl Part {
-    /// Takes a part that no other test on this machine has; `None` if there are more tests than parts.
+    /// Takes a part that no other test on this machine has; returns `None` if there are more tests than parts.
     fn take() -> Option<Part> {
         (0..PARTS).find_map(|number| {
             let path = std::env::temp_dir().join(format!("trunkgate-test-ports-{number}"));
@@ -73,13 +73,13 @@ impl Part {
     }
 }
 
-/// Returns the `[media]` line, constant throughout a test.
+/// Returns the `[media]` line, which stays the same throughout a test.
 pub(crate) fn line() -> String {
     let line = |part: &Part| of(part.first(), part.first() + OF_ONE - 1);
     OWN.with(|part| part.as_ref().map(line).unwrap_or_default())
 }
 
-/// Replaces the media ports of a configuration.
+/// Replaces the media ports in a configuration.
 pub(crate) fn replaced(config: &str, first: u16, last: u16) -> String {
     let own = line();
     let config = if own.is_empty() { config.to_owned() } else { config.replacen(&own, "", 1) };

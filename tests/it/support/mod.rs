@@ -1,4 +1,4 @@
-//! Real binary with its own configuration, controlled by signals, HTTP and plain sockets.
+//! Real binary with a configuration of its own, controlled by signals, HTTP and plain sockets.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -29,12 +29,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Returns whether a finding of `check` depends on the machine: its ephemeral ports, and an installed espeak-ng.
+/// Returns whether a finding of `check` depends on the machine: on its ephemeral ports, or on an installed espeak-ng.
 pub(crate) fn depends_on_machine(code: &str) -> bool {
     matches!(code, "TG0123" | "TG0161")
 }
 
-/// Timeout longer than any step, even on a loaded machine.
+/// Timeout that is longer than any step takes, even on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Token of the HTTP API in [`PUBLIC_URL`]; requests of [`Process`] carry it if the configuration has it.
@@ -55,7 +55,7 @@ pub(crate) struct Process {
     _place: Place,
 }
 
-/// Writes a directory with `trunkgate.toml`.
+/// Writes a configuration as `trunkgate.toml` into a new directory; returns the directory and the file.
 pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("trunkgate.toml");
@@ -63,14 +63,14 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
     (Arc::new(directory), file)
 }
 
-/// Returns the binary's command, without environment variables that it reads.
+/// Returns the binary's command, without the environment variables that it reads.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = without_environment(Command::new(env!("CARGO_BIN_EXE_trunkgate")));
     command.args(arguments);
     command
 }
 
-/// Removes environment variables that the binary reads.
+/// Removes the environment variables that the binary reads from a command.
 fn without_environment(mut command: Command) -> Command {
     for name in [
         "TRUNKGATE_CONFIG",
@@ -86,7 +86,7 @@ fn without_environment(mut command: Command) -> Command {
     command
 }
 
-/// Runs the binary to its end.
+/// Runs the binary to its end; returns the output.
 pub(crate) fn finish(arguments: &[&str]) -> Output {
     trunkgate(arguments).output().unwrap()
 }
@@ -96,8 +96,8 @@ pub(crate) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-/// Timeouts for sections that set none: on a loaded machine a test's phone or agent may get the CPU later than the
-/// defaults allow.
+/// Timeouts for sections that set none: on a loaded machine, the phone or agent of a test may get the CPU later than
+/// the defaults allow.
 const UNHURRIED: [(&str, &str); 4] = [
     ("trunk", "no_response_timeout"),
     ("siprec", "no_response_timeout"),
@@ -124,13 +124,13 @@ pub(crate) fn unhurried(config: &str) -> String {
     text
 }
 
-/// Returns an address with a closed port: no other test's socket gets a port of that host meanwhile.
+/// Returns an address with a closed port: no socket of another test gets a port of that host meanwhile.
 pub(crate) fn closed_address() -> SocketAddr {
     TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap()
 }
 
-/// Returns a configuration with a UDP and a TCP listener, HTTP and `rest`, all on free loopback ports; silence does not
-/// end calls.
+/// Returns a configuration with a UDP and a TCP listener, HTTP and `rest`, all on free loopback ports; in it, silence
+/// does not end calls.
 pub(crate) fn config(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\n\
@@ -148,7 +148,7 @@ impl Process {
         Process::start_with(config, &[])
     }
 
-    /// Starts an edge with environment variables.
+    /// Starts an edge with these environment variables.
     pub(crate) fn start_with(config: &str, variables: &[(&str, &str)]) -> Process {
         let (directory, file) = write(config);
         let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
@@ -182,7 +182,7 @@ impl Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// Starts an edge from a copy of the program in the directory of its configuration, `program` there.
+    /// Starts an edge from a copy of the binary, named `program`, in the directory of the configuration.
     pub(crate) fn start_copied(config: &str) -> Process {
         let (directory, file) = write(config);
         let copy = directory.path().join("program");
@@ -193,7 +193,7 @@ impl Process {
         Process::spawn(without_environment(command), directory, file)
     }
 
-    /// Starts an edge in the directory of its configuration, named without a directory.
+    /// Starts an edge in the directory of the configuration, which is named without a directory.
     pub(crate) fn start_beside_it(config: &str) -> Process {
         let (directory, file) = write(config);
         let mut command = trunkgate(&["--config", "trunkgate.toml", "run"]);
@@ -215,7 +215,7 @@ impl Process {
         self.kill_and_start_after(|_| ())
     }
 
-    /// Kills the edge, calls `change` with its directory, and starts it again.
+    /// Kills the edge, calls `change` with its directory, and starts it again with the same files.
     pub(crate) fn kill_and_start_after(mut self, change: impl FnOnce(&std::path::Path)) -> Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -225,7 +225,7 @@ impl Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// Starts an edge with a limit on open files.
+    /// Starts an edge with a limit on its open files.
     pub(crate) fn start_with_files(config: &str, files: u32) -> Process {
         let (directory, file) = write(config);
         let mut command = Command::new("sh");
@@ -264,7 +264,7 @@ impl Process {
         Process { child, stdout, stderr, log, ready, file, directory, _place: place }
     }
 
-    /// Returns an address of the ready line.
+    /// Returns the address with this name in the ready line.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
         let parts = self.ready.split_whitespace();
         let found = parts.filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name);
@@ -284,20 +284,20 @@ impl Process {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// Returns whether the process is stopped by a signal: proc(5).
+    /// Returns whether a signal has stopped the process: proc(5).
     pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
-    /// Returns its private memory in use, in KiB: proc(5).
+    /// Returns the private memory that the process uses, in KiB: proc(5).
     pub(crate) fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Waits for the end; returns the exit status, the log, and the rest of stdout.
+    /// Waits for the end of the process; returns the exit status, the log, and the rest of stdout.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let status = until("the process ends", || self.child.try_wait().unwrap());
         let rest = self.stdout.iter().collect();
@@ -309,12 +309,12 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Returns the log so far; its last lines may be missing.
+    /// Returns the log so far, of which the last lines may be missing.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Returns the whole log up to now: undoes a drain that is not active, and waits for the resulting line.
+    /// Returns the complete log up to now: undoes a drain that is not active, and waits for the line that this causes.
     pub(crate) fn whole_log(&self) -> String {
         let marks = || self.log().matches("accepting calls again on request").count();
         let before = marks();
@@ -327,7 +327,7 @@ impl Process {
         self.request("GET", path, "")
     }
 
-    /// Sends one request, with the token if the edge has one.
+    /// Sends one request to the edge, with the token if the edge has one.
     fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let bearer = format!("Bearer {HTTP_TOKEN}");
         let has_token = std::fs::read_to_string(&self.file).is_ok_and(|text| text.contains(HTTP_TOKEN));
@@ -343,7 +343,7 @@ impl Process {
         self.ask("DELETE", path, "")
     }
 
-    /// Sends a request with a JSON response.
+    /// Sends a request to the edge; returns the status and the JSON of the response.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (status, text) = self.request(method, path, body);
         (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}")))
@@ -360,7 +360,7 @@ impl Process {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Returns the value of a metric; `name` includes the labels.
+    /// Returns the value of a metric; `name` includes its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -373,7 +373,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            // The test has failed: print the edge's log.
+            // The test has failed, so the log of the edge is printed.
             let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("log of the edge:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
@@ -381,13 +381,13 @@ impl Drop for Process {
     }
 }
 
-/// Sends one HTTP request.
+/// Sends one HTTP request; returns the status and the body of the response.
 pub(crate) fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let (status, _, text) = http_with_headers(method, url, headers, body);
     (status, text)
 }
 
-/// Sends one HTTP request; also returns the response headers.
+/// Sends one HTTP request; returns the status, the headers and the body of the response.
 pub(crate) fn http_with_headers(
     method: &str,
     url: &str,

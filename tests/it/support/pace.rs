@@ -1,5 +1,5 @@
-//! Real time in tests. Audio needs a clock: each sender waits here for the time of its next packet, and nothing else in
-//! the tests sleeps except [`super::until`], which waits for events.
+//! Real time in tests. Audio needs a clock: each sender waits here for the time of its next packet. Nothing else in the
+//! tests sleeps, except [`super::until`], which waits for events.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Duration of a packet.
+/// Audio duration of a packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
 
-/// Clock of a sender: moments 20 ms apart, and its lateness.
+/// Clock of a sender, with moments 20 ms apart, and the sender's lateness.
 ///
-/// After a stall the sender catches up at once, like a phone after a delay in the network.
+/// After a stall, the sender catches up at once, like a phone after a delay in the network.
 pub(crate) struct Pace {
     begin: Instant,
     next: u32,
@@ -34,7 +34,7 @@ impl Pace {
         }
     }
 
-    /// Waits for the next moment; the first is the start.
+    /// Waits for the next moment, of which the first is the start.
     pub(crate) fn wait(&mut self) {
         let due = self.begin + PACKET * self.next;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -58,8 +58,8 @@ impl Pace {
     }
 }
 
-/// Monitor of CPU scheduling delays, for tests that only listen: of a thread of its own that runs every 20 ms, and, by
-/// kernel statistics, of the processes started by the tests.
+/// Monitor of delays in CPU scheduling, for tests that only listen: of a thread of its own that runs every 20 ms, and,
+/// by kernel statistics, of the processes that the tests have started.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     latest_ms: Arc<AtomicU64>,
@@ -67,7 +67,7 @@ pub(crate) struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// CPU wait times of the threads of all child processes, in nanoseconds by thread.
+/// Times that the threads of all child processes have waited for the CPU, in nanoseconds by thread.
 struct Waits(HashMap<String, u64>);
 
 impl Waits {
@@ -85,7 +85,7 @@ impl Waits {
         Waits(tasks.filter_map(wait).collect())
     }
 
-    /// Returns the longest wait of a single thread since `before`.
+    /// Returns the longest time that a single thread has waited since `before`.
     fn longest_since(&self, before: &Waits) -> Duration {
         let since =
             |(task, waited): (&String, &u64)| waited.saturating_sub(before.0.get(task).copied().unwrap_or(*waited));
@@ -113,7 +113,7 @@ impl Watch {
     }
 
     /// Returns whether no packet was delayed by more than two packets, and no thread of an edge waited as long as one:
-    /// then late audio is not caused by lack of CPU time.
+    /// if so, late audio is not caused by lack of CPU time.
     pub(crate) fn is_in_time(&self) -> bool {
         let is_late = self.is_edge_late.load(Ordering::Relaxed);
         !is_late && Duration::from_millis(self.latest_ms.load(Ordering::Relaxed)) < 2 * PACKET

@@ -1,4 +1,4 @@
-//! Phone with SRTP: AES_CM_128_HMAC_SHA1_80 with keys in its descriptions (RFC 4568).
+//! Phone with SRTP: AES_CM_128_HMAC_SHA1_80 with keys in the phone's SDP (RFC 4568).
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -11,12 +11,13 @@ use super::calls::{Phone, is_keep_alive};
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// Returns the keys of one side; `seed` distinguishes them.
+/// Returns the key material of one side, distinguished by `seed`.
 fn material(seed: u8) -> Vec<u8> {
     (0..30u8).map(|n| n.wrapping_mul(7).wrapping_add(seed)).collect()
 }
 
-/// Returns a phone's description with PCMU, PCMA or both, and telephone-event; `key`: its own key, with profile SAVP.
+/// Returns a phone's SDP with PCMU, PCMA or both, and telephone-event; `key`: tag and seed of the phone's key, with
+/// profile SAVP.
 pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<(u32, u8)>, direction: &str) -> String {
     let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
     let crypto = key.map_or(String::new(), |(tag, seed)| {
@@ -32,14 +33,14 @@ pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<
     )
 }
 
-/// Adds a lifetime and an MKI to the key of a description, in the form of Microsoft Teams.
+/// Adds a lifetime and an MKI to the key in an SDP, as Microsoft Teams does.
 pub(crate) fn with_lifetime_and_mki(description: &str) -> String {
     let named =
         |line: &str| if line.starts_with("a=crypto:") { format!("{line}|2^31|1:1\r\n") } else { format!("{line}\r\n") };
     description.lines().map(named).collect()
 }
 
-/// Returns the tag and key in the edge's description.
+/// Returns the tag and the key in the edge's SDP, if it has one.
 pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
     let named = format!(" {SUITE} inline:");
     let line = message.lines().find(|line| line.starts_with("a=crypto:") && line.contains(&named))?;
@@ -49,7 +50,7 @@ pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
     Some((tag.parse().unwrap(), SrtpKey::new(Suite::AesCm128HmacSha1_80, &key, None).unwrap()))
 }
 
-/// Media of one side: plain, or SRTP in both directions.
+/// Media of one side: plain RTP, or SRTP in both directions.
 pub(crate) struct Media<'a> {
     socket: &'a UdpSocket,
     edge: SocketAddr,
@@ -57,7 +58,7 @@ pub(crate) struct Media<'a> {
 }
 
 impl<'a> Media<'a> {
-    /// Creates media towards `edge`; `seed`: of the phone's key, `theirs`: message with the edge's key.
+    /// Creates media from a phone to `edge`; `seed`: of the phone's key, `theirs`: message with the edge's key.
     pub(crate) fn new(phone: &'a Phone, edge: SocketAddr, seed: Option<u8>, theirs: &str) -> Media<'a> {
         let key = |material: &[u8]| SrtpKey::new(Suite::AesCm128HmacSha1_80, material, None).unwrap();
         let keys = seed.map(|seed| {
@@ -67,7 +68,7 @@ impl<'a> Media<'a> {
         Media { socket: &phone.rtp, edge, keys }
     }
 
-    /// Adds the MKI of `seed` to each packet sent, as described by [`with_lifetime_and_mki`].
+    /// Adds the MKI of `seed` to each packet sent, as [`with_lifetime_and_mki`] announces.
     pub(crate) fn with_mki(mut self, seed: u8) -> Media<'a> {
         if let Some((protect, _)) = &mut self.keys {
             *protect =
@@ -76,7 +77,8 @@ impl<'a> Media<'a> {
         self
     }
 
-    /// Continues towards another address of the edge, with another key of the edge; the own key and counter continue.
+    /// Continues to another address of the edge, with another key of the edge; the phone's own key and counter
+    /// continue.
     pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
         self.edge = edge;
         if let Some((_, inbound)) = &mut self.keys {
@@ -88,7 +90,7 @@ impl<'a> Media<'a> {
         self.keys.is_some()
     }
 
-    /// Sends a packet of plain RTP, encrypted if negotiated.
+    /// Sends a packet of plain RTP, which is encrypted if SRTP was negotiated.
     pub(crate) fn send(&mut self, packet: &[u8]) {
         let mut buffer = filled(packet);
         if let Some((protect, _)) = &mut self.keys {
@@ -109,7 +111,7 @@ impl<'a> Media<'a> {
         }
     }
 
-    /// Receives all waiting packets, decrypted.
+    /// Returns all packets that wait in the socket, decrypted.
     pub(crate) fn drain(&mut self) -> Vec<Vec<u8>> {
         self.socket.set_nonblocking(true).unwrap();
         let mut bytes = [0; 2048];

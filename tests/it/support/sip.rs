@@ -1,4 +1,4 @@
-//! SIP party made of text and one UDP socket: just enough for a call.
+//! SIP party that consists of text and one UDP socket: just enough for a call.
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,12 +12,12 @@ pub(crate) struct Party {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// Messages read by a party, to recognise retransmissions.
+/// Messages that a party has read, by which retransmissions are recognised.
 #[derive(Default)]
 struct Seen {
-    /// Messages returned by [`Party::receive`].
+    /// Messages that [`Party::receive`] has returned.
     returned: HashSet<String>,
-    /// Messages returned or skipped.
+    /// Messages that were returned or skipped.
     read: HashSet<String>,
 }
 
@@ -38,8 +38,8 @@ impl Party {
         self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
-    /// Receives the next message not returned yet whose first line contains `what`; skips others (retransmissions,
-    /// 100).
+    /// Receives the next message that was not returned yet and has `what` in its first line; skips others
+    /// (retransmissions, 100).
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         loop {
             let (text, from) = self.receive_any(what);
@@ -49,13 +49,13 @@ impl Party {
         }
     }
 
-    /// Receives the next message whose first line contains `what`, even a retransmission.
+    /// Receives the next message that has `what` in its first line, even a retransmission.
     pub(crate) fn receive_any(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         let mut passed_over = Vec::new();
         loop {
             let (len, from) = match self.socket.recv_from(&mut buffer) {
-                // This process was stopped for a while.
+                // A signal has stopped this process for a while.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 received => received.unwrap_or_else(|error| panic!("no {what} but {passed_over:?}: {error}")),
             };
@@ -69,7 +69,7 @@ impl Party {
         }
     }
 
-    /// Returns whether no new message has arrived, see [`Party::heard`].
+    /// Returns whether no new message has arrived; see [`Party::heard`].
     pub(crate) fn heard_nothing(&self) -> bool {
         let heard = self.heard();
         if !heard.is_empty() {
@@ -78,8 +78,8 @@ impl Party {
         heard.is_empty()
     }
 
-    /// Returns all messages waiting in the socket, without retransmissions of messages read before and without "100
-    /// Trying", which come at any time on a slow machine.
+    /// Returns all messages that wait in the socket, without retransmissions of messages read before and without "100
+    /// Trying", which can come at any time on a slow machine.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 65_535];
@@ -109,7 +109,7 @@ impl Party {
         self.request_with(method, to, edge, call_id, (cseq, to_tag), &body)
     }
 
-    /// Returns a request with this session description, unless it is empty.
+    /// Returns a request with this SDP, unless it is empty.
     pub(crate) fn request_with(
         &self,
         method: &str,
@@ -131,12 +131,12 @@ impl Party {
         )
     }
 
-    /// Returns the response to a received request.
+    /// Returns the response of the party to a request.
     pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
         self.answer_with(request, status, &if with_sdp { self.offer() } else { String::new() })
     }
 
-    /// Returns the response to a received request with this session description, unless it is empty.
+    /// Returns the response of the party to a request, with this SDP unless it is empty.
     pub(crate) fn answer_with(&self, request: &str, status: &str, body: &str) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
@@ -170,7 +170,7 @@ pub(crate) fn field<'a>(message: &'a str, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name} in {message}"))
 }
 
-/// Returns the To tag.
+/// Returns the tag in the To header of a message.
 pub(crate) fn to_tag(message: &str) -> &str {
     field(message, "To").split_once(";tag=").unwrap().1.split(';').next().unwrap()
 }

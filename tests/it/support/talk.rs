@@ -1,5 +1,5 @@
-//! Call between a phone and an agent that are both part of the test: audio of the agent, and packets received by the
-//! phone.
+//! Call between a phone and an agent that both belong to the test: audio of the agent, and packets that the phone
+//! receives.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
@@ -14,7 +14,7 @@ use super::pace::Watch;
 use super::sip::to_tag;
 use super::{PATIENCE, Process, config, until};
 
-/// Edge with a single route to the test's agent, and then possibly to a PBX.
+/// Edge with a single route, to the agent of the test and then possibly to a PBX.
 pub(crate) struct Rig {
     pub(crate) edge: Process,
     pub(crate) caller: Phone,
@@ -23,16 +23,16 @@ pub(crate) struct Rig {
     connect: &'static str,
 }
 
-/// Call served by the agent.
+/// Call that the agent serves.
 pub(crate) struct Talk {
     pub(crate) agent: WebSocket<TcpStream>,
     pub(crate) start: Value,
-    /// Tag of the edge on the caller's side.
+    /// Tag of the edge in the caller's dialog.
     pub(crate) tag: String,
     /// Address for the caller's RTP at the edge.
     pub(crate) near: SocketAddr,
     pub(crate) rtp: UdpSocket,
-    /// All packets so far, in order.
+    /// All packets that the phone has received so far, in order.
     pub(crate) heard: Vec<(RtpHeader, Vec<u8>)>,
     pub(crate) watch: Watch,
 }
@@ -43,12 +43,12 @@ impl Rig {
         Rig::with(keys, r#""agent:bot""#)
     }
 
-    /// Starts an edge with these targets, of `agent:bot` and `trunk:pbx`.
+    /// Starts an edge with these targets, which can be `agent:bot` and `trunk:pbx`.
     pub(crate) fn with(keys: &str, connect: &'static str) -> Rig {
         Rig::of(Phone::new("127.0.0.1"), keys, connect)
     }
 
-    /// Starts an edge with these targets and this caller.
+    /// Starts an edge with these targets and this phone as the caller.
     pub(crate) fn of(caller: Phone, keys: &str, connect: &'static str) -> Rig {
         let pbx = Phone::new("127.0.0.3");
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,12 +56,12 @@ impl Rig {
         Rig { edge, caller, pbx, door, connect }
     }
 
-    /// Returns its configuration with other keys of the agent.
+    /// Returns the edge's configuration with other keys of the agent.
     pub(crate) fn configured(&self, keys: &str) -> String {
         configured([&self.caller, &self.pbx], &self.door, keys, self.connect)
     }
 
-    /// Makes a call that offers these formats, of PCMU (0), PCMA (8) and telephone-events (101).
+    /// Makes a call that offers these formats, which can be PCMU (0), PCMA (8) and telephone-events (101).
     pub(crate) fn call(&self, id: &str, formats: &str) -> Talk {
         self.invite(id, formats);
         let agent = self.connected();
@@ -78,20 +78,20 @@ impl Rig {
         caller.sip.send(edge, &caller.sip.request_with("INVITE", NUMBER, edge, id, (1, ""), &offer));
     }
 
-    /// Accepts the edge's connection as the agent.
+    /// Accepts the edge's connection to the agent.
     pub(crate) fn connected(&self) -> WebSocket<TcpStream> {
         loop {
             let stream = self.door.accept().unwrap().0;
             stream.set_nodelay(true).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            // After a lost connection the edge first connects without a handshake, and leaves.
+            // After a lost connection, the edge first connects without a handshake, and disconnects.
             if let Ok(socket) = accept(stream) {
                 return socket;
             }
         }
     }
 
-    /// Receives and acknowledges the caller's 200; returns the address for its RTP, and the edge's tag.
+    /// Receives the caller's 200 and acknowledges it; returns the address for the caller's RTP, and the edge's tag.
     pub(crate) fn answered(&self, id: &str) -> (SocketAddr, String) {
         let (edge, caller) = (self.edge.address("udp"), &self.caller);
         let (ok, _) = caller.sip.receive("SIP/2.0 200");
@@ -102,7 +102,7 @@ impl Rig {
         (near, tag)
     }
 
-    /// Returns the call once the stream has begun.
+    /// Returns the call once the agent's stream has begun.
     pub(crate) fn talk(&self, agent: WebSocket<TcpStream>, near: SocketAddr, tag: String) -> Talk {
         let rtp = self.caller.rtp.try_clone().unwrap();
         let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![], watch: Watch::new() };
@@ -126,12 +126,12 @@ fn configured([caller, pbx]: [&Phone; 2], door: &TcpListener, keys: &str, connec
 }
 
 impl Talk {
-    /// Returns the next message of a kind.
+    /// Returns the next message of this kind to the agent.
     pub(crate) fn next(&mut self, event: &str) -> Value {
         self.next_of(&[event])
     }
 
-    /// Returns the next message of one of these kinds.
+    /// Returns the next message of one of these kinds to the agent.
     pub(crate) fn next_of(&mut self, events: &[&str]) -> Value {
         loop {
             if let Message::Text(text) = self.agent.read().unwrap() {
@@ -160,7 +160,7 @@ impl Talk {
         self.agent.send(Message::text(r#"{"event":"clear"}"#)).unwrap();
     }
 
-    /// Reads the packets received so far.
+    /// Reads the packets that the phone has received so far.
     pub(crate) fn take_in(&mut self) {
         self.rtp.set_nonblocking(true).unwrap();
         let mut bytes = [0; 2048];
@@ -172,13 +172,13 @@ impl Talk {
         self.rtp.set_nonblocking(false).unwrap();
     }
 
-    /// Returns the caller's audio so far, one stream without a gap: from the first sample that is not silent to the
-    /// last.
+    /// Returns the audio that the caller has received so far, one stream without a gap: from the first sample that is
+    /// not silent to the last.
     pub(crate) fn audio(&self) -> Vec<u8> {
         for pair in self.heard.windows(2) {
             let [(before, _), (after, payload)] = pair else { panic!() };
             assert_eq!((after.sequence, after.ssrc), (before.sequence.wrapping_add(1), before.ssrc));
-            // After a stall of the edge its stream continues at the current time.
+            // After a stall of the edge, its stream continues at the current time.
             let step = after.timestamp.wrapping_sub(before.timestamp);
             assert!(step == 160 || step.is_multiple_of(160) && !self.watch.is_in_time(), "a step of {step}");
             assert_eq!(payload.len(), 160);
@@ -190,7 +190,7 @@ impl Talk {
         all[begin..end].to_vec()
     }
 
-    /// Listens until the caller hears silence after audio, for a number of packets.
+    /// Receives packets until the caller has heard audio and then silence, for a number of packets.
     pub(crate) fn until_silence(&mut self) {
         until("silence comes", || {
             self.take_in();
@@ -201,7 +201,7 @@ impl Talk {
     }
 }
 
-/// Returns audio with distinct sections and without silence.
+/// Returns audio that has distinct sections and no silence.
 pub(crate) fn speech(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| 1 + ((n / 7 + n * n / 251) % 250) as u8).collect()
 }

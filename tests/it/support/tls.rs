@@ -1,4 +1,4 @@
-//! Certificates made by the tests, and a remote party with SIP over TLS on a plain thread.
+//! Certificates that tests make, and a remote party with SIP over TLS on a plain thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,15 +18,15 @@ use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
-/// Certificate authority with all its files in one folder.
+/// Certificate authority, with all files in one folder.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
-    /// Certificate of the authority.
+    /// Path of the authority's certificate.
     pub(crate) file: PathBuf,
 }
 
-/// Certificate with its key, as files.
+/// Paths of a certificate and its key.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) certificate: PathBuf,
@@ -44,7 +44,8 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), folder: folder.to_owned(), file }
     }
 
-    /// Issues `FILE.pem` and `FILE.key` for these names (an address, a domain, or a `sip:` URI), valid for long.
+    /// Issues a certificate for these names (an address, a domain, or a `sip:` URI), valid for long, as `FILE.pem` and
+    /// `FILE.key`.
     pub(crate) fn issue(&self, file: &str, names: &[&str]) -> Pair {
         self.issue_until(file, names, (2099, 1, 1))
     }
@@ -53,7 +54,7 @@ impl Authority {
         self.issue_for(file, names, end, Vec::new())
     }
 
-    /// Issues a certificate for servers only, as public CAs do.
+    /// Issues a certificate for servers only, as public CAs do, valid until `end`.
     pub(crate) fn issue_for_servers(&self, file: &str, names: &[&str], end: (i32, u8, u8)) -> Pair {
         self.issue_for(file, names, end, vec![ExtendedKeyUsagePurpose::ServerAuth])
     }
@@ -112,19 +113,19 @@ pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// TLS client.
+/// TLS client of the edge.
 pub(crate) struct Client<'a> {
-    /// Source address.
+    /// Source IP address of the client.
     pub(crate) from: &'a str,
-    /// Trusted authority.
+    /// Authority that the client trusts.
     pub(crate) trusts: &'a Authority,
-    /// Client certificate.
+    /// Certificate that the client presents, if any.
     pub(crate) shows: Option<&'a Pair>,
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Client<'_> {
-    /// Connects and completes the handshake; the edge's certificate must be for `localhost`.
+    /// Connects to the edge and completes the handshake; the edge's certificate must be for `localhost`.
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<Line> {
         self.connect_by(&self.memory(), to)
     }
