@@ -1,4 +1,4 @@
-//! No allocations on the packet path, counted by the allocator over 100,000 packets; and the memory of a listener.
+//! No allocations on the packet path, counted by the allocator over 100,000 packets; also the memory for a listener.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -124,7 +124,7 @@ fn converting_between_g711_and_g722_allocates_nothing() {
         let before = allocations();
         for n in 0..2000u32 {
             let now = start + Duration::from_millis(20) * n;
-            // Speech, short and long losses, silence, DTMF, comfort noise.
+            // The stream has speech, short and long losses, silence, DTMF, and comfort noise.
             header.sequence = (n + n / 50 + n / 500 * 20) as u16;
             header.timestamp = (n + n / 50 + n / 300 * 5) * 160;
             header.payload_type = match n % 100 {
@@ -161,7 +161,7 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     for n in 0..100_000u32 {
         let now = start + Duration::from_millis(10) * n;
         let end = (n % 2) as u16;
-        // All kinds of packets: valid, renumbered, of a new SSRC, RTCP, from an unknown source, garbage.
+        // There are all kinds of packets: valid, renumbered, with a new SSRC, RTCP, from an unknown source, garbage.
         let (rtcp, source) = match n % 100 {
             97 => (true, far_side(end)),
             98 => (false, stranger),
@@ -185,13 +185,13 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     let after = allocations();
     assert_eq!((relayed, refused), (98_000, 2_000));
     assert_eq!(after - before, 0);
-    // The counter does count.
+    // An allocation shows that the counter works.
     assert!(session.poll_output().is_some());
     drop(std::hint::black_box(vec![0u8; 10]));
     assert!(allocations() > after);
 }
 
-/// SRTP on both sides with each suite, with forgeries, replays and new SSRCs among the packets.
+/// Both sides use SRTP with each suite; there are forgeries, replays and new SSRCs among the packets.
 #[test]
 fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
     for suite in Suite::ALL {
@@ -241,7 +241,7 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
     }
 }
 
-/// RTCP multiplexed with RTP, a remote party that may move, and fax.
+/// The sessions have RTCP multiplexed with RTP, a remote party that may move, and fax.
 #[test]
 fn other_ways_through_a_session_allocate_nothing_either() {
     let start = Instant::now();
@@ -288,12 +288,12 @@ fn other_ways_through_a_session_allocate_nothing_either() {
     }
 }
 
-/// A listener gets two frames per packet, and a third end one per tick.
+/// For a listener, there are two frames for each packet; for the end with the player, one for each tick.
 #[test]
 fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let start = Instant::now();
     let mut session = set_up(start);
-    // The end being listened to and the one with the player use SRTP.
+    // The end that is listened to and the end with the player use SRTP.
     let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
     for n in [0, 2] {
         let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
@@ -327,7 +327,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let (mut before, mut relayed, mut made, mut written) = (0, 0, 0, 0);
     for n in 0..20_000u32 {
         if n == 1000 {
-            // Its buffers have reached their size.
+            // By now, the buffers have reached their size.
             (before, relayed, made, written) = (allocations(), 0, 0, 0);
             copied = 0;
         }
@@ -354,13 +354,13 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
         session.handle_agent(now, listener, AgentInput::Pong);
     }
     assert_eq!((relayed, made, copied), (38_000, 19_000, 38_000));
-    // Frames of both tracks, and the pings.
+    // Messages are the frames of both tracks, and the pings.
     assert!((38_000..38_300).contains(&written), "{written}");
-    // Text of a message, which is passed to the socket's task.
+    // Only the text of a message is allocated, which is passed to the socket's task.
     assert!(allocations() - before <= written, "{}", allocations() - before);
 }
 
-/// Maximum size of a session for a listener of both sides in bytes, without its socket.
+/// Maximum size in bytes of a session for a listener to both sides, without the listener's socket.
 const LISTENER_BYTES: usize = 6_500;
 
 #[test]
@@ -371,7 +371,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     let mut packet = PacketBuf::new();
     let mut header = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     let mut image = Vec::new();
-    // Packets of 60 ms.
+    // The packets have 60 ms each.
     header.build(&[0x55; 480], &mut image);
     let (mut before, mut written) = (0, 0);
     for n in 0..300u32 {
@@ -408,8 +408,8 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     assert!((1000..LISTENER_BYTES).contains(&held), "{held}");
 }
 
-/// For each format and codec: a call with an agent that sends minutes of audio at once, and receives the caller's
-/// packets, some of them reordered.
+/// In each format and codec, an agent sends minutes of audio at once, and receives the caller's packets, some of them
+/// reordered.
 #[test]
 fn a_call_with_a_talking_agent_allocates_only_messages() {
     let of_g711 = AgentFormat::ALL.into_iter().map(|format| (format, PayloadCodec::Pcma));
@@ -434,7 +434,7 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
         let wire = WireSpec { payloads: vec![(0, 0)], coding, ..WireSpec::default() };
         session.handle_input(start, MediaCommand::Wire { from: agent, to: EndId(0), wire: wire.clone() });
         session.handle_input(start, MediaCommand::Wire { from: EndId(0), to: agent, wire });
-        // A minute of audio.
+        // The payload is one minute of audio.
         let payload = "Hh4e".repeat(format.bytes_per_ms() * 60_000 / 3);
         let text = format!(r#"{{"event":"media","media":{{"payload":"{payload}"}}}}"#);
         session.handle_agent(start, agent, AgentInput::Text(&text));
@@ -473,7 +473,8 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
     }
 }
 
-/// Speech, silence, loss, changing members, clips: once all have joined, neither a tick nor a ring allocates.
+/// There are speech, silence, loss, changing members and clips: once all members have joined, neither a tick nor a ring
+/// allocates.
 #[test]
 fn mixing_a_conference_allocates_nothing() {
     let mut mixer = Mixer::new();

@@ -1,5 +1,5 @@
-//! Rules of the source tree as ordinary tests: dependencies between crates, forbidden calls of cores, file lengths, and
-//! names required in a test or a document. Each lists its violations.
+//! Rules for the source tree as ordinary tests: dependencies between crates, calls that cores must not make, file
+//! lengths, and names that a test or a document must have. Each test lists its violations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -32,7 +32,7 @@ use functions::functions;
 use regex::Regex;
 use tree::{Source, report, rust, sources};
 
-/// Permitted dependencies between cores. Tests may use more.
+/// Permitted dependencies between cores; tests may use more.
 const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-terms", &[]),
     ("trunkgate-cookies", &[]),
@@ -80,12 +80,12 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "trunkgate-sim",
         &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
     ),
-    // The benchmark encrypts like a remote party, and xtask parses folders of TwiML; the peers of interop share no code
+    // The benchmark encrypts like a remote party, and xtask parses folders of TwiML; the interop peers share no code
     // with the edge.
     ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-twiml"]),
 ];
 
-/// Crates that access the system, for the shell only.
+/// Crates that access the system, which only the shell may use.
 const SYSTEM_CRATES: [&str; 8] = ["tokio", "socket2", "nix", "reqwest", "axum", "tracing-subscriber", "mio", "libc"];
 
 /// Licences permitted for code in the binary.
@@ -100,11 +100,11 @@ const LICENCES: [&str; 11] = [
     "Unlicense",
     "Unicode-3.0",
     "CC0-1.0",
-    // Applies to its own files only, not to linked code (docs/internals/dependencies.md).
+    // This licence applies to its own files only, not to code linked with them (docs/internals/dependencies.md).
     "MPL-2.0",
 ];
 
-/// Packages built in several versions, with the reason.
+/// Packages that are built in several versions, each with the reason.
 const DUPLICATES: [(&str, &str); 17] = [
     ("base64", "instant-acme is a release behind"),
     ("bit-vec", "rcgen (tests only) writes certificates with a release before proptest's"),
@@ -229,7 +229,7 @@ fn nothing_is_built_twice_without_a_reason() {
 
 #[test]
 fn cores_do_not_touch_the_system() {
-    // The simulator's program takes a seed from its arguments and prints.
+    // The program of the simulator takes a seed from its arguments, and prints.
     let core = |path: &str| {
         let is_apart =
             path == "crates/sim/src/main.rs" || path.starts_with("crates/testing/") || tree::is_of_shell(path);
@@ -305,7 +305,7 @@ fn no_test_is_switched_off() {
 
 #[test]
 fn no_test_sleeps() {
-    // `until`, which waits for an event, and the clock of audio senders.
+    // These files have `until`, which waits for an event, and the clock of audio senders.
     let may = ["tests/it/support/mod.rs", "tests/it/support/pace.rs", "tests/it/worker/rig.rs", "tests/tidy.rs"];
     let is_test = |path: &str| path.starts_with("tests/") || path.contains("/tests/");
     let tests: Vec<Source> =
@@ -371,7 +371,7 @@ fn every_limit_is_kept_somewhere() {
         for line in limits.lines() {
             let Some(found) = name.captures(line.text) else { continue };
             let used = Regex::new(&format!(r"\b{}\b", &found[1])).unwrap();
-            // Searching by line is slow: only in files that contain the name.
+            // Searching line by line is slow, so it is limited to files that contain the name.
             let named = files.iter().filter(|source| source.text.contains(&found[1]));
             let mut others = named.filter(|s| !s.is_test() && s.path != limits.path);
             let kept = others.any(|source| source.product_lines().any(|line| used.is_match(line.code())));
@@ -401,14 +401,14 @@ fn no_file_names_a_place_on_somebodys_machine() {
     report("no path of one machine", places(&sources(), |line| place.is_match(line)));
 }
 
-/// Returns the lines for which `wrong` holds.
+/// Returns the places of the lines for which `wrong` holds.
 fn places(files: &[Source], wrong: impl Fn(&str) -> bool) -> Vec<String> {
     let all = files.iter().flat_map(|source| source.lines().map(move |line| (source, line)));
     let broken = all.filter(|(_, line)| wrong(line.text));
     broken.map(|(source, line)| format!("{}:{}: {}", source.path, line.number, line.text.trim())).collect()
 }
 
-/// Returns the variants of an enum, with or without fields, with their lines.
+/// Returns the variants of an enum, with or without fields, each with its line.
 fn variants(source: &Source, head: &str) -> Vec<(usize, String)> {
     let body = source.lines().skip_while(|line| line.text.trim() != head).skip(1);
     let body = body.take_while(|line| line.text.trim() != "}");

@@ -1,4 +1,4 @@
-//! Maximum number of concurrent calls, and many more in sequence: memory per call, and no leaks.
+//! Maximum number of concurrent calls, and many more in sequence: memory for a call, and no leaks.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
@@ -18,7 +18,7 @@ use trunkgate_media::{EndCounters, EndSpec, MediaCommand, MediaEvent, MediaId, R
 
 struct Counting;
 
-/// Bytes allocated and not freed, in the whole process.
+/// Number of bytes that the whole process has allocated and not freed.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call is passed on unchanged to the system's allocator.
@@ -46,12 +46,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Loopback address reserved for this test's media, so that the whole range is free.
+/// Loopback address that only this test uses for media, so that the whole port range is free.
 const EDGE: [u8; 4] = [127, 0, 5, 1];
-/// Default range: 4096 calls.
+/// First port of the default media range, and its number of port pairs: 4096 calls.
 const FIRST_PORT: u16 = 16_384;
 const PAIRS: u16 = 8192;
-/// Maximum memory of a held call's media, in bytes.
+/// Maximum memory for the media of a held call, in bytes.
 const CALL_BYTES: usize = 12 << 10;
 
 fn open_descriptors() -> usize {
@@ -63,12 +63,12 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// Returns the n-th pair of the range, cyclically.
+/// Returns the address of the n-th port pair of the range, cyclically.
 fn pair(n: u64) -> SocketAddr {
     SocketAddr::new(EDGE.into(), FIRST_PORT + (n % u64::from(PAIRS)) as u16 * 2)
 }
 
-/// Opens the session of a call with both ends bound.
+/// Opens the media session of a call and binds both of its ends.
 fn open(rig: &Rig, id: MediaId) {
     rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
     for (end, n) in [(A, 0), (B, 1)] {
@@ -77,7 +77,7 @@ fn open(rig: &Rig, id: MediaId) {
     }
 }
 
-/// Sets the remote addresses of both ends, and wires them.
+/// Sets the remote addresses of both ends, and wires the ends.
 fn connect(rig: &Rig, id: MediaId, [a, b]: [SocketAddr; 2]) {
     for (end, rtp) in [(A, a), (B, b)] {
         let remote = RemoteSpec {
@@ -100,7 +100,7 @@ fn connect(rig: &Rig, id: MediaId, [a, b]: [SocketAddr; 2]) {
     }
 }
 
-/// Receives this many events; returns their number by kind.
+/// Receives this many events; returns the number of each kind.
 fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     let mut kinds = HashMap::new();
     for _ in 0..count {
@@ -116,7 +116,7 @@ fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     kinds
 }
 
-/// Both parts run in sequence, since each needs all ports and counts the whole process.
+/// Both parts run in sequence, since each needs all ports and counts the memory of the whole process.
 #[test]
 fn four_thousand_calls_at_once_and_ten_thousand_in_sequence() {
     let mut rig = Rig::new(2);
@@ -141,7 +141,7 @@ fn at_once(rig: &mut Rig, calls: u64) {
     for id in 0..calls {
         connect(rig, MediaId(id), addresses);
     }
-    // Each call has audio both ways: all latches locked, all sockets connected.
+    // Each call has audio in both directions: all latches are locked, and all sockets connected.
     for id in 0..calls {
         for (n, side) in far.iter().enumerate() {
             side.send_to(&rtp(id as u32 + 1, 1), pair(id * 2 + n as u64)).unwrap();
@@ -172,7 +172,7 @@ fn in_sequence(rig: &mut Rig, calls: u64) {
         let kinds = take(rig, 5);
         assert_eq!((kinds["bound"], kinds["end closed"], kinds["closed"]), (2, 2, 1));
     };
-    // One-time growth with the first calls.
+    // The first calls cause growth that is not repeated.
     for id in 0..100 {
         one(rig, id);
     }
@@ -182,6 +182,7 @@ fn in_sequence(rig: &mut Rig, calls: u64) {
     }
     assert_eq!(open_descriptors(), descriptors);
     let grown = HELD.load(Ordering::Relaxed).saturating_sub(held);
-    // Timers requested by sessions of the last second may still be queued; they are smaller than any part of a call.
+    // Timers that sessions have requested in the last second may still be queued; they are smaller than any part of a
+    // call.
     assert!(grown < calls as usize * 100, "{grown} bytes stay");
 }

@@ -1,4 +1,4 @@
-//! Workers release all resources. A process of its own, because the test counts file descriptors.
+//! Workers release all resources. The test has a process of its own, because it counts file descriptors.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "it/worker/rig.rs"]
@@ -25,7 +25,7 @@ fn two_hundred_sessions_leave_nothing_behind() {
             ports.entry(id).or_default().push(edge.port());
         }
     }
-    // The last of each worker.
+    // These calls are the last ones of each worker.
     for n in [99, 199] {
         rig.settle(MediaId(n));
     }

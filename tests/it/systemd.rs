@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Socket of a service manager.
+/// Socket at which a service manager receives notifications.
 struct NotifySocket {
     socket: UnixDatagram,
     directory: tempfile::TempDir,
@@ -30,19 +30,19 @@ impl NotifySocket {
         self.directory.path().join("notify").to_str().unwrap().to_owned()
     }
 
-    /// Returns the lines of the next message.
+    /// Returns the lines of the next notification.
     fn hear(&self) -> Vec<String> {
         let mut buffer = [0; 1024];
         let len = self.socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..len]).lines().map(str::to_owned).collect()
     }
 
-    /// Waits for the first message with this line, skipping others.
+    /// Waits for the first notification with this line, skipping others.
     fn wait(&self, wanted: &str) -> Vec<String> {
         until(wanted, || Some(self.hear()).filter(|lines| lines.iter().any(|line| line == wanted)))
     }
 
-    /// Returns whether an unread message waits.
+    /// Returns whether an unread notification waits.
     fn has_news(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let news = self.socket.recv(&mut [0; 1024]).is_ok();
@@ -55,7 +55,7 @@ fn value(lines: &[String], name: &str) -> String {
     lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
 }
 
-/// Suspended thread of a process; resumed on drop.
+/// Thread of a process that is suspended, and resumed on drop.
 struct Held(Pid);
 
 impl Held {
@@ -134,7 +134,7 @@ fn without_a_watchdog_it_hears_of_none() {
     assert!(!manager.has_news());
 }
 
-/// The socket has room for a few messages: the edge neither blocks on it nor ends.
+/// The socket has room for only a few messages: the edge neither blocks on it nor ends.
 #[test]
 fn a_service_manager_that_hears_nothing_is_not_waited_for() {
     let manager = NotifySocket::new();
@@ -144,8 +144,8 @@ fn a_service_manager_that_hears_nothing_is_not_waited_for() {
     assert!(edge.end().0.success());
 }
 
-/// A stalled loop is not hidden by the others: no watchdog notification, `/healthz` names it, and both recover once it
-/// runs.
+/// The other loops do not hide one that stalls: there is no watchdog notification, `/healthz` names the loop, and both
+/// recover once it runs.
 #[test]
 fn the_watchdog_is_fed_only_while_every_loop_turns() {
     for (thread, said) in
@@ -159,9 +159,10 @@ fn the_watchdog_is_fed_only_while_every_loop_turns() {
             while manager.has_news() {}
             edge.log().contains(said).then_some(())
         });
-        // Messages sent before the detection.
+        // These notifications were sent before the edge detected the stall.
         while manager.has_news() {}
-        // Both depend on the same check of the loops: while one stalls, the watchdog is not notified.
+        // The log line and `/healthz` depend on the same check of the loops: while one stalls, the watchdog is not
+        // notified.
         let looks = |edge: &Process| edge.log().matches("watchdog notification withheld").count();
         let before = looks(&edge);
         until("it has looked twice more", || (looks(&edge) >= before + 2).then_some(()));

@@ -1,4 +1,5 @@
-//! Output of the real binary on a terminal of 80 columns: wrapped between words; in a pipe lines are whole.
+//! Output of the real binary on a terminal of 80 columns, in which lines are wrapped between words; in a pipe, lines
+//! are whole.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,16 +10,16 @@ use std::process::Stdio;
 use crate::support::{closed_address, finish, trunkgate, write};
 use nix::pty::{Winsize, openpty};
 
-/// Returns the exit code and the output on a terminal of 80 columns.
+/// Returns the exit code of a command and its output on a terminal of 80 columns.
 fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
     typed(arguments, None)
 }
 
-/// Runs the program with `keys` typed at the terminal, which is then also its stdin.
+/// Runs a command with `keys` typed at the terminal, which then is also its stdin.
 fn typed(arguments: &[&str], keys: Option<&str>) -> (Option<i32>, String) {
     let size = Winsize { ws_row: 40, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();
-    // A copy that the program does not inherit: the terminal closes with the last one.
+    // The program does not inherit this copy: the terminal closes with the last one.
     let mut terminal = File::from(pty.master).try_clone().unwrap();
     let mut command = trunkgate(arguments);
     command.env("NO_COLOR", "1");
@@ -61,7 +62,7 @@ fn init_asks_for_the_kind_of_trunk_on_a_terminal_alone() {
     let mut command = trunkgate(&arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // The program may end before the write.
+    // The program may have ended before the write.
     let _ = child.stdin.take().unwrap().write_all(b"telnyx\neu\n\n\n");
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -71,7 +72,7 @@ fn init_asks_for_the_kind_of_trunk_on_a_terminal_alone() {
 }
 
 fn assert_fits(text: &str) {
-    // Commands are meant to be copied into a shell.
+    // Commands are not wrapped, because users copy them into a shell.
     let long = text.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("  trunkgate "));
     assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new(), "{text}");
 }

@@ -16,7 +16,7 @@ static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
 static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
 
-/// Folder of certificates: an authority, an untrusted one, and the edge's certificate for `localhost`.
+/// Folder of certificates: an authority, another one that is not trusted, and the edge's certificate for `localhost`.
 struct Papers {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -33,7 +33,7 @@ impl Papers {
         Papers { folder, authority, other, edge }
     }
 
-    /// Returns a configuration with a TLS listener; `asks`: its further lines.
+    /// Returns a configuration with a TLS listener; `asks`: further lines of the listener.
     fn config(&self, asks: &str, rest: &str) -> String {
         let listener = format!(
             "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n{asks}\n",
@@ -77,7 +77,7 @@ fn both_versions_are_spoken_and_answers_come_the_same_way() {
     });
 }
 
-/// Reads to the end; returns the number of bytes.
+/// Reads a stream to its end; returns the number of bytes.
 fn rest_of(stream: &mut TcpStream) -> usize {
     let mut all = 0;
     let mut buffer = [0; 4096];
@@ -97,7 +97,7 @@ fn a_stranger_gets_no_byte_of_tls() {
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}"), 1.0);
 }
 
-/// Returns a trunk identified by its certificate alone.
+/// Returns a trunk that is identified only by its certificate.
 fn by_certificate(papers: &Papers, ca: &Path) -> String {
     let _ = papers;
     format!(
@@ -150,7 +150,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
     line.receive("SIP/2.0 200");
     for pair in [None, Some(&forged)] {
-        // With TLS 1.3 the client learns of the failure at its first read.
+        // With TLS 1.3, the client learns of the failure only at its first read.
         if let Ok(mut line) = papers.client("127.0.0.1", pair).connect(sip) {
             let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
             assert!(line.is_closed_in_silence(), "{pair:?}");
@@ -165,7 +165,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     assert_eq!((&problem["harm"], &problem["headline"]), (&"strangers".into(), &"TLS to listener s fails".into()));
     assert!(problem["fix"].as_str().unwrap().contains("`client_ca`"), "{problem:#}");
 
-    // A third one, without TLS; the trunk's host has had no successful connection since the first.
+    // The third connection is without TLS; the trunk's host has had no successful connection since the first.
     let mut plain = TcpStream::connect(sip).unwrap();
     plain.write_all(b"OPTIONS sip:edge SIP/2.0\r\n\r\n").unwrap();
     let problem = until("it is a problem of the trunk", || {
@@ -184,7 +184,8 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     );
 }
 
-/// A server certificate identifies a client if its trunk allows that; chain, dates and names are verified as usual.
+/// A server certificate identifies a client if the client's trunk allows that; chain, dates and names are verified as
+/// usual.
 #[test]
 fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it() {
     let papers = Papers::new();
@@ -197,7 +198,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
     ];
     let ca = format!("client_ca = {:?}", papers.authority.file);
     let own_ca = format!("ca = {:?}, ", papers.authority.file);
-    // Trusted by the listener's CA, by the trunk's own, or by both.
+    // The certificate is trusted by the listener's CA, by the trunk's own, or by both.
     for (asks, ca) in [(ca.as_str(), ""), ("", own_ca.as_str()), (ca.as_str(), own_ca.as_str())] {
         let trunks = format!(
             "[trunk.hub]\ntls = {{ {ca}names = [\"hub.example\"], client_certificate_usage = \"any\" }}\n\
@@ -213,7 +214,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
             line.receive("SIP/2.0 486");
         }
         for pair in &refused {
-            // With TLS 1.3 the client learns of the failure at its first read.
+            // With TLS 1.3, the client learns of the failure only at its first read.
             if let Ok(mut line) = papers.client("127.0.0.7", Some(pair)).connect(sip) {
                 let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
                 assert!(line.is_closed_in_silence(), "{asks} {pair:?}");
@@ -222,7 +223,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
     }
 }
 
-/// A server certificate allowed by one trunk does not identify its client as another trunk.
+/// A server certificate that one trunk allows does not identify its client as another trunk.
 #[test]
 fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
     let papers = Papers::new();
@@ -237,7 +238,7 @@ fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
     line.receive("SIP/2.0 486");
 }
 
-/// A listener with several names: each client gets the certificate for the requested name.
+/// The listener has several names: each client gets the certificate for the name that it requests.
 #[test]
 fn a_listener_presents_the_certificate_for_the_name_that_is_asked_for() {
     let papers = Papers::new();
@@ -255,11 +256,11 @@ fn a_listener_presents_the_certificate_for_the_name_that_is_asked_for() {
             line.receive("SIP/2.0 200");
         }
     }
-    // Any other name, and an address, get the first one.
+    // For any other name, or an address, the client gets the first certificate.
     for name in ["else.example.com", "127.0.0.1"] {
         assert!(papers.client("127.0.0.1", None).connect_as(name, sip).is_err(), "{name}");
     }
-    // A renewed file is read too.
+    // The renewed file of this name is read, too.
     papers.authority.issue_until("teams", &["sbc.example.com"], (2098, 1, 1));
     let (chain, _) = teams.read();
     until("the other is shown", || {
@@ -286,7 +287,7 @@ fn each_certificate_of_a_listener_is_watched_for_its_end() {
     assert!(matches!(listener["certificate_days"].as_i64(), Some(3..=5)), "{status}");
 }
 
-/// Session resumption would skip the verification of a client certificate, which may have expired meanwhile.
+/// Session resumption would skip the verification of a client certificate that may have expired meanwhile.
 #[test]
 fn every_connection_is_judged_anew() {
     let papers = Papers::new();
@@ -305,7 +306,7 @@ fn every_connection_is_judged_anew() {
     }
 }
 
-/// Each name of a certificate is compared with each of the trunks: a long list would take milliseconds.
+/// Each name in a certificate is compared with each name of the trunk: for a long list, that would take milliseconds.
 #[test]
 fn a_certificate_of_a_thousand_names_is_not_read() {
     let papers = Papers::new();
@@ -399,7 +400,7 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
         [("expired on", &expired), ("does not end in a trusted root", &forged), ("127.0.0.6", &other_name)]
     {
         let first = Server::new("127.0.0.6", pair, None);
-        // Only the call opens a connection: after an OPTIONS with a failed handshake it would open another.
+        // Only the call opens a connection: an OPTIONS with a failed handshake would cause another one.
         let trunk = format!(
             "[trunk.pbx]\noptions_interval = \"0s\"\n\
              peers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
@@ -451,7 +452,7 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
     let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), Some(&papers.authority));
     let trunk = |name: &str, own: &str| {
         let ca = &papers.authority.file;
-        // Only the calls open connections.
+        // Only the calls open connections here.
         format!(
             "[trunk.{name}]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?}{own} }}\n",
             pbx.address
@@ -478,7 +479,7 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
         lines.push(callee);
     }
     caller.receive("SIP/2.0 486");
-    // The next call finds both open, each for its trunk.
+    // The next call finds both connections open, each for its trunk.
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     assert!(pbx.accept().is_err(), "without a certificate");
     for (callee, answer) in lines.iter_mut().zip(["503 Service Unavailable", "486 Busy Here"]) {
@@ -512,7 +513,7 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
         line.receive("SIP/2.0 200");
         line
     };
-    // Neither without the parameter, nor with another party's certificate.
+    // The connection is not reused without the parameter, nor with another party's certificate.
     let (_silent, _other) = (hello(&own, "o1", ""), hello(&others, "o2", ";alias"));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
     let mut callee = pbx.accept().unwrap();
@@ -521,14 +522,14 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
     caller.receive("SIP/2.0 486");
     drop(callee);
     until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
-    // The newest one is used: the previous one may belong to a restarted remote party.
+    // The newest connection is used: the one before may belong to a remote party that has restarted.
     let (_before, mut line) = (hello(&own, "o3", ";alias"), hello(&own, "o4", ";alias"));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     let invite = line.receive("INVITE");
     line.send(&line.answer(&invite, "486 Busy Here", false));
     caller.receive("SIP/2.0 486");
     assert!(pbx.is_alone());
-    // The connection closes during a call attempt, which continues at once over another one.
+    // The connection closes during a call attempt, which at once continues over another one.
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
     line.receive("INVITE");
     drop(line);
@@ -538,7 +539,7 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
     caller.receive("SIP/2.0 486");
 }
 
-/// Returns the certificate presented to a new client.
+/// Returns the certificate that the edge presents to a new client.
 fn shown_now(papers: &Papers, to: SocketAddr) -> Vec<u8> {
     let line = papers.client("127.0.0.1", None).connect(to).unwrap();
     line.shown.as_ref().unwrap().to_vec()
@@ -576,7 +577,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     drop(papers.folder);
 }
 
-/// A listener has several certificates: an invalid one does not affect the others.
+/// The listener has several certificates: an invalid one does not affect the others.
 #[test]
 fn a_renewed_certificate_is_taken_up_beside_a_broken_one() {
     let papers = Papers::new();
@@ -629,11 +630,11 @@ fn a_rejected_certificate_of_ours_is_named_with_its_file_until_it_is_replaced() 
     assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()));
     assert!(problem["evidence"].as_str().unwrap().contains("rejected our certificate: it has expired"), "{problem:#}");
     assert!(problem["fix"].as_str().unwrap().contains(&file), "{problem:#}");
-    // Replaced by another one: the problem clears.
+    // The expired certificate is replaced, and the problem ends.
     papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
     until("the new one is shown", || papers.client("127.0.0.1", None).connect(sip).ok());
     assert_eq!(first(), serde_json::Value::Null);
-    // Certificate of an authority that the trunk does not trust.
+    // This certificate is from an authority that the trunk does not trust.
     let other = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
     assert!(other.connect(sip).is_err());
     let problem = until("that one is counted", || Some(first()).filter(|problem| !problem.is_null()));
@@ -703,7 +704,7 @@ fn after_a_reload_nothing_new_leaves_by_a_connection_made_on_other_terms() {
         edge.signal(nix::sys::signal::Signal::SIGHUP);
         until("it is loaded", || (reloads() > before).then_some(()));
     };
-    // An unchanged file changes nothing; another authority does.
+    // An unchanged CA file changes nothing; another authority does.
     reload(&papers.authority.file);
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     let invite = callee.receive("INVITE");
@@ -735,7 +736,7 @@ fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
     let pbx = papers.authority.issue("pbx", &["pbx.example"]);
     let refused = "trunkgate_sip_dropped_total{reason=\"tls_handshake_limit\"}";
     assert!(edge.metric(refused) >= (200 - trunkgate_system::limits::HANDSHAKES_PER_SOURCE) as f64);
-    // The others are closed after a while.
+    // The edge closes the other connections after a while.
     let mut last = idle.last().unwrap().try_clone().unwrap();
     assert_eq!(rest_of(&mut last), 0);
     let mut line =

@@ -1,4 +1,4 @@
-//! `trunkgate top`, the real binary in a pseudo-terminal: its display, its keys, and the restored terminal.
+//! `trunkgate top`, the real binary in a pseudo-terminal: display, keys, and the terminal after the end.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,13 +14,13 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Escape sequences of the alternate screen: enter, and leave.
+/// Escape sequences that enter and leave the alternate screen.
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
-/// Prefix of coloured text.
+/// Beginning of the escape sequence for coloured text.
 const COLOUR: &str = "\x1b[38;5;";
 
-/// `top` in its own terminal.
+/// `trunkgate top` running in a terminal of its own.
 struct Top {
     child: Child,
     keyboard: File,
@@ -35,7 +35,7 @@ impl Top {
         let copy = Arc::clone(&bytes);
         let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The other end is closed when the program ends.
+            // The other end closes when the program ends.
             while let Ok(len @ 1..) = from.read(&mut buffer) {
                 copy.lock().unwrap().extend_from_slice(&buffer[..len]);
             }
@@ -43,13 +43,13 @@ impl Top {
         Top { child, keyboard, bytes, reader }
     }
 
-    /// Starts the program; returns it with the user's side of its terminal.
+    /// Starts the program; returns its process, and the user's side of its terminal.
     fn spawn(url: &str, directory: &std::path::Path, variables: &[(&str, &str)]) -> (Child, File) {
         let size = Winsize { ws_row: 40, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
-        // A copy that the program does not inherit: the terminal closes with the last one.
+        // The program does not inherit this copy: the terminal closes with the last one.
         let terminal = File::from(pty.master).try_clone().unwrap();
-        // The program needs its own session, since the test runner may have another controlling terminal.
+        // The program needs a session of its own, since the test runner may have another controlling terminal.
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_trunkgate"), "top", "--url", url]).current_dir(directory);
         command.env_remove("TRUNKGATE_TOKEN").env_remove("NO_COLOR").env("TERM", "xterm-256color");
@@ -82,7 +82,7 @@ impl Top {
     }
 }
 
-/// Starts an edge with a call, and returns its two phones.
+/// Starts an edge with a call; returns the edge and both phones.
 fn edge() -> (Process, Phone, Phone) {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
     let text = format!(
@@ -122,7 +122,7 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
     assert!(written.contains(COLOUR), "{written:?}");
 }
 
-/// The Call-ID is not in the list, so the filter is evaluated by the edge.
+/// The list does not show the Call-ID, so the edge must evaluate the filter.
 #[test]
 fn a_filter_finds_what_only_the_edge_knows() {
     let (edge, _caller, _callee) = edge();
@@ -153,7 +153,7 @@ fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
     assert!(!written.contains(COLOUR), "{written:?}");
 }
 
-/// The window is closed, or its connection lost.
+/// The window is closed, or the connection to the terminal is lost.
 #[test]
 fn without_its_terminal_it_ends_and_nothing_breaks() {
     let (edge, _caller, _callee) = edge();

@@ -30,7 +30,7 @@ fn messages_come_with_their_text_and_addresses_when_they_are_asked_for() {
         let party = if message["leg"] == 0 { &caller } else { &callee };
         assert_eq!(message["remote"], Value::from(party.sip.address.to_string()), "{message:#}");
     }
-    // The INVITE of the callee, octet by octet.
+    // The INVITE must be as the callee has received it, octet by octet.
     let invite = messages.iter().find(|message| message["leg"] == 1 && message["text"] == "INVITE").unwrap();
     assert_eq!(invite["raw"], Value::from(call.invite.0.as_str()));
     assert!(of_kind("decision").iter().all(|entry| entry.get("raw").is_none()));
@@ -58,7 +58,7 @@ fn the_ladder_is_a_picture_too() {
     assert!(printed.stdout.starts_with(b"<svg xmlns"));
     let (code, _) = http("GET", &format!("{}/v1/calls/CA0/trace.svg", edge.url()), &[], "");
     assert_eq!(code, 404);
-    // Colours only on request.
+    // The text has colours only on request.
     let plain = edge.get(&format!("/v1/calls/{sid}/trace.txt?columns=100")).1;
     let coloured = edge.get(&format!("/v1/calls/{sid}/trace.txt?columns=100&colour=true")).1;
     assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[36m"), "{coloured}");
@@ -83,7 +83,7 @@ fn packets(file: &[u8]) -> Vec<(String, Vec<String>)> {
                 }
                 option += 4 + size.next_multiple_of(4);
             }
-            // IPv4 and UDP.
+            // The packets have headers of IPv4 and UDP, 28 bytes.
             all.push((String::from_utf8(packet[28..].to_vec()).unwrap(), comments));
         }
         at += length;

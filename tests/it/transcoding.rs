@@ -32,7 +32,7 @@ fn edge(caller: (&Phone, Codec), callee: (&Phone, Codec), more: &str) -> Process
     )))
 }
 
-/// Returns half a second of 20 ms packets of a tone.
+/// Returns packets of 20 ms with a tone of half a second.
 fn tone_packets(codec: Codec) -> Vec<Vec<u8>> {
     let rate = codec.rate_hz() as usize;
     let mut speaker = Speaker::new(codec, true);
@@ -51,7 +51,7 @@ fn heard(phone: &Phone, number: u8) -> (RtpHeader, Vec<u8>) {
     }
 }
 
-/// Sends half a second of a tone from one phone to the other, which receives it at the same level in its own codec.
+/// Sends a tone of half a second from one phone to the other, which must receive it at the same level in its own codec.
 fn says((from, said): (&Phone, Codec), at: SocketAddr, (to, wanted): (&Phone, Codec)) {
     let mut got: Vec<(RtpHeader, Vec<u8>)> = Vec::new();
     for (n, payload) in tone_packets(said).iter().enumerate() {
@@ -97,7 +97,7 @@ fn each_side_hears_the_other_in_its_own_codec() {
     }
 }
 
-/// Starts an edge between two trunks without configured codecs.
+/// Starts an edge between two trunks that configure no codecs.
 fn by_default(caller: &Phone, callee: &Phone) -> Process {
     let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
     Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
@@ -174,7 +174,7 @@ fn rfc4733_a_key_reaches_a_side_with_another_clock() {
     caller.rtp.send_to(&key, call.near).unwrap();
     let (first, payload) = heard(&callee, 101);
     assert_eq!((first.timestamp.wrapping_sub(audio.timestamp), payload), (960, vec![5, 10, 0, 160]));
-    // Next packet of the same event.
+    // This is the next packet of the same event.
     key[3] = 2;
     key[14..16].copy_from_slice(&[0x81, 0x40]);
     caller.rtp.send_to(&key, call.near).unwrap();
@@ -183,7 +183,7 @@ fn rfc4733_a_key_reaches_a_side_with_another_clock() {
     call.hang_up(2, &caller, &callee);
 }
 
-/// The caller has SRTP and μ-law, the callee SRTP with another key and A-law, and a listener hears both.
+/// The caller has SRTP and μ-law; the callee has SRTP with another key, and A-law; a listener hears both.
 #[test]
 fn a_secure_call_is_converted_and_heard_by_who_listens() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
@@ -216,7 +216,7 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
         far.send(&Codec::Pcma.packet(n, 8, &alaw));
         assert_eq!(of(near.receive()), alaw.iter().map(|code| g711::alaw_to_ulaw(*code)).collect::<Vec<_>>());
     }
-    // The listener gets the caller's side of the call: received audio as it came, sent audio as it left.
+    // The listener gets the audio on the caller's side: received audio as it came, sent audio as it left.
     let heard = scribe.first("both tracks", |stream| {
         let has =
             |frames: &[crate::support::listener::Frame], codes: &[u8]| frames.iter().any(|frame| frame.audio == codes);
@@ -228,13 +228,13 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
     call.hang_up(2, &caller, &callee);
 }
 
-/// A caller without G.711, and an agent with nothing else: both hear each other, with DTMF and marks.
+/// The caller has no G.711, and the agent nothing else: both hear each other, with DTMF and marks.
 #[test]
 fn a_caller_without_g711_talks_with_an_agent() {
     for (codec, format) in [(Codec::Opus, "mulaw/8000"), (Codec::G722, "mulaw/8000"), (Codec::Opus, "l16/16000")] {
         let caller = Phone::new("127.0.0.2");
         let agent = Listener::doing(|socket, stream| {
-            // Echoes the received audio.
+            // The agent echoes the audio that it receives.
             if let Some(heard) = stream.inbound.last().filter(|_| !stream.stopped) {
                 let media = json!({"payload": STANDARD.encode(&heard.audio)});
                 let said = json!({"event": "media", "streamSid": stream.start["streamSid"], "media": media});
@@ -257,7 +257,8 @@ fn a_caller_without_g711_talks_with_an_agent() {
         caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-4", (1, &tag), ""));
         let near = media_of(&ok);
         wait_until_bound(next_port(near));
-        // The edge paces the tone: one packet is sent for each received, until half a second of the tone has returned.
+        // The edge paces the tone: one packet is sent for each one received, until half a second of the tone has
+        // returned.
         let (tone, mut hearer, mut before) = (tone_packets(codec), Hearer::new(codec), None::<RtpHeader>);
         let (mut n, mut loud, began) = (0, 0, Instant::now());
         while loud < 25 {
@@ -281,11 +282,11 @@ fn a_caller_without_g711_talks_with_an_agent() {
     }
 }
 
-/// Maximum time of the caller for two packets of 20 ms, for which the edge still waits.
+/// Maximum time in which the caller must send two packets of 20 ms, so that the edge still waits for both.
 const IN_TIME: Duration = Duration::from_millis(60);
 
-/// Makes a call in which each two packets of the caller are swapped; returns whether the caller was in time throughout,
-/// and whether the agent got most of them in order, bit for bit.
+/// Makes a call in which every two packets of the caller are swapped; returns whether the caller was in time
+/// throughout, and whether the agent got most of the packets in order, bit for bit.
 fn is_heard_in_order(codec: Codec) -> (bool, bool) {
     let caller = Phone::new("127.0.0.2");
     let agent = Listener::start();
@@ -311,12 +312,12 @@ fn is_heard_in_order(codec: Codec) -> (bool, bool) {
         let began = Instant::now();
         caller.rtp.send_to(&pair[1], near).unwrap();
         caller.rtp.send_to(&pair[0], near).unwrap();
-        // The edge's clock is synchronous with the caller's: 20 ms each.
+        // The edge's clock is synchronous with the caller's: each waits 20 ms.
         heard(&caller, codec.number());
         heard(&caller, codec.number());
         longest = longest.max(began.elapsed());
     }
-    // Silence follows.
+    // Silence follows the swapped packets.
     let so_far = agent.first("its stream", |_| true).inbound.len();
     let stream = agent.first("all of it", |stream| stream.inbound.len() > so_far + 20);
     assert!(!stream.stopped);
@@ -334,8 +335,8 @@ fn is_heard_in_order(codec: Codec) -> (bool, bool) {
     (is_in_time, count > wanted.len() / 2)
 }
 
-/// The agent gets the audio of all packets in order, bit for bit. If this process is late, it gets silence instead, and
-/// a decoder's state is its history: the test needs one of three calls in time.
+/// The agent gets the audio of all packets in order, bit for bit. If this process is late, the agent gets silence
+/// instead, which changes the state of the decoder: one of three calls must be in time.
 #[test]
 fn an_agent_hears_packets_that_change_places() {
     for codec in [Codec::Opus, Codec::G722] {
@@ -345,7 +346,7 @@ fn an_agent_hears_packets_that_change_places() {
     }
 }
 
-/// Returns these packets decoded to μ-law, 20 ms each.
+/// Returns the audio of these packets in μ-law, 20 ms each.
 fn in_order(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let coding = if codec == Codec::G722 { PayloadCodec::G722 } else { PayloadCodec::Opus(OpusPreferences::default()) };
     let (from, to) = (vec![(codec.number(), coding)], (0, PayloadCodec::Pcmu));

@@ -1,5 +1,5 @@
-//! Transfer by REFER through the real binary: the caller hears ringback, then the target, and the transferor gets a
-//! NOTIFY and leaves.
+//! Transfer by REFER through the real binary: the caller hears the ringback tone, then the target; the transferor gets
+//! a NOTIFY and leaves.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::sip::field;
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::RtpHeader;
 
-/// Receives the next NOTIFY with this status.
+/// Receives the next NOTIFY at the transferor, with this status.
 fn told(callee: &Phone, status: &str) -> String {
     loop {
         let (notify, from) = callee.sip.receive("NOTIFY ");
@@ -21,7 +21,7 @@ fn told(callee: &Phone, status: &str) -> String {
     }
 }
 
-/// Waits until packets from one socket arrive at another.
+/// Waits until packets with this code from one socket arrive at another.
 fn heard(what: &str, from: &UdpSocket, to: SocketAddr, by: &UdpSocket, code: u8) {
     until(what, || {
         from.send_to(&rtp(u32::from(code), u16::from(code)), to).unwrap();

@@ -1,4 +1,4 @@
-//! Transports of the real binary: slow and many stream peers, keep-alives, several listeners, IPv4 next to IPv6.
+//! Transports of the real binary: many and slow stream peers, keep-alives, several listeners, IPv4 next to IPv6.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -40,7 +40,7 @@ fn five_hundred_slow_peers_keep_nobody_out_and_are_cut_off() {
     let tcp = edge.address("tcp");
     let mut slow: Vec<TcpStream> = (0..500).map(|n| connect(&format!("127.0.1.{}", 1 + n / 50), tcp)).collect();
     for (n, stream) in slow.iter_mut().enumerate() {
-        // Some send nothing, some half a message.
+        // Some peers send nothing, and some half a message.
         if n % 2 == 0 {
             stream.write_all(&options(stream.local_addr().unwrap(), "TCP").as_bytes()[..40]).unwrap();
         }
@@ -52,7 +52,7 @@ fn five_hundred_slow_peers_keep_nobody_out_and_are_cut_off() {
         assert_eq!(first_line(&mut newcomer), "SIP/2.0 200 OK");
     }
     assert!(edge.metric("trunkgate_sip_connections_active") >= 500.0, "the slow ones are still there");
-    // An address may have 64 connections; further ones replace its oldest.
+    // An address may have 64 connections; further ones replace the oldest of that address.
     let more: Vec<TcpStream> = (0..20).map(|_| connect("127.0.1.1", tcp)).collect();
     until("the oldest are closed", || {
         (edge.metric("trunkgate_sip_dropped_total{reason=\"connection_evicted\"}") == 6.0).then_some(())
@@ -100,7 +100,7 @@ fn a_datagram_without_its_empty_line_is_answered_and_counted() {
     assert_eq!(edge.metric(tolerated), 1.0);
 }
 
-/// Returns the tables of two UDP listeners, each with its own advertised name.
+/// Returns the tables of two UDP listeners, each of which advertises another name.
 fn two_listeners(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\nlocal_networks = []\npublic_address = \"203.0.113.1\"\n\
@@ -120,7 +120,7 @@ fn a_trunk_leaves_by_its_listener_and_is_shown_that_one_s_address() {
          [[route]]\nfrom = [\"caller\"]\nto = [\"+1*\"]\nconnect = [\"trunk:near\", \"trunk:far\"]\n",
         caller.address, near.address, far.address
     )));
-    // The ready line names both by their transport, the first one first.
+    // The ready line names both listeners by their transport, in this order.
     let udp: Vec<SocketAddr> = edge
         .ready
         .split_whitespace()
@@ -128,7 +128,7 @@ fn a_trunk_leaves_by_its_listener_and_is_shown_that_one_s_address() {
         .map(|a| a.parse().unwrap())
         .collect();
     let [first, second] = udp[..] else { panic!("{}", edge.ready) };
-    // OPTIONS use it too.
+    // OPTIONS use that listener, too.
     let (asked, from) = far.receive("OPTIONS ");
     assert_eq!(from, second);
     assert!(field(&asked, "Via").starts_with(&format!("SIP/2.0/UDP 203.0.113.2:{}", second.port())), "{asked}");
@@ -181,7 +181,7 @@ fn a_call_from_ipv4_to_ipv6_and_back() {
         assert_eq!((call.near.is_ipv6(), call.far.is_ipv6()), (sip.is_ipv6(), other.is_ipv6()));
         let version = if other.is_ipv6() { "c=IN IP6 ::1" } else { "c=IN IP4 127.0.0.1" };
         assert!(call.invite.0.contains(version), "{}", call.invite.0);
-        // Audio in both directions, bit for bit.
+        // Audio passes in both directions, bit for bit.
         for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
             for sequence in 1..5 {
                 from.rtp.send_to(&crate::support::calls::rtp(7, sequence), at).unwrap();
@@ -196,7 +196,8 @@ fn a_call_from_ipv4_to_ipv6_and_back() {
 
 #[test]
 fn a_dialog_goes_on_over_the_connection_that_it_came_by() {
-    // The caller's Contact accepts connections; while its own connection is open, that one is used.
+    // The address in the caller's Contact accepts connections, but while the caller's own connection is open, that one
+    // is used.
     let (contact, callee) = (TcpListener::bind("127.0.0.1:0").unwrap(), Party::new("127.0.0.2"));
     let edge = Process::start(&config(&format!(
         "[trunk.caller]\naccept_from = [\"127.0.0.1/32\"]\n[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
@@ -263,12 +264,12 @@ fn a_request_on_a_connection_that_its_far_end_drops_goes_by_a_new_one() {
             assert_ne!(len, 0, "{text}");
             text.push_str(&String::from_utf8_lossy(&buffer[..len]));
         }
-        // The ACK to an earlier rejection may precede.
+        // The ACK to an earlier rejection may precede the INVITE.
         text.split_off(text.find("INVITE ").unwrap())
     };
     let udp = edge.address("udp");
     caller.send(udp, &caller.request("INVITE", "+14155550123", udp, "one", 1, ""));
-    // A restarting proxy: requests that it has read are lost.
+    // The proxy restarts: requests that it has read are lost.
     let (mut first, _) = peer.accept().unwrap();
     let lost = invite_of(&mut first);
     drop(first);
@@ -277,7 +278,7 @@ fn a_request_on_a_connection_that_its_far_end_drops_goes_by_a_new_one() {
     assert_eq!(field(&again, "Via"), field(&lost, "Via"), "a server that has it already sees a retransmission");
     second.write_all(caller.answer(&again, "486 Busy Here", false).as_bytes()).unwrap();
     caller.receive("SIP/2.0 486");
-    // But only once.
+    // The edge sends a request again only once.
     caller.send(udp, &caller.request("INVITE", "+14155550124", udp, "two", 1, ""));
     drop((invite_of(&mut second), second));
     let (mut third, _) = peer.accept().unwrap();

@@ -1,5 +1,5 @@
-//! Holds between two trunks through the real binary: answered by the edge with music to the other side, or passed on,
-//! also by a re-INVITE without a description.
+//! Holds between two trunks through the real binary: the edge answers them and plays music to the other side, or passes
+//! them on, also for a re-INVITE without SDP.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,10 +9,10 @@ use crate::support::{Process, config, until};
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::rtp::RtpHeader;
 
-/// Music sample, repeated.
+/// Samples of the music, which is repeated.
 const MUSIC: [i16; 800] = [3_000; 800];
 
-/// Starts an edge between two trunks; `hold`: keys of the caller's one.
+/// Starts an edge between two trunks; `hold`: keys of the caller's trunk.
 fn edge(caller: &Phone, callee: &Phone, hold: &str) -> (Process, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let spec =
@@ -29,13 +29,13 @@ fn edge(caller: &Phone, callee: &Phone, hold: &str) -> (Process, tempfile::TempD
     (Process::start(&config(&text)), folder)
 }
 
-/// Sends a re-INVITE or another request of the caller.
+/// Sends a re-INVITE, or another request in the call, from the caller.
 fn ask(call: &Call, caller: &Phone, method: &str, cseq: u32, body: &str) {
     let request = caller.sip.request_with(method, NUMBER, call.sip, &call.id, (cseq, &call.tag), body);
     caller.sip.send(call.sip, &request);
 }
 
-/// Receives the 200 to it.
+/// Receives the 200 to a request of the caller.
 fn ok(caller: &Phone, cseq: u32) -> String {
     loop {
         let (ok, _) = caller.sip.receive("SIP/2.0 200");
@@ -45,7 +45,7 @@ fn ok(caller: &Phone, cseq: u32) -> String {
     }
 }
 
-/// Sends a request of the caller that the edge answers by itself.
+/// Sends a request from the caller that the edge answers by itself.
 fn answered_here(call: &Call, caller: &Phone, cseq: u32, body: &str, answered: &str) {
     ask(call, caller, "INVITE", cseq, body);
     let ok = ok(caller, cseq);
@@ -53,7 +53,7 @@ fn answered_here(call: &Call, caller: &Phone, cseq: u32, body: &str, answered: &
     ask(call, caller, "ACK", cseq, "");
 }
 
-/// Waits until the other side hears the caller.
+/// Waits until the callee hears the caller.
 fn talks(call: &Call, caller: &Phone, callee: &Phone, ssrc: u32) {
     until("the callee hears the caller", || {
         caller.rtp.send_to(&rtp(ssrc, 7), call.near).unwrap();
@@ -78,7 +78,7 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
             let music = if own { audio.iter().any(|code| *code < 0xc0 && *code != 7) } else { *audio == [wanted; 160] };
             music.then_some(())
         });
-        // One stream, without the caller's audio in between.
+        // The callee hears one stream, without the caller's audio in between.
         let mut last: Option<RtpHeader> = None;
         for _ in 0..20 {
             caller.rtp.send_to(&rtp(9, 8), call.near).unwrap();
@@ -90,7 +90,7 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
             }
         }
         assert_eq!(edge.json("/v1/calls")["calls"][0]["state"], "held");
-        // The caller does not hear the callee, who still sends audio.
+        // The caller does not hear the callee, who is still sending audio.
         while !is_silent(&caller.rtp) {}
         callee.rtp.send_to(&rtp(11, 3), call.far).unwrap();
         answered_here(&call, &caller, 3, &caller.description(3, ""), "sendrecv");
@@ -100,7 +100,7 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
     }
 }
 
-/// Hold as in CUCM: the re-INVITE has no description, the ACK has.
+/// Hold as in CUCM: the re-INVITE has no SDP, but its ACK has one.
 #[test]
 fn a_hold_and_its_end_in_the_ack_are_told_to_the_other_side() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));

@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
 pub(crate) const SID: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Edge with a carrier and a PBX, and its API.
+/// Edge with the API, between a carrier and a PBX.
 pub(crate) struct Rig {
     pub(crate) caller: Phone,
     pub(crate) callee: Phone,
@@ -26,7 +26,7 @@ impl Rig {
         Rig::with("", rest)
     }
 
-    /// Starts an edge with further keys of `[http]`.
+    /// Starts an edge with further keys of `[http]`, and further tables.
     pub(crate) fn with(http: &str, rest: &str) -> Rig {
         let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
         let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
@@ -37,7 +37,7 @@ impl Rig {
         Rig { caller, callee, edge }
     }
 
-    /// Restarts as after a crash, with the same file and store.
+    /// Restarts the edge as after a crash, with the same file and store.
     pub(crate) fn restart(self) -> Rig {
         Rig { edge: self.edge.kill_and_start_again(), ..self }
     }
@@ -46,7 +46,7 @@ impl Rig {
         ask(&self.edge, method, path, body)
     }
 
-    /// Sends a request with these credentials.
+    /// Sends a request to the API with these credentials.
     pub(crate) fn ask_as(&self, by: (&str, &str), method: &str, path: &str, body: &str) -> (u16, Value) {
         ask_as(&self.edge, by, (method, path), body)
     }
@@ -55,7 +55,7 @@ impl Rig {
         fetched(&self.edge, path)
     }
 
-    /// Posts a form, which must succeed.
+    /// Posts a form to the API, which must succeed.
     pub(crate) fn post(&self, path: &str, body: &str) -> Value {
         posted(&self.edge, path, body)
     }
@@ -65,12 +65,12 @@ impl Rig {
     }
 }
 
-/// Sends a request of the account; `path` is below it unless it begins with a slash.
+/// Sends a request with the credentials of the account; `path` is below the account unless it begins with a slash.
 pub(crate) fn ask(edge: &Process, method: &str, path: &str, body: &str) -> (u16, Value) {
     ask_as(edge, (SID, TOKEN), (method, path), body)
 }
 
-/// Sends a request with these credentials; an empty response body is `null`.
+/// Sends a request with these credentials; an empty response body counts as `null`.
 fn ask_as(edge: &Process, by: (&str, &str), (method, path): (&str, &str), body: &str) -> (u16, Value) {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
     let headers = [authorization(by.0, by.1), ("content-type", "application/x-www-form-urlencoded".to_owned())];
@@ -80,21 +80,21 @@ fn ask_as(edge: &Process, by: (&str, &str), (method, path): (&str, &str), body: 
     (status, json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
 }
 
-/// Gets a resource, which must exist.
+/// Returns a resource, which must exist.
 pub(crate) fn fetched(edge: &Process, path: &str) -> Value {
     let (status, answer) = ask(edge, "GET", path, "");
     assert_eq!(status, 200, "{path}: {answer}");
     answer
 }
 
-/// Posts a form, which must succeed.
+/// Posts a form, which must succeed; returns the response.
 pub(crate) fn posted(edge: &Process, path: &str, body: &str) -> Value {
     let (status, answer) = ask(edge, "POST", path, body);
     assert!(matches!(status, 200 | 201), "{path}: {answer}");
     answer
 }
 
-/// Returns status and code of an error, after a check of Twilio's format.
+/// Returns the status and code of an error, after checking that it has Twilio's format.
 pub(crate) fn refused(edge: &Process, method: &str, path: &str, body: &str) -> (u16, u64) {
     let (status, answer) = ask(edge, method, path, body);
     assert_shape(status, &answer);
@@ -194,14 +194,14 @@ fn a_call_is_shown_listed_and_ended() {
     assert_eq!((&number["phone_number"], &number["friendly_name"]), (&json!(NUMBER), &json!("Front desk")));
     assert_eq!(shown["phone_number_sid"], number["sid"]);
     assert_eq!(rig.get(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap())), *number);
-    // Called party.
+    // The called party is listed.
     let listed = rig.get("Calls.json");
     let calls = listed["calls"].as_array().unwrap();
     assert_eq!((calls.len(), &listed["next_page_uri"]), (2, &Value::Null));
     let party = calls.iter().find(|one| one["sid"] != json!(sid)).unwrap();
     assert_eq!((&party["parent_call_sid"], &party["direction"]), (&json!(sid), &json!("outbound-dial")));
     assert_eq!(rig.get(&format!("Calls/{}.json", party["sid"].as_str().unwrap())), *party);
-    // `canceled` does not affect an answered call; then the call is ended.
+    // `canceled` does not affect an answered call; the next request ends it.
     assert_eq!(rig.refused("DELETE", &format!("Calls/{sid}.json"), ""), (409, 20_009));
     let (status, same) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=canceled");
     assert_eq!((status, &same["status"]), (200, &json!("in-progress")));
@@ -218,7 +218,7 @@ fn a_call_is_shown_listed_and_ended() {
     assert!(shown["end_time"].is_string() && shown["duration"].as_str().unwrap().parse::<u32>().is_ok(), "{shown}");
     assert_eq!(rig.refused("POST", &format!("Calls/{sid}.json"), "Status=completed"), (400, 21_220));
     assert_eq!(rig.post(&format!("Calls/{sid}.json"), "")["status"], "completed");
-    // A deleted call is in no list, nor are its parties; also after a restart.
+    // A deleted call and its parties are in no list, also after a restart.
     let (one, of_party) = (format!("Calls/{sid}.json"), format!("Calls/{}.json", party["sid"].as_str().unwrap()));
     assert_eq!(rig.refused("DELETE", &of_party, ""), (501, 20_501));
     let delete = |rig: &Rig| {
@@ -334,7 +334,7 @@ fn a_body_that_is_announced_as_too_large_is_refused_before_it_has_come() {
     let (mut waiting, mut answer) = begun("Expect: 100-continue\r\n");
     waiting.read_to_string(&mut answer).expect("the edge closes, since nothing of the body comes");
     assert!(answer.contains("\"code\":20413"), "{answer}");
-    // A client that sends its body anyway gets the response, and can send another request.
+    // A client that sends its body anyway gets the response, and can then send another request.
     let (mut sending, mut answer) = begun("");
     sending.write_all(&vec![b'x'; 2_000_000]).unwrap();
     let again = format!(
@@ -402,7 +402,7 @@ fn calls_from_before_a_restart_are_listed_and_found() {
     let began: jiff::Timestamp = jiff::fmt::rfc2822::parse(began).unwrap().timestamp();
     assert_eq!(sids(&rig, &format!("StartTime%3E={}", began - jiff::SignedDuration::from_secs(60))), all);
     assert_eq!(sids(&rig, &format!("StartTime%3C={}", began - jiff::SignedDuration::from_secs(60))).len(), 0);
-    // A call cut short by a crash has its record and its position.
+    // A call that a crash has cut short has its record and its position in the list.
     let call = Call::set_up(&rig.edge, "cut", &rig.caller, &rig.callee);
     let cut = rig.edge.sid();
     let folder = rig.edge.file.parent().unwrap().to_owned();
@@ -416,7 +416,7 @@ fn calls_from_before_a_restart_are_listed_and_found() {
     drop(call);
 }
 
-/// Returns the call journals in a folder and below it.
+/// Returns the contents of all call journals in a folder and below it.
 fn journals(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let read = |path: PathBuf| match path.extension() {

@@ -1,5 +1,5 @@
 //! docs/reference/twilio-compat.md compared with the running edge: each parameter of each API request, each field of
-//! its responses, and the fields of requests to applications.
+//! the responses, and the fields of requests to applications.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::twilio_api::{Rig, SID, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 use crate::twilio_recordings::walk;
 
-/// Starts an edge with an API that can send no messages, and place no calls.
+/// Starts an edge with an API that can neither send messages nor make calls.
 fn rig() -> Rig {
     Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
 }
@@ -30,7 +30,7 @@ fn strict() -> Rig {
     Rig::new(&format!("requests_per_second = 0\nstrict = true\n{NUMBER}"))
 }
 
-/// Starts an edge that trusts its carrier for the caller's identity.
+/// Starts an edge that trusts its carrier about callers' identities.
 fn vouched_for() -> Rig {
     let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
     let trunks = caller.trunk("carrier") + "identity = \"pass\"\n" + &callee.trunk("pbx");
@@ -41,7 +41,7 @@ fn vouched_for() -> Rig {
     Rig { caller, callee, edge }
 }
 
-/// Returns a path below the account with placeholder SIDs, or of Lookup.
+/// Returns the path of an operation, below the account with placeholder SIDs or of Lookup.
 fn path_of(operation: &str) -> String {
     if operation.starts_with('/') {
         return operation.replace("{number}", CALLED);
@@ -50,12 +50,12 @@ fn path_of(operation: &str) -> String {
     let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE", "GT", "QU"]
         .iter()
         .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
-    // The list of accounts has no account in its path.
+    // The path of the list of accounts has no account.
     let separator = if path.starts_with('.') { "" } else { "/" };
     format!("/2010-04-01/Accounts{separator}{path}")
 }
 
-/// Returns the parameters required before an operation checks others.
+/// Returns the parameters that an operation requires before it checks others.
 fn base(operation: &ApiOperation) -> &'static [(&'static str, &'static str)] {
     match (operation.method, operation.path) {
         ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
@@ -68,7 +68,7 @@ fn base(operation: &ApiOperation) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Sends a parameter together with the required ones; returns status, code and message of the response.
+/// Sends a parameter together with the required ones; returns the status, code and message of the response.
 fn ask(rig: &Rig, operation: &ApiOperation, name: &str, value: &str) -> (u16, u64, String) {
     let others = base(operation).iter().filter(|(known, _)| *known != name && (*known, name) != ("Twiml", "Url"));
     let named = name.ends_with(".Value").then(|| (name.replace(".Value", ".Name"), "n".to_owned()));
@@ -154,16 +154,16 @@ fn without_strict_what_changes_nothing_is_taken_and_counted() {
     assert!(shown.contains("\"ignored\":[\"Bogus\"]"), "{shown}");
 }
 
-/// Requests of public programs, which Twilio accepts.
+/// Twilio accepts these requests of public programs.
 #[test]
 fn requests_of_public_programs_are_served() {
     let rig = rig();
     let to = "To=%2B14155550199&From=%2B14155550100";
     let call = format!("{to}&Twiml=%3CResponse%2F%3E");
     for (path, body) in [
-        // GoAlert.
+        // This request is from GoAlert.
         ("Calls.json", format!("{call}&ValidityPeriod=10")),
-        // Dograh.
+        // This request is from Dograh.
         (
             "Calls.json",
             format!(
@@ -172,9 +172,9 @@ fn requests_of_public_programs_are_served() {
         ),
         ("Calls.json", format!("{call}&IfMachine=Continue")),
         ("Messages.json", format!("{to}&Body=hi&ValidityPeriod=10")),
-        // Healthchecks.
+        // This request is from Healthchecks.
         ("Messages.json", format!("{to}&Body=hi&RiskCheck=disable")),
-        // Uptime Kuma.
+        // This request is from Uptime Kuma.
         ("Messages.json", format!("{to}&Body=hi&MessagingServiceSid=MG{}", "0".repeat(32))),
     ] {
         let (status, answer) = rig.ask("POST", path, &body);
@@ -205,7 +205,7 @@ fn what_is_not_in_this_version_is_refused_by_name() {
     }
 }
 
-/// Compares samples of a resource with the page: the same fields, with values if the page has some.
+/// Compares samples of a resource with the page: they have the same fields, with values if the page has some.
 pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
     let resource = RESOURCES.iter().find(|resource| resource.name.starts_with(name)).unwrap();
     for sample in samples {
@@ -215,7 +215,7 @@ pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
         found.sort_unstable();
         assert_eq!(found, expected, "{name}");
     }
-    // Recordings of conferences and results of detections are checked with them.
+    // The tests of conferences and of detections check these fields.
     let is_elsewhere = |field: &str| matches!((name, field), ("recording", "conference_sid") | ("call", "answered_by"));
     for (field, has) in resource.fields.iter().filter(|(field, _)| !is_elsewhere(field)) {
         let (values, nulls): (Vec<&Value>, Vec<&Value>) =
@@ -260,7 +260,7 @@ fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
 
 #[test]
 fn a_live_transcription_is_started_and_stopped_by_its_name_or_sid() {
-    // It accepts the connection, and sends nothing.
+    // The server accepts the connection, and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let recognition = format!("[recognition]\nurl = \"ws://{}/\"\n", silent.local_addr().unwrap());
     let rig = Rig::new(&format!("requests_per_second = 0\n{recognition}"));
@@ -329,7 +329,7 @@ fn fields_of_numbers_and_keys_are_those_of_the_page() {
     is_as_on_the_page("number", &[number, set]);
     let mut keys = [rig.post("Keys.json", "FriendlyName=one"), rig.post("Keys.json", "")];
     for key in &mut keys {
-        // Shown only this once.
+        // The secret is shown only this once.
         assert!(key.as_object_mut().unwrap().remove("secret").unwrap().is_string());
     }
     is_as_on_the_page("key", &keys);
@@ -382,12 +382,12 @@ fn fields_of_messages_and_their_requests_are_those_of_the_page() {
     assert!(names(&of_kind("sms")).keys().all(|name| names(&fallback).contains_key(name)), "{fallback:?}");
 }
 
-/// Returns the names of the fields of requests.
+/// Returns the names of all fields in requests.
 fn names(posts: &[Post]) -> BTreeMap<String, ()> {
     posts.iter().flat_map(of).map(|(name, _)| (name, ())).collect()
 }
 
-/// Compares the fields of requests with the page: all documented ones are present, and no other.
+/// Compares the fields in requests with the page: all documented fields are present, and no other.
 fn are_on_the_page(purpose: &str, posts: &[Post]) {
     let of_party = posts.iter().any(|post| !field(post, "ParentCallSid").is_empty());
     let callback: &CallbackKind = CALLBACKS.iter().find(|callback| callback.is(purpose, of_party)).unwrap();
@@ -396,7 +396,7 @@ fn are_on_the_page(purpose: &str, posts: &[Post]) {
         assert!(callback.fields().filter(is_sent).any(|field| is_named(field, name)), "{name} of {}", callback.name);
     }
     let of_call = if callback.subject == CallbackSubject::Itself { &[][..] } else { CALL };
-    // Network-specific headers are in calls that have one; recordings of conferences are checked with them.
+    // Network-specific headers are only in calls that have one; the tests of conferences check the recordings' field.
     let is_elsewhere = |name: &str| name.ends_with('…') || purpose == "recording" && name == "ConferenceSid";
     for field in callback.own.iter().chain(of_call).filter(is_sent).filter(|(name, _)| !is_elsewhere(name)) {
         assert!(found.keys().any(|name| is_named(field, name)), "{} of {}: {found:?}", field.0, callback.name);

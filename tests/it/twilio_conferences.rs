@@ -14,7 +14,7 @@ use crate::twilio_api::{SID, TOKEN, ask, assert_shape, fetched, posted};
 use crate::twilio_compat::is_as_on_the_page;
 use crate::twilio_messages;
 
-/// Three parties in a conference, each with a tone.
+/// Edge with three parties in a conference, each with a tone.
 struct Rig {
     parties: Vec<Party>,
     edge: Process,
@@ -66,7 +66,7 @@ impl Rig {
     }
 }
 
-/// Checks that the only conference is found by each of its properties.
+/// Checks that the only conference is found by each property.
 fn is_found(rig: &Rig) {
     for (query, count) in
         [("FriendlyName=weekly", 1), ("FriendlyName=other", 0), ("Status=init", 0), ("DateCreated%3C=2020-01-01", 0)]
@@ -92,12 +92,12 @@ fn parties_are_muted_held_removed_added_and_the_conference_is_ended() {
     let next = first["next_page_uri"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned();
     assert_eq!(rig.listed(&format!("Conferences/{sid}/{next}"), "participants").len(), 1);
     let path = |at: usize| format!("Conferences/{sid}/Participants/{}.json", calls[at]);
-    // Muted: heard by no other party.
+    // While muted, a participant is heard by no other party.
     assert_eq!(rig.post(&path(0), &[("Muted", "true")])["muted"], json!(true));
     assert_eq!(rig.listed(&format!("{list}?Muted=true"), "participants").len(), 1);
     rig.hear("a muted party is not heard", |at, other| at != other && other != 0);
     rig.post(&path(0), &[("Muted", "false")]);
-    // On hold: it hears only music, and is not heard.
+    // On hold, a participant hears only music, and is not heard.
     assert_eq!(rig.post(&path(1), &[("Hold", "true")])["hold"], json!(true));
     rig.hear("a held party hears none and is not heard", |at, other| at != other && at != 1 && other != 1);
     rig.post(&path(1), &[("Hold", "false")]);
@@ -106,12 +106,12 @@ fn parties_are_muted_held_removed_added_and_the_conference_is_ended() {
     let coaching = rig.post(&path(2), &[("CallSidToCoach", &calls[0])]);
     assert_eq!((&coaching["coaching"], &coaching["call_sid_to_coach"]), (&json!(true), &json!(calls[0])));
     rig.hear("a coach is heard by one", |at, other| at != other && (other != 2 || at == 0));
-    // Removed: its call has no further document.
+    // After the removal, the participant's call has no further document.
     assert_eq!(rig.ask("DELETE", &path(2), &[]).0, 204);
     rig.parties[2].is_hung_up_on();
     assert_eq!(rig.ask("GET", &path(2), &[]).0, 404);
     rig.hear("the others go on", |at, other| at != other && other != 2);
-    // Called into the conference, and a participant once it answers.
+    // A number is called into the conference, and a participant once it answers.
     let fields = [
         ("To", NUMBER),
         ("From", NUMBER),
@@ -163,7 +163,7 @@ fn a_participant_that_rings_is_shown_and_taken_back() {
     let states: Vec<Value> =
         rig.listed(&list, "participants").into_iter().map(|mut one| one["status"].take()).collect();
     assert_eq!(states, ["connected", "connected", "ringing"]);
-    // Rejected at once: a label in use, an unknown call to coach, a participant above the maximum.
+    // These are rejected at once: a label in use, an unknown call to coach, a participant above the maximum.
     for (more, code) in [
         (&[("Label", "late")][..], 16_026),
         (&[("CallSidToCoach", "CA1")], 13_240),
@@ -205,7 +205,7 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
     assert_eq!(rig.listed(list, "participants").len(), 1);
     assert_eq!((&conference(&sid)["status"], &conference(&sid)["friendly_name"]), (&json!("init"), &json!("another")));
     let path = added["uri"].as_str().unwrap().split_once("/Conferences/").unwrap().1;
-    // The participant can be read, but not changed before it has joined.
+    // Before the participant has joined, it can be read, but not changed.
     assert_eq!(rig.get(&format!("Conferences/{path}"))["conference_sid"], json!(sid));
     let (status, refused) = rig.ask("POST", &format!("Conferences/{path}"), &[("Muted", "true")]);
     assert_eq!((status, refused["message"].as_str().unwrap().contains("has not answered yet")), (400, true));
@@ -218,7 +218,7 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
         (&over["status"], &over["reason_conference_ended"]),
         (&json!("completed"), &json!("last-participant-left"))
     );
-    // Ended by a request: calls ringing for it are canceled.
+    // A request ends the conference: calls that ring for it are canceled.
     let both = [rig.post(list, &fields), rig.post(list, &fields)];
     let other = both[0]["conference_sid"].as_str().unwrap().to_owned();
     assert_eq!((&both[1]["conference_sid"], other == sid), (&json!(other), false));
@@ -236,7 +236,7 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
         let (status, refused) = rig.ask("POST", &format!("Conferences/{name}/Participants.json"), &fields);
         assert_eq!((status, refused["code"].as_u64()), (400, Some(20_001)), "{refused}");
     }
-    // The first party to join uses this SID. Surrounding blanks are not part of a name.
+    // The conference keeps this SID when the first party joins. Blanks around a name are not part of it.
     let added = rig.post("Conferences/%20another%20/Participants.json", &fields);
     let sid = added["conference_sid"].as_str().unwrap().to_owned();
     rig.parties[2].answers();
@@ -298,7 +298,7 @@ fn what_cannot_be_changed_is_an_error() {
     }
 }
 
-/// Returns the maximum level of a tone in a recording, in dBFS, over blocks of a tenth of a second.
+/// Returns the maximum level of a tone in a recording in dBFS, over blocks of a tenth of a second.
 fn level_in(wav: &[u8], hz: f64) -> f64 {
     let samples: Vec<f64> = wav[80..].as_chunks().0.iter().map(|pair| f64::from(i16::from_le_bytes(*pair))).collect();
     let level = |block: &[f64]| {
@@ -313,7 +313,7 @@ fn level_in(wav: &[u8], hz: f64) -> f64 {
     samples.chunks_exact(800).map(level).fold(-120.0, f64::max)
 }
 
-/// Returns all files below a folder.
+/// Returns the paths of all files below a folder.
 fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -386,7 +386,7 @@ fn a_conference_is_recorded_listed_paused_ended_and_deleted() {
     assert_eq!(states, ["in-progress", "completed"].map(|state| [state.to_owned(), conference.clone()]));
     assert_eq!(rig.ask("DELETE", &one, &[]).0, 204);
     assert!(rig.listed(&list, "recordings").is_empty());
-    // The conference continues without it.
+    // The conference continues without that party.
     rig.hear("all hear all others again", |at, other| at != other);
 }
 
@@ -414,7 +414,7 @@ fn announcements_are_heard_by_all_or_by_one_and_reported() {
     rig.post(&conference, &[("AnnounceUrl", &at("/news"))]);
     rig.post(&party, &[("AnnounceUrl", &at("/pause")), ("AnnounceMethod", "POST")]);
     rig.post(&conference, &[("AnnounceUrl", &at("/broken"))]);
-    // The mixer plays while the parties send audio.
+    // The mixer plays the sound while the parties send audio.
     let reported = |application: &crate::support::endpoint::Endpoint| -> Vec<[String; 2]> {
         let posts = application.posts();
         let of = posts.iter().filter(|post| path(post) == "/events");
@@ -442,7 +442,7 @@ fn a_conference_that_is_over_is_known_after_a_restart() {
     rig.parties.iter_mut().for_each(Party::is_hung_up_on);
     let ended = rig.get(&format!("Conferences/{sid}.json"));
     until("no call is left", || (rig.edge.json("/v1/status")["calls"] == 0).then_some(()));
-    // Once a later write of the store is visible, so is the conference.
+    // Once a later write to the store is visible, the conference is in the store, too.
     rig.post("Keys.json", &[("FriendlyName", "later")]);
     let Rig { parties, edge } = rig;
     let rig = Rig { parties, edge: edge.kill_and_start_again() };
@@ -495,7 +495,7 @@ fn a_person_sees_who_talks_and_mutes_holds_removes_and_ends() {
     assert_eq!(conference(&rig), ended);
 }
 
-/// Both legs of a Dial are moved into a conference by two requests, as programs do for hold and consultative transfer.
+/// Two requests move both legs of a Dial into a conference, as programs do for hold and consultative transfer.
 #[test]
 fn both_parties_of_a_dial_are_moved_into_a_conference_and_hear_each_other() {
     let application =
@@ -512,12 +512,12 @@ fn both_parties_of_a_dial_are_moved_into_a_conference_and_hear_each_other() {
     };
     let (caller, party) = (of("inbound"), of("outbound-dial"));
     let room = "<Response><Dial><Conference endConferenceOnExit='true'>hold</Conference></Dial></Response>";
-    // An unreachable callback URL together with a document: neither is applied.
+    // The request has an unreachable callback URL together with a document: neither is applied.
     let never = [("Twiml", "<Response><Hangup/></Response>"), ("StatusCallback", "http://169.254.169.254/")];
     let (status, refused) = rig.ask("POST", &format!("Calls/{party}.json"), &never);
     assert_eq!((status, &refused["code"]), (400, &json!(21_205)), "{refused}");
     rig.hear("the two still hear each other", |at, other| at != other && other != 1);
-    // The party gets another document first: it hears that, and is disconnected from the caller.
+    // The party gets another document first: it hears the document, and is disconnected from the caller.
     let (status, moved) =
         rig.ask("POST", &format!("Calls/{party}.json"), &[("Twiml", "<Response><Pause length='60'/></Response>")]);
     assert_eq!((status, &moved["sid"], &moved["status"]), (200, &json!(party), &json!("in-progress")), "{moved}");

@@ -1,4 +1,4 @@
-//! Messages to numbers of the edge: webhook of the number, messages sent by its reply, and processing before it.
+//! Messages to numbers of the edge: the webhook of the number, messages that its reply sends, and processing before it.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -14,10 +14,10 @@ use crate::support::{PUBLIC_URL, http, until};
 use crate::twilio_api::{Rig, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 
-/// Reply with one message.
+/// Document that replies with one message.
 const DOCUMENT: &str = "<Response><Message statusCallback=\"/states\">Thanks &amp; bye</Message></Response>";
 
-/// Starts a web application with media type and body by path; any other path fails with 500.
+/// Starts a web application with a media type and a body for each path; requests for other paths fail with 500.
 fn application(replies: &'static [(&'static str, &'static str, &'static str)]) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let found = replies.iter().find(|(known, ..)| *known == path(post).split('?').next().unwrap());
@@ -37,7 +37,7 @@ fn rig(twilio: &Twilio, more: &str) -> Rig {
     Rig::with(PUBLIC_URL, &format!("{NUMBER}{}{more}", twilio.keys("")))
 }
 
-/// Sets the webhook of the number's messages.
+/// Sets the webhook for messages to the number.
 pub(crate) fn set(rig: &Rig, fields: &[(&str, &str)]) -> Value {
     let number = &rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0];
     rig.post(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap()), &form(fields))
@@ -262,7 +262,7 @@ fn two_programs_that_answer_each_other_end() {
 fn callbacks_of_a_reply_go_where_its_application_may_go() {
     let app = application(&[("/sms", "text/xml", DOCUMENT)]);
     let (twilio, receiver) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
-    // The application may reach public addresses only; the webhook is that of `[messages]`.
+    // The application may only reach public addresses; the webhook is that of `[messages]`.
     let more = format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address);
     let config = format!(
         "allow_private = true\n[app.ivr]\nurl = \"https://ivr.example.com/\"\n[[number]]\nnumber = \"{OURS}\"\n\
@@ -276,7 +276,7 @@ fn callbacks_of_a_reply_go_where_its_application_may_go() {
     let retried = "trunkgate_callbacks_total{app=\"api:messages\",result=\"retried\"} 1";
     until("attempts", || metrics().contains(retried).then_some(()));
     assert!(app.posts().iter().all(|post| path(post) != "/states"), "{:?}", app.posts());
-    // URLs of requests are validated by the rules of [api].
+    // URLs in requests are validated by the rules of [api].
     let callback = format!("http://{}/states", receiver.address);
     let fields = [("To", "+14155550198"), ("From", OURS), ("Body", "x"), ("StatusCallback", callback.as_str())];
     rig.post("Messages.json", &form(&fields));
@@ -308,7 +308,7 @@ fn a_webhook_that_hangs_delays_no_other_number() {
 fn a_message_is_passed_on_again_where_the_edge_died_meanwhile() {
     let app = Endpoint::doing(|n, stream| {
         if n == 0 {
-            // No response before the edge is killed.
+            // There is no response before the edge is killed.
             std::thread::park();
         }
         let body = "noted";

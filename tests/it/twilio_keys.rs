@@ -1,4 +1,4 @@
-//! Keys of the Twilio-compatible API: created by `twilio login`, and used by programs for authentication.
+//! Keys of the Twilio-compatible API, which `twilio login` creates and programs use for authentication.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn text(json: &Value, field: &str) -> String {
     json[field].as_str().unwrap_or_else(|| panic!("{field}: {json}")).to_owned()
 }
 
-/// Creates a key; returns its SID and its secret.
+/// Creates an API key; returns its SID and its secret.
 fn create(rig: &Rig, name: &str) -> (String, String) {
     let (status, made) = rig.ask("POST", "Keys.json", &format!("FriendlyName={name}"));
     assert_eq!((status, &made["friendly_name"]), (201, &json!(name)));

@@ -1,5 +1,5 @@
-//! `[api] tls` through the real binary: access by clients with a hosts entry for the edge, `trunkgate twilio hosts` and
-//! `trunkgate twilio trust`.
+//! `[api] tls` through the real binary: access for clients with a hosts entry that leads to the edge, `trunkgate twilio
+//! hosts` and `trunkgate twilio trust`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -132,7 +132,7 @@ fn a_hosts_entry_needs_a_listener_on_port_443() {
     assert!(error.contains("it must be on port 443"), "{error}");
 }
 
-/// Returns a Python with this certifi bundle.
+/// Returns the path of a Python that has this certifi bundle.
 fn python(folder: &Path, bundle: &Path) -> String {
     let script = folder.join("python");
     std::fs::write(&script, format!("#!/bin/sh\necho {}\n", bundle.display())).unwrap();

@@ -142,7 +142,7 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
 #[test]
 fn receivers_that_hang_delay_no_report_to_another() {
     let twilio = Twilio::start(|_, _| Deed::Take);
-    // The kernel accepts connections, but nothing reads them.
+    // The kernel accepts connections, but nobody reads from them.
     let hung = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let receiver = Endpoint::taking();
     let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
@@ -282,7 +282,7 @@ fn what_cannot_be_sent_has_twilios_code() {
         ),
         (&[("To", THEIRS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
         (&[("To", THEIRS), ("From", OURS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
-        // `Body=Hi & your PIN is 1234` in a form assembled without encoding.
+        // This is `Body=Hi & your PIN is 1234` in a form without encoding.
         (&[("To", THEIRS), ("From", OURS), ("Body", "Hi "), (" your PIN is 1234", "")], (400, 20_001)),
         (&[("To", THEIRS), ("From", OURS), ("Body", "Tom"), ("Jerry", "")], (400, 20_001)),
     ] {

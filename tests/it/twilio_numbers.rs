@@ -1,4 +1,4 @@
-//! Numbers with URLs set through the Twilio-compatible API: in force for the next call, kept across reloads and
+//! Numbers with URLs that the Twilio-compatible API has set: in force for the next call, and kept across reloads and
 //! restarts.
 
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ fn path(post: &Post) -> &str {
     post.line.split(' ').nth(1).unwrap()
 }
 
-/// Returns the only number of the edge, found by its E.164 form.
+/// Returns the only number of the edge, which must be found by its E.164 form.
 fn number(rig: &Rig) -> Value {
     let listed = rig.get(&format!("IncomingPhoneNumbers.json?PhoneNumber={}", NUMBER.replace('+', "%2B")));
     listed["incoming_phone_numbers"][0].clone()
@@ -39,7 +39,8 @@ fn set(rig: &Rig, body: &[(&str, &str)]) -> Value {
     rig.post(&path_of(&number(rig)), &form.finish())
 }
 
-/// Makes a call of the carrier; returns the code of its final response, or of the callee's if it is routed there.
+/// Makes a call from the carrier; returns the code of the final response, or of the callee's if the call is routed
+/// there.
 fn call(rig: &Rig, id: &str) -> String {
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     let invite = rig.caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer);
@@ -122,7 +123,7 @@ fn what_is_set_stands_above_the_app_of_the_number() {
     let rig = Rig::new(&format!("{app}[[number]]\nnumber = \"{NUMBER}\"\napp = \"ivr\"\n"));
     assert_eq!(number(&rig)["voice_url"], format!("http://{}/ivr", written.address));
     assert_eq!(call(&rig, "first"), "603");
-    // The `allow_private` of the application applies.
+    // The application's key `allow_private` applies.
     let shown = set(&rig, &[("VoiceUrl", &format!("http://{}/other", other.address)), ("VoiceMethod", "GET")]);
     assert_eq!(shown["voice_method"], "GET");
     assert_eq!((call(&rig, "second"), written.posts().len(), other.posts().len()), ("486".to_owned(), 1, 1));

@@ -19,7 +19,7 @@ use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const API: &str = "api.twilio.com:443";
 
-/// Starts an edge with a proxy.
+/// Starts an edge with this value of `proxy`.
 fn open(proxy: &str) -> Rig {
     Rig::new(&format!("proxy = {proxy}\n"))
 }
@@ -28,7 +28,7 @@ fn address(rig: &Rig) -> SocketAddr {
     rig.edge.address("http")
 }
 
-/// Reads one response: status line with headers, and body.
+/// Reads one response; returns the status line with the headers, and the body.
 pub(crate) fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
     let mut text = Vec::new();
     let mut byte = [0];
@@ -51,7 +51,7 @@ pub(crate) fn connect(to: SocketAddr, target: &str, headers: &str) -> (TcpStream
     (stream, head, body)
 }
 
-/// Returns status and error code of a refused CONNECT.
+/// Returns the status and error code of a CONNECT that is refused.
 fn refused(to: SocketAddr, target: &str, headers: &str) -> (u16, String) {
     let (_, head, body) = connect(to, target, headers);
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -62,7 +62,7 @@ fn refused(to: SocketAddr, target: &str, headers: &str) -> (u16, String) {
     (status, code.unwrap().to_owned())
 }
 
-/// Returns the CA certificate.
+/// Returns the CA certificate of the edge's proxy.
 pub(crate) fn ca(rig: &Rig) -> String {
     let (status, pem) = rig.edge.get("/v1/twilio/ca");
     assert_eq!(status, 200, "{pem}");
@@ -76,7 +76,7 @@ fn trusting(pem: &str) -> Arc<ClientConfig> {
     Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Opens TLS with a host name by a client that trusts the CA alone.
+/// Completes a TLS handshake for a host name, as a client that trusts only the CA.
 pub(crate) fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut stream = stream;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -107,7 +107,7 @@ pub(crate) fn request(
     (status, if body.is_empty() { Value::Null } else { serde_json::from_str(&body).unwrap() })
 }
 
-/// Returns `Authorization`, or another header, with SID and token.
+/// Returns `Authorization`, or another header, with the SID and this token.
 pub(crate) fn basic(name: &str, token: &str) -> String {
     format!("{name}: {}\r\n", authorization(SID, token).1)
 }
@@ -121,7 +121,7 @@ fn a_client_that_knows_the_ca_alone_reaches_the_api_and_nothing_else() {
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         let mut stream = secure(stream, &pem, host).unwrap();
         let by = basic("Authorization", TOKEN);
-        // Several requests on one connection.
+        // One connection carries several requests.
         let (status, account) = request(&mut stream, "GET", &format!("/2010-04-01/Accounts/{SID}.json"), &by, "");
         assert_eq!((status, account["sid"].as_str()), (200, Some(SID)));
         let calls = format!("/2010-04-01/Accounts/{SID}/Calls.json");
@@ -174,7 +174,7 @@ fn other_hosts_ports_and_forms_are_refused_by_what_they_are() {
     }
 }
 
-/// Sends a request in absolute form, as to a plain proxy; returns head and body of the response.
+/// Sends a request in absolute form, as to a plain proxy; returns the head and the body of the response.
 pub(crate) fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) -> (String, String) {
     let mut stream = tcp("127.0.0.1", address(rig)).unwrap();
     write!(stream, "{method} {url} HTTP/1.1\r\nHost: api.twilio.com\r\nContent-Length: 0\r\n{headers}\r\n").unwrap();
@@ -248,7 +248,7 @@ fn the_ca_is_made_once_for_its_owner_and_vouches_for_twilio_alone() {
     let rig = rig.restart();
     assert_eq!((ca(&rig), std::fs::read_to_string(&file).unwrap()), (pem.clone(), text.clone()));
     assert!(!rig.edge.whole_log().contains("PRIVATE"));
-    // The stolen key can only sign for Twilio's names: clients reject any other.
+    // Even a stolen key can sign only for Twilio's names: clients reject any other name.
     for (name, is_taken) in [("example.com", false), ("twilio.com.example.com", false), ("api.twilio.com", true)] {
         let shaken = shake(&text, &pem, name);
         assert_eq!(shaken.is_ok(), is_taken, "{name}: {shaken:?}");
@@ -256,7 +256,8 @@ fn the_ca_is_made_once_for_its_owner_and_vouches_for_twilio_alone() {
     }
 }
 
-/// Completes a handshake with a server certificate signed by the CA's key for this name; the error is the client's.
+/// Completes a handshake with a server certificate for this name, which the CA's key has signed; the error is the
+/// client's.
 fn shake(file: &str, pem: &str, name: &str) -> Result<(), String> {
     let key = rcgen::KeyPair::try_from(&PrivateKeyDer::from_pem_slice(file.as_bytes()).unwrap()).unwrap();
     let mut own = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -279,7 +280,7 @@ fn shake(file: &str, pem: &str, name: &str) -> Result<(), String> {
     shaken
 }
 
-/// Returns the CA's name, which is plain text in its certificate.
+/// Returns the CA's name, which is plain text in the certificate.
 fn common_name(pem: &str) -> String {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let text = String::from_utf8_lossy(&der).into_owned();
@@ -290,7 +291,7 @@ fn common_name(pem: &str) -> String {
 #[test]
 fn a_client_from_elsewhere_needs_credentials() {
     let rig = open("\"tunnel\"");
-    // Forwarded by a reverse proxy on this machine.
+    // The request is forwarded by a reverse proxy on this machine.
     let elsewhere = "X-Forwarded-For: 192.0.2.1\r\n";
     let with = |token: &str| elsewhere.to_owned() + &basic("Proxy-Authorization", token);
     let (_, head, body) = connect(address(&rig), API, elsewhere);
@@ -330,7 +331,7 @@ fn no_tunnel_leads_to_this_machine_or_a_private_network() {
     assert_eq!(refused(address(&rig), "10.0.0.1:443", ""), (403, "not_proxied".to_owned()));
     assert_eq!(refused(address(&rig), "127.1:443", ""), (403, "not_proxied".to_owned()));
     assert_eq!(refused(address(&rig), "host.invalid:443", ""), (502, "unreachable".to_owned()));
-    // Twilio's own names still lead to the edge.
+    // Twilio's own names still lead to the edge itself.
     let (stream, ..) = connect(address(&rig), API, "");
     secure(stream, &ca(&rig), "api.twilio.com").unwrap();
 }
@@ -399,11 +400,11 @@ fn the_shell_gets_variables_and_bundles() {
     assert_eq!(read(values[9]).trim_end(), ca(&rig).trim_end());
     let (bundle, alone) = (read(values[6]), read(values[9]));
     assert!(bundle.ends_with(&alone) && bundle.matches("BEGIN CERTIFICATE").count() > 10, "the system's roots too");
-    // A shell that already has the variables gets the same ones.
+    // A shell that already has the variables gets the same values.
     let mut again = crate::support::trunkgate(&["twilio", "env", "--url", &rig.edge.url()]);
     let again = again.env("XDG_CACHE_HOME", folder.path()).env("SSL_CERT_FILE", values[7]).output().unwrap();
     assert_eq!((again.stdout, read(values[6])), (printed.stdout.clone(), bundle));
-    // The SID is not secret, but contains the digits of the token.
+    // The SID is no secret, but contains the digits of the token.
     let all = (String::from_utf8(printed.stdout).unwrap() + &rig.edge.whole_log()).replace(SID, "");
     assert!(!all.contains(TOKEN) && !all.contains("PRIVATE"), "{all}");
 }

@@ -16,7 +16,7 @@ use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const RECORDING: &str = "requests_per_second = 0\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n";
 
-/// Sends audio from a socket until dropped.
+/// Sends audio from a socket until the result is dropped.
 pub(crate) fn speaking(socket: &UdpSocket, to: std::net::SocketAddr) -> Speaking {
     Speaking::new(socket, to, |n| {
         let mut bytes = vec![0x80, 0];
@@ -28,18 +28,18 @@ pub(crate) fn speaking(socket: &UdpSocket, to: std::net::SocketAddr) -> Speaking
     })
 }
 
-/// Sends one request of the account; returns status, headers and body.
+/// Sends one request with the credentials of the account; returns the status, headers and body.
 fn ask(rig: &Rig, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, String) {
     let (name, value) = authorization(SID, TOKEN);
     let headers = [&[(name, value.as_str())], headers].concat();
     http_with_headers(method, &format!("{}/2010-04-01/Accounts/{SID}/{path}", rig.edge.url()), &headers, "")
 }
 
-/// Waits until a recording has this status.
+/// Waits until a recording has this status, and returns the recording.
 fn once(rig: &Rig, sid: &str, status: &str) -> Value {
     let path = format!("Recordings/{sid}.json");
     until(status, || {
-        // The index has it a moment after its start.
+        // The index has the recording a moment after its start.
         let (code, recording) = rig.ask("GET", &path, "");
         Some(recording).filter(|recording| code == 200 && recording["status"] == status)
     })
@@ -49,7 +49,7 @@ fn keys(resource: &Value) -> Vec<&str> {
     resource.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// Returns the reports of recordings: status and SID.
+/// Returns the status and SID in each report about recordings.
 fn reports(posts: &[Post], of: &str) -> Vec<(String, String)> {
     let posts = posts.iter().filter(|post| path(post) == of);
     posts.map(|post| (parameter(post, "RecordingStatus"), parameter(post, "RecordingSid"))).collect()
@@ -128,7 +128,7 @@ pub(crate) fn walk(folder: &std::path::Path) -> u64 {
     entries.map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
 }
 
-/// Records some tenths of a second of an active call.
+/// Records some tenths of a second of an active call; returns the SID of the recording.
 fn recorded(rig: &Rig, form: &str) -> String {
     let of_call = format!("Calls/{}/Recordings", rig.edge.sid());
     let before = walk(&rig.edge.file.with_file_name("recordings"));
@@ -246,7 +246,7 @@ fn what_cannot_be_recorded_or_changed_is_an_error() {
     rig.post(&current, "Status=stopped");
     assert_eq!(rig.refused("POST", &one, "Status=in-progress"), (400, 21_220), "it has ended");
     assert_eq!(rig.refused("POST", &current, "Status=paused"), (404, 20_404), "none is being made");
-    // A thousand requests at once: each is answered, and the call continues.
+    // Of a thousand requests at once, each is answered, and the call continues.
     let answers: Vec<u16> =
         (0..500).flat_map(|_| [rig.ask("POST", &list, "").0, rig.ask("POST", &current, "Status=stopped").0]).collect();
     let count = |code: u16| answers.iter().filter(|answer| **answer == code).count();
@@ -293,7 +293,7 @@ fn receivers_are_notified_of_the_beginning_and_the_end_in_order_and_after_a_kill
     ] {
         assert_eq!(parameter(last, name), value, "{name}");
     }
-    // The edge is killed during another one: the next start completes and reports the file.
+    // The edge is killed during another recording: the next start completes the file and reports it.
     let path_of_call = format!("Calls/{}/Recordings.json", rig.edge.sid());
     let before = walk(&rig.edge.file.with_file_name("recordings"));
     let cut = rig.post(&path_of_call, &wanted)["sid"].as_str().unwrap().to_owned();
@@ -344,7 +344,7 @@ fn a_silent_recording_that_is_trimmed_is_absent_and_sound_remains() {
     assert_eq!(rig.edge.post(&format!("/v1/recordings/{spoken}/verify"), &json!({})).1["intact"], true);
 }
 
-/// Starts an edge with recording and a web application.
+/// Starts an edge with recording, and with a web application.
 fn app_rig(application: &Endpoint, keys: &str) -> apps::Rig {
     let url = format!("http://{}/voice", application.address);
     let app =
@@ -356,7 +356,7 @@ fn posted(application: &Endpoint, wanted: &str) -> Post {
     until(wanted, || application.posts().into_iter().find(|post| path(post) == wanted))
 }
 
-/// Fetches the audio named by a request, as its application does.
+/// Returns the status and the audio for the URL in a request, fetched as its application does.
 fn audio(post: &Post) -> (u16, String) {
     let (name, value) = authorization(apps::ACCOUNT, apps::TOKEN);
     let (status, _, body) = http_with_headers("GET", &parameter(post, "RecordingUrl"), &[(name, &value)], "");
@@ -395,8 +395,7 @@ fn a_voicemail_is_recorded_after_the_tone_and_its_action_has_the_audio() {
     assert!(matches!(audio(&told), (200, body) if body.starts_with("RIFF")));
 }
 
-/// A recording is played by its URL: of the listener, of `public_url`, and with the proxy, for which recordings have
-/// Twilio's URLs.
+/// A recording is played by its URL: that of the listener, that of `public_url`, and, with the proxy, that of Twilio.
 #[test]
 fn a_caller_hears_the_message_that_it_has_left() {
     for (http, api) in [("", ""), (PUBLIC_URL, ""), ("", "proxy = true\n")] {

@@ -1,5 +1,5 @@
-//! `trunkgate twilio --app` through the real binary: scripted calls to a web application, and the audio of their
-//! caller.
+//! `trunkgate twilio --app` through the real binary: scripted calls to a web application, and the audio that their
+//! caller hears.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::support::{closed_address, trunkgate, until};
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
-/// Starts a menu that dials a party.
+/// Starts an application with a menu that dials a party.
 fn menu() -> Endpoint {
     application(&[
         (
@@ -28,7 +28,7 @@ fn menu() -> Endpoint {
     ])
 }
 
-/// Runs the command; returns exit code and JSON.
+/// Runs the command; returns the exit code and the JSON.
 pub(crate) fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
     let mut command = trunkgate(&[&["twilio", "--app", url, "--json"], arguments].concat());
     let output = command.env("TWILIO_AUTH_TOKEN", TOKEN).env("TWILIO_ACCOUNT_SID", ACCOUNT).output().unwrap();
@@ -37,7 +37,7 @@ pub(crate) fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), json)
 }
 
-/// Returns the first failure of a report.
+/// Returns the first failure in a report.
 pub(crate) fn fault(reports: &Value) -> &str {
     let report = &reports[0];
     report["application"].as_str().or_else(|| report["failures"][0].as_str()).unwrap_or_default()
@@ -139,7 +139,7 @@ fn the_caller_speaks_into_a_recording_and_to_a_live_transcription() {
         ),
         ("/heard", ""),
     ]);
-    // 90 characters of 20 ms, and up to 100 ms of silence before and after them.
+    // 90 characters take 20 ms each, with up to 100 ms of silence before and after them.
     let message = "Call me back. ".repeat(6) + "Please";
     let say = format!("say {message}");
     let wanted = steps(&["hear Leave a message", &say, "press #", "hear Thank you", "ends completed"]);
@@ -152,7 +152,7 @@ fn the_caller_speaks_into_a_recording_and_to_a_live_transcription() {
     );
     let done = mailbox.posts().into_iter().find(|post| crate::apps::path(post) == "/done").unwrap();
     let duration: u32 = parameter(&done, "RecordingDuration").parse().unwrap();
-    // Gaps in the message if the phone gets the CPU late.
+    // If the phone gets the CPU late, the message has gaps.
     assert!(duration >= 2 && parameter(&done, "Digits") == "#", "{done:?}");
     let wanted = steps(&["say Put me through", "hear Thank you", "ends completed"]);
     let (code, reports) = run(&format!("http://{}/live", mailbox.address), &wanted);
@@ -241,7 +241,7 @@ fn a_file_that_cannot_be_had_fails_a_call_unless_that_is_allowed() {
 
 #[test]
 fn an_application_that_fails_is_told_from_an_expectation_that_does() {
-    // A reserved address: no other test gets the port meanwhile.
+    // The address is reserved: no other test gets the port meanwhile.
     let closed = closed_address();
     let url = format!("http://{closed}/voice");
     let (code, reports) = run(&url, &[]);
@@ -417,7 +417,7 @@ fn a_party_acts_only_once_it_has_answered_and_ringing_is_no_audio() {
     assert!(code == 1 && fault(&reports).starts_with("steps:3: hear audio"), "{reports:#}");
     let (code, reports) = of("/voice", &["hear ringing", "hear Bye"]);
     assert!(code == 1 && fault(&reports).contains("+14155550177, which no step expects"), "{reports:#}");
-    // In any order: each number's party follows its own step.
+    // The order varies: each number's party follows a step of its own.
     let wanted =
         ["dial +14155550178", "dial +14155550177 no answer", "party answers", "party hangs up", "hear Bye", "ends"];
     let (code, reports) = of("/both", &wanted);
@@ -428,10 +428,10 @@ fn a_party_acts_only_once_it_has_answered_and_ringing_is_no_audio() {
 fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/voice", silent.local_addr().unwrap());
-    // The call is set up, and the request sent, well within that time.
+    // Within that time, the call is set up and the request sent.
     let (code, reports) = run(&url, &[&["--timeout", "8s"], &steps(&["hear Hello"])[..]].concat());
     assert!(code == 3 && fault(&reports).contains("/voice was not answered"), "{reports:#}");
-    // Also without a step, and also if the first document leads to it.
+    // The same applies without a step, and if the first document leads to it.
     let document = format!("<Response><Say>Hello</Say><Redirect>{url}</Redirect></Response>");
     let redirects = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, _, stream| {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n", document.len());
@@ -468,8 +468,8 @@ fn texts_are_sent_to_the_application_and_come_from_it() {
     assert!(code == 1 && fault(&reports).contains("It sent +14155550199: \"We are open"), "{reports:#}");
 }
 
-/// Returns an application in Python, a child of the command's shell, that answers a call with a long pause, and its
-/// address.
+/// Returns the address of an application in Python that answers a call with a long pause, and the command that starts
+/// it as a child of a shell.
 fn pausing(folder: &std::path::Path) -> (SocketAddr, String) {
     let free = closed_address();
     let app = format!(

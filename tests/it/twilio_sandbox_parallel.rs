@@ -1,4 +1,5 @@
-//! `trunkgate twilio --app URL --parallel COUNT` through the real binary: concurrent calls, each with its own script.
+//! `trunkgate twilio --app URL --parallel COUNT` through the real binary: concurrent calls, each with a script of its
+//! own.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,7 +13,7 @@ use crate::apps::{parameter, path};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::twilio_sandbox::run;
 
-/// Starts an application that holds back the first document of a call until the other call requests it too.
+/// Starts an application that holds back the first document of a call until the other call has requested it, too.
 fn together(document: impl Fn(&Post) -> String + Send + Sync + 'static) -> Endpoint {
     let both = Arc::new(Barrier::new(2));
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
@@ -26,7 +27,7 @@ fn together(document: impl Fn(&Post) -> String + Send + Sync + 'static) -> Endpo
     })
 }
 
-/// Writes scripts into a folder, by their names.
+/// Writes scripts into a folder, given by name and text.
 fn write(folder: &Path, scripts: &[(&str, &str)]) {
     for (name, text) in scripts {
         std::fs::write(folder.join(name), text).unwrap();

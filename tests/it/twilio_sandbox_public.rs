@@ -17,14 +17,14 @@ use crate::twilio_sandbox::{TOKEN, fault, run, steps};
 
 const PUBLIC: &str = "https://app.example.com";
 
-/// Starts an application that uses its public name in documents.
+/// Starts an application that writes its public name into documents.
 fn known_by_name() -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
         let document = match path(post) {
             "/voice" => {
                 "<Play>https://app.example.com/menu.wav</Play><Redirect>https://app.example.com/moved?step=1</Redirect>"
             }
-            // Like a program that knows its name, but not the TLS terminated before it.
+            // The application is like a program that knows its name, but not that TLS is terminated before it.
             "/moved?step=1" => {
                 return say(stream, "307 Temporary Redirect", "Location: http://app.example.com/stream\r\n");
             }

@@ -1,6 +1,6 @@
 //! Packets blocked on this machine, simulated without privileges by a loopback address that sends to a foreign network:
-//! trace, `status` and `doctor` name this machine, not the remote party. A firewall causes `Unsent::Forbidden`, tested
-//! by its number only.
+//! trace, `status` and `doctor` name this machine, not the remote party. A firewall causes `Unsent::Forbidden`, which
+//! is tested by its number only.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::calls::{Call, NUMBER, Phone, rtp};
 use crate::support::sip::to_tag;
 use crate::support::{Process, config, finish, until};
 
-/// TEST-NET-1 (RFC 5737), unreachable from a loopback address.
+/// Address of TEST-NET-1 (RFC 5737), which a loopback address cannot reach.
 const FOREIGN: &str = "192.0.2.77";
 
 fn start(trunks: &str) -> Process {
@@ -19,7 +19,7 @@ fn start(trunks: &str) -> Process {
     Process::start(&text.replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\"")))
 }
 
-/// Returns the output of a command, its lines joined.
+/// Returns the output of a command, with its lines joined.
 fn told(arguments: &[&str]) -> String {
     let output = finish(arguments);
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
-//! Edge with an unusable disk at its start: it accepts calls, reports unwritten data, and recovers when the disk is
-//! back.
+//! Edge with a disk that is unusable at the start: the edge accepts calls, reports data that it cannot write, and
+//! recovers when the disk is back.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
@@ -58,7 +58,7 @@ fn an_edge_without_its_disk_takes_calls_says_so_first_and_writes_once_the_disk_i
     let file = folder.join("disk/cdr.jsonl");
     until("the record is written", || (records(&file).len() == 1).then_some(()));
     assert!(folder.join("disk/data/trunkgate.db").is_file() && folder.join("disk/recordings").is_dir());
-    // The journal works again: a call cut short has its record.
+    // The journal works again: a call that is cut short has its record.
     Call::set_up(&edge, "cut-short", &caller, &callee);
     until("the journal has it", || {
         std::fs::metadata(folder.join("disk/cdr.jsonl.live")).ok().filter(|about| about.len() > 0)
@@ -102,7 +102,7 @@ fn records_of_an_earlier_process_are_sent_once_the_disk_is_back() {
     until("nothing is left of it", || (!problems(&edge).iter().any(is_left)).then_some(()));
 }
 
-/// Starts an edge that must fail to start; returns its message.
+/// Starts an edge that must fail to start; returns the message.
 fn refused(text: &str, make: impl FnOnce(&Path)) -> String {
     let (directory, file) = write(text);
     make(directory.path());

@@ -1,5 +1,5 @@
-//! Reports about calls without audio: each fault is made with real sockets, and trace and `trunkgate trace` name its
-//! cause and its fix.
+//! Reports about calls without audio: each fault is made with real sockets, and the trace and `trunkgate trace` name
+//! its cause and its fix.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,14 +15,14 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
-/// Longer than 32 s, the timeout of an ACK, on a loaded machine.
+/// Timeout longer than the 32 s for an ACK, on a loaded machine.
 const ACK_PATIENCE: Duration = Duration::from_secs(90);
 
 fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Starts an edge between the two, with further configuration.
+/// Starts an edge between two phones, with further configuration.
 fn edge(caller: &Phone, callee: &Phone, more: &str) -> Process {
     Process::start(&config(&(caller.trunk("carrier") + &callee.trunk("pbx") + more + ROUTE)))
 }
@@ -41,7 +41,7 @@ fn told_within(edge: &Process, patience: Duration, what: &[&str]) -> String {
     let text =
         until_within(patience, &format!("the verdict says {what:?}"), || Some(verdict(edge)).filter(|text| says(text)));
     let page = finish(&["trace", "last", "--url", &edge.url()]).stdout;
-    // Long lines are folded.
+    // Long lines are folded on the page.
     let page = String::from_utf8(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(says(&page), "{page}");
     text
@@ -65,7 +65,7 @@ fn a_private_address_that_the_callee_announced() {
             "Try: set the external address and the local networks in the NAT settings of pbx",
         ],
     );
-    // `status` has a line for a single live call; lists mark it.
+    // `status` has a line for a single live call; lists mark the call.
     let status = finish(&["status", "--url", &edge.url()]).stdout;
     let status = String::from_utf8(status).unwrap();
     let line = "! no media from pbx in a live call (private address)";
@@ -82,7 +82,7 @@ fn a_private_address_that_the_callee_announced() {
         let fixes = history["troubles"].as_array()?.iter().filter_map(|trouble| trouble["fix"].as_str());
         fixes.into_iter().any(|fix| fix.starts_with("set the external address")).then_some(())
     });
-    // Also in the log, and at its place in the ladder diagram.
+    // The verdict is also in the log, and at its place in the ladder diagram.
     until("the log says so", || edge.log().contains("no media from pbx 5 s after").then_some(()));
     let text = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;
     assert!(text.contains("pbx: no RTP for 5 s: it announced 192.168.77.20"), "{text}");
@@ -94,7 +94,7 @@ fn a_public_address_that_is_not_ours() {
     let text = config(&(caller.trunk("carrier") + &callee.trunk("pbx") + ROUTE));
     let wrong = "[edge]\npublic_address = \"127.0.0.99\"\nlocal_networks = [\"10.0.0.0/8\"]\n";
     let edge = Process::start(&text.replacen("[edge]\n", wrong, 1));
-    // Both get that address, and both send there.
+    // Both sides are given that address, and both send there.
     let sip = edge.address("udp");
     caller
         .sip
@@ -233,20 +233,20 @@ fn a_far_side_that_has_the_call_on_hold() {
     assert!(!text.contains("from carrier"), "{text}");
 }
 
-/// Starts an edge with few media ports, and a limit of the calls that fit.
+/// Starts an edge with few media ports, and with a limit for the calls that fit.
 fn with_ports(caller: &Phone, callee: &Phone, first: u16, last: u16) -> Process {
     let text = config(&(caller.trunk("carrier") + &callee.trunk("pbx") + "[limits]\ncalls = 1\n" + ROUTE));
     Process::start(&media_ports::replaced(&text, first, last))
 }
 
-/// Returns the first of four free ports from `begin` on: below the media ports and the ephemeral range, which are
-/// assigned at random.
+/// Returns the first of four free ports from `begin` on: below the media ports of tests and the ephemeral range, which
+/// are assigned at random.
 fn four_ports(begin: u16) -> u16 {
     let is_free = |first: &u16| (*first..first + 4).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
     (begin..begin + 2_000).step_by(4).find(is_free).unwrap()
 }
 
-/// Checks that the call is refused with 503.
+/// Checks that the edge refuses a call with 503.
 fn refused(edge: &Process, caller: &Phone, body: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "refused", (1, ""), body));
@@ -257,7 +257,7 @@ fn refused(edge: &Process, caller: &Phone, body: &str) {
 #[test]
 fn no_media_port_is_left() {
     let (caller, callee) = phones();
-    // Enough for a call with one stream; this one has two.
+    // The ports suffice for a call with one stream, but this one has two.
     let first = four_ports(14_000);
     let edge = with_ports(&caller, &callee, first, first + 3);
     let port = caller.rtp_address().port();
@@ -276,7 +276,7 @@ fn no_media_port_is_left() {
 fn media_ports_that_another_program_has() {
     let (caller, callee) = phones();
     let first = four_ports(12_000);
-    // All four, in any order of selection.
+    // All four ports are taken, in whichever order the edge selects them.
     let _taken: Vec<UdpSocket> = (first..first + 4).map(|port| UdpSocket::bind(("127.0.0.1", port)).unwrap()).collect();
     let edge = with_ports(&caller, &callee, first, first + 3);
     refused(&edge, &caller, &caller.description(1, ""));
@@ -296,7 +296,7 @@ fn what_is_sent_comes_back_as_unreachable() {
     let edge = edge(&caller, &callee, "");
     let call = Call::set_up(&edge, "closed", &caller, &callee);
     let closed = callee.rtp_address();
-    // Its media ports are closed as by a killed process.
+    // The phone's media ports are closed, as by a killed process.
     let other = Phone::new("127.0.0.3");
     (callee.rtp, callee.rtcp) = (other.rtp, other.rtcp);
     let _speaking = Speaking::tone(&caller.rtp, call.near);
@@ -324,7 +324,7 @@ fn a_side_that_was_heard_and_cannot_be_reached_any_more() {
     told(&edge, &[&format!("packets to {closed} are returned as unreachable (ICMP, ")]);
 }
 
-/// Returns whether a leg's media comes from this address.
+/// Returns whether media of a leg comes from this address.
 fn verdict_of_latch(edge: &Process, from: SocketAddr) -> bool {
     let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
     call["legs"].as_array().unwrap().iter().any(|leg| leg["rtp"]["latched"] == from.to_string())
@@ -338,7 +338,7 @@ fn packets_that_this_machine_dropped() {
     caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
     callee.rtp.send_to(&rtp(8, 0), call.far).unwrap();
     until("it is heard", || verdict_of_latch(&edge, callee.rtp_address()).then_some(()));
-    // Nothing reads meanwhile, and the socket's buffer is too small for so many.
+    // The edge reads nothing meanwhile, and the socket's buffer is too small for so many packets.
     edge.signal(Signal::SIGSTOP);
     until("it is stopped", || edge.is_stopped().then_some(()));
     for n in 1..2_500 {
@@ -413,7 +413,7 @@ fn audio_that_stops_in_mid_call_is_one_way_from_then_on() {
     let answering = Speaking::tone(&callee.rtp, call.far);
     until("the callee has been heard for some seconds", || (packets_of(&edge, 1) >= 220).then_some(()));
     drop(answering);
-    // A time of the edge's clock between the first packet and the last.
+    // The time, by the edge's clock, is between the first packet and the last.
     let longest = began.elapsed().as_secs() + 1;
     let since = "No media from pbx since ";
     let text = told(
@@ -440,7 +440,7 @@ fn packet_loss_is_named_with_its_direction_and_figures() {
     let (caller, callee) = phones();
     let edge = edge(&caller, &callee, "");
     let call = Call::set_up(&edge, "lossy", &caller, &callee);
-    // Every fourth number is missing.
+    // Every fourth sequence number is missing.
     let speaking = Speaking::new(&caller.rtp, call.near, |n| rtp(7, n + n / 3));
     let _answering = Speaking::tone(&callee.rtp, call.far);
     until("a hundred packets have come", || (packets_of(&edge, 0) >= 100).then_some(()));
@@ -451,11 +451,11 @@ fn packet_loss_is_named_with_its_direction_and_figures() {
         &[" % packet loss from carrier to this machine since the answer: ", ", MOS ", "Try: run `mtr -u 127.0.0.1`"],
     );
     assert!(!text.contains("to pbx"), "{text}");
-    // A quarter, apart from a gap after the last packet.
+    // A quarter is lost, apart from a gap after the last packet.
     let (percent, _) = text.split_once(" % packet loss").unwrap();
     let percent: u32 = percent.rsplit(' ').next().unwrap().parse().unwrap();
     assert!((24..=25).contains(&percent), "{text}");
-    // 2.2 by the loss; jitter of a late sender lowers it further.
+    // The loss gives 2.2; jitter of a late sender lowers the score further.
     let (_, mos) = text.split_once(", MOS ").unwrap();
     let mos: f64 = mos.split([' ', ',', ';']).next().unwrap().trim_end_matches('.').parse().unwrap();
     assert!((1.0..3.0).contains(&mos), "{text}");
@@ -479,7 +479,7 @@ fn a_call_that_is_silent_in_both_directions_has_rows_and_a_verdict() {
     );
 }
 
-/// Returns the number of packets received on a leg.
+/// Returns the number of packets that the edge has received on a leg.
 fn packets_of(edge: &Process, leg: usize) -> u64 {
     edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][leg]["rtp"]["rx_packets"].as_u64().unwrap()
 }

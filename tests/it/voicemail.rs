@@ -13,7 +13,7 @@ use crate::support::{http_with_headers, until};
 use crate::twilio_api::authorization;
 use crate::twilio_recordings::{speaking, walk};
 
-/// Starts an edge with a mailbox that answers at once.
+/// Starts an edge with a mailbox that answers at once, with these keys.
 fn rig(keys: &str) -> Rig {
     let tables = format!("[recording]\ndirectory = \"recordings\"\n[voicemail.front]\n{keys}");
     Rig::new(&tables, r#""voicemail:front""#, &[("hello.wav", &wav(200))])
@@ -23,7 +23,7 @@ fn notified(receiver: &Endpoint) -> Post {
     until("the notification", || receiver.posts().into_iter().find(|post| path(post) == "/voicemail"))
 }
 
-/// Waits for the call's recording in progress.
+/// Waits for the recording in progress of the call; returns its SID.
 fn recording(rig: &Rig) -> String {
     until("the recording begins", || {
         let call = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
@@ -31,7 +31,7 @@ fn recording(rig: &Rig) -> String {
     })
 }
 
-/// Returns the recordings of a mailbox.
+/// Returns the recordings in a mailbox.
 fn list(rig: &Rig, mailbox: &str) -> Vec<Value> {
     rig.edge.json(&format!("/v1/recordings?voicemail={mailbox}"))["recordings"].as_array().unwrap().clone()
 }
@@ -40,8 +40,8 @@ fn long_enough(rig: &Rig) {
     until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
 }
 
-/// Checks that the only message is marked as heard by its audio, but not by an earlier fetch through the
-/// Twilio-compatible API.
+/// Checks that fetching the audio marks the only message as heard, but that an earlier fetch through the
+/// Twilio-compatible API does not.
 fn is_new_until_heard(rig: &Rig, sid: &str) {
     let counts = |new: u64, heard: u64| json!({ "mailboxes": [{ "name": "front", "new": new, "heard": heard }] });
     assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0));
@@ -143,7 +143,7 @@ fn subscribe(rig: &Rig, user: &str) {
     assert_eq!(field(&ok, "Expires"), "600", "{ok}");
 }
 
-/// Receives the next NOTIFY to a user, or in a subscription, with these counts, and answers it.
+/// Receives the next NOTIFY that begins so, with these counts, and answers it.
 fn shown(rig: &Rig, begins: &str, waiting: &str, count: &str) -> String {
     let (notify, from) = rig.pbx.sip.receive(begins);
     assert_eq!(field(&notify, "Event"), "message-summary", "{notify}");
@@ -155,7 +155,7 @@ fn shown(rig: &Rig, begins: &str, waiting: &str, count: &str) -> String {
     notify
 }
 
-/// Leaves a message with audio as the caller.
+/// Leaves a message with audio as the caller; returns its SID.
 fn leave_a_message(rig: &Rig) -> String {
     rig.invite();
     let ok = rig.answered();

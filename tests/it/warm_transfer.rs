@@ -13,7 +13,7 @@ use trunkgate_media::rtp::RtpHeader;
 
 const TARGET: &str = "trunk:pbx/+14155550199";
 
-/// Party that has answered and hears the question.
+/// Party that has answered a warm transfer and hears the question.
 struct Asked {
     rig: Rig,
     talk: Talk,
@@ -21,7 +21,7 @@ struct Asked {
     far: SocketAddr,
 }
 
-/// Requests a warm transfer; the target's phone answers.
+/// Requests a warm transfer, which the target's phone answers.
 fn asked(over_http: bool) -> Asked {
     let rig = Rig::new("");
     let mut talk = rig.call("warm", "0 101");
@@ -50,7 +50,7 @@ fn call(rig: &Rig) -> Value {
 }
 
 impl Asked {
-    /// Sends a DTMF digit of the party.
+    /// Sends a DTMF digit from the party.
     fn press(&self, event: u8) {
         for n in 0..3_u16 {
             let mut packet = rtp(9, 500 + n);
@@ -62,7 +62,7 @@ impl Asked {
         }
     }
 
-    /// Checks that the caller hears music, and not the agent's audio of this time.
+    /// Checks that the caller hears music, and not the audio that the agent sends meanwhile.
     fn hears_music(&mut self) {
         let said = speech(1600);
         self.talk.say(&said);
@@ -107,7 +107,7 @@ fn a_party_that_declines_leaves_the_caller_with_its_agent() {
         asked.press(2);
         asked.rig.pbx.sip.receive("BYE ");
         let Asked { rig, talk, .. } = &mut asked;
-        // Audio sent meanwhile is not played later.
+        // Audio that the agent has sent meanwhile is not played later.
         assert_eq!(talk.next("mark")["mark"]["name"], "meanwhile");
         let told = talk.next("transferFailed");
         assert_eq!(told["transferFailed"], json!({ "target": TARGET, "reason": "transfer_declined" }), "{told}");

@@ -28,7 +28,7 @@ fn what_is_watched_is_told_again_until_nobody_reads() {
         drop(lines);
         assert_eq!(child.wait().unwrap().code(), Some(0), "it ends without a reader");
     }
-    // Text of a remote party cannot control the terminal.
+    // The text of a remote party must not control the terminal.
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     let answers = std::thread::spawn(move || {
@@ -44,7 +44,7 @@ fn what_is_watched_is_told_again_until_nobody_reads() {
     child.kill().unwrap();
     child.wait().unwrap();
     answers.join().unwrap();
-    // Without a terminal pages follow one another, separated by an empty line.
+    // Without a terminal, pages follow one another and are separated by an empty line.
     let (mut child, mut lines) = watched(&["status", "--watch", "0.1", "--url", &edge.url()]);
     let first = lines.by_ref().take_while(|line| !line.is_empty()).count();
     assert!(first > 0 && lines.next().is_some_and(|line| line.contains("under-test")));
@@ -90,7 +90,7 @@ fn an_edge_that_is_stopped_is_named_by_its_process_and_finds_no_late_requests() 
     let edge = Process::start(&config(""));
     let loaded = || edge.json("/v1/status")["config"]["loaded_at"].clone();
     let before = loaded();
-    // The same file, with the assigned ports.
+    // The file is the same, with the ports that were assigned.
     let text = std::fs::read_to_string(&edge.file).unwrap();
     let ports = text.replace("127.0.0.1:0\"\n[media]", &format!("{}\"\n[media]", edge.address("tcp")));
     let (http, udp) = (edge.address("http"), edge.address("udp"));

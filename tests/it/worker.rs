@@ -51,7 +51,7 @@ fn payload_passes_bit_identical_both_ways() {
 #[test]
 fn payload_passes_bit_identical_over_ipv6() {
     let ip: IpAddr = "::1".parse().unwrap();
-    // Skipped on a machine without IPv6 on loopback.
+    // A machine without IPv6 on loopback skips this part.
     if UdpSocket::bind((ip, 0)).is_ok() {
         relay_both_ways(ip);
     }
@@ -80,7 +80,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
     let (a, b) = rig.call(id, "127.0.0.1".parse().unwrap());
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     assert_eq!(received(&b.rtp).0, rtp(7, 0));
-    // Another loopback address than the negotiated one.
+    // The stranger has another loopback address than the negotiated one.
     let stranger = phone("127.0.0.2".parse().unwrap());
     for n in 0..100u16 {
         for to in [a.edge, b.edge, next_port(a.edge), next_port(b.edge)] {
@@ -90,7 +90,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
     }
     let refused = |counters: &EndCounters| counters.dropped.drop_count(DropReason::UnexpectedSource);
     rig.until("all of it is refused", |_| refused(&a.counters) + refused(&b.counters) == 400);
-    // The call continues, and the next packet is its own.
+    // The call continues, and the next packet is that of the phone.
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
     assert_eq!(received(&b.rtp).0, rtp(7, 1));
     b.rtp.send_to(&rtp(8, 0), b.edge).unwrap();
@@ -108,7 +108,7 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     let ip = "127.0.0.1".parse().unwrap();
     rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, ip);
-    // Not available while it is open …
+    // The port is not available while it is open …
     let spec = EndSpec { bind: side.edge, counters: Arc::default() };
     rig.workers.send(id, MediaCommand::AddEnd { end: B, spec: spec.clone() });
     match rig.event() {
@@ -119,14 +119,14 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     }
     rig.settle(id);
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 1);
-    // … and free as soon as its end is reported closed, for RTP and RTCP.
+    // … and becomes free as soon as its end is reported as closed, for RTP and RTCP.
     rig.workers.send(id, MediaCommand::RemoveEnd { end: A });
     assert_eq!(rig.event(), (id, MediaEvent::EndClosed { end: A, port: side.edge.port() }));
     rig.until("both ports are free", |_| {
         UdpSocket::bind(side.edge).is_ok() && UdpSocket::bind(next_port(side.edge)).is_ok()
     });
     rig.bind_again(id, B, &spec);
-    // For an unknown session an added end is reported, other commands are not.
+    // For an unknown session, an added end is reported, and other commands are not.
     rig.workers.send(MediaId(4), MediaCommand::Close);
     let spec = EndSpec { bind: free_pair(ip), counters: Arc::default() };
     rig.workers.send(MediaId(4), MediaCommand::AddEnd { end: A, spec });
@@ -160,7 +160,7 @@ fn silence_is_told_by_the_workers_own_clock() {
     rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 1, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
     assert_eq!(rig.event(), (id, MediaEvent::Idle { end: A }));
-    // Reported again only after a packet.
+    // Silence is reported again only after a packet.
     rig.settle(id);
     side.rtp.send_to(&rtp(7, 0), side.edge).unwrap();
     assert!(matches!(rig.event(), (_, MediaEvent::Latched { end: A, .. })));
@@ -194,7 +194,7 @@ fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
     let (report, from) = received(&a.rtcp);
     assert_eq!((from, report[1]), (next_port(a.edge), 200));
     let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
-    // Seconds since 1900, modulo 2^32.
+    // The time is in seconds since 1900, modulo 2^32.
     let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 2_208_988_800;
     assert!((date as u32).wrapping_sub(word(8)) < 60, "{} and {date}", word(8));
     let (heard, _) = received(&a.rtp);
@@ -214,7 +214,7 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     received(&b.rtp);
     while !matches!(rig.event(), (_, MediaEvent::Latched { .. })) {}
-    // A packet waits in its socket during the move.
+    // During the move, a packet waits in the socket of the end.
     rig.workers.hand_over(own, MediaCommand::Open { idle_timeout_ms: 0, names_key: [1; 16], beside: Some(former) });
     let c = rig.side(own, EndId(0), ip);
     rig.workers.hand_over(former, MediaCommand::MoveEnd { end: A, to: own, named: EndId(7) });
@@ -233,7 +233,7 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     let (packet, from) = received(&a.rtp);
     assert_eq!((payload(&packet), from), (payload(&rtp(9, 0)), a.edge), "by the port that it knows");
     assert_eq!(a.counters.rx_packets.get(), 3, "none is missing");
-    // The former session ends without it, its new one with it.
+    // The former session ends without the end, which the new session has.
     rig.workers.send(former, MediaCommand::Close);
     let closed = |rig: &mut Rig, id: MediaId| {
         let events = std::iter::repeat_with(|| rig.event()).take_while(|event| *event != (id, MediaEvent::Closed));

@@ -1,5 +1,5 @@
-//! Pages of docs/ as a book (docs/book.toml), which are also read on a forge: each is listed once in the table of
-//! contents, and links to headings resolve. Claims of the security model name their tests.
+//! Pages of docs/ as a book (docs/book.toml), which are also read on a forge: the table of contents lists each page
+//! once, and links to headings resolve. Claims of the security model name their tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ fn every_page_is_in_the_book_once() {
     report("each page of docs/ is in docs/SUMMARY.md once", broken);
 }
 
-/// Returns the path, from docs/, to which a moved page points; `None` for other pages.
+/// Returns the path, from docs/, to which a page has moved; `None` for other pages.
 fn moved_to(source: &Source) -> Option<&str> {
     let (_, rest) = source.text.split_once("\n\nThis page has moved: [")?;
     rest.split_once("](")?.1.strip_suffix(").\n")
@@ -119,8 +119,8 @@ fn outside_fences(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Returns the anchors of its headings: lower case, spaces as dashes, other signs removed, repeated ones numbered.
-/// Forges and mdBook agree in that.
+/// Returns the anchors of a document's headings: lower case, spaces as dashes, other signs removed, repeated ones
+/// numbered. Forges and mdBook agree in that.
 fn anchors(source: &Source) -> BTreeSet<String> {
     let mut times = BTreeMap::<String, usize>::new();
     let headings = outside_fences(source).filter(|(_, text)| text.starts_with('#'));

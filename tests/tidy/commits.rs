@@ -1,5 +1,5 @@
-//! Subjects of the last commits: short, about one thing, the area first. Skipped without git; in a shallow clone, the
-//! available commits are checked.
+//! Subjects of the last commits: short, about one thing, and with the area first. Without git, the test is skipped; in
+//! a shallow clone, the available commits are checked.
 
 use std::process::Command;
 
@@ -10,9 +10,9 @@ use super::tree::{report, root};
 const LAST: &str = "20";
 const SUBJECT_CHARACTERS: usize = 72;
 
-/// Returns the last non-merge commits, newest first, each with its short hash and subject.
+/// Returns the last commits that are no merges, newest first, each with its short hash and subject.
 fn last_commits() -> Vec<(String, String)> {
-    // In an archive of the tree, git would find a repository around it.
+    // In an archive of the tree, git would find a repository that contains the folder.
     if !root().join(".git").exists() {
         return Vec::new();
     }
@@ -30,7 +30,7 @@ fn last_commits() -> Vec<(String, String)> {
     }
 }
 
-/// Returns the fault of a subject.
+/// Returns the fault of a commit's subject, if it has one.
 fn fault(subject: &str) -> Option<String> {
     let area = Regex::new(r"^[a-z0-9][a-z0-9_/.-]*(, [a-z0-9][a-z0-9_/.-]*)*: \S").unwrap();
     let characters = subject.chars().count();

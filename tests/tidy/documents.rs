@@ -17,14 +17,14 @@ pub(super) fn document(path: &str) -> Source {
     documents().into_iter().find(|source| source.path == path).unwrap_or_else(|| panic!("{path} is missing"))
 }
 
-/// Returns the file in which the links of a document are resolved: a fragment of `changes/` becomes a part of
+/// Returns the file from which the links of a document are resolved: a fragment of `changes/` becomes part of
 /// CHANGELOG.md.
 pub(super) fn linking_file(path: &str) -> &str {
     let is_fragment = path.starts_with("changes/") && path != "changes/README.md";
     if is_fragment { CHANGELOG } else { path }
 }
 
-/// Returns documents about the present tree, without the change log.
+/// Returns the documents that describe the present tree, without the change log.
 pub(super) fn documents_of_today() -> impl Iterator<Item = Source> {
     documents().into_iter().filter(|source| linking_file(&source.path) != CHANGELOG)
 }
@@ -45,8 +45,8 @@ fn links_lead_somewhere() {
     report("a link in a document leads to a file", broken);
 }
 
-/// Both packages depend on the speech synthesizer for an edge without configuration, and its licence is named with the
-/// image.
+/// The image and the Debian package bring the speech synthesizer for an edge without configuration, and a page names
+/// its licence.
 #[test]
 fn packages_bring_the_program_that_speaks() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
@@ -66,7 +66,7 @@ fn packages_bring_the_program_that_speaks() {
     );
 }
 
-/// The chart starts the image of its own version.
+/// The chart starts the image that has the chart's own version.
 #[test]
 fn the_chart_has_the_version_of_the_product() {
     let chart = std::fs::read_to_string(root().join("deploy/helm/trunkgate/Chart.yaml")).unwrap();
@@ -112,7 +112,7 @@ fn functions_named_beside_a_file_are_in_it() {
                 .captures_iter(line.text)
                 .filter_map(|name| files.iter().find(|source| source.path == name[1]))
                 .collect();
-            // A line without a file refers to functions of every core.
+            // A line that names no file refers to functions of every core.
             for name in function.captures_iter(line.text).filter(|_| !named.is_empty()) {
                 found += 1;
                 let head = Regex::new(&format!(r"\bfn {}\b", &name[1])).unwrap();
@@ -126,7 +126,7 @@ fn functions_named_beside_a_file_are_in_it() {
     report("a function named beside a file is in that file", broken);
 }
 
-/// Error codes of the HTTP API, on which clients branch.
+/// Clients branch on the error codes of the HTTP API.
 #[test]
 fn codes_of_http_stand_in_its_document() {
     let refusal = Regex::new(r#"(?:ApiError::new\([^;]*?,|wrong\()\s*"([a-z_]+)""#).unwrap();
@@ -147,10 +147,10 @@ fn codes_of_http_stand_in_its_document() {
     report("a code that HTTP answers with stands in docs/reference/http.md", missing);
 }
 
-/// Page that lists peers and cases of interop.
+/// Page that lists the peers and cases of interop.
 const INTEROP: &str = "docs/reference/interop.md";
 
-/// Pages with tables of supported features, each row with its tests.
+/// Pages with tables of supported features, in which each row names its tests.
 const SUPPORT: [&str; 2] = ["docs/internals/evidence/rfcs.md", "docs/internals/evidence/voice-agents.md"];
 
 /// Permitted beginnings of the column *served*.

@@ -5,11 +5,11 @@ use super::tree::{Line, Source};
 /// Function with a body of several lines.
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// First line, counted from 1.
+    /// First line of the function, counted from 1.
     pub(crate) line: usize,
-    /// Lines from `fn` to the closing brace.
+    /// Number of lines from `fn` to the closing brace.
     pub(crate) length: usize,
-    /// Number of lines in its longest `match`.
+    /// Number of lines in the function's longest `match`.
     pub(crate) in_match: usize,
 }
 
@@ -32,7 +32,7 @@ fn function(lines: &[Line], at: usize, name: String) -> Option<Function> {
     Some(Function { name, line: lines[at].number, length: closes - at + 1, in_match })
 }
 
-/// Returns the line that closes the block beginning at `at`: a brace at the same depth.
+/// Returns the line that closes the block beginning at `at`: a brace in the same column.
 fn block_end(lines: &[Line], at: usize) -> Option<usize> {
     let depth = indent(lines[at].text);
     let closes = |line: &Line| indent(line.text) == depth && line.text.trim_start().starts_with('}');

@@ -9,10 +9,10 @@ use regex::Regex;
 use super::documents::document;
 use super::tree::{Source, report, root, rust};
 
-/// Words banned from texts for users.
+/// Words that texts for users must not contain.
 const BANNED: &str = r"(?i)\b(whoever|whomever|whatever|nobody|somebody|besides|anew|likewise|thereof|told)\b";
 
-/// Words banned from the beginning of help lines.
+/// Words with which help lines must not begin.
 pub(super) const OPENINGS: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The same)\b";
 
 const HELP_COLUMNS: usize = 100;
@@ -20,7 +20,7 @@ const HELP_COLUMNS: usize = 100;
 /// Files that may still contain banned words in messages; clean files must be removed from the list.
 const NOT_YET: [&str; 0] = [];
 
-/// Returns the string literals in the product lines of a file, with their first lines.
+/// Returns the string literals in the product lines of a file, each with its first line.
 pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
     let text: Vec<char> = source.product_lines().flat_map(|line| line.text.chars().chain(['\n'])).collect();
     let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
@@ -29,7 +29,7 @@ pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
         let before = at.checked_sub(1).map_or(' ', |before| text[before]);
         match sign {
             '/' if rest.starts_with(&['/', '/']) => at += rest.iter().take_while(|c| **c != '\n').count(),
-            // A character, not a lifetime.
+            // A character literal, not a lifetime.
             '\'' if rest.get(1) == Some(&'\\') => at += 3 + rest[3..].iter().take_while(|c| **c != '\'').count(),
             '\'' if rest.get(2) == Some(&'\'') => at += 3,
             '"' => {
@@ -55,7 +55,7 @@ pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-/// Returns the index of the closing quote.
+/// Returns the index of the quote that closes a string.
 fn end_of_string(text: &[char]) -> usize {
     let mut at = 1;
     while at < text.len() && text[at] != '"' {
@@ -64,7 +64,7 @@ fn end_of_string(text: &[char]) -> usize {
     at.min(text.len() - 1)
 }
 
-/// Returns begin, end and the first index after a raw string; `None` if there is none.
+/// Returns the begin and end of a raw string, and the first index after it; `None` if there is no raw string.
 fn raw(text: &[char]) -> Option<(usize, usize, usize)> {
     let hashes = text[1..].iter().take_while(|c| **c == '#').count();
     (text.get(1 + hashes) == Some(&'"')).then_some(())?;
@@ -74,12 +74,12 @@ fn raw(text: &[char]) -> Option<(usize, usize, usize)> {
     Some((from, to, to + 1 + hashes))
 }
 
-/// Returns whether a literal is a message, not a name such as a JSON field.
+/// Returns whether a literal is a message, and not a name such as a JSON field.
 fn is_text(literal: &str) -> bool {
     literal.contains(' ')
 }
 
-/// Returns the files of the product, without tests and without the simulator, which only tests run.
+/// Returns the files of the product, without tests, and without the simulator, which only tests run.
 pub(super) fn product() -> impl Iterator<Item = Source> {
     let is_product = |path: &str| path.starts_with("src/") || (path.starts_with("crates/") && path.contains("/src/"));
     let simulator = |path: &str| path.starts_with("crates/sim/");

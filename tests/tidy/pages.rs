@@ -12,7 +12,7 @@ use super::documents::documents_of_today;
 use super::language::{literals, product};
 use super::tree::{Line, Source, report};
 
-/// Fenced block: its language and lines.
+/// Fenced block of a page: its language and its lines.
 struct Block<'a> {
     language: &'a str,
     lines: Vec<Line<'a>>,
@@ -35,8 +35,8 @@ fn blocks(source: &Source) -> Vec<Block<'_>> {
     found
 }
 
-/// Returns the words of a command as split by a shell, up to a pipe, redirection, comment or further command; and the
-/// rest after `&&`.
+/// Returns the words of a command as a shell splits them, up to a pipe, redirection, comment or further command; also
+/// returns the rest after `&&`.
 fn words(command: &str) -> (Vec<String>, Option<&str>) {
     let (mut found, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for (at, sign) in command.char_indices() {
@@ -59,12 +59,12 @@ fn words(command: &str) -> (Vec<String>, Option<&str>) {
     (found, None)
 }
 
-/// Returns the error of a command line; missing arguments are permitted `in_passing`.
+/// Returns the error in a command line, if there is one; with `in_passing`, arguments may be missing.
 fn fault(words: &[String], in_passing: bool) -> Option<String> {
-    // A bracket in a page begins optional arguments.
+    // On a page, a bracket begins optional arguments.
     let words: Vec<&String> = words.iter().take_while(|word| !word.starts_with('[')).collect();
     let error = Cli::try_parse_from(&words).err()?;
-    // Pages use capitals for values, and omit irrelevant arguments.
+    // Pages use capitals for values, and omit arguments that do not matter.
     let is_named = words.iter().any(|word| word.contains('…') || word.contains("..."))
         || words.iter().skip(1).any(|word| word.len() > 1 && word.chars().all(|sign| sign.is_ascii_uppercase()));
     let is_one_of = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
@@ -127,8 +127,8 @@ fn commands_of_pages_are_understood() {
     report("the program understands the commands that a page shows", broken);
 }
 
-/// Codes of `check` permitted for a file of a page: certificates, sounds, secrets and directories, which are the
-/// reader's, and the ephemeral ports of this machine.
+/// Codes that `check` may report for a file on a page: about certificates, sounds, secrets and directories, which the
+/// reader has, and about the ephemeral ports of this machine.
 const OF_THE_MACHINE: [&str; 4] = ["TG0110", "TG0114", "TG0123", "TG0159"];
 
 #[test]
@@ -155,7 +155,7 @@ fn configurations_of_pages_are_accepted() {
     assert!(whole > 20 && whole + parts > 40, "{whole} {parts}");
 }
 
-/// Names in the examples of pages, which replace `{…}` of messages.
+/// Names in the examples on pages, which replace `{…}` in messages.
 const NAMES: [&str; 16] = [
     "anna",
     "backup",
@@ -175,7 +175,7 @@ const NAMES: [&str; 16] = [
     "vault",
 ];
 
-/// Returns all three consecutive words in the fixed parts of a text of the program.
+/// Returns every three consecutive words in the fixed parts of a text.
 fn triples(text: &str) -> Vec<[String; 3]> {
     let mut found = Vec::new();
     // Tokens other than lower-case words are values, and punctuation ends a phrase.

@@ -11,10 +11,10 @@ use super::tree::{SHELL, report, rust};
 /// Crates without ordered rooms: in `config` all parts may refer to each other.
 const UNORDERED: &str = "crates/config";
 
-/// Modules of a crate by their paths, each with its code.
+/// Modules of a crate by path, each with its code.
 type Modules = BTreeMap<Vec<String>, String>;
 
-/// Returns the module path of a file: `call`, `legs` for `call/legs/mod.rs`, empty for `lib.rs`.
+/// Returns the path of a file's module: `call`, `legs` for `call/legs/mod.rs`; empty for `lib.rs`.
 fn module_path(inside: &str) -> Vec<String> {
     let mut path: Vec<String> = inside.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if ["mod", "lib", "main"].iter().any(|own| path.last().is_some_and(|last| last == own)) {
@@ -23,11 +23,11 @@ fn module_path(inside: &str) -> Vec<String> {
     path
 }
 
-/// Rooms of a crate.
+/// Rooms of a crate at one depth.
 #[derive(Clone, Copy)]
 struct Rooms<'a> {
     modules: &'a Modules,
-    /// Parts of a module's path that name its room.
+    /// Number of parts in a module's path that name its room.
     depth: usize,
     /// Whether files of one folder may import each other.
     is_folder_free: bool,
@@ -42,7 +42,7 @@ impl Rooms<'_> {
         !self.modules.keys().any(|path| path.len() > room.len() && path.starts_with(room))
     }
 
-    /// Returns the rooms that a module imports from, including its own.
+    /// Returns the rooms from which a module imports, including its own.
     fn imported(&self, own: &[String], begins: &Regex) -> BTreeSet<String> {
         let text = &self.modules[own];
         let mut rooms = BTreeSet::new();
@@ -66,7 +66,7 @@ impl Rooms<'_> {
         rooms
     }
 
-    /// Returns the rooms in import cycles.
+    /// Returns the rooms that are in import cycles.
     fn in_cycles(&self) -> BTreeSet<String> {
         let begins = Regex::new(r"\b(crate|super(?:::super)*)::").unwrap();
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -79,7 +79,7 @@ impl Rooms<'_> {
     }
 }
 
-/// Appends the paths of an import tree such as `a::{b, c::{self, d as e}}` to `found`; returns the text after it.
+/// Appends the paths in an import tree such as `a::{b, c::{self, d as e}}` to `found`; returns the text after the tree.
 fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut list) = text.strip_prefix('{') {
@@ -104,7 +104,7 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
     }
 }
 
-/// Returns the names of the modules in import cycles.
+/// Returns the names of the modules that are in import cycles.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let reaches = |from: &str| {
         let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -163,12 +163,12 @@ fn a_cycle_of_rooms_is_found() {
         cycles(&[leg, list, media, ("call/shared.rs", "fn f() { crate::call::legs::list::f() }")]),
         ["call/legs", "call/shared"]
     );
-    // Two files of one folder.
+    // These are two files of one folder.
     assert_eq!(cycles(&[("call/one.rs", "use super::two;"), ("call/two.rs", "use super::one;")]), [""; 0]);
     let two = [("one.rs", "use super::two;"), ("two.rs", "use super::one;")];
     assert_eq!(at(1, false, &two), ["one", "two"]);
     assert_eq!(at(1, true, &two), [""; 0]);
-    // Folders that contain rooms, without a cycle of their own.
+    // These folders contain rooms, but have no cycle of their own.
     let folders = [
         ("call/leg.rs", "use crate::edge::one;"),
         ("edge/two.rs", "use crate::call::shared;"),

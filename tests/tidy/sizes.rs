@@ -1,4 +1,4 @@
-//! Effective sizes of types: code that belongs to a type, in its own `impl` blocks or in another form.
+//! Effective sizes of types: all code that belongs to a type, in the type's own `impl` blocks or in another form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,10 +8,10 @@ use regex::Regex;
 use super::structure::place;
 use super::tree::rust;
 
-/// Number of types printed.
+/// Number of types that are printed.
 const PRINTED: usize = 10;
 
-/// Product code of a file, without comments and strings.
+/// Product code of a source file, without comments and strings.
 struct File {
     of: String,
     path: String,
@@ -21,20 +21,20 @@ struct File {
 /// Struct that holds only a `&mut` to another type.
 struct Wrapper {
     of: String,
-    /// Folder of its file; the struct is not known outside.
+    /// Folder of the wrapper's file, outside of which the wrapper is not known.
     folder: String,
     name: String,
     wrapped: String,
 }
 
-/// Lines that belong to a type.
+/// Number of lines that belong to a type.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Size {
-    /// Lines in its own `impl` blocks.
+    /// Lines in the type's own `impl` blocks.
     own: usize,
-    /// Lines in the `impl` blocks of its wrappers.
+    /// Lines in the `impl` blocks of the type's wrappers.
     wrappers: usize,
-    /// Lines of functions with a `&mut` to it as first parameter.
+    /// Lines of functions that have a `&mut` to the type as their first parameter.
     free: usize,
     functions: usize,
     files: BTreeSet<String>,
@@ -58,7 +58,7 @@ fn folder(path: &str) -> &str {
     &path[..path.rfind('/').map_or(0, |at| at + 1)]
 }
 
-/// Returns the text up to the sign that closes its first one.
+/// Returns a text up to the sign that closes the first `opening`.
 fn enclosed(text: &str, opening: char, closing: char) -> &str {
     let mut depth = 0_usize;
     for (at, sign) in text.char_indices() {
@@ -93,7 +93,7 @@ fn wrappers(files: &[File]) -> Vec<Wrapper> {
     all
 }
 
-/// Returns the size of each type by its crate and name.
+/// Returns the size of each type, by crate and name.
 fn sizes(files: &[File]) -> BTreeMap<(String, String), Size> {
     let wrappers = wrappers(files);
     let implements =
@@ -131,7 +131,7 @@ fn sizes(files: &[File]) -> BTreeMap<(String, String), Size> {
     sizes
 }
 
-/// Prints the largest types; no size is rejected. `cargo test --test tidy effective -- --nocapture`
+/// Prints the largest types and rejects none: `cargo test --test tidy effective -- --nocapture`
 #[test]
 fn effective_sizes_of_types_are_printed() {
     let files: Vec<File> = rust()
@@ -162,7 +162,7 @@ fn wrappers_and_free_functions_count_as_the_type() {
             "crates/a/src/run/dial.rs",
             "impl Runner<'_> {\n    fn dial(&mut self) {\n    }\n}\nimpl Dialler<'_> {\n}\n",
         ),
-        // Type with the same name in another folder.
+        // This type has the same name, but is in another folder.
         file("crates/a/src/sip.rs", "impl Runner {\n}\n"),
     ];
     let sizes = sizes(&files);

@@ -8,11 +8,11 @@ use regex::Regex;
 use super::tree::{SHELL, Source, report, rust};
 use super::workspace::packages;
 
-/// Maximum number of files that implement a type.
+/// Maximum number of files in which a type is implemented.
 const FILES_PER_TYPE: usize = 3;
-/// Maximum total lines of a type's methods.
+/// Maximum number of lines in all methods of a type.
 const LINES_PER_TYPE: usize = 1_500;
-/// Number of members from which types with equal names and members count as duplicates.
+/// Number of members from which types with the same names and members count as duplicates.
 const TWIN_MEMBERS: usize = 3;
 /// Maximum number of fields of a struct in the call core.
 const FIELDS: usize = 25;
@@ -34,7 +34,7 @@ fn crates_of_the_shell_depend_downwards() {
     let place = |name: &str| SHELL.iter().position(|known| name.strip_prefix("trunkgate-") == Some(known));
     let mut upwards = Vec::new();
     for package in packages().into_iter().filter(|package| package.folder.starts_with("crates/")) {
-        // Cores are below all of them; only tests may depend on `testing`.
+        // Cores are below all crates of the shell; only tests may depend on `testing`.
         let own = place(&package.name);
         let above = package.dependencies.iter().filter(|(name, is_dev)| !is_dev && place(name) >= own.max(Some(0)));
         let above = above.filter(|(name, _)| place(name).is_some());
@@ -48,7 +48,7 @@ fn a_type_is_implemented_in_few_files() {
     let begins = Regex::new(r"^impl(?:<[^>]*>)?\s+(?:\w+(?:<.*>)?\s+for\s+)?([A-Z]\w*)(?:<[^>]*>)?\s*\{").unwrap();
     let declares = Regex::new(r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:struct|enum)\s+(\w+)").unwrap();
     let files = rust();
-    // A name declared by two folders of a crate denotes two types.
+    // If two folders of a crate declare the same name, it denotes two types.
     let mut declared: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for source in &files {
         let Some((of, inside)) = place(source) else { continue };
@@ -132,7 +132,7 @@ fn a_crate_has_one_integration_test_binary() {
             binaries.entry(of.to_owned()).or_default().insert(inside.to_owned());
         }
     }
-    // Next to `it`: tests that need their own process or allocator, and this one.
+    // Besides `it`, there are tests that need a process or allocator of their own, and this one.
     let many = binaries.into_iter().filter(|(of, all)| all.len() > if of.is_empty() { 6 } else { 2 });
     let broken = many.map(|(of, all)| format!("{of}tests: {}", all.into_iter().collect::<Vec<_>>().join(", ")));
     report("a crate has one integration-test binary, and few others with a reason", broken.collect());
@@ -170,7 +170,7 @@ fn the_state_of_a_call_or_leg_is_assigned_in_one_place() {
     let assigned = Regex::new(r"\.state = [^=]|&mut [\w.\[\]:]*\.state\b").unwrap();
     let mut broken = Vec::new();
     for source in rust().into_iter().filter(|source| source.path.starts_with("crates/call/src/") && !source.is_test()) {
-        // File of `enter`.
+        // These files have `enter`.
         if ["crates/call/src/call/shared/mod.rs", "crates/call/src/call/legs/leg.rs"].contains(&source.path.as_str()) {
             continue;
         }

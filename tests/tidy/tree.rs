@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// Folders without sources.
+/// Names of folders without sources.
 const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modules"];
 /// Extensions of files read as text; others (pictures, captured messages) are skipped.
 const TEXT: [&str; 9] = ["rs", "toml", "md", "yml", "yaml", "sh", "cfg", "xml", "service"];
@@ -23,9 +23,9 @@ pub(crate) fn is_of_shell(path: &str) -> bool {
 
 /// Source file.
 pub(crate) struct Source {
-    /// Path from the top of the tree, with `/`.
+    /// Path of the file from the top of the tree, with `/`.
     pub(crate) path: String,
-    /// Complete text.
+    /// Complete text of the file.
     pub(crate) text: String,
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Returns the part before a comment; strings count as code.
+    /// Returns the part of the line before a comment; strings count as code.
     pub(crate) fn code(&self) -> &str {
         self.text.split("//").next().unwrap_or_default()
     }
 
-    /// Returns the text after `//`, if it is a comment and not part of a URL.
+    /// Returns the text after `//`, if that begins a comment and is not part of a URL.
     pub(crate) fn comment(&self) -> &str {
         match self.text.split_once("//") {
             Some((before, comment)) if !before.ends_with(':') => comment,
@@ -55,20 +55,21 @@ impl Source {
         self.text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text })
     }
 
-    /// Returns the lines before the unit tests.
+    /// Returns the lines of the file before its unit tests.
     pub(crate) fn product_lines(&self) -> impl Iterator<Item = Line<'_>> {
         let end = self.unit_tests_at();
         self.lines().take_while(move |line| line.number < end)
     }
 
-    /// Returns the lines before the unit tests, without comments and quoted text, so that braces and names are code.
+    /// Returns the lines of the file before its unit tests, without comments and quoted text, so that all braces and
+    /// names are code.
     pub(crate) fn product_code(&self) -> String {
         let text: String = self.product_lines().map(|line| line.text.to_owned() + "\n").collect();
         let blank = |found: &Captures<'_>| "\n".repeat(found[0].matches('\n').count());
         quoted().replace_all(&text, blank).into_owned()
     }
 
-    /// Returns the test code: the whole of a file under `tests/`, else the part after `#[cfg(test)]`.
+    /// Returns the test code of the file: all of it under `tests/`, otherwise the part after `#[cfg(test)]`.
     pub(crate) fn test_text(&self) -> String {
         let from = if self.is_test() { 0 } else { self.unit_tests_at() };
         let lines: Vec<&str> = self.lines().filter(|line| line.number >= from).map(|line| line.text).collect();
@@ -87,7 +88,7 @@ impl Source {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Returns the line of a `#[cfg(test)]` followed by a module, with at most other attributes between.
+    /// Returns the line of a `#[cfg(test)]` that a module follows, with at most other attributes in between.
     fn unit_tests_at(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();
         let starts = |at: &usize| {
@@ -98,7 +99,7 @@ impl Source {
     }
 }
 
-/// Matches comments, strings and characters.
+/// Returns an expression that matches comments, strings and characters.
 fn quoted() -> &'static Regex {
     static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
         let comment = r"//[^\n]*|/\*.*?\*/";
@@ -109,12 +110,12 @@ fn quoted() -> &'static Regex {
     &QUOTED
 }
 
-/// Returns the top of the tree.
+/// Returns the top folder of the tree.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns all text files by path.
+/// Returns all text files of the tree, by path.
 pub(crate) fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     walk(root(), &mut found);
@@ -128,7 +129,7 @@ pub(crate) fn sources() -> Vec<Source> {
     sources
 }
 
-/// Returns all Rust files.
+/// Returns all Rust files of the tree.
 pub(crate) fn rust() -> Vec<Source> {
     sources().into_iter().filter(Source::is_rust).collect()
 }
@@ -147,7 +148,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Fails with the rule and its violations.
+/// Fails with the rule and its violations, if there are any.
 pub(crate) fn report(rule: &str, broken: Vec<String>) {
     assert!(broken.is_empty(), "\n{rule}\n  {}\n", broken.join("\n  "));
 }

@@ -1,19 +1,19 @@
-//! Workspace and its dependencies, by `cargo metadata`.
+//! Packages of the workspace and their dependencies, by `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Package of the build.
+/// Package that a build contains.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) licence: String,
     pub(crate) ours: bool,
-    /// Folder from the top of the tree, with a final `/`; empty for the product.
+    /// Folder of the package from the top of the tree, with a final `/`; empty for the product.
     pub(crate) folder: String,
-    /// Dependencies: name, and whether only tests need it.
+    /// Names of the dependencies, each with whether only tests need it.
     pub(crate) dependencies: BTreeSet<(String, bool)>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn packages() -> Vec<Package> {
     array(&metadata, "packages").map(package).collect()
 }
 
-/// Returns the names that are built in more than one version.
+/// Returns the names of packages that are built in more than one version, with the versions.
 pub(crate) fn duplicates() -> BTreeMap<String, Vec<String>> {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages() {
@@ -50,7 +50,7 @@ pub(crate) fn duplicates() -> BTreeMap<String, Vec<String>> {
     versions
 }
 
-/// Returns the metadata for this machine's platform only: packages of other platforms may not be downloaded.
+/// Returns cargo's metadata for the platform of this machine only: packages for other platforms may not be downloaded.
 fn metadata() -> Value {
     let version = run(Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())).arg("-vV"));
     let host =
@@ -74,7 +74,7 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// Returns whether an SPDX expression can be satisfied with the licences of `allowed`.
+/// Returns whether the licences in `allowed` satisfy an SPDX expression.
 pub(crate) fn may_use(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();

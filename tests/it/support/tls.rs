@@ -130,12 +130,12 @@ impl Client<'_> {
         self.connect_by(&self.memory(), to)
     }
 
-    /// Connects by another name, which the edge's certificate must be for.
+    /// Connects by another name, for which the edge's certificate must be.
     pub(crate) fn connect_as(&self, name: &str, to: SocketAddr) -> io::Result<Line> {
         self.connect_to(&self.memory(), ServerName::try_from(name.to_owned()).unwrap(), to)
     }
 
-    /// Returns a client configuration with its session memory.
+    /// Returns a client configuration that remembers its sessions.
     pub(crate) fn memory(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
         let builder = builder.with_root_certificates(self.trusts.roots());
@@ -173,7 +173,7 @@ pub(crate) fn tcp(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Remote party that accepts TLS.
+/// Remote party that accepts SIP over TLS.
 pub(crate) struct Server {
     listener: TcpListener,
     config: Arc<ServerConfig>,
@@ -181,7 +181,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on a free port of `ip`; `asks`: authority of required client certificates.
+    /// Listens on a free port of `ip`; `asks`: authority of the client certificates that are required.
     pub(crate) fn new(ip: &str, shows: &Pair, asks: Option<&Authority>) -> Server {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
@@ -210,7 +210,7 @@ impl Server {
         Ok(Line::new(StreamOwned::new(session, stream), raw, about))
     }
 
-    /// Returns whether there is no connection.
+    /// Returns whether no connection has arrived.
     pub(crate) fn is_alone(&self) -> bool {
         self.listener.set_nonblocking(true).unwrap();
         let alone = self.listener.accept().is_err();
@@ -219,7 +219,7 @@ impl Server {
     }
 }
 
-/// Result of a handshake.
+/// Data known about a connection after its handshake.
 struct About {
     version: ProtocolVersion,
     kind: HandshakeKind,
@@ -237,14 +237,14 @@ trait Duplex: io::Read + io::Write {}
 
 impl<T: io::Read + io::Write> Duplex for T {}
 
-/// SIP over one connection.
+/// SIP over one TLS connection.
 pub(crate) struct Line {
     stream: Box<dyn Duplex>,
     raw: TcpStream,
     read: Vec<u8>,
     pub(crate) version: ProtocolVersion,
     pub(crate) kind: HandshakeKind,
-    /// Certificate of the remote party.
+    /// Certificate that the remote party has presented.
     pub(crate) shown: Option<CertificateDer<'static>>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -264,7 +264,7 @@ impl Line {
         self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush())
     }
 
-    /// Receives the next message whose first line contains `what`, skipping others; the error is the end of the
+    /// Receives the next message that has `what` in its first line, skipping others; the error is the end of the
     /// connection.
     pub(crate) fn try_receive(&mut self, what: &str) -> io::Result<String> {
         loop {
@@ -282,7 +282,7 @@ impl Line {
         }
     }
 
-    /// Receives the next message.
+    /// Receives the next message on the connection.
     pub(crate) fn read_some(&mut self) -> io::Result<String> {
         let mut buffer = [0; 16_384];
         let length = self.stream.read(&mut buffer)?;
@@ -293,13 +293,13 @@ impl Line {
         self.try_receive(what).unwrap_or_else(|error| panic!("no {what}: {error}"))
     }
 
-    /// Returns whether the connection is closed without a byte of SIP.
+    /// Returns whether the edge closes the connection without a byte of SIP.
     pub(crate) fn is_closed_in_silence(&mut self) -> bool {
         let mut buffer = [0; 16];
         !matches!(self.stream.read(&mut buffer), Ok(1..)) && self.read.is_empty()
     }
 
-    /// Closes with a reset.
+    /// Closes the connection by a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.raw).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
@@ -312,7 +312,7 @@ impl Line {
             .then(|| String::from_utf8_lossy(&self.read.drain(..end + body).collect::<Vec<u8>>()).into_owned())
     }
 
-    /// Returns a request over this connection; `uri` is its Request-URI.
+    /// Returns a request for this connection, with the Request-URI `uri`.
     pub(crate) fn request(&self, method: &str, uri: &str, call_id: &str, cseq: u32, to_tag: &str) -> String {
         let me = self.local;
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
@@ -328,7 +328,7 @@ impl Line {
         )
     }
 
-    /// Returns the response to a received request.
+    /// Returns the response to a request that has arrived.
     pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {

@@ -1,5 +1,5 @@
-//! Twilio's Messages resource, reduced to the needs of texts: it accepts a message or fails in several ways, and lists
-//! the accepted ones.
+//! Twilio's Messages resource, reduced to the needs of texts: accepts a message or fails in several ways, and lists the
+//! accepted ones.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,26 +13,26 @@ use serde_json::{Value, json};
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "12345";
 
-/// Reaction to a request that sends a message.
+/// Reaction of the server to a request that sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
     Take,
-    /// Rejects with this status and Twilio's code.
+    /// Rejects the request with this status and Twilio's code.
     Refuse(u16, u32),
-    /// Rejects with this status, but has accepted the message.
+    /// Rejects the request with this status, although it has accepted the message.
     TakeAndRefuse(u16),
-    /// Does not answer; whether it accepted the message.
+    /// Sends no response; the value is whether the message was accepted.
     Silence(bool),
-    /// Closes the connection without an answer; whether it accepted the message.
+    /// Closes the connection without a response; the value is whether the message was accepted.
     Hangup(bool),
 }
 
-/// Received request.
+/// Request that the server has received.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Header fields, with names in lower case.
+    /// Header fields of the request, with names in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) form: Vec<(String, String)>,
 }
@@ -45,20 +45,20 @@ impl Asked {
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// All requests, in order.
+    /// All requests so far, in order.
     pub(crate) asked: Vec<Asked>,
-    /// Accepted messages.
+    /// Messages that the server has accepted.
     pub(crate) messages: Vec<Value>,
 }
 
 impl State {
-    /// Counts the accepted messages to a number.
+    /// Returns the number of messages to a number that were accepted.
     pub(crate) fn taken(&self, to: &str) -> usize {
         self.messages.iter().filter(|message| message["to"] == to).count()
     }
 }
 
-/// Reaction to the nth request, from 0, to send a message to this number.
+/// Function that returns the reaction to the nth request, counted from 0, to send a message to a number.
 type Plan = dyn Fn(&str, usize) -> Deed + Send + Sync;
 
 pub(crate) struct Twilio {
@@ -85,7 +85,7 @@ impl Twilio {
         self.state.lock().unwrap()
     }
 
-    /// Returns `[twilio]` with this server's address, and further keys.
+    /// Returns the section `[twilio]` with this server's address, and further keys.
     pub(crate) fn keys(&self, more: &str) -> String {
         let address = self.address;
         format!(
@@ -151,7 +151,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, plan: &Plan) {
             answer(stream, status, &json!({ "code": code, "message": "no", "status": status }))
         }
         Deed::TakeAndRefuse(status) => answer(stream, status, &json!({})),
-        // Until the other side gives up.
+        // The connection stays open until the other side gives up.
         Deed::Silence(_) => drop((&*stream).read(&mut [0; 1])),
         Deed::Hangup(_) => {}
     }

@@ -1,4 +1,4 @@
-//! Agents on loopback: a WebSocket server of one connection each, and calls with them.
+//! Agents on loopback: WebSocket servers of one connection each, and calls with these agents.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
 #![expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
@@ -24,14 +24,14 @@ use super::rig::{A, PATIENCE, Rig};
 
 pub(crate) const AGENT: EndId = EndId(7);
 
-/// Server of one connection with a given behaviour.
+/// Server of one connection, which behaves as a test requires.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     thread: JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts a server on the plain connection.
+    /// Starts a server that passes the plain TCP connection to `deed`.
     pub(crate) fn raw(deed: impl FnOnce(TcpStream) + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -44,7 +44,7 @@ impl Server {
         Server { address, thread }
     }
 
-    /// Starts a server that answers the handshake with this text and nothing else.
+    /// Starts a server that answers the handshake with this text, and sends nothing else.
     pub(crate) fn answers(text: &'static str) -> Server {
         Server::raw(move |mut stream| {
             let mut request = Vec::new();
@@ -57,7 +57,7 @@ impl Server {
         })
     }
 
-    /// Starts a server on the WebSocket, with the request that opened it.
+    /// Starts a server that passes the WebSocket to `deed`, with the request that opened it.
     pub(crate) fn open(deed: impl FnOnce(WebSocket<TcpStream>, Request) + Send + 'static) -> Server {
         Server::raw(move |stream| {
             let (socket, request) = accept(stream);
@@ -65,7 +65,7 @@ impl Server {
         })
     }
 
-    /// Starts a server on a WebSocket over TLS with this certificate.
+    /// Starts a server that passes a WebSocket over TLS, with this certificate, to `deed`.
     pub(crate) fn secure(certificate: &Certificate, deed: impl FnOnce(Secure) + Send + 'static) -> Server {
         let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
@@ -104,7 +104,7 @@ fn accept(stream: TcpStream) -> (WebSocket<TcpStream>, Request) {
     (socket.unwrap(), seen.unwrap())
 }
 
-/// Self-signed certificate, and its key.
+/// Self-signed certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
     key: String,
@@ -117,7 +117,7 @@ impl Certificate {
     }
 }
 
-/// Echoes each frame as audio, until the other side closes.
+/// Echoes each frame as audio until the other side closes the WebSocket.
 pub(crate) fn echo<S: Read + Write>(mut socket: WebSocket<S>) {
     while let Ok(message) = socket.read() {
         let Message::Text(text) = message else { continue };
@@ -131,7 +131,7 @@ pub(crate) fn echo<S: Read + Write>(mut socket: WebSocket<S>) {
     }
 }
 
-/// Reads all texts until the other side closes; also returns its close code.
+/// Reads all texts until the other side closes the WebSocket; also returns the close code.
 pub(crate) fn read_all<S: Read + Write>(socket: &mut WebSocket<S>) -> (Vec<serde_json::Value>, Option<u16>) {
     let mut texts = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Workers, and phones on loopback as their remote parties.
+//! Media workers, and phones on loopback as their remote parties.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
 
@@ -25,9 +25,9 @@ pub(crate) struct Rig {
     pub(crate) events: UnboundedReceiver<(MediaId, MediaEvent)>,
 }
 
-/// End of the edge with its phone.
+/// End of a session at the edge, with its phone.
 pub(crate) struct Side {
-    /// Address of the edge.
+    /// Address of the end at the edge.
     pub(crate) edge: SocketAddr,
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
@@ -44,7 +44,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 2048];
     loop {
         let (len, source) = socket.recv_from(&mut bytes).unwrap();
-        // Skips keep-alive packets, a header alone, which occur on a slow machine.
+        // Keep-alive packets, only a header, are skipped; they occur on a slow machine.
         if len != 12 {
             return (bytes[..len].to_vec(), source);
         }
@@ -70,7 +70,8 @@ pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port() + 1)
 }
 
-/// Returns an unused even port with an unused successor: below the ephemeral range, in another order in each process.
+/// Returns the address of a free even port with a free successor: below the ephemeral range, in another order in each
+/// process.
 pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -82,7 +83,7 @@ pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
     }
 }
 
-/// Polls until `look` returns a value; this file belongs to several test binaries.
+/// Polls until `look` returns a value; defined here because this file belongs to several test binaries.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -109,7 +110,7 @@ impl Rig {
         until(what, || holds(&self.workers).then_some(()));
     }
 
-    /// Binds an end; retries because another process may take a free port first.
+    /// Binds an end to free ports; retries because another process may take a free port first.
     pub(crate) fn bind(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> (SocketAddr, Arc<EndCounters>) {
         for _ in 0..100 {
             let edge = free_pair(ip);
@@ -125,10 +126,10 @@ impl Rig {
         panic!("no free ports");
     }
 
-    /// Binds an end on ports closed just now.
+    /// Binds an end to ports that were closed just now.
     ///
-    /// A process spawned by another test has a copy of every socket until its exec, so a closed port may be in use for
-    /// a moment.
+    /// A process that another test spawns has a copy of every socket until its exec, so that a closed port may still be
+    /// in use for a moment.
     pub(crate) fn bind_again(&mut self, id: MediaId, end: EndId, spec: &EndSpec) {
         until("the ports are free", || {
             self.workers.send(id, MediaCommand::AddEnd { end, spec: spec.clone() });
@@ -168,12 +169,13 @@ impl Rig {
         (a, b)
     }
 
-    /// Waits until the worker has processed all commands so far: it answers a refused one in order.
+    /// Waits until the worker has processed all commands so far: it answers in order, so a command that it refuses is
+    /// sent last.
     pub(crate) fn settle(&mut self, id: MediaId) {
         loop {
             let spec = EndSpec { bind: free_pair(IpAddr::from([127, 0, 0, 1])), counters: Arc::default() };
             self.workers.send(id, MediaCommand::AddEnd { end: A, spec });
-            // Ports taken by another process are not the worker's response.
+            // If another process has taken the ports, the event is not the worker's response.
             if let (_, MediaEvent::Bound { end: A }) = self.event() {
                 break;
             }
