@@ -126,6 +126,11 @@ impl CallJournal {
         self.note(call.sid.clone(), line.into(), 0)
     }
 
+    /// Returns the records of calls that were expected to go on and were not confirmed.
+    pub(crate) fn take_unconfirmed(&mut self) -> Vec<LeftoverRecord> {
+        std::mem::take(&mut self.unconfirmed)
+    }
+
     /// Writes the answer of a call; does nothing for a call that is not in the journal.
     pub(crate) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
         let Some(began) = self.live.get(sid) else { return Ok(()) };
