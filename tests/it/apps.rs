@@ -347,7 +347,7 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let found = told(&["check"], path);
-    assert!(!found.contains("nothing can speak"), "{found}");
+    assert!(!found.contains("no text-to-speech"), "{found}");
     let missing = told(&["check"], "/nonexistent");
     assert!(missing.contains("TG0161") && missing.contains("menu.xml:1:11"), "{missing}");
     let doctor = told(&["doctor", "--only", "speech"], path);
@@ -373,7 +373,7 @@ fn an_edge_whose_applications_come_by_requests_is_warned_that_nothing_can_speak(
     let (check, doctor) = (["check"], ["doctor", "--only", "speech"]);
     let warned = found("", &check);
     assert!(warned.contains("TG0161") && warned.contains("applications that requests to the API name"), "{warned}");
-    assert!(found("", &doctor).contains("nothing can speak the <Say> of applications"));
+    assert!(found("", &doctor).contains("no text-to-speech for the <Say> of applications"));
     let off = "[speech]\ninstalled = false\n";
     let chosen = found(off, &check);
     assert!(!chosen.contains("speak") && !chosen.contains("[speech] is not used"), "{chosen}");
@@ -437,7 +437,7 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
     assert!(verdict.starts_with("Answered by app:menu, ended after "), "{verdict}");
     let expected = "the application ended the call. The caller did not hear sounds/none.wav: no such file (Play in line 1, error 11200). \
                     The caller did not hear page.wav: not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
-                    The caller did not hear a text: nothing can speak it: espeak-ng is not installed, and [speech] names nothing else (Say in line 3, error 13520). \
+                    The caller did not hear a text: there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program (Say in line 3, error 13520). \
                     The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
     assert!(verdict.ends_with(expected), "{verdict}");
     let status = rig.edge.json("/v1/status");

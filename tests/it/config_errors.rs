@@ -360,7 +360,7 @@ fn a_codec_that_calls_have_without_it_is_to_be_left_out() {
     for codec in ["G729", "g729", "G.729", "G729A", "AMR", "AMR-WB", "iLBC", "GSM", "G726-32", "speex"] {
         for (section, key) in [("trunk.x", "codecs"), ("siprec.x", "codecs")] {
             let of = |list: &str| words(&format!("[{section}]\npeers = ['sip:192.0.2.9']\n{key} = [{list}]\n"));
-            let relayed = "it is relayed where both sides of a call support it, and not converted";
+            let relayed = "it is relayed if both sides of a call support it, and not converted";
             let message = format!("not in this version: the codec {codec}");
             let beside = of(&format!("'PCMU', '{codec}'"));
             assert_eq!(beside, [(message.clone(), format!("leave it out: {relayed}"))], "{codec}");

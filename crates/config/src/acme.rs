@@ -297,7 +297,7 @@ mod tests {
             ("domains = 'a.example', challenge_address = '0.0.0.0:0'", "is another one at each start"),
             (
                 "domains = 'a.example', challenge_address = '127.0.0.1:5061'",
-                "is taken by the listener tls:127.0.0.1:5061",
+                "is already used by the listener tls:127.0.0.1:5061",
             ),
             ("domains = 'a.example', challenge_address = '127.0.0.1:8080'", "is taken by [http] address"),
         ];

@@ -196,7 +196,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             findings.add(Diagnostic {
                 code: code::BAD_DOCUMENT.id,
                 is_error: false,
-                message: "<Say>, but nothing can speak: espeak-ng is not installed, and [speech] names nothing else"
+                message: "<Say>, but there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program"
                     .to_owned(),
                 span: Some(placed.name.clone()),
                 help: "install espeak-ng, add [speech] with a `command` or `url`, or use <Play>".to_owned(),
@@ -226,7 +226,7 @@ fn judge_voice(draft: &ConfigDraft, findings: &mut Findings) {
         None => (of_requests(), "applications that requests to the API name".to_owned()),
     };
     if span.is_some() {
-        let message = format!("{who} may use <Say>, but nothing can speak: espeak-ng is not installed");
+        let message = format!("{who} may use <Say>, but there is no text-to-speech: espeak-ng is not installed");
         let help = "install espeak-ng, add [speech] with a `command` or `url`, \
                     or set `installed = false` there if no app speaks";
         findings.warning(code::NO_VOICE, span, message, help);

@@ -157,8 +157,7 @@ fn judge(section: &Section<'_>, missing: Option<&Path>, findings: &mut Findings)
     };
     if let Some(folder) = missing {
         let message = format!("`file`: directory {} does not exist", folder.display());
-        let help =
-            "create it on the machine of the edge: until it is there records are kept in memory, and a reload fails";
+        let help = "create it on the machine of the edge: until then records are kept in memory, and a reload fails";
         warn("file", code::NO_CALL_RECORDS, message, help);
     }
     if section.get("keep").is_some() && section.get("rotate").is_none() {

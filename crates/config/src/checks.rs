@@ -171,7 +171,7 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
     }
     let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
-        let message = format!("{address} is taken by the listener {}", other.listen.name);
+        let message = format!("{address} is already used by the listener {}", other.listen.name);
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
 }

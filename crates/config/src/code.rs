@@ -201,8 +201,8 @@ codes! {
          may write it (`chmod 700`).";
     NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
-    NO_VOICE = "TG0161", "nothing can speak",
-        "An application may use <Say>, or `hold` has a `text`, and nothing can speak it: callers would hear silence, or the\n\
+    NO_VOICE = "TG0161", "no text-to-speech",
+        "An application may use <Say>, or `hold` has a `text`, without text-to-speech: callers would hear silence, or the\n\
          ringback tone. An application is one with a `url`, or one that requests name ([api] with `auth_token`, and a\n\
          [[number]]). Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
          endpoint in [speech]. With `installed = false` in [speech] nothing speaks, and apps have no warning.";

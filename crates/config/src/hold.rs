@@ -197,7 +197,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
         if placed.said.is_some() && draft.cannot_speak() {
-            let message = "`hold` has a `text`, but nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
+            let message = "`hold` has a `text`, but there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program";
             let help = "install espeak-ng, or add [speech] with a `command` or `url`; until then callers hear the ringback tone";
             match draft.speech_is_off {
                 true => findings.error(code::MISSING, span, message, help),

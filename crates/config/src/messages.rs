@@ -81,7 +81,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             findings.error(code::MISSING, place.clone(), message, help);
         }
         if messages.token.is_none() && draft.texts.twilio_span.is_none() {
-            let message = "no message can come in: neither [twilio] nor `token` of [messages] lets a service in";
+            let message = "messages to your numbers are rejected: neither [twilio] nor `token` of [messages] authenticates a service";
             findings.warning(code::TEXTS, Some(place.clone()), message, "add `token`, and give it to the service");
         }
     }

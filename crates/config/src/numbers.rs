@@ -180,7 +180,7 @@ pub(super) fn routes(all: &mut [SpannedNumber], trunks: &[SpannedTrunk], finding
         let PhoneNumber { number, from, .. } = &placed.number;
         if from.is_empty() && has_phones && !placed.is_partial {
             if placed.number.app.is_some() {
-                let message = format!("{number} takes no calls: every trunk is one of phones (`accept_register`)");
+                let message = format!("{number} receives no calls: every trunk is for phones (`accept_register`)");
                 findings.warning(code::NO_CALLS, Some(placed.span.clone()), message, "add from = [\"NAME\"]");
             }
             continue;

@@ -107,7 +107,7 @@ pub(super) fn media_networks(placed: &SpannedTrunk, draft: &ConfigDraft, finding
     };
     let Some(public) = public else { return };
     let message = format!("the trunk {} calls from {public}, and its media may come from elsewhere", trunk.name);
-    let help = "media_from = [\"…\"], the networks of its media gateways; [] where it has none";
+    let help = "media_from = [\"…\"], the networks of its media gateways; [] if it has none";
     findings.warning(code::NO_MEDIA_NETWORK, Some(placed.name.clone()), message, help);
 }
 

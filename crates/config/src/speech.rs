@@ -74,7 +74,7 @@ pub(super) fn read(
         (None, None) => {
             let Some(speech) = installed() else {
                 let message =
-                    "nothing can speak: espeak-ng is not installed, and [speech] has neither `command` nor `url`";
+                    "no text-to-speech: espeak-ng is not installed, and [speech] has neither `command` nor `url`";
                 let help = "install espeak-ng, or add command = [\"PROGRAM\", \"{text}\"], or url = \"https://…\"";
                 findings.warning(code::NO_VOICE, Some(section.span.clone()), message, help);
                 return None;

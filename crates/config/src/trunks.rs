@@ -376,7 +376,7 @@ fn read_codec((key, text): (&str, &str), span: SourceSpan, is_only: bool, findin
     let bare: String = name.chars().filter(|letter| !matches!(letter, '.' | '-' | '_')).collect();
     if RELAYED_CODECS.iter().any(|codec| bare.starts_with(codec)) {
         let what = if is_only { format!("remove `{key}`") } else { "leave it out".to_owned() };
-        let help = format!("{what}: it is relayed where both sides of a call support it, and not converted");
+        let help = format!("{what}: it is relayed if both sides of a call support it, and not converted");
         let message = format!("not in this version: the codec {text}");
         findings.error(code::NOT_IN_THIS_VERSION, span, message, help);
         return None;

@@ -76,7 +76,7 @@ fn overrides(key: &str, fragment: &str, value: &SpannedValue<'_>, findings: &mut
         let known = NUMBERS.iter().map(|(known, ..)| *known).chain(["rp"]);
         let help = match nearest(&name, known) {
             Some(near) if !IDLE.contains(&name.as_str()) => format!("did you mean `{near}`?"),
-            _ => "remove it: ct, rt, tt, rc and rp are read there, and nothing of it is sent".to_owned(),
+            _ => "remove it: a fragment may set only ct, rt, tt, rc and rp, and is not sent".to_owned(),
         };
         let message = format!("`{key}`: this part of the fragment (after `#`) has no effect");
         findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, help);

@@ -204,7 +204,7 @@ impl AppSounds {
         (voice, language): (Option<String>, Option<String>),
     ) -> AppAnswer {
         let Some(speech) = settings.speech else {
-            let what = "nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
+            let what = "there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program";
             return failed(NOT_SPOKEN, what.to_owned());
         };
         let until = Instant::now() + Duration::from_secs(SAY_SECONDS);

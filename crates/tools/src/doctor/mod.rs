@@ -134,7 +134,7 @@ pub fn run(given: Option<&Path>, remote: &EdgeArgs, only: &[String], form: Form)
 
 /// Returns only the findings about the running edge, for a file that cannot be read.
 async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked, &Report)) -> Vec<Finding> {
-    let text = format!("{}. A start or restart fails. Only the running edge is asked", summary(config, found));
+    let text = format!("{}. A start or restart fails. Only the running edge is tested", summary(config, found));
     let help = found.iter().find(|one| one.is_error).map(|one| one.help.as_str()).unwrap_or_default();
     let fix = format!("{help}; do not restart an edge that runs before `trunkgate check` accepts the file");
     let mut all = report.take(vec![Finding::fail("config", text, fix)]);
@@ -336,7 +336,7 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
     }
     if !config.apps.is_empty() || config.api.takes_documents(&config.numbers) {
         found.push(match config.speech_is_off {
-            true => Finding::ok("speech", "nothing speaks: `installed = false` in [speech]"),
+            true => Finding::ok("speech", "no text-to-speech: `installed = false` in [speech]"),
             false => of_say(config.speech.clone()).await,
         });
     }
@@ -348,7 +348,7 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
 async fn of_say(speech: Option<SpeechSettings>) -> Finding {
     let Some(speech) = speech else {
         let fix = "install espeak-ng, or add [speech] with a `command` or `url`";
-        return Finding::warn("speech", "nothing can speak the <Say> of applications", fix);
+        return Finding::warn("speech", "no text-to-speech for the <Say> of applications", fix);
     };
     let program = match &speech.by {
         SpeechEngine::Endpoint(endpoint) => {
