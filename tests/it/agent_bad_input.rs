@@ -57,7 +57,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
     let before = rig.edge.memory_kib();
     let second = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, STANDARD.encode([0x20; 8000]));
     talk.agent.get_ref().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    let (mut sent, is_told) = (0, || rig.trace().contains("sends more than is heard"));
+    let (mut sent, is_told) = (0, || rig.trace().contains("sends audio faster than it is played"));
     'all: while sent < SECONDS {
         talk.take_in();
         match talk.agent.send(Message::text(second.clone())) {
@@ -86,7 +86,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
     let audio = talk.audio();
     assert!(audio.iter().all(|code| *code == 0x20) && audio.len() < 120 * 8000, "{} samples", audio.len());
     let trace = rig.trace();
-    assert_eq!(trace.matches("sends more than is heard").count(), 1, "{trace}");
+    assert_eq!(trace.matches("sends audio faster than it is played").count(), 1, "{trace}");
     let sip = rig.edge.address("udp");
     let (caller, id) = (&rig.caller, "flood");
     caller.sip.send(sip, &caller.sip.request_with("BYE", crate::support::calls::NUMBER, sip, id, (2, &talk.tag), ""));
@@ -120,8 +120,8 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
         assert_eq!(talk.audio(), audio, "no mark costs a packet");
         let (grown, trace) = (rig.edge.memory_kib().saturating_sub(before), rig.trace());
         assert!(grown < 12 << 10, "{grown} KiB");
-        assert!(!is_told || trace.contains("sends more than is heard"), "{trace}");
-        assert!(count > 1000 || !trace.contains("sends more than is heard"), "{trace}");
+        assert!(!is_told || trace.contains("sends audio faster than it is played"), "{trace}");
+        assert!(count > 1000 || !trace.contains("sends audio faster than it is played"), "{trace}");
     }
 }
 

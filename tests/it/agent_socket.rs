@@ -338,7 +338,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
     assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
-    let is_full = |event: &MediaEvent| matches!(event, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
+    let is_full = |event: &MediaEvent| matches!(event, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends audio faster than it is played"));
     while !is_full(&rig.event().1) {}
     // The worker runs often enough to read all of it, if it tried to.
     rig.settle(ID);

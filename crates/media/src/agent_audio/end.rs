@@ -354,7 +354,7 @@ impl AgentEnd {
         if full && !self.noted_full {
             self.noted_full = true;
             let text = format!(
-                "sends more than is heard: {PLAYOUT_SECONDS} s of audio or {MARKS_WAITING} marks wait, it is read no further until some have left"
+                "sends audio faster than it is played: {PLAYOUT_SECONDS} s of audio or {MARKS_WAITING} marks are queued; reading pauses until some have been played"
             );
             self.note_fault("full", text, events);
         }
@@ -500,7 +500,7 @@ impl AgentEnd {
         if self.requests.count <= AGENT_REQUESTS_PER_SECOND {
             events.push_back(MediaEvent::Agent { end: self.id, event: AgentEvent::Request(request) });
         } else if self.requests.count == AGENT_REQUESTS_PER_SECOND + 1 {
-            let text = "wants too much of the call at once: the rest of this second is not done";
+            let text = "sent too many requests at once: further ones of this second are ignored";
             self.note_fault("greedy", text.to_owned(), events);
         }
     }

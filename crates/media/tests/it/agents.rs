@@ -423,7 +423,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
     assert!(!bench.session.agent_wants_more(AGENT));
     let told = bench.events();
     assert!(
-        matches!(&told[..], [MediaEvent::Agent { event: AgentEvent::Spoke, .. }, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. }] if text.contains("more than is heard")),
+        matches!(&told[..], [MediaEvent::Agent { event: AgentEvent::Spoke, .. }, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. }] if text.contains("faster than it is played")),
         "{told:?}"
     );
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");

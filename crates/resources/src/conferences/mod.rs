@@ -118,12 +118,12 @@ impl NotJoined {
             NotJoined::Refused(JoinRejection::AlreadyIn) => "the call is in a conference already",
             NotJoined::Refused(JoinRejection::LabelTaken) => "another party has its participantLabel",
             NotJoined::Refused(JoinRejection::BadLabel) => "its participantLabel is empty or too long",
-            NotJoined::Refused(JoinRejection::NoneToCoach) => "the call that it is to coach is not in the conference",
+            NotJoined::Refused(JoinRejection::NoneToCoach) => "the call to coach is not in the conference",
             NotJoined::Refused(JoinRejection::BadName) => "the name of the conference is empty or too long",
             NotJoined::Refused(JoinRejection::Ended) => "the conference is over",
             NotJoined::UnknownSid => "no active conference with this SID",
             NotJoined::Linked => {
-                "it comes from a conference that is connected with this one already: its audio would go round"
+                "it comes from a conference that is already connected with this one: its audio would loop"
             }
         }
     }

@@ -42,7 +42,7 @@ fn rows(port: u16) -> Vec<Row> {
         row(format!("sip:x@[::ffff:127.0.0.1]:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@0.0.0.0:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@2130706433:{port};transport=tcp"), true, "unknown target"),
-        row(format!("sip:x@inside.test:{port};transport=tcp"), false, "where no transfer may lead"),
+        row(format!("sip:x@inside.test:{port};transport=tcp"), false, "an address that transfers may not reach"),
     ]
 }
 
@@ -53,7 +53,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let inner = TcpListener::bind("127.0.0.1:0")?;
     inner.set_nonblocking(true)?;
     let mut rows = rows(inner.local_addr()?.port());
-    rows.push(Row { target: "sip:+14155550123@carrier.test".into(), stays: false, says: "its rules hold" });
+    rows.push(Row {
+        target: "sip:+14155550123@carrier.test".into(),
+        stays: false,
+        says: "the rules of that trunk apply",
+    });
     let mut parts = Vec::new();
     let mut bots = Vec::new();
     for (at, row) in rows.iter().enumerate() {

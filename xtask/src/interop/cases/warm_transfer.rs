@@ -165,7 +165,7 @@ fn press(edge: &Edge, place: &Place, phone: &Baresip, key: &str) -> anyhow::Resu
     let began = Instant::now();
     loop {
         let trace = trace(edge, place).unwrap_or_default();
-        if trace.contains("its digit is waited for") && trace.contains("detection: human") {
+        if trace.contains("waiting for its digit") && trace.contains("detection: human") {
             return phone.command("sndcode", key);
         }
         ensure!(began.elapsed() < PATIENCE, "the party has not heard the whisper: {trace}");

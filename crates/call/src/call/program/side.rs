@@ -287,7 +287,11 @@ impl CallProgram {
         };
         let wires = part_from_caller(lower.bridge, cx, leg);
         if !lower.bridge.media.talk_to_called(cx, leg) {
-            cx.edge.decide(cx.now, cx.call.key, "Dial: the edge cannot speak to the party: it is not connected");
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                "Dial: the edge cannot encode the party's codec: the party is not connected",
+            );
             return hang_up(cx, lower, leg, ReasonSlug::AppHungUp);
         }
         lower.bridge.media.spoken = spoken;

@@ -68,7 +68,7 @@ impl Attempt {
         }
         if self.in_call && cx.edge.is_forbidden(remote) {
             let name = cx.edge.shown_name(self.name());
-            let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
+            let text = format!("{name} leads to {remote}, an address that transfers may not reach: it is not called");
             return Err(refuse_candidate(cx, &text));
         }
         let owner = cx.edge.owner_of(remote).or_else(|| self.owner_by_name(cx.edge));
@@ -77,7 +77,7 @@ impl Attempt {
             return Ok(CandidateCheck::Goes);
         }
         if let Some(trunk) = &owner {
-            let text = format!("{} leads to the trunk {}: its rules hold", self.name(), trunk.name);
+            let text = format!("{} leads to the trunk {}: the rules of that trunk apply", self.name(), trunk.name);
             cx.edge.decide(cx.now, cx.call.key, text);
         }
         self.change_owner(cx, branch, owner);

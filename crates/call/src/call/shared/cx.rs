@@ -490,7 +490,7 @@ impl CallCx<'_> {
         let fitted = sent.and_then(|sent| Some((sent.media.len(), fitted(&sent, &answer)?)));
         let Some((offered, fitted)) = fitted else { return Ok(answer) };
         let name = self.call.legs.name_of(leg);
-        let text = format!("{name} answers {offered} m-lines with {}: taken as far as they fit", answer.media.len());
+        let text = format!("{name} answers {offered} m-lines with {}: the matching ones are used", answer.media.len());
         self.edge.decide(self.now, self.call.key, text);
         Ok(fitted)
     }

@@ -112,12 +112,16 @@ pub(crate) fn ask(
     warm.prompted = Some(PromptedParty { leg, wires, has_heard: false, judge: None, is_judged, accepts: false });
     search.ring_back(cx, bridge);
     if !bridge.media.talk_to_called(cx, leg) {
-        cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            "transfer: the edge cannot encode the party's codec: the party is not connected",
+        );
         return TransferEffect::declined(TargetFailure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
     }
     let name = cx.call.legs.name_of(leg);
-    cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is asked: the caller hears music"));
-    let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is asked", cx.edge.shown_name(&name)));
+    cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is prompted: the caller hears music"));
+    let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is prompted", cx.edge.shown_name(&name)));
     cx.edge.log(&sid, line, None);
     cx.arm(CallTimer::Asked, Duration::from_secs(WHISPER_SECONDS));
     if wants_verdict {
@@ -162,7 +166,7 @@ impl Consults {
                 return self.play_whisper(cx, media);
             }
             AppAnswer::Failed { code, text } => format!("error {code}: {text}"),
-            AppAnswer::Document { .. } => "a document came in the place of a sound".to_owned(),
+            AppAnswer::Document { .. } => "expected a sound, got a document".to_owned(),
         };
         let failure = whisper_failed(&text);
         cx.edge.decide(cx.now, cx.call.key, format!("whisper: {text}"));
@@ -182,7 +186,7 @@ impl Consults {
         asked.has_heard = true;
         if warm.settings.accept.is_some() {
             let wait = warm.settings.wait;
-            cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: its digit is waited for");
+            cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: waiting for its digit");
             cx.arm(CallTimer::Asked, wait);
             return TransferEffect::Stay;
         }

@@ -36,7 +36,7 @@ impl QueueRefusal {
     pub fn words(self) -> &'static str {
         match self {
             QueueRefusal::Full => "the queue is full",
-            QueueRefusal::TooMany => "the edge has as many queues as may be",
+            QueueRefusal::TooMany => "the limit of queues is reached",
             QueueRefusal::BadName => "the name of the queue is empty or too long",
             QueueRefusal::NameTaken => "another queue has the name",
             QueueRefusal::Unknown => "there is no such queue",

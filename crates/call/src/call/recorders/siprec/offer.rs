@@ -114,7 +114,7 @@ fn stream(sent: &SessionDescription, answer: &SessionDescription, at: usize) -> 
             })
             .next()
     };
-    let audio = audio(theirs).ok_or_else(|| format!("it takes no codec that was offered for stream {number}"))?;
+    let audio = audio(theirs).ok_or_else(|| format!("it accepts no codec that was offered for stream {number}"))?;
     let coding = coding(&audio).ok_or_else(|| format!("it wants {} in stream {number}", audio.codec))?;
     Ok(RecordedStream {
         far: remote_endpoint(answer, theirs, answer.direction_of(theirs)),
