@@ -245,7 +245,7 @@ fn an_agent_that_is_not_there_or_refuses_fails() {
         }
     });
     for (variables, text, fix) in [
-        (&[][..], "it wants credentials, and no `auth_token` is set", "credentials are missing: set `auth_token`"),
+        (&[][..], "it requires credentials, and no `auth_token` is set", "credentials are missing: set `auth_token`"),
         (
             &[("TRUNKGATE_AGENT_TOKEN", "wrong")],
             "the signature made with `auth_token` is rejected",

@@ -101,7 +101,7 @@ fn help_is_cut_between_words_on_a_terminal_alone() {
 fn errors_are_cut_between_words_on_a_terminal() {
     let (code, told) = on_terminal(&["status", "--url", &format!("http://{}", closed_address())]);
     let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(code == Some(1) && words.contains("`journalctl -u trunkgate -n 50` has why it ended"), "{told}");
+    assert!(code == Some(1) && words.contains("`journalctl -u trunkgate -n 50` shows why it ended"), "{told}");
     assert_fits(&told);
     let (_directory, file) = write("[edge]\ncountri = \"US\"\n[http]\naddress = \"192.0.2.1:8080\"\n");
     let (code, told) = on_terminal(&["--config", file.to_str().unwrap(), "check"]);

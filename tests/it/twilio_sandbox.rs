@@ -253,7 +253,7 @@ fn an_application_that_fails_is_told_from_an_expectation_that_does() {
     assert!(code == 3 && fault(&error).contains("nothing listens at"), "{error}");
     let menu = menu();
     let (code, error) = run(&format!("http://{}/voice", menu.address), &["--start", "sleep 60"]);
-    assert!(code == 2 && fault(&error).contains("takes connections already"), "another one is left: {error}");
+    assert!(code == 2 && fault(&error).contains("already accepts connections"), "another one is left: {error}");
     let empty = tempfile::Builder::new().suffix(".call").tempfile().unwrap();
     std::fs::write(empty.path(), "# nothing yet\n").unwrap();
     let empty = empty.path().display().to_string();

@@ -60,7 +60,10 @@ pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
         return wrong("`url` contains a user part".into(), "`auth_token` signs the handshake");
     }
     if url.fragment().is_some() {
-        return wrong("`url` contains a fragment (`#`)".into(), "WebSocket URLs have none (RFC 6455 §3)");
+        return wrong(
+            "`url` contains a fragment (`#`)".into(),
+            "remove it: WebSocket URLs have no fragment (RFC 6455 §3)",
+        );
     }
     if let Some(right) = misspelt(text, &url) {
         let help = "use \"wss://agent.example.com/media\", \"ws://127.0.0.1:9000\"";

@@ -750,7 +750,7 @@ fn with_start(what: String, url: &Url) -> String {
     let fix = match () {
         () if !what.contains("refused") => return what,
         () if is_here(url) => {
-            "start the edge (`systemctl start trunkgate`, or `trunkgate run`); `journalctl -u trunkgate -n 50` has why it ended"
+            "start the edge (`systemctl start trunkgate`, or `trunkgate run`); `journalctl -u trunkgate -n 50` shows why it ended"
         }
         () => "check that the edge runs there, and that `[http] address` there is not 127.0.0.1",
     };

@@ -44,7 +44,7 @@ const REQUEST: &str = "the command is wrong: unknown flag, configuration with er
 const ENVIRONMENT: [(&str, &str, &str); 10] = [
     ("run", "TRUNKGATE_LOG", "log level, in the place of `level` of [log]"),
     ("run", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),
-    ("run", "STATE_DIRECTORY", "directory of the store, where `data_directory` of [edge] is absent"),
+    ("run", "STATE_DIRECTORY", "directory of the store, if `data_directory` of [edge] is absent"),
     ("run", "NOTIFY_SOCKET, WATCHDOG_USEC", "set by systemd: the edge reports its state and that it lives"),
     ("call", "TRUNKGATE_PASSWORD", "password of --username"),
     ("call", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf"),
@@ -165,10 +165,10 @@ fn environment(command: &Command, roff: &mut Roff) {
     let has = |id: &str| command.get_arguments().any(|argument| argument.get_id() == id && !argument.is_hide_set());
     roff.control("SH", ["ENVIRONMENT"]);
     if has("config") {
-        term(roff, "TRUNKGATE_CONFIG", "configuration file, where --config is absent");
+        term(roff, "TRUNKGATE_CONFIG", "configuration file, if --config is absent");
     }
     if has("token") {
-        term(roff, "TRUNKGATE_TOKEN", "bearer token of the HTTP API, where --token is absent");
+        term(roff, "TRUNKGATE_TOKEN", "bearer token of the HTTP API, if --token is absent");
     }
     for (_, name, text) in ENVIRONMENT.iter().filter(|(verb, ..)| *verb == command.get_name()) {
         term(roff, name, text);
@@ -185,10 +185,10 @@ fn files(command: &Command, roff: &mut Roff) {
     term(
         roff,
         "./trunkgate.toml, /etc/trunkgate/trunkgate.toml",
-        "configuration: the first that exists, where none is named",
+        "configuration: the first that exists, if none is named",
     );
     if command.get_name() == "run" {
-        term(roff, "trunkgate.db", "the store, in the data directory: what has to survive a restart");
+        term(roff, "trunkgate.db", "the store, in the data directory: data that survives a restart");
     }
 }
 

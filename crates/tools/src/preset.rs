@@ -99,7 +99,7 @@ fn as_text(preset: &Preset) -> String {
         }
     }
     for header in &preset.own_headers {
-        out.push_str(&format!("\n# {}\n# {}: dropped where any other trunk brings it\n", header.source, header.name));
+        out.push_str(&format!("\n# {}\n# {}: removed from messages of all other trunks\n", header.source, header.name));
     }
     out
 }

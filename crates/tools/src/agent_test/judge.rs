@@ -30,7 +30,7 @@ pub(super) fn judge(record: &ConversationRecord, times: &[u64]) -> Vec<Finding> 
         let text = match (loss == StreamLoss::Status(401), record.signed) {
             (false, _) => words,
             (true, true) => format!("{words}: the signature made with `auth_token` is rejected"),
-            (true, false) => format!("{words}: it wants credentials, and no `auth_token` is set"),
+            (true, false) => format!("{words}: it requires credentials, and no `auth_token` is set"),
         };
         return vec![Finding::fail("connect", text, fix)];
     };

@@ -119,13 +119,13 @@ mod tests {
     #[test]
     fn an_edge_that_takes_no_calls_says_why_and_what_to_do_first() {
         let glance = |harm: &str, without_target: bool| {
-            let brief = "the disk takes no recordings (on_full = \"refuse_calls\"): 2 callers lost";
+            let brief = "the disk accepts no recordings (on_full = \"refuse_calls\"): 2 callers lost";
             let fix = "free space on this disk: `df -h /rec`; until then `on_full = \"continue\"`";
             let problem = json!({"kind": "calls_refused", "brief": brief, "harm": harm, "evidence": "No space left on device, at /rec", "fix": fix});
             let status = json!({"state": "ready", "without_target": without_target, "problem_details": [problem]});
             at_a_glance(&status)
         };
-        let rest = "1 problem: the disk takes no recordings (on_full = \"refuse_calls\"): 2 callers lost: \
+        let rest = "1 problem: the disk accepts no recordings (on_full = \"refuse_calls\"): 2 callers lost: \
                     No space left on device, at /rec; try: free space on this disk: `df -h /rec`";
         assert_eq!(glance("edge", true), format!("refusing all calls, {rest}"));
         assert_eq!(glance("calls", false), format!("refusing calls that have to be recorded, {rest}"));

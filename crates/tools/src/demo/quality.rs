@@ -187,7 +187,7 @@ impl AudioDirection {
         let mut problems = Vec::new();
         let mut wrong = |what: String| problems.push(format!("{from} → {to}: {what}"));
         if direction.sent == 0 || direction.received == 0 {
-            wrong("nothing was said or heard".into());
+            wrong("no audio was sent or received".into());
         }
         if direction.lost > 0 {
             wrong(format!("{} of {} packets lost", direction.lost, direction.sent));
@@ -196,7 +196,7 @@ impl AudioDirection {
             wrong(format!("{} packets for {}", direction.received + direction.duplicates, direction.sent));
         }
         if direction.damaged > 0 {
-            wrong(format!("{} packets are not the tone that was said", direction.damaged));
+            wrong(format!("{} packets differ from the tone that was sent", direction.damaged));
         }
         if !sound.is_tone() {
             wrong("no 440 Hz tone at its original level".into());
@@ -395,7 +395,7 @@ mod tests {
                 samples[80..].iter_mut().for_each(|sample| *sample = -*sample);
             }
         };
-        assert_eq!(judged(0..100, &turned).1, ["a → b: 1 packets are not the tone that was said"]);
+        assert_eq!(judged(0..100, &turned).1, ["a → b: 1 packets differ from the tone that was sent"]);
         let softer = |_: u32, samples: &mut [i16]| samples.iter_mut().for_each(|sample| *sample -= *sample / 10);
         assert_eq!(judged(0..100, &softer).1, ["a → b: no 440 Hz tone at its original level"]);
         assert_eq!(judged(0..99, &|_, _| ()).1, ["a → b: 1 of 100 packets lost"]);

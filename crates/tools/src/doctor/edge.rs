@@ -64,7 +64,7 @@ fn none(config: &Config, asked: &Asked) -> Finding {
             Finding::warn(
                 LINE,
                 text,
-                "start it: `systemctl start trunkgate`, or `trunkgate run`; its log has why it ended",
+                "start it: `systemctl start trunkgate`, or `trunkgate run`; its log shows why it ended",
             )
         }
         None => Finding::ok(LINE, text),

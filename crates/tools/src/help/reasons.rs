@@ -13,7 +13,7 @@ pub(super) fn explain(slug: &str) -> Option<String> {
     let (sentence, cause, outcome) = (reason.sentence(), reason.cause(), outcome(reason));
     // A request with wrong credentials never becomes a call.
     if reason == ReasonSlug::WrongCredentials {
-        return Some(format!("{slug}: {sentence}\n\nCause: {cause}\n{fix}\nWhere it stands: trunkgate status\n"));
+        return Some(format!("{slug}: {sentence}\n\nCause: {cause}\n{fix}\nAppears in: trunkgate status\n"));
     }
     Some(format!(
         "{slug}: {sentence}\n\nCause: {cause}\n{fix}\nOutcome before the answer: {outcome}. Q.850 cause: {}.\nCalls with this \

@@ -273,7 +273,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("rtt", "figure of a leg or peer", "Round-trip time: of a leg by RTCP, of a peer by OPTIONS."),
     ("trunk", "column of `status`", "A section [trunk.NAME]: a carrier, a PBX, or a group of phones."),
     ("peer", "column of `status`", "A peer of a trunk, as `peers` has it; one row for each of its addresses."),
-    ("url", "column of `status`", "Where the agent is, without what follows a `?`."),
+    ("url", "column of `status`", "URL of the agent, without its query."),
     ("config", "line of `doctor`", "What `trunkgate check` finds in the configuration."),
     (
         "ports",
@@ -381,7 +381,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "harm",
         "field of a problem of `status`",
-        "What a problem harms, the worst first: edge, calls, media, detour, restart, records, configuration, past, telemetry, strangers. Each is a topic too.",
+        "Harm done by a problem, the worst first: edge, calls, media, detour, restart, records, configuration, past, telemetry, strangers. Each is a topic too.",
     ),
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];

@@ -247,7 +247,7 @@ impl<'a> AssertionParser<'a> {
             "mean" => Ok(MetricStatistic::Mean),
             _ => match percentile() {
                 Some(percentile) => Ok(MetricStatistic::Percentile(percentile)),
-                None => Err(self.mistake(at, format!("`{stat}` is none of p0 to p100, min, max and mean"))),
+                None => Err(self.mistake(at, format!("`{stat}` is not p0 to p100, min, max or mean"))),
             },
         }
     }

@@ -45,7 +45,7 @@ impl Application {
             return Err(wrong("a name of this machine, which the application has without --as"));
         }
         if local.scheme() != "http" {
-            return Err(format!("--app {local}: with --as the application is asked without TLS: use http://"));
+            return Err(format!("--app {local}: with --as requests to the application use no TLS: write http://"));
         }
         let public_name = PublicName::new(&public, &local).ok_or_else(|| wrong("no host"))?;
         let url = rebased(&public, &local).ok_or_else(|| wrong("no URL of a webhook"))?;

@@ -358,7 +358,7 @@ impl SandboxPlan<'_> {
         if program::is_open(url).await {
             let place = program::place(url);
             return Err(SandboxFailure::Sandbox(format!(
-                "{place} takes connections already: stop that, or leave out --start"
+                "{place} already accepts connections: stop that program, or omit --start"
             )));
         }
         let variables = self.variables(edge).await.map_err(sandbox)?;

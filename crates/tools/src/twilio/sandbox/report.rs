@@ -343,7 +343,7 @@ fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
             match (rules.has_token, rules.is_started) {
                 (true, _) => "is TWILIO_AUTH_TOKEN of this command's environment",
                 (false, true) =>
-                    "`--start` hands on: the application must read it from there, and not from a file of its own",
+                    "`--start` passes in its environment: the application must not use a file of its own instead",
                 (false, false) =>
                     "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application by --start",
             },
@@ -494,7 +494,7 @@ mod tests {
     #[test]
     fn a_request_without_an_answer_is_the_application_s_failure_only_where_a_step_failed() {
         let item = |ms: u64| {
-            let text = format!("start request to http://localhost/voice: given up after {ms} ms, no longer wanted");
+            let text = format!("start request to http://localhost/voice: given up after {ms} ms: no longer needed");
             vec![TraceItem::decision(text)]
         };
         let silent = report(item(9_990), &ReportRules::default(), &["a.call:1: hear Hello"]);
@@ -512,7 +512,7 @@ mod tests {
     fn a_request_that_is_open_when_a_call_without_steps_has_had_its_time_fails_the_call() {
         let of = |waited: u64, silent_ms: Option<u64>| {
             let text =
-                format!("redirect request to http://localhost/next: given up after {waited} ms, no longer wanted");
+                format!("redirect request to http://localhost/next: given up after {waited} ms: no longer needed");
             let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
             trace.entries = vec![TraceEntry::new(1_000, TraceItem::decision(text))];
             assert!(has_given_up(&trace));
