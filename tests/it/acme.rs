@@ -149,7 +149,11 @@ fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address
     let cases = [
         (Behaviour::Limits(7_200), "rate limit of the authority", "/order: too many certificates already issued"),
         (Behaviour::IsDown, "no usable answer of the authority", "/directory: answered 503"),
-        (Behaviour::WantsMoreProofs, "the authority refused the order", "the authority wants 2 proofs for 1 host name"),
+        (
+            Behaviour::WantsMoreProofs,
+            "the authority refused the order",
+            "the authority requires 2 challenges for 1 host name",
+        ),
         (
             Behaviour::NamesNoNonce,
             "no usable answer of the authority",

@@ -502,7 +502,7 @@ fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
     // The directory may contain the file by which the edge tests it.
     until("the directory is empty", || std::fs::remove_dir(&directory).ok());
     std::fs::write(&directory, "in its place").unwrap();
-    let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\")";
+    let headline = "calls are refused: the disk accepts no recordings (on_full = \"refuse_calls\")";
     until("status says so", || (problems(&edge)[0]["headline"] == headline).then_some(()));
     for id in ["lost-1", "lost-2", "lost-3"] {
         assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
@@ -515,7 +515,7 @@ fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
     assert_eq!(edge.metric("trunkgate_problems{harm=\"edge\"}"), 1.0);
     let page = finish(&["status", "--url", &edge.url()]).stdout;
     assert!(
-        String::from_utf8(page).unwrap().contains("   refusing all calls, 1 problem: the disk takes no recordings ")
+        String::from_utf8(page).unwrap().contains("   refusing all calls, 1 problem: the disk accepts no recordings ")
     );
     let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
     let why = String::from_utf8(why).unwrap();

@@ -296,7 +296,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     }
     // No running edge is known by this file, which leaves the port to the system.
     let page = String::from_utf8(by_file(unknown, "carrier").stdout).unwrap();
-    assert!(page.contains("\n  states of the targets are unknown: no running edge was asked\n"), "{page}");
+    assert!(page.contains("\n  states of the targets are unknown: running edge not queried\n"), "{page}");
     let mistyped = by_file(unknown, "carier");
     let error = String::from_utf8(mistyped.stderr).unwrap();
     assert!(error.ends_with("`carier` is neither a trunk nor an address: did you mean \"carrier\"?\n"), "{error}");

@@ -401,8 +401,8 @@ fn why_judges_a_call_as_the_api_does() {
     let accepted = page(&[TO, "--caller", NUMBER]);
     assert!(accepted.contains("→ 201: the call begins\n→ pbx ") && accepted.contains("    now "), "{accepted}");
     let denied = page(&["+882990000000"]);
-    assert!(denied.contains("From is not judged") && denied.contains("→ 400, code 21215: "), "{denied}");
-    assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("takes no route: leave out the time"));
+    assert!(denied.contains("From is not checked") && denied.contains("→ 400, code 21215: "), "{denied}");
+    assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("uses no route: omit the time"));
 }
 
 /// Receives the INVITE for this number at the called party, and rings.

@@ -206,7 +206,7 @@ fn a_reload_keeps_the_queue() {
     let down = Twilio::start(|_, _| Deed::Refuse(429, 20_429));
     let rig = Rig::new(down, &body(), "");
     let sid = rig.fails("waits", "+14155550100", "486 Busy Here");
-    rig.trace_has(&sid, "not taken: answered 429, error 20429");
+    rig.trace_has(&sid, "not accepted: answered 429, error 20429");
     let up = Twilio::start(|_, _| Deed::Take);
     std::fs::write(&rig.edge.file, Rig::config(&rig.caller, &rig.callee, &up, &body(), "")).unwrap();
     let (status, _) = rig.edge.ask("POST", "/v1/reload", "");

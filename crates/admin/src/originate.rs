@@ -74,7 +74,7 @@ fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, Api
         false => named(handle, "via", &wanted.via, &numbers)?,
     };
     if targets.is_empty() {
-        let message = "via: no trunk is named, and `connect` of [api] lists none";
+        let message = "via: no trunk to call by: name one here, or in `connect` of [api]";
         return Err(unprocessable("unknown_target", message.to_owned()));
     }
     let onward = named(handle, "connect", &wanted.connect, &numbers)?;
@@ -85,7 +85,7 @@ fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, Api
             return Err(unprocessable("bad_digits", message));
         }
         Some(_) if !goes_to_app => {
-            let message = "digits: only before an application, which `connect` has to name first";
+            let message = "digits: allowed only if `connect` begins with an application (app:NAME)";
             return Err(unprocessable("bad_digits", message.to_owned()));
         }
         digits => digits.clone().map(SensitiveText::new),
@@ -147,7 +147,7 @@ fn seconds(name: &str, given: u64, least: u64, most: u64) -> Result<Duration, Ap
 fn refused(why: NotBegun) -> ApiError {
     match why {
         NotBegun::NoTarget => {
-            let message = "the configuration has none of the targets any more";
+            let message = "none of the targets is in the configuration any more";
             unprocessable("unknown_target", message.to_owned())
         }
         NotBegun::Denied(why) => {

@@ -158,7 +158,11 @@ async fn receive(
         let is_own = config.numbers.iter().any(|own| own.number == to);
         if config.api.auth_token.is_some() && !is_own {
             let shown = |number: &str| if config.log.full_numbers { plain(number, NAME_CHARS) } else { mask(number) };
-            tracing::info!("message from {} to {} is not kept: the latter is no [[number]]", shown(&from), shown(&to));
+            tracing::info!(
+                "message from {} to {} was discarded: its recipient is not a [[number]]",
+                shown(&from),
+                shown(&to)
+            );
         }
         (to, config.api.auth_token.is_some() && is_own)
     });

@@ -345,7 +345,7 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     }
     let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
     if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
-        shown.push_str(&format!("; it wants no calls for {seconds} s more"));
+        shown.push_str(&format!("; it requested no calls for {seconds} s more (Retry-After)"));
     }
     shown
 }

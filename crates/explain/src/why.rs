@@ -503,7 +503,7 @@ fn override_line(answer: &Value, attempts: &[Value]) -> String {
     let Some(set) = answer["override"].as_str() else { return String::new() };
     // Overrides exist only in a running edge, not in the configuration file.
     let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
-    let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
+    let elsewhere = if is_in_force { "" } else { "; for the path of its calls, query the running edge with --url" };
     format!("number {}: {set}{elsewhere}\n", shown(&answer["called"]))
 }
 
@@ -601,7 +601,7 @@ mod tests {
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
                         codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed if both sides support one of \
                         PCMU PCMA opus, otherwise transcoded; keys relayed\n  \
-                        states of the targets are unknown: no running edge was asked\n\
+                        states of the targets are unknown: running edge not queried\n\
                         carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
                         1 support-line   no   to: +14155550123 matches none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n";

@@ -46,7 +46,7 @@ pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOv
     let write = move |store: &Connection| new.iter().try_for_each(|sid| write_first_seen(store, sid, now));
     store.submit(Commit::Soon, write, |done| {
         if let Err(error) = done {
-            tracing::warn!("the date of creation of numbers is not kept: {error}");
+            tracing::warn!("creation dates of numbers were not stored: {error}");
         }
     });
 }
@@ -82,7 +82,7 @@ pub async fn read_late(handle: EdgeHandle) {
         handle.store.health().writable().await;
         let turn = handle.shared.reloading.lock().await;
         if let Err(error) = read(&handle).await {
-            tracing::debug!("what requests have set of numbers cannot be read: {error}");
+            tracing::debug!("settings of numbers made by requests cannot be read: {error}");
             drop(turn);
             // The store may be writable although its rows are damaged.
             tokio::time::sleep(READ_AGAIN).await;
@@ -95,7 +95,7 @@ pub async fn read_late(handle: EdgeHandle) {
         });
         let _ = handle.input(GatewayInput::Configure(Box::new(settings))).await;
         drop(turn);
-        tracing::info!("what requests have set of numbers is in force");
+        tracing::info!("settings of numbers made by requests are in force");
     }
 }
 

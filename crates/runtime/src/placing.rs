@@ -102,7 +102,7 @@ impl From<NotBegun> for ApiCallError {
             NotBegun::CallerDenied(why) => ApiCallError::new(21_210, format!("From: {why}")),
             NotBegun::NotJoined(why) => ApiCallError::not_joined(why),
             NotBegun::EmergencyLimit(key) => {
-                let message = format!("The call does not begin: too many emergency calls by requests ({key})");
+                let message = format!("The call was not started: too many emergency calls by requests ({key})");
                 ApiCallError { status: 429, ..ApiCallError::new(20_429, message) }
             }
             NotBegun::Refused(reason @ ReasonSlug::Draining) => {
@@ -110,7 +110,7 @@ impl From<NotBegun> for ApiCallError {
             }
             NotBegun::Refused(reason) => ApiCallError {
                 status: 429,
-                ..ApiCallError::new(20_429, format!("The call does not begin: {}", reason.sentence()))
+                ..ApiCallError::new(20_429, format!("The call was not started: {}", reason.sentence()))
             },
         }
     }

@@ -218,7 +218,7 @@ impl EdgeHandle {
         if config.api.auth_token.is_some()
             && let Err(error) = overrides::read(self).await
         {
-            tracing::error!("what requests have set of numbers cannot be read from the store: {error}");
+            tracing::error!("settings of numbers made by requests cannot be read from the store: {error}");
         }
         let settings = self.shared.running(|running| {
             if let (Some(all), true) = (&mut running.overrides, config.api.auth_token.is_some()) {

@@ -517,6 +517,9 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
 }
 /// Returns the input for a query that could not be queued; the call continues with the next target of its route.
 fn app_unserved(query: QueryId) -> GatewayInput {
-    let answer = AppAnswer::Failed { code: APP_UNSERVED, text: "the edge cannot ask applications now".to_owned() };
+    let answer = AppAnswer::Failed {
+        code: APP_UNSERVED,
+        text: "the edge cannot send requests to applications now: its queue is full or it is stopping".to_owned(),
+    };
     GatewayInput::AppAnswered { query, answer: Box::new(answer) }
 }

@@ -271,7 +271,7 @@ reasons! {
     RecordingUnavailable {
         slug: "recording_unavailable",
         sentence: "the call cannot be recorded",
-        cause: "Route with `record = true`: the disk takes no recordings, and `[recording] on_full` is `refuse_calls`. Route \
+        cause: "Route with `record = true`: the disk accepts no recordings, and `[recording] on_full` is `refuse_calls`. Route \
              with `siprec` and `required = true`: the recording servers are down, refused the last 3 calls (503 before the \
              answer), or refused or ended this recording (BYE). Emergency calls are not refused. Target `voicemail:NAME`: \
              messages cannot be recorded; the next target gets the call.",

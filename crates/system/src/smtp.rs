@@ -250,7 +250,7 @@ async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String>
     let mut wire = Wire::new(stream);
     wire.greeting().await?;
     if wire.hello(own).await?.extension("STARTTLS").is_none() {
-        return Err("does not offer STARTTLS, without which nothing is sent".to_owned());
+        return Err("does not offer STARTTLS, which the edge requires".to_owned());
     }
     let reply = wire.ask("STARTTLS").await?;
     if reply.code != 220 {

@@ -39,7 +39,9 @@ impl DocumentLocation {
         let reference = short(reference.trim())?;
         if reference.is_empty() {
             return match self {
-                DocumentLocation::Inline => Err("the document came without a URL, so a request needs one".to_owned()),
+                DocumentLocation::Inline => {
+                    Err("the document has no URL of its own, so the request needs one".to_owned())
+                }
                 DocumentLocation::Url(_) | DocumentLocation::File(_) => Ok(self.clone()),
             };
         }

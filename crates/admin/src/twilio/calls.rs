@@ -171,7 +171,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         return Err(Error::call_ended());
     }
     if found.leg.is_some() && document.is_none() && (receiver.is_some() || limit.is_some()) {
-        let what = "StatusCallback and TimeLimit, without Url or Twiml, for a call that another one has made";
+        let what = "StatusCallback and TimeLimit, without Url or Twiml, for the call of a dialled party";
         return Err(Error::later(what));
     }
     // No change is made before all of them are checked.
@@ -251,7 +251,7 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
     parameters.finish()?;
     let found = find(cx, sid).await?;
     if found.leg.is_some() {
-        return Err(Error::later("Deleting a call that another one has made: delete that one"));
+        return Err(Error::later("Deleting a dialled party's call: delete the call that dialled it"));
     }
     if found.call.state != "ended" {
         return Err(Error::incomplete());

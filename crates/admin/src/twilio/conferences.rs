@@ -120,7 +120,7 @@ pub(super) async fn announce(
         Ok(()) => Ok(()),
         Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::TooManyAnnouncements) => {
-            Err(Error::of_change("AnnounceUrl: as many announcements as may be are heard or wait"))
+            Err(Error::of_change("AnnounceUrl: too many announcements are playing or waiting"))
         }
     }
 }

@@ -141,7 +141,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         }
     };
     if !cx.keys.change(insert, follow).await? {
-        return Err(Error::bad_request(format!("There are {API_KEYS} API keys: delete one first")));
+        return Err(Error::bad_request(format!("The limit of {API_KEYS} API keys is reached: delete one first")));
     }
     tracing::info!("API key {sid} created");
     let mut json = json(&sid, &key);

@@ -110,7 +110,9 @@ fn judge(cx: &Asked<'_>, running: &RunningConfig, number: &PhoneNumber, changes:
         }
         let (is_of_calls, has_app) = (parameter.is_of_calls(), has_url || written.is_some());
         if is_of_calls && number.route.is_none() {
-            return Err(Error::bad_request(format!("{name}: no trunk of the number takes calls from outside")));
+            return Err(Error::bad_request(format!(
+                "{name}: the number receives no calls: its trunks accept only registered phones"
+            )));
         }
         if *parameter == P::VoiceFallbackUrl && !has_app {
             return Err(Error::fallback_alone());

@@ -118,9 +118,7 @@ fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
     match why {
         QueueRefusal::Unknown => Error::not_found(cx.path),
         QueueRefusal::NameTaken => Error::queue_exists(name),
-        QueueRefusal::TooMany => {
-            Error::of(StatusCode::BAD_REQUEST, "The edge has as many queues as may be: delete one")
-        }
+        QueueRefusal::TooMany => Error::of(StatusCode::BAD_REQUEST, "The limit of queues is reached: delete one"),
         QueueRefusal::BadName => Error::bad_request(format!("FriendlyName: \"{}\" cannot be a name", shown(name))),
         QueueRefusal::NotEmpty => Error::bad_request("The queue is not empty: only an empty one is deleted"),
         QueueRefusal::Full | QueueRefusal::AlreadyIn => Error::bad_request(why.words()),

@@ -96,7 +96,7 @@ impl HostLookups {
             settle(&mut of.lock().unwrap_or_else(PoisonError::into_inner), name, &found);
             found
         });
-        let given_up = |_| Err(Arc::from("the look-up was given up"));
+        let given_up = |_| Err(Arc::from("the DNS lookup was cancelled"));
         let look_up = task.map(move |found| found.unwrap_or_else(given_up)).boxed().shared();
         hosts.insert(host.to_owned(), HostState::UnderWay(look_up.clone()));
         look_up

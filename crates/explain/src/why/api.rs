@@ -28,7 +28,7 @@ pub(super) fn explain(
     status: Option<&Value>,
 ) -> Result<Value, String> {
     if question.at.is_some() || question.header.is_some() {
-        return Err("a call that the API begins takes no route: leave out the time and the header".to_owned());
+        return Err("a call created by the API uses no route: omit the time and the header".to_owned());
     }
     let numbers = table.numbers();
     let caller = Some(question.caller.as_str()).filter(|caller| !caller.is_empty());
@@ -106,8 +106,11 @@ pub(super) fn text(answer: &Value) -> Option<String> {
     let verdict = answer["api"].as_object()?;
     let caller = answer["caller"].as_str().unwrap_or_default();
     let emergency = if answer["emergency"] == true { " (emergency)" } else { "" };
-    let from =
-        if caller.is_empty() { "; From is not judged without --caller".to_owned() } else { format!(", From {caller}") };
+    let from = if caller.is_empty() {
+        "; From is not checked without --caller".to_owned()
+    } else {
+        format!(", From {caller}")
+    };
     let mut out = format!("request to the API: To {}{emergency}{from}\n", super::shown(&answer["called"]));
     let limits: Vec<&str> = answer["limits"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !limits.is_empty() && verdict["status"] == 201 {

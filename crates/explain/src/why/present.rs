@@ -114,7 +114,7 @@ pub(super) fn text(attempt: &Value) -> String {
 pub(super) fn note(answer: &Value) -> String {
     let mut targets = answer["attempts"].as_array().into_iter().flatten();
     let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
-    let why = answer["edge_error"].as_str().unwrap_or("no running edge was asked");
+    let why = answer["edge_error"].as_str().unwrap_or("running edge not queried");
     if is_unknown { format!("{UNKNOWN}: {why}\n") } else { String::new() }
 }
 
@@ -167,7 +167,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         let others = addresses.iter().filter(|other| *other != address);
         let is_alone = others.clone().all(|other| other["state"] == "down" || other["rests_seconds"].is_u64());
         if is_alone {
-            format!("{shown} wants no calls for {seconds} s (Retry-After); still tried: the trunk has no other address to call")
+            format!("{shown} requested no calls for {seconds} s (Retry-After); still tried: the trunk has no other address to call")
         } else {
             format!("{shown} skipped for {seconds} s: it sent Retry-After")
         }

@@ -203,7 +203,8 @@ async fn new_account(acme: &AcmeSettings, http: &AcmeHttp) -> Result<Account, Or
 async fn prove(acme: &AcmeSettings, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), OrderError> {
     let wanted = order.state().authorizations.len();
     if wanted > acme.domains.len() {
-        let cause = format!("the authority wants {wanted} proofs for {}", number(acme.domains.len(), "host name"));
+        let cause =
+            format!("the authority requires {wanted} challenges for {}", number(acme.domains.len(), "host name"));
         return Err(OrderError::new(FailedStep::Refused, cause));
     }
     let mut authorizations = order.authorizations();

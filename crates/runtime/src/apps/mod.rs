@@ -129,7 +129,7 @@ impl RunningQueries {
             tokio::select! {
                 () = answer(&means, question, has_room) => {}
                 Ok(()) = given_up => {
-                    let text = format!("{what}: given up after {} ms, no longer wanted", began.elapsed().as_millis());
+                    let text = format!("{what}: given up after {} ms: no longer needed", began.elapsed().as_millis());
                     means.note(&call, TraceItem::decision(text)).await;
                 }
             }

@@ -124,7 +124,7 @@ fn remove_stored(store: &Store, now: i64) {
     let remove = move |store: &Connection| conversations::remove_expired(store, now);
     store.submit(Commit::Soon, remove, |done| {
         if let Err(error) = done {
-            tracing::debug!("cookies that are over stay in the store: {error}");
+            tracing::debug!("expired cookies were not deleted from the store: {error}");
         }
     });
 }

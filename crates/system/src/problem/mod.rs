@@ -617,7 +617,7 @@ mod tests {
     fn what_cannot_be_written_stands_before_a_handful_of_calls_without_audio() {
         let full = || Problem::of(ProblemKind::Record(RecordProblem::RecordingsNotWritten));
         let silent = |headline: &str, calls| worded(Harm::Media, headline).harming(calls, calls);
-        let refused = worded(Harm::Calls, "calls are refused: the disk takes no recordings");
+        let refused = worded(Harm::Calls, "calls are refused: the disk accepts no recordings");
         let mut all = [
             worded(Harm::Records, "records lost since the start"),
             silent("three silent calls", 3),
@@ -631,7 +631,7 @@ mod tests {
         let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
         let expected = [
             "three lost calls",
-            "calls are refused: the disk takes no recordings",
+            "calls are refused: the disk accepts no recordings",
             "ten silent calls",
             "recordings are not written",
             "three silent calls",

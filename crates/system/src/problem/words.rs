@@ -272,11 +272,11 @@ fn of_records(what: &RecordProblem) -> String {
         RecordProblem::RecordingsNotWritten => "recordings are not written".to_owned(),
         RecordProblem::CallsRefused { callers } => {
             let lost = if *callers > 0 { format!(": {} lost", counted(*callers, "caller")) } else { String::new() };
-            format!("{REFUSED}the disk takes no recordings (on_full = \"refuse_calls\"){lost}")
+            format!("{REFUSED}the disk accepts no recordings (on_full = \"refuse_calls\"){lost}")
         }
         RecordProblem::RecordingsHaveGaps { recordings, lost_milliseconds, whole_since } => {
             let since = match whole_since {
-                0 => "the disk takes recordings again".to_owned(),
+                0 => "the disk accepts recordings again".to_owned(),
                 1 => "the latest was whole".to_owned(),
                 several => format!("the latest {several} were whole"),
             };

@@ -98,7 +98,7 @@ async fn what_a_server_refuses_is_named_without_the_password() {
         (&["220 hello\r\n", "502 what?\r\n"], Security::Clear, "answered EHLO with 502 what?"),
         (&["220 hello\r\n", "250 m\r\n"], Security::Clear, "offers neither AUTH PLAIN nor AUTH LOGIN"),
         (&["220 hello\r\n", HELLO, "535 5.7.8 no\x07\r\n"], Security::Clear, "refused user and password: 535 5.7.8 no"),
-        (&["220 hello\r\n", HELLO], Security::StartTls, "does not offer STARTTLS, without which nothing is sent"),
+        (&["220 hello\r\n", HELLO], Security::StartTls, "does not offer STARTTLS, which the edge requires"),
         (&["220 hello\r\n", "250-m\r\n250 STARTTLS\r\n", "454 no\r\n"], Security::StartTls, "refused STARTTLS: 454 no"),
         (
             &["220 hello\r\n", "250-m\r\n250 STARTTLS\r\n", "220 go\r\n250 AUTH PLAIN\r\n"],

@@ -248,7 +248,7 @@ fn number_noun(mut fields: ElementFields<'_>) -> Option<DialTarget> {
     let number = number_of(&text, fields.element, fields.warnings)?;
     let mut send_digits = fields.text("sendDigits");
     if send_digits.as_ref().is_some_and(|digits| !is_digits(digits)) {
-        let message = "sendDigits of <Number> may have 0-9, A-D, #, *, w and W only; none are sent";
+        let message = "sendDigits of <Number> may contain only 0-9, A-D, #, *, w and W: no digits are sent";
         fields.warnings.add(13222, fields.element.position, message);
         send_digits = None;
     }

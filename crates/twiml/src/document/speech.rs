@@ -100,7 +100,7 @@ pub(super) fn model(fields: &mut ElementFields<'_>) -> Option<String> {
     let model = fields.text("speechModel")?;
     let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
     if !fits {
-        fields.invalid("speechModel", code::SCHEMA, "is not the name of a model; none is asked for");
+        fields.invalid("speechModel", code::SCHEMA, "is not a valid model name: no model is requested");
     }
     fits.then_some(model)
 }

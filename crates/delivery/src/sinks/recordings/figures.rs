@@ -376,11 +376,11 @@ mod tests {
             seen.push(headline.split_once("; ").unwrap().1.to_owned());
             figures.ended(0);
         }
-        assert_eq!(seen, ["the disk takes recordings again", "the latest was whole", "the latest 2 were whole"]);
+        assert_eq!(seen, ["the disk accepts recordings again", "the latest was whole", "the latest 2 were whole"]);
         figures.ended(200);
         assert_eq!(shown(), None, "a loss of its own is noted when it comes");
         figures.lost(200);
         let (_, headline) = shown().unwrap();
-        assert!(headline.ends_with("; the disk takes recordings again"), "a loss brings it back: {headline}");
+        assert!(headline.ends_with("; the disk accepts recordings again"), "a loss brings it back: {headline}");
     }
 }

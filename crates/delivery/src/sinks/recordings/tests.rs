@@ -543,7 +543,7 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert!(problem.starts_with(&said) && problem.ends_with("; try: name a directory, or a new name"), "{problem}");
     let refused = UnrecordedView { calls: 5, recent: 5, last_sid: Some("CA1".to_owned()) };
     let problem = bench.recordings.shared.figures.problems(Some(&refused)).remove(0);
-    let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\"): 5 callers lost";
+    let headline = "calls are refused: the disk accepts no recordings (on_full = \"refuse_calls\"): 5 callers lost";
     assert_eq!((problem.headline.as_str(), problem.harm), (headline, Harm::Calls));
     assert!(problem.evidence.as_ref().unwrap().contains("503 (recording_unavailable)"), "{problem}");
     assert!(problem.fix.as_ref().unwrap().contains("`on_full = \"continue\"` of [recording]"), "{problem}");

@@ -53,7 +53,7 @@ impl DayCounts {
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
         // On a full disk the counts of past days remain.
         if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
-            tracing::debug!("day counts of days that are over stay: {error}");
+            tracing::debug!("day counts of past days were not deleted: {error}");
         }
         let read = self.store.read_now(move |store| read(store, &days));
         read.unwrap_or_else(|error| {

@@ -337,7 +337,7 @@ impl Writer {
             let sids: Vec<&str> = lost.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect();
             tracing::error!(
                 reason = "cdr_failed",
-                "lost at the end: {}, neither the file nor the journal takes them: {error}; {}{}",
+                "lost at the end: {}, neither the file nor the journal accepts them: {error}; {}{}",
                 number(lost.len(), "call record"),
                 sids.join(", "),
                 if lost.len() > sids.len() { ", …" } else { "" }
@@ -470,7 +470,7 @@ impl Writer {
         let Some(path) = self.journal_path(cdr) else {
             // Calls in an old journal would count as interrupted if records are enabled again later.
             if let Some(Err(error)) = self.journal.take().map(CallJournal::forget) {
-                tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
+                tracing::warn!(reason = "cdr_failed", "the journal of live calls was not deleted: {error}");
             }
             (self.file, self.missing) = (None, Missing::default());
             self.waiting.clear();

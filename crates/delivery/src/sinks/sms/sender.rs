@@ -70,11 +70,11 @@ impl Texts {
             }
             Posted::Later(later, why) => {
                 self.retry(job, None).await;
-                Err(Refusal { later, ..self.failed(job, &why, "not taken") })
+                Err(Refusal { later, ..self.failed(job, &why, "not accepted") })
             }
             Posted::Doubtful(why) => {
                 self.retry(job, Some(clock::now())).await;
-                Err(self.failed(job, &why, "may have been taken"))
+                Err(self.failed(job, &why, "may have been accepted"))
             }
         }
     }

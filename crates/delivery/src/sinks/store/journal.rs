@@ -261,7 +261,7 @@ impl CallJournal {
         other.rewrite()?;
         let old = std::mem::replace(self, other);
         if let Err(error) = disk::remove(&old.path) {
-            tracing::warn!(reason = "cdr_failed", "the journal of the file before stays: {error}");
+            tracing::warn!(reason = "cdr_failed", "the journal of the previous file was not deleted: {error}");
         }
         Ok(())
     }

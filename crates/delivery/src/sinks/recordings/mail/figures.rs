@@ -15,10 +15,13 @@ fn fix_of(what: &str) -> &'static str {
         ),
         ("TLS:", "check `server` and `ca` of [mail], and the server's certificate"),
         ("user and password", "correct the user in `server` and `password` of [mail]"),
-        ("AUTH", "take user and `password` out of [mail], or use a server that takes them"),
+        ("AUTH", "remove user and `password` from [mail], or use a server that supports authentication"),
         ("STARTTLS", "use a server with STARTTLS, or smtps:// in `server` of [mail]"),
         ("the sender", "use a `from` of [mail] that the server accepts"),
-        ("the recipient", "the server takes it later, or ask its operator; check `notify` of the mailbox"),
+        (
+            "the recipient",
+            "check `notify` of the mailbox; a temporary rejection is retried, otherwise ask the operator of the mail server",
+        ),
         ("has no [mail]", "add [mail]"),
     ];
     known
