@@ -124,7 +124,7 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
     invite(&caller, sip, "spared");
     refused_by(&pbx, &caller, sip, "spared");
     let trace = edge.json(&format!("/v1/calls/{}/trace", edge.sid())).to_string();
-    assert!(trace.contains("bot is skipped") || trace.contains("skipped, it keeps failing"), "{trace}");
+    assert!(trace.contains("bot is skipped") || trace.contains("skipped because of repeated failures"), "{trace}");
 
     server.is_open.store(true, Ordering::Relaxed);
     until("a probe is answered again", || (agent()["state"] == "up").then_some(()));

@@ -219,7 +219,7 @@ fn records_that_wait_at_the_end_are_counted_in_the_log_and_written_by_the_next_s
     assert!(problems.contains("1 wait") && !problems.contains("do not restart"), "{problems}");
     edge.signal(Signal::SIGTERM);
     let (_, _, log) = edge.end();
-    let last = log.lines().find(|line| line.contains("not yet written at the end: 1 call record; "));
+    let last = log.lines().find(|line| line.contains("not written before shutdown: 1 call record; "));
     assert!(last.is_some_and(|line| line.contains("cdr.jsonl.live keeps them")), "{log}");
 }
 

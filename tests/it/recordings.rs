@@ -212,7 +212,7 @@ fn a_damaged_file_is_an_error_before_its_audio_or_ends_it_and_is_said_to_be_dama
     assert!(code == Some(1) && error.contains("the stored file is damaged"), "{error}");
     edge.signal(nix::sys::signal::Signal::SIGTERM);
     let log = edge.end().2;
-    assert!(log.contains(&format!("the audio of recording {SID} is not sent whole: ")), "{log}");
+    assert!(log.contains(&format!("the audio of recording {SID} was sent incompletely: ")), "{log}");
 }
 
 #[test]

@@ -37,7 +37,10 @@ impl MessagePlayback {
         let MessagePlayback { recordings, mailbox, sid } = self;
         // The audio is sent even if the message cannot be marked.
         if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
-            tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
+            tracing::warn!(
+                reason = "recording_failed",
+                "voicemail message {sid} could not be marked as heard: {error}"
+            );
         }
     }
 }
@@ -154,7 +157,7 @@ impl RangePosition {
 
 /// Logs that the audio of a recording cannot be read to its end.
 fn not_sent(sid: &str, error: &io::Error) {
-    tracing::warn!(reason = "recording_failed", "the audio of recording {sid} is not sent whole: {error}");
+    tracing::warn!(reason = "recording_failed", "the audio of recording {sid} was sent incompletely: {error}");
 }
 
 /// Streams audio at the pace of the client; a read error ends the response. The message is marked as heard once more

@@ -102,7 +102,7 @@ impl IntoResponse for ApiError {
 /// Serves HTTP until the task is aborted. `api` is the socket of the TLS listener of `[api]`.
 pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: EdgeHandle) {
     if let Err(error) = serve_sockets(http, api, handle).await {
-        tracing::error!("no HTTP: {error}");
+        tracing::error!("the HTTP server cannot start or has ended: {error}");
     }
 }
 
@@ -231,11 +231,11 @@ fn api(handle: EdgeHandle, gate: gate::AccessControl) -> Router {
 }
 
 async fn unknown_path(State(_): State<EdgeHandle>, request: Request) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {}", request.uri().path()))
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("unknown path {}", request.uri().path()))
 }
 
 async fn wrong_method(State(_): State<EdgeHandle>, request: Request) -> ApiError {
-    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    let message = format!("{} does not support {}", request.uri().path(), request.method());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn history(
     let coarse = match part.span.as_deref() {
         None | Some("hour") => false,
         Some("day") => true,
-        Some(other) => return Err(bad(format!("`{other}` is not a span: hour, day"))),
+        Some(other) => return Err(bad(format!("`{other}` is not a valid span: use hour or day"))),
     };
     let since = part.since.as_deref().map(|text| {
         text.parse::<Timestamp>().map_err(|_| bad(format!("`{text}` is not a time: 2026-11-20T09:00:00Z")))

@@ -182,7 +182,7 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
 }
 
 fn unknown(sid: &str) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_recording", format!("there is no recording {sid:?}"))
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_recording", format!("unknown recording {sid:?}"))
 }
 
 pub(super) fn unreadable(error: &dyn std::fmt::Display) -> ApiError {

@@ -217,7 +217,7 @@ pub(super) async fn status(
             handle.shared.sms.wake.notify_one();
             Ok(StatusCode::NO_CONTENT)
         }
-        Ok(false) => Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such message")),
+        Ok(false) => Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "unknown message")),
         Err(_) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the state could not be stored")),
     }
 }

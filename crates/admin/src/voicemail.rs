@@ -55,7 +55,7 @@ pub(super) async fn heard(
 ) -> Result<Json<Value>, ApiError> {
     let Query(MessageSelection { sid }) = which.map_err(|error| bad_query(&error))?;
     if !counted(&handle).await?.iter().any(|known| known.mailbox == name) {
-        let message = format!("there is no mailbox {name:?}");
+        let message = format!("unknown mailbox {name:?}");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_mailbox", message));
     }
     let (mailbox, wanted) = (name.clone(), sid.clone());

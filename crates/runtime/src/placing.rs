@@ -90,7 +90,7 @@ impl ApiCallError {
 
     /// Returns the fault for API calls without a configured trunk (21215).
     fn nowhere() -> ApiCallError {
-        ApiCallError::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
+        ApiCallError::new(21_215, "No trunk for outgoing calls: list one in `connect` of [api]")
     }
 }
 
@@ -148,7 +148,7 @@ pub fn judge_to(config: &Config, table: &RoutingTable, to: Option<&str>) -> Resu
     if let Some(identity) = to.strip_prefix("client:") {
         return match table.client(without_parameters(identity)) {
             Some(targets) => without_agents(to, targets),
-            None => Err(ApiCallError::bad_to(to, "[client] has no such identity")),
+            None => Err(ApiCallError::bad_to(to, "unknown client: [client] has no such identity")),
         };
     }
     let number = parse_number(numbers, to).ok_or_else(|| ApiCallError::bad_to(to, "it is not a phone number"))?;
@@ -233,7 +233,7 @@ fn judge_agent(table: &RoutingTable, name: &str) -> Result<PermittedCall, ApiCal
             Ok(PermittedCall::without_headers(to, vec![TargetSpec::Agent(name.to_owned())]))
         }
         Some(_) => Err(ApiCallError::bad_to(&to, "it only listens")),
-        None => Err(ApiCallError::bad_to(&to, "there is no agent of this name")),
+        None => Err(ApiCallError::bad_to(&to, "unknown agent")),
     }
 }
 

@@ -131,7 +131,11 @@ impl ApiProxy {
         }
         let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         let Ok(path) = path.parse::<Uri>() else {
-            return refused(ApiError::new(StatusCode::BAD_REQUEST, "bad_connect", "the path cannot be read"));
+            return refused(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_connect",
+                "the path of the request is malformed",
+            ));
         };
         *request.uri_mut() = path;
         let Ok(response) = TowerToHyperService::new(self.api()).call(request).await;

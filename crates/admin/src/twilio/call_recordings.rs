@@ -183,5 +183,5 @@ fn refused(why: RequestRefusal) -> Error {
     if matches!(why, RequestRefusal::CallEnded | RequestRefusal::UnknownCall | RequestRefusal::NotAnswered) {
         return Error::of_change("Requested resource is not eligible for recording: the call is not in progress");
     }
-    Error::of_change(&format!("The recording is not begun or changed: {why}"))
+    Error::of_change(&format!("The recording was not started or changed: {why}"))
 }

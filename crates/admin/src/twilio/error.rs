@@ -50,7 +50,7 @@ impl Error {
 
     /// Creates the error for an API key that requests a resource of the auth token (20003).
     pub(super) fn standard_key(what: &str) -> Error {
-        Error::unauthorized(&format!("a standard API key has no access to {what}; use account SID and auth token"))
+        Error::unauthorized(&format!("a standard API key has no access to {what}: use account SID and auth token"))
     }
 
     /// Creates the error for a store that cannot be read or written (20503).
@@ -62,14 +62,14 @@ impl Error {
 
     /// Creates the error for a recording with audio that cannot be read (20503).
     pub(super) fn unreadable(sid: &str, why: &dyn std::fmt::Display) -> Error {
-        tracing::error!(reason = "recording_failed", "the audio of {sid} is not sent: {why}");
+        tracing::error!(reason = "recording_failed", "the audio of {sid} is not available: {why}");
         let message = "The audio of the recording cannot be read; the log of the edge has the cause";
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
     }
 
     /// Creates the error for a method that the resource does not support (20004).
     pub(super) fn method(method: &str, path: &str) -> Error {
-        let message = format!("Method not allowed: {} does not take {}", shown(path), shown(method));
+        let message = format!("Method not allowed: {} does not support {}", shown(path), shown(method));
         Error::new(StatusCode::METHOD_NOT_ALLOWED, 20_004, message)
     }
 

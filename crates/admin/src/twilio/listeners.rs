@@ -47,7 +47,7 @@ pub(super) fn refused(what: &str, why: RequestRefusal) -> Error {
     if matches!(why, RequestRefusal::StreamNameTaken | RequestRefusal::TranscriptionNameTaken) {
         return Error::bad_request(format!("Name: {why}"));
     }
-    Error::of_change(&format!("The {what} is not changed: {why}"))
+    Error::of_change(&format!("The {what} was not changed: {why}"))
 }
 
 /// Returns the error for a listener that was not stopped, 404 for an unknown one; `what` is its kind.

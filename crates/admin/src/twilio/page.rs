@@ -38,7 +38,7 @@ impl PageRequest {
         let number = parameters.take_number("Page", 0..=LAST)?.unwrap_or(0);
         let behind = parameters.take("PageToken");
         let behind = match behind.as_deref().map(|token| token.strip_prefix("PA").filter(|key| is_key(key))) {
-            Some(None) => return Err(Error::bad_request("PageToken: not one of this API")),
+            Some(None) => return Err(Error::bad_request("PageToken: not issued by this API")),
             Some(Some(key)) => Some(key.to_owned()),
             None if number > 0 => return Err(Error::bad_request("Page: follow next_page_uri, which has a PageToken")),
             None => None,

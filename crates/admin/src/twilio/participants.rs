@@ -291,8 +291,8 @@ fn placed(
     let agent = to.as_deref().map(|to| placing::judge_agent_party(&table, to)).transpose()?.flatten();
     let Some(placing) = agent else { return create::placed(cx, to, from) };
     match of_person {
-        (true, _) => Err(Error::bad_request("Record: not of an agent; record the conference")),
-        (_, true) => Err(Error::bad_request("MachineDetection: not of an agent")),
+        (true, _) => Err(Error::bad_request("Record: not available for an agent; record the conference")),
+        (_, true) => Err(Error::bad_request("MachineDetection: not available for an agent")),
         (false, false) => {
             create::caller_of_agent(cx, &placing, (from.as_deref(), conference)).map(|from| (from, placing))
         }

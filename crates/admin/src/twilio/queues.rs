@@ -119,8 +119,8 @@ fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
         QueueRefusal::Unknown => Error::not_found(cx.path),
         QueueRefusal::NameTaken => Error::queue_exists(name),
         QueueRefusal::TooMany => Error::of(StatusCode::BAD_REQUEST, "The limit of queues is reached: delete one"),
-        QueueRefusal::BadName => Error::bad_request(format!("FriendlyName: \"{}\" cannot be a name", shown(name))),
-        QueueRefusal::NotEmpty => Error::bad_request("The queue is not empty: only an empty one is deleted"),
+        QueueRefusal::BadName => Error::bad_request(format!("FriendlyName: \"{}\" is not a valid name", shown(name))),
+        QueueRefusal::NotEmpty => Error::bad_request("The queue is not empty: it can be deleted when no caller waits"),
         QueueRefusal::Full | QueueRefusal::AlreadyIn => Error::bad_request(why.words()),
     }
 }

@@ -69,7 +69,9 @@ fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Err
                 custom.push((name, value));
             }
             (None, None) => {}
-            (None, Some(_)) => return Err(Error::bad_request(format!("Parameter{n}.Value: without a Name"))),
+            (None, Some(_)) => {
+                return Err(Error::bad_request(format!("Parameter{n}.Value: Parameter{n}.Name is missing")));
+            }
         }
     }
     Ok(custom)

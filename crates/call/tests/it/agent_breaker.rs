@@ -70,7 +70,7 @@ fn after_five_failures_calls_go_straight_on() {
     assert_eq!(bench.logs.iter().filter(|line| *line == said).count(), 1, "{:#?}", bench.logs);
     assert!(skipped(&mut bench));
     let story = bench.story();
-    assert!(story.contains("desk: skipped, it keeps failing; next test in 1.0 s"), "{story}");
+    assert!(story.contains("desk: skipped because of repeated failures; next test in 1.0 s"), "{story}");
     let reasons: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(reasons, [("agent_refused", 5), ("agent_skipped", 1)]);
 }
@@ -451,7 +451,7 @@ fn an_agent_that_fails_its_probes_is_tried_by_a_caller_without_another_target() 
     bench.pass(Duration::from_secs(4));
     assert!(skipped(&mut bench));
     let story = bench.story();
-    assert!(story.contains("desk: skipped, it keeps failing; next probe in 6.0 s"), "{story}");
+    assert!(story.contains("desk: skipped because of repeated failures; next probe in 6.0 s"), "{story}");
 }
 
 #[test]

@@ -325,7 +325,7 @@ fn calls_that_have_to_be_recorded_are_refused_once_the_servers_refused_three_and
     assert_eq!(bench.gateway.metrics().siprec.failing.get("siprec:vault"), Some(&true));
     refused(&mut bench);
     let verdict = bench.gateway.trace(&bench.reports.last().unwrap().call.sid).unwrap().verdict;
-    assert!(verdict.contains("took the last 3 calls: sip:10.0.0.41:5060: 488"), "{verdict}");
+    assert!(verdict.contains("accepted the last 3 calls: sip:10.0.0.41:5060: 488"), "{verdict}");
     bench.pass(Duration::from_secs(31));
     bench.sent.clear();
     // The trial fails, and calls are refused again.

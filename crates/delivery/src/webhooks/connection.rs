@@ -139,7 +139,7 @@ async fn gather(
         if !status.is_success() || bounds.cut {
             return Ok((answer, false));
         }
-        let what = "the answer is compressed (Content-Encoding), which was not asked for";
+        let what = "the response is compressed (Content-Encoding), although the request did not allow it";
         return Err(AttemptFault::new(AttemptFaultKind::Packed, what).with(answer));
     }
     // The beginning of an error response suffices, and so does that of audio in place of a document, which is then

@@ -64,7 +64,7 @@ pub(crate) struct OtherCall<'a> {
 
 /// Builds the 403 for a party that wants to transfer the other party of an application-controlled call.
 pub(crate) fn refused_to_program() -> Box<FinalAnswer> {
-    let text = "an application has the call, whose sides cannot be transferred".to_owned();
+    let text = "an application controls the call: its sides cannot be transferred".to_owned();
     let warning = Some(SdpRejection { warn_code: 399, text });
     Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) })
 }

@@ -590,7 +590,7 @@ impl CallParts {
             return self.leave_line(cx, failure);
         };
         if self.search.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
-            let detail = Some("skipped, it keeps failing".to_owned());
+            let detail = Some("skipped because of repeated failures".to_owned());
             let failure = TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::AgentSkipped) };
             return self.leave_line(cx, failure);
         }

@@ -187,7 +187,11 @@ impl<'a> DialledParties<'a> {
         if !connect.is_empty() {
             let found: Vec<CallTarget> =
                 connect.iter().map(numbered).filter_map(|target| cx.edge.target(&target)).collect();
-            return if found.is_empty() { Err("`connect` leads to no party".to_owned()) } else { Ok(found) };
+            return if found.is_empty() {
+                Err("`connect` has no target that can be called".to_owned())
+            } else {
+                Ok(found)
+            };
         }
         let near = cx.call.legs.near;
         let Some(trunk) = cx.call.legs[near].trunk.clone() else { return Err("no trunk".to_owned()) };

@@ -102,7 +102,7 @@ impl ProgramRun {
                     None => bridge.press_for_caller(cx, &digit),
                 };
                 if !is_taken {
-                    cx.edge.decide(cx.now, cx.call.key, "a digit is not sent: that side takes none");
+                    cx.edge.decide(cx.now, cx.call.key, "DTMF digit not sent: that side does not support DTMF");
                 }
                 DIGIT
             }

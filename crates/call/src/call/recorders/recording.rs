@@ -462,7 +462,9 @@ pub(crate) fn announced(cx: &mut CallCx<'_>, played: Result<(), RequestRefusal>)
             | RequestRefusal::HasAgent
             | RequestRefusal::InApplication,
         ) => return,
-        Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("the recording is not announced: {why}")),
+        Err(why) => {
+            cx.edge.decide(cx.now, cx.call.key, format!("the announcement of the recording was not played: {why}"))
+        }
         Ok(()) => {}
     }
     cx.call.facts.unannounced = UnannouncedParties::None;

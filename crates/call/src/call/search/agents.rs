@@ -151,7 +151,7 @@ impl Search {
         self.attempts.remove(Branch::ALONE);
         cx.edge.agents_mut().leave_line(&name, cx.call.key);
         agent_unreached(self, cx, &name, self.controller.has_more());
-        let detail = Some(format!("skipped, it keeps failing; {why}"));
+        let detail = Some(format!("skipped because of repeated failures; {why}"));
         let failure = TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::AgentSkipped) };
         bridge.negotiation.note_failure(cx, None, &name, &failure);
         Err(failure)

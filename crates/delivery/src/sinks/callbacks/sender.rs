@@ -145,7 +145,7 @@ impl Kind for CallbackOutbox {
             Event::GivenUp(attempts, refusal) => {
                 let last = last(refusal, None);
                 tracing::warn!(
-                    call = %last.call, "callback of app {app} is given up after {attempts} attempts: error {}: {}",
+                    call = %last.call, "callback of app {app} abandoned after {attempts} attempts: error {}: {}",
                     last.code, last.what
                 );
                 figures.gave_up(app, last);

@@ -111,7 +111,7 @@ impl<K: Kind> Worker<K> {
         let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), self.finish(sends)).await;
         let lost = self.queue.unstored();
         if lost > 0 {
-            tracing::error!("{} lost at the end: neither delivered nor stored", number(lost, K::NOUN));
+            tracing::error!("{} lost at shutdown: neither delivered nor stored", number(lost, K::NOUN));
         } else if self.queue.len() > 0 {
             tracing::info!("{} waiting for the next start", number(self.queue.len(), K::NOUN));
         }

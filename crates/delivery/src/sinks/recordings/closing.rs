@@ -61,7 +61,7 @@ fn trimmed(
         Ok(None) => (Some(file), entry),
         Err(error) => {
             let call = &entry.call_sid;
-            tracing::warn!(%call, reason = "recording_failed", "recording {} is not trimmed: {error}", entry.sid);
+            tracing::warn!(%call, reason = "recording_failed", "recording {} could not be trimmed: {error}", entry.sid);
             (Some(file), entry)
         }
     }
@@ -161,11 +161,17 @@ impl RecordingCloser {
             Ok(Some(found)) => {
                 if found.files > 0 && found != shared.figures.unlisted() {
                     let example = found.example.as_deref().unwrap_or(&directory).display();
-                    tracing::warn!(reason = "recording_failed", "{} files of no recording, as {example}", found.files);
+                    tracing::warn!(
+                        reason = "recording_failed",
+                        "{} files in the directory belong to no recording, such as {example}",
+                        found.files
+                    );
                 }
                 shared.figures.set_unlisted(found);
             }
-            Err(error) => tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}"),
+            Err(error) => {
+                tracing::warn!(reason = "recording_failed", "the index of recordings cannot be read: {error}")
+            }
         }
         self.sweep = FileSweep::default();
         true
@@ -331,7 +337,7 @@ impl RecordingCloser {
                 self.looking.is_some() || has_expired
             }
             Err(error) => {
-                tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}");
+                tracing::warn!(reason = "recording_failed", "the index of recordings cannot be read: {error}");
                 false
             }
         }
@@ -396,7 +402,7 @@ impl RecordingCloser {
         self.unrecovered += 1;
         self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
         self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
-        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
+        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} could not be completed: {what}", entry.sid);
     }
 
     /// Deletes recordings that have expired by the retention clock; returns true if another batch may follow.
@@ -440,7 +446,9 @@ impl RecordingCloser {
         let RecordingEntry { sid, call_sid: call, .. } = entry;
         match self.shared.expire(sid) {
             Ok(is_done) => self.shared.figures.expired.add(u64::from(is_done)),
-            Err(error) => tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}"),
+            Err(error) => {
+                tracing::warn!(%call, reason = "recording_failed", "recording {sid} could not be deleted: {error}")
+            }
         }
     }
 }

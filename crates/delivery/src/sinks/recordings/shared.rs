@@ -173,7 +173,7 @@ impl SharedRecordings {
     pub(super) fn tell_messages(&self, mailbox: &str) {
         let name = mailbox.to_owned();
         if let Err(error) = self.tell_counted(move |store| Ok(vec![index::messages_of(store, name)?])) {
-            tracing::warn!(reason = "recording_failed", "messages of voicemail {mailbox} are not counted: {error}");
+            tracing::warn!(reason = "recording_failed", "messages of voicemail {mailbox} cannot be counted: {error}");
         }
     }
 

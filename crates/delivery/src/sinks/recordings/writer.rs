@@ -116,8 +116,8 @@ impl RecordingWriter {
         match self.closing.try_send(Box::new(live.end(sound, now))) {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
-                // The index has its entry, so it is completed later, like one of an earlier process.
-                tracing::warn!("recording {} is closed later: too many wait", ended.entry.sid);
+                // Its entry is in the index, so it is completed like one of an earlier process.
+                tracing::warn!("recording {} is closed later: too many recordings wait to be closed", ended.entry.sid);
                 self.shared.closed(&ended.entry.sid);
             }
         }

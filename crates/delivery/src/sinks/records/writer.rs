@@ -326,7 +326,7 @@ impl Writer {
         if let Some(journal) = self.journal.as_ref().filter(|_| !kept.is_empty()) {
             tracing::warn!(
                 reason = "cdr_failed",
-                "not yet written at the end: {}; {} keeps them, and the next start writes them",
+                "not written before shutdown: {}; {} keeps them, and the next start writes them",
                 number(kept.len(), "call record"),
                 journal.path().display()
             );
@@ -337,7 +337,7 @@ impl Writer {
             let sids: Vec<&str> = lost.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect();
             tracing::error!(
                 reason = "cdr_failed",
-                "lost at the end: {}, neither the file nor the journal accepts them: {error}; {}{}",
+                "lost at shutdown: {}, neither the file nor the journal accepts them: {error}; {}{}",
                 number(lost.len(), "call record"),
                 sids.join(", "),
                 if lost.len() > sids.len() { ", …" } else { "" }

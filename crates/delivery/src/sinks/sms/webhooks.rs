@@ -102,7 +102,7 @@ impl Kind for Webhooks {
 
     fn note(&self, sid: &str, _: &Arc<str>, event: Event<'_>) {
         if let Event::Dropped | Event::MadeWay(_) = event {
-            tracing::error!("message {sid} is not passed on: too many wait");
+            tracing::error!("message {sid} is not passed to its webhook: too many messages wait");
         }
     }
 

@@ -208,7 +208,8 @@ impl RecordingSessions {
             }
             if is_required && let Some(why) = cx.edge.trunks_mut().refuses_recording(cx.now, group) {
                 let group = group.trim_start_matches(SiprecSettings::PREFIX);
-                let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
+                let text =
+                    format!("no server of [siprec.{group}] accepted the last {SIPREC_FAILED_IN_ROW} calls: {why}");
                 cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
                 return Err(ReasonSlug::RecordingUnavailable);
             }

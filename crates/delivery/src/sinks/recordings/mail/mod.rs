@@ -154,7 +154,7 @@ impl Kind for MailOutbox {
                 figures.failed.add(1);
                 tracing::warn!(
                     reason = "mail_failed",
-                    "the e-mail about {recording} of mailbox {mailbox} is given up: {what}"
+                    "the e-mail about {recording} of mailbox {mailbox} is abandoned: {what}"
                 );
             }
             Event::Entered(_) | Event::Dropped | Event::MadeWay(_) | Event::Retried | Event::Over(_, false) => {}
@@ -163,7 +163,10 @@ impl Kind for MailOutbox {
 
     fn stored(&self, done: &io::Result<()>, _: &Path) {
         if let Some(error) = self.shared.figures.mails.stored(done) {
-            tracing::error!(reason = "mail_failed", "e-mails are not read from the store, or not written: {error}");
+            tracing::error!(
+                reason = "mail_failed",
+                "e-mails cannot be read from the store, or not written to it: {error}"
+            );
         }
     }
 

@@ -204,7 +204,7 @@ impl Kind for Transcriber {
         if let Some(error) = self.shared.figures.transcriptions.stored(done) {
             tracing::error!(
                 reason = "transcription_failed",
-                "transcriptions are not read from the store, or not written: {error}"
+                "transcriptions cannot be read from the store, or not written to it: {error}"
             );
         }
     }
