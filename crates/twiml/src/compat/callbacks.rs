@@ -89,7 +89,7 @@ pub static CALL: &[CallbackField] = &[
     (
         "FromCity",
         NotSupported(
-            "no table of towns is shipped; the same holds for ToCity, CallerCity, FromZip, ToZip and the like",
+            "the edge has no table of towns; the same applies to ToCity, CallerCity, FromZip, ToZip and the like",
         ),
     ),
 ];
@@ -101,7 +101,7 @@ pub static CALLER: &[CallbackField] = &[
     ("CallerName", Differs("the display name of its INVITE, from trunks that may assert it; Twilio looks names up")),
     (
         "ForwardedFrom",
-        Differs("from Diversion or History-Info, from trunks that may assert it; absent where it is the called number"),
+        Differs("from Diversion or History-Info, from trunks that may assert it; absent if it is the called number"),
     ),
     (
         "StirVerstat",
@@ -113,7 +113,7 @@ pub static CALLER: &[CallbackField] = &[
     ("CallToken", NotSupported("calls are not signed")),
     ("SipCallId", Differs("of every caller: each one calls by SIP")),
     ("SipHeader_…", Differs("`X-…` and `User-to-User`, unless the trunk's header rules remove them; 32 at most")),
-    ("SipDomain", NotSupported("the edge has no SIP domains; the same holds for SipUsername and SipSourceIp")),
+    ("SipDomain", NotSupported("the edge has no SIP domains; the same applies to SipUsername and SipSourceIp")),
 ];
 
 /// Fields of a request about the call of a dialled party.
@@ -317,7 +317,7 @@ pub static CALLBACKS: &[CallbackKind] = &[
             ("OutboundTrackLabel", Supported),
             ("PartialResults", Supported),
             ("LanguageCode", Supported),
-            ("TranscriptionData", Differs("`confidence` is absent where the recogniser states none")),
+            ("TranscriptionData", Differs("`confidence` is absent if the recogniser does not state it")),
             ("Final", Supported),
             ("Stability", NotSupported("the recogniser states none")),
             ("TranscriptionEngine", NotSupported("the engine is the recogniser of `[recognition]`")),
@@ -370,14 +370,14 @@ static GATHER: &[CallbackField] = &[
     ("Digits", Supported),
     ("FinishedOnKey", Supported),
     ("SpeechResult", Supported),
-    ("Confidence", Differs("absent where the recogniser states none")),
+    ("Confidence", Differs("absent if the recogniser does not state it")),
     ("Language", Supported),
 ];
 
 static ENQUEUE: &[CallbackField] = &[
     ("QueueResult", Supported),
-    ("QueueSid", Differs("absent where the caller was not taken in")),
-    ("QueueTime", Differs("absent where the caller was not taken in")),
+    ("QueueSid", Differs("absent if the caller did not enter the queue")),
+    ("QueueTime", Differs("absent if the caller did not enter the queue")),
 ];
 
 static DIAL: &[CallbackField] = &[
@@ -441,7 +441,7 @@ static MESSAGE: &[CallbackField] = &[
     ("OptOutType", Differs("of STOP, START and HELP")),
     ("MediaUrl0", NO_MEDIA),
     ("MessagingServiceSid", NotSupported("messages come for numbers")),
-    ("FromCountry", NotSupported("not sent with messages; the same holds for cities, states and zip codes")),
+    ("FromCountry", NotSupported("not sent with messages; the same applies to cities, states and zip codes")),
 ];
 
 static MESSAGE_STATUS: &[CallbackField] = &[

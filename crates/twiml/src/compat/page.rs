@@ -10,43 +10,45 @@ use super::{
 const HEAD: &str = "\
 # Twilio compatibility
 
-Which verbs and attributes of TwiML the interpreter carries out, which fields its requests have, which requests of the REST API it answers with
-which parameters and fields, and where it differs from Twilio. The page is generated from the tables that the parser and the API use and that
-the tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`.
+For developers who check whether a Twilio application runs on the edge: each TwiML verb and attribute, each field of webhooks, each request and
+parameter of the REST API, with the differences from Twilio. To set up applications, see [applications](../configure/applications.md); for the
+use of the API, [Twilio-compatible API](twilio-api.md).
 
-[applications.md](../configure/applications.md) has how applications are configured. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
-[twilio-api.md](twilio-api.md) has how the API behaves.
+| not supported | effect |
+| --- | --- |
+| verb, noun | an application error that names it |
+| attribute, or anything unknown in a document | skipped with a warning |
+| API parameter that would change a call or message | refused with an error that names it |
 
-A verb or noun that is not supported is an application error that names it, so that no application waits for something that never
-happens; an attribute that is not supported is skipped with a warning, and so is everything that the table does not name. A parameter of a
-request that would change a call or message and is not supported is refused by name, so that no program believes in something that is not
-done.
+A document has at most 64 KiB, 1,000 elements and 16 levels.
+
+This page is generated (`cargo run -p xtask -- twiml --page`) from the tables that parser, API and tests use (`crates/twiml/src/compat`).
 
 ## What will not be there
 
-Services of Twilio's cloud: Verify, Studio, Flex, TaskRouter, Conversations, Sync, Video, Pay, Functions, Autopilot, SendGrid, WhatsApp, the
-data of carriers in Lookup, and other hosts than `api.twilio.com` and `lookups.twilio.com`; calls from Voice SDK clients; prices, subaccounts
-and the purchase of numbers, which are the carrier's. Applications that Twilio's own cloud calls on behalf of hosted systems cannot be moved to
-an edge: those systems speak to `api.twilio.com` from their own machines.
+- Services of Twilio's cloud: Verify, Studio, Flex, TaskRouter, Conversations, Sync, Video, Pay, Functions, Autopilot, SendGrid, WhatsApp
+- Carrier data in Lookup, and other hosts than `api.twilio.com` and `lookups.twilio.com`
+- Calls from Voice SDK clients
+- Prices, subaccounts and the purchase of numbers, which are the carrier's
+- Hosted systems that only Twilio's cloud calls: they send their requests to `api.twilio.com` from their own machines
 ";
 
 const CALLBACKS_HEAD: &str = "
 ## Requests to applications
 
-Each kind of request has the fields of the call that it is about, and its own. Tests compare every request of the call tests with these tables, and
-those of whole calls and messages on the wire (`crates/call/tests/it/programs/parameters.rs`, `tests/it/twilio_compat.rs`).
+A request has the fields of its call (first table) and its own (second table).
 ";
 
 const API_HEAD: &str = "
 ## REST API
 
-Paths are below `/2010-04-01/Accounts`; the first line of the table is the list of accounts. Those of [Lookup](twilio-api.md#lookup) begin with their version. A test sends each parameter of each request, and one that no table names.
+Paths are below `/2010-04-01/Accounts`, `{AC}` is the account, `GET .json` the list of accounts; paths of [Lookup](twilio-api.md#lookup) begin with their version.
 
-- *accepted with …*: the value asks for what is done anyway; with another one the parameter is refused as the next ones are.
-- *refused*: with status 501 and code 20501, which names the parameter. Without a value it is accepted, as libraries and whole records send it.
-- *ignored*: accepted without effect, and counted in `status` and [`/v1/api`](json.md#api-requests); with `[api] strict = true` it is refused as the ones before.
-- Any other parameter is ignored and counted too, with the name that it may have meant. With `strict`, and where the name, or one that it differs from by a letter or by two swapped letters, concerns recording, privacy, money, time limits, emergencies or who is called (`RecordCall`, `Recrod`, `PrivacyMode`, `MaxCost`, `Tp`): status 400, code 20001, `Unknown parameter NAME`.
-- A URL to request, whichever the parameter: at private and loopback addresses only where `allow_private` is set; else status 400 with 21205, 21402 of a number, 21609 of a message.
+- *accepted with …*: these values request the default behaviour; any other value is refused.
+- *refused*: status 501, code 20501, with the name of the parameter. An empty value is accepted.
+- *ignored*: accepted without effect, and counted in `status` and [`/v1/api`](json.md#api-requests); refused with `[api] strict = true`.
+- **An unknown parameter** is ignored and counted too, with the most similar name. It gets status 400, code 20001 (`Unknown parameter NAME`) with `strict`, or if it seems to concern recording, privacy, money, time limits, emergencies or the called party (`RecordCall`, `Recrod`, `PrivacyMode`, `MaxCost`, `Tp`).
+- **A URL** may lead to private and loopback addresses only with `allow_private`; else status 400 with 21205, for a number 21402, for a message 21609.
 
 | request | state | parameters |
 | --- | --- | --- |

@@ -124,7 +124,7 @@ pub struct ApiResource {
 const NEEDS_RECORDING: &str = "needs [`[recording]`](../configure/recording.md), else 21220";
 const DETECTOR: &str = "a verdict of the edge's own detector ([limits](benchmarks.md#answering-machine-detection))";
 const NO_REASON: ParameterSupport = Ignored("the reason is not passed on");
-const NO_TOKEN: ParameterSupport = Ignored("calls are not signed; `From` is judged as without it");
+const NO_TOKEN: ParameterSupport = Ignored("calls are not signed; `From` is checked as without it");
 const NO_CLIENTS_TOLD: ParameterSupport = Ignored("Voice SDK clients are not supported");
 const NO_SCORES: ParameterSupport = Ignored("messages are not scored");
 const NO_SIP_LOGIN: ParameterSupport = Refused("a challenge is answered with the credentials of the trunk");
@@ -436,7 +436,7 @@ pub static CREATE_MESSAGE: ApiOperation = ApiOperation {
         ("StatusCallback", Supported),
         ("ValidityPeriod", Differs("1 to 36000; `expires` of `[sms]` bounds it further")),
         ("ForceDelivery", Ignored("a message is sent as it is")),
-        ("ProvideFeedback", Ignored("feedback is not taken")),
+        ("ProvideFeedback", Ignored("feedback is not recorded")),
         ("ShortenUrls", Only(FALSE)),
         ("SmartEncoded", Only(&["false", "False", "true", "True"])),
         ("AddressRetention", Only(&["retain"])),

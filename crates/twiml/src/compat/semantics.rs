@@ -19,7 +19,7 @@ const fn rule(name: &'static str, text: &'static str) -> SemanticRule {
 
 /// All rules, in the order of the page.
 pub static SEMANTICS: &[SemanticRule] = &[
-    rule("default-action", "Without `action`, Gather asks the current document's URL."),
+    rule("default-action", "Without `action`, Gather requests the current document's URL."),
     rule("relative-urls", "Relative URLs are resolved against the document's URL after HTTP redirects."),
     rule("default-method", "Requests are POST unless `method` says GET."),
     rule(
@@ -89,7 +89,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
     },
     SemanticRule {
         name: "refer-result",
-        text: "Refer sends REFER to the caller and waits for its NOTIFY requests; `ReferCallStatus` (`ringing`, `in-progress`, `busy`, `no-answer`, `failed`) is absent where REFER is refused or no NOTIFY comes. A caller who hangs up meanwhile still causes the request of `action`.",
+        text: "Refer sends REFER to the caller and waits for its NOTIFY requests; `ReferCallStatus` (`ringing`, `in-progress`, `busy`, `no-answer`, `failed`) is absent if REFER is refused or no NOTIFY arrives. A caller who hangs up meanwhile still causes the request of `action`.",
         state: FeatureSupport::Differs("without a final NOTIFY the verb ends after 60 s"),
     },
     rule(
@@ -108,7 +108,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
         "hangup-answers",
         "Hangup, and the end of a document, answer a call that is not answered yet, and end it, as Twilio does.",
     ),
-    rule("connect-next-verb", "Connect ends with its stream: the next verb follows, or `action` is asked."),
+    rule("connect-next-verb", "Connect ends with its stream: the next verb follows, or `action` is requested."),
     rule(
         "connect-hung-up",
         "A caller who hangs up during a Connect with `action` causes its request. Twilio documents this for some nouns only.",
@@ -125,7 +125,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
     rule("unknown-names", "Unknown verbs and attributes are skipped with warning 12200; names are case-sensitive."),
     rule(
         "fallback",
-        "An error asks the fallback URL with `ErrorCode` and `ErrorUrl`. An error in its document too, or no fallback URL: the call goes on with the next target of its route, or ends.",
+        "An error requests the fallback URL with `ErrorCode` and `ErrorUrl`. An error in its document too, or no fallback URL: the call goes on with the next target of its route, or ends.",
     ),
     rule(
         "redirect-bound",
@@ -152,15 +152,15 @@ pub static SEMANTICS: &[SemanticRule] = &[
     },
     rule(
         "record-defaults",
-        "Record answers, plays a tone, ends after 5 s of silence, 3,600 s or any key, and asks the current document's URL without `action`.",
+        "Record answers, plays a tone, ends after 5 s of silence, 3,600 s or any key, and without `action` requests the current document's URL.",
     ),
     rule(
         "record-silence",
-        "A Record of silence only asks nothing: the next verb follows. A caller who hangs up causes the request with `Digits=hangup`.",
+        "A Record of silence only makes no request: the next verb follows. A caller who hangs up causes the request with `Digits=hangup`.",
     ),
     rule(
         "record-parameters",
-        "A Record's request has `RecordingUrl`, `RecordingSid`, `RecordingDuration`, and `Digits` where a key has ended it.",
+        "A Record's request has `RecordingUrl`, `RecordingSid`, `RecordingDuration`, and `Digits` if a key has ended it.",
     ),
     SemanticRule {
         name: "dial-record",
@@ -180,7 +180,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
     ),
     SemanticRule {
         name: "queue-action",
-        text: "Enqueue with `action` requests it at once when the caller leaves the queue or is not taken in, and after the connection when a party has dialled the queue; without it the next verb follows. A caller who hangs up, or is given another document, causes the request too, whose answer is not run.",
+        text: "Enqueue with `action` requests it at once when the caller leaves the queue or cannot enter it, and after the connection when a party has dialled the queue; without it the next verb follows. A caller who hangs up, or is given another document, causes the request too, whose answer is not run.",
         state: FeatureSupport::Differs("`QueueResult` is never `bridging-in-process`"),
     },
     rule(

@@ -179,7 +179,7 @@ pub static VOICE: &[ElementSupport] = &[
     element(
         "Dial/Conference",
         &[
-            ("(text)", Differs("a name, or the SID of a conference that goes on")),
+            ("(text)", Differs("a name, or the SID of an active conference")),
             ("muted", Supported),
             ("beep", Supported),
             ("startConferenceOnEnter", Supported),
@@ -189,7 +189,7 @@ pub static VOICE: &[ElementSupport] = &[
             ("waitMethod", Supported),
             (
                 "maxParticipants",
-                Differs("50 at most; of the first party's and the one of a party that joins, the lower holds"),
+                Differs("50 at most; the lower of the first participant's and the joining participant's value applies"),
             ),
             ("coach", Supported),
             ("statusCallback", Supported),
