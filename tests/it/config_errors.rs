@@ -84,7 +84,7 @@ fn a_slip_is_one_error_that_names_it() {
         "\"sip:127.0.0.2:250610\" is not a SIP URI for a peer: 250610 is not a valid port: the maximum is 65535"
     );
     let pattern = one("[[route]]\nto = ['1999[']\nconnect = ['trunk:pbx']\n");
-    assert!(pattern.contains("`[` is in no number"), "{pattern}");
+    assert!(pattern.contains("`[` cannot occur in a number"), "{pattern}");
 }
 
 #[test]

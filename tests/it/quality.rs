@@ -134,7 +134,7 @@ fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: 
         call.far
     );
     assert!(verdict.contains("No media from pbx: ") && verdict.contains(&told), "{verdict}");
-    until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
+    until("the log says so", || edge.log().contains("no media from pbx 5 s after it was expected").then_some(()));
 }
 
 /// Checks the quality of the same call over time: each packet counts in one interval, as JSON and as CSV.

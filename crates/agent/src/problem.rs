@@ -139,7 +139,7 @@ impl fmt::Display for MessageProblem {
             MessageProblem::TargetTooLong { bytes } => write!(f, "`target` of {bytes} bytes: too long"),
             MessageProblem::BadWarm(why) => write!(f, "`warm` of a transfer: {why}"),
             MessageProblem::MissingDigits => f.write_str("`dtmf` without `digits`"),
-            MessageProblem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
+            MessageProblem::BadDigits => f.write_str("`digits` must be 1 to 64 of 0-9 * # A-D"),
             MessageProblem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),
             MessageProblem::ListenerSpoke(event) => write!(f, "{event:?} from an agent that only listens"),
             MessageProblem::MissingType => f.write_str("no `type`"),

@@ -46,8 +46,9 @@ impl Pattern {
         }
         // RFC 3261 §25.1: a user part cannot contain these characters unescaped, so the pattern could never match.
         if let Some(stray) = text.chars().find(|c| "[]{}<>\"\\^|`".contains(*c)) {
-            let message =
-                format!("`{stray}` is in no number: write digits with `*` at the end, or /a regular expression/");
+            let message = format!(
+                "`{stray}` cannot occur in a number: write digits with `*` at the end, or /a regular expression/"
+            );
             return Err(PatternError { message });
         }
         match text.find('*') {

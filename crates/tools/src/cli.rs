@@ -80,7 +80,7 @@ pub enum CliVerb {
         /// Refresh continuously [default: 2]; with --json, one line per refresh
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = WATCH_EVERY, value_parser = seconds)]
         watch: Option<Duration>,
-        /// Exit with code 1 if it has problems or takes no calls, for scripts
+        /// Exit with code 1 if the edge has problems or accepts no calls
         #[arg(long, conflicts_with = "watch")]
         check: bool,
     },
@@ -508,10 +508,10 @@ pub struct TwilioSandbox {
     /// Start the application by this command, and stop it at the end
     #[arg(long, value_name = "COMMAND")]
     pub start: Option<String>,
-    /// Public URL by which the application is asked, as at Twilio
+    /// Public URL of the application (signatures, links)
     #[arg(long = "as", value_name = "URL")]
     pub public: Option<String>,
-    /// Maximum time until the command takes connections
+    /// Maximum time until the application accepts connections
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub start_timeout: Duration,
     /// Method of the webhook
@@ -529,7 +529,7 @@ pub struct TwilioSandbox {
     /// Webhook for text messages to the numbers
     #[arg(long, value_name = "URL")]
     pub sms: Option<String>,
-    /// Lead its requests for Twilio to the sandbox; tunnel: reach others
+    /// Send its requests for Twilio to the sandbox; tunnel: reach others
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     #[arg(value_parser = ["on", "tunnel"], hide_possible_values = true, requires = "start")]
     pub proxy: Option<String>,
@@ -778,7 +778,7 @@ pub struct LoadTest {
     /// audio that reaches the callees is judged
     #[arg(long, verbatim_doc_comment, conflicts_with = "from", value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Calls of the scenario in all [default: --cps x --duration]
+    /// Total number of calls [default: --cps x --duration]
     #[arg(long, requires = "scenario", conflicts_with = "duration", value_name = "N")]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub total: Option<u32>,

@@ -137,7 +137,7 @@ fn a_sound_is_heard_once_and_then_the_two_talk_again() {
     assert_eq!(again, talk);
     let story = bench.story();
     assert!(story.contains("carrier (the caller) hears sounds/a.wav, as requested"), "{story}");
-    assert!(story.contains("the sound has been heard to its end"), "{story}");
+    assert!(story.contains("the sound was played to its end"), "{story}");
     // A sound for a party on hold: the music follows.
     hold(&mut bench, CALLER).unwrap();
     let music = players(&bench.take_media())[0].clone();

@@ -306,7 +306,7 @@ fn the_route_of_a_number_at_the_edge_takes_the_call_from_the_other_contacts() {
     forwarded(&mut bench, &format!("Contact: {contacts}"));
     let asked = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
     let story = bench.story();
-    assert!(story.contains("the route's targets come instead of 1 more of the contacts"), "{story}");
+    assert!(story.contains("the route's targets are tried instead of 1 more Contacts"), "{story}");
     bench.receive(BACKUP, asked.answer(480, ""));
     bench.expect(BACKUP, "ACK");
     bench.expect(CARRIER, "SIP/2.0 480");

@@ -107,7 +107,7 @@ impl RtpEnds {
         let left_out = end.send_digits(digits, is_fed, begin);
         let agent = cx.agents.feeder_of(id).filter(|_| left_out > 0);
         if let Some(agent) = agent {
-            let text = format!("too many keys wait to be pressed: {left_out} are left out");
+            let text = format!("too many DTMF digits are queued: {left_out} were dropped");
             agent.note_fault("keys_left_out", text, cx.events);
         }
     }

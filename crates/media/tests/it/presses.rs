@@ -154,5 +154,5 @@ fn too_many_keys_are_left_out_and_noted_without_saying_which() {
     let [MediaEvent::Agent { end: AGENT, event: AgentEvent::Note { text, .. } }] = notes.as_slice() else {
         panic!("{notes:?}")
     };
-    assert!(text.contains("3 are left out") && !text.contains('7'), "{text}");
+    assert!(text.contains("3 were dropped") && !text.contains('7'), "{text}");
 }

@@ -89,9 +89,9 @@ impl fmt::Display for RecognitionResult {
             RecognitionResult::Silence => f.write_str("silence"),
             RecognitionResult::Lost(loss) => loss.fmt(f),
             RecognitionResult::Left => f.write_str("closed without a result"),
-            RecognitionResult::Limit => f.write_str("as many calls as may use the recogniser do (`max_sessions`)"),
+            RecognitionResult::Limit => f.write_str("the limit of recogniser sessions is reached (`max_sessions`)"),
             RecognitionResult::Codec => f.write_str("the edge cannot decode the codec of the call"),
-            RecognitionResult::NotConfigured => f.write_str("none is configured any more"),
+            RecognitionResult::NotConfigured => f.write_str("[recognition] is no longer configured"),
         }
     }
 }

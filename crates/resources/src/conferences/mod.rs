@@ -114,9 +114,11 @@ impl NotJoined {
     pub fn words(self) -> &'static str {
         match self {
             NotJoined::Refused(JoinRejection::Full) => "the conference is full",
-            NotJoined::Refused(JoinRejection::EdgeFull) => "the edge has no room for another party of a conference",
+            NotJoined::Refused(JoinRejection::EdgeFull) => {
+                "the limit of conference participants of the edge is reached"
+            }
             NotJoined::Refused(JoinRejection::AlreadyIn) => "the call is in a conference already",
-            NotJoined::Refused(JoinRejection::LabelTaken) => "another party has its participantLabel",
+            NotJoined::Refused(JoinRejection::LabelTaken) => "its participantLabel is already in use",
             NotJoined::Refused(JoinRejection::BadLabel) => "its participantLabel is empty or too long",
             NotJoined::Refused(JoinRejection::NoneToCoach) => "the call to coach is not in the conference",
             NotJoined::Refused(JoinRejection::BadName) => "the name of the conference is empty or too long",

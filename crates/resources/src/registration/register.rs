@@ -273,7 +273,8 @@ impl TrunkRegistration {
                 "check `registrar` and `user` of `register` in [trunk.{trunk}]: the registrar does not know that user"
             ),
             Some(500..=599) => {
-                "ask the carrier for the state of its registrar: it answers, and takes no registration now".to_owned()
+                "ask the carrier for the state of its registrar: it responds, but accepts no registrations now"
+                    .to_owned()
             }
             Some(code) => format!("ask the carrier why its registrar answers {code}"),
             None => format!(

@@ -17,7 +17,7 @@ pub fn auth_fault(auth: Option<&Credentials>, refusal: &SipMessage) -> String {
         [&b"WWW-Authenticate"[..], b"Proxy-Authenticate"].iter().any(|known| name.eq_ignore_ascii_case(known))
     };
     if !refusal.fields().any(|(name, _)| is_challenge(name)) {
-        return "it came without a challenge (no WWW-Authenticate, no Proxy-Authenticate), so no credentials can be shown".to_owned();
+        return "it came without a challenge (no WWW-Authenticate, no Proxy-Authenticate), so no credentials can be sent".to_owned();
     }
     let Some(auth) = auth else { return "the trunk has no `auth`".to_owned() };
     let realms = asked_realms(refusal);

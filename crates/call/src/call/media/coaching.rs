@@ -133,7 +133,7 @@ impl Coaching {
             cx.edge.media(session, MediaCommand::Wire { from: caller_end, to: party_end, wire });
         }
         let agent = coaching.agent;
-        cx.edge.decide(cx.now, cx.call.key, format!("{} coaches no longer", cx.call.legs.name_of(agent)));
+        cx.edge.decide(cx.now, cx.call.key, format!("{} stopped coaching", cx.call.legs.name_of(agent)));
         cx.call.legs.agent_went_well(cx.edge, agent);
         cx.call.legs[agent].end_with(reason, by);
         media.close_agent(cx, agent);

@@ -104,7 +104,7 @@ impl CallMedia {
         }
         let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
         let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
-        let line = format!("{which} 5 s after it should have come; of {name}: {text}");
+        let line = format!("{which} 5 s after it was expected; of {name}: {text}");
         cx.count_one_way(leg, both, line, fix);
     }
 

@@ -367,7 +367,7 @@ impl Bridge {
         let found = cx.call.legs.holds.iter().find_map(plays);
         let Some((holder, kind)) = found else { return false };
         if kind == HoldKind::Sound {
-            cx.edge.decide(cx.now, cx.call.key, "the sound has been heard to its end");
+            cx.edge.decide(cx.now, cx.call.key, "the sound was played to its end");
             self.release(cx, holder);
         } else if let Some((hold, media)) = cx.call.legs.holds.get_mut(holder).zip(cx.call.session) {
             // The hold was requested while the sound played, and outlasts it.

@@ -297,7 +297,7 @@ pub(crate) fn end_party(parts: &mut CallParts, cx: &mut CallCx<'_>, sid: &str) -
     let name = cx.call.legs.name_of(leg);
     let talks = cx.call.state == CallState::Answered || parts.search.is_consulting();
     if cx.call.legs.callee == Some(leg) && talks {
-        cx.edge.decide(cx.now, cx.call.key, format!("{name} is hung up on, as requested"));
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} is disconnected, as requested"));
         cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
         parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::Operator);
         parts.side_left(cx, ReasonSlug::Operator);

@@ -112,7 +112,7 @@ impl<'a> DialledParties<'a> {
         if calls_for_help || parties.len() < before {
             let app = &self.app.name;
             let why = match identity {
-                Some(_) => "is the identity of a client, which clients and SIP addresses see, but no number".to_owned(),
+                Some(_) => "is a client identity, which only clients and SIP addresses may see".to_owned(),
                 None => format!("is not a number of the edge or of the call, nor in `callers` of the app {app}"),
             };
             let instead = if calls_for_help { "; it is not shown in an emergency call" } else { "" };
@@ -174,7 +174,7 @@ impl<'a> DialledParties<'a> {
     /// Returns the targets of a number: those of `connect`, else those of the route for a call from the caller's trunk.
     fn number(&self, cx: &mut CallCx<'_>, text: &str) -> Result<Vec<CallTarget>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
-            return Err("a number is not callable".to_owned());
+            return Err("a number cannot be called".to_owned());
         };
         let connect = &self.app.connect;
         let numbered = |target: &TargetSpec| {
@@ -199,7 +199,11 @@ impl<'a> DialledParties<'a> {
         let plan = cx.plan_named(&trunk, &number, near).ok_or("no route matches the number")?;
         let is_party = |target: &CallTarget| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. });
         let found: Vec<CallTarget> = plan.targets.into_iter().filter(is_party).collect();
-        if found.is_empty() { Err(format!("the route {} leads to no party", plan.route.name)) } else { Ok(found) }
+        if found.is_empty() {
+            Err(format!("the route {} has no target that can be called", plan.route.name))
+        } else {
+            Ok(found)
+        }
     }
 
     /// Returns the target of a SIP address at a trunk, or at a host that the application may call.
@@ -212,7 +216,7 @@ impl<'a> DialledParties<'a> {
         let target = self.search.transfer_target(cx, &uri.uri);
         let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
         let CallTarget::Uri { uri: address, destination, headers, .. } = &mut target else {
-            return Err("a SIP address is not one".to_owned());
+            return Err("a SIP address is malformed".to_owned());
         };
         *headers = common.iter().chain(&uri.headers).map(|one| (one.name.clone(), one.value.clone())).collect();
         let uri = &*address;
@@ -308,7 +312,7 @@ fn turns(cx: &mut CallCx<'_>, mut parties: Vec<DialParty>, is_sequential: bool) 
         are_left_out |= party.targets.extract_if(.., |target| is_agent(target)).count() > 0;
     }
     if are_left_out {
-        cx.edge.decide(cx.now, cx.call.key, "Dial: agents behind parties that are called at once are left out");
+        cx.edge.decide(cx.now, cx.call.key, "Dial: agents listed after parties that ring at the same time are skipped");
     }
     if !agents.is_empty() && !parties.is_empty() {
         cx.edge.decide(cx.now, cx.call.key, "Dial: agents are called if no other party answers");

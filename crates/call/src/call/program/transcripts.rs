@@ -76,7 +76,7 @@ impl LiveTranscripts {
         let (mut live, result) = match self.begin(cx, media, app, step) {
             Ok(_) => return,
             Err(Some(failed)) => *failed,
-            Err(None) => return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name"),
+            Err(None) => return cx.edge.decide(cx.now, cx.call.key, "Transcription: the name is already in use"),
         };
         live.report_failure(cx, result, &format!("recogniser: {result}"));
         live.end(cx, false);

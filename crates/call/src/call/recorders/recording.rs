@@ -329,7 +329,7 @@ impl CallRecordings {
         let missed = if source == RecordingSource::Route { kept.goes_on(now) } else { None };
         kept.list.push(recording);
         if let Some(missed) = missed {
-            let text = format!("the restart has cost the recording {} ms", missed.as_millis());
+            let text = format!("the recording lost {} ms at the restart", missed.as_millis());
             cx.edge.decide(cx.now, cx.call.key, text);
         }
         cx.call.listeners.add(end, TrackSet::Both);

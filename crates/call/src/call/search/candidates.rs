@@ -389,7 +389,7 @@ impl Search {
     fn put_plan_first(&mut self, cx: &mut CallCx<'_>, branch: Branch, number: &Number, plan: RoutePlan) {
         let left = self.tried().redirects.remove(branch).map_or(0, |redirects| redirects.left.len());
         if left > 0 {
-            let text = format!("the route's targets come instead of {left} more of the contacts");
+            let text = format!("the route's targets are tried instead of {left} more Contacts");
             cx.edge.decide(cx.now, cx.call.key, text);
         }
         self.branch_results = None;
@@ -431,7 +431,7 @@ impl Search {
             cx.edge.decide(
                 cx.now,
                 cx.call.key,
-                "an agent, an application or a refusal cannot ring beside others: left out",
+                "an agent, an application or a refusal cannot ring at the same time as others: skipped",
             );
         }
         if let Some(redirects) = self.tried().redirects.get_mut(branch) {

@@ -179,7 +179,7 @@ impl fmt::Display for RequestRefusal {
             RequestRefusal::RecordingEnded => "the recording has ended",
             RequestRefusal::NoRecogniser => "the configuration has no [recognition]",
             RequestRefusal::TooManyTranscriptions => {
-                "the call or the recogniser has as many live transcriptions as it may"
+                "the limit of live transcriptions of the call or of the recogniser is reached"
             }
             RequestRefusal::TranscriptionNameTaken => "a live transcription of the call has this name",
             RequestRefusal::UnknownTranscription => "unknown live transcription",

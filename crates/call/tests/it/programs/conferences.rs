@@ -485,7 +485,7 @@ fn a_label_that_is_taken_keeps_a_caller_out() {
     party.joins_by(document);
     party.asks_by(document);
     let told = party.story();
-    assert!(told.contains("error 16025: another party has its participantLabel"), "{told}");
+    assert!(told.contains("error 16025: its participantLabel is already in use"), "{told}");
     assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
 }
 

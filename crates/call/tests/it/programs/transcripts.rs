@@ -225,7 +225,7 @@ fn without_a_recogniser_or_beyond_its_limit_the_document_goes_on() {
     let mut menu = limited(&document, 1);
     let reports = menu.reports();
     let [failed] = &reports[..] else { panic!("{reports:?}") };
-    let expected = "recogniser: as many calls as may use the recogniser do (`max_sessions`)";
+    let expected = "recogniser: the limit of recogniser sessions is reached (`max_sessions`)";
     assert_eq!(parameter(failed, "TranscriptionError"), Some(expected));
     assert_eq!((sessions(&menu), menu.bench.state()), (0, "answered"));
     hang_up(&mut menu.bench, &mut menu.caller);
@@ -234,7 +234,7 @@ fn without_a_recogniser_or_beyond_its_limit_the_document_goes_on() {
     let reports = menu.reports();
     let [failed] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!(parameter(failed, "TranscriptionEvent"), Some("transcription-error"));
-    assert_eq!(parameter(failed, "TranscriptionError"), Some("recogniser: none is configured any more"));
+    assert_eq!(parameter(failed, "TranscriptionError"), Some("recogniser: [recognition] is no longer configured"));
     assert_eq!(menu.bench.state(), "answered");
 }
 

@@ -38,8 +38,8 @@ impl QueueRefusal {
             QueueRefusal::Full => "the queue is full",
             QueueRefusal::TooMany => "the limit of queues is reached",
             QueueRefusal::BadName => "the name of the queue is empty or too long",
-            QueueRefusal::NameTaken => "another queue has the name",
-            QueueRefusal::Unknown => "there is no such queue",
+            QueueRefusal::NameTaken => "the name is already in use by another queue",
+            QueueRefusal::Unknown => "unknown queue",
             QueueRefusal::NotEmpty => "the queue has callers",
             QueueRefusal::AlreadyIn => "the call is in a queue already",
         }

@@ -116,7 +116,7 @@ impl RecordingSessions {
         }
         let is_full = self.groups().count() >= SIPREC_PER_CALL
             || self.all().len() + self.waiting().len() >= SIPREC_SESSIONS_PER_CALL;
-        is_full.then_some("the call has as many recordings as it may")
+        is_full.then_some("the limit of recordings of the call is reached")
     }
 
     /// Ends the recording session with this name that a document has requested.

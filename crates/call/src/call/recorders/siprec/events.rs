@@ -284,12 +284,12 @@ impl RecordingSessions {
             let server = server.unwrap_or_default();
             match asked {
                 Ok(()) => {
-                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is asked"));
+                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: INVITE sent to {server}"));
                     return CallEffect::Stay;
                 }
                 Err(Some(why)) => {
                     session.note(why.clone());
-                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is not asked: {why}"));
+                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} skipped: {why}"));
                 }
                 Err(None) => return self.advance_session(cx, media, at, SiprecEvent::NoneLeft),
             }

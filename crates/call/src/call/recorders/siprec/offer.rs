@@ -115,7 +115,8 @@ fn stream(sent: &SessionDescription, answer: &SessionDescription, at: usize) -> 
             .next()
     };
     let audio = audio(theirs).ok_or_else(|| format!("it accepts no codec that was offered for stream {number}"))?;
-    let coding = coding(&audio).ok_or_else(|| format!("it wants {} in stream {number}", audio.codec))?;
+    let coding = coding(&audio)
+        .ok_or_else(|| format!("it selected {} for stream {number}, which cannot be sent", audio.codec))?;
     Ok(RecordedStream {
         far: remote_endpoint(answer, theirs, answer.direction_of(theirs)),
         payload: audio.number,
