@@ -121,8 +121,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, boo
     let (from, service) = (parameters.take("From"), parameters.take("MessagingServiceSid"));
     let service = service.or_else(|| from.clone().filter(|from| is_service(from)));
     if let Some(service) = service.as_deref().filter(|service| !is_service(service)) {
-        let what =
-            format!("MessagingServiceSid: {} is not the SID of a messaging service", super::error::shown(service));
+        let what = format!("MessagingServiceSid: {} is not the SID of a service", super::error::shown(service));
         return Err(Error::of_message(21_701, &what));
     }
     // As at Twilio, a number given beside a service is the sender. The message is sent by the account of the service,
