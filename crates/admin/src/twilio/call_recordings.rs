@@ -94,7 +94,7 @@ pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange,
         Some("silence") => Some(RecordingPause::Silence),
         Some("skip") => Some(RecordingPause::Cut),
         Some(other) => {
-            let message = format!("PauseBehavior: \"{}\"; known: skip, silence", shown(other));
+            let message = format!("PauseBehavior: \"{}\" is not supported: use one of skip, silence", shown(other));
             return Err(Error::bad_request(message));
         }
     };
@@ -104,7 +104,9 @@ pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange,
         Some("stopped") => RecordingChange::Stop,
         other => {
             let given = shown(other.unwrap_or_default());
-            return Err(Error::bad_request(format!("Status: \"{given}\"; known: in-progress, paused, stopped")));
+            return Err(Error::bad_request(format!(
+                "Status: \"{given}\" is not supported: use one of in-progress, paused, stopped"
+            )));
         }
     };
     if pause.is_some() && !matches!(change, RecordingChange::Pause(_)) {

@@ -72,7 +72,11 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     };
     parameters.finish()?;
     if let Some(status) = filter.status.as_deref().filter(|status| !STATUSES.contains(status)) {
-        return Err(Error::bad_request(format!("Status: \"{}\"; known: {}", shown(status), STATUSES.join(", "))));
+        return Err(Error::bad_request(format!(
+            "Status: \"{}\" is not supported: use one of {}",
+            shown(status),
+            STATUSES.join(", ")
+        )));
     }
     let behind = page.behind.as_deref().map(|key| key.split_at_checked(DATE_CHARS).unwrap_or((key, "")));
     // This list begins with the newest calls found so far; calls behind those are not compared yet.
@@ -164,7 +168,10 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         // The status `canceled` does not end an answered call.
         (Some("canceled"), None) => found.status() != "in-progress",
         (Some(other), None) => {
-            return Err(Error::bad_request(format!("Status: \"{}\"; known: completed, canceled", shown(other))));
+            return Err(Error::bad_request(format!(
+                "Status: \"{}\" is not supported: use one of completed, canceled",
+                shown(other)
+            )));
         }
     };
     if found.call.state == "ended" || found.leg_view().is_some_and(|leg| leg.state == "ended") {

@@ -52,7 +52,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
         None => None,
         Some(text) => Some(STATES.into_iter().find(|state| state.name() == text).ok_or_else(|| {
             let known = STATES.map(ConferenceStatus::name).join(", ");
-            Error::bad_request(format!("Status: \"{}\"; known: {known}", shown(&text)))
+            Error::bad_request(format!("Status: \"{}\" is not supported: use one of {known}", shown(&text)))
         })?),
     };
     let (created, updated) = (parameters.take_span("DateCreated")?, parameters.take_span("DateUpdated")?);
@@ -82,7 +82,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if let Some(status) = &status
         && status != ConferenceStatus::Completed.name()
     {
-        return Err(Error::bad_request(format!("Status: \"{}\"; known: completed", shown(status))));
+        return Err(Error::bad_request(format!("Status: \"{}\" is not supported: use completed", shown(status))));
     }
     let report = find(cx, sid).await?;
     if status.is_some() && report.status != ConferenceStatus::Completed {

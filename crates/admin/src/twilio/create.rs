@@ -236,7 +236,9 @@ pub(super) fn take_method_or(
         None => Ok(default),
         Some("POST") => Ok(WebhookMethod::Post),
         Some("GET") => Ok(WebhookMethod::Get),
-        Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: GET, POST", shown(other)))),
+        Some(other) => {
+            Err(Error::bad_request(format!("{name}: \"{}\" is not supported: use one of GET, POST", shown(other))))
+        }
     }
 }
 

@@ -130,7 +130,11 @@ impl Error {
 
     /// Creates the error for a method of a phone number other than GET and POST (21403).
     pub(super) fn number_method(name: &str, value: &str) -> Error {
-        Error::new(StatusCode::BAD_REQUEST, 21_403, format!("{name}: \"{}\"; known: GET, POST", shown(value)))
+        Error::new(
+            StatusCode::BAD_REQUEST,
+            21_403,
+            format!("{name}: \"{}\" is not supported: use one of GET, POST", shown(value)),
+        )
     }
 
     /// Creates the error for a fallback URL of a phone number without a primary one (21405).

@@ -34,7 +34,7 @@ pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
     let status = parameters.take("Status").unwrap_or_default();
     parameters.finish()?;
     if status != "stopped" {
-        return Err(Error::bad_request(format!("Status: \"{}\"; known: stopped", shown(&status))));
+        return Err(Error::bad_request(format!("Status: \"{}\" is not supported: use stopped", shown(&status))));
     }
     Ok(())
 }

@@ -141,7 +141,10 @@ impl Parameters {
             None => Ok(None),
             Some("true" | "True") => Ok(Some(true)),
             Some("false" | "False") => Ok(Some(false)),
-            Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: true, false", shown(other)))),
+            Some(other) => Err(Error::bad_request(format!(
+                "{name}: \"{}\" is not supported: use one of true, false",
+                shown(other)
+            ))),
         }
     }
 
@@ -323,7 +326,9 @@ fn is_name(text: &str) -> bool {
 /// Returns the known word that equals `given`; otherwise an error with the known words.
 fn word_of<'k>(name: &str, given: &str, known: &[&'k str]) -> Result<&'k str, Error> {
     let found = known.iter().find(|word| **word == given).copied();
-    found.ok_or_else(|| Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(given), known.join(", "))))
+    found.ok_or_else(|| {
+        Error::bad_request(format!("{name}: \"{}\" is not supported: use one of {}", shown(given), known.join(", ")))
+    })
 }
 
 impl TimeSpan {

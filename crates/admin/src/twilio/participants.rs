@@ -323,7 +323,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut JoinDocument) -> Res
     if let Some(beep) = parameters.take("Beep") {
         if BeepPolicy::parse(&beep).is_none() {
             let known = "true, false, onEnter, onExit";
-            return Err(Error::bad_request(format!("Beep: \"{}\"; known: {known}", shown(&beep))));
+            return Err(Error::bad_request(format!("Beep: \"{}\" is not supported: use one of {known}", shown(&beep))));
         }
         joining.set("beep", beep);
     }
