@@ -12,7 +12,7 @@ use crate::lookups::key::{Branch, CallKey};
 /// Period for which an attempt counts towards the rate of emergency calls.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Message of a refusal when the limit is 0.
+/// Message of the refusal of an emergency call if `emergency_calls` is 0.
 pub const NO_EMERGENCY_CALLS: &str = "emergency calls by requests are disabled (`emergency_calls = 0` of [api])";
 
 /// Emergency calls in progress, and attempts of the last minute. A call may need several attempts, because of
