@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.verb {
-        CliVerb::Run { drain, take_over } => run::run(config, drain, take_over.is_some()),
+        CliVerb::Run { drain, take_over } => run::run(config, drain, &run::TakeoverOptions::from_arguments(take_over)),
         CliVerb::Demo { serve, json } => demo::run(json, serve),
         CliVerb::Init(flags) => {
             let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };

@@ -265,7 +265,7 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
         talk(&call, &caller, &callee, 1);
     }
     let before = status(&url)["started_at"].clone();
-    install(&edge, &ready(&edge, 1));
+    install(&edge, &ready(&edge, 2));
     let output = finish(&["upgrade", "--url", &url]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("runs again with its calls"), "{said}");
@@ -277,6 +277,53 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
     });
     let pid = line.split("process ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
     drop(Successor(Pid::from_raw(pid)));
+}
+
+/// Another process with the same path takes over; the first one stays until its signal. A process that ends hands its
+/// calls over as well, and its successor accepts calls.
+#[test]
+fn a_process_started_elsewhere_takes_over_at_the_socket() {
+    let (caller, callee) = phones();
+    let mut first = Process::start_for_takeover(&routes((&caller, &callee), "", ""));
+    let call = Call::set_up(&first, "kept", &caller, &callee);
+    let mut second = first.start_successor();
+    assert_eq!(second.address("udp"), first.address("udp"));
+    talk(&call, &caller, &callee, 1);
+    until("the first process waits", || first.log().contains("waits for SIGTERM").then_some(()));
+    first.signal(Signal::SIGTERM);
+    until("the first process ends", || (!first.is_running()).then_some(()));
+    talk(&call, &caller, &callee, 2);
+    second.signal(Signal::SIGTERM);
+    until("the second process drains", || second.log().contains("draining for at most").then_some(()));
+    let third = second.start_successor();
+    until("the second process ends", || (!second.is_running()).then_some(()));
+    talk(&call, &caller, &callee, 3);
+    let another = Call::set_up(&third, "new", &caller, &callee);
+    another.hang_up(2, &caller, &callee);
+    call.hang_up(2, &caller, &callee);
+    third.signal(Signal::SIGTERM);
+    let directory = std::sync::Arc::clone(&third.directory);
+    let (status, _, log) = third.end();
+    assert!(status.success(), "{status}: {log}");
+    assert!(!directory.path().join("edge.sock").exists());
+    drop((first, second));
+}
+
+#[test]
+fn a_process_with_other_addresses_is_told_why_it_may_not_take_over() {
+    let (caller, callee) = phones();
+    let text = routes((&caller, &callee), "", "");
+    let edge = Process::start_for_takeover(&text);
+    let call = Call::set_up(&edge, "stays", &caller, &callee);
+    let now = std::fs::read_to_string(&edge.file).unwrap();
+    let other = "address = \"127.0.0.9:0\"\n[media]";
+    std::fs::write(&edge.file, now.replace("address = \"127.0.0.1:0\"\n[media]", other)).unwrap();
+    let refused = edge.refused_successor();
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(why.contains("[[listen]] has changed"), "{why}");
+    talk(&call, &caller, &callee, 1);
+    call.hang_up(2, &caller, &callee);
 }
 
 /// Checks the numbers of an agent's messages: no message is missing, and the media time goes on.

@@ -6,4 +6,5 @@ pub mod edge;
 mod listening;
 pub mod run;
 mod succession;
+mod takeover;
 mod upgrade;

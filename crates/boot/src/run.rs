@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal as Signals;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use crate::edge::RunningEdge;
 use crate::succession::Predecessor;
-use crate::upgrade::{self, Successor, SuccessorCommand, installed_program, next_successor};
+use crate::takeover::{self, TakeoverSocket};
+use crate::upgrade::{self, Successor, SuccessorCommand, SuccessorIntake, installed_program};
 use trunkgate_config::{self as config, Config, Diagnostic, HttpSettings};
-use trunkgate_runtime::handle::EdgeHandle;
-use trunkgate_runtime::handover::{HandoverLink, UpgradeRequest};
+use trunkgate_runtime::handle::{EdgeHandle, EdgePhase};
+use trunkgate_runtime::handover::HandoverLink;
 use trunkgate_runtime::speech;
 use trunkgate_system::limits;
 use trunkgate_system::log;
@@ -33,18 +33,53 @@ const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 /// Size of a block for which the allocator maps separate pages, in bytes.
 const MANY_PAGES: usize = 4 << 20;
+/// Value of `--take-over` for standard input.
+const STDIN: &str = "-";
 
-/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then. With
-/// `takes_over`, standard input is the connection to the running edge; this process gets its calls and sockets.
-pub fn run(given: Option<&Path>, drain: Duration, takes_over: bool) -> ExitCode {
-    let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
-    let predecessor = match takes_over.then(connection).transpose() {
-        Ok(predecessor) => predecessor,
-        Err(error) => {
-            return refuse(&format!(
-                "error: standard input is no connection to a running edge: {error}\n   = help: `trunkgate upgrade` starts this command"
-            ));
+/// Take-over of a running edge by a process that starts.
+#[derive(Debug, Default)]
+pub struct TakeoverOptions {
+    /// Whether standard input is the connection to the running edge, which has started this process.
+    is_from_stdin: bool,
+    /// Socket of the running edge, served by this process afterwards.
+    socket: Option<PathBuf>,
+}
+
+impl TakeoverOptions {
+    /// Reads the values of `--take-over`: a path, or `-` for standard input.
+    pub fn from_arguments(given: Vec<PathBuf>) -> TakeoverOptions {
+        let mut options = TakeoverOptions::default();
+        for one in given {
+            if one == Path::new(STDIN) { options.is_from_stdin = true } else { options.socket = Some(one) }
         }
+        options
+    }
+
+    /// Connects to the running edge, if there is one.
+    ///
+    /// # Errors
+    /// Returns the message for the user.
+    fn connect(&self) -> Result<Option<HandoverLink>, String> {
+        if self.is_from_stdin {
+            return connection().map(Some).map_err(|error| {
+                format!(
+                    "error: standard input is no connection to a running edge: {error}\n   \
+                     = help: `trunkgate upgrade` starts this command"
+                )
+            });
+        }
+        let Some(path) = &self.socket else { return Ok(None) };
+        takeover::connect(path)
+            .map_err(|error| format!("error: --take-over {} cannot be used: {error}", path.display()))
+    }
+}
+
+/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then.
+pub fn run(given: Option<&Path>, drain: Duration, takes_over: &TakeoverOptions) -> ExitCode {
+    let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
+    let predecessor = match takes_over.connect() {
+        Ok(predecessor) => predecessor,
+        Err(error) => return refuse(&error),
     };
     let warnings = (found.len(), config::in_lines(&config.path, &found));
     let is_text = log::init(&config.log);
@@ -53,7 +88,7 @@ pub fn run(given: Option<&Path>, drain: Duration, takes_over: bool) -> ExitCode 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(serve(config, warnings, drain, predecessor));
+            let code = runtime.block_on(serve(config, warnings, (drain, takes_over), predecessor));
             // A reload may be running.
             speech::stop();
             runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
@@ -204,10 +239,9 @@ fn start(config: Config, predecessor: Option<HandoverLink>) -> Result<RunningEdg
 async fn serve(
     config: Config,
     warnings: (usize, Vec<String>),
-    drain: Duration,
+    (drain, takes_over): (Duration, &TakeoverOptions),
     predecessor: Option<HandoverLink>,
 ) -> ExitCode {
-    let is_successor = predecessor.is_some();
     let started = ProcessSignals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
         .and_then(|signals| start(config, predecessor).map(|edge| (signals, edge)));
@@ -237,10 +271,12 @@ async fn serve(
         PathBuf::new()
     });
     let (config, places) = (handle.config_path(), edge.places().clone());
-    let command = SuccessorCommand { config, drain, places, program, is_successor };
-    let mut requests = edge.take_upgrades();
+    let is_successor = takes_over.is_from_stdin;
+    let command = SuccessorCommand { config, drain, places, program, socket: takes_over.socket.clone(), is_successor };
+    let mut successors =
+        SuccessorIntake { requests: edge.take_upgrades(), socket: takes_over.socket.as_deref().and_then(serve_socket) };
     let end = tokio::select! {
-        end = signals.obey(&handle, &told, (drain, &command, &mut requests)) => end,
+        end = signals.obey(&handle, &told, (&command, &mut successors)) => end,
         () = keep_alive(&told.notify, &handle) => ProcessEnd::Exit(ExitCode::FAILURE),
     };
     // All threads are joined here; the main thread has no other task.
@@ -249,15 +285,34 @@ async fn serve(
             edge.shutdown();
             code
         }
-        ProcessEnd::Replaced(successor) => {
+        ProcessEnd::Replaced { successor, is_ending } => {
             giving_back.abort();
             match replace(edge, *successor, &command, &told.notify) {
-                Some(pid) if told.notify.main_process(pid) || is_successor => ExitCode::SUCCESS,
-                Some(pid) => signals.follow(pid).await,
+                Some(EdgeProcess::Child(pid)) if told.notify.main_process(pid) || is_successor => ExitCode::SUCCESS,
+                Some(EdgeProcess::Child(pid)) => signals.follow(pid).await,
+                Some(EdgeProcess::Elsewhere) if is_ending => ExitCode::SUCCESS,
+                Some(EdgeProcess::Elsewhere) => signals.stay().await,
                 None => ExitCode::FAILURE,
             }
         }
     }
+}
+
+/// Serves the socket at which other processes take over.
+fn serve_socket(path: &Path) -> Option<TakeoverSocket> {
+    let bound = TakeoverSocket::bind(path);
+    bound
+        .inspect_err(|error| tracing::error!("{}: no process can take over from this one: {error}", path.display()))
+        .ok()
+}
+
+/// Process that runs the edge now.
+#[derive(Debug)]
+enum EdgeProcess {
+    /// Child of this process, with its id.
+    Child(u32),
+    /// Process that was started elsewhere.
+    Elsewhere,
 }
 
 /// Hands the calls over. If the successor fails before it has them, the program of this process gets them. Returns the
@@ -267,14 +322,14 @@ fn replace(
     mut successor: Successor,
     command: &SuccessorCommand,
     notify: &SystemdNotifier,
-) -> Option<u32> {
+) -> Option<EdgeProcess> {
     let began = Instant::now();
     upgrade::adopt_orphans();
     // The watchdog of a service manager waits during a hand-over.
     notify.alive();
     let mut handed = edge.hand_over(&mut successor.link);
     if let Err(error) = &handed {
-        tracing::error!("process {} has not taken over: {error}; this version starts again", successor.pid());
+        tracing::error!("{} has not taken over: {error}; this version starts again", successor.name());
         successor.end();
         notify.alive();
         successor = command.start_own().inspect_err(|why| tracing::error!("all calls are lost: {why}")).ok()?;
@@ -282,15 +337,15 @@ fn replace(
     }
     match handed {
         Ok(calls) if successor.is_running() => {
-            tracing::info!("calls handed over to process {}: {calls}, in {:?}", successor.pid(), began.elapsed());
-            Some(successor.pid())
+            tracing::info!("calls handed over to {}: {calls}, in {:?}", successor.name(), began.elapsed());
+            Some(successor.pid().map_or(EdgeProcess::Elsewhere, EdgeProcess::Child))
         }
         Ok(_) => {
-            tracing::error!("all calls are lost: process {} has ended after it had taken over", successor.pid());
+            tracing::error!("all calls are lost: {} has ended after it had taken over", successor.name());
             None
         }
         Err(error) => {
-            tracing::error!("all calls are lost: process {} has not taken over: {error}", successor.pid());
+            tracing::error!("all calls are lost: {} has not taken over: {error}", successor.name());
             successor.end();
             None
         }
@@ -359,8 +414,11 @@ enum SignalAction {
 /// End of the process's work.
 enum ProcessEnd {
     Exit(ExitCode),
-    /// This process takes over.
-    Replaced(Box<Successor>),
+    /// Another process takes over; `is_ending`: after a signal to this one.
+    Replaced {
+        successor: Box<Successor>,
+        is_ending: bool,
+    },
 }
 
 impl ProcessSignals {
@@ -393,24 +451,38 @@ impl ProcessSignals {
         &mut self,
         handle: &EdgeHandle,
         told: &Arc<SystemdLink>,
-        (drain, command, upgrades): (Duration, &SuccessorCommand, &mut Option<Receiver<UpgradeRequest>>),
+        (command, successors): (&SuccessorCommand, &mut SuccessorIntake),
     ) -> ProcessEnd {
-        let successor = tokio::select! {
+        let ready = tokio::select! {
             () = self.end(handle, told) => None,
-            successor = next_successor(upgrades, command, handle) => Some(successor),
+            successor = successors.next(command, handle) => Some(successor),
             () = handle.gone() => {
                 tracing::error!("the signalling loop has ended");
                 return ProcessEnd::Exit(ExitCode::FAILURE);
             }
         };
         // A later request is refused at once.
-        *upgrades = None;
-        if let Some(successor) = successor {
-            // If the loop has ended, the hand-over reports it.
-            let _ = handle.settle_calls(SETTLE_WITHIN).await;
-            return ProcessEnd::Replaced(Box::new(successor));
-        }
-        ProcessEnd::Exit(self.end_by_signal(handle, told, drain).await)
+        successors.requests = None;
+        let is_ending = ready.is_none();
+        let successor = match ready {
+            Some(successor) => successor,
+            None => match self.end_by_signal(handle, told, (command, successors)).await {
+                Ok(code) => return ProcessEnd::Exit(code),
+                Err(successor) => *successor,
+            },
+        };
+        // If the loop has ended, the hand-over reports it.
+        let _ = handle.settle_calls(SETTLE_WITHIN).await;
+        ProcessEnd::Replaced { successor: Box::new(successor), is_ending }
+    }
+
+    /// Waits for SIGTERM or SIGINT after another process has taken over: a service manager of containers would start a
+    /// process that ends, and that one would take the calls back.
+    async fn stay(&mut self) -> ExitCode {
+        speech::stop();
+        tracing::info!("another process runs the edge; this one waits for SIGTERM");
+        while let SignalAction::Reload = self.next().await {}
+        ExitCode::SUCCESS
     }
 
     /// Stays as the parent of the processes that take over, because there is no service manager: passes signals on, and
@@ -429,26 +501,38 @@ impl ProcessSignals {
         }
     }
 
-    /// Drains after a signal; a second one ends all calls.
-    async fn end_by_signal(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>, drain: Duration) -> ExitCode {
-        let live = handle.live_calls();
+    /// Drains after a signal; a second one ends all calls. Ends earlier, with an error, if another process is ready to
+    /// take over.
+    async fn end_by_signal(
+        &mut self,
+        handle: &EdgeHandle,
+        told: &Arc<SystemdLink>,
+        (command, successors): (&SuccessorCommand, &mut SuccessorIntake),
+    ) -> Result<ExitCode, Box<Successor>> {
+        let (live, drain) = (handle.live_calls(), command.drain);
+        let was_draining = *handle.shared.phase.borrow() == EdgePhase::Draining;
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         // Limits for the last BYEs and for the runtime, and time for the last telemetry.
         let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
         told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
         tracing::info!("draining for at most {drain:?}, live calls: {live}");
         if handle.drain(true).await.is_err() {
-            return ExitCode::FAILURE;
+            return Ok(ExitCode::FAILURE);
         }
         tokio::select! {
             _ = handle.no_calls() => {}
+            successor = successors.next_at_end(command) => {
+                // The successor accepts calls unless an operator had drained this process.
+                let _ = handle.drain(was_draining).await;
+                return Err(Box::new(successor));
+            }
             () = self.end(handle, told) => end_all(handle).await,
             () = tokio::time::sleep(drain) => end_all(handle).await,
         }
         let _ = handle.unregister().await;
         // Retransmissions of a lost BYE need this time.
         let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
-        ExitCode::SUCCESS
+        Ok(ExitCode::SUCCESS)
     }
 }
 

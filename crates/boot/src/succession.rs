@@ -12,7 +12,7 @@ use trunkgate_config::Config;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::handle::SignallingCommand;
 use trunkgate_runtime::handover::{
-    self, HandedCalls, HandedSession, HandoverLink, PredecessorMessage, SuccessorMessage, SuccessorPlan,
+    self, HandedCalls, HandedSession, HandoverLink, PlanVerdict, PredecessorMessage, SuccessorMessage, SuccessorPlan,
 };
 use trunkgate_runtime::signalling::restore_calls;
 use trunkgate_runtime::worker::{ExportRequest, Workers};
@@ -32,6 +32,9 @@ impl Predecessor {
     /// Returns the system's error if the predecessor goes on alone or has ended.
     pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
         link.send(&SuccessorMessage::Ready(Box::new(SuccessorPlan::of(config))), &[])?;
+        if let (PlanVerdict::Refused(why), _) = link.receive(handover::CALLS_WITHIN)? {
+            return Err(io::Error::other(why));
+        }
         let (handed, sockets) = link.receive(handover::CALLS_WITHIN)?;
         Ok(Predecessor { link, handed, sockets })
     }

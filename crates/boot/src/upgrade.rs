@@ -1,7 +1,8 @@
-//! Replaces a running edge by the installed program without ending its answered calls: `trunkgate upgrade`.
+//! Replaces a running edge without ending its answered calls: by the installed program (`trunkgate upgrade`), or by a
+//! process that has connected to the socket of `run --take-over PATH`.
 //!
-//! The successor is a child process. It is started and has checked its configuration before anything of this process
-//! ends. If it fails after that and before it has the calls, this process starts its own program again in its place.
+//! The successor has checked its configuration before anything of this process ends. If it fails after that and before
+//! it has the calls, this process starts its own program in its place.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -14,8 +15,10 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_proce
 use tokio::sync::mpsc::Receiver;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::handover::{
-    HandoverLink, ListeningPlaces, SuccessorMessage, SuccessorPlan, UpgradeBegun, UpgradeRequest,
+    HandoverLink, ListeningPlaces, PlanVerdict, SuccessorMessage, SuccessorPlan, UpgradeBegun, UpgradeRequest,
 };
+
+use crate::takeover::TakeoverSocket;
 
 /// Program of this process, even if another one has its name by now.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -33,17 +36,29 @@ pub(crate) struct SuccessorCommand {
     pub(crate) places: ListeningPlaces,
     /// Path by which this process was started; another file may stand there now.
     pub(crate) program: PathBuf,
+    /// Path of the socket at which other processes take over.
+    pub(crate) socket: Option<PathBuf>,
     /// Whether this process has taken over from another one.
     pub(crate) is_successor: bool,
 }
 
-/// Started successor that has checked its configuration and waits for the calls.
+/// Successor that has checked its configuration and waits for the calls.
 #[derive(Debug)]
 pub(crate) struct Successor {
-    child: Child,
+    /// Process started by this one; `None` if it was started elsewhere.
+    child: Option<Child>,
     /// Connection to the process.
     pub(crate) link: HandoverLink,
     plan: SuccessorPlan,
+}
+
+/// Sources of successors.
+#[derive(Debug)]
+pub(crate) struct SuccessorIntake {
+    /// Requests of `POST /v1/upgrade`; `None` once they are refused.
+    pub(crate) requests: Option<Receiver<UpgradeRequest>>,
+    /// Socket of `run --take-over PATH`.
+    pub(crate) socket: Option<TakeoverSocket>,
 }
 
 impl SuccessorCommand {
@@ -85,14 +100,21 @@ impl SuccessorCommand {
             command.arg0(&self.program);
             command.arg("--config").arg(&self.config).args(["run", "--take-over", "-", "--drain"]);
             command.arg(format!("{}ms", self.drain.as_millis())).stdin(Stdio::from(theirs));
+            if let Some(path) = &self.socket {
+                command.arg("--take-over").arg(path);
+            }
             if !self.is_successor {
                 // A signal of the terminal reaches it, and all that follow it, through the first process only.
                 command.process_group(0);
             }
             Ok((command.spawn()?, link))
         };
-        let (child, mut link) =
-            started().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+        let (child, link) = started().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+        self.admit(link, Some(child))
+    }
+
+    /// Waits until a process is ready, and checks that it can continue the calls. Otherwise it is ended or told why.
+    fn admit(&self, mut link: HandoverLink, child: Option<Child>) -> Result<Successor, String> {
         let ready = match link.receive(READY_WITHIN) {
             Ok((SuccessorMessage::Ready(plan), _)) => match plan.check(&self.places) {
                 Ok(()) => Ok(*plan),
@@ -101,10 +123,16 @@ impl SuccessorCommand {
             Ok(_) => Err("the new process does not say that it is ready".to_owned()),
             Err(error) => Err(format!("the new process has not become ready, its lines in the log say why: {error}")),
         };
-        match ready {
+        let accepted = ready.and_then(|plan| {
+            let sent = link.send(&PlanVerdict::Accepted, &[]);
+            sent.map(|()| plan).map_err(|error| format!("the new process has ended: {error}"))
+        });
+        match accepted {
             Ok(plan) => Ok(Successor { child, link, plan }),
             Err(why) => {
-                end(child);
+                // It may have ended.
+                let _ = link.send(&PlanVerdict::Refused(why.clone()), &[]);
+                child.into_iter().for_each(end);
                 Err(why)
             }
         }
@@ -112,19 +140,24 @@ impl SuccessorCommand {
 }
 
 impl Successor {
-    /// Returns its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Returns the process id of one that was started by this process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
-    /// Ends a successor that has failed.
+    /// Returns its description for the log.
+    pub(crate) fn name(&self) -> String {
+        self.pid().map_or_else(|| "the process at the take-over socket".to_owned(), |pid| format!("process {pid}"))
+    }
+
+    /// Ends a successor that has failed; one that was started elsewhere sees its connection closed.
     pub(crate) fn end(self) {
-        end(self.child);
+        self.child.into_iter().for_each(end);
     }
 
-    /// Returns whether it still runs.
+    /// Returns whether it still runs, as far as this process can see.
     pub(crate) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
     }
 }
 
@@ -135,8 +168,25 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
+impl SuccessorIntake {
+    /// Waits for a process that is ready to take over. Never ends without a source.
+    pub(crate) async fn next(&mut self, command: &SuccessorCommand, handle: &EdgeHandle) -> Successor {
+        let SuccessorIntake { requests, socket } = self;
+        tokio::select! {
+            successor = next_installed(requests, command, handle) => successor,
+            successor = next_connected(socket.as_ref(), command) => successor,
+        }
+    }
+
+    /// Waits for a process that takes over while this one ends; requests to start one are refused from here on.
+    pub(crate) async fn next_at_end(&mut self, command: &SuccessorCommand) -> Successor {
+        self.requests = None;
+        next_connected(self.socket.as_ref(), command).await
+    }
+}
+
 /// Waits for requests, and starts the installed program for each until one is ready. Never ends without a receiver.
-pub(crate) async fn next_successor(
+async fn next_installed(
     requests: &mut Option<Receiver<UpgradeRequest>>,
     command: &SuccessorCommand,
     handle: &EdgeHandle,
@@ -153,7 +203,8 @@ pub(crate) async fn next_successor(
         match started.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(successor) => {
                 let version = successor.plan.version.clone();
-                let begun = UpgradeBegun { pid: successor.pid(), version, calls: handle.live_calls() };
+                let pid = successor.pid().unwrap_or_default();
+                let begun = UpgradeBegun { pid, version, calls: handle.live_calls() };
                 tracing::info!("process {} (version {}) is ready to take over", begun.pid, begun.version);
                 // The client may have gone; the upgrade was requested nevertheless.
                 let _ = answer.send(Ok(begun));
@@ -163,6 +214,29 @@ pub(crate) async fn next_successor(
                 tracing::error!("not upgraded, calls are not affected: {why}");
                 let _ = answer.send(Err(why));
             }
+        }
+    }
+}
+
+/// Waits for processes that connect to the socket until one is ready. Never ends without a socket.
+async fn next_connected(socket: Option<&TakeoverSocket>, command: &SuccessorCommand) -> Successor {
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        let link = match socket.accept().await {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::error!("{}: no other process can take over: {error}", socket.path().display());
+                return std::future::pending().await;
+            }
+        };
+        let checking = command.clone();
+        let admitted = tokio::task::spawn_blocking(move || checking.admit(link, None)).await;
+        match admitted.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(successor) => {
+                tracing::info!("a process of version {} is ready to take over", successor.plan.version);
+                return successor;
+            }
+            Err(why) => tracing::error!("not taken over, calls are not affected: {why}"),
         }
     }
 }

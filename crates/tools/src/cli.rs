@@ -41,9 +41,9 @@ pub enum CliVerb {
         /// Maximum time to wait for live calls after SIGTERM
         #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
         drain: Duration,
-        /// Take the calls and sockets of the running edge that is connected to standard input (`-`)
-        #[arg(long, hide = true, value_parser = ["-"])]
-        take_over: Option<String>,
+        /// Unix socket: take over from the edge that serves it, if one runs, then serve it for the next one
+        #[arg(long, value_name = "PATH")]
+        take_over: Vec<PathBuf>,
     },
     /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
     #[command(after_help = examples::DEMO, arg = no_config())]

@@ -20,7 +20,7 @@ pub(crate) mod twilio;
 use media_ports::Place;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,6 +143,11 @@ pub(crate) fn config(rest: &str) -> String {
     )
 }
 
+fn takeover_command(file: &Path) -> Command {
+    let socket = file.with_file_name("edge.sock");
+    trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s", "--take-over", socket.to_str().unwrap()])
+}
+
 impl Process {
     pub(crate) fn start(config: &str) -> Process {
         Process::start_with(config, &[])
@@ -191,6 +196,22 @@ impl Process {
         let mut command = Command::new(copy);
         command.args(["--config", file.to_str().unwrap(), "run"]);
         Process::spawn(without_environment(command), directory, file)
+    }
+
+    /// Starts an edge that serves the take-over socket `edge.sock` in the directory of its configuration.
+    pub(crate) fn start_for_takeover(config: &str) -> Process {
+        let (directory, file) = write(config);
+        Process::spawn(takeover_command(&file), directory, file)
+    }
+
+    /// Starts another edge with the same files, which takes over from this one.
+    pub(crate) fn start_successor(&self) -> Process {
+        Process::spawn(takeover_command(&self.file), Arc::clone(&self.directory), self.file.clone())
+    }
+
+    /// Runs another edge with the same files, which may not take over from this one; returns its output.
+    pub(crate) fn refused_successor(&self) -> Output {
+        takeover_command(&self.file).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Starts an edge in the directory of the configuration, which is named without a directory.

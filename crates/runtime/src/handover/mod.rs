@@ -1,7 +1,7 @@
 //! Hand-over of the calls of a running edge to another process: the messages between them.
 //!
 //! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up
-//!    to here the predecessor goes on as if nothing had happened.
+//!    to here the predecessor goes on as if nothing had happened. It replies with a [`PlanVerdict`].
 //! 2. The predecessor ends its signalling, closes its store and sends [`HandedCalls`] with its listening sockets, in
 //!    the order of [`ListeningPlaces`]. Its media workers keep relaying.
 //! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
@@ -29,7 +29,7 @@ mod link;
 pub use link::HandoverLink;
 
 /// Version of the messages; processes of different versions refuse each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Number of sessions that cross together.
 pub const SLICE: usize = 50;
 /// Maximum time for which sessions wait until their agents are between two messages.
@@ -50,6 +50,15 @@ pub enum SuccessorMessage {
     Running,
     /// The slice has been adopted.
     Adopted,
+}
+
+/// Reply of the predecessor to [`SuccessorMessage::Ready`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PlanVerdict {
+    /// The calls follow.
+    Accepted,
+    /// The predecessor goes on alone; the reason in words.
+    Refused(String),
 }
 
 /// Message of the predecessor after [`HandedCalls`].

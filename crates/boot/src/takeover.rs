@@ -1,0 +1,164 @@
+//! Unix socket at which another process, for example in a new container, takes over: `trunkgate run --take-over PATH`.
+//!
+//! The process that serves the path is the running edge. A process that starts with the same path connects to it and
+//! gets its calls; without a running edge it starts as usual. Then it serves the path itself. Only processes of the
+//! same user are accepted.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use tokio::net::UnixListener;
+use trunkgate_runtime::handover::HandoverLink;
+
+/// Permissions of the socket: only its user may connect.
+const SOCKET_MODE: u32 = 0o600;
+/// Permission bits with which other users could replace the socket.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Connects to the running edge that serves a path; `None` if no process does.
+///
+/// # Errors
+/// Returns an error if the directory is unsafe, or the process belongs to another user.
+pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
+    check_directory(path)?;
+    let stream = match net::UnixStream::connect(path) {
+        Ok(stream) => stream,
+        // Without a process the file of an earlier one may be left.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    check_user(&stream)?;
+    HandoverLink::received(stream.into()).map(Some)
+}
+
+/// Fails if another user could have put a socket of their own at this path.
+fn check_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let found = fs::metadata(directory)
+        .map_err(|error| io::Error::new(error.kind(), format!("directory {}: {error}", directory.display())))?;
+    let own = geteuid().as_raw();
+    if found.mode() & OTHERS_WRITE != 0 || (found.uid() != own && found.uid() != 0) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "other users can write to directory {}: it must belong to uid {own}, mode 0700",
+                directory.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Fails if the other process belongs to another user.
+fn check_user(stream: &net::UnixStream) -> io::Result<()> {
+    let (other, own) = (socket_peercred(stream)?.uid, geteuid());
+    if other != own {
+        let what = format!("the other process runs as uid {}, this one as {}", other.as_raw(), own.as_raw());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
+    Ok(())
+}
+
+/// Socket of the running edge.
+#[derive(Debug)]
+pub(crate) struct TakeoverSocket {
+    path: PathBuf,
+    listener: UnixListener,
+    /// Inode of the file, by which a socket of a successor at the same path is recognised.
+    inode: u64,
+}
+
+impl TakeoverSocket {
+    /// Serves a path, in place of an earlier process.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub(crate) fn bind(path: &Path) -> io::Result<TakeoverSocket> {
+        // Renamed when it is ready, so that the path always leads to a process.
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = net::UnixListener::bind(&new)?;
+        fs::set_permissions(&new, Permissions::from_mode(SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
+        let inode = fs::metadata(&new)?.ino();
+        fs::rename(&new, path)?;
+        Ok(TakeoverSocket { path: path.to_owned(), listener: UnixListener::from_std(listener)?, inode })
+    }
+
+    /// Returns the path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for a process of the same user. Others are disconnected. Cancel safe.
+    pub(crate) async fn accept(&self) -> io::Result<HandoverLink> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            let stream = stream.into_std()?;
+            stream.set_nonblocking(false)?;
+            match check_user(&stream) {
+                Ok(()) => return HandoverLink::received(OwnedFd::from(stream)),
+                Err(error) => tracing::warn!("{}: connection refused: {error}", self.path.display()),
+            }
+        }
+    }
+}
+
+impl Drop for TakeoverSocket {
+    fn drop(&mut self) {
+        if fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            // A file that is left behind is replaced by the next process.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_path_leads_to_the_process_that_serves_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edge.sock");
+        assert!(connect(&path).unwrap().is_none(), "no file");
+        let first = TakeoverSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, SOCKET_MODE);
+        let (connected, accepted) = (connect(&path).unwrap(), first.accept().await);
+        assert!(connected.is_some() && accepted.is_ok());
+        // A successor takes the path before the first process ends.
+        let second = TakeoverSocket::bind(&path).unwrap();
+        drop(first);
+        assert!(connect(&path).unwrap().is_some());
+        drop(second);
+        assert!(!path.exists());
+        // A process that was killed leaves its file.
+        drop(net::UnixListener::bind(&path).unwrap());
+        assert!(connect(&path).unwrap().is_none(), "a file without a process");
+        TakeoverSocket::bind(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_others_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        let error = connect(&folder.path().join("edge.sock")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("other users can write"), "{error}");
+        let error = connect(Path::new("/nonexistent/edge.sock")).unwrap_err();
+        assert!(error.to_string().contains("directory /nonexistent"), "{error}");
+    }
+}
