@@ -87,7 +87,6 @@ def judge(name, kinds, drain):
     for key, value in daemons["selector"]["matchLabels"].items():
         expect(f"{name}: label {key}", labels.get(key), value)
     expect(f"{name}: host network", pod["hostNetwork"], True)
-    # As long as two edges of one node exclude each other.
     expect(f"{name}: roll-out", daemons["updateStrategy"]["rollingUpdate"], {"maxSurge": 0, "maxUnavailable": 1})
     expect(f"{name}: drain", container["args"], ["run", "--drain", f"{drain}s"])
     expect(f"{name}: grace period", pod["terminationGracePeriodSeconds"], drain + 30)
@@ -115,6 +114,16 @@ def judge_complete(kinds):
     expect("scraped port", endpoint["port"], kinds["Service"]["spec"]["ports"][0]["name"])
     expect("scheme", (endpoint["scheme"], container["livenessProbe"]["httpGet"]["scheme"]), ("https", "HTTPS"))
     expect("token", endpoint["authorization"]["credentials"], {"name": "trunkgate-http", "key": "HTTP_TOKEN"})
+
+
+def judge_surge(kinds):
+    """Checks a roll-out that hands calls over: both pods share a socket, and the old one does not drain the new edge."""
+    daemons = kinds["DaemonSet"]["spec"]
+    (container,) = daemons["template"]["spec"]["containers"]
+    expect("surge", daemons["updateStrategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
+    expect("surge: ready", daemons["minReadySeconds"], 10)
+    expect("surge: arguments", container["args"][3:], ["--take-over", "/var/lib/trunkgate/takeover.sock"])
+    expect("surge: preStop", container.get("lifecycle"), None)
 
 
 def merged(values):
@@ -149,9 +158,7 @@ def main():
             (FOLDER / f"{name}.toml").write_text(text, encoding="utf-8")
             if name == "complete":
                 judge_complete(kinds)
-        # For an edge that can hand calls over.
-        kinds = rendered(chart, "surge", {**LEAST, **rolling(1, 0)})
-        expect("surge", kinds["DaemonSet"]["spec"]["updateStrategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
+        judge_surge(rendered(chart, "surge", {**LEAST, **rolling(1, 0), "data": {"hostPath": "/var/lib/trunkgate"}}))
         for values, reason in WRONG:
             refuse(chart, values, reason)
 
