@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::process;
+use super::{packet_count, process};
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// Fail if the instructions per call differ from the numbers in the repository by more than 3 %
     #[arg(long)]
     check: bool,
+    /// Only the instructions of a relayed packet
+    #[arg(long, conflicts_with = "check")]
+    packet: bool,
 }
 
 /// Prints the counts for one call in each configuration.
@@ -66,6 +69,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     if options.check {
         println!("{}", check("")?);
+        return Ok(true);
+    }
+    println!("| of one relayed packet | count |\n| --- | --- |");
+    println!("| instructions | {:.0} |\n", packet_count::count_instructions()?);
+    if options.packet {
         return Ok(true);
     }
     for setup in SETUPS {
@@ -157,7 +165,7 @@ impl Setup {
             command.args(["--tool=callgrind", "--quiet"]);
             command.arg(format!("--callgrind-out-file={}", file.display())).arg(edge::binary());
             self.load(command, calls, more).context("under callgrind")?;
-            field(&file, |line| line.strip_prefix("totals: ")?.trim().parse().ok())
+            total_instructions(&file)
         };
         Ok(of_one_call(counted)? as u64)
     }
@@ -210,6 +218,11 @@ fn other_trunk(number: u8) -> String {
 fn of_one_call(count: impl Fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok((many as f64 - few as f64) / f64::from(MANY - FEW))
+}
+
+/// Returns the instructions in a file of callgrind.
+pub(super) fn total_instructions(file: &Path) -> anyhow::Result<u64> {
+    field(file, |line| line.strip_prefix("totals: ")?.trim().parse().ok())
 }
 
 fn field(file: &Path, of: impl Fn(&str) -> Option<u64>) -> anyhow::Result<u64> {

@@ -19,6 +19,7 @@ mod listener;
 mod load;
 mod memory;
 mod overload;
+mod packet_count;
 pub(crate) mod process;
 mod record;
 mod rtp;

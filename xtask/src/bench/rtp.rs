@@ -206,6 +206,12 @@ pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
     start_edge(dialer, false, None, RELAYED.codecs)
 }
 
+/// Returns the configuration of an edge between the two sides of the dialer, both with PCMU, with one media thread.
+pub(super) fn relay_configuration(dialer: &Dialer) -> anyhow::Result<String> {
+    let configuration = configuration(dialer, "", "", "", RELAYED.codecs)?;
+    Ok(configuration.replace("[media]\n", "[media]\nthreads = 1\n"))
+}
+
 /// Starts an edge with this section `recording`; `is_by_route`: the route has every call recorded.
 pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = if is_by_route { "record = true\n" } else { "" };
@@ -233,6 +239,17 @@ fn start_with(
     route_keys: &str,
     codecs: (Codec, Codec),
 ) -> anyhow::Result<Edge> {
+    let configuration = configuration(dialer, called_keys, sections, route_keys, codecs)?;
+    Edge::start_as(on_device_core(edge::binary()), &configuration)
+}
+
+fn configuration(
+    dialer: &Dialer,
+    called_keys: &str,
+    sections: &str,
+    route_keys: &str,
+    codecs: (Codec, Codec),
+) -> anyhow::Result<String> {
     let called = dialer.called()?;
     let rest = format!(
         "[limits]\ncalls_per_second = 0\n[trunk.near]\naccept_from = [\"{NEAR}/32\"]\ncodecs = [\"{}\"]\n\
@@ -243,7 +260,7 @@ fn start_with(
     );
     // Silent calls are held for a minute and must not end meanwhile.
     let listeners = LISTENERS.replace("[media]\n", "[media]\nidle_timeout = \"1h\"\n");
-    Edge::start_as(on_device_core(edge::binary()), &format!("{listeners}{rest}"))
+    Ok(format!("{listeners}{rest}"))
 }
 
 /// Returns the bytes of the idle process, and the bytes per call with [`HELD`] silent calls.
