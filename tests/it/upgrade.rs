@@ -2,17 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
+use std::io::Write as _;
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use trunkgate_media::rtp::RtpHeader;
+use trunkgate_runtime::handover::PROTOCOL;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::field;
 use crate::support::talk::{Rig, Talk, speech};
+use crate::support::tcp_phone::TcpPhone;
 use crate::support::{Process, config, finish, http, until, whole_lines};
 
 /// Process that runs in place of the first one; killed on drop.
@@ -252,6 +257,12 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
     let edge = Process::start_copied(&routes((&caller, &callee), "", ""));
     let url = edge.url();
     let call = Call::set_up(&edge, "stays", &caller, &callee);
+    let mut phone = TcpPhone::connect("127.0.0.1", edge.address("tcp"));
+    let mut is_answered = |n: u32| {
+        phone.send(&phone.request("OPTIONS", edge.address("tcp"), "stays", (n, ""), ""));
+        field(&phone.receive("SIP/2.0 200"), "CSeq") == format!("{n} OPTIONS")
+    };
+    assert!(is_answered(1));
     let refusals = [
         ("exit 1".to_owned(), "has not become ready"),
         ("echo nonsense >&0; sleep 60".to_owned(), "has not become ready"),
@@ -265,12 +276,13 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
         talk(&call, &caller, &callee, 1);
     }
     let before = status(&url)["started_at"].clone();
-    install(&edge, &ready(&edge, 2));
+    install(&edge, &ready(&edge, PROTOCOL));
     let output = finish(&["upgrade", "--url", &url]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("runs again with its calls"), "{said}");
     assert_ne!(status(&url)["started_at"], before);
     talk(&call, &caller, &callee, 2);
+    assert!(is_answered(2));
     call.hang_up(2, &caller, &callee);
     let line = until("the process is named", || {
         edge.log().lines().find(|line| line.contains("calls handed over to process")).map(str::to_owned)
@@ -393,4 +405,48 @@ fn an_agent_goes_on_in_its_conversation() {
     let bye = rig.caller.sip.request_with("BYE", NUMBER, rig.edge.address("udp"), "agent", (2, &talk.tag), "");
     rig.caller.sip.send(rig.edge.address("udp"), &bye);
     assert_eq!(talk.next("stop")["streamSid"], sid);
+}
+
+/// Requests that a phone sends without a pause get one response each, in order, also one that is cut in half by the
+/// upgrade.
+#[test]
+fn no_message_of_a_tcp_phone_is_lost_or_handled_twice() {
+    let edge = Process::start(&config("[trunk.carrier]\naccept_from = [\"127.0.0.5/32\"]\n"));
+    let (url, sip) = (edge.url(), edge.address("tcp"));
+    let mut phone = TcpPhone::connect("127.0.0.5", sip);
+    let halved = phone.request("OPTIONS", sip, "half", (1, ""), "");
+    let (first, rest) = halved.split_at(halved.len() / 2);
+    phone.send(&(phone.request("OPTIONS", sip, "whole", (1, ""), "") + first));
+    assert_eq!(field(&phone.receive("SIP/2.0 200"), "Call-ID"), "whole");
+    let _first = upgrade(&url);
+    phone.send(rest);
+    assert_eq!(field(&phone.receive("SIP/2.0 200"), "Call-ID"), "half");
+
+    let (done, mut stream) = (AtomicBool::new(false), phone.stream());
+    let template = phone.request("OPTIONS", sip, "many", (0, ""), "");
+    let request =
+        |n: u32| template.replace("OPTIONS0", &format!("OPTIONS{n}")).replace("CSeq: 0", &format!("CSeq: {n}"));
+    let (sending, sent) = sync_channel(8);
+    let _second = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let sending = sending;
+            for n in (1..100_000).take_while(|n| *n < 200 || !done.load(Ordering::Relaxed)) {
+                sending.send(n).unwrap();
+                // Each message in two segments.
+                let request = request(n);
+                let (first, rest) = request.split_at(100);
+                stream.write_all(first.as_bytes()).unwrap();
+                std::thread::yield_now();
+                stream.write_all(rest.as_bytes()).unwrap();
+            }
+        });
+        scope.spawn(|| {
+            for n in sent {
+                assert_eq!(field(&phone.receive("SIP/2.0 200"), "CSeq"), format!("{n} OPTIONS"));
+            }
+        });
+        let successor = upgrade(&url);
+        done.store(true, Ordering::Relaxed);
+        successor
+    });
 }

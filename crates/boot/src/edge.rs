@@ -17,14 +17,13 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, KeptStream, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
 use trunkgate_route::RoutingTable;
 
 use crate::listening::{HttpSockets, ListeningSockets};
-use crate::succession::{Predecessor, give_calls, give_sessions, restore, start_receiving};
+use crate::succession::{Predecessor, RestoredCalls, give_calls, give_sessions, restore, start_receiving};
 use trunkgate_admin as admin;
 use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
 use trunkgate_delivery::sinks::callbacks::{self, CallbackWorker};
@@ -154,7 +153,7 @@ struct HandoverState {
 /// Calls with which an edge starts, and what it keeps for its own successor.
 struct Continuation {
     link: Option<HandoverLink>,
-    restored: Option<(GatewaySnapshot, Vec<KeptStream>)>,
+    restored: Option<RestoredCalls>,
     kept: HandoverState,
 }
 
@@ -189,12 +188,12 @@ impl OpenedEdge {
         predecessor: Option<Predecessor>,
     ) -> Result<OpenedEdge, StartError> {
         let places = ListeningPlaces::of(&config);
-        let (link, handed, sockets) = match predecessor {
-            None => (None, None, ListeningSockets::bind(&config).map_err(StartError::Bind)?),
-            Some(Predecessor { link, handed, sockets }) => {
+        let (link, handed, connected, sockets) = match predecessor {
+            None => (None, None, Vec::new(), ListeningSockets::bind(&config).map_err(StartError::Bind)?),
+            Some(Predecessor { link, handed, sockets, connections }) => {
                 tracing::info!("the calls of another process go on here: {}", handed.calls.calls.len());
                 let sockets = ListeningSockets::received(&config, sockets).map_err(system("a socket"))?;
-                (Some(link), Some(handed), sockets)
+                (Some(link), Some(handed), connections, sockets)
             }
         };
         let duplicates = sockets.duplicates().map_err(system("the sockets"))?;
@@ -209,7 +208,8 @@ impl OpenedEdge {
         let was_draining = handed.as_ref().is_some_and(|handed| handed.is_draining);
         let restored = handed.map(|handed| {
             workers.expect(handed.sessions);
-            (handed.calls, handed.streams)
+            let connections = handed.connections.with_sockets(connected);
+            RestoredCalls { calls: handed.calls, streams: handed.streams, connections }
         });
         let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
@@ -303,9 +303,10 @@ impl RunningEdge {
         let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            restored.into_iter().for_each(|calls| restore(&mut gateway, calls, &own.reports));
+            let resumed = restored.map(|calls| restore(&mut gateway, calls, &own.reports));
+            let tls = shared.tls.subscribe();
             Ok(SignallingLoop {
-                transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
+                transports: Transports::start(bound, own.table, tls, message_bytes, sockets, resumed)?,
                 gateway,
                 workers,
                 media,
@@ -421,10 +422,11 @@ impl RunningEdge {
             self.stop_threads();
             self.handle.store.close();
         }
-        let Some(FrozenCalls { handed, .. }) = &self.kept.frozen else { return Ok(0) };
-        give_calls(link, handed, &self.kept.sockets)?;
+        let Some(frozen) = &self.kept.frozen else { return Ok(0) };
+        give_calls(link, frozen, &self.kept.sockets)?;
         // From here on the calls belong to the successor.
-        let Some(FrozenCalls { handed, workers }) = self.kept.frozen.take() else { return Ok(0) };
+        let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else { return Ok(0) };
+        drop(connections);
         if let Err(error) = give_sessions(link, &workers) {
             tracing::error!("not all media sessions were handed over: {error}");
         }

@@ -10,11 +10,12 @@ use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{Gateway, KeptStream};
 use trunkgate_config::Config;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
-use trunkgate_runtime::handle::SignallingCommand;
+use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
 use trunkgate_runtime::handover::{
     self, HandedCalls, HandedSession, HandoverLink, PlanVerdict, PredecessorMessage, SuccessorMessage, SuccessorPlan,
 };
 use trunkgate_runtime::signalling::restore_calls;
+use trunkgate_runtime::transport::FrozenConnections;
 use trunkgate_runtime::worker::{ExportRequest, Workers};
 
 /// Connection to the process before, with its calls, which this process continues, and its listening sockets.
@@ -22,7 +23,10 @@ use trunkgate_runtime::worker::{ExportRequest, Workers};
 pub struct Predecessor {
     pub(crate) link: HandoverLink,
     pub(crate) handed: HandedCalls,
+    /// Listening sockets.
     pub(crate) sockets: Vec<OwnedFd>,
+    /// Sockets of SIP connections.
+    pub(crate) connections: Vec<OwnedFd>,
 }
 
 impl Predecessor {
@@ -35,8 +39,9 @@ impl Predecessor {
         if let (PlanVerdict::Refused(why), _) = link.receive(handover::CALLS_WITHIN)? {
             return Err(io::Error::other(why));
         }
-        let (handed, sockets) = link.receive(handover::CALLS_WITHIN)?;
-        Ok(Predecessor { link, handed, sockets })
+        let (handed, mut sockets): (HandedCalls, _) = link.receive(handover::CALLS_WITHIN)?;
+        let connections = sockets.split_off(sockets.len().saturating_sub(handed.connections.descriptors()));
+        Ok(Predecessor { link, handed, sockets, connections })
     }
 }
 
@@ -70,12 +75,19 @@ fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingComm
     Ok(())
 }
 
-/// Continues the calls of a predecessor, and writes them into the journal of live calls.
+/// Calls with the connections of their agents and of SIP.
+pub(crate) struct RestoredCalls {
+    pub(crate) calls: GatewaySnapshot,
+    pub(crate) streams: Vec<KeptStream>,
+    pub(crate) connections: FrozenConnections,
+}
+
+/// Continues the calls of a predecessor, and writes them into the journal of live calls. Returns the SIP connections.
 pub(crate) fn restore(
     gateway: &mut Gateway,
-    (calls, streams): (GatewaySnapshot, Vec<KeptStream>),
+    RestoredCalls { calls, streams, connections }: RestoredCalls,
     reports: &mpsc::Sender<ReportOrder>,
-) {
+) -> FrozenConnections {
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
     gateway.keep_streams(streams);
     restore_calls(gateway, Instant::now(), calls);
@@ -86,15 +98,16 @@ pub(crate) fn restore(
         }
     }
     records::hand_over_restored(reports);
+    connections
 }
 
-/// Gives calls and listening sockets to a successor, and waits until it runs.
+/// Gives calls, listening sockets and SIP connections to a successor, and waits until it runs.
 ///
 /// # Errors
 /// Returns the error of the connection; the calls can be given to another process.
-pub(crate) fn give_calls(link: &mut HandoverLink, calls: &HandedCalls, sockets: &[OwnedFd]) -> io::Result<()> {
-    let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
-    link.send(calls, &sockets)?;
+pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listening: &[OwnedFd]) -> io::Result<()> {
+    let sockets: Vec<BorrowedFd<'_>> = listening.iter().chain(&frozen.connections).map(OwnedFd::as_fd).collect();
+    link.send(&frozen.handed, &sockets)?;
     match link.receive(handover::PATIENCE)? {
         (SuccessorMessage::Running, _) => Ok(()),
         (SuccessorMessage::Ready(_) | SuccessorMessage::Adopted, _) => {

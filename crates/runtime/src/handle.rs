@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -111,6 +112,8 @@ pub enum SignallingCommand {
 pub struct FrozenCalls {
     /// Calls and sessions at the time of the snapshot.
     pub handed: HandedCalls,
+    /// Sockets of the SIP connections in `handed`.
+    pub connections: Vec<OwnedFd>,
     /// Media workers.
     pub workers: Workers,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
@@ -125,12 +126,16 @@ impl SignallingLoop {
             self.leaving.extend(messages);
         }
         self.send_leaving();
-        self.transports.finish().await;
-        let (Some(successor), Some(calls)) = (self.successor, calls) else { return self.workers.stop() };
+        let (Some(successor), Some(calls)) = (self.successor.take(), calls) else {
+            self.transports.finish().await;
+            return self.workers.stop();
+        };
+        let waiting = self.take_waiting();
+        let (connections, sockets) = self.transports.freeze(waiting).await.into_parts();
         let (sessions, streams) = (self.workers.list(), self.gateway.open_streams());
         let is_draining = *self.shared.phase.borrow() == EdgePhase::Draining;
-        let handed = HandedCalls { calls, sessions, streams, is_draining };
-        let frozen = FrozenCalls { handed, workers: self.workers };
+        let handed = HandedCalls { calls, connections, sessions, streams, is_draining };
+        let frozen = FrozenCalls { handed, connections: sockets, workers: self.workers };
         if let Err(unsent) = successor.send(frozen) {
             unsent.0.workers.stop();
         }
@@ -192,7 +197,10 @@ impl SignallingLoop {
             }
         }
         self.release();
-        self.serve();
+        if self.successor.is_none() {
+            // A successor handles them: a request that is handled in the last turn would get no final response.
+            self.serve();
+        }
         let now = Instant::now();
         let mut due = self.due();
         if due.is_some_and(|at| at <= now) {
@@ -250,6 +258,8 @@ impl SignallingLoop {
                 }
             }
             TransportEvent::Accepted(connection) => self.transports.accepted(connection),
+            // Comes after the end of the loop only.
+            TransportEvent::Frozen(_) => {}
             TransportEvent::Crowded { source } => {
                 self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
             }
@@ -300,11 +310,29 @@ impl SignallingLoop {
             }
             TransportEvent::Received { .. }
             | TransportEvent::Accepted(_)
+            | TransportEvent::Frozen(_)
             | TransportEvent::Crowded { .. }
             | TransportEvent::Identified { .. } => {
                 self.arrived(now, news);
             }
         }
+    }
+
+    /// Takes the received messages that no call has got yet, in the order of their turns.
+    fn take_waiting(&mut self) -> Vec<(Flow, Bytes)> {
+        let mut waiting = Vec::new();
+        while let Some(step) = self.intake.next(Instant::now()) {
+            match step {
+                IntakeStep::Message(flow, message) | IntakeStep::TurnAway(flow, message) => {
+                    waiting.push((flow, message.as_bytes().clone()));
+                }
+                IntakeStep::News(TransportEvent::Broken { flow, .. }) => self.transports.close_later(flow),
+                IntakeStep::News(TransportEvent::Closed { flow, .. }) => drop(self.transports.closed(&flow)),
+                IntakeStep::News(_) => {}
+                IntakeStep::Dropped(reason) => self.dropped(reason),
+            }
+        }
+        waiting
     }
 
     fn dropped(&self, reason: DropReason) {

@@ -90,6 +90,11 @@ impl Framer {
         !self.broken && !self.buffer.is_empty()
     }
 
+    /// Returns the received part of an incomplete message, for another framer of the same stream.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Searches for the end of the next message.
     fn find_message(&mut self) -> Option<FramedItem> {
         if self.searched == 0 && self.skip_empty_lines() {

@@ -14,6 +14,7 @@ pub(crate) mod pace;
 pub(crate) mod secure;
 pub(crate) mod sip;
 pub(crate) mod talk;
+pub(crate) mod tcp_phone;
 pub(crate) mod tls;
 pub(crate) mod twilio;
 

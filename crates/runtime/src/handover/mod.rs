@@ -3,7 +3,7 @@
 //! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up
 //!    to here the predecessor goes on as if nothing had happened. It replies with a [`PlanVerdict`].
 //! 2. The predecessor ends its signalling, closes its store and sends [`HandedCalls`] with its listening sockets, in
-//!    the order of [`ListeningPlaces`]. Its media workers keep relaying.
+//!    the order of [`ListeningPlaces`], and those of its SIP connections. Its media workers keep relaying.
 //! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
 //!    calls to another process.
 //! 4. Sessions cross in slices with their sockets ([`PredecessorMessage::Sessions`]), each confirmed by
@@ -22,6 +22,7 @@ use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_config::Config;
 use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
 
+use crate::transport::HandedConnections;
 use crate::worker::{CrossingAgent, CrossingSession, ExpectedSession};
 
 mod link;
@@ -75,6 +76,8 @@ pub enum PredecessorMessage {
 pub struct HandedCalls {
     /// Answered calls.
     pub calls: GatewaySnapshot,
+    /// SIP connections; their sockets follow the listening ones.
+    pub connections: HandedConnections,
     /// Sessions of the media workers.
     pub sessions: Vec<ExpectedSession>,
     /// Open streams of agents that may cross.

@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use trunkgate_sip::{ListenerId, Transport};
 
 use super::TransportEvent;
+use super::connection::ConnectionStream;
+use super::crossing::until_frozen;
 use super::places::{Handshake, UnknownConnectionLimits};
 use super::streams::StreamSetup;
 use trunkgate_system::connector::TlsFault;
@@ -32,11 +34,17 @@ impl ListenerAcceptor {
         ListenerAcceptor { id, name, transport, workshop, strangers: UnknownConnectionLimits::default() }
     }
 
-    /// Accepts connections until the signalling loop has ended.
+    /// Accepts connections until the signalling loop has ended. Once connections are given back for another process,
+    /// new ones wait in the socket for it.
     pub(super) async fn accept(mut self, listener: TcpListener) {
         let mut complaint = LogThrottle::default();
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                () = until_frozen(self.workshop.freeze.clone()) => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
                 Ok((stream, remote)) => self.knock(stream, remote).await,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -72,10 +80,7 @@ impl ListenerAcceptor {
             let Some(place) = self.workshop.place(self.transport, remote, known) else { return };
             let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote, place.number());
             if self.workshop.news.send(TransportEvent::Accepted(connection)).await.is_ok() {
-                tokio::spawn(async move {
-                    let (reader, writer) = stream.into_split();
-                    wire.serve(reader, writer, outgoing, place).await;
-                });
+                tokio::spawn(wire.serve(ConnectionStream::plain(stream), outgoing, place));
             }
             return;
         }
@@ -139,8 +144,7 @@ impl PendingHandshake {
         if let Some(identity) = identity {
             wire.identified(identity).await;
         }
-        let (reader, writer) = tokio::io::split(stream);
-        wire.serve(reader, writer, outgoing, place).await;
+        wire.serve(ConnectionStream::encrypted(stream), outgoing, place).await;
     }
 }
 

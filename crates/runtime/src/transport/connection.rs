@@ -1,18 +1,25 @@
-//! Stream connection: a task that frames received messages, writes queued ones, and reports the end.
+//! Stream connection: a task that frames received messages, writes queued ones, and reports the end. A frozen task gives
+//! its socket and its buffers back instead, so that another process continues the connection.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use trunkgate_call::{StreamFailure, TlsIdentity};
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{FramedItem, Framer};
 
+use super::crossing::{FrozenConnection, HandedConnection, StreamBuffers, until_frozen};
 use super::places::{ConnectionSlot, SlotLoss};
 use super::{SocketCounters, TransportEvent};
 use trunkgate_system::certificates::{is_tls, words};
@@ -36,6 +43,33 @@ enum ConnectionEnd {
     Lost(io::Error),
     /// Evicted.
     Displaced(SlotLoss),
+    /// Given back to the signalling loop, for another process.
+    Frozen,
+}
+
+/// Both directions of a connection.
+pub(super) struct ConnectionStream<R, W> {
+    reader: R,
+    writer: W,
+    /// Joins the directions to the socket for another process; `None` if it cannot continue the connection.
+    join: Option<fn(R, W) -> Option<OwnedFd>>,
+}
+
+impl ConnectionStream<OwnedReadHalf, OwnedWriteHalf> {
+    /// Returns an unencrypted connection, which another process can continue.
+    pub(super) fn plain(stream: TcpStream) -> ConnectionStream<OwnedReadHalf, OwnedWriteHalf> {
+        let (reader, writer) = stream.into_split();
+        let join = |reader: OwnedReadHalf, writer| Some(reader.reunite(writer).ok()?.into_std().ok()?.into());
+        ConnectionStream { reader, writer, join: Some(join) }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite> ConnectionStream<ReadHalf<S>, WriteHalf<S>> {
+    /// Returns a connection that ends with this process.
+    pub(super) fn encrypted(stream: S) -> ConnectionStream<ReadHalf<S>, WriteHalf<S>> {
+        let (reader, writer) = tokio::io::split(stream);
+        ConnectionStream { reader, writer, join: None }
+    }
 }
 
 /// Time limits for a remote party.
@@ -69,8 +103,10 @@ pub(super) struct ConnectionTask {
     pub(super) flow: Flow,
     /// Trunk for which the TLS connection was opened; empty if the host belongs to no trunk.
     pub(super) made_for: Option<Arc<str>>,
-    /// Maximum length of a message in bytes.
-    pub(super) message_bytes: usize,
+    /// Bytes between the socket and the loop.
+    pub(super) buffers: StreamBuffers,
+    /// Whether the remote party has opened the connection.
+    pub(super) is_accepted: bool,
     /// Time limits for the remote party.
     pub(super) patience: ConnectionTimeouts,
     /// Queue of the connection, for keep-alive responses.
@@ -79,27 +115,33 @@ pub(super) struct ConnectionTask {
     pub(super) news: mpsc::Sender<TransportEvent>,
     /// Counters of all sockets.
     pub(super) counters: Arc<SocketCounters>,
+    /// True once connections are given back.
+    pub(super) freeze: watch::Receiver<bool>,
 }
 
 impl ConnectionTask {
     /// Serves the connection until it ends.
-    pub(super) async fn serve(
-        self,
-        reader: impl AsyncRead + Unpin,
-        writer: impl AsyncWrite + Unpin,
-        outgoing: mpsc::Receiver<ConnectionCommand>,
+    pub(super) async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        mut self,
+        stream: ConnectionStream<R, W>,
+        mut outgoing: mpsc::Receiver<ConnectionCommand>,
         mut place: ConnectionSlot,
     ) {
         self.counters.connections.add(1);
+        let ConnectionStream { mut reader, mut writer, join } = stream;
+        let mut buffers = std::mem::replace(&mut self.buffers, StreamBuffers::new(0));
+        let StreamBuffers { framer, unsent, awaits_first } = &mut buffers;
         let flushed = Notify::new();
+        let reading = self.read(&mut reader, (framer, awaits_first), &flushed, join.is_some());
         let ended = tokio::select! {
-            ended = self.read(reader, &flushed) => ended,
-            ended = write(writer, outgoing, &flushed) => ended,
+            ended = reading => ended,
+            ended = write(&mut writer, &mut outgoing, unsent, &flushed) => ended,
             lost = place.lost() => ConnectionEnd::Displaced(lost),
         };
-        drop(place);
         self.counters.connections.sub(1);
+        self.buffers = buffers;
         match ended {
+            ConnectionEnd::Frozen => self.frozen((reader, writer, join), outgoing, &place).await,
             ConnectionEnd::Closed => self.gone(None, true).await,
             ConnectionEnd::Lost(error) => self.lost(error, true).await,
             ConnectionEnd::Displaced(why) => {
@@ -112,6 +154,62 @@ impl ConnectionTask {
                 self.gone(None, true).await;
             }
         }
+    }
+
+    /// Gives a connection back that is not open yet; another process opens it.
+    pub(super) async fn unopened(mut self, outgoing: mpsc::Receiver<ConnectionCommand>, place: ConnectionSlot) {
+        if self.collect_unsent(outgoing) {
+            self.give_back(None, &place).await;
+        } else {
+            self.gone(None, false).await;
+        }
+    }
+
+    /// Gives the socket back with everything that is not handled or written.
+    async fn frozen<R, W: AsyncWrite + Unpin>(
+        mut self,
+        (reader, mut writer, join): (R, W, Option<fn(R, W) -> Option<OwnedFd>>),
+        outgoing: mpsc::Receiver<ConnectionCommand>,
+        place: &ConnectionSlot,
+    ) {
+        let stays_open = self.collect_unsent(outgoing);
+        if let Err(error) = write_at_once(&mut writer, &mut self.buffers.unsent).await {
+            return self.lost(error, true).await;
+        }
+        match join.filter(|_| stays_open).and_then(|join| join(reader, writer)) {
+            Some(socket) => self.give_back(Some(socket), place).await,
+            None => self.gone(None, true).await,
+        }
+    }
+
+    /// Adds the queued bytes to the unsent ones; returns false if the connection is to be closed.
+    fn collect_unsent(&mut self, mut outgoing: mpsc::Receiver<ConnectionCommand>) -> bool {
+        let mut unsent = BytesMut::from(&self.buffers.unsent[..]);
+        let mut stays_open = true;
+        while let Ok(command) = outgoing.try_recv() {
+            match command {
+                ConnectionCommand::Bytes(bytes) => unsent.extend_from_slice(&bytes),
+                ConnectionCommand::Close => stays_open = false,
+            }
+        }
+        self.buffers.unsent = unsent.freeze();
+        stays_open
+    }
+
+    async fn give_back(self, socket: Option<OwnedFd>, place: &ConnectionSlot) {
+        let StreamBuffers { framer, unsent, awaits_first } = &self.buffers;
+        let state = HandedConnection {
+            flow: self.flow,
+            has_socket: socket.is_some(),
+            is_accepted: self.is_accepted,
+            awaits_first: *awaits_first,
+            slot: place.kind(),
+            unread: framer.unread().to_vec(),
+            unsent: unsent.to_vec(),
+        };
+        let frozen = Box::new(FrozenConnection { state, socket });
+        // Without the loop the connection ends here.
+        let _ = self.news.send(TransportEvent::Frozen(frozen)).await;
     }
 
     /// Reports the owner of the connection, before its first message.
@@ -142,17 +240,30 @@ impl ConnectionTask {
         let _ = news.send(TransportEvent::Closed { flow, made_for, cause, was_up }).await;
     }
 
-    async fn read(&self, mut reader: impl AsyncRead + Unpin, flushed: &Notify) -> ConnectionEnd {
-        let mut framer = Framer::new(self.message_bytes);
+    async fn read(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        (framer, awaits_first): (&mut Framer, &mut bool),
+        flushed: &Notify,
+        may_cross: bool,
+    ) -> ConnectionEnd {
         let mut buffer = vec![0; 16 << 10];
         let ConnectionTimeouts { idle, message, line, first } = self.patience;
         // Start of the current message, or of the wait for the first one: slow single bytes do not keep a connection
         // open.
-        let mut slow = first.map(|first| Instant::now() + first);
+        let mut slow = first.filter(|_| *awaits_first).map(|first| Instant::now() + first);
+        if framer.is_within_message() {
+            slow.get_or_insert_with(|| Instant::now() + message);
+        }
+        let mut frozen = pin!(until_frozen(self.freeze.clone()));
         loop {
             let patient_until = Instant::now() + if framer.awaits_line() { line } else { idle };
             let until = slow.map_or(patient_until, |slow| slow.min(patient_until));
-            let ended = match timeout_at(until, reader.read(&mut buffer)).await {
+            let read = tokio::select! {
+                read = timeout_at(until, reader.read(&mut buffer)) => read,
+                () = &mut frozen, if may_cross => return ConnectionEnd::Frozen,
+            };
+            let ended = match read {
                 Err(_) => {
                     self.counters.slow.add(u64::from(slow.is_some()));
                     Err(ConnectionEnd::Closed)
@@ -177,6 +288,7 @@ impl ConnectionTask {
                 let arrival = match framed {
                     FramedItem::Message(bytes) => {
                         slow = None;
+                        *awaits_first = false;
                         TransportEvent::Received { flow: self.flow, bytes, came }
                     }
                     FramedItem::Ping => {
@@ -203,7 +315,7 @@ impl ConnectionTask {
 
 /// Discards the rest of a broken stream until the loop has closed it and all responses are written: closing with unread
 /// bytes would reset the connection and lose the responses.
-async fn discard(mut reader: impl AsyncRead + Unpin, flushed: &Notify) {
+async fn discard(reader: &mut (impl AsyncRead + Unpin), flushed: &Notify) {
     let mut buffer = vec![0; 4096];
     let until_end = async {
         while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {}
@@ -212,34 +324,59 @@ async fn discard(mut reader: impl AsyncRead + Unpin, flushed: &Notify) {
     let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
 }
 
+/// Writes `unsent`, then what is queued. At any await, `unsent` has the bytes of the current message that are not
+/// written.
 async fn write(
-    mut writer: impl AsyncWrite + Unpin,
-    mut outgoing: mpsc::Receiver<ConnectionCommand>,
+    writer: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut mpsc::Receiver<ConnectionCommand>,
+    unsent: &mut Bytes,
     flushed: &Notify,
 ) -> ConnectionEnd {
-    while let Some(next) = outgoing.recv().await {
-        match next {
-            ConnectionCommand::Bytes(bytes) => {
-                let writing = async {
-                    writer.write_all(&bytes).await?;
-                    writer.flush().await
-                };
-                match timeout(Duration::from_secs(limits::WRITE_SECONDS), writing).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return ConnectionEnd::Lost(error),
-                    Err(_) => return ConnectionEnd::Lost(io::ErrorKind::TimedOut.into()),
-                }
+    loop {
+        if !unsent.is_empty() {
+            match timeout(Duration::from_secs(limits::WRITE_SECONDS), write_out(writer, unsent)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return ConnectionEnd::Lost(error),
+                Err(_) => return ConnectionEnd::Lost(io::ErrorKind::TimedOut.into()),
             }
-            ConnectionCommand::Close => {
+        }
+        match outgoing.recv().await {
+            Some(ConnectionCommand::Bytes(bytes)) => *unsent = bytes,
+            Some(ConnectionCommand::Close) => {
                 let _ = writer.shutdown().await;
                 flushed.notify_one();
                 // The reader ends when the remote party has closed too, but lingers for a limited time.
                 tokio::time::sleep(Duration::from_secs(limits::LINGER_SECONDS)).await;
                 return ConnectionEnd::Closed;
             }
+            None => return pending().await,
         }
     }
-    pending().await
+}
+
+async fn write_out(writer: &mut (impl AsyncWrite + Unpin), unsent: &mut Bytes) -> io::Result<()> {
+    while !unsent.is_empty() {
+        let written = writer.write(unsent).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        unsent.advance(written);
+    }
+    writer.flush().await
+}
+
+/// Writes as many bytes as the socket takes without a wait.
+async fn write_at_once(writer: &mut (impl AsyncWrite + Unpin), unsent: &mut Bytes) -> io::Result<()> {
+    while !unsent.is_empty() {
+        let attempt = poll_fn(|cx| Poll::Ready(Pin::new(&mut *writer).poll_write(cx, unsent))).await;
+        match attempt {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(written)) => unsent.advance(written),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// Returns the system's error text without its number.
@@ -277,15 +414,16 @@ mod tests {
         let wire = ConnectionTask {
             flow,
             made_for: None,
-            message_bytes: 65_535,
+            buffers: StreamBuffers { awaits_first: true, ..StreamBuffers::new(65_535) },
+            is_accepted: true,
             patience,
             queue,
             news,
             counters: counters.clone(),
+            freeze: watch::Sender::new(false).subscribe(),
         };
-        let (reader, writer) = tokio::io::split(near);
         let place = ConnectionSlots::default().take(remote.ip(), true).unwrap().place;
-        tokio::spawn(wire.serve(reader, writer, outgoing, place));
+        tokio::spawn(wire.serve(ConnectionStream::encrypted(near), outgoing, place));
         (far, arrivals, counters)
     }
 

@@ -1,6 +1,7 @@
 //! SIP sockets of the process: datagrams are read by the signalling loop itself, streams by a task each; TLS streams
 //! run on a separate thread.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ mod accept;
 mod bind;
 mod by_source;
 mod connection;
+mod crossing;
 mod places;
 mod streams;
 mod tls;
@@ -37,6 +39,7 @@ mod udp;
 pub use bind::datagram_socket;
 pub use bind::{BindError, BoundSocket, bind, bind_api, bind_challenge, bind_http};
 pub use by_source::SourceCounts;
+pub use crossing::{FrozenConnection, FrozenConnections, HandedConnections};
 pub use tls::TlsSettings;
 pub use tls::{CertificateOwner, towards};
 pub use tls_faults::{TlsFaults, TlsFaultsView};
@@ -72,6 +75,8 @@ pub enum TransportEvent {
     },
     /// A stream was accepted.
     Accepted(streams::OpenConnection),
+    /// A stream was given back for another process.
+    Frozen(Box<FrozenConnection>),
     /// A trunk's address exceeds its limit of streams: the oldest unused one must be evicted.
     Crowded {
         /// Address of the trunk.
@@ -173,19 +178,22 @@ pub struct Transports {
     /// TLS thread; `None` if no listener uses TLS, and TLS is then unavailable.
     _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<TransportEvent>,
+    /// Messages that the process before has received.
+    earlier: VecDeque<(Flow, Bytes)>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
     turn: usize,
 }
 
 impl Transports {
-    /// Moves the bound sockets into the current runtime.
+    /// Moves the bound sockets, and those of connections of the process before, into the current runtime.
     pub fn start(
         bound: Vec<BoundSocket>,
         table: watch::Receiver<Arc<RoutingTable>>,
         settings: watch::Receiver<Arc<TlsSettings>>,
         message_bytes: usize,
         counters: Arc<SocketCounters>,
+        resumed: Option<FrozenConnections>,
     ) -> io::Result<Transports> {
         let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
         let mut udp = Vec::new();
@@ -194,6 +202,8 @@ impl Transports {
         let spoken_on = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle().clone());
         let tls = tls::TlsHandshaker { settings, table, spoken_on };
         let mut streams = streams::StreamConnections::new(news.clone(), message_bytes, Arc::clone(&counters), tls);
+        let FrozenConnections { next, open, messages } = resumed.unwrap_or_default();
+        streams.continue_numbers(next);
         for (position, listener) in bound.into_iter().enumerate() {
             let id = ListenerId(u16::try_from(position).unwrap_or(u16::MAX));
             match listener.socket {
@@ -205,8 +215,10 @@ impl Transports {
                 }
             }
         }
-        let datagram = vec![0; limits::UDP_DATAGRAM_BYTES];
-        Ok(Transports { udp, streams, closing: Vec::new(), _tls: thread, arrivals, counters, datagram, turn: 0 })
+        streams.resume(open);
+        let (datagram, earlier) = (vec![0; limits::UDP_DATAGRAM_BYTES], messages.into());
+        let closing = Vec::new();
+        Ok(Transports { udp, streams, closing, _tls: thread, arrivals, earlier, counters, datagram, turn: 0 })
     }
 
     /// Waits until [`Self::next`] has an arrival, and sends datagrams that waited for their socket.
@@ -215,6 +227,9 @@ impl Transports {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
+        if !self.earlier.is_empty() {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(Some(arrival)) = self.arrivals.poll_recv(cx) {
             return Poll::Ready(Some(arrival));
         }
@@ -238,6 +253,9 @@ impl Transports {
 
     /// Returns the next arrival without waiting; each UDP socket and all streams together take turns.
     pub(crate) fn next(&mut self, now: ClockMoment) -> Option<TransportEvent> {
+        if let Some((flow, bytes)) = self.earlier.pop_front() {
+            return Some(TransportEvent::Received { flow, bytes, came: now.at });
+        }
         let sources = self.udp.len() + 1;
         for _ in 0..sources {
             let at = self.turn % sources;
@@ -356,22 +374,60 @@ impl Transports {
                         | TransportEvent::Broken { .. }
                         | TransportEvent::Unreachable { .. }
                         | TransportEvent::Crowded { .. }
+                        | TransportEvent::Frozen(_)
                         | TransportEvent::Identified { .. },
                     ) => {}
                     None => while self.next(ClockMoment::now()).is_some() {},
                 }
             }
-            poll_fn(|cx| {
-                let mut waiting = false;
-                for (_, socket) in &mut self.udp {
-                    socket.poll_flush(cx);
-                    waiting |= socket.is_waiting();
-                }
-                if waiting { Poll::Pending } else { Poll::Ready(()) }
-            })
-            .await;
+            self.flush_datagrams().await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
+    }
+
+    /// Sends the queued messages, and gives all connections back that another process can continue. The others are
+    /// closed, for at most `limits::LINGER_SECONDS`. Datagrams stay in their sockets. `messages` are received ones that
+    /// the gateway has not handled.
+    pub(crate) async fn freeze(&mut self, mut messages: Vec<(Flow, Bytes)>) -> FrozenConnections {
+        messages.splice(0..0, self.earlier.drain(..));
+        let mut open = Vec::new();
+        self.streams.freeze();
+        self.closing.iter().for_each(|flow| self.streams.close(flow));
+        let all_gone = async {
+            while !self.streams.is_empty() {
+                match self.arrivals.recv().await {
+                    Some(TransportEvent::Received { flow, bytes, .. }) => messages.push((flow, bytes)),
+                    Some(TransportEvent::Frozen(frozen)) => {
+                        self.streams.remove(&frozen.state.flow);
+                        open.push(*frozen);
+                    }
+                    Some(TransportEvent::Accepted(connection)) => self.streams.insert(connection),
+                    Some(TransportEvent::Broken { flow, .. }) => self.streams.close(&flow),
+                    Some(TransportEvent::Closed { flow, .. }) => drop(self.streams.remove(&flow)),
+                    Some(
+                        TransportEvent::Unreachable { .. }
+                        | TransportEvent::Crowded { .. }
+                        | TransportEvent::Identified { .. },
+                    ) => {}
+                    None => break,
+                }
+            }
+            self.flush_datagrams().await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
+        FrozenConnections { next: self.streams.next_number(), open, messages }
+    }
+
+    async fn flush_datagrams(&mut self) {
+        poll_fn(|cx| {
+            let mut waiting = false;
+            for (_, socket) in &mut self.udp {
+                socket.poll_flush(cx);
+                waiting |= socket.is_waiting();
+            }
+            if waiting { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 }
 

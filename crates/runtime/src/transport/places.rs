@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -48,6 +49,17 @@ struct UnknownConnection {
 enum SlotDecision {
     Registered,
     Evicted,
+}
+
+/// Kind of a connection with a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SlotKind {
+    /// Of a trunk's address, or opened by the edge.
+    Known,
+    /// Of an unknown source, on which no phone has registered.
+    Unknown,
+    /// Of a registered phone.
+    Registered,
 }
 
 /// Reason why a connection loses its slot.
@@ -103,20 +115,33 @@ impl ConnectionSlots {
         } else {
             None
         };
+        let kind = if known { SlotKind::Known } else { SlotKind::Unknown };
+        let place = self.hold(&mut taken, source, kind);
+        Some(SlotGrant { place, evicted, is_spare })
+    }
+
+    /// Returns the slot of a connection that had one in the process before; evicts no other.
+    pub(super) fn resume(&self, source: IpAddr, kind: SlotKind) -> ConnectionSlot {
+        let source = if kind == SlotKind::Known { source } else { household(source) };
+        self.hold(&mut self.lock(), source, kind)
+    }
+
+    fn hold(&self, taken: &mut SlotTable, source: IpAddr, kind: SlotKind) -> ConnectionSlot {
         taken.next += 1;
         let number = taken.next;
         taken.held.insert(number, source);
         taken.by_source.take(source, usize::MAX);
         let (sender, verdict) = oneshot::channel();
-        if known {
-            taken.known.insert(number, sender);
-        } else {
-            taken.strangers.insert(number, UnknownConnection { source, verdict: sender });
-            taken.strangers_by_site.take(site(source), usize::MAX);
+        match kind {
+            SlotKind::Known => drop(taken.known.insert(number, sender)),
+            SlotKind::Unknown => {
+                taken.strangers.insert(number, UnknownConnection { source, verdict: sender });
+                taken.strangers_by_site.take(site(source), usize::MAX);
+            }
+            SlotKind::Registered => drop(sender.send(SlotDecision::Registered)),
         }
-        drop(taken);
-        let patience = (!known).then_some(Duration::from_secs(limits::UNREGISTERED_SECONDS));
-        Some(SlotGrant { place: ConnectionSlot { places: self.clone(), number, verdict, patience }, evicted, is_spare })
+        let patience = (kind == SlotKind::Unknown).then_some(Duration::from_secs(limits::UNREGISTERED_SECONDS));
+        ConnectionSlot { places: self.clone(), number, verdict, patience }
     }
 
     /// Returns by how many connections a trunk's address exceeds its limit.
@@ -172,6 +197,18 @@ impl ConnectionSlot {
     /// Returns the number of the slot, for [`ConnectionSlots::registered`].
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Returns the kind of the connection.
+    pub(super) fn kind(&self) -> SlotKind {
+        let taken = self.places.lock();
+        if taken.known.contains_key(&self.number) {
+            SlotKind::Known
+        } else if taken.strangers.contains_key(&self.number) {
+            SlotKind::Unknown
+        } else {
+            SlotKind::Registered
+        }
     }
 
     /// Waits until the connection has lost its slot; never returns for a registered phone.
@@ -529,6 +566,25 @@ mod tests {
         own.iter().chain([&other]).for_each(|found| places.registered(found.place.number()));
         assert!(places.take(stranger(1), false).is_none(), "all of them are registered phones");
         assert!(places.take(stranger(2), false).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_the_process_before_keeps_its_kind() {
+        let places = ConnectionSlots::default();
+        let phone = places.take(stranger(1), false).unwrap();
+        let kinds = [stranger(1), stranger(2), stranger(3)].map(|source| {
+            let place = places.take(source, source == stranger(3)).unwrap().place;
+            (source == stranger(1)).then(|| places.registered(place.number()));
+            (source, place.kind())
+        });
+        assert_eq!(kinds.map(|(_, kind)| kind), [SlotKind::Registered, SlotKind::Unknown, SlotKind::Known]);
+        drop(phone);
+        let successor = ConnectionSlots::default();
+        let slots = kinds.map(|(source, kind)| successor.resume(source, kind));
+        assert_eq!(slots.each_ref().map(ConnectionSlot::kind), kinds.map(|(_, kind)| kind));
+        assert_eq!(slots.each_ref().map(|slot| slot.patience.is_some()), [false, true, false]);
+        drop(slots);
+        assert!(successor.lock().held.is_empty() && successor.lock().by_source.is_empty());
     }
 
     #[tokio::test]

@@ -12,13 +12,14 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 use trunkgate_call::TlsIdentity;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, SipMessage, Transport};
 
 use super::accept::ListenerAcceptor;
-use super::connection::{ConnectionCommand, ConnectionTask, ConnectionTimeouts};
+use super::connection::{ConnectionCommand, ConnectionStream, ConnectionTask, ConnectionTimeouts};
+use super::crossing::{FrozenConnection, HandedConnection, StreamBuffers, until_frozen};
 use super::places::{ConnectionSlot, ConnectionSlots, Handshakes, SlotGrant};
 use super::tls::{ConnectionOwner, TlsHandshaker};
 use super::{SocketCounters, TransportEvent, source_of};
@@ -61,6 +62,8 @@ pub(super) struct StreamSetup {
     message_bytes: usize,
     pub(super) counters: Arc<SocketCounters>,
     pub(super) tls: TlsHandshaker,
+    /// True once connections are given back for another process.
+    pub(super) freeze: watch::Receiver<bool>,
     /// Rate limit for log entries about failed handshakes.
     pub(super) disagreements: Arc<Mutex<LogThrottle>>,
     /// Rate limit for log entries about missing slots.
@@ -74,6 +77,8 @@ pub(super) struct StreamConnections {
     by_way: HashMap<ConnectionTarget, ConnectionId>,
     sources: HashMap<ListenerId, Option<IpAddr>>,
     workshop: StreamSetup,
+    /// Set once connections are given back.
+    freeze: watch::Sender<bool>,
 }
 
 impl StreamConnections {
@@ -83,6 +88,7 @@ impl StreamConnections {
         counters: Arc<SocketCounters>,
         tls: TlsHandshaker,
     ) -> StreamConnections {
+        let freeze = watch::Sender::new(false);
         let workshop = StreamSetup {
             next_id: Arc::new(AtomicU64::new(1)),
             places: ConnectionSlots::default(),
@@ -91,6 +97,7 @@ impl StreamConnections {
             message_bytes,
             counters,
             tls,
+            freeze: freeze.subscribe(),
             disagreements: Arc::default(),
             crowds: Arc::default(),
         };
@@ -99,6 +106,36 @@ impl StreamConnections {
             by_way: HashMap::new(),
             sources: HashMap::new(),
             workshop,
+            freeze,
+        }
+    }
+
+    /// Sets the number of the next connection, above those of the process before. Call before [`Self::listen`].
+    pub(super) fn continue_numbers(&self, next: u64) {
+        self.workshop.next_id.store(next, Ordering::Relaxed);
+    }
+
+    /// Continues the connections of the process before, on their sockets and under their numbers.
+    pub(super) fn resume(&mut self, open: Vec<FrozenConnection>) {
+        for FrozenConnection { state, socket } in open {
+            let HandedConnection { flow, is_accepted, slot, .. } = state;
+            let Some(id) = flow.connection else { continue };
+            let way = ConnectionTarget::plain(&flow);
+            let (mut connection, mut wire, outgoing) = self.workshop.numbered(id, way.clone());
+            let place = self.workshop.places.resume(flow.remote.ip(), slot);
+            connection.place = is_accepted.then(|| place.number());
+            (wire.is_accepted, wire.patience) = (is_accepted, ConnectionTimeouts::with(is_accepted));
+            wire.buffers = StreamBuffers::resumed(self.workshop.message_bytes, state);
+            self.insert(connection);
+            match socket {
+                Some(socket) => drop(tokio::spawn(async move {
+                    match TcpStream::from_std(socket.into()) {
+                        Ok(stream) => wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
+                        Err(error) => wire.lost(error, true).await,
+                    }
+                })),
+                None => self.connect(way, wire, outgoing, place),
+            }
         }
     }
 
@@ -150,31 +187,42 @@ impl StreamConnections {
 
     fn open(&mut self, way: ConnectionTarget, bytes: Bytes) -> bool {
         let Some(place) = self.workshop.place(way.transport, way.remote, true) else { return false };
-        let source = self.sources.get(&way.listener).copied().flatten();
         let (connection, wire, outgoing) = self.workshop.make(way.clone());
         let queued = connection.queue.try_send(ConnectionCommand::Bytes(bytes)).is_ok();
         self.insert(connection);
+        self.connect(way, wire, outgoing, place);
+        queued
+    }
+
+    /// Opens a connection and serves it.
+    fn connect(
+        &self,
+        way: ConnectionTarget,
+        wire: ConnectionTask,
+        outgoing: mpsc::Receiver<ConnectionCommand>,
+        place: ConnectionSlot,
+    ) {
+        let source = self.sources.get(&way.listener).copied().flatten();
         let tls = self.workshop.tls.clone();
         self.runs_on(way.transport).spawn(async move {
-            match (connect(source, way.remote).await, way.whom) {
-                (Ok(stream), None) => {
-                    let (reader, writer) = stream.into_split();
-                    wire.serve(reader, writer, outgoing, place).await;
-                }
+            let connected = tokio::select! {
+                connected = connect(source, way.remote) => connected,
+                () = until_frozen(wire.freeze.clone()), if way.whom.is_none() => return wire.unopened(outgoing, place).await,
+            };
+            match (connected, way.whom) {
+                (Ok(stream), None) => wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
                 (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
                     Ok(stream) => {
                         if let ConnectionOwner::Trunk(trunk) = whom {
                             wire.identified(TlsIdentity { trunk, certificate_name: None }).await;
                         }
-                        let (reader, writer) = tokio::io::split(stream);
-                        wire.serve(reader, writer, outgoing, place).await;
+                        wire.serve(ConnectionStream::encrypted(stream), outgoing, place).await;
                     }
                     Err(failed) => wire.refused(failed).await,
                 },
                 (Err(error), _) => wire.lost(error, false).await,
             }
         });
-        queued
     }
 
     /// Records a registration on a connection.
@@ -278,6 +326,20 @@ impl StreamConnections {
         }
     }
 
+    /// Has all unencrypted connections given back for another process, and closes the others.
+    pub(super) fn freeze(&self) {
+        self.freeze.send_replace(true);
+        for connection in self.connections.values().filter(|one| one.flow.transport == Transport::Tls) {
+            // If its queue is full or it is ending already, it ends with the process.
+            let _ = connection.queue.try_send(ConnectionCommand::Close);
+        }
+    }
+
+    /// Returns the number of the next connection.
+    pub(super) fn next_number(&self) -> u64 {
+        self.workshop.next_id.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
@@ -343,6 +405,7 @@ impl StreamSetup {
         let way = ConnectionTarget { transport, listener, remote, whom: None, terms: 0 };
         let (mut connection, mut wire, outgoing) = self.make(way);
         connection.place = Some(place);
+        (wire.is_accepted, wire.buffers.awaits_first) = (true, true);
         wire.patience = ConnectionTimeouts::with(true);
         if transport == Transport::Tls {
             connection.way = None;
@@ -351,18 +414,27 @@ impl StreamSetup {
     }
 
     fn make(&self, way: ConnectionTarget) -> (OpenConnection, ConnectionTask, mpsc::Receiver<ConnectionCommand>) {
+        self.numbered(ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed)), way)
+    }
+
+    fn numbered(
+        &self,
+        id: ConnectionId,
+        way: ConnectionTarget,
+    ) -> (OpenConnection, ConnectionTask, mpsc::Receiver<ConnectionCommand>) {
         let ConnectionTarget { transport, listener, remote, .. } = way;
-        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let flow = Flow { transport, listener, remote, connection: Some(id) };
         let (queue, outgoing) = mpsc::channel(limits::CONNECTION_QUEUE_MESSAGES);
         let wire = ConnectionTask {
             flow,
             made_for: way.whom.as_ref().map(ConnectionOwner::trunk),
-            message_bytes: self.message_bytes,
+            buffers: StreamBuffers::new(self.message_bytes),
+            is_accepted: false,
             patience: ConnectionTimeouts::with(false),
             queue: queue.clone(),
             news: self.news.clone(),
             counters: Arc::clone(&self.counters),
+            freeze: self.freeze.clone(),
         };
         (OpenConnection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
     }
@@ -375,12 +447,14 @@ async fn connect(source: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpSt
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::watch;
     use tokio::time::timeout;
     use trunkgate_route::{NumberingPlan, RoutingTable, TableDefinition};
 
     use trunkgate_call::StreamFailure;
 
+    use super::super::crossing::{FrozenConnections, HandedConnections};
     use super::*;
 
     fn streams() -> (StreamConnections, mpsc::Receiver<TransportEvent>) {
@@ -480,6 +554,114 @@ mod tests {
         assert_eq!(flow.remote, closed);
         streams.remove(&flow);
         assert!(streams.is_empty() && streams.by_way.is_empty());
+    }
+
+    /// Freezes the connections; returns them as another process receives them, with the number of the next one.
+    async fn hand_over(
+        streams: &StreamConnections,
+        arrivals: &mut mpsc::Receiver<TransportEvent>,
+    ) -> (u64, Vec<FrozenConnection>) {
+        streams.freeze();
+        let mut open = Vec::new();
+        while open.len() < streams.connections.len() {
+            match timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap() {
+                Some(TransportEvent::Frozen(frozen)) => open.push(*frozen),
+                other => panic!("{other:?}"),
+            }
+        }
+        let frozen = FrozenConnections { next: streams.next_number(), open, messages: Vec::new() };
+        let (handed, sockets) = frozen.into_parts();
+        let text = serde_json::to_string(&handed).unwrap();
+        let received = serde_json::from_str::<HandedConnections>(&text).unwrap().with_sockets(sockets);
+        (received.next, received.open)
+    }
+
+    fn options(n: usize) -> Bytes {
+        Bytes::from(format!("OPTIONS sip:{n} SIP/2.0\r\nContent-Length: 0\r\n\r\n"))
+    }
+
+    async fn message(arrivals: &mut mpsc::Receiver<TransportEvent>) -> (Flow, Bytes) {
+        match timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap() {
+            Some(TransportEvent::Received { flow, bytes, .. }) => (flow, bytes),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn another_process_continues_a_connection_in_the_middle_of_a_message() {
+        let (mut streams, mut arrivals) = streams();
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = flow(peer.local_addr().unwrap());
+        assert!(streams.send(to, &trunk("a"), options(1)));
+        let (mut far, _) = peer.accept().await.unwrap();
+        let (second, half) = (options(3), options(3).len() / 2);
+        far.write_all(&[&options(2)[..], &second[..half]].concat()).await.unwrap();
+        let (arrived, bytes) = message(&mut arrivals).await;
+        assert_eq!(bytes, options(2));
+        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        drop((streams, arrivals));
+        far.write_all(&second[half..]).await.unwrap();
+
+        let (mut successor, mut arrivals) = self::streams();
+        successor.continue_numbers(next);
+        successor.resume(open);
+        assert_eq!(message(&mut arrivals).await, (arrived, second));
+        // Its own requests find the connection by address and by number.
+        assert!(successor.send(to, &trunk("a"), options(4)) && successor.send(arrived, &trunk("a"), options(5)));
+        assert_eq!(successor.connections.len(), 1);
+        let expected = [options(1), options(4), options(5)].concat();
+        let mut received = vec![0; expected.len()];
+        timeout(Duration::from_secs(20), far.read_exact(&mut received)).await.unwrap().unwrap();
+        assert_eq!(received, expected);
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(successor.send(flow(other.local_addr().unwrap()), &trunk("a"), options(6)));
+        assert!(successor.connections.keys().all(|id| *id == arrived.connection.unwrap() || id.0 >= next));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_cut_in_half_goes_on_with_its_next_byte() {
+        let (mut streams, mut arrivals) = streams();
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = flow(peer.local_addr().unwrap());
+        let long = |n: usize| Bytes::from(vec![u8::try_from(n).unwrap(); 100_000 + n]);
+        let count = limits::CONNECTION_QUEUE_MESSAGES / 2;
+        for n in 0..count {
+            assert!(streams.send(to, &trunk("a"), long(n)));
+        }
+        let (mut far, _) = peer.accept().await.unwrap();
+        // The connection has written what the system takes.
+        let mut first = [0; 1];
+        far.read_exact(&mut first).await.unwrap();
+        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        assert!(!open[0].state.unsent.is_empty());
+        let (mut successor, _arrivals) = self::streams();
+        successor.continue_numbers(next);
+        successor.resume(open);
+        assert!(successor.send(to, &trunk("a"), long(count)));
+        let expected = (0..=count).flat_map(long).collect::<Vec<u8>>();
+        let mut received = vec![0; expected.len() - 1];
+        timeout(Duration::from_secs(60), far.read_exact(&mut received)).await.unwrap().unwrap();
+        assert!(received == expected[1..]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_being_opened_is_opened_by_the_other_process() {
+        let (mut streams, mut arrivals) = streams();
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(streams.send(flow(peer.local_addr().unwrap()), &trunk("a"), options(1)));
+        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        let (mut successor, _arrivals) = self::streams();
+        successor.continue_numbers(next);
+        successor.resume(open);
+        let mut received = Vec::new();
+        while received.is_empty() {
+            // The first attempt may have been accepted before it was given up.
+            let (mut far, _) = timeout(Duration::from_secs(20), peer.accept()).await.unwrap().unwrap();
+            let mut bytes = vec![0; 1000];
+            let length = far.read(&mut bytes).await.unwrap_or_default();
+            received.extend_from_slice(&bytes[..length]);
+        }
+        assert_eq!(received, options(1));
     }
 
     #[tokio::test]

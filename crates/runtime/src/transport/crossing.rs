@@ -1,0 +1,196 @@
+//! Open stream connections in plain data with their sockets, for another process that continues them. Nothing here
+//! reads or writes a socket.
+
+use std::fmt;
+use std::future::pending;
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use trunkgate_sip::Flow;
+use trunkgate_sip::framer::Framer;
+
+use super::places::SlotKind;
+
+/// Stream connections and unhandled messages in plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedConnections {
+    /// Number of the next connection, above those of all earlier ones.
+    next: u64,
+    /// Connections in the order of their numbers.
+    open: Vec<HandedConnection>,
+    /// Received messages that the gateway has not handled, in order.
+    messages: Vec<HandedMessage>,
+}
+
+/// Stream connection in plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedConnection {
+    pub(super) flow: Flow,
+    /// Whether the socket crosses. A connection without one was being opened, and is opened again.
+    pub(super) has_socket: bool,
+    /// Whether the remote party has opened it.
+    pub(super) is_accepted: bool,
+    /// Whether its first message has not arrived.
+    pub(super) awaits_first: bool,
+    pub(super) slot: SlotKind,
+    /// Received part of a message.
+    pub(super) unread: Vec<u8>,
+    /// Bytes that the socket has not taken: the rest of a message, then whole ones.
+    pub(super) unsent: Vec<u8>,
+}
+
+/// Received message in plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct HandedMessage {
+    flow: Flow,
+    bytes: Vec<u8>,
+}
+
+/// Connection that no task of this process serves any more.
+#[derive(Debug)]
+pub struct FrozenConnection {
+    pub(super) state: HandedConnection,
+    pub(super) socket: Option<OwnedFd>,
+}
+
+/// All connections at the end of signalling, with their sockets, in the order of their numbers.
+pub struct FrozenConnections {
+    /// Number of the next connection.
+    pub(super) next: u64,
+    pub(super) open: Vec<FrozenConnection>,
+    /// Received messages that the gateway has not handled, in order.
+    pub(super) messages: Vec<(Flow, Bytes)>,
+}
+
+/// Bytes of a connection between its socket and the signalling loop.
+#[derive(Debug)]
+pub(super) struct StreamBuffers {
+    /// Received bytes.
+    pub(super) framer: Framer,
+    /// Bytes to write before those of the queue.
+    pub(super) unsent: Bytes,
+    /// Whether the first message of the remote party has not arrived.
+    pub(super) awaits_first: bool,
+}
+
+impl StreamBuffers {
+    /// Returns the empty buffers of a new connection.
+    pub(super) fn new(message_bytes: usize) -> StreamBuffers {
+        StreamBuffers { framer: Framer::new(message_bytes), unsent: Bytes::new(), awaits_first: false }
+    }
+
+    /// Returns the buffers of a connection that another process has served.
+    pub(super) fn resumed(message_bytes: usize, state: HandedConnection) -> StreamBuffers {
+        let mut framer = Framer::new(message_bytes);
+        framer.push(&state.unread);
+        StreamBuffers { framer, unsent: state.unsent.into(), awaits_first: state.awaits_first }
+    }
+}
+
+impl HandedConnections {
+    /// Returns the number of descriptors that cross beside this message.
+    pub fn descriptors(&self) -> usize {
+        self.open.iter().filter(|one| one.has_socket).count()
+    }
+
+    /// Returns the connections with the descriptors received beside this message; one whose descriptor is missing is
+    /// opened again.
+    pub fn with_sockets(self, sockets: Vec<OwnedFd>) -> FrozenConnections {
+        let mut sockets = sockets.into_iter();
+        let open = self.open.into_iter().map(|state| {
+            let socket = if state.has_socket { sockets.next() } else { None };
+            FrozenConnection { state, socket }
+        });
+        let messages = self.messages.into_iter().map(|message| (message.flow, message.bytes.into()));
+        FrozenConnections { next: self.next, open: open.collect(), messages: messages.collect() }
+    }
+}
+
+impl FrozenConnections {
+    /// Returns the connections in plain data, and their sockets in the same order.
+    pub fn into_parts(self) -> (HandedConnections, Vec<OwnedFd>) {
+        let FrozenConnections { next, mut open, messages } = self;
+        // The order of their numbers is that of their age, by which crowded sources lose connections.
+        open.sort_by_key(|one| one.state.flow.connection);
+        let (open, sockets): (Vec<_>, Vec<_>) = open.into_iter().map(|one| (one.state, one.socket)).unzip();
+        // Without its connection a message has no way back.
+        let crosses = |flow: &Flow| {
+            flow.connection.is_none() || open.binary_search_by_key(&flow.connection, |one| one.flow.connection).is_ok()
+        };
+        let messages = messages.into_iter().filter(|(flow, _)| crosses(flow));
+        let messages = messages.map(|(flow, bytes)| HandedMessage { flow, bytes: bytes.to_vec() }).collect();
+        (HandedConnections { next, open, messages }, sockets.into_iter().flatten().collect())
+    }
+}
+
+impl Default for FrozenConnections {
+    fn default() -> FrozenConnections {
+        FrozenConnections { next: 1, open: Vec::new(), messages: Vec::new() }
+    }
+}
+
+impl fmt::Debug for FrozenConnections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrozenConnections").field("open", &self.open.len()).finish_non_exhaustive()
+    }
+}
+
+/// Waits until connections are given back for another process.
+pub(super) async fn until_frozen(mut freeze: watch::Receiver<bool>) {
+    if freeze.wait_for(|is_frozen| *is_frozen).await.is_err() {
+        pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use trunkgate_sip::{ConnectionId, ListenerId, Transport};
+
+    use super::*;
+
+    fn frozen(id: u64, socket: Option<OwnedFd>) -> FrozenConnection {
+        let remote = "192.0.2.1:5060".parse().unwrap();
+        let state = HandedConnection {
+            flow: Flow {
+                transport: Transport::Tcp,
+                listener: ListenerId(0),
+                remote,
+                connection: Some(ConnectionId(id)),
+            },
+            has_socket: socket.is_some(),
+            is_accepted: true,
+            awaits_first: false,
+            slot: SlotKind::Known,
+            unread: b"INV".to_vec(),
+            unsent: b"rest".to_vec(),
+        };
+        FrozenConnection { state, socket }
+    }
+
+    #[test]
+    fn sockets_stay_with_their_connections_and_messages_in_order() {
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let open = vec![frozen(7, Some(file())), frozen(2, None), frozen(5, Some(file()))];
+        let expected: Vec<_> = [2, 1].map(|at: usize| open[2 * (at - 1)].socket.as_ref().unwrap().as_raw_fd()).to_vec();
+        let message = |id, text: &'static [u8]| (frozen(id, None).state.flow, Bytes::from_static(text));
+        let messages = vec![message(5, b"one"), message(4, b"closed"), message(7, b"two")];
+        let (handed, sockets) = FrozenConnections { next: 9, open, messages }.into_parts();
+        assert_eq!(sockets.iter().map(|socket| socket.as_raw_fd()).collect::<Vec<_>>(), expected);
+        let text = serde_json::to_string(&handed).unwrap();
+        let received: HandedConnections = serde_json::from_str(&text).unwrap();
+        assert_eq!((&received, received.descriptors()), (&handed, 2));
+        let received = received.with_sockets(sockets);
+        assert_eq!(
+            received.open.iter().filter_map(|one| one.state.flow.connection).map(|id| id.0).collect::<Vec<_>>(),
+            [2, 5, 7]
+        );
+        let with_sockets: Vec<_> = received.open.iter().map(|one| one.socket.is_some()).collect();
+        assert_eq!((received.next, with_sockets), (9, vec![false, true, true]));
+        let texts: Vec<_> = received.messages.iter().map(|(_, bytes)| &bytes[..]).collect();
+        assert_eq!(texts, [&b"one"[..], b"two"]);
+    }
+}
