@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::io::Write as _;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -15,7 +15,7 @@ use trunkgate_runtime::handover::PROTOCOL;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
 use crate::support::secure::{Media, described, offered};
-use crate::support::sip::field;
+use crate::support::sip::{field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::tcp_phone::TcpPhone;
 use crate::support::{Process, config, finish, http, until, whole_lines};
@@ -405,6 +405,70 @@ fn an_agent_goes_on_in_its_conversation() {
     let bye = rig.caller.sip.request_with("BYE", NUMBER, rig.edge.address("udp"), "agent", (2, &talk.tag), "");
     rig.caller.sip.send(rig.edge.address("udp"), &bye);
     assert_eq!(talk.next("stop")["streamSid"], sid);
+}
+
+/// Sends a re-INVITE from one phone of a call to the other; both confirm it on their connections.
+fn change((from, request, ack): (&mut TcpPhone, &str, &str), (to, answer): (&mut TcpPhone, &str)) {
+    from.send(request);
+    let invite = to.receive("INVITE ");
+    to.send(&to.answer(&invite, "200 OK", answer));
+    to.receive("ACK ");
+    from.receive("SIP/2.0 200");
+    from.send(ack);
+}
+
+/// A connection that the caller has opened and one that the edge has opened: both go on, in both directions.
+#[test]
+fn a_call_over_tcp_keeps_its_connections_over_two_upgrades() {
+    let listener = TcpListener::bind("127.0.0.3:0").unwrap();
+    let edge = Process::start(&config(&format!(
+        "[trunk.carrier]\naccept_from = [\"127.0.0.5/32\"]\n\
+         [trunk.pbx]\npeers = [\"sip:{};transport=tcp\"]\noptions_interval = \"0s\"\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+        listener.local_addr().unwrap()
+    )));
+    let (url, sip) = (edge.url(), edge.address("tcp"));
+    let mut caller = TcpPhone::connect("127.0.0.5", sip);
+    caller.send(&caller.request("INVITE", sip, "tcp", (1, ""), &caller.phone.description(1, "")));
+    let mut callee = TcpPhone::accept(&listener, Phone::new("127.0.0.3"));
+    let invite = callee.receive("INVITE ");
+    callee.send(&callee.answer(&invite, "200 OK", &callee.phone.description(1, "")));
+    callee.receive("ACK ");
+    let ok = caller.receive("SIP/2.0 200");
+    let tag = to_tag(&ok).to_owned();
+    caller.send(&caller.request("ACK", sip, "tcp", (1, &tag), ""));
+
+    let _first = upgrade(&url);
+    for (cseq, ours, theirs) in [(2, "a=sendonly\r\n", "a=recvonly\r\n"), (3, "", "")] {
+        let offer = caller.phone.description(cseq, ours);
+        let request = caller.request("INVITE", sip, "tcp", (cseq, &tag), &offer);
+        let ack = caller.request("ACK", sip, "tcp", (cseq, &tag), "");
+        let answer = callee.phone.description(cseq, theirs);
+        change((&mut caller, &request, &ack), (&mut callee, &answer));
+    }
+    let _second = upgrade(&url);
+    let offer = callee.phone.description(4, "a=sendonly\r\n");
+    let of_callee = |callee: &TcpPhone, method: &str, cseq: u32, body: &str| {
+        let (from, to, id) = (field(&invite, "To"), field(&invite, "From"), field(&invite, "Call-ID"));
+        let uri = field(&invite, "Contact").trim_start_matches('<').split('>').next().unwrap();
+        let (me, kind) =
+            (callee.phone.sip.address, if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" });
+        callee.on_stream(&format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKcallee{method}{cseq}\r\nMax-Forwards: 70\r\n\
+             From: {from};tag=callee\r\nTo: {to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:callee@{me}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    };
+    let (request, ack) = (of_callee(&callee, "INVITE", 1, &offer), of_callee(&callee, "ACK", 1, ""));
+    let answer = caller.phone.description(4, "a=recvonly\r\n");
+    change((&mut callee, &request, &ack), (&mut caller, &answer));
+    callee.send(&of_callee(&callee, "BYE", 2, ""));
+    let bye = caller.receive("BYE ");
+    caller.send(&caller.answer(&bye, "200 OK", ""));
+    callee.receive("SIP/2.0 200");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "the edge has opened no other connection");
 }
 
 /// Requests that a phone sends without a pause get one response each, in order, also one that is cut in half by the

@@ -90,6 +90,7 @@ pub(crate) fn restore(
 ) -> FrozenConnections {
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
     gateway.keep_streams(streams);
+    gateway.keep_connections(connections.numbers());
     restore_calls(gateway, Instant::now(), calls);
     for sid in &sids {
         match gateway.standing(sid) {

@@ -31,7 +31,7 @@ use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::traces::recent::EndedCalls;
 use trunkgate_route::RoutingTable;
-use trunkgate_sip::{Flow, SipMessage, SipPartyId};
+use trunkgate_sip::{ConnectionId, Flow, SipMessage, SipPartyId};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::QualityRecord;
@@ -452,6 +452,12 @@ impl Gateway {
     /// The callers hear no tone meanwhile.
     pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
         self.edge.agents_mut().keep_streams(streams);
+    }
+
+    /// Sets the SIP connections of the process before that go on under the same numbers. Dialogs restored by
+    /// [`Self::restore`] use them; the others find new ones.
+    pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
+        self.edge.keep_connections(connections);
     }
 
     /// Returns the start of a call, and its trace.

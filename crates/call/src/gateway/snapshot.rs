@@ -107,6 +107,7 @@ impl Gateway {
             });
             return true;
         }
+        self.edge.keep_connections([]);
         self.settle(now);
         false
     }

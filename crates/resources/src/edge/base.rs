@@ -9,13 +9,13 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rand::RngExt as _;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use trunkgate_media::{MediaCommand, MediaId};
 use trunkgate_route::acl::translated;
 use trunkgate_route::{CallInfo, CallTarget, Destination, RoutePlan, RoutingTable, TargetSpec};
 use trunkgate_sip::{
-    ClientId, DialogId, EndpointConfig, ExtraHeader, Flow, InviteRequest, MessageBody, Method, ProcessIdentity,
-    ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit, Transport,
+    ClientId, ConnectionId, DialogId, EndpointConfig, ExtraHeader, Flow, InviteRequest, MessageBody, Method,
+    ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit, Transport,
 };
 use trunkgate_story::captured::{CaptureRecord, CapturedItem};
 use trunkgate_story::change::EdgeEvent;
@@ -111,6 +111,8 @@ pub struct EdgeBase {
     pub(super) random: Random,
     /// Metrics.
     pub(super) metrics: Metrics,
+    /// Connections of the process before that go on here, during a restore.
+    kept_connections: FxHashSet<ConnectionId>,
 }
 
 /// Returns the identity that marks identifiers of this edge. A random part keeps edges apart that have the same name
@@ -146,7 +148,18 @@ impl EdgeBase {
             table,
             addressing,
             random,
+            kept_connections: FxHashSet::default(),
         }
+    }
+
+    /// Sets the connections of the process before that go on here.
+    pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
+        self.kept_connections = connections.into_iter().collect();
+    }
+
+    /// Returns a flow of the process before, without its connection unless that goes on here.
+    pub fn kept_flow(&self, flow: Flow) -> Flow {
+        Flow { connection: flow.connection.filter(|id| self.kept_connections.contains(id)), ..flow }
     }
 
     /// Reports a failed flow to the endpoint. `party` is its owner, if other parties have their own flows to the

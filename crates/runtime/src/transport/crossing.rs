@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use trunkgate_sip::Flow;
 use trunkgate_sip::framer::Framer;
+use trunkgate_sip::{ConnectionId, Flow};
 
 use super::places::SlotKind;
 
@@ -123,6 +123,11 @@ impl FrozenConnections {
         let messages = messages.map(|(flow, bytes)| HandedMessage { flow, bytes: bytes.to_vec() }).collect();
         (HandedConnections { next, open, messages }, sockets.into_iter().flatten().collect())
     }
+
+    /// Iterates over the numbers of the connections.
+    pub fn numbers(&self) -> impl Iterator<Item = ConnectionId> {
+        self.open.iter().filter_map(|one| one.state.flow.connection)
+    }
 }
 
 impl Default for FrozenConnections {
@@ -148,7 +153,7 @@ pub(super) async fn until_frozen(mut freeze: watch::Receiver<bool>) {
 mod tests {
     use std::os::fd::AsRawFd as _;
 
-    use trunkgate_sip::{ConnectionId, ListenerId, Transport};
+    use trunkgate_sip::{ListenerId, Transport};
 
     use super::*;
 
@@ -184,10 +189,7 @@ mod tests {
         let received: HandedConnections = serde_json::from_str(&text).unwrap();
         assert_eq!((&received, received.descriptors()), (&handed, 2));
         let received = received.with_sockets(sockets);
-        assert_eq!(
-            received.open.iter().filter_map(|one| one.state.flow.connection).map(|id| id.0).collect::<Vec<_>>(),
-            [2, 5, 7]
-        );
+        assert_eq!(received.numbers().map(|id| id.0).collect::<Vec<_>>(), [2, 5, 7]);
         let with_sockets: Vec<_> = received.open.iter().map(|one| one.socket.is_some()).collect();
         assert_eq!((received.next, with_sockets), (9, vec![false, true, true]));
         let texts: Vec<_> = received.messages.iter().map(|(_, bytes)| &bytes[..]).collect();

@@ -217,11 +217,7 @@ impl Dialog {
 
     /// Returns the serializable state of a confirmed and acknowledged dialog, unless an ACK or BYE is pending.
     pub(crate) fn snapshot(&self) -> Option<DialogSnapshot> {
-        self.is_settled().then(|| {
-            let mut plain = self.plain.clone();
-            plain.flow.connection = None;
-            plain
-        })
+        self.is_settled().then(|| self.plain.clone())
     }
 
     /// Returns the serializable state.

@@ -442,7 +442,7 @@ impl SipEndpoint {
 
     /// Returns the serializable state of a confirmed and acknowledged dialog. Open session changes are not included:
     /// after a restore their responses count as stray and retransmissions are rejected for their CSeq. The connection
-    /// is not included either, because no other process can use it.
+    /// is included; if the other process does not have it, remove it before the restore.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
         self.dialogs.get(dialog)?.snapshot()
     }

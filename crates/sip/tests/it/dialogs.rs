@@ -141,8 +141,16 @@ fn a_restored_dialog_is_answered_and_goes_on_counting() {
     let (dialog, tag) = edge.answered_call();
     edge.endpoint.request(edge.now, dialog, Method::Options, vec![], None).unwrap();
     edge.drain();
-    let snapshot = edge.endpoint.snapshot_dialog(dialog).unwrap();
-    assert_eq!(snapshot.flow.connection, None, "no other process has it");
+    let mut snapshot = edge.endpoint.snapshot_dialog(dialog).unwrap();
+    let flow = snapshot.flow;
+    assert!(flow.connection.is_some());
+    let mut with_it = Edge::with(config(1), Transport::Tcp);
+    let restored = with_it.endpoint.restore_dialog(snapshot.clone());
+    with_it.endpoint.request(with_it.now, restored, Method::Info, vec![], None).unwrap();
+    with_it.drain();
+    assert_eq!((with_it.sent[0].flow, with_it.endpoint.are_in_use(&[flow])), (flow, vec![true]));
+    // Another process may not have it.
+    snapshot.flow.connection = None;
 
     let mut second = Edge::with(config(1), Transport::Udp);
     let restored = second.endpoint.restore_dialog(snapshot.clone());

@@ -234,8 +234,8 @@ impl LegSip {
 
     fn restore(edge: &mut Edge, at: LegRef, party: SipPartyId, snapshot: LegSipSnapshot) -> (LegSip, Flow) {
         let LegSipSnapshot { dialled, dialog, takes_update } = snapshot;
-        let (flow, call_id) = (dialog.flow, dialog.call_id.clone());
-        let dialog = edge.endpoint_mut().restore_dialog(DialogSnapshot { party, ..dialog });
+        let (flow, call_id) = (edge.kept_flow(dialog.flow), dialog.call_id.clone());
+        let dialog = edge.endpoint_mut().restore_dialog(DialogSnapshot { party, flow, ..dialog });
         edge.index_mut().dialogs.insert(dialog, at);
         let dialog = Some(dialog);
         (LegSip { call_id, dialog, heard: true, dialled, takes_update, ..LegSip::default() }, flow)

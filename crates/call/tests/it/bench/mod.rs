@@ -287,8 +287,13 @@ impl Bench {
         self.input(GatewayInput::Configure(Box::new(settings)));
     }
 
-    /// Replaces the gateway by another, restored from a serialised snapshot.
+    /// Replaces the gateway by another, restored from a serialised snapshot, without stream connections.
     pub fn restart(&mut self, table: Arc<RoutingTable>) {
+        self.restart_keeping(table, &[]);
+    }
+
+    /// Replaces the gateway by another, restored from a serialised snapshot, with these connections.
+    pub fn restart_keeping(&mut self, table: Arc<RoutingTable>, connections: &[u64]) {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
         let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
         let EdgeSettings { recogniser, recordings, .. } = self.gateway.settings();
@@ -298,6 +303,7 @@ impl Bench {
         self.ends.clear();
         self.media.clear();
         self.sent.clear();
+        self.gateway.keep_connections(connections.iter().map(|id| ConnectionId(*id)));
         self.gateway.restore(self.now, snapshot);
         self.drain();
     }
