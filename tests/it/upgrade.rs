@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::io::Write as _;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -15,9 +15,9 @@ use trunkgate_runtime::handover::PROTOCOL;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
 use crate::support::secure::{Media, described, offered};
-use crate::support::sip::{field, to_tag};
+use crate::support::sip::{Party, field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
-use crate::support::tcp_phone::TcpPhone;
+use crate::support::tcp_phone::{TcpPhone, authorization};
 use crate::support::{Process, config, finish, http, until, whole_lines};
 
 /// Process that runs in place of the first one; killed on drop.
@@ -513,4 +513,62 @@ fn no_message_of_a_tcp_phone_is_lost_or_handled_twice() {
         done.store(true, Ordering::Relaxed);
         successor
     });
+}
+
+/// Trunk of phones that register.
+const REGISTRAR: &str = "[trunk.phones]\naccept_register = true\n\
+    require_auth = { username = \"desk\", password = \"right\", algorithms = [\"SHA-256\"] }\n";
+
+/// Returns a REGISTER for the user of [`REGISTRAR`].
+fn register(party: &Party, edge: SocketAddr, cseq: u32, lines: &str) -> String {
+    let text = party.request("REGISTER", "desk", edge, "register", cseq, "");
+    text.replacen("Max-Forwards", &format!("{lines}Expires: 600\r\nMax-Forwards"), 1)
+}
+
+#[test]
+fn registered_phones_are_called_after_an_upgrade() {
+    for transport in ["udp", "tcp"] {
+        let caller = Phone::new("127.0.0.5");
+        let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n";
+        let edge = Process::start(&config(&format!("{}{REGISTRAR}{route}", caller.trunk("carrier"))));
+        let (url, at) = (edge.url(), edge.address(transport));
+        let uri = format!("sip:desk@{at}");
+        let mut phone = TcpPhone::connect("127.0.0.6", edge.address("tcp"));
+        let exchange = |phone: &mut TcpPhone, text: &str, what: &str| {
+            if transport == "tcp" {
+                phone.send(&phone.on_stream(text));
+                return phone.receive(what);
+            }
+            phone.phone.sip.send(at, text);
+            phone.phone.sip.receive(what).0
+        };
+        let text = register(&phone.phone.sip, at, 1, "");
+        let challenge = exchange(&mut phone, &text, "SIP/2.0 401");
+        let text = register(&phone.phone.sip, at, 2, &authorization(&challenge, "desk", "right", &uri));
+        exchange(&mut phone, &text, "SIP/2.0 200");
+        let _successor = upgrade(&url);
+        let shown = status(&url)["trunks"].as_array().unwrap().iter().find(|trunk| trunk["name"] == "phones").cloned();
+        assert_eq!(shown.unwrap()["phones"].as_array().unwrap().len(), 1);
+        let sip = edge.address("udp");
+        let invite = caller.sip.request_with("INVITE", NUMBER, sip, "call", (1, ""), &caller.description(1, ""));
+        caller.sip.send(sip, &invite);
+        let (invite, from) = match transport {
+            "tcp" => (phone.receive("INVITE "), None),
+            _ => {
+                let (invite, from) = phone.phone.sip.receive("INVITE ");
+                (invite, Some(from))
+            }
+        };
+        let ok = phone.phone.sip.answer_with(&invite, "200 OK", &phone.phone.description(1, ""));
+        match from {
+            None => phone.send(&phone.on_stream(&ok)),
+            Some(from) => phone.phone.sip.send(from, &ok),
+        }
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "call", (1, to_tag(&ok)), ""));
+        match transport {
+            "tcp" => drop(phone.receive("ACK ")),
+            _ => drop(phone.phone.sip.receive("ACK ")),
+        }
+    }
 }

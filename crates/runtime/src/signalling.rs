@@ -406,7 +406,7 @@ impl SignallingLoop {
             .call_keys()
             .into_iter()
             .filter_map(|key| guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten());
-        GatewaySnapshot { calls: written.collect(), ..gateway.snapshot_without_calls() }
+        GatewaySnapshot { calls: written.collect(), ..gateway.snapshot_without_calls(now) }
     }
 
     /// Executes the gateway's outputs. Messages are sent last, because a remote party may send media at once after a

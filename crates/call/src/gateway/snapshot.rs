@@ -1,5 +1,5 @@
-//! All answered calls as plain data, written and restored call by call, so that a panic concerns one call. Calls being
-//! set up and announcements in conferences are omitted.
+//! All answered calls and registered phones as plain data. Calls are written and restored one by one, so that a panic
+//! concerns one call; those being set up, and announcements in conferences, are omitted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::conferences::queues::KeptQueue;
 use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_resources::registration::registrar::KeptBinding;
 use trunkgate_route::TargetSpec;
 
 use crate::call::media::local::ForkRequest;
@@ -14,7 +15,7 @@ use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
 use crate::gateway::Gateway;
 
-/// Answered calls in plain data.
+/// Answered calls and registered phones in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
     /// Answered calls, one entry each.
@@ -24,6 +25,8 @@ pub struct GatewaySnapshot {
     pub ports: Vec<u16>,
     /// Queues in which calls may wait.
     pub queues: Vec<KeptQueue>,
+    /// Registered phones.
+    pub phones: Vec<KeptBinding>,
 }
 
 /// Restore in progress: each call is first entered with its dialogs and ports, then continued.
@@ -50,7 +53,7 @@ impl Gateway {
     /// handed over; its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         let calls = self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect();
-        GatewaySnapshot { calls, ..self.snapshot_without_calls() }
+        GatewaySnapshot { calls, ..self.snapshot_without_calls(now) }
     }
 
     /// Returns the keys of all calls, for [`Self::snapshot_call`].
@@ -67,11 +70,12 @@ impl Gateway {
     }
 
     /// Returns the snapshot without its calls.
-    pub fn snapshot_without_calls(&self) -> GatewaySnapshot {
+    pub fn snapshot_without_calls(&self, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: Vec::new(),
             ports: self.edge.sessions().ports().collect(),
             queues: self.edge.sessions().queues.kept(),
+            phones: self.edge.registrar().kept(now),
         }
     }
 
@@ -86,8 +90,9 @@ impl Gateway {
 
     /// Begins a restore, which [`Self::restore_next`] carries out.
     pub fn begin_restore(&mut self, now: Instant, snapshot: GatewaySnapshot) -> CallRestoration {
-        let GatewaySnapshot { calls, ports, queues } = snapshot;
+        let GatewaySnapshot { calls, ports, queues, phones } = snapshot;
         self.edge.sessions_mut().queues.restore(now, queues);
+        self.edge.restore_phones(now, phones);
         CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new() }
     }
 

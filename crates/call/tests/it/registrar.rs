@@ -68,6 +68,30 @@ fn dropped(bench: &Bench, reason: &str) -> u64 {
 }
 
 #[test]
+fn phones_stay_registered_over_a_hand_over_if_their_flow_goes_on() {
+    let mut bench = Bench::with(phones(true));
+    registered(&mut bench, PHONE, 1, &contact(120));
+    bench.pass(Duration::from_secs(20));
+    bench.restart(phones(true));
+    assert_eq!(bench.gateway.registered_phones(), 1);
+    let invite = called(&mut bench, PHONE);
+    assert_eq!(invite.first_line(), "INVITE sip:desk@192.168.1.5:5060 SIP/2.0");
+    bench.restart(phones(true));
+    bench.pass(Duration::from_secs(101));
+    refused(&mut bench);
+
+    registered_by(&mut bench, tcp(NEIGHBOUR, 7), 5, &contact(120));
+    bench.restart_keeping(phones(true), &[6, 7]);
+    assert_eq!(bench.gateway.registered_phones(), 1);
+    called(&mut bench, NEIGHBOUR);
+    bench.restart_keeping(phones(true), &[6]);
+    assert_eq!(bench.gateway.registered_phones(), 0, "its connection was lost");
+    registered(&mut bench, PHONE, 9, &contact(120));
+    bench.restart(phones(false));
+    assert_eq!(bench.gateway.registered_phones(), 0, "they may not register any more");
+}
+
+#[test]
 fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
     let mut bench = Bench::with(phones(true));
     refused(&mut bench);

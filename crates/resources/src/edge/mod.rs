@@ -47,6 +47,7 @@ use crate::lookups::addressing::Addressing;
 use crate::lookups::index::LegRef;
 use crate::lookups::key::CallKey;
 use crate::recordings::{OpenRecording, RecordingDone, RecordingRequest};
+use crate::registration::registrar::KeptBinding;
 use crate::sessions::ports::PortPool;
 use crate::sessions::{MediaSessions, NewEnd};
 use crate::sources::Sources;
@@ -411,6 +412,11 @@ impl Edge {
     /// Forgets bindings of trunks that no longer accept registrations; all others survive a reload.
     pub(crate) fn configure_registrar(&mut self) {
         self.states.configure_registrar(&mut self.base)
+    }
+
+    /// Restores bindings of the process before.
+    pub fn restore_phones(&mut self, now: Instant, bindings: Vec<KeptBinding>) {
+        self.states.restore_phones(&mut self.base, now, bindings)
     }
 
     /// Forgets expired bindings.

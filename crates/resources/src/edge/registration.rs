@@ -1,5 +1,6 @@
 //! Registration in both directions: this edge with registrars of its trunks, phones with this edge.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +20,7 @@ use crate::limits::{
 };
 use crate::lookups::sip::extra;
 use crate::registration::register::{RegistrarFlow, RegistrationState, TrunkRegistration, UNREACHABLE};
-use crate::registration::registrar::{Binding, ContactRequest, FlowKey, parse_contact, refusal};
+use crate::registration::registrar::{Binding, ContactRequest, FlowKey, KeptBinding, parse_contact, refusal};
 use crate::sources::Sources;
 use crate::trunks::NOT_REGISTERED;
 
@@ -342,6 +343,24 @@ impl TrunkStates {
         for name in gone {
             let party = base.party(&name);
             self.registrar.keep(&name, party, |_| false);
+        }
+    }
+
+    /// Restores bindings of the process before. Those of a lost connection, or of a trunk that no longer accepts
+    /// registrations, are forgotten.
+    pub(super) fn restore_phones(&mut self, base: &mut EdgeBase, now: Instant, bindings: Vec<KeptBinding>) {
+        let mut trunks = BTreeSet::new();
+        for kept in bindings {
+            let trunk = base.table.trunk(kept.trunk()).filter(|trunk| trunk.accept_register);
+            let is_reachable = base.kept_flow(*kept.flow()) == *kept.flow();
+            let Some(name) = trunk.filter(|_| is_reachable).map(|trunk| Arc::clone(&trunk.name)) else { continue };
+            self.registrar.by_trunk.entry(Arc::clone(&name)).or_default().push(kept.restored(now));
+            trunks.insert(name);
+        }
+        for name in trunks {
+            let party = base.party(&name);
+            self.registrar.keep(&name, party, |_| true);
+            self.show_trunk(base, &name);
         }
     }
 

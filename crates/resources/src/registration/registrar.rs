@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use trunkgate_media::canonical;
 use trunkgate_route::Destination;
 use trunkgate_sip::header::NameAddr;
@@ -41,6 +42,17 @@ pub struct Binding {
     pub(crate) until: Instant,
     pub(crate) call_id: Vec<u8>,
     pub(crate) cseq: u32,
+}
+
+/// Binding in plain data, for another process. The expiry is the remaining time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptBinding {
+    trunk: String,
+    flow: Flow,
+    contact: String,
+    left: Duration,
+    call_id: Vec<u8>,
+    cseq: u32,
 }
 
 /// Bindings of phones by trunk.
@@ -78,6 +90,20 @@ impl Registrar {
             found.map(|(name, _)| name.clone())
         };
         at(&|known| known == remote).or_else(|| at(&|known| known.ip() == remote.ip()))
+    }
+
+    /// Returns all bindings in plain data, those of a trunk in their order.
+    pub fn kept(&self, now: Instant) -> Vec<KeptBinding> {
+        let all = self.by_trunk.iter().flat_map(|(trunk, bindings)| bindings.iter().map(move |one| (trunk, one)));
+        let kept = |(trunk, binding): (&Arc<str>, &Binding)| KeptBinding {
+            trunk: trunk.to_string(),
+            flow: binding.flow,
+            contact: binding.contact.clone(),
+            left: binding.until.saturating_duration_since(now),
+            call_id: binding.call_id.clone(),
+            cseq: binding.cseq,
+        };
+        all.map(kept).collect()
     }
 
     /// Returns the total number of bindings.
@@ -132,6 +158,24 @@ pub(crate) fn parse_contact(contact: &NameAddr<'_>, request: &SipMessage) -> Opt
     let own = contact.param("expires").and_then(|value| number(std::str::from_utf8(value).ok()?));
     let seconds = own.or_else(|| number(request.header_str(HeaderName::Expires)?)).unwrap_or(BINDING_SECONDS);
     Some(ContactRequest { contact: text.to_owned(), seconds: seconds.min(BINDING_SECONDS) })
+}
+
+impl KeptBinding {
+    /// Returns the name of the trunk.
+    pub(crate) fn trunk(&self) -> &str {
+        &self.trunk
+    }
+
+    /// Returns the flow to the phone.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Returns the binding.
+    pub(crate) fn restored(self, now: Instant) -> Binding {
+        let KeptBinding { trunk: _, flow, contact, left, call_id, cseq } = self;
+        Binding { flow, contact, until: now + left, call_id, cseq }
+    }
 }
 
 impl Binding {
