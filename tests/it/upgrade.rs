@@ -572,3 +572,27 @@ fn registered_phones_are_called_after_an_upgrade() {
         }
     }
 }
+
+#[test]
+fn a_banned_source_stays_banned() {
+    let limits = "[limits]\nban = { after = 3, within = \"10m\", lasting = \"1h\" }\n";
+    let edge = Process::start(&config(&format!("{limits}{REGISTRAR}")));
+    let (url, at) = (edge.url(), edge.address("udp"));
+    let guesser = Party::new("127.0.0.7");
+    for n in 0..3 {
+        guesser.send(at, &register(&guesser, at, 2 * n + 1, ""));
+        let (challenge, _) = guesser.receive("SIP/2.0 401");
+        let shown = authorization(&challenge, "desk", "wrong", &format!("sip:desk@{at}"));
+        guesser.send(at, &register(&guesser, at, 2 * n + 2, &shown));
+    }
+    until("it is banned", || (edge.metric("trunkgate_sources_banned") == 1.0).then_some(()));
+    let _successor = upgrade(&url);
+    assert_eq!(edge.metric("trunkgate_sources_banned"), 1.0);
+    drop(guesser.heard());
+    guesser.send(at, &register(&guesser, at, 99, ""));
+    until("the request is dropped", || {
+        let (_, page) = http("GET", &format!("{url}/metrics"), &[], "");
+        page.contains("trunkgate_sip_dropped_total{reason=\"banned\"} 1").then_some(())
+    });
+    assert!(guesser.heard_nothing());
+}

@@ -1,5 +1,5 @@
-//! All answered calls and registered phones as plain data. Calls are written and restored one by one, so that a panic
-//! concerns one call; those being set up, and announcements in conferences, are omitted.
+//! All answered calls, registered phones and bans as plain data. Calls are written and restored one by one, so that a
+//! panic concerns one call; those being set up, and announcements in conferences, are omitted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_resources::conferences::queues::KeptQueue;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::registration::registrar::KeptBinding;
+use trunkgate_resources::sources::strangers::KeptBans;
 use trunkgate_route::TargetSpec;
 
 use crate::call::media::local::ForkRequest;
@@ -15,7 +16,7 @@ use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
 use crate::gateway::Gateway;
 
-/// Answered calls and registered phones in plain data.
+/// Answered calls, registered phones and bans in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
     /// Answered calls, one entry each.
@@ -27,6 +28,8 @@ pub struct GatewaySnapshot {
     pub queues: Vec<KeptQueue>,
     /// Registered phones.
     pub phones: Vec<KeptBinding>,
+    /// Banned sources.
+    pub bans: KeptBans,
 }
 
 /// Restore in progress: each call is first entered with its dialogs and ports, then continued.
@@ -76,6 +79,7 @@ impl Gateway {
             ports: self.edge.sessions().ports().collect(),
             queues: self.edge.sessions().queues.kept(),
             phones: self.edge.registrar().kept(now),
+            bans: self.edge.sources().strangers.kept(now),
         }
     }
 
@@ -90,9 +94,11 @@ impl Gateway {
 
     /// Begins a restore, which [`Self::restore_next`] carries out.
     pub fn begin_restore(&mut self, now: Instant, snapshot: GatewaySnapshot) -> CallRestoration {
-        let GatewaySnapshot { calls, ports, queues, phones } = snapshot;
+        let GatewaySnapshot { calls, ports, queues, phones, bans } = snapshot;
         self.edge.sessions_mut().queues.restore(now, queues);
         self.edge.restore_phones(now, phones);
+        self.edge.sources_mut().strangers.restore(now, bans);
+        self.edge.metrics_mut().sources_banned = self.edge.sources().strangers.banned() as u64;
         CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new() }
     }
 

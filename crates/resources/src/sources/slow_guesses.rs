@@ -72,10 +72,16 @@ impl SlowGuesses {
             self.forget(&(source, None));
             return BanScope::Source;
         }
-        let Some(until) = now.checked_add(limits.lasting).filter(|_| of_account >= limits.after) else {
+        if of_account < limits.after || !self.close(now, source, account, limits.lasting) {
             return BanScope::None;
-        };
+        }
         self.forget(&(source, Some(account.clone())));
+        BanScope::Account
+    }
+
+    /// Closes an account to a source for a time. Returns false if the clock cannot express its end.
+    pub(crate) fn close(&mut self, now: Instant, source: IpAddr, account: &Arc<str>, lasting: Duration) -> bool {
+        let Some(until) = now.checked_add(lasting) else { return false };
         if self.ends.len() >= CLOSED_ACCOUNTS
             && let Some((_, source, account)) = self.ends.pop_first()
         {
@@ -85,7 +91,12 @@ impl SlowGuesses {
             self.ends.remove(&(before, source, account.clone()));
         }
         self.ends.insert((until, source, account.clone()));
-        BanScope::Account
+        true
+    }
+
+    /// Iterates over the closed accounts: end, source and account.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = &(Instant, IpAddr, Arc<str>)> {
+        self.ends.iter()
     }
 
     /// Returns whether an account is closed to a source.

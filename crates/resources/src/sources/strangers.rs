@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_route::{TokenBucket, household};
 
 use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
@@ -40,6 +41,13 @@ impl Default for UnknownSourceLimits {
         let ban = BanRule { after: 20, within, lasting, slow: SlowBan::default() };
         UnknownSourceLimits { messages_per_second: 200, ban }
     }
+}
+
+/// Bans and closed accounts in plain data, for another process: remaining times by source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptBans {
+    sources: Vec<(IpAddr, Duration)>,
+    accounts: Vec<(IpAddr, String, Duration)>,
 }
 
 /// State of a source with failures.
@@ -184,6 +192,29 @@ impl UnknownSources {
         true
     }
 
+    /// Returns the bans and the closed accounts in plain data.
+    pub fn kept(&self, now: Instant) -> KeptBans {
+        let left = |until: &Instant| until.saturating_duration_since(now);
+        KeptBans {
+            sources: self.bans.iter().map(|(until, source)| (*source, left(until))).collect(),
+            accounts: self
+                .slow
+                .closed()
+                .map(|(until, source, name)| (*source, name.to_string(), left(until)))
+                .collect(),
+        }
+    }
+
+    /// Restores bans and closed accounts of the process before.
+    pub fn restore(&mut self, now: Instant, kept: KeptBans) {
+        for (source, left) in kept.sources {
+            self.ban(now, source, left);
+        }
+        for (source, account, left) in kept.accounts {
+            self.slow.close(now, source, &account.into(), left);
+        }
+    }
+
     /// Returns the number of banned sources.
     pub fn banned(&self) -> usize {
         self.bans.len()
@@ -242,6 +273,28 @@ mod tests {
         assert!(strangers.is_banned(ip(1)));
         strangers.release(end);
         assert_eq!((strangers.check_message(end, ip(1), 0), strangers.banned()), (Ok(()), 0));
+    }
+
+    #[test]
+    fn another_process_keeps_bans_and_closed_accounts_until_their_end() {
+        let (now, mut strangers) = (start(), UnknownSources::default());
+        let anna: Arc<str> = "anna".into();
+        assert!((0..20).any(|_| strangers.failed(now, ip(1))));
+        for n in 0..100 {
+            strangers.guessed(now + Duration::from_secs(10 * n), ip(2), &anna);
+        }
+        let now = now + Duration::from_secs(991);
+        strangers.release(now);
+        assert!((0..20).any(|_| strangers.failed(now, ip(3))));
+        let mut successor = UnknownSources::default();
+        let later = now + Duration::from_secs(5);
+        successor.restore(later, strangers.kept(now));
+        let sources = [1, 2, 3].map(|n| successor.is_banned(ip(n)));
+        assert_eq!((sources, successor.banned()), ([false, false, true], 1));
+        assert!(successor.is_closed(ip(2), &anna) && !successor.is_closed(ip(3), &anna));
+        successor.release(later + Duration::from_secs(600));
+        assert!(!successor.is_banned(ip(3)) && successor.is_closed(ip(2), &anna));
+        assert_eq!(successor.next(), Some(later + Duration::from_secs(6 * 3_600 - 1)));
     }
 
     #[test]
