@@ -1,5 +1,5 @@
-//! All answered calls, registered phones and bans as plain data. Calls are written and restored one by one, so that a
-//! panic concerns one call; those being set up, and announcements in conferences, are omitted.
+//! All answered calls, registered phones, subscriptions and bans as plain data. Calls are written and restored one by
+//! one, so that a panic concerns one call; those being set up, and announcements in conferences, are omitted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::conferences::queues::KeptQueue;
 use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_resources::mailboxes::indications::KeptSubscription;
 use trunkgate_resources::registration::registrar::KeptBinding;
 use trunkgate_resources::sources::strangers::KeptBans;
 use trunkgate_route::TargetSpec;
@@ -16,7 +17,7 @@ use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
 use crate::gateway::Gateway;
 
-/// Answered calls, registered phones and bans in plain data.
+/// Answered calls, registered phones, subscriptions and bans in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
     /// Answered calls, one entry each.
@@ -28,6 +29,8 @@ pub struct GatewaySnapshot {
     pub queues: Vec<KeptQueue>,
     /// Registered phones.
     pub phones: Vec<KeptBinding>,
+    /// Subscriptions to mailboxes.
+    pub subscriptions: Vec<KeptSubscription>,
     /// Banned sources.
     pub bans: KeptBans,
 }
@@ -79,6 +82,7 @@ impl Gateway {
             ports: self.edge.sessions().ports().collect(),
             queues: self.edge.sessions().queues.kept(),
             phones: self.edge.registrar().kept(now),
+            subscriptions: self.edge.indications().kept(now, self.edge.endpoint()),
             bans: self.edge.sources().strangers.kept(now),
         }
     }
@@ -94,9 +98,10 @@ impl Gateway {
 
     /// Begins a restore, which [`Self::restore_next`] carries out.
     pub fn begin_restore(&mut self, now: Instant, snapshot: GatewaySnapshot) -> CallRestoration {
-        let GatewaySnapshot { calls, ports, queues, phones, bans } = snapshot;
+        let GatewaySnapshot { calls, ports, queues, phones, subscriptions, bans } = snapshot;
         self.edge.sessions_mut().queues.restore(now, queues);
         self.edge.restore_phones(now, phones);
+        self.edge.restore_subscriptions(now, subscriptions);
         self.edge.sources_mut().strangers.restore(now, bans);
         self.edge.metrics_mut().sources_banned = self.edge.sources().strangers.banned() as u64;
         CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new() }

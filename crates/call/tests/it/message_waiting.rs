@@ -123,6 +123,30 @@ fn a_subscriber_is_notified_at_once_of_each_change_and_of_its_end() {
 }
 
 #[test]
+fn a_subscription_goes_on_over_a_hand_over_in_its_dialog() {
+    let mailboxes = || vec![mailbox("front", &["pbx"])];
+    let mut bench = edge(mailboxes());
+    let (mut phone, notify) = subscribed(&mut bench, "front", &format!("{EVENT}Expires: 600\r\n"));
+    bench.receive(PBX, phone.respond(&notify, 200, ""));
+    bench.pass(MINUTE);
+    bench.restart(with(mailboxes()));
+    assert_eq!(bench.gateway.metrics().sip.subscriptions_active, 1);
+    left(&mut bench, "front", 1, 0);
+    let notify = shown(&mut bench, &phone, "yes", "1/0 (0/0)");
+    assert_eq!(notify.header("Subscription-State"), "active;expires=540");
+    assert_eq!((notify.tag("From"), notify.header("CSeq")), (phone.to_tag.clone(), "2 NOTIFY"));
+    phone.cseq += 1;
+    bench.receive(PBX, phone.request("SUBSCRIBE", "", &format!("{EVENT}Expires: 600\r\n")));
+    bench.expect(PBX, "SIP/2.0 200");
+    shown(&mut bench, &phone, "yes", "1/0 (0/0)");
+    bench.restart(with(Vec::new()));
+    assert_eq!(bench.gateway.metrics().sip.subscriptions_active, 0);
+    phone.cseq += 1;
+    bench.receive(PBX, phone.request("SUBSCRIBE", "", EVENT));
+    bench.expect(PBX, "SIP/2.0 481");
+}
+
+#[test]
 fn expires_0_ends_a_subscription_or_asks_for_the_counts_once() {
     let mut bench = edge(vec![mailbox("front", &["pbx"])]);
     left(&mut bench, "front", 1, 0);

@@ -46,6 +46,7 @@ use crate::limits::STRAY_USER_CHARS;
 use crate::lookups::addressing::Addressing;
 use crate::lookups::index::LegRef;
 use crate::lookups::key::CallKey;
+use crate::mailboxes::indications::KeptSubscription;
 use crate::recordings::{OpenRecording, RecordingDone, RecordingRequest};
 use crate::registration::registrar::KeptBinding;
 use crate::sessions::ports::PortPool;
@@ -656,6 +657,12 @@ impl Edge {
         }
         let (notifier, mut cx) = self.notifier();
         notifier.messages(&mut cx, now, messages);
+    }
+
+    /// Restores subscriptions of the process before.
+    pub fn restore_subscriptions(&mut self, now: Instant, kept: Vec<KeptSubscription>) {
+        let (notifier, mut cx) = self.notifier();
+        notifier.restore(&mut cx, now, kept);
     }
 
     /// Applies the table's mailboxes to the subscribers.

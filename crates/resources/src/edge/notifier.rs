@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{MwiParty, Trunk};
+use trunkgate_sip::dialog::DialogSnapshot;
 use trunkgate_sip::{
     ClientId, DialogId, EndpointEvent, Flow, LocalAddress, Method, NotifyRequest, ResponseSpec, ServerId, SipMessage,
     SipPartyId,
@@ -21,8 +22,8 @@ use crate::limits::{
 use crate::lookups::rewrite::{escape_user, own_host, request_uri};
 use crate::lookups::sip::extra;
 use crate::mailboxes::indications::{
-    Indications, Lamp, LampKey, MessageCount, NotifyOwner, NotifyRoute, PACKAGE, PendingNotify, SubscribeRequest,
-    Subscription, mailboxes_for, refused,
+    Indications, KeptSubscription, Lamp, LampKey, MessageCount, NotifyOwner, NotifyRoute, PACKAGE, PendingNotify,
+    SubscribeRequest, Subscription, mailboxes_for, refused,
 };
 use crate::random::pick;
 use crate::trunks::health::TrunkAddress;
@@ -130,6 +131,32 @@ impl Notifier {
             }
         }
         self.notify_queued(cx, now);
+    }
+
+    /// Restores subscriptions of the process before, except those to a mailbox that is not shown any more.
+    pub(super) fn restore(&mut self, cx: &mut NotifierCx<'_>, now: Instant, kept: Vec<KeptSubscription>) {
+        for KeptSubscription { trunk, user, id, left, dialog } in kept {
+            let mailboxes = mailboxes_for(&cx.base.table, &trunk, &user);
+            if mailboxes.is_empty() {
+                continue;
+            }
+            let (party, flow) = (cx.base.party(&trunk), cx.base.kept_flow(dialog.flow));
+            let dialog = cx.base.endpoint.restore_dialog(DialogSnapshot { party, flow, ..dialog });
+            let subscription = Subscription {
+                party,
+                trunk: trunk.into(),
+                user,
+                mailboxes,
+                id,
+                until: now + left,
+                last_notified: None,
+                asking: None,
+                is_owed: false,
+                ends: None,
+            };
+            self.indications.insert(dialog, subscription);
+        }
+        self.note_count(cx);
     }
 
     /// Records message counts, and notifies the subscribers of mailboxes that have changed.

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use trunkgate_route::{Mailbox, RoutingTable};
+use trunkgate_sip::dialog::DialogSnapshot;
 use trunkgate_sip::{
-    ClientId, DialogId, ExtraHeader, HeaderName, MessageBody, ResponseSpec, Scheme, SipMessage, SipPartyId, Transport,
-    Uri,
+    ClientId, DialogId, ExtraHeader, HeaderName, MessageBody, ResponseSpec, Scheme, SipEndpoint, SipMessage,
+    SipPartyId, Transport, Uri,
 };
 
 use crate::limits::{MWI_BURST, MWI_BURST_MILLISECONDS, MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
@@ -167,6 +169,16 @@ pub(crate) struct Subscription {
     pub(crate) ends: Option<&'static str>,
 }
 
+/// Active subscription in plain data, for another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSubscription {
+    pub(crate) trunk: String,
+    pub(crate) user: String,
+    pub(crate) id: Option<String>,
+    pub(crate) left: Duration,
+    pub(crate) dialog: DialogSnapshot,
+}
+
 /// A user of a trunk that is notified without a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LampKey {
@@ -261,6 +273,21 @@ impl Indications {
             self.burst = Some(now + Duration::from_millis(MWI_BURST_MILLISECONDS));
         }
         burst
+    }
+
+    /// Returns the active subscriptions in plain data.
+    pub fn kept(&self, now: Instant, endpoint: &SipEndpoint) -> Vec<KeptSubscription> {
+        let active = self.subscriptions.iter().filter(|(_, one)| one.ends.is_none());
+        let kept = |(dialog, one): (&DialogId, &Subscription)| {
+            Some(KeptSubscription {
+                trunk: one.trunk.to_string(),
+                user: one.user.clone(),
+                id: one.id.clone(),
+                left: one.until.saturating_duration_since(now),
+                dialog: endpoint.snapshot_dialog(*dialog)?,
+            })
+        };
+        active.filter_map(kept).collect()
     }
 
     /// Returns the number of subscriptions.
