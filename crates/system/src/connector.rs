@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificates::{CertificateRejection, is_tls, words};
+use crate::tls_stream;
 use crate::twilio_hosts::{elsewhere, is_served_host};
 
 /// Options for outgoing connections.
@@ -134,6 +135,21 @@ impl Connector {
     ) -> Result<TlsStream<TcpStream>, TlsFault> {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| TlsFault::new(format!("{host}: {error}")))?;
         within(self.handshake_within, TlsConnector::from(config).connect(name, stream)).await
+    }
+
+    /// Performs the TLS handshake of a connection that another process may continue; the certificate must be valid for
+    /// `host`.
+    ///
+    /// # Errors
+    /// Returns the reason in words.
+    pub async fn crossing_tls(
+        &self,
+        config: Arc<ClientConfig>,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<tls_stream::TlsStream<TcpStream>, TlsFault> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| TlsFault::new(format!("{host}: {error}")))?;
+        within(self.handshake_within, tls_stream::TlsStream::connect(config, name, stream)).await
     }
 }
 

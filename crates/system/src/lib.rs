@@ -30,6 +30,7 @@ pub mod smtp;
 pub mod sni;
 pub mod terminal;
 pub mod text;
+pub mod tls_stream;
 pub mod tls_words;
 pub mod turns;
 pub mod twilio_hosts;

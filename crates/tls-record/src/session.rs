@@ -1,0 +1,422 @@
+//! One TLS connection from its handshake to its end, in one process or several.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::kernel::KernelConnection;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{ClientConfig, CommonState, Error, ExtractedSecrets, ProtocolVersion, ServerConfig};
+
+use crate::record_layer::{ReceivedRecord, RecordLayer, record_length};
+use crate::snapshot::{ConnectionBytes, ConnectionKeys, DirectionKeys, TlsSide, TlsSnapshot, TlsVersion, TrafficKeys};
+
+/// Encrypted bytes that may wait to be sent before [`TlsSession::write`] accepts no more data.
+const UNSENT_BYTES: usize = 64 * 1024;
+/// Generations of keys in a snapshot after the present one, in each direction.
+const GENERATIONS: usize = 4;
+
+/// TLS connection.
+///
+/// Received bytes go into [`receive`](TlsSession::receive), data into [`write`](TlsSession::write) and out of
+/// [`read`](TlsSession::read). After each of these calls the bytes of [`unsent`](TlsSession::unsent) are to be sent.
+pub struct TlsSession {
+    protection: TlsProtection,
+    bytes: ConnectionBytes,
+    /// Whether keys may leave rustls.
+    may_cross: bool,
+    /// Whether the peer has sent close_notify.
+    is_peer_closed: bool,
+    /// Whether close_notify was sent.
+    is_closed: bool,
+    fault: Option<Error>,
+}
+
+/// Implementation that protects the records.
+enum TlsProtection {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+    Resumed(Box<RecordLayer>),
+}
+
+/// Bytes to protect.
+#[derive(Clone, Copy)]
+enum TlsOutput<'a> {
+    Nothing,
+    Data(&'a [u8]),
+    CloseNotify,
+}
+
+/// Result of a step of rustls.
+#[derive(Debug, PartialEq, Eq)]
+enum TlsProgress {
+    Again,
+    /// More bytes are needed; true if the requested output was protected.
+    Waiting(bool),
+}
+
+impl TlsSession {
+    /// Starts a handshake as a client. The connection can cross if the configuration has `enable_secret_extraction`.
+    ///
+    /// # Errors
+    /// Returns the error of rustls.
+    pub fn connect(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<TlsSession, Error> {
+        let may_cross = config.enable_secret_extraction;
+        let client = UnbufferedClientConnection::new(config, name)?;
+        let mut session = TlsSession::new(TlsProtection::Client(Box::new(client)), may_cross);
+        session.process()?;
+        Ok(session)
+    }
+
+    /// Waits for a handshake as a server. The connection can cross if the configuration has `enable_secret_extraction`.
+    ///
+    /// # Errors
+    /// Returns the error of rustls.
+    pub fn accept(config: Arc<ServerConfig>) -> Result<TlsSession, Error> {
+        let may_cross = config.enable_secret_extraction;
+        let server = UnbufferedServerConnection::new(config)?;
+        Ok(TlsSession::new(TlsProtection::Server(Box::new(server)), may_cross))
+    }
+
+    /// Continues the connection of a snapshot, which may be done once only.
+    ///
+    /// # Errors
+    /// Returns an error if the keys of the snapshot cannot be used.
+    pub fn resume(snapshot: TlsSnapshot) -> Result<TlsSession, Error> {
+        let TlsSnapshot { keys, bytes } = snapshot;
+        let layer = RecordLayer::resume(keys)?;
+        Ok(TlsSession { bytes, ..TlsSession::new(TlsProtection::Resumed(Box::new(layer)), true) })
+    }
+
+    fn new(protection: TlsProtection, may_cross: bool) -> TlsSession {
+        TlsSession {
+            protection,
+            bytes: ConnectionBytes::default(),
+            may_cross,
+            is_peer_closed: false,
+            is_closed: false,
+            fault: None,
+        }
+    }
+
+    /// Returns whether the handshake has not ended.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.state().is_some_and(CommonState::is_handshaking)
+    }
+
+    /// Returns the certificates of the peer; `None` for a resumed connection.
+    #[must_use]
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.state()?.peer_certificates()
+    }
+
+    /// Returns whether another process can continue the connection now: its handshake has ended, neither side has
+    /// closed it, and no message of TLS itself is incomplete.
+    #[must_use]
+    pub fn can_cross(&self) -> bool {
+        let is_open = !self.is_handshaking() && !self.is_peer_closed && !self.is_closed && self.fault.is_none();
+        // rustls leaves a decrypted part of a handshake message in its place.
+        let is_record_incomplete = matches!(record_length(&self.bytes.received), Ok(None));
+        let is_between_messages = match &self.protection {
+            TlsProtection::Client(_) | TlsProtection::Server(_) => true,
+            TlsProtection::Resumed(layer) => layer.is_between_messages(),
+        };
+        self.may_cross && is_open && is_record_incomplete && is_between_messages
+    }
+
+    /// Ends the connection in this process; another one continues it.
+    ///
+    /// # Errors
+    /// Returns an error if the connection cannot cross ([`TlsSession::can_cross`]); it is lost then.
+    pub fn into_snapshot(self) -> Result<TlsSnapshot, Error> {
+        if !self.can_cross() {
+            return Err(Error::General("the connection cannot be continued by another process".to_owned()));
+        }
+        let keys = match self.protection {
+            TlsProtection::Client(client) => {
+                let (secrets, kernel) = client.dangerous_into_kernel_connection()?;
+                extract_keys(TlsSide::Client, &secrets, kernel)?
+            }
+            TlsProtection::Server(server) => {
+                let (secrets, kernel) = server.dangerous_into_kernel_connection()?;
+                extract_keys(TlsSide::Server, &secrets, kernel)?
+            }
+            TlsProtection::Resumed(layer) => layer.into_keys(),
+        };
+        Ok(TlsSnapshot { keys, bytes: self.bytes })
+    }
+
+    /// Processes received bytes.
+    ///
+    /// # Errors
+    /// Returns the fault by which the connection has ended; an alert may have to be sent nevertheless.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        // Bytes behind close_notify are ignored (RFC 8446 §6.1).
+        if self.is_peer_closed {
+            return Ok(());
+        }
+        self.bytes.received.extend_from_slice(bytes);
+        self.process()
+    }
+
+    /// Returns whether data can be read.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        !self.bytes.plaintext.is_empty()
+    }
+
+    /// Reads data; returns its length, 0 if there is none.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let length = self.bytes.plaintext.len().min(out.len());
+        out.iter_mut().zip(self.bytes.plaintext.drain(..length)).for_each(|(to, from)| *to = from);
+        length
+    }
+
+    /// Returns whether the peer has closed the connection and all data was read.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.is_peer_closed && !self.has_data()
+    }
+
+    /// Protects data; returns the length of the accepted part, 0 while too many bytes wait to be sent.
+    ///
+    /// # Errors
+    /// Returns the fault by which the connection has ended, or an error during the handshake or after
+    /// [`TlsSession::close`].
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let room = UNSENT_BYTES.saturating_sub(self.bytes.unsent.len());
+        let accepted = data.get(..room).unwrap_or(data);
+        if accepted.is_empty() {
+            return Ok(0);
+        }
+        if self.is_closed || !self.protect(TlsOutput::Data(accepted))? {
+            return Err(Error::General("the connection is not open".to_owned()));
+        }
+        Ok(accepted.len())
+    }
+
+    /// Sends close_notify, once.
+    pub fn close(&mut self) {
+        if self.is_closed || self.fault.is_some() || self.is_handshaking() {
+            return;
+        }
+        // The connection ends in any case.
+        let _ = self.protect(TlsOutput::CloseNotify);
+        self.is_closed = true;
+    }
+
+    /// Returns the bytes to send.
+    #[must_use]
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes.unsent
+    }
+
+    /// Removes bytes that have been sent.
+    pub fn mark_sent(&mut self, length: usize) {
+        self.bytes.unsent.drain(..length.min(self.bytes.unsent.len()));
+    }
+
+    /// Returns the state of rustls, as long as it protects the connection.
+    fn state(&self) -> Option<&CommonState> {
+        match &self.protection {
+            TlsProtection::Client(client) => Some(client),
+            TlsProtection::Server(server) => Some(server),
+            TlsProtection::Resumed(_) => None,
+        }
+    }
+
+    fn process(&mut self) -> Result<(), Error> {
+        self.protect(TlsOutput::Nothing).map(|_| ())
+    }
+
+    /// Processes the received records, then protects the output; returns false if the handshake does not allow that
+    /// yet.
+    fn protect(&mut self, output: TlsOutput<'_>) -> Result<bool, Error> {
+        let done = match &self.protection {
+            TlsProtection::Resumed(_) => self.protect_resumed(output),
+            TlsProtection::Client(_) | TlsProtection::Server(_) => self.run_rustls(output),
+        };
+        if let Err(fault) = &done {
+            self.fault = Some(fault.clone());
+            self.take_alerts();
+        }
+        done
+    }
+
+    /// Takes the records that rustls has ready at a fault, and lets it process no others.
+    fn take_alerts(&mut self) {
+        while self.state().is_some_and(CommonState::wants_write) {
+            if self.run_step(TlsOutput::Nothing).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn run_rustls(&mut self, output: TlsOutput<'_>) -> Result<bool, Error> {
+        loop {
+            if let TlsProgress::Waiting(is_protected) = self.run_step(output)? {
+                return Ok(is_protected);
+            }
+        }
+    }
+
+    fn run_step(&mut self, output: TlsOutput<'_>) -> Result<TlsProgress, Error> {
+        let TlsSession { protection, bytes, is_peer_closed, .. } = self;
+        let ConnectionBytes { received, plaintext, unsent } = bytes;
+        let mut step = TlsStep { output, plaintext, unsent, is_peer_closed };
+        let (discard, progress) = match protection {
+            TlsProtection::Client(client) => step.handle(client.process_tls_records(received)),
+            TlsProtection::Server(server) => step.handle(server.process_tls_records(received)),
+            TlsProtection::Resumed(_) => (0, Ok(TlsProgress::Waiting(false))),
+        };
+        received.drain(..discard.min(received.len()));
+        progress
+    }
+
+    fn protect_resumed(&mut self, output: TlsOutput<'_>) -> Result<bool, Error> {
+        let TlsSession { protection: TlsProtection::Resumed(layer), bytes, is_peer_closed, .. } = self else {
+            return Ok(false);
+        };
+        let ConnectionBytes { received, plaintext, unsent } = bytes;
+        let mut at = 0;
+        while let Some(rest) = received.get_mut(at..)
+            && !*is_peer_closed
+        {
+            let length = record_length(rest).inspect_err(|fault| layer.send_alert_of(fault, unsent))?;
+            let Some(record) = length.and_then(|length| rest.get_mut(..length)) else { break };
+            at += record.len();
+            match layer.receive(record, unsent)? {
+                ReceivedRecord::Data(data) => plaintext.extend_from_slice(data),
+                ReceivedRecord::Control => {}
+                ReceivedRecord::Closed => *is_peer_closed = true,
+            }
+        }
+        received.drain(..at);
+        match output {
+            TlsOutput::Nothing => {}
+            TlsOutput::Data(data) => layer.send(data, unsent)?,
+            TlsOutput::CloseNotify => layer.send_close(unsent),
+        }
+        Ok(true)
+    }
+}
+
+impl fmt::Debug for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSession").field("may_cross", &self.may_cross).finish_non_exhaustive()
+    }
+}
+
+/// One call of rustls with the buffers for its results.
+struct TlsStep<'a> {
+    output: TlsOutput<'a>,
+    plaintext: &'a mut Vec<u8>,
+    unsent: &'a mut Vec<u8>,
+    is_peer_closed: &'a mut bool,
+}
+
+impl TlsStep<'_> {
+    /// Handles the state of rustls; returns the number of received bytes that it does not need any more.
+    fn handle<T>(&mut self, status: UnbufferedStatus<'_, '_, T>) -> (usize, Result<TlsProgress, Error>) {
+        let mut discard = status.discard;
+        let progress = match status.state {
+            Err(fault) => Err(fault),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                let mut read = Ok(TlsProgress::Again);
+                while let Some(record) = traffic.next_record() {
+                    match record {
+                        Ok(record) => {
+                            self.plaintext.extend_from_slice(record.payload);
+                            discard += record.discard;
+                        }
+                        Err(fault) => read = Err(fault),
+                    }
+                }
+                read
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let encoded = append(self.unsent, |out| {
+                    data.encode(out).map_err(|error| match error {
+                        EncodeError::InsufficientSize(short) => Some(short.required_size),
+                        EncodeError::AlreadyEncoded => None,
+                    })
+                });
+                encoded.map(|()| TlsProgress::Again)
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done();
+                Ok(TlsProgress::Again)
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                *self.is_peer_closed = true;
+                Ok(TlsProgress::Again)
+            }
+            Ok(ConnectionState::WriteTraffic(traffic)) => self.write(traffic).map(TlsProgress::Waiting),
+            Ok(ConnectionState::Closed | ConnectionState::BlockedHandshake) => Ok(TlsProgress::Waiting(false)),
+            Ok(ConnectionState::ReadEarlyData(_)) => Err(Error::General("early data was not offered".to_owned())),
+            Ok(_) => Err(Error::General("unknown state of a TLS connection".to_owned())),
+        };
+        (discard, progress)
+    }
+
+    /// Protects the output.
+    fn write<T>(&mut self, mut traffic: WriteTraffic<'_, T>) -> Result<bool, Error> {
+        let output = self.output;
+        let protected = append(self.unsent, |out| {
+            let protected = match output {
+                TlsOutput::Nothing => Ok(0),
+                TlsOutput::Data(data) => traffic.encrypt(data, out),
+                TlsOutput::CloseNotify => traffic.queue_close_notify(out),
+            };
+            protected.map_err(|error| match error {
+                EncryptError::InsufficientSize(short) => Some(short.required_size),
+                EncryptError::EncryptExhausted => None,
+            })
+        });
+        protected.map(|()| true)
+    }
+}
+
+/// Appends bytes by a function that returns their number, or the length that it needs, or that it has none.
+fn append(out: &mut Vec<u8>, mut fill: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) -> Result<(), Error> {
+    let start = out.len();
+    let mut filled = fill(&mut []);
+    if let Err(Some(needed)) = filled {
+        out.resize(start + needed, 0);
+        filled = fill(out.get_mut(start..).unwrap_or_default());
+    }
+    out.truncate(start + filled.unwrap_or_default());
+    filled.map(|_| ()).map_err(|_| Error::EncryptError)
+}
+
+/// Returns the present keys and those of the next generations.
+fn extract_keys<T>(
+    side: TlsSide,
+    secrets: &ExtractedSecrets,
+    mut kernel: KernelConnection<T>,
+) -> Result<ConnectionKeys, Error> {
+    let version = match kernel.protocol_version() {
+        ProtocolVersion::TLSv1_2 => TlsVersion::Tls12,
+        ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
+        _ => return Err(Error::General("unknown protocol version".to_owned())),
+    };
+    let ((suite, sent), (_, received)) = (TrafficKeys::extract(&secrets.tx.1)?, TrafficKeys::extract(&secrets.rx.1)?);
+    let mut sending = DirectionKeys { current: sent, sequence: secrets.tx.0, next: Vec::new() };
+    let mut receiving = DirectionKeys { current: received, sequence: secrets.rx.0, next: Vec::new() };
+    // TLS 1.2 has no KeyUpdate.
+    let generations = if version == TlsVersion::Tls13 { GENERATIONS } else { 0 };
+    for _ in 0..generations {
+        sending.next.push(TrafficKeys::extract(&kernel.update_tx_secret()?.1)?.1);
+        receiving.next.push(TrafficKeys::extract(&kernel.update_rx_secret()?.1)?.1);
+    }
+    Ok(ConnectionKeys { version, suite, side, sending, receiving })
+}

@@ -1,0 +1,42 @@
+//! Changes of keys in TLS 1.3.
+
+use rustls::Error;
+
+use crate::support::{Pair, SIDES, Side, versions};
+
+#[test]
+fn keys_change_before_and_after_the_crossing() {
+    let [suite, _] = versions();
+    for side in SIDES {
+        let mut pair = Pair::open(suite, side);
+        let update = |pair: &mut Pair| {
+            pair.peer.refresh_traffic_keys().unwrap();
+            pair.transfer().unwrap();
+            pair.talk(b"under new keys");
+        };
+        update(&mut pair);
+        let mut pair = pair.cross();
+        update(&mut pair);
+        update(&mut pair);
+        let mut pair = pair.cross();
+        update(&mut pair);
+        update(&mut pair);
+    }
+}
+
+/// The peer asks for more keys than have crossed: it gets a close_notify.
+#[test]
+fn a_connection_without_further_keys_is_closed() {
+    let [suite, _] = versions();
+    let mut pair = Pair::open(suite, Side::Client).cross();
+    for _ in 0..4 {
+        pair.peer.refresh_traffic_keys().unwrap();
+        pair.transfer().unwrap();
+        pair.talk(b"under new keys");
+    }
+    pair.peer.refresh_traffic_keys().unwrap();
+    let bytes = pair.from_peer();
+    assert!(matches!(pair.session.receive(&bytes), Err(Error::General(_))));
+    pair.to_peer().unwrap();
+    assert!(pair.peer.process_new_packets().unwrap().peer_has_closed());
+}
