@@ -114,7 +114,8 @@ impl RecordKey {
             return Err(Error::DecryptError);
         };
         let following = self.sequence.checked_add(1).ok_or(Error::DecryptError)?;
-        let kind = ContentType::from(header[0]);
+        let [kind, ..] = *header;
+        let kind = ContentType::from(kind);
         let (kind, data) = match self.version {
             TlsVersion::Tls13 if kind != ContentType::ApplicationData => return Err(unprotected(kind)),
             TlsVersion::Tls13 => {

@@ -139,16 +139,7 @@ impl RecordLayer {
     /// Returns the fault, for which an alert has been appended; the connection has ended.
     pub(crate) fn receive<'a>(&mut self, record: &'a mut [u8], out: &mut Vec<u8>) -> Result<ReceivedRecord<'a>, Error> {
         let opened = self.receiving.key.open(record);
-        let received = opened.and_then(|(kind, data)| match kind {
-            ContentType::Handshake => {
-                self.message.extend_from_slice(data);
-                self.handle_messages(out).map(|()| ReceivedRecord::Control)
-            }
-            _ if !self.message.is_empty() => Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into()),
-            ContentType::ApplicationData => Ok(ReceivedRecord::Data(data)),
-            ContentType::Alert => self.handle_alert(data),
-            _ => Err(inappropriate(kind)),
-        });
+        let received = opened.and_then(|(kind, data)| self.handle_record(kind, data, out));
         received.inspect_err(|error| self.send_alert_of(error, out))
     }
 
@@ -172,6 +163,25 @@ impl RecordLayer {
     /// Appends close_notify.
     pub(crate) fn send_close(&mut self, out: &mut Vec<u8>) {
         self.send_alert(WARNING, AlertDescription::CloseNotify, out);
+    }
+
+    fn handle_record<'a>(
+        &mut self,
+        kind: ContentType,
+        data: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<ReceivedRecord<'a>, Error> {
+        if kind == ContentType::Handshake {
+            self.message.extend_from_slice(data);
+            return self.handle_messages(out).map(|()| ReceivedRecord::Control);
+        }
+        if !self.message.is_empty() {
+            return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
+        }
+        if kind == ContentType::ApplicationData {
+            return Ok(ReceivedRecord::Data(data));
+        }
+        if kind == ContentType::Alert { self.handle_alert(data) } else { Err(inappropriate(kind)) }
     }
 
     fn handle_alert(&mut self, alert: &[u8]) -> Result<ReceivedRecord<'static>, Error> {
@@ -249,24 +259,35 @@ impl RecordLayer {
 
     /// Appends the alert for a fault.
     pub(crate) fn send_alert_of(&mut self, error: &Error, out: &mut Vec<u8>) {
-        let description = match error {
-            Error::AlertReceived(_) => return,
-            Error::DecryptError => AlertDescription::BadRecordMac,
-            Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
-            Error::InvalidMessage(InvalidMessage::InvalidContentType) => AlertDescription::UnexpectedMessage,
-            Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => AlertDescription::ProtocolVersion,
-            Error::InvalidMessage(_) => AlertDescription::DecodeError,
-            // The keys are used up.
-            Error::General(_) => return self.send_close(out),
-            _ => AlertDescription::UnexpectedMessage,
-        };
-        self.send_alert(FATAL, description, out);
+        if *error == used_up() {
+            return self.send_close(out);
+        }
+        if let Some(description) = alert_of(error) {
+            self.send_alert(FATAL, description, out);
+        }
     }
 
     fn send_alert(&mut self, level: u8, description: AlertDescription, out: &mut Vec<u8>) {
         // The connection ends in any case.
         let _ = self.sending.key.seal(ContentType::Alert, &[level, description.into()], out);
     }
+}
+
+/// Returns the alert for a fault of a record or a message; `None` if the peer has sent one itself.
+fn alert_of(error: &Error) -> Option<AlertDescription> {
+    let alerts = [
+        (Error::DecryptError, AlertDescription::BadRecordMac),
+        (Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow),
+        (InvalidMessage::InvalidContentType.into(), AlertDescription::UnexpectedMessage),
+        (InvalidMessage::UnknownProtocolVersion.into(), AlertDescription::ProtocolVersion),
+    ];
+    if matches!(error, Error::AlertReceived(_)) {
+        return None;
+    }
+    let known = alerts.into_iter().find(|(fault, _)| fault == error).map(|(_, description)| description);
+    let is_malformed = matches!(error, Error::InvalidMessage(_));
+    let other = if is_malformed { AlertDescription::DecodeError } else { AlertDescription::UnexpectedMessage };
+    Some(known.unwrap_or(other))
 }
 
 fn inappropriate(kind: ContentType) -> Error {

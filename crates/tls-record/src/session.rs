@@ -174,7 +174,10 @@ impl TlsSession {
     /// Reads data; returns its length, 0 if there is none.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let length = self.bytes.plaintext.len().min(out.len());
-        out.iter_mut().zip(self.bytes.plaintext.drain(..length)).for_each(|(to, from)| *to = from);
+        if let (Some(to), Some(from)) = (out.get_mut(..length), self.bytes.plaintext.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.bytes.plaintext.drain(..length);
         length
     }
 
@@ -404,16 +407,13 @@ fn extract_keys<T>(
     secrets: &ExtractedSecrets,
     mut kernel: KernelConnection<T>,
 ) -> Result<ConnectionKeys, Error> {
-    let version = match kernel.protocol_version() {
-        ProtocolVersion::TLSv1_2 => TlsVersion::Tls12,
-        ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
-        _ => return Err(Error::General("unknown protocol version".to_owned())),
-    };
+    let is_newer = kernel.protocol_version() == ProtocolVersion::TLSv1_3;
+    let version = if is_newer { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
     let ((suite, sent), (_, received)) = (TrafficKeys::extract(&secrets.tx.1)?, TrafficKeys::extract(&secrets.rx.1)?);
     let mut sending = DirectionKeys { current: sent, sequence: secrets.tx.0, next: Vec::new() };
     let mut receiving = DirectionKeys { current: received, sequence: secrets.rx.0, next: Vec::new() };
     // TLS 1.2 has no KeyUpdate.
-    let generations = if version == TlsVersion::Tls13 { GENERATIONS } else { 0 };
+    let generations = if is_newer { GENERATIONS } else { 0 };
     for _ in 0..generations {
         sending.next.push(TrafficKeys::extract(&kernel.update_tx_secret()?.1)?.1);
         receiving.next.push(TrafficKeys::extract(&kernel.update_rx_secret()?.1)?.1);
