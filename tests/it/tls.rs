@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::support::sip::field;
 use crate::support::tls::{Authority, Client, Pair, Server, tcp};
 use crate::support::{Process, config, until};
+use crate::upgrade::upgrade;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 
@@ -367,6 +368,52 @@ fn a_call_over_tls_on_both_sides() {
     callee.send(&callee.answer(&bye, "200 OK", false));
     assert!(pbx.is_alone());
     until("the call is over", || (edge.metric("trunkgate_sip_dialogs_active") == 0.0).then_some(()));
+}
+
+/// Over two upgrades a call keeps its connections, one opened by each side, and a client that only its certificate
+/// identifies stays identified.
+#[test]
+fn connections_go_on_over_upgrades() {
+    for versions in [&ONLY_13, &ONLY_12] {
+        let papers = Papers::new();
+        let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+        let trunks = format!(
+            "[trunk.pbx]\npeers = [\"sip:{};transport=tls\"]\noptions_interval = \"0s\"\ntls = {{ ca = {ca:?} }}\n\
+             [trunk.roaming]\ntls = {{ names = [\"pbx.example\"], ca = {ca:?} }}\n",
+            pbx.address,
+            ca = papers.authority.file
+        );
+        let edge = Process::start(&papers.config("", &outward(&trunks, "\"trunk:pbx\"")));
+        let (url, sip) = (edge.url(), edge.address("tls"));
+        let own = papers.authority.issue("roaming", &["pbx.example"]);
+        let mut roaming = Client { versions, ..papers.client("127.0.0.7", Some(&own)) }.connect(sip).unwrap();
+        roaming.send(&roaming.request("OPTIONS", "sip:edge", "o", 1, ""));
+        roaming.receive("SIP/2.0 200");
+        let mut caller = Client { versions, ..papers.client("127.0.0.1", None) }.connect(sip).unwrap();
+        caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+        let mut callee = pbx.accept().unwrap();
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, "200 OK", true));
+        callee.receive("ACK");
+        let tag = crate::support::sip::to_tag(&caller.receive("SIP/2.0 200")).to_owned();
+        caller.send(&caller.request("ACK", "sip:x@edge", "c1", 1, &tag));
+
+        let halved = roaming.request("OPTIONS", "sip:edge", "o", 2, "");
+        let (first, rest) = halved.split_at(100);
+        roaming.send(first);
+        let _first = upgrade(&url);
+        roaming.send(rest);
+        roaming.receive("SIP/2.0 200");
+        let _second = upgrade(&url);
+        roaming.send(&roaming.request("OPTIONS", "sip:edge", "o", 3, ""));
+        roaming.receive("SIP/2.0 200");
+        caller.send(&caller.request("BYE", "sip:x@edge", "c1", 2, &tag));
+        caller.receive("SIP/2.0 200");
+        let bye = callee.receive("BYE");
+        callee.send(&callee.answer(&bye, "200 OK", false));
+        assert!(pbx.is_alone());
+        until("the call is over", || (edge.metric("trunkgate_sip_dialogs_active") == 0.0).then_some(()));
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::support::tcp_phone::{TcpPhone, authorization};
 use crate::support::{Process, config, finish, http, until, whole_lines};
 
 /// Process that runs in place of the first one; killed on drop.
-struct Successor(Pid);
+pub(crate) struct Successor(Pid);
 
 impl Drop for Successor {
     fn drop(&mut self) {
@@ -36,7 +36,7 @@ fn status(url: &str) -> Value {
 }
 
 /// Upgrades the edge at this URL; returns once the new process accepts calls.
-fn upgrade(url: &str) -> Successor {
+pub(crate) fn upgrade(url: &str) -> Successor {
     let before = status(url)["started_at"].clone();
     let (code, begun) = http("POST", &format!("{url}/v1/upgrade"), &[], "");
     assert_eq!(code, 202, "{begun}");

@@ -422,8 +422,11 @@ impl RunningEdge {
             self.stop_threads();
             self.handle.store.close();
         }
-        let Some(frozen) = &self.kept.frozen else { return Ok(0) };
-        give_calls(link, frozen, &self.kept.sockets)?;
+        let Some(frozen) = &mut self.kept.frozen else { return Ok(0) };
+        let given = give_calls(link, frozen, &self.kept.sockets);
+        // No other process may use the keys of TLS that this one has got.
+        frozen.close_tls();
+        given?;
         // From here on the calls belong to the successor.
         let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else { return Ok(0) };
         drop(connections);

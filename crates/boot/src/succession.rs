@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use trunkgate_call::gateway::GatewaySnapshot;
-use trunkgate_call::{Gateway, KeptStream};
+use trunkgate_call::{Gateway, GatewayInput, KeptStream};
 use trunkgate_config::Config;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
@@ -91,6 +91,9 @@ pub(crate) fn restore(
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
     gateway.keep_streams(streams);
     gateway.keep_connections(connections.numbers());
+    for (connection, remote, identity) in connections.identified() {
+        gateway.handle_input(Instant::now(), GatewayInput::Identified { connection, remote, identity });
+    }
     restore_calls(gateway, Instant::now(), calls);
     for sid in &sids {
         match gateway.standing(sid) {

@@ -118,6 +118,14 @@ pub struct FrozenCalls {
     pub workers: Workers,
 }
 
+impl FrozenCalls {
+    /// Closes the TLS connections in this process, and wipes their keys.
+    pub fn close_tls(&mut self) {
+        let handed = std::mem::take(&mut self.handed.connections);
+        (self.handed.connections, self.connections) = handed.without_tls(std::mem::take(&mut self.connections));
+    }
+}
+
 impl SignallingCommand {
     fn change<C: GatewayControl>(control: C, answer: Option<oneshot::Sender<C::Answer>>) -> SignallingCommand {
         SignallingCommand::Change(PendingControl(Box::new(ControlRequest { control, answer })))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use trunkgate_route::Trunk;
 use trunkgate_sip::{ClientId, ConnectionId, DialogId, ServerId, SipPartyId};
 
@@ -125,7 +126,7 @@ pub struct CallIndex {
 }
 
 /// Trunk of a TLS connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsIdentity {
     /// Name of the trunk.
     pub trunk: Arc<str>,

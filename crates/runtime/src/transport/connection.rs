@@ -3,7 +3,6 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,12 +18,13 @@ use trunkgate_call::{StreamFailure, TlsIdentity};
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{FramedItem, Framer};
 
-use super::crossing::{FrozenConnection, HandedConnection, StreamBuffers, until_frozen};
+use super::crossing::{CrossingSocket, FrozenConnection, HandedConnection, HandedOwner, StreamBuffers, until_frozen};
 use super::places::{ConnectionSlot, SlotLoss};
 use super::{SocketCounters, TransportEvent};
 use trunkgate_system::certificates::{is_tls, words};
 use trunkgate_system::connector::TlsFault;
 use trunkgate_system::limits;
+use trunkgate_system::tls_stream::TlsStream;
 
 /// Request of the signalling loop to a connection.
 #[derive(Debug)]
@@ -51,24 +51,34 @@ enum ConnectionEnd {
 pub(super) struct ConnectionStream<R, W> {
     reader: R,
     writer: W,
-    /// Joins the directions to the socket for another process; `None` if it cannot continue the connection.
-    join: Option<fn(R, W) -> Option<OwnedFd>>,
+    /// Joins the directions for another process; returns `None` if it cannot continue the connection.
+    join: fn(R, W) -> Option<CrossingSocket>,
 }
 
 impl ConnectionStream<OwnedReadHalf, OwnedWriteHalf> {
-    /// Returns an unencrypted connection, which another process can continue.
+    /// Returns an unencrypted connection.
     pub(super) fn plain(stream: TcpStream) -> ConnectionStream<OwnedReadHalf, OwnedWriteHalf> {
         let (reader, writer) = stream.into_split();
-        let join = |reader: OwnedReadHalf, writer| Some(reader.reunite(writer).ok()?.into_std().ok()?.into());
-        ConnectionStream { reader, writer, join: Some(join) }
+        let join = |reader: OwnedReadHalf, writer| {
+            let socket = reader.reunite(writer).ok()?.into_std().ok()?.into();
+            Some(CrossingSocket { socket, tls: None })
+        };
+        ConnectionStream { reader, writer, join }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite> ConnectionStream<ReadHalf<S>, WriteHalf<S>> {
-    /// Returns a connection that ends with this process.
-    pub(super) fn encrypted(stream: S) -> ConnectionStream<ReadHalf<S>, WriteHalf<S>> {
+impl ConnectionStream<ReadHalf<TlsStream<TcpStream>>, WriteHalf<TlsStream<TcpStream>>> {
+    /// Returns a TLS connection.
+    pub(super) fn encrypted(
+        stream: TlsStream<TcpStream>,
+    ) -> ConnectionStream<ReadHalf<TlsStream<TcpStream>>, WriteHalf<TlsStream<TcpStream>>> {
         let (reader, writer) = tokio::io::split(stream);
-        ConnectionStream { reader, writer, join: None }
+        let join = |reader: ReadHalf<TlsStream<TcpStream>>, writer| {
+            let (stream, session) = reader.unsplit(writer).into_parts();
+            let tls = session.can_cross().then(|| session.into_snapshot().ok()).flatten()?;
+            Some(CrossingSocket { socket: stream.into_std().ok()?.into(), tls: Some(tls) })
+        };
+        ConnectionStream { reader, writer, join }
     }
 }
 
@@ -132,7 +142,7 @@ impl ConnectionTask {
         let mut buffers = std::mem::replace(&mut self.buffers, StreamBuffers::new(0));
         let StreamBuffers { framer, unsent, awaits_first } = &mut buffers;
         let flushed = Notify::new();
-        let reading = self.read(&mut reader, (framer, awaits_first), &flushed, join.is_some());
+        let reading = self.read(&mut reader, (framer, awaits_first), &flushed);
         let ended = tokio::select! {
             ended = reading => ended,
             ended = write(&mut writer, &mut outgoing, unsent, &flushed) => ended,
@@ -168,7 +178,7 @@ impl ConnectionTask {
     /// Gives the socket back with everything that is not handled or written.
     async fn frozen<R, W: AsyncWrite + Unpin>(
         mut self,
-        (reader, mut writer, join): (R, W, Option<fn(R, W) -> Option<OwnedFd>>),
+        (reader, mut writer, join): (R, W, fn(R, W) -> Option<CrossingSocket>),
         outgoing: mpsc::Receiver<ConnectionCommand>,
         place: &ConnectionSlot,
     ) {
@@ -176,7 +186,7 @@ impl ConnectionTask {
         if let Err(error) = write_at_once(&mut writer, &mut self.buffers.unsent).await {
             return self.lost(error, true).await;
         }
-        match join.filter(|_| stays_open).and_then(|join| join(reader, writer)) {
+        match if stays_open { join(reader, writer) } else { None } {
             Some(socket) => self.give_back(Some(socket), place).await,
             None => self.gone(None, true).await,
         }
@@ -196,7 +206,8 @@ impl ConnectionTask {
         stays_open
     }
 
-    async fn give_back(self, socket: Option<OwnedFd>, place: &ConnectionSlot) {
+    async fn give_back(self, crossing: Option<CrossingSocket>, place: &ConnectionSlot) {
+        let (socket, tls) = crossing.map(|CrossingSocket { socket, tls }| (socket, tls)).unzip();
         let StreamBuffers { framer, unsent, awaits_first } = &self.buffers;
         let state = HandedConnection {
             flow: self.flow,
@@ -206,6 +217,8 @@ impl ConnectionTask {
             slot: place.kind(),
             unread: framer.unread().to_vec(),
             unsent: unsent.to_vec(),
+            tls: tls.flatten(),
+            owner: HandedOwner::default(),
         };
         let frozen = Box::new(FrozenConnection { state, socket });
         // Without the loop the connection ends here.
@@ -245,7 +258,6 @@ impl ConnectionTask {
         reader: &mut (impl AsyncRead + Unpin),
         (framer, awaits_first): (&mut Framer, &mut bool),
         flushed: &Notify,
-        may_cross: bool,
     ) -> ConnectionEnd {
         let mut buffer = vec![0; 16 << 10];
         let ConnectionTimeouts { idle, message, line, first } = self.patience;
@@ -261,7 +273,7 @@ impl ConnectionTask {
             let until = slow.map_or(patient_until, |slow| slow.min(patient_until));
             let read = tokio::select! {
                 read = timeout_at(until, reader.read(&mut buffer)) => read,
-                () = &mut frozen, if may_cross => return ConnectionEnd::Frozen,
+                () = &mut frozen => return ConnectionEnd::Frozen,
             };
             let ended = match read {
                 Err(_) => {
@@ -325,7 +337,7 @@ async fn discard(reader: &mut (impl AsyncRead + Unpin), flushed: &Notify) {
 }
 
 /// Writes `unsent`, then what is queued. At any await, `unsent` has the bytes of the current message that are not
-/// written.
+/// written. The first flush sends what TLS has kept in another process.
 async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     outgoing: &mut mpsc::Receiver<ConnectionCommand>,
@@ -333,12 +345,10 @@ async fn write(
     flushed: &Notify,
 ) -> ConnectionEnd {
     loop {
-        if !unsent.is_empty() {
-            match timeout(Duration::from_secs(limits::WRITE_SECONDS), write_out(writer, unsent)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return ConnectionEnd::Lost(error),
-                Err(_) => return ConnectionEnd::Lost(io::ErrorKind::TimedOut.into()),
-            }
+        match timeout(Duration::from_secs(limits::WRITE_SECONDS), write_out(writer, unsent)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return ConnectionEnd::Lost(error),
+            Err(_) => return ConnectionEnd::Lost(io::ErrorKind::TimedOut.into()),
         }
         match outgoing.recv().await {
             Some(ConnectionCommand::Bytes(bytes)) => *unsent = bytes,
@@ -423,7 +433,9 @@ mod tests {
             freeze: watch::Sender::new(false).subscribe(),
         };
         let place = ConnectionSlots::default().take(remote.ip(), true).unwrap().place;
-        tokio::spawn(wire.serve(ConnectionStream::encrypted(near), outgoing, place));
+        let (reader, writer) = tokio::io::split(near);
+        let stream = ConnectionStream { reader, writer, join: |_, _| None };
+        tokio::spawn(wire.serve(stream, outgoing, place));
         (far, arrivals, counters)
     }
 

@@ -3,18 +3,23 @@
 
 use std::fmt;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use trunkgate_call::TlsIdentity;
 use trunkgate_sip::framer::Framer;
 use trunkgate_sip::{ConnectionId, Flow};
+use trunkgate_tls_record::TlsSnapshot;
 
 use super::places::SlotKind;
+use super::streams::ConnectionTarget;
 
 /// Stream connections and unhandled messages in plain data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct HandedConnections {
     /// Number of the next connection, above those of all earlier ones.
     next: u64,
@@ -25,7 +30,7 @@ pub struct HandedConnections {
 }
 
 /// Stream connection in plain data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HandedConnection {
     pub(super) flow: Flow,
     /// Whether the socket crosses. A connection without one was being opened, and is opened again.
@@ -39,6 +44,26 @@ pub(super) struct HandedConnection {
     pub(super) unread: Vec<u8>,
     /// Bytes that the socket has not taken: the rest of a message, then whole ones.
     pub(super) unsent: Vec<u8>,
+    /// Keys and bytes of TLS.
+    pub(super) tls: Option<TlsSnapshot>,
+    pub(super) owner: HandedOwner,
+}
+
+/// Owner and destination of a connection, which only the signalling loop knows.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct HandedOwner {
+    /// Destination by which messages find the connection.
+    pub(super) way: Option<ConnectionTarget>,
+    /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
+    pub(super) whose: Option<(Arc<str>, u64)>,
+    /// Trunk of a TLS connection, if its certificate or its opening tells.
+    pub(super) identity: Option<TlsIdentity>,
+}
+
+/// Socket of a connection with what only its task has.
+pub(super) struct CrossingSocket {
+    pub(super) socket: OwnedFd,
+    pub(super) tls: Option<TlsSnapshot>,
 }
 
 /// Received message in plain data.
@@ -90,13 +115,21 @@ impl StreamBuffers {
 }
 
 impl HandedConnections {
+    /// Returns the connections without those over TLS, and the remaining sockets. Keys of TLS are given to one process
+    /// only, because records of two processes under the same keys reveal their content.
+    #[must_use]
+    pub fn without_tls(self, sockets: Vec<OwnedFd>) -> (HandedConnections, Vec<OwnedFd>) {
+        let mut frozen = self.with_sockets(sockets);
+        frozen.open.retain(|one| one.state.tls.is_none());
+        frozen.into_parts()
+    }
+
     /// Returns the number of descriptors that cross beside this message.
     pub fn descriptors(&self) -> usize {
         self.open.iter().filter(|one| one.has_socket).count()
     }
 
-    /// Returns the connections with the descriptors received beside this message; one whose descriptor is missing is
-    /// opened again.
+    /// Returns the connections with the descriptors received beside this message; some may be missing.
     pub fn with_sockets(self, sockets: Vec<OwnedFd>) -> FrozenConnections {
         let mut sockets = sockets.into_iter();
         let open = self.open.into_iter().map(|state| {
@@ -122,6 +155,14 @@ impl FrozenConnections {
         let messages = messages.into_iter().filter(|(flow, _)| crosses(flow));
         let messages = messages.map(|(flow, bytes)| HandedMessage { flow, bytes: bytes.to_vec() }).collect();
         (HandedConnections { next, open, messages }, sockets.into_iter().flatten().collect())
+    }
+
+    /// Iterates over the owners of TLS connections.
+    pub fn identified(&self) -> impl Iterator<Item = (ConnectionId, SocketAddr, TlsIdentity)> {
+        self.open.iter().filter_map(|one| {
+            let HandedConnection { flow, owner, .. } = &one.state;
+            Some((flow.connection?, flow.remote, owner.identity.clone()?))
+        })
     }
 
     /// Iterates over the numbers of the connections.
@@ -172,8 +213,31 @@ mod tests {
             slot: SlotKind::Known,
             unread: b"INV".to_vec(),
             unsent: b"rest".to_vec(),
+            tls: None,
+            owner: HandedOwner::default(),
         };
         FrozenConnection { state, socket }
+    }
+
+    #[test]
+    fn keys_of_tls_are_not_given_to_a_second_process() {
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let direction = serde_json::json!({ "current": { "key": [0; 32], "iv": [0; 12] }, "sequence": 0, "next": [] });
+        let snapshot = serde_json::json!({
+            "keys": {
+                "version": "Tls13", "suite": "Aes256Gcm", "side": "Client", "sending": direction, "receiving": direction,
+            },
+            "bytes": { "received": [], "plaintext": [], "unsent": [] },
+        });
+        let mut open = vec![frozen(1, Some(file())), frozen(2, Some(file())), frozen(3, None)];
+        open[0].state.tls = Some(serde_json::from_value(snapshot).unwrap());
+        let expected = open[1].socket.as_ref().unwrap().as_raw_fd();
+        let (handed, sockets) = FrozenConnections { next: 4, open, messages: Vec::new() }.into_parts();
+        assert_eq!((handed.descriptors(), sockets.len()), (2, 2));
+        let (handed, sockets) = handed.without_tls(sockets);
+        assert_eq!(sockets.iter().map(|socket| socket.as_raw_fd()).collect::<Vec<_>>(), [expected]);
+        let left: Vec<_> = handed.with_sockets(sockets).numbers().map(|id| id.0).collect();
+        assert_eq!(left, [2, 3]);
     }
 
     #[test]
@@ -187,7 +251,7 @@ mod tests {
         assert_eq!(sockets.iter().map(|socket| socket.as_raw_fd()).collect::<Vec<_>>(), expected);
         let text = serde_json::to_string(&handed).unwrap();
         let received: HandedConnections = serde_json::from_str(&text).unwrap();
-        assert_eq!((&received, received.descriptors()), (&handed, 2));
+        assert_eq!((serde_json::to_string(&received).unwrap(), received.descriptors()), (text, 2));
         let received = received.with_sockets(sockets);
         assert_eq!(received.numbers().map(|id| id.0).collect::<Vec<_>>(), [2, 5, 7]);
         let with_sockets: Vec<_> = received.open.iter().map(|one| one.socket.is_some()).collect();

@@ -397,18 +397,17 @@ impl Transports {
             while !self.streams.is_empty() {
                 match self.arrivals.recv().await {
                     Some(TransportEvent::Received { flow, bytes, .. }) => messages.push((flow, bytes)),
-                    Some(TransportEvent::Frozen(frozen)) => {
-                        self.streams.remove(&frozen.state.flow);
+                    Some(TransportEvent::Frozen(mut frozen)) => {
+                        self.streams.release(&mut frozen);
                         open.push(*frozen);
+                    }
+                    Some(TransportEvent::Identified { connection, identity, .. }) => {
+                        self.streams.identified(connection, &identity);
                     }
                     Some(TransportEvent::Accepted(connection)) => self.streams.insert(connection),
                     Some(TransportEvent::Broken { flow, .. }) => self.streams.close(&flow),
                     Some(TransportEvent::Closed { flow, .. }) => drop(self.streams.remove(&flow)),
-                    Some(
-                        TransportEvent::Unreachable { .. }
-                        | TransportEvent::Crowded { .. }
-                        | TransportEvent::Identified { .. },
-                    ) => {}
+                    Some(TransportEvent::Unreachable { .. } | TransportEvent::Crowded { .. }) => {}
                     None => break,
                 }
             }

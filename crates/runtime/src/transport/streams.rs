@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
@@ -19,13 +20,14 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, SipMessage, Transport};
 
 use super::accept::ListenerAcceptor;
 use super::connection::{ConnectionCommand, ConnectionStream, ConnectionTask, ConnectionTimeouts};
-use super::crossing::{FrozenConnection, HandedConnection, StreamBuffers, until_frozen};
+use super::crossing::{FrozenConnection, HandedConnection, HandedOwner, StreamBuffers, until_frozen};
 use super::places::{ConnectionSlot, ConnectionSlots, Handshakes, SlotGrant};
 use super::tls::{ConnectionOwner, TlsHandshaker};
 use super::{SocketCounters, TransportEvent, source_of};
 use trunkgate_system::connector::Connector;
 use trunkgate_system::limits;
 use trunkgate_system::log::LogThrottle;
+use trunkgate_system::tls_stream::TlsStream;
 
 /// Open connection as known to the signalling loop.
 #[derive(Debug)]
@@ -36,13 +38,15 @@ pub struct OpenConnection {
     way: Option<ConnectionTarget>,
     /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
+    /// Owner of a TLS connection.
+    identity: Option<TlsIdentity>,
     /// Number of its slot, for an accepted connection.
     place: Option<u64>,
 }
 
 /// Destination of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ConnectionTarget {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct ConnectionTarget {
     transport: Transport,
     listener: ListenerId,
     remote: SocketAddr,
@@ -117,26 +121,48 @@ impl StreamConnections {
 
     /// Continues the connections of the process before, on their sockets and under their numbers.
     pub(super) fn resume(&mut self, open: Vec<FrozenConnection>) {
-        for FrozenConnection { state, socket } in open {
+        for FrozenConnection { mut state, socket } in open {
             let HandedConnection { flow, is_accepted, slot, .. } = state;
             let Some(id) = flow.connection else { continue };
-            let way = ConnectionTarget::plain(&flow);
-            let (mut connection, mut wire, outgoing) = self.workshop.numbered(id, way.clone());
+            let HandedOwner { way, whose, identity } = std::mem::take(&mut state.owner);
+            let tls = state.tls.take();
+            let its_own = way.clone().filter(|_| !is_accepted).unwrap_or_else(|| ConnectionTarget::plain(&flow));
+            let (mut connection, mut wire, outgoing) = self.workshop.numbered(id, its_own.clone());
             let place = self.workshop.places.resume(flow.remote.ip(), slot);
+            (connection.way, connection.whose, connection.identity) = (way, whose, identity);
             connection.place = is_accepted.then(|| place.number());
             (wire.is_accepted, wire.patience) = (is_accepted, ConnectionTimeouts::with(is_accepted));
             wire.buffers = StreamBuffers::resumed(self.workshop.message_bytes, state);
             self.insert(connection);
-            match socket {
-                Some(socket) => drop(tokio::spawn(async move {
-                    match TcpStream::from_std(socket.into()) {
-                        Ok(stream) => wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
+            let Some(socket) = socket else {
+                if is_accepted {
+                    drop(tokio::spawn(wire.lost(io::ErrorKind::NotConnected.into(), true)));
+                } else {
+                    self.connect(its_own, wire, outgoing, place);
+                }
+                continue;
+            };
+            self.runs_on(flow.transport).spawn(async move {
+                match (TcpStream::from_std(socket.into()), tls) {
+                    (Ok(stream), None) => wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
+                    (Ok(stream), Some(snapshot)) => match TlsStream::resume(snapshot, stream) {
+                        Ok(stream) => wire.serve(ConnectionStream::encrypted(stream), outgoing, place).await,
                         Err(error) => wire.lost(error, true).await,
-                    }
-                })),
-                None => self.connect(way, wire, outgoing, place),
-            }
+                    },
+                    (Err(error), _) => wire.lost(error, true).await,
+                }
+            });
         }
+    }
+
+    /// Removes a connection that was given back, and adds the state of the loop to it.
+    pub(super) fn release(&mut self, frozen: &mut FrozenConnection) {
+        let flow = frozen.state.flow;
+        if let Some(connection) = flow.connection.and_then(|id| self.connections.get_mut(&id)) {
+            let OpenConnection { way, whose, identity, .. } = connection;
+            frozen.state.owner = HandedOwner { way: way.clone(), whose: whose.take(), identity: identity.take() };
+        }
+        self.remove(&flow);
     }
 
     /// Starts to accept on a bound socket.
@@ -207,20 +233,25 @@ impl StreamConnections {
         self.runs_on(way.transport).spawn(async move {
             let connected = tokio::select! {
                 connected = connect(source, way.remote) => connected,
-                () = until_frozen(wire.freeze.clone()), if way.whom.is_none() => return wire.unopened(outgoing, place).await,
+                () = until_frozen(wire.freeze.clone()) => return wire.unopened(outgoing, place).await,
             };
-            match (connected, way.whom) {
-                (Ok(stream), None) => wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
-                (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
-                    Ok(stream) => {
-                        if let ConnectionOwner::Trunk(trunk) = whom {
-                            wire.identified(TlsIdentity { trunk, certificate_name: None }).await;
-                        }
-                        wire.serve(ConnectionStream::encrypted(stream), outgoing, place).await;
+            let (stream, whom) = match (connected, way.whom) {
+                (Ok(stream), None) => return wire.serve(ConnectionStream::plain(stream), outgoing, place).await,
+                (Ok(stream), Some(whom)) => (stream, whom),
+                (Err(error), _) => return wire.lost(error, false).await,
+            };
+            let encrypted = tokio::select! {
+                encrypted = tls.connect(stream, &whom, way.remote) => encrypted,
+                () = until_frozen(wire.freeze.clone()) => return wire.unopened(outgoing, place).await,
+            };
+            match encrypted {
+                Ok(stream) => {
+                    if let ConnectionOwner::Trunk(trunk) = whom {
+                        wire.identified(TlsIdentity { trunk, certificate_name: None }).await;
                     }
-                    Err(failed) => wire.refused(failed).await,
-                },
-                (Err(error), _) => wire.lost(error, false).await,
+                    wire.serve(ConnectionStream::encrypted(stream), outgoing, place).await;
+                }
+                Err(failed) => wire.refused(failed).await,
             }
         });
     }
@@ -262,9 +293,11 @@ impl StreamConnections {
         }
     }
 
-    /// Sets the trunk of an accepted connection, found by the remote certificate.
+    /// Sets the owner of a connection, found by the remote certificate if it was accepted.
     pub(super) fn identified(&mut self, connection: ConnectionId, identity: &TlsIdentity) {
-        if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
+        let Some(connection) = self.connections.get_mut(&connection) else { return };
+        connection.identity = Some(identity.clone());
+        if identity.certificate_name.is_some() {
             let terms = self.workshop.tls.settings.borrow().terms(&identity.trunk);
             connection.whose = Some((Arc::clone(&identity.trunk), terms));
         }
@@ -326,13 +359,9 @@ impl StreamConnections {
         }
     }
 
-    /// Has all unencrypted connections given back for another process, and closes the others.
+    /// Has all connections given back for another process.
     pub(super) fn freeze(&self) {
         self.freeze.send_replace(true);
-        for connection in self.connections.values().filter(|one| one.flow.transport == Transport::Tls) {
-            // If its queue is full or it is ending already, it ends with the process.
-            let _ = connection.queue.try_send(ConnectionCommand::Close);
-        }
     }
 
     /// Returns the number of the next connection.
@@ -436,7 +465,7 @@ impl StreamSetup {
             counters: Arc::clone(&self.counters),
             freeze: self.freeze.clone(),
         };
-        (OpenConnection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
+        (OpenConnection { flow, queue, way: Some(way), whose: None, identity: None, place: None }, wire, outgoing)
     }
 }
 
@@ -558,14 +587,17 @@ mod tests {
 
     /// Freezes the connections; returns them as another process receives them, with the number of the next one.
     async fn hand_over(
-        streams: &StreamConnections,
+        streams: &mut StreamConnections,
         arrivals: &mut mpsc::Receiver<TransportEvent>,
     ) -> (u64, Vec<FrozenConnection>) {
         streams.freeze();
         let mut open = Vec::new();
-        while open.len() < streams.connections.len() {
+        while !streams.is_empty() {
             match timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap() {
-                Some(TransportEvent::Frozen(frozen)) => open.push(*frozen),
+                Some(TransportEvent::Frozen(mut frozen)) => {
+                    streams.release(&mut frozen);
+                    open.push(*frozen);
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -598,7 +630,7 @@ mod tests {
         far.write_all(&[&options(2)[..], &second[..half]].concat()).await.unwrap();
         let (arrived, bytes) = message(&mut arrivals).await;
         assert_eq!(bytes, options(2));
-        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        let (next, open) = hand_over(&mut streams, &mut arrivals).await;
         drop((streams, arrivals));
         far.write_all(&second[half..]).await.unwrap();
 
@@ -632,7 +664,7 @@ mod tests {
         // The connection has written what the system takes.
         let mut first = [0; 1];
         far.read_exact(&mut first).await.unwrap();
-        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        let (next, open) = hand_over(&mut streams, &mut arrivals).await;
         assert!(!open[0].state.unsent.is_empty());
         let (mut successor, _arrivals) = self::streams();
         successor.continue_numbers(next);
@@ -649,7 +681,7 @@ mod tests {
         let (mut streams, mut arrivals) = streams();
         let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
         assert!(streams.send(flow(peer.local_addr().unwrap()), &trunk("a"), options(1)));
-        let (next, open) = hand_over(&streams, &mut arrivals).await;
+        let (next, open) = hand_over(&mut streams, &mut arrivals).await;
         let (mut successor, _arrivals) = self::streams();
         successor.continue_numbers(next);
         successor.resume(open);

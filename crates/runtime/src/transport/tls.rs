@@ -14,10 +14,10 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio_rustls::{TlsAcceptor, client, server};
 use trunkgate_call::TlsIdentity;
 use trunkgate_route::{Peer, RoutingTable, Transport, Trunk};
 
@@ -29,6 +29,7 @@ use trunkgate_system::certificates::{
 use trunkgate_system::connector::{Connector, TlsFault, within};
 use trunkgate_system::limits;
 use trunkgate_system::sni::CertificatesByName;
+use trunkgate_system::tls_stream::TlsStream;
 pub(crate) use trunkgate_system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use trunkgate_system::verifier::{ClientVerifier, ServerVerifier};
 
@@ -297,6 +298,8 @@ fn server(
     // Sessions are not resumed, so that certificates are verified for each connection.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // Another process continues the connections.
+    config.enable_secret_extraction = true;
     Ok(TlsServerSetup { config: Arc::new(config), pair, further, clients })
 }
 
@@ -324,6 +327,8 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &TrustAnchors) -> Re
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
     };
     config.resumption = Resumption::disabled();
+    // Another process continues the connections.
+    config.enable_secret_extraction = true;
     let mut terms = DefaultHasher::new();
     let shown = own.as_ref().map(|pair| &pair.key.cert);
     (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(TrustAnchors::certificates), shown).hash(&mut terms);
@@ -351,7 +356,7 @@ fn trust(path: &Path) -> Result<TrustAnchors, String> {
 }
 
 /// Owner of an outbound connection, which is never used for any other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum ConnectionOwner {
     /// Trunk by name.
     Trunk(Arc<str>),
@@ -388,7 +393,7 @@ impl TlsHandshaker {
         stream: TcpStream,
         whom: &ConnectionOwner,
         remote: SocketAddr,
-    ) -> Result<client::TlsStream<TcpStream>, TlsFault> {
+    ) -> Result<TlsStream<TcpStream>, TlsFault> {
         let settings = self.settings.borrow().clone();
         let (client, host) = match whom {
             ConnectionOwner::Trunk(name) => {
@@ -401,7 +406,7 @@ impl TlsHandshaker {
         let client = client.ok_or_else(|| TlsFault::new("no TLS listener"))?;
         let host = host.unwrap_or_else(|| remote.ip().to_string());
         let connector = Connector { handshake_within: HANDSHAKE, ..Connector::default() };
-        connector.tls(Arc::clone(&client.config), &host, stream).await
+        connector.crossing_tls(Arc::clone(&client.config), &host, stream).await
     }
 
     /// Performs a server handshake; returns the client's identity by its certificate. A fault comes with the
@@ -410,12 +415,12 @@ impl TlsHandshaker {
         &self,
         stream: TcpStream,
         listener: &str,
-    ) -> Result<(server::TlsStream<TcpStream>, Option<TlsIdentity>), (TlsFault, ListenerCertificate)> {
+    ) -> Result<(TlsStream<TcpStream>, Option<TlsIdentity>), (TlsFault, ListenerCertificate)> {
         let settings = self.settings.borrow().clone();
         let shown = |certificate| ListenerCertificate { listener: listener.to_owned(), certificate };
         let server =
             settings.listeners.get(listener).ok_or_else(|| (TlsFault::new("no certificate configured"), shown(0)))?;
-        let accepted = within(HANDSHAKE, TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await;
+        let accepted = within(HANDSHAKE, TlsStream::accept(Arc::clone(&server.config), stream)).await;
         let stream = accepted.map_err(|fault| match fault.what.starts_with(CLOSED) {
             true => (
                 TlsFault { what: format!("{CLOSED}: it may not take our certificate"), ..fault },
@@ -426,7 +431,7 @@ impl TlsHandshaker {
                 (TlsFault { what, ..fault }, shown(server.shown()))
             }
         })?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = stream.session().peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();
         let identity = settings.recognise(listener, &table, chain);
         Ok((stream, identity))
