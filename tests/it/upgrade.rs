@@ -9,15 +9,18 @@ use std::sync::mpsc::sync_channel;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_runtime::handover::PROTOCOL;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
+use crate::support::listener::Listener;
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::tcp_phone::{TcpPhone, authorization};
+use crate::support::tls_proxy::TlsProxy;
 use crate::support::{Process, config, finish, http, until, whole_lines};
 
 /// Process that runs in place of the first one; killed on drop.
@@ -364,7 +367,20 @@ impl Numbers {
 /// hears its queued audio sample by sample.
 #[test]
 fn an_agent_goes_on_in_its_conversation() {
-    let rig = Rig::new("");
+    goes_on_in_its_conversation(&Rig::new(""));
+}
+
+/// Both sides keep their keys: rustls of the agent accepts every record of three processes.
+#[test]
+fn an_agent_over_tls_goes_on_in_its_conversation() {
+    for version in [&TLS13, &TLS12] {
+        let (rig, proxy) = Rig::over_tls(&[version]);
+        goes_on_in_its_conversation(&rig);
+        assert_eq!(proxy.accepted(), 1);
+    }
+}
+
+fn goes_on_in_its_conversation(rig: &Rig) {
     let url = rig.edge.url();
     let mut talk = rig.call("agent", "0");
     let sid = talk.start["streamSid"].clone();
@@ -595,4 +611,42 @@ fn a_banned_source_stays_banned() {
         page.contains("trunkgate_sip_dropped_total{reason=\"banned\"} 1").then_some(())
     });
     assert!(guesser.heard_nothing());
+}
+
+/// A listener over TLS gets every frame of both parties, in one stream.
+#[test]
+fn a_fork_over_tls_goes_on() {
+    let (caller, callee) = phones();
+    let scribe = Listener::start();
+    let proxy = TlsProxy::new(scribe.address, &[&TLS13]);
+    let url = format!("wss://localhost:{}/media", proxy.address.port());
+    let agent = format!("[agent.scribe]\nurl = \"{url}\"\nca = {:?}\n", proxy.ca());
+    let edge = Process::start(&routes((&caller, &callee), "", &agent));
+    let call = Call::set_up(&edge, "forked", &caller, &callee);
+    let speaking =
+        [Speaking::new(&caller.rtp, call.near, |n| rtp(7, n)), Speaking::new(&callee.rtp, call.far, |n| rtp(8, n))];
+    let (code, fork) = edge.post(&format!("/v1/calls/{}/forks", edge.sid()), &json!({ "agent": "scribe" }));
+    assert_eq!(code, 201, "{fork}");
+    let mut heard = [0, 0];
+    let mut hear = || {
+        let before = heard;
+        let stream = scribe.first("both parties are heard", |stream| {
+            stream.inbound.len() > before[0] + 10 && stream.outbound.len() > before[1] + 10
+        });
+        heard = [stream.inbound.len(), stream.outbound.len()];
+        stream
+    };
+    hear();
+    let _first = upgrade(&edge.url());
+    hear();
+    let _second = upgrade(&edge.url());
+    let stream = hear();
+    drop(speaking);
+    for track in [&stream.inbound, &stream.outbound] {
+        assert!((1..).zip(track).all(|(chunk, frame)| frame.chunk == chunk), "{track:?}");
+    }
+    call.hang_up(2, &caller, &callee);
+    let stream = scribe.first("the end of the stream", |stream| stream.closed.is_some());
+    assert_eq!((stream.stopped, stream.closed), (true, Some(Some(1000))));
+    assert_eq!((scribe.streams().len(), proxy.accepted()), (1, 1));
 }

@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         let received = self.session.receive(bytes.filled());
         if let Err(fault) = received {
             // The alert for it, if the stream accepts it.
-            let _ = self.poll_send(cx)?;
+            let _ = self.poll_send(cx);
             return Poll::Ready(Err(invalid(fault)));
         }
         Poll::Ready(Ok(bytes.filled().len()))

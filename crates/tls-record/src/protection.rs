@@ -49,7 +49,7 @@ impl RecordKey {
         Ok(RecordKey { version, suite, keys, aead, sequence })
     }
 
-    /// Replaces the key by that of the next generation, whose sequence numbers begin at 0.
+    /// Replaces the key by that of the next generation; sequence numbers begin at 0 again.
     ///
     /// # Errors
     /// Returns an error if the library does not accept the key.

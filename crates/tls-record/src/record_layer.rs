@@ -307,7 +307,7 @@ mod tests {
         DirectionKeys { current: keys(0), sequence, next: (1..=generations).map(keys).collect() }
     }
 
-    /// Returns a client, whose next record has this sequence number, and its server.
+    /// Returns a client and its server; the next record of the client has this sequence number.
     fn pair(version: TlsVersion, suite: AeadSuite, sequence: u64, generations: u8) -> (RecordLayer, RecordLayer) {
         let (one, other) = (|| direction(1, sequence, generations), || direction(101, 0, generations));
         let layer = |side, sending, receiving| {

@@ -16,6 +16,7 @@ pub(crate) mod sip;
 pub(crate) mod talk;
 pub(crate) mod tcp_phone;
 pub(crate) mod tls;
+pub(crate) mod tls_proxy;
 pub(crate) mod twilio;
 
 use media_ports::Place;

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::SupportedProtocolVersion;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 use trunkgate_media::rtp::RtpHeader;
@@ -12,6 +13,7 @@ use trunkgate_media::rtp::RtpHeader;
 use super::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until_bound};
 use super::pace::Watch;
 use super::sip::to_tag;
+use super::tls_proxy::TlsProxy;
 use super::{PATIENCE, Process, config, until};
 
 /// Edge with a single route, to the agent of the test and then possibly to a PBX.
@@ -20,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) caller: Phone,
     pub(crate) pbx: Phone,
     door: TcpListener,
+    /// URL of the agent.
+    url: String,
     connect: &'static str,
 }
 
@@ -50,15 +54,29 @@ impl Rig {
 
     /// Starts an edge with these targets and this phone as the caller.
     pub(crate) fn of(caller: Phone, keys: &str, connect: &'static str) -> Rig {
-        let pbx = Phone::new("127.0.0.3");
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let edge = Process::start(&configured([&caller, &pbx], &door, keys, connect));
-        Rig { edge, caller, pbx, door, connect }
+        let url = format!("ws://{}/media", door.local_addr().unwrap());
+        Rig::at(caller, (door, url), keys, connect)
+    }
+
+    /// Starts an edge whose agent is behind TLS of these versions; the proxy has the connections.
+    pub(crate) fn over_tls(versions: &[&'static SupportedProtocolVersion]) -> (Rig, TlsProxy) {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = TlsProxy::new(door.local_addr().unwrap(), versions);
+        let url = format!("wss://localhost:{}/media", proxy.address.port());
+        let keys = format!("ca = {:?}\n", proxy.ca());
+        (Rig::at(Phone::new("127.0.0.1"), (door, url), &keys, r#""agent:bot""#), proxy)
+    }
+
+    fn at(caller: Phone, (door, url): (TcpListener, String), keys: &str, connect: &'static str) -> Rig {
+        let pbx = Phone::new("127.0.0.3");
+        let edge = Process::start(&configured([&caller, &pbx], &url, keys, connect));
+        Rig { edge, caller, pbx, door, url, connect }
     }
 
     /// Returns the edge's configuration with other keys of the agent.
     pub(crate) fn configured(&self, keys: &str) -> String {
-        configured([&self.caller, &self.pbx], &self.door, keys, self.connect)
+        configured([&self.caller, &self.pbx], &self.url, keys, self.connect)
     }
 
     /// Makes a call that offers these formats, which can be PCMU (0), PCMA (8) and telephone-events (101).
@@ -116,8 +134,7 @@ impl Rig {
     }
 }
 
-fn configured([caller, pbx]: [&Phone; 2], door: &TcpListener, keys: &str, connect: &str) -> String {
-    let url = format!("ws://{}/media", door.local_addr().unwrap());
+fn configured([caller, pbx]: [&Phone; 2], url: &str, keys: &str, connect: &str) -> String {
     let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
     config(&format!(
         "{trunks}[agent.bot]\nurl = \"{url}\"\nextras = true\n{keys}\n\

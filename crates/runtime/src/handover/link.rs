@@ -1,9 +1,9 @@
 //! Connection between a process that ends and its successor: messages with descriptors over a Unix socket.
 //!
 //! A message is its length and its number of descriptors (`u32`, `u32`, big-endian), the descriptors in groups beside
-//! one byte each (SCM_RIGHTS), and its body as JSON.
+//! one byte each (SCM_RIGHTS), and its body as JSON. Bodies have keys of SRTP and TLS and are wiped.
 
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,6 +15,7 @@ use rustix::net::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 /// Descriptors of one group; Linux takes at most 253.
 const GROUP: usize = 200;
@@ -58,7 +59,9 @@ impl HandoverLink {
     /// # Errors
     /// Returns the system's error, for example if the other process has ended.
     pub fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let body = serde_json::to_vec(message)?;
+        let mut body = WipedBody::default();
+        serde_json::to_writer(&mut body, message)?;
+        let body = body.bytes;
         let too_long = || io::Error::other("the message is too long");
         let length = u32::try_from(body.len()).map_err(|_| too_long())?;
         let count = u32::try_from(descriptors.len()).map_err(|_| too_long())?;
@@ -96,7 +99,7 @@ impl HandoverLink {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
             }
         }
-        let mut body = vec![0; length];
+        let mut body = Zeroizing::new(vec![0; length]);
         self.stream.read_exact(&mut body)?;
         Ok((serde_json::from_slice(&body)?, descriptors))
     }
@@ -115,6 +118,30 @@ impl HandoverLink {
                 into.extend(descriptors);
             }
         }
+        Ok(())
+    }
+}
+
+/// Body of a message being written; no copy of it is left in memory.
+#[derive(Debug, Default)]
+struct WipedBody {
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Write for WipedBody {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        let needed = self.bytes.len() + more.len();
+        if needed > self.bytes.capacity() {
+            // A vector that grows by itself leaves its former memory as it is.
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.bytes.capacity())));
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -145,6 +172,20 @@ mod tests {
         let (text, descriptors): (String, _) = other.receive(PATIENCE).unwrap();
         assert_eq!((text.as_str(), descriptors.len()), ("none", 0));
         sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_body_is_written_without_leaving_copies() {
+        let mut body = WipedBody::default();
+        let text: Vec<u8> = (0..100_000).map(|n| (n % 251) as u8).collect();
+        for piece in text.chunks(7) {
+            let (room, before) = (body.bytes.capacity(), body.bytes.as_ptr());
+            let fits = body.bytes.len() + piece.len() <= room;
+            body.write_all(piece).unwrap();
+            // A piece for which there is no room goes into new memory, and the former is wiped as a whole.
+            assert_eq!(body.bytes.as_ptr() == before, fits);
+        }
+        assert_eq!(*body.bytes, text);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use trunkgate_call::KeptStream;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_config::Config;
 use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
+use trunkgate_tls_record::TlsSnapshot;
 
 use crate::transport::HandedConnections;
 use crate::worker::{CrossingAgent, CrossingSession, ExpectedSession};
@@ -93,7 +94,14 @@ pub struct HandedSession {
     /// Ends whose sockets cross.
     ends: Vec<EndId>,
     /// Agents whose sockets cross, after those of the ends.
-    agents: Vec<AgentSnapshot>,
+    agents: Vec<HandedAgent>,
+}
+
+/// Agent in a message.
+#[derive(Debug, Serialize, Deserialize)]
+struct HandedAgent {
+    state: AgentSnapshot,
+    tls: Option<TlsSnapshot>,
 }
 
 /// Description of the successor before anything crosses.
@@ -202,8 +210,8 @@ impl HandedSession {
     pub fn of(crossing: CrossingSession) -> (HandedSession, Vec<OwnedFd>) {
         let ends = crossing.sockets.iter().map(|(end, _)| *end).collect();
         let mut descriptors: Vec<OwnedFd> = crossing.sockets.into_iter().flat_map(|(_, pair)| pair).collect();
-        let (agents, sockets): (Vec<_>, Vec<_>) =
-            crossing.agents.into_iter().map(|agent| (agent.state, agent.socket)).unzip();
+        let handed = |CrossingAgent { state, socket, tls }| (HandedAgent { state, tls }, socket);
+        let (agents, sockets): (Vec<_>, Vec<_>) = crossing.agents.into_iter().map(handed).unzip();
         descriptors.extend(sockets);
         (HandedSession { snapshot: crossing.snapshot, ends, agents }, descriptors)
     }
@@ -214,7 +222,8 @@ impl HandedSession {
         let crossing = |HandedSession { snapshot, ends, agents }: HandedSession| {
             let paired = |end| Some((end, [descriptors.next()?, descriptors.next()?]));
             let sockets = ends.into_iter().filter_map(paired).collect();
-            let connected = |state| Some(CrossingAgent { state, socket: descriptors.next()? });
+            let connected =
+                |HandedAgent { state, tls }| Some(CrossingAgent { state, socket: descriptors.next()?, tls });
             CrossingSession { snapshot, sockets, agents: agents.into_iter().filter_map(connected).collect() }
         };
         sessions.into_iter().map(crossing).collect()

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
-use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, watch};
@@ -40,6 +40,7 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::verifier::ServerVerifier;
+use trunkgate_tls_record::TlsSession;
 
 /// Connector for agents; `connect_timeout` limits the whole connection setup.
 const CONNECTOR: Connector = Connector {
@@ -257,17 +258,13 @@ impl AgentEndpoint {
     }
 
     /// Makes the TLS handshake; the server's certificate must be valid for the URL's host.
-    async fn shake_hands(
-        &self,
-        spec: &SocketSpec,
-        tcp: TcpStream,
-    ) -> Result<(TcpStream, ClientConnection), AgentFault> {
+    async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, TlsSession), AgentFault> {
         let config = match &spec.ca {
             Some(pem) => Arc::new(trusting_in(TrustAnchors::of_pem(pem).map_err(AgentFault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
-        let stream = CONNECTOR.tls(config, &self.host, tcp).await.map_err(|fault| AgentFault::tls(fault.what))?;
-        Ok(stream.into_inner())
+        let stream = CONNECTOR.crossing_tls(config, &self.host, tcp).await;
+        Ok(stream.map_err(|fault| AgentFault::tls(fault.what))?.into_parts())
     }
 
     /// The WebSocket handshake.
@@ -394,6 +391,8 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, AgentFault> {
 fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // An upgrade hands the connection over.
+    config.enable_secret_extraction = true;
     config
 }
 

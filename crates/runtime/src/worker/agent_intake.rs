@@ -172,6 +172,11 @@ impl<S> MeteredIntake<S> {
         &self.inner
     }
 
+    /// Returns the underlying connection, without received bytes that were not passed on.
+    pub(super) fn into_inner(self) -> S {
+        self.inner
+    }
+
     /// Returns the underlying connection.
     pub(super) fn get_mut(&mut self) -> &mut S {
         &mut self.inner

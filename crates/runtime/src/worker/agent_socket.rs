@@ -2,8 +2,7 @@
 //! while it would block. Readiness events are passed to [`AgentSocket::awake`].
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +20,7 @@ use super::agent_intake::MeteredIntake;
 use super::agent_stream::AgentTransport;
 use super::port_set::SocketReadiness;
 use trunkgate_system::limits::AGENT_PONGS_UNFLUSHED;
+use trunkgate_tls_record::TlsSnapshot;
 
 /// Message received from an agent.
 #[derive(Debug)]
@@ -74,30 +74,31 @@ impl AgentSocket {
     }
 
     /// Continues a WebSocket of another process, which stands between two messages.
-    pub(super) fn resumed(descriptor: OwnedFd, held: Arc<Counter>) -> AgentSocket {
-        let transport = AgentTransport::new(TcpStream::from(descriptor), None);
-        let intake = MeteredIntake::resumed(transport, held);
-        AgentSocket::new(WebSocket::from_raw_socket(intake, Role::Client, Some(websocket_config())))
-    }
-
-    /// Returns whether the socket can be continued by another process: everything received was processed, everything
-    /// written was sent, and its descriptor is all of its state.
-    pub(super) fn can_cross(&mut self) -> bool {
-        let is_flushed = self.write(|| None).is_ok() && !self.blocked && !self.unflushed;
-        is_flushed && !self.readable && self.open.get_ref().is_between_messages() && !self.is_encrypted()
-    }
-
-    /// Returns whether the connection is encrypted, so that it can never cross.
-    pub(super) fn is_encrypted(&self) -> bool {
-        !self.connection().is_plain()
-    }
-
-    /// Returns a second descriptor of the connection.
     ///
     /// # Errors
-    /// Returns the system's error.
-    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.connection().as_fd().try_clone_to_owned()
+    /// Returns an error if the keys of TLS cannot be used.
+    pub(super) fn resumed(
+        descriptor: OwnedFd,
+        tls: Option<TlsSnapshot>,
+        held: Arc<Counter>,
+    ) -> io::Result<AgentSocket> {
+        let intake = MeteredIntake::resumed(AgentTransport::resume(descriptor, tls)?, held);
+        Ok(AgentSocket::new(WebSocket::from_raw_socket(intake, Role::Client, Some(websocket_config()))))
+    }
+
+    /// Returns whether another process can continue the socket: everything received was processed, everything written
+    /// was sent, and all of its state is that of the connection.
+    pub(super) fn can_cross(&mut self) -> bool {
+        let is_flushed = self.write(|| None).is_ok() && !self.blocked && !self.unflushed;
+        is_flushed && !self.readable && self.open.get_ref().is_between_messages() && self.connection().can_cross()
+    }
+
+    /// Returns the descriptor and the state of TLS for the process that continues the socket.
+    ///
+    /// # Errors
+    /// Returns an error if the connection cannot cross; it is closed then.
+    pub(super) fn into_parts(self) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
+        self.open.into_inner().into_inner().into_parts()
     }
 
     /// Returns the connection.

@@ -1,17 +1,18 @@
 //! Established TCP or TLS connection to an agent, driven by readiness events. No operation blocks: it returns
-//! `WouldBlock` instead. No operation loops while more data arrives, as [`rustls::Stream`] does.
+//! `WouldBlock` instead. No operation loops while more data arrives, as [`rustls::Stream`] does. Another process can
+//! continue the connection.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustls::ClientConnection;
+use trunkgate_tls_record::{TlsSession, TlsSnapshot};
 
 /// TCP or TLS connection.
 #[derive(Debug)]
 pub(super) struct AgentTransport {
     tcp: TcpStream,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<TlsSession>>,
     /// True if another readiness event will follow further data.
     told: bool,
     /// True if all received data was read, and no read is useful before the next event.
@@ -20,15 +21,31 @@ pub(super) struct AgentTransport {
 
 impl AgentTransport {
     /// Wraps a non-blocking connection; `tls` has completed its handshake.
-    pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> AgentTransport {
+    pub(super) fn new(tcp: TcpStream, tls: Option<TlsSession>) -> AgentTransport {
         AgentTransport { tcp, tls: tls.map(Box::new), told: false, emptied: false }
     }
-}
 
-impl AgentTransport {
-    /// Returns whether the connection is plain TCP, whose descriptor is all of its state.
-    pub(super) fn is_plain(&self) -> bool {
-        self.tls.is_none()
+    /// Continues a connection of another process.
+    ///
+    /// # Errors
+    /// Returns an error if the keys of the snapshot cannot be used.
+    pub(super) fn resume(descriptor: OwnedFd, tls: Option<TlsSnapshot>) -> io::Result<AgentTransport> {
+        let tls = tls.map(TlsSession::resume).transpose().map_err(invalid)?;
+        Ok(AgentTransport::new(TcpStream::from(descriptor), tls))
+    }
+
+    /// Returns whether another process can continue the connection.
+    pub(super) fn can_cross(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.can_cross())
+    }
+
+    /// Returns the descriptor and the state of TLS for the process that continues the connection.
+    ///
+    /// # Errors
+    /// Returns an error if the connection cannot cross; it is closed then.
+    pub(super) fn into_parts(self) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
+        let tls = self.tls.map(|tls| tls.into_snapshot()).transpose().map_err(invalid)?;
+        Ok((self.tcp.into(), tls))
     }
 
     /// Handles a readiness event; another one follows further data unless `ended` is true.
@@ -69,20 +86,20 @@ impl MeteredSource for AgentTransport {
             self.emptied = self.told && len < out.len();
             return Ok(ReadCount { len, wire: len });
         };
-        match tls.reader().read(out) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Ok(ReadCount { len: read?, wire: 0 }),
+        if tls.has_data() || tls.is_ended() {
+            return Ok(ReadCount { len: tls.read(out), wire: 0 });
         }
-        let wire = tls.read_tls(&mut self.tcp)?;
-        if let Err(error) = tls.process_new_packets() {
+        // The buffer for the data first takes the records.
+        let wire = self.tcp.read(out)?;
+        if wire == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Err(fault) = tls.receive(out.get(..wire).unwrap_or_default()) {
             // Send the TLS alert, if the system accepts it.
-            let _ = tls.write_tls(&mut self.tcp);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            let _ = self.write_records();
+            return Err(invalid(fault));
         }
-        match tls.reader().read(out) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(ReadCount { len: 0, wire }),
-            read => Ok(ReadCount { len: read?, wire }),
-        }
+        Ok(ReadCount { len: tls.read(out), wire })
     }
 }
 
@@ -91,28 +108,32 @@ impl Write for AgentTransport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_records()?;
         let Some(tls) = &mut self.tls else { return self.tcp.write(bytes) };
-        let len = tls.writer().write(bytes)?;
+        let len = tls.write(bytes).map_err(invalid)?;
         // The data is accepted in any case; a failure is reported by the next call.
         let _ = self.write_records();
         Ok(len)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.write_records()?;
-        self.tls.as_mut().map_or(Ok(()), |tls| tls.writer().flush())
+        self.write_records()
     }
 }
 
 impl AgentTransport {
     /// Writes the pending TLS records.
     fn write_records(&mut self) -> io::Result<()> {
-        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
-            if tls.write_tls(&mut self.tcp)? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+        while let Some(tls) = self.tls.as_mut().filter(|tls| !tls.unsent().is_empty()) {
+            match self.tcp.write(tls.unsent())? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                sent => tls.mark_sent(sent),
             }
         }
         Ok(())
     }
+}
+
+fn invalid(fault: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, fault)
 }
 
 #[cfg(test)]
@@ -143,11 +164,12 @@ mod tests {
         server.send_tls13_tickets = tickets;
         let mut roots = RootCertStore::empty();
         roots.add(certificate.cert.der().clone()).unwrap();
-        let client = ClientConfig::builder_with_provider(provider())
+        let mut client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        client.enable_secret_extraction = true;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         std::thread::spawn(move || {
@@ -159,9 +181,16 @@ mod tests {
             far(StreamOwned::new(tls, tcp));
         });
         let name = ServerName::try_from("a.example").unwrap();
-        let mut tls = ClientConnection::new(Arc::new(client), name).unwrap();
-        while tls.is_handshaking() || tls.wants_write() {
-            tls.complete_io(&mut tcp).unwrap();
+        let mut tls = TlsSession::connect(Arc::new(client), name).unwrap();
+        loop {
+            tcp.write_all(tls.unsent()).unwrap();
+            tls.mark_sent(usize::MAX);
+            if !tls.is_handshaking() {
+                break;
+            }
+            let mut bytes = [0; 4096];
+            let len = tcp.read(&mut bytes).unwrap();
+            tls.receive(&bytes[..len]).unwrap();
         }
         tcp.set_nonblocking(true).unwrap();
         AgentTransport::new(tcp, Some(tls))
@@ -227,8 +256,39 @@ mod tests {
         }
         until_blocked(&mut stream);
         assert!(stream.tcp.peek(&mut [0]).is_ok(), "taken in by a write");
-        let mut heard = [0; 9];
+        let mut heard = [0; 100];
         assert_eq!(stream.take(&mut heard).unwrap().len, 5);
+    }
+
+    /// The remote side notices nothing, although a record is incomplete at each crossing.
+    #[test]
+    fn another_process_continues_the_connection() {
+        let mut stream = connected(2, |mut far| {
+            let mut some = [0; 100];
+            while let Ok(len @ 1..) = far.read(&mut some) {
+                far.write_all(&some[..len]).unwrap();
+            }
+        });
+        for text in ["one", "two", "three"] {
+            assert_eq!(stream.write(text.as_bytes()).unwrap(), text.len());
+            stream.flush().unwrap();
+            // The first bytes of the answer are received before the crossing, the others after it.
+            let mut heard = [0; 9];
+            while let Err(error) = stream.take(&mut heard[..3]) {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            }
+            assert!(stream.can_cross());
+            let (descriptor, tls) = stream.into_parts().unwrap();
+            stream = AgentTransport::resume(descriptor, tls).unwrap();
+            let mut len = 0;
+            while len < text.len() {
+                match stream.take(&mut heard[len..]) {
+                    Ok(count) => len += count.len,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+            assert_eq!(&heard[..len], text.as_bytes());
+        }
     }
 
     /// After a read to the end of the data, the next read waits for an event; the end of the connection is signalled

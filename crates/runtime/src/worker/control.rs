@@ -259,7 +259,7 @@ impl MediaWorker {
         let Some(live) = self.sessions.get(at) else { return false };
         live.doors.iter().all(|door| match door.way {
             AgentConnectionState::Open(slot) if live.session.can_leave(door.name.end) => {
-                self.sockets.talking(slot).is_none_or(|socket| socket.is_encrypted() || socket.can_cross())
+                self.sockets.talking(slot).is_none_or(AgentSocket::can_cross)
             }
             AgentConnectionState::Open(_) | AgentConnectionState::UnderWay(_) | AgentConnectionState::Done => true,
         })
@@ -283,7 +283,7 @@ impl MediaWorker {
                 live.session.release_agent(end);
             }
             match self.sockets.release(&self.ports, slot) {
-                Ok(socket) => crossing.push(CrossingAgent { state, socket }),
+                Ok((socket, tls)) => crossing.push(CrossingAgent { state, socket, tls }),
                 Err(error) => tracing::error!("the socket of an agent cannot be handed over: {error}"),
             }
         }
@@ -356,7 +356,7 @@ impl MediaWorker {
     /// Continues an agent that has crossed.
     ///
     /// # Errors
-    /// Returns the system's error if its socket cannot be waited for.
+    /// Returns an error if its connection cannot be used or waited for.
     pub(super) fn resume_agent(
         &mut self,
         now: Instant,
@@ -365,7 +365,7 @@ impl MediaWorker {
         crossed: CrossingAgent,
     ) -> io::Result<()> {
         let Some(live) = self.sessions.get_mut(at) else { return Ok(()) };
-        let socket = AgentSocket::resumed(crossed.socket, self.held.clone());
+        let socket = AgentSocket::resumed(crossed.socket, crossed.tls, self.held.clone())?;
         let slot = self.sockets.add_socket(&self.ports, (at, name.end), socket)?;
         live.session.resume_agent(now, name.end, spec, crossed.state);
         live.doors.push(AgentConnection { name, way: AgentConnectionState::Open(slot) });

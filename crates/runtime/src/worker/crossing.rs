@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{AgentSnapshot, EndId, MediaId, SessionSnapshot};
+use trunkgate_tls_record::TlsSnapshot;
 
 /// Session between two processes.
 #[derive(Debug)]
@@ -26,8 +27,10 @@ pub struct CrossingSession {
 pub struct CrossingAgent {
     /// The conversation.
     pub state: AgentSnapshot,
-    /// Plain TCP connection of its WebSocket, between two messages.
+    /// TCP connection of its WebSocket, between two messages.
     pub socket: OwnedFd,
+    /// State of TLS on it.
+    pub tls: Option<TlsSnapshot>,
 }
 
 /// Agent of an adopted session that its call has not asked for yet.

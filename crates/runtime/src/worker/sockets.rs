@@ -8,6 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 use trunkgate_media::EndId;
 use trunkgate_media::agent::Stream;
+use trunkgate_tls_record::TlsSnapshot;
 
 use super::agent_connect::OpenSocket;
 use super::agent_socket::{AgentSocket, CloseProgress, ClosingHandshake};
@@ -67,27 +68,28 @@ impl AgentSockets {
         Ok(slot)
     }
 
-    /// Removes a socket that another process continues and returns its descriptor.
+    /// Removes a socket that another process continues and returns its descriptor with the state of TLS.
     ///
     /// # Errors
     /// Returns the system's error, or that the socket is gone; it is closed then.
-    pub(super) fn release(&mut self, ports: &PortSet, slot: SocketIndex) -> io::Result<OwnedFd> {
-        let gone = || io::Error::from(io::ErrorKind::NotConnected);
-        let descriptor = self.talking(slot).ok_or_else(gone).and_then(|socket| {
-            ports.unwatch(socket.connection())?;
-            socket.descriptor()
-        });
-        self.remove(slot);
-        descriptor
+    pub(super) fn release(&mut self, ports: &PortSet, slot: SocketIndex) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
+        let seat = self.take_out(slot).filter(|seat| seat.leaving.is_none());
+        let socket = seat.ok_or(io::ErrorKind::NotConnected)?.socket;
+        ports.unwatch(socket.connection())?;
+        socket.into_parts()
     }
 
     /// Closes a socket.
     pub(super) fn remove(&mut self, slot: SocketIndex) {
-        if let Some(seat) = self.seats.try_remove(slot)
-            && let Some(at) = seat.alarm
-        {
+        drop(self.take_out(slot));
+    }
+
+    fn take_out(&mut self, slot: SocketIndex) -> Option<SocketEntry> {
+        let seat = self.seats.try_remove(slot)?;
+        if let Some(at) = seat.alarm {
             self.alarms.remove(&(at, slot));
         }
+        Some(seat)
     }
 
     /// Returns the socket of an end in conversation.

@@ -206,7 +206,7 @@ impl Pair {
     }
 }
 
-/// Connection whose session is between two processes.
+/// Connection with a session between two processes.
 pub(crate) struct Crossing {
     peer: Connection,
     heard: Vec<u8>,

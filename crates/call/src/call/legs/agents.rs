@@ -126,7 +126,7 @@ impl Legs {
         *former = Leg { quality, ..Leg::of_agent(sid, side) };
     }
 
-    /// Returns the open streams of agents that another process may continue: those over plain WebSockets.
+    /// Returns the open streams of agents that another process may continue: those over WebSockets.
     pub(crate) fn open_streams(&self) -> Vec<KeptStream> {
         let stream = |side: &AgentSide| KeptStream {
             call_sid: self.sid().to_owned(),
@@ -134,8 +134,7 @@ impl Legs {
             talks: !side.listens(),
             stream_sid: side.stream_sid.clone(),
         };
-        let is_plain = |side: &AgentSide| side.raw.is_none() && side.agent.url.starts_with("ws://");
-        let is_open = |side: &&AgentSide| side.opened.is_some() && !side.is_gone && is_plain(side);
+        let is_open = |side: &&AgentSide| side.opened.is_some() && !side.is_gone && side.raw.is_none();
         let sides = self.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_deref());
         sides.filter(is_open).map(stream).collect()
     }
