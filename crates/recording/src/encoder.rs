@@ -1,10 +1,13 @@
 //! Encoder from frames to the bytes of a file, in any container, encrypted or not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Channels;
+use crate::age::SealerSnapshot;
 use crate::channels::mix;
 use crate::envelope::{FileEncryption, FileEnvelope};
 use crate::limits::{FRAME_MS, FRAME_SAMPLES};
-use crate::opus::OpusFile;
+use crate::opus::{OpusFile, OpusSnapshot};
 use crate::wav::{self, DataBytes, HEADER_BYTES};
 
 /// Frames of silence generated at once.
@@ -36,7 +39,43 @@ pub struct RecordingEncoder {
     samples: Vec<i16>,
 }
 
+/// Encoder as plain data, with the key of an encrypted file in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderSnapshot {
+    /// Number of channels.
+    channels: u16,
+    frames: u64,
+    /// State of an Ogg Opus file; `None` for WAV.
+    opus: Option<OpusSnapshot>,
+    /// Encryption, if the file is encrypted.
+    sealer: Option<SealerSnapshot>,
+}
+
 impl RecordingEncoder {
+    /// Ends this encoder between two frames; another one continues the file by [`Self::resume`]. Bytes of the file are
+    /// appended.
+    pub fn suspend(mut self, to: &mut Vec<u8>) -> EncoderSnapshot {
+        let opus = match self.body {
+            EncoderFormat::Opus(file) => Some(file.suspend(self.envelope.plain())),
+            EncoderFormat::Wav => None,
+        };
+        self.envelope.write(to);
+        let sealer = self.envelope.snapshot();
+        EncoderSnapshot { channels: self.channels.count(), frames: self.frames, opus, sealer }
+    }
+
+    /// Continues a file. Returns `None` if the snapshot is not usable, or a library fails, which no input causes.
+    pub fn resume(snapshot: EncoderSnapshot) -> Option<RecordingEncoder> {
+        let EncoderSnapshot { channels, frames, opus, sealer } = snapshot;
+        let channels = Channels::of(channels)?;
+        let body = match opus {
+            Some(opus) => EncoderFormat::Opus(Box::new(OpusFile::resume(channels, opus)?)),
+            None => EncoderFormat::Wav,
+        };
+        let envelope = FileEnvelope::restore(sealer.as_ref())?;
+        Some(RecordingEncoder { channels, body, envelope, frames, samples: Vec::new() })
+    }
+
     /// Starts a file and appends its beginning. `serial` distinguishes Ogg streams. Returns `None` if a library fails,
     /// which no input causes.
     pub fn new(
@@ -222,5 +261,73 @@ mod tests {
             (&samples[..stereo.len()], samples[stereo.len()..].iter().any(|sample| *sample != 0)),
             (&stereo[..], false)
         );
+    }
+
+    /// Suspends an encoder, and resumes it as another process does.
+    fn crossed(encoder: RecordingEncoder, to: &mut Vec<u8>) -> RecordingEncoder {
+        RecordingEncoder::resume(encoder.suspend(to)).unwrap()
+    }
+
+    #[test]
+    fn a_wav_file_and_an_encrypted_one_go_on_byte_by_byte_in_another_encoder() {
+        let key = crate::age::AgeIdentity::from_secret([9; 32]).unwrap();
+        let encryption =
+            FileEncryption { recipient: key.recipient(), randomness: crate::age::FileRandomness::new([7; 64]) };
+        for encryption in [None, Some(&encryption)] {
+            let audio = tones(500, (300.0, 500.0));
+            let make = |crosses: bool| {
+                let mut file = Vec::new();
+                let mut encoder =
+                    RecordingEncoder::new(Container::Wav, Channels::Dual, encryption, 1, &mut file).unwrap();
+                for (at, frame) in audio.chunks(2 * FRAME_SAMPLES).enumerate() {
+                    encoder.push(frame, &mut file);
+                    if crosses && at % 170 == 100 {
+                        encoder = crossed(encoder, &mut file);
+                    }
+                }
+                assert_eq!(encoder.frames(), 500);
+                encoder.finish(&mut file);
+                file
+            };
+            assert!(make(true) == make(false), "encrypted: {}", encryption.is_some());
+        }
+    }
+
+    #[test]
+    fn an_opus_file_goes_on_without_a_lost_or_doubled_sample() {
+        let audio = tones(200, (300.0, 500.0));
+        let decode = |file: &[u8]| {
+            let mut decoder = Decoder::new(crate::limits::RATE_HZ, OpusChannels::Stereo).unwrap();
+            let (mut samples, mut reader) = (Vec::new(), crate::ogg::PacketReader::default());
+            let mut decoded = [0; 2 * FRAME_SAMPLES];
+            reader.push(file, |number, packet| {
+                if number.is_some() {
+                    decoder.decode(packet, &mut decoded, DecodeMode::Normal).unwrap();
+                    samples.extend_from_slice(&decoded);
+                }
+            });
+            samples
+        };
+        let make = |crosses: bool| {
+            let mut file = Vec::new();
+            let mut encoder = RecordingEncoder::new(Container::Opus, Channels::Dual, None, 1, &mut file).unwrap();
+            for (at, frame) in audio.chunks(2 * FRAME_SAMPLES).enumerate() {
+                encoder.push(frame, &mut file);
+                if crosses && at % 70 == 40 {
+                    encoder = crossed(encoder, &mut file);
+                }
+            }
+            encoder.finish(&mut file);
+            let mut count = PageCounter::default();
+            count.push(&file);
+            assert!(count.is_whole() && count.milliseconds() == 4000);
+            decode(&file)
+        };
+        let (crossed, whole) = (make(true), make(false));
+        assert_eq!(crossed.len(), whole.len());
+        let error: f64 = crossed.iter().zip(&whole).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+        let power: f64 = whole.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+        // A lost or doubled sample would shift the tones by a twelfth of a turn or more.
+        assert!(error < power / 100.0, "{}", error / power);
     }
 }

@@ -1,6 +1,6 @@
 //! Optional encryption between the contents and the bytes of a file.
 
-use crate::age::{FileRandomness, Recipient, Sealer};
+use crate::age::{FileRandomness, Recipient, Sealer, SealerSnapshot};
 
 /// Encryption of a file.
 #[derive(Debug)]
@@ -25,6 +25,21 @@ impl FileEnvelope {
     pub(crate) fn new(encryption: Option<&FileEncryption>, to: &mut Vec<u8>) -> Option<FileEnvelope> {
         let sealer = match encryption {
             Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
+            None => None,
+        };
+        Some(FileEnvelope { sealer, plain: Vec::new() })
+    }
+
+    /// Returns the encryption state as plain data; `None` for a file that is not encrypted. All contents must have been
+    /// written.
+    pub(crate) fn snapshot(&self) -> Option<SealerSnapshot> {
+        self.sealer.as_ref().map(Sealer::snapshot)
+    }
+
+    /// Continues a file. Returns `None` if the snapshot is not usable.
+    pub(crate) fn restore(snapshot: Option<&SealerSnapshot>) -> Option<FileEnvelope> {
+        let sealer = match snapshot {
+            Some(snapshot) => Some(Sealer::restore(snapshot)?),
             None => None,
         };
         Some(FileEnvelope { sealer, plain: Vec::new() })

@@ -17,7 +17,7 @@ pub mod wav;
 
 pub use channels::mix;
 pub use cut::FrameExtractor;
-pub use encoder::{Container, RecordingEncoder};
+pub use encoder::{Container, EncoderSnapshot, RecordingEncoder};
 pub use envelope::FileEncryption;
 pub use peaks::PeakLevels;
 pub use trunkgate_terms::Channels;

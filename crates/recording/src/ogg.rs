@@ -54,9 +54,28 @@ pub(crate) struct PageWriter {
     contents: Vec<u8>,
 }
 
+/// Position in a stream between two pages, as plain data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct PagePosition {
+    serial: u32,
+    sequence: u32,
+    granule: u64,
+}
+
 impl PageWriter {
     pub(crate) fn new(serial: u32) -> PageWriter {
         PageWriter { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
+    }
+
+    /// Returns the position behind the last page; the open page must have been appended.
+    pub(crate) fn position(&self) -> PagePosition {
+        PagePosition { serial: self.serial, sequence: self.sequence, granule: self.granule }
+    }
+
+    /// Continues a stream behind its last page.
+    pub(crate) fn resume(position: PagePosition) -> PageWriter {
+        let PagePosition { serial, sequence, granule } = position;
+        PageWriter { sequence, granule, ..PageWriter::new(serial) }
     }
 
     /// Returns the number of packets in the open page.

@@ -1,15 +1,18 @@
 //! Ogg Opus writer (RFC 7845), from frames of 20 ms to pages.
 
 use ropus::{Application, Bitrate, Channels as OpusChannels, Signal};
+use serde::{Deserialize, Serialize};
 
 use crate::Channels;
 use crate::limits::{FRAME_SAMPLES, OPUS_COMPLEXITY, OPUS_DUAL_BIT_RATE, OPUS_MONO_BIT_RATE, RATE_HZ};
-use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, PageWriter};
+use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, PagePosition, PageWriter};
 
 /// Granule positions per sample; their clock is 48 kHz (RFC 7845 §4).
 const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
 /// Longest packet, in bytes (RFC 6716 §3.4).
 const PACKET_BYTES: usize = 1275;
+/// Number of frames from which an encoder that continues a file gets the state of the one before: 100 ms.
+const WARM_FRAMES: usize = 5;
 
 /// Writer of an Ogg Opus file.
 pub(crate) struct OpusFile {
@@ -21,6 +24,19 @@ pub(crate) struct OpusFile {
     packets: u64,
     /// Samples of an incomplete frame.
     held: Vec<i16>,
+    /// Samples of the latest frames.
+    recent: Vec<i16>,
+}
+
+/// Writer as plain data, between two pages. The state of the codec is omitted: another encoder gets it from the latest
+/// frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpusSnapshot {
+    pages: PagePosition,
+    frames: u64,
+    packets: u64,
+    held: Vec<i16>,
+    recent: Vec<i16>,
 }
 
 impl std::fmt::Debug for OpusFile {
@@ -37,20 +53,50 @@ pub(crate) fn of_codec(channels: Channels) -> OpusChannels {
     }
 }
 
+/// Creates an encoder; `None` if the codec fails, which no input causes.
+fn encoder(channels: Channels) -> Option<ropus::Encoder> {
+    let bit_rate = match channels {
+        Channels::Mono => OPUS_MONO_BIT_RATE,
+        Channels::Dual => OPUS_DUAL_BIT_RATE,
+    };
+    ropus::Encoder::builder(RATE_HZ, of_codec(channels), Application::Voip)
+        .bitrate(Bitrate::Bits(bit_rate))
+        .complexity(OPUS_COMPLEXITY)
+        .signal(Signal::Voice)
+        .build()
+        .ok()
+}
+
+/// Returns the delay of an encoder, in granule positions.
+fn pre_skip(encoder: &ropus::Encoder) -> u64 {
+    u64::from(encoder.lookahead()) * GRANULES_PER_SAMPLE
+}
+
 impl OpusFile {
+    /// Returns the writer as plain data, after the open page was appended.
+    pub(crate) fn suspend(mut self, to: &mut Vec<u8>) -> OpusSnapshot {
+        self.flush(to);
+        let OpusFile { pages, frames, packets, held, recent, encoder: _, channels: _, pre_skip: _ } = self;
+        OpusSnapshot { pages: pages.position(), frames, packets, held, recent }
+    }
+
+    /// Continues a file. Its encoder encodes the latest frames again without writing them, so that the audio still in
+    /// the codec is not lost. Returns `None` if the codec fails, which no input causes.
+    pub(crate) fn resume(channels: Channels, snapshot: OpusSnapshot) -> Option<OpusFile> {
+        let OpusSnapshot { pages, frames, packets, held, recent } = snapshot;
+        let mut encoder = encoder(channels)?;
+        let mut unused = [0; PACKET_BYTES];
+        for samples in recent.chunks_exact(FRAME_SAMPLES * usize::from(channels.count())) {
+            encoder.encode(samples, &mut unused).ok()?;
+        }
+        let (pages, pre_skip) = (PageWriter::resume(pages), pre_skip(&encoder));
+        Some(OpusFile { encoder, channels, pages, pre_skip, frames, packets, held, recent })
+    }
+
     /// Starts a file and appends its two header pages. Returns `None` if the codec fails, which no input causes.
     pub(crate) fn new(channels: Channels, serial: u32, to: &mut Vec<u8>) -> Option<OpusFile> {
-        let bit_rate = match channels {
-            Channels::Mono => OPUS_MONO_BIT_RATE,
-            Channels::Dual => OPUS_DUAL_BIT_RATE,
-        };
-        let encoder = ropus::Encoder::builder(RATE_HZ, of_codec(channels), Application::Voip)
-            .bitrate(Bitrate::Bits(bit_rate))
-            .complexity(OPUS_COMPLEXITY)
-            .signal(Signal::Voice)
-            .build()
-            .ok()?;
-        let pre_skip = u64::from(encoder.lookahead()) * GRANULES_PER_SAMPLE;
+        let encoder = encoder(channels)?;
+        let pre_skip = pre_skip(&encoder);
         let mut pages = PageWriter::new(serial);
         let mut head = b"OpusHead\x01".to_vec();
         head.push(channels.count() as u8);
@@ -67,7 +113,8 @@ impl OpusFile {
         tags.extend_from_slice(&0_u32.to_le_bytes());
         pages.push(&tags, 0, to);
         pages.end(false, to);
-        Some(OpusFile { encoder, channels, pages, pre_skip, frames: 0, packets: 0, held: Vec::new() })
+        let (held, recent) = (Vec::new(), Vec::new());
+        Some(OpusFile { encoder, channels, pages, pre_skip, frames: 0, packets: 0, held, recent })
     }
 
     /// Adds samples of all channels; full pages are appended.
@@ -86,6 +133,9 @@ impl OpusFile {
     fn encode(&mut self, samples: &[i16], to: &mut Vec<u8>) {
         let mut packet = [0; PACKET_BYTES];
         self.packets += 1;
+        let kept = (WARM_FRAMES - 1) * samples.len();
+        self.recent.drain(..self.recent.len().saturating_sub(kept));
+        self.recent.extend_from_slice(samples);
         // A frame of 20 ms always fits; an empty packet would count as lost.
         let bytes = self.encoder.encode(samples, &mut packet).unwrap_or(0);
         self.pages.push(packet.get(..bytes).unwrap_or_default(), self.packets * GRANULES_PER_FRAME, to);

@@ -15,6 +15,7 @@ mod stanza;
 pub use completion::{FileCompletion, completion};
 pub use header::OpenError;
 pub use identity::{AgeIdentities, AgeIdentity, InvalidIdentity, Recipient};
+pub(crate) use payload::SealerSnapshot;
 pub use payload::{CHUNK_BYTES, PayloadKey, Sealer};
 
 /// Fresh random bytes for one file: its key, the ephemeral secret that wraps it, and the nonce of the payload.

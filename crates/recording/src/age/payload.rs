@@ -3,6 +3,10 @@
 use std::ops::Range;
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::header::{self, OpenError};
 use super::{AgeIdentities, FileKey, FileRandomness, Recipient};
@@ -17,6 +21,8 @@ const NONCE_BYTES: usize = 16;
 /// Payload key of a file, and the offset of its chunks.
 pub struct PayloadKey {
     key: LessSafeKey,
+    /// Bytes of the key, for another process that continues the file.
+    bytes: Zeroizing<[u8; 32]>,
     begins: u64,
 }
 
@@ -28,9 +34,12 @@ impl std::fmt::Debug for PayloadKey {
 
 impl PayloadKey {
     fn new(file_key: &FileKey, nonce: &[u8], begins: u64) -> Option<PayloadKey> {
-        let key = file_key.derive(nonce, b"payload")?;
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok().map(LessSafeKey::new)?;
-        Some(PayloadKey { key, begins })
+        PayloadKey::of_bytes(Zeroizing::new(file_key.derive(nonce, b"payload")?), begins)
+    }
+
+    fn of_bytes(bytes: Zeroizing<[u8; 32]>, begins: u64) -> Option<PayloadKey> {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, bytes.as_slice()).ok().map(LessSafeKey::new)?;
+        Some(PayloadKey { key, bytes, begins })
     }
 
     /// Parses the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES)
@@ -133,7 +142,46 @@ pub struct Sealer {
     open: Vec<u8>,
 }
 
+/// Sealer as plain data, with the key of its file in clear.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealerSnapshot {
+    key: [u8; 32],
+    begins: u64,
+    chunk: u64,
+    /// Contents of the open chunk, in base64.
+    open: String,
+}
+
+impl std::fmt::Debug for SealerSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealerSnapshot").field("chunk", &self.chunk).finish_non_exhaustive()
+    }
+}
+
+impl Drop for SealerSnapshot {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
 impl Sealer {
+    /// Returns the sealer as plain data.
+    pub(crate) fn snapshot(&self) -> SealerSnapshot {
+        SealerSnapshot {
+            key: *self.payload.bytes,
+            begins: self.payload.begins,
+            chunk: self.chunk,
+            open: STANDARD.encode(&self.open),
+        }
+    }
+
+    /// Continues a file. Returns `None` if the snapshot is not usable.
+    pub(crate) fn restore(snapshot: &SealerSnapshot) -> Option<Sealer> {
+        let payload = PayloadKey::of_bytes(Zeroizing::new(snapshot.key), snapshot.begins)?;
+        let open = STANDARD.decode(&snapshot.open).ok().filter(|open| open.len() <= CHUNK_BYTES)?;
+        Some(Sealer { payload, chunk: snapshot.chunk, open })
+    }
+
     /// Starts a file and appends its header. Returns `None` if the cryptographic library fails, which no input causes.
     pub fn new(recipient: Recipient, randomness: &FileRandomness, to: &mut Vec<u8>) -> Option<Sealer> {
         let (file_key, ephemeral, nonce) = randomness.parts();
