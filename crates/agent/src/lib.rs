@@ -44,5 +44,5 @@ pub use snapshot::{PlayoutSnapshot, StreamSnapshot, UnsentMessage};
 pub use stream::{Stream, StreamDeadline, StreamInput, StreamOutput, StreamSettings, StreamStats};
 pub use ticks::{Tick, TickGenerator};
 pub use track::{TrackCounts, TrackInput, TrackSample};
-pub use tracks::{StreamTracks, TrackFrame};
+pub use tracks::{StreamTracks, TrackFrame, TracksSnapshot};
 pub use warm::{WarmTransfer, Whisper};

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::format::AgentFormat;
 
 /// Direction of the call's audio in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum TrackName {
     /// Audio from the caller.
     Inbound,

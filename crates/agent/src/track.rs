@@ -18,6 +18,8 @@
 //! behind the wall clock, a quiet frame is dropped or inserted; after a pause the source is simply placed again. A
 //! source whose timestamps jump ahead is placed by the time of its arrival.
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ use crate::limits::{
     TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
 use crate::reordering::ReorderTracker;
+
+pub(crate) use snapshot::TrackSnapshot;
 
 /// Maximum reordering distance; a packet further behind the newest one restarts the numbering of its source.
 const MISORDERED: u16 = 100;

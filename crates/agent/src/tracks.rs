@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::message::{TrackName, TrackSet};
-use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput, TrackSample};
+use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput, TrackSample, TrackSnapshot};
 
 /// Frame of 20 ms of one direction. Each direction's frames are in order and without a gap from the stream's start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,25 @@ pub struct StreamTracks<S = u8> {
     outbound: Option<TrackFramer<S>>,
 }
 
+/// Directions of a recording as plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracksSnapshot {
+    inbound: Option<TrackSnapshot>,
+    outbound: Option<TrackSnapshot>,
+}
+
+impl TracksSnapshot {
+    /// Forgets the source of a direction, whose packets are numbered from zero again; its next packet is placed by the
+    /// time of its arrival.
+    pub fn forget_source(&mut self, track: TrackName) {
+        let track = match track {
+            TrackName::Inbound => &mut self.inbound,
+            TrackName::Outbound => &mut self.outbound,
+        };
+        track.iter_mut().for_each(TrackSnapshot::forget_source);
+    }
+}
+
 impl<S: TrackSample> StreamTracks<S> {
     /// Creates tracks for the directions of `set`; media time 0 is `start`, the moment at which the stream's socket
     /// opened.
@@ -34,6 +55,18 @@ impl<S: TrackSample> StreamTracks<S> {
     pub fn recorded(start: Instant, set: TrackSet) -> StreamTracks<S> {
         let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::RECORDED));
         StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
+    }
+
+    /// Returns the directions as plain data, with times relative to `now`; `number` maps a sample to its number.
+    pub fn snapshot(&self, now: Instant, number: impl Fn(S) -> i16) -> TracksSnapshot {
+        let of = |track: &Option<TrackFramer<S>>| track.as_ref().map(|track| track.snapshot(now, &number));
+        TracksSnapshot { inbound: of(&self.inbound), outbound: of(&self.outbound) }
+    }
+
+    /// Restores the directions of a recording; `now` is the time of the snapshot, `sample` maps a number to its sample.
+    pub fn restore_recorded(now: Instant, snapshot: TracksSnapshot, sample: impl Fn(i16) -> S) -> StreamTracks<S> {
+        let track = |one| TrackFramer::restore(now, &ClockTolerance::RECORDED, one, &sample);
+        StreamTracks { inbound: snapshot.inbound.map(track), outbound: snapshot.outbound.map(track) }
     }
 
     /// Returns tracks with another sample type, from the next frames on; waiting audio is dropped.

@@ -40,6 +40,7 @@ pub use counters::{
 };
 pub use dtmf::{DigitFormat, DtmfConversion};
 pub use latch::canonical;
+pub use listening::RecorderSnapshot;
 pub use playout::{melody, ringback};
 pub use rtcp::{ClockEpoch, RtcpOrigin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_agent::limits::REORDER_MOST;
 use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
 
 use crate::codec::PayloadCodec;
@@ -84,6 +85,23 @@ impl TrackDecoders {
                 framing.hold(track, decoder.waits());
             }
         }
+    }
+
+    /// Releases all waiting packets, because this decoder ends.
+    pub(super) fn release_all(&mut self, now: Instant, framing: &mut impl TrackFraming) {
+        for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
+            if let Some(decoder) = decoder {
+                let over = now + REORDER_MOST;
+                decoder.handle_timeout(over, |rtp, bytes, coding| framing.push(now, track, rtp, bytes, coding));
+                framing.hold(track, decoder.waits());
+            }
+        }
+    }
+
+    /// Lists the tracks that are decoded.
+    pub(super) fn decoded_tracks(&self) -> impl Iterator<Item = TrackName> {
+        let named = [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&self.0);
+        named.filter(|(_, decoder)| decoder.is_some()).map(|(track, _)| track)
     }
 
     /// Iterates over the next timeouts of the inputs.

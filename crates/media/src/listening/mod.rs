@@ -22,6 +22,7 @@ pub(crate) use copies::CopyListeners;
 pub(crate) use hearing::ListenerInput;
 pub(crate) use judges::DetectionListeners;
 pub(crate) use listener::{EndListener, TrackPacket};
+pub use recorder::RecorderSnapshot;
 pub(crate) use recorders::SessionRecorders;
 pub(crate) use seats::{MixerPortTick, MixerPorts};
 pub(crate) use streamers::SessionStreamers;

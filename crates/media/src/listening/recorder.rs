@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
 use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
@@ -13,7 +14,7 @@ use crate::spec::{EndId, RecorderSpec, TapSpec};
 
 use super::hearing::{TrackDecoders, TrackFraming as _};
 use super::listener::TrackPacket;
-use super::stereo::{FrameTreatment, StereoFrames};
+use super::stereo::{FrameTreatment, StereoFrames, StereoSnapshot};
 
 /// Recorder of one end; writes no file itself.
 #[derive(Debug)]
@@ -53,7 +54,88 @@ struct SilenceDetector {
     sound: Option<(u64, u64)>,
 }
 
+/// Recorder as plain data. Audio handed over is omitted; decoders begin again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecorderSnapshot {
+    /// Id of the recorder in its session.
+    pub end: EndId,
+    /// The recording.
+    pub recording: RecordingId,
+    tracks: TrackSet,
+    pause: Option<RecordingPause>,
+    /// Time since the beginning, in microseconds.
+    begun_us: u64,
+    heard: u64,
+    frames: u64,
+    silence_ms: Option<u64>,
+    silent_frames: u32,
+    sound: Option<(u64, u64)>,
+    stereo: StereoSnapshot,
+}
+
 impl Recorder {
+    /// Returns the recorder as plain data, to be called once all of its audio is handed over.
+    pub(super) fn snapshot(&self, now: Instant) -> RecorderSnapshot {
+        let mut stereo = self.stereo.snapshot(now);
+        self.decoders.decoded_tracks().for_each(|track| stereo.forget_source(track));
+        let RecordedFile { begun, tracks, pause, heard, first: _, frames, silence } = &self.file;
+        // A silence reported to the process that ends is reported to the next one again.
+        let SilenceDetector { limit, frames: silent_frames, is_reported: _, sound } = silence;
+        RecorderSnapshot {
+            end: self.id,
+            recording: self.recording,
+            tracks: *tracks,
+            pause: *pause,
+            begun_us: u64::try_from(now.saturating_duration_since(*begun).as_micros()).unwrap_or(u64::MAX),
+            heard: *heard,
+            frames: *frames,
+            silence_ms: limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            silent_frames: *silent_frames,
+            sound: *sound,
+            stereo,
+        }
+    }
+
+    /// Restores a recorder; `now` is the time of the snapshot.
+    pub(super) fn restore(now: Instant, snapshot: RecorderSnapshot) -> Recorder {
+        let RecorderSnapshot {
+            end,
+            recording,
+            tracks,
+            pause,
+            begun_us,
+            heard,
+            frames,
+            silence_ms,
+            silent_frames,
+            sound,
+            stereo,
+        } = snapshot;
+        let limit = silence_ms.map(Duration::from_millis);
+        Recorder {
+            id: end,
+            recording,
+            decoders: TrackDecoders::default(),
+            stereo: StereoFrames::restore(now, stereo),
+            file: RecordedFile {
+                begun: now.checked_sub(Duration::from_micros(begun_us)).unwrap_or(now),
+                tracks,
+                pause,
+                heard,
+                first: frames,
+                frames,
+                silence: SilenceDetector { limit, frames: silent_frames, is_reported: false, sound },
+            },
+            is_over: false,
+        }
+    }
+
+    /// Turns waiting packets of the decoders into frames, because the decoders end with this process.
+    pub(super) fn release_decoders(&mut self, now: Instant) {
+        self.decoders.release_all(now, &mut self.stereo);
+        self.record(now);
+    }
+
     /// Creates a recorder that records from `now` on.
     pub(super) fn new(now: Instant, id: EndId, spec: &RecorderSpec) -> Recorder {
         Recorder {
@@ -110,6 +192,10 @@ impl Recorder {
 
     /// Pauses or resumes the recording; audio up to now is recorded under the previous setting.
     pub(super) fn set_pause(&mut self, now: Instant, pause: Option<RecordingPause>) {
+        if self.file.pause == pause {
+            // It arrives again from another process.
+            return;
+        }
         self.catch_up(now);
         self.file.silence.frames = 0;
         self.file.pause = pause;

@@ -8,7 +8,7 @@ use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 use crate::spec::{EndId, MediaEvent, RecorderEvent, RecorderSpec, TapSpec};
 
 use super::listener::{EndListener, TrackPacket};
-use super::recorder::Recorder;
+use super::recorder::{Recorder, RecorderSnapshot};
 
 /// All recorders of a session.
 #[derive(Debug, Default)]
@@ -27,6 +27,30 @@ impl SessionRecorders {
     /// Adds a recorder that records from now on.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
+    }
+
+    /// Hands over all recorded audio, also of incomplete blocks, and returns the recorders that go on in another process.
+    pub(crate) fn suspend(
+        &mut self,
+        now: Instant,
+        mut take: impl FnMut(RecordingId, Recorded<'_>),
+    ) -> Vec<RecorderSnapshot> {
+        self.drain(&mut take);
+        let all = self.list.iter_mut().flat_map(|list| &mut list.all);
+        all.map(|recorder| {
+            recorder.release_decoders(now);
+            recorder.drain(true, &mut take);
+            recorder.snapshot(now)
+        })
+        .collect()
+    }
+
+    /// Restores recorders; `now` is the time of their snapshots.
+    pub(crate) fn restore(&mut self, now: Instant, recorders: Vec<RecorderSnapshot>) {
+        if !recorders.is_empty() {
+            let restored = recorders.into_iter().map(|recorder| Recorder::restore(now, recorder));
+            self.list.get_or_insert_default().all.extend(restored);
+        }
     }
 
     /// Ends a recorder and reports its length; its last audio follows by [`Self::drain`].

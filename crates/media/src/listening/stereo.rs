@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{StreamTracks, TrackFrame, TrackInput, TrackName, TrackSample, TrackSet};
+use serde::{Deserialize, Serialize};
+use trunkgate_agent::{StreamTracks, TrackFrame, TrackInput, TrackName, TrackSample, TrackSet, TracksSnapshot};
 use trunkgate_terms::{Alaw, RecordedSamples};
 
 use crate::codec::PayloadCodec;
@@ -85,7 +86,51 @@ pub(super) struct FramePairs<S> {
     is_heard: bool,
 }
 
+/// Format of the samples in a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum SampleFormat {
+    Pcmu,
+    Pcma,
+    Linear,
+}
+
+/// Frames as plain data, without audio that was handed over. Samples are numbers: G.711 codes, or linear values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StereoSnapshot {
+    format: SampleFormat,
+    tracks: TracksSnapshot,
+    halves: Vec<Vec<i16>>,
+    ahead: TrackName,
+    is_heard: bool,
+}
+
+impl StereoSnapshot {
+    /// Forgets the source of a track whose decoder begins again.
+    pub(super) fn forget_source(&mut self, track: TrackName) {
+        self.tracks.forget_source(track);
+    }
+}
+
 impl StereoFrames {
+    /// Returns the frames as plain data; audio not handed over yet is omitted.
+    pub(super) fn snapshot(&self, now: Instant) -> StereoSnapshot {
+        match self {
+            StereoFrames::Pcmu(pairs) => pairs.snapshot(now, SampleFormat::Pcmu, i16::from),
+            StereoFrames::Pcma(pairs) => pairs.snapshot(now, SampleFormat::Pcma, |code| i16::from(code.0)),
+            StereoFrames::Linear(pairs) => pairs.snapshot(now, SampleFormat::Linear, |sample| sample),
+        }
+    }
+
+    /// Restores frames; `now` is the time of the snapshot.
+    pub(super) fn restore(now: Instant, snapshot: StereoSnapshot) -> StereoFrames {
+        let code = |number: i16| u8::try_from(number).unwrap_or(u8::SILENCE);
+        match snapshot.format {
+            SampleFormat::Pcmu => StereoFrames::Pcmu(FramePairs::restore(now, snapshot, code)),
+            SampleFormat::Pcma => StereoFrames::Pcma(FramePairs::restore(now, snapshot, |number| Alaw(code(number)))),
+            SampleFormat::Linear => StereoFrames::Linear(FramePairs::restore(now, snapshot, |number| number)),
+        }
+    }
+
     /// Creates an empty buffer for frames from `now` on.
     pub(super) fn new(now: Instant) -> StereoFrames {
         StereoFrames::Pcmu(FramePairs::new(StreamTracks::recorded(now, TrackSet::Both)))
@@ -177,6 +222,29 @@ impl<S: LinearSample> FramePairs<S> {
     fn new(tracks: StreamTracks<S>) -> FramePairs<S> {
         let block = Vec::with_capacity(BLOCK);
         FramePairs { tracks, halves: VecDeque::new(), ahead: TrackName::Inbound, block, is_heard: false }
+    }
+
+    fn snapshot(&self, now: Instant, format: SampleFormat, number: impl Fn(S) -> i16) -> StereoSnapshot {
+        let half = |half: &[S; SAMPLES]| half.iter().map(|sample| number(*sample)).collect();
+        StereoSnapshot {
+            format,
+            tracks: self.tracks.snapshot(now, &number),
+            halves: self.halves.iter().map(half).collect(),
+            ahead: self.ahead,
+            is_heard: self.is_heard,
+        }
+    }
+
+    fn restore(now: Instant, snapshot: StereoSnapshot, sample: impl Fn(i16) -> S) -> FramePairs<S> {
+        let StereoSnapshot { format: _, tracks, halves, ahead, is_heard } = snapshot;
+        let half = |numbers: Vec<i16>| {
+            let mut half = [S::SILENCE; SAMPLES];
+            half.iter_mut().zip(numbers).for_each(|(to, number)| *to = sample(number));
+            half
+        };
+        let halves = halves.into_iter().map(half).collect();
+        let tracks = StreamTracks::restore_recorded(now, tracks, &sample);
+        FramePairs { halves, ahead, is_heard, ..FramePairs::new(tracks) }
     }
 
     fn push(&mut self, now: Instant, track: TrackName, rtp: &RtpHeader, payload: &[S]) {

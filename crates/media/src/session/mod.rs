@@ -47,7 +47,7 @@ use crate::counters::{Counter, DropReason, EndCounters, IcmpError, SendFailure, 
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
 use crate::listening::{
-    CopyListeners, DetectionListeners, EndListener, MixerPorts, SessionRecorders, SessionStreamers,
+    CopyListeners, DetectionListeners, EndListener, MixerPorts, RecorderSnapshot, SessionRecorders, SessionStreamers,
 };
 use crate::playout::{Feed, Packetizer, SessionPlayers};
 use crate::rtcp::{ClockEpoch, RtcpOrigin};
@@ -430,6 +430,22 @@ impl Session {
     /// deadline. Does not allocate.
     pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
         self.recorders.drain(take);
+    }
+
+    /// Hands over all recorded audio and returns the recorders, to be continued by [`Self::resume_recorders`] of another
+    /// process; to be called before the session is given up.
+    pub fn suspend_recorders(
+        &mut self,
+        now: Instant,
+        take: impl FnMut(RecordingId, Recorded<'_>),
+    ) -> Vec<RecorderSnapshot> {
+        self.recorders.suspend(now, take)
+    }
+
+    /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddRecorder`] with the id of one
+    /// of them has no effect.
+    pub fn resume_recorders(&mut self, at: Instant, recorders: Vec<RecorderSnapshot>) {
+        self.recorders.restore(at, recorders);
     }
 
     /// Returns a removed agent with the rest of its conversation, which lasts for at most
