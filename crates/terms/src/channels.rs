@@ -1,7 +1,9 @@
 //! Channels of a recording.
 
+use serde::{Deserialize, Serialize};
+
 /// Number and content of the channels of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channels {
     /// One channel with both parties.
     Mono,

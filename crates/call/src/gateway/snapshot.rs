@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::RecordingId;
 use trunkgate_resources::conferences::queues::KeptQueue;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::mailboxes::indications::KeptSubscription;
@@ -33,6 +34,13 @@ pub struct GatewaySnapshot {
     pub subscriptions: Vec<KeptSubscription>,
     /// Banned sources.
     pub bans: KeptBans,
+}
+
+impl GatewaySnapshot {
+    /// Lists the recordings that have not ended: id and SID. Those of conferences are omitted.
+    pub fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
+        self.calls.iter().flat_map(CallSnapshot::recordings)
+    }
 }
 
 /// Restore in progress: each call is first entered with its dialogs and ports, then continued.

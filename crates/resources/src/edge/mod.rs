@@ -192,6 +192,11 @@ impl Edge {
         (id, sid)
     }
 
+    /// Continues a recording of a restored call, which a process before began under this id.
+    pub fn resume_recording(&mut self, id: RecordingId, sid: &str, call: &str) {
+        self.sessions.recordings.resume(id, sid, call);
+    }
+
     /// Notes that the file of a recording is complete, or has failed.
     pub fn recording_done(&mut self, done: &RecordingDone) {
         let Some(OpenRecording { sid, call, after }) = self.sessions.recordings.done(done.id) else { return };

@@ -1,9 +1,10 @@
 //! Gaps of recordings: audio lost on the way to the disk, by reason.
 
+use serde::{Deserialize, Serialize};
 use trunkgate_story::view::RecordingLoss;
 
 /// Reason for a gap in a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LossReason {
     /// The queue for the disk overflowed.
     DiskSlow,
@@ -32,7 +33,7 @@ impl LossReason {
 }
 
 /// Lost audio of a recording, in milliseconds for each reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingLosses([u64; LossReason::ALL.len()]);
 
 impl RecordingLosses {

@@ -22,7 +22,7 @@ use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use crate::recordings::losses::RecordingLosses;
 
 /// Trigger of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordingSource {
     /// `record` of a route.
     Route,
@@ -578,6 +578,12 @@ impl EdgeRecordings {
         let id = RecordingId(self.next);
         self.open.insert(id, OpenRecording { sid: sid.to_owned(), call: call.to_owned(), after: None });
         id
+    }
+
+    /// Adds a recording that a process before began; ids of new recordings follow.
+    pub(crate) fn resume(&mut self, id: RecordingId, sid: &str, call: &str) {
+        self.next = self.next.max(id.0);
+        self.open.insert(id, OpenRecording { sid: sid.to_owned(), call: call.to_owned(), after: None });
     }
 
     /// Schedules a request for the time when the file of a recording is complete; it is dropped if the file has no

@@ -215,6 +215,7 @@ impl CallParts {
         cx.arm_sessions();
         self.requested.iter().for_each(|requested| requested.arm_time_limit(cx));
         self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
+        self.recorders.recordings.resume(cx);
         for (listener, part) in listeners {
             match listener.agent(cx.edge) {
                 Some(agent) => {

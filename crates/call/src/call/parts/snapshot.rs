@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::EndId;
+use trunkgate_media::{EndId, RecordingId};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::TargetSpec;
@@ -43,6 +43,13 @@ pub struct CallSnapshot {
     /// Targets of a caller without a remote party: its agent or the target being tried, then the remaining targets.
     pub(crate) targets: Vec<TargetSpec>,
     pub(crate) listeners: Vec<ForkRequest>,
+}
+
+impl CallSnapshot {
+    /// Lists the recordings of the call that have not ended: id and SID.
+    pub(crate) fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
+        self.recorders.recordings()
+    }
 }
 
 impl Call {
@@ -86,7 +93,7 @@ impl Call {
             story: shared.story.snapshot(),
             session: MediaSessionSnapshot::of(edge, shared.session?, |end| written.has_end(end))?,
             media: bridge.media.snapshot(now, &written, program.parted_wires()),
-            recorders: recorders.snapshot(edge.date(now)),
+            recorders: recorders.snapshot(),
             program: ProgramSnapshot::of((now, key), edge, program, legs.sid(), has_callee),
             requested: request.map(|(rest, origin)| rest.snapshot(now, origin)),
             targets,
@@ -124,7 +131,7 @@ impl Call {
         let shared = SharedCallState {
             key,
             state: if legs.callee.is_some() { CallState::Answered } else { CallState::Rerouting },
-            facts: CallFacts { record: recorders.recordings.is_cut(), ..facts },
+            facts: CallFacts { record: false, ..facts },
             times: CallTimes::restore(now, times),
             deadlines: SmallMap::default(),
             ending: None,

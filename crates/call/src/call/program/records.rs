@@ -42,6 +42,11 @@ impl DialRecording {
         DialRecording { from_ringing: step.from_ringing, request: Some(Box::new(request)), sid: None }
     }
 
+    /// Returns a recording that has begun.
+    pub(crate) fn begun(sid: String) -> DialRecording {
+        DialRecording { from_ringing: false, request: None, sid: Some(sid) }
+    }
+
     /// Begins the recording if it is due: with the ringing, or once the parties are connected.
     pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if !is_connected && !self.from_ringing {

@@ -133,6 +133,12 @@ impl CallProgram {
         {
             let _informed = run.take_input(cx.now, failed);
         }
+        if let Some(ProgramStep::Record(step)) = under_way.as_deref()
+            && lower.recorders.recordings.records_for(step.id)
+        {
+            run.under_way = under_way;
+            return ProgramEffect::Run;
+        }
         match under_way {
             Some(step) => self.carry_out(cx, lower, *step).or_run(),
             None => ProgramEffect::Run,

@@ -15,6 +15,7 @@ use trunkgate_twiml::{ConferenceStep, Program, ProgramStep};
 use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
+use crate::call::program::records::DialRecording;
 use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun};
 
 /// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
@@ -46,7 +47,7 @@ struct RunSnapshot {
     is_redirected: bool,
 }
 
-/// A connected party as plain data. The recording of the Dial and parties that were not connected are omitted.
+/// A connected party as plain data. Parties that were not connected are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ConnectionSnapshot {
     id: u32,
@@ -56,6 +57,8 @@ struct ConnectionSnapshot {
     limit_ms: u64,
     sid: Option<String>,
     call: Option<PartyCallSnapshot>,
+    /// SID of the recording of the Dial.
+    recording: Option<String>,
 }
 
 impl ProgramSnapshot {
@@ -147,16 +150,16 @@ impl RunSnapshot {
 
 impl ConnectionSnapshot {
     fn of(now: Instant, side: &ProgramConnection) -> Option<ConnectionSnapshot> {
-        let ProgramConnection { id, is_stream, since, limit, sid, parties, is_bridged: _, record: _, further: _ } =
-            side;
+        let ProgramConnection { id, is_stream, since, limit, sid, parties, record, is_bridged: _, further: _ } = side;
         let talked_ms = millis(now.saturating_duration_since((*since)?));
         let call = parties.iter().find_map(|party| party.call.snapshot(now));
         let (sid, limit_ms) = (sid.clone(), millis(*limit));
-        Some(ConnectionSnapshot { id: *id, is_stream: *is_stream, talked_ms, limit_ms, sid, call })
+        let recording = record.as_ref().and_then(|record| record.sid.clone());
+        Some(ConnectionSnapshot { id: *id, is_stream: *is_stream, talked_ms, limit_ms, sid, call, recording })
     }
 
     fn restore(self, now: Instant) -> ProgramConnection {
-        let ConnectionSnapshot { id, is_stream, talked_ms, limit_ms, sid, call } = self;
+        let ConnectionSnapshot { id, is_stream, talked_ms, limit_ms, sid, call, recording } = self;
         let calls = call.into_iter().map(|call| call.restore(now));
         let party = |call| DialParty { targets: Vec::new(), whisper: None, detection: None, call };
         ProgramConnection {
@@ -164,6 +167,7 @@ impl ConnectionSnapshot {
             limit: Duration::from_millis(limit_ms),
             sid,
             is_bridged: true,
+            record: recording.map(|sid| Box::new(DialRecording::begun(sid))),
             parties: calls.map(party).collect(),
             ..ProgramConnection::new(id, is_stream)
         }

@@ -14,10 +14,9 @@ pub(crate) mod recording;
 pub(crate) mod siprec;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{EndId, RecorderEvent};
+use trunkgate_media::{EndId, RecorderEvent, RecordingId};
 use trunkgate_route::{Route, RoutePlan};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::CallView;
@@ -50,6 +49,13 @@ pub(crate) struct RecordersSnapshot {
     siprec: Vec<Arc<str>>,
 }
 
+impl RecordersSnapshot {
+    /// Lists the recordings that have not ended: id and SID.
+    pub(crate) fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
+        self.recordings.iter().flat_map(RecordingsSnapshot::open)
+    }
+}
+
 /// Effect of a recorder on the call; carried out once the recorder's own work is done.
 #[derive(Debug)]
 #[must_use]
@@ -69,9 +75,9 @@ impl CallRecorders {
     }
 
     /// Returns the recorders in plain data.
-    pub(crate) fn snapshot(&self, date: SystemTime) -> RecordersSnapshot {
+    pub(crate) fn snapshot(&self) -> RecordersSnapshot {
         let CallRecorders { recordings, siprec, detections: _ } = self;
-        RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.resumed_groups() }
+        RecordersSnapshot { recordings: recordings.snapshot(), siprec: siprec.resumed_groups() }
     }
 
     /// Restores the recorders.

@@ -8,13 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Channels, EndId, MediaCommand, RecorderSpec, RecordingPause};
+use trunkgate_media::{Channels, EndId, MediaCommand, RecorderSpec, RecordingId, RecordingPause};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
-use trunkgate_resources::recordings::losses::{LossReason, RecordingLosses};
+use trunkgate_resources::recordings::losses::RecordingLosses;
 use trunkgate_resources::recordings::{RecordingRequest, RecordingSource, trimmed};
 use trunkgate_route::{App, CallTarget, Route, RoutePlan};
-use trunkgate_story::view::{RecordingLoss, RecordingView};
-use trunkgate_story::wall::{of_unix_ms, unix_ms};
+use trunkgate_story::view::RecordingView;
 use trunkgate_twiml::{ProgramInput, RecordResult};
 
 use crate::call::media::CallMedia;
@@ -64,10 +63,6 @@ pub(crate) struct CallRecordings {
 
 #[derive(Debug, Default)]
 struct RecordingList {
-    /// Views of the recordings that a restart of the edge has ended.
-    earlier: Vec<RecordingView>,
-    /// Time of the restart that has cut the route's recording, while no new recording continues it.
-    cut: Option<SystemTime>,
     list: Vec<CallRecording>,
 }
 
@@ -81,22 +76,32 @@ pub(crate) struct RecordingAnnouncement {
     pub(crate) sound: Arc<[u8]>,
 }
 
-/// Recordings of an answered call as plain data, in the form shown after a restart. Open files are omitted, because the
-/// restart ends all recordings.
+/// Recordings of an answered call as plain data. Their files go on beside the media session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordingsSnapshot {
-    earlier: Vec<RecordingView>,
-    /// Time at which the route's recording was cut, if a new one has to continue it.
-    cut_ms: Option<u64>,
+    list: Vec<CallRecording>,
+}
+
+impl RecordingsSnapshot {
+    /// Lists the recordings that have not ended: id and SID.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (RecordingId, &str)> {
+        let open = self.list.iter().filter(|recording| !recording.is_over);
+        open.map(|recording| (recording.id, recording.sid.as_str()))
+    }
 }
 
 /// Recording of a call, in progress or finished.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct CallRecording {
+    /// Id of its audio.
+    id: RecordingId,
     sid: String,
     source: RecordingSource,
     channels: Channels,
+    tracks: TrackSet,
     trim: bool,
+    /// Length of silence that a program's step is informed of.
+    silence: Option<Duration>,
     /// Id of the program's step that waits for the recording.
     verb: Option<u32>,
     /// End of the recorder in the media session.
@@ -129,26 +134,7 @@ impl CallRecording {
 
 impl RecordingList {
     fn views(&self) -> impl Iterator<Item = RecordingView> {
-        self.earlier.iter().cloned().chain(self.list.iter().map(CallRecording::view))
-    }
-
-    /// Ends the gap of the recording that a restart has cut, because a new one continues it. Returns the length of the
-    /// gap.
-    fn goes_on(&mut self, now: SystemTime) -> Option<Duration> {
-        let missed = now.duration_since(self.cut.take()?).unwrap_or_default();
-        let of_route = |view: &&mut RecordingView| view.source == RecordingSource::Route.as_str();
-        let cut = self.earlier.iter_mut().rev().find(of_route)?;
-        let loss = RecordingLoss { reason: LossReason::Restart.as_str(), seconds: missed.as_millis() as f64 / 1000.0 };
-        cut.lost.push(loss);
-        Some(missed)
-    }
-
-    /// Returns whether a restart has ended the recording with this SID; without a SID, whether a restart has ended any.
-    fn is_earlier(&self, sid: Option<&str>) -> bool {
-        match sid {
-            Some(sid) => self.earlier.iter().any(|view| view.sid == sid),
-            None => !(self.list.is_empty() && self.earlier.is_empty()),
-        }
+        self.list.iter().map(CallRecording::view)
     }
 
     /// Finds a recording by its SID; without one, the newest that is running.
@@ -166,28 +152,30 @@ impl CallRecordings {
         self.list.iter().flat_map(|kept| kept.views()).collect()
     }
 
-    /// Returns the recordings as plain data, all of them ended by the restart.
-    pub(crate) fn snapshot(&self, now: SystemTime) -> Option<RecordingsSnapshot> {
-        let kept = self.list.as_ref()?;
-        let is_cut = |recording: &CallRecording| {
-            recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
-        };
-        Some(RecordingsSnapshot {
-            earlier: kept.views().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
-            cut_ms: kept.cut.or(kept.list.iter().any(is_cut).then_some(now)).map(unix_ms),
-        })
+    /// Returns the recordings as plain data.
+    pub(crate) fn snapshot(&self) -> Option<RecordingsSnapshot> {
+        self.list.as_ref().map(|kept| RecordingsSnapshot { list: kept.list.clone() })
     }
 
-    /// Returns whether a restart has cut the route's recording and no new recording continues it yet.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.list.as_ref().is_some_and(|kept| kept.cut.is_some())
-    }
-
-    /// Restores the recordings of a call.
+    /// Restores the recordings of a call; [`Self::resume`] continues them.
     pub(crate) fn restore(snapshot: RecordingsSnapshot) -> CallRecordings {
-        let RecordingsSnapshot { earlier, cut_ms } = snapshot;
-        let cut = cut_ms.map(of_unix_ms);
-        CallRecordings { list: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
+        CallRecordings { list: Some(Box::new(RecordingList { list: snapshot.list })) }
+    }
+
+    /// Continues the recordings of a restored call. Their recorders are in the media session already, if it has crossed
+    /// from another process.
+    pub(crate) fn resume(&self, cx: &mut CallCx<'_>) {
+        let Some(session) = cx.call.session else { return };
+        for recording in self.list().iter().filter(|recording| !recording.is_over) {
+            let CallRecording { id, end, tracks, silence, pause, ref sid, .. } = *recording;
+            cx.edge.resume_recording(id, sid, cx.call.legs.sid());
+            let spec = RecorderSpec { recording: id, tracks, silence };
+            cx.edge.media(session, MediaCommand::AddRecorder { end, spec });
+            if pause.is_some() {
+                cx.edge.media(session, MediaCommand::PauseRecorder { end, pause });
+            }
+            cx.call.listeners.add(end, TrackSet::Both);
+        }
     }
 
     /// Sets the audio losses of a recording.
@@ -200,6 +188,11 @@ impl CallRecordings {
     /// Returns the SID of the recording that a program's step waits for.
     pub(crate) fn of_verb(&self, id: u32) -> Option<&str> {
         self.list().iter().rev().find(|recording| recording.verb == Some(id)).map(|recording| recording.sid.as_str())
+    }
+
+    /// Returns whether a program's step waits for a recording that is running.
+    pub(crate) fn records_for(&self, id: u32) -> bool {
+        self.list().iter().any(|recording| recording.verb == Some(id) && !recording.is_over)
     }
 
     /// Returns whether any recording is running.
@@ -307,15 +300,19 @@ impl CallRecordings {
         let end = cx.edge.new_end(session).ok_or(RequestRefusal::Internal)?;
         let (source, channels, trim, tracks) = (request.source, request.channels, request.trim, request.tracks);
         let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
-        let spec = RecorderSpec { recording: id, tracks, silence: verb.map(|verb| verb.silence) };
+        let silence = verb.map(|verb| verb.silence);
+        let spec = RecorderSpec { recording: id, tracks, silence };
         cx.edge.media(session, MediaCommand::AddRecorder { end, spec });
         cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
         let verb = verb.map(|verb| verb.id);
         let recording = CallRecording {
+            id,
             sid,
             source,
             channels,
+            tracks,
             trim,
+            silence,
             verb,
             end,
             pause: None,
@@ -324,14 +321,7 @@ impl CallRecordings {
             is_over: false,
         };
         let view = recording.view();
-        let now = cx.edge.date(cx.now);
-        let kept = self.list.get_or_insert_default();
-        let missed = if source == RecordingSource::Route { kept.goes_on(now) } else { None };
-        kept.list.push(recording);
-        if let Some(missed) = missed {
-            let text = format!("the recording lost {} ms at the restart", missed.as_millis());
-            cx.edge.decide(cx.now, cx.call.key, text);
-        }
+        self.list.get_or_insert_default().list.push(recording);
         cx.call.listeners.add(end, TrackSet::Both);
         media.tap_caller(cx);
         Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
@@ -365,8 +355,8 @@ impl CallRecordings {
     ) -> Result<RecordingView, RequestRefusal> {
         let media = cx.call.session.ok_or(RequestRefusal::RecordingEnded)?;
         let kept = self.list.as_mut().ok_or(RequestRefusal::UnknownRecording)?;
-        let unknown =
-            if kept.is_earlier(sid) { RequestRefusal::RecordingEnded } else { RequestRefusal::UnknownRecording };
+        let had_any = sid.is_none() && !kept.list.is_empty();
+        let unknown = if had_any { RequestRefusal::RecordingEnded } else { RequestRefusal::UnknownRecording };
         let recording = kept.find(sid).ok_or(unknown)?;
         if recording.is_over {
             return Err(RequestRefusal::RecordingEnded);
