@@ -295,7 +295,9 @@ impl RunningEdge {
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(EdgeLoad::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
-        let (recordings, recording) = start_recordings(&store, &shared, &orders, &workers)?;
+        let continued =
+            restored.iter().flat_map(|(calls, _)| calls.recordings().map(|(_, sid)| sid.to_owned())).collect();
+        let (recordings, recording) = start_recordings((&store, continued), &shared, &orders, &workers)?;
         let handle =
             EdgeHandle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
@@ -418,8 +420,10 @@ impl RunningEdge {
         if self.kept.frozen.is_none() {
             let (successor, frozen) = sync_channel(1);
             self.end_signalling(SignallingCommand::HandOver(successor));
-            self.kept.frozen = Some(frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?);
-            self.stop_threads();
+            let frozen = frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?;
+            let recorded = frozen.handed.calls.recordings().map(|(id, _)| id).collect();
+            self.kept.frozen = Some(frozen);
+            self.stop_threads(Some(recorded));
             self.handle.store.close();
         }
         let Some(frozen) = &mut self.kept.frozen else { return Ok(0) };
@@ -430,17 +434,20 @@ impl RunningEdge {
         // From here on the calls belong to the successor.
         let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else { return Ok(0) };
         drop(connections);
-        if let Err(error) = give_sessions(link, &workers) {
+        if let Err(error) = give_sessions(link, &workers, &self.handle.recordings) {
             tracing::error!("not all media sessions were handed over: {error}");
         }
         workers.stop();
+        if let Some(threads) = self.recordings.take() {
+            threads.stop();
+        }
         Ok(handed.calls.calls.len())
     }
 
     /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:
     /// drain or end them before.
     pub fn shutdown(mut self) {
-        self.stop_threads();
+        self.stop_threads(None);
     }
 
     /// Ends the signalling loop by a command and waits for its end.
@@ -457,7 +464,8 @@ impl RunningEdge {
         }
     }
 
-    fn stop_threads(&mut self) {
+    /// Stops the threads. Recordings `kept` for a successor are written further, until their sessions have crossed.
+    fn stop_threads(&mut self, kept: Option<Vec<RecordingId>>) {
         self.end_signalling(SignallingCommand::Stop);
         if let Some(thread) = self.texting.take() {
             // Messages queued by the last calls are sent before the stop.
@@ -472,8 +480,9 @@ impl RunningEdge {
             // Only the signalling loop, which has ended, sent commands to these threads.
             let _ = thread.join();
         }
-        if let Some(threads) = self.recordings.take() {
-            threads.stop();
+        match (kept, &mut self.recordings) {
+            (Some(kept), Some(threads)) => threads.keep_only(kept),
+            (_, threads) => threads.take().into_iter().for_each(recordings::RecordingThreads::stop),
         }
         if let Some(thread) = self.auxiliary.take() {
             self.stop.notify_one();
@@ -488,7 +497,7 @@ impl RunningEdge {
 
 impl Drop for RunningEdge {
     fn drop(&mut self) {
-        self.stop_threads();
+        self.stop_threads(None);
         if let Some(FrozenCalls { workers, .. }) = self.kept.frozen.take() {
             workers.stop();
         }
@@ -547,7 +556,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 
 /// Starts the thread that receives the media sessions of a predecessor.
 fn receiving(link: Option<HandoverLink>, handle: &EdgeHandle) -> Result<Option<JoinHandle<()>>, StartError> {
-    let started = link.map(|link| start_receiving(link, handle.orders.clone()));
+    let started = link.map(|link| start_receiving(link, handle.orders.clone(), handle.recordings.clone()));
     started.transpose().map_err(system("the hand-over"))
 }
 
@@ -562,9 +571,10 @@ fn start_texts(texts: SmsThread, handle: &EdgeHandle) -> io::Result<JoinHandle<(
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
-/// Starts the recording threads; gaps and ends are noted in the trace of the call.
+/// Starts the recording threads; gaps and ends are noted in the trace of the call. The process before continues
+/// recordings of `continued` SIDs until it hands them over.
 fn start_recordings(
-    store: &Store,
+    (store, continued): (&Store, Vec<String>),
     shared: &EdgeState,
     orders: &mpsc::Sender<SignallingCommand>,
     workers: &Workers,
@@ -593,7 +603,7 @@ fn start_recordings(
             let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
         }
     });
-    let started = RecordingsHandle::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
+    let started = RecordingsHandle::start((store.clone(), continued), settings, Arc::clone(&shared.recordings), tell);
     let started = started.map_err(system("recordings"))?;
     workers.record_by(&started.0);
     Ok(started)

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{Gateway, GatewayInput, KeptStream};
 use trunkgate_config::Config;
+use trunkgate_delivery::sinks::recordings::RecordingsHandle;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
 use trunkgate_runtime::handover::{
@@ -52,20 +53,28 @@ impl Predecessor {
 pub(crate) fn start_receiving(
     link: HandoverLink,
     orders: mpsc::Sender<SignallingCommand>,
+    recordings: RecordingsHandle,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
-        if let Err(error) = receive_sessions(link, &orders) {
+        if let Err(error) = receive_sessions(link, &orders, &recordings) {
             tracing::error!("not all media sessions were handed over: {error}; the others begin with new sockets");
         }
+        recordings.resume_no_more();
         // The loop has ended if it does not take the command.
         let _ = orders.blocking_send(SignallingCommand::AdoptNoMore);
     })
 }
 
 /// Receives the sessions and passes them to the signalling loop, until all have crossed or the predecessor has ended.
-fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingCommand>) -> io::Result<()> {
+fn receive_sessions(
+    mut link: HandoverLink,
+    orders: &mpsc::Sender<SignallingCommand>,
+    files: &RecordingsHandle,
+) -> io::Result<()> {
     link.send(&SuccessorMessage::Running, &[])?;
-    while let (PredecessorMessage::Sessions(sessions), descriptors) = link.receive(handover::PATIENCE)? {
+    while let (PredecessorMessage::Sessions { sessions, recordings }, descriptors) = link.receive(handover::PATIENCE)? {
+        // The writer has each file before a worker has audio for it.
+        recordings.into_iter().for_each(|recording| files.resume(recording));
         let sessions = HandedSession::with_sockets(sessions, descriptors);
         if orders.blocking_send(SignallingCommand::Adopt(sessions)).is_err() {
             break;
@@ -120,11 +129,16 @@ pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listenin
     }
 }
 
-/// Gives the sessions to the successor in slices; each is confirmed before the next one is taken from its worker.
+/// Gives the sessions to the successor in slices; each is confirmed before the next one is taken from its worker. The
+/// files of a slice's recordings cross with it, once their audio is written.
 ///
 /// # Errors
 /// Returns the error of the connection; the successor begins the remaining sessions with new sockets.
-pub(crate) fn give_sessions(link: &mut HandoverLink, workers: &Workers) -> io::Result<()> {
+pub(crate) fn give_sessions(
+    link: &mut HandoverLink,
+    workers: &Workers,
+    recordings: &RecordingsHandle,
+) -> io::Result<()> {
     let forced_at = Instant::now() + handover::AGENTS_WITHIN;
     loop {
         let is_forced = Instant::now() >= forced_at;
@@ -136,9 +150,11 @@ pub(crate) fn give_sessions(link: &mut HandoverLink, workers: &Workers) -> io::R
             std::thread::sleep(handover::AGENTS_INTERVAL);
             continue;
         }
+        let recorded = slice.sessions.iter().flat_map(|session| session.recorders.recordings());
+        let recordings = recordings.suspend(recorded.collect());
         let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.sessions.into_iter().map(HandedSession::of).unzip();
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
-        link.send(&PredecessorMessage::Sessions(sessions), &descriptors)?;
+        link.send(&PredecessorMessage::Sessions { sessions, recordings }, &descriptors)?;
         let (SuccessorMessage::Adopted, _) = link.receive(handover::PATIENCE)? else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
         };

@@ -29,6 +29,11 @@ pub fn now() -> Timestamp {
     Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Returns the monotonic clock of the machine, which all its processes share (`CLOCK_MONOTONIC`).
+pub fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Formats a date for HTTP: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 pub fn http_date(date: Timestamp) -> String {
     // Every date within the limits of the wall clock can be formatted.

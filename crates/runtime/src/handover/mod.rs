@@ -20,11 +20,12 @@ use tokio::sync::oneshot;
 use trunkgate_call::KeptStream;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_config::Config;
+use trunkgate_delivery::sinks::recordings::SuspendedRecording;
 use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
 use trunkgate_tls_record::TlsSnapshot;
 
 use crate::transport::HandedConnections;
-use crate::worker::{CrossingAgent, CrossingSession, ExpectedSession};
+use crate::worker::{CrossingAgent, CrossingRecorders, CrossingSession, ExpectedSession};
 
 mod link;
 
@@ -67,7 +68,12 @@ pub enum PlanVerdict {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum PredecessorMessage {
     /// Sessions; the descriptors are the sockets of their ends in order, RTP before RTCP.
-    Sessions(Vec<HandedSession>),
+    Sessions {
+        /// The sessions.
+        sessions: Vec<HandedSession>,
+        /// Files of their recordings: all audio so far is written, and this process writes no more.
+        recordings: Vec<SuspendedRecording>,
+    },
     /// All sessions have crossed.
     Done,
 }
@@ -95,6 +101,7 @@ pub struct HandedSession {
     ends: Vec<EndId>,
     /// Agents whose sockets cross, after those of the ends.
     agents: Vec<HandedAgent>,
+    recorders: CrossingRecorders,
 }
 
 /// Agent in a message.
@@ -213,18 +220,19 @@ impl HandedSession {
         let handed = |CrossingAgent { state, socket, tls }| (HandedAgent { state, tls }, socket);
         let (agents, sockets): (Vec<_>, Vec<_>) = crossing.agents.into_iter().map(handed).unzip();
         descriptors.extend(sockets);
-        (HandedSession { snapshot: crossing.snapshot, ends, agents }, descriptors)
+        (HandedSession { snapshot: crossing.snapshot, ends, agents, recorders: crossing.recorders }, descriptors)
     }
 
     /// Returns the sessions of a message with their sockets; a session without its descriptors has none.
     pub fn with_sockets(sessions: Vec<HandedSession>, descriptors: Vec<OwnedFd>) -> Vec<CrossingSession> {
         let mut descriptors = descriptors.into_iter();
-        let crossing = |HandedSession { snapshot, ends, agents }: HandedSession| {
+        let crossing = |HandedSession { snapshot, ends, agents, recorders }: HandedSession| {
             let paired = |end| Some((end, [descriptors.next()?, descriptors.next()?]));
             let sockets = ends.into_iter().filter_map(paired).collect();
             let connected =
                 |HandedAgent { state, tls }| Some(CrossingAgent { state, socket: descriptors.next()?, tls });
-            CrossingSession { snapshot, sockets, agents: agents.into_iter().filter_map(connected).collect() }
+            let agents = agents.into_iter().filter_map(connected).collect();
+            CrossingSession { snapshot, sockets, agents, recorders }
         };
         sessions.into_iter().map(crossing).collect()
     }
@@ -300,6 +308,7 @@ mod tests {
             snapshot: snapshot(id),
             sockets: ends.iter().map(|end| (EndId(*end), [file(), file()])).collect(),
             agents: Vec::new(),
+            recorders: CrossingRecorders::default(),
         };
         let (one, mut descriptors) = HandedSession::of(crossing(1, &[1, 2]));
         let (two, more) = HandedSession::of(crossing(2, &[3]));

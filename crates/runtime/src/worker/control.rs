@@ -12,7 +12,8 @@ use super::agent_socket::AgentSocket;
 use super::agents::{AgentConnection, AgentConnectionState};
 use super::connector::AgentConnectionId;
 use super::crossing::{
-    CLAIM_WITHIN, CrossingAgent, CrossingSession, ExpectedSession, ExportRequest, ExportedSlice, UnclaimedAgent,
+    CLAIM_WITHIN, CrossingAgent, CrossingRecorders, CrossingSession, ExpectedSession, ExportRequest, ExportedSlice,
+    UnclaimedAgent,
 };
 use super::deadlines::SessionDeadline;
 use super::port_set::{EndSockets, PortPair};
@@ -294,6 +295,7 @@ impl MediaWorker {
         self.at_work = Some(at);
         let agents = self.export_agents(now, at);
         self.at_work = Some(at);
+        let recorders = CrossingRecorders::new(now, self.suspend_recorders(now, at));
         let mut live = self.forget(at)?;
         let mut sockets = Vec::with_capacity(live.ends.len());
         for (end, port, pair) in live.ends.drain(..) {
@@ -306,13 +308,13 @@ impl MediaWorker {
         self.at_work = None;
         let mut snapshot = live.session.snapshot();
         snapshot.count_since(&live.figures);
-        Some(CrossingSession { snapshot, sockets, agents })
+        Some(CrossingSession { snapshot, sockets, agents, recorders })
     }
 
     /// Continues a session and executes the commands that waited for it. Without a command that opens it, its call was
     /// not continued and its sockets are closed.
     pub(super) fn adopt(&mut self, now: Instant, crossing: CrossingSession) {
-        let CrossingSession { snapshot, sockets, agents } = crossing;
+        let CrossingSession { snapshot, sockets, agents, recorders } = crossing;
         let id = snapshot.id;
         let Some(commands) = self.expected.remove(&id) else { return };
         let mut kept = FxHashMap::<EndId, EndSpec>::default();
@@ -323,7 +325,10 @@ impl MediaWorker {
                 kept.insert(*end, spec.clone());
             }
         }
-        let session = Session::restore_counted(now, snapshot, |end| kept.get(&end).map(|spec| spec.counters.clone()));
+        let mut session =
+            Session::restore_counted(now, snapshot, |end| kept.get(&end).map(|spec| spec.counters.clone()));
+        let (suspended, recorders) = recorders.into_parts(now);
+        session.resume_recorders(suspended, recorders);
         let at = self.insert(session);
         self.at_work = Some(at);
         for (end, descriptors) in sockets {

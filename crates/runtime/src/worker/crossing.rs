@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{AgentSnapshot, EndId, MediaId, SessionSnapshot};
+use trunkgate_media::{AgentSnapshot, EndId, MediaId, RecorderSnapshot, RecordingId, SessionSnapshot};
+use trunkgate_system::clock;
 use trunkgate_tls_record::TlsSnapshot;
 
 /// Session between two processes.
@@ -20,6 +21,35 @@ pub struct CrossingSession {
     pub sockets: Vec<(EndId, [OwnedFd; 2])>,
     /// Agents whose sockets cross; the others were dismissed.
     pub agents: Vec<CrossingAgent>,
+    /// Recorders; their files cross beside the session.
+    pub recorders: CrossingRecorders,
+}
+
+/// Recorders of a session between two processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossingRecorders {
+    /// Time of the snapshots by the monotonic clock, which both processes share.
+    at: Duration,
+    recorders: Vec<RecorderSnapshot>,
+}
+
+impl CrossingRecorders {
+    /// Returns recorders suspended at `now`.
+    pub(super) fn new(now: Instant, recorders: Vec<RecorderSnapshot>) -> CrossingRecorders {
+        let at = if recorders.is_empty() { Duration::ZERO } else { clock::monotonic().saturating_sub(now.elapsed()) };
+        CrossingRecorders { at, recorders }
+    }
+
+    /// Lists the recordings.
+    pub fn recordings(&self) -> impl Iterator<Item = RecordingId> {
+        self.recorders.iter().map(|recorder| recorder.recording)
+    }
+
+    /// Returns the recorders with the time of their snapshots.
+    pub(super) fn into_parts(self, now: Instant) -> (Instant, Vec<RecorderSnapshot>) {
+        let ago = clock::monotonic().saturating_sub(now.elapsed()).saturating_sub(self.at);
+        (now.checked_sub(ago).unwrap_or(now), self.recorders)
+    }
 }
 
 /// Agent between two processes.

@@ -50,7 +50,7 @@ use trunkgate_system::limits;
 
 pub use agent_names::keep as keep_agent_names;
 use connector::AgentConnector;
-pub use crossing::{CrossingAgent, CrossingSession, ExpectedSession, ExportRequest, ExportedSlice};
+pub use crossing::{CrossingAgent, CrossingRecorders, CrossingSession, ExpectedSession, ExportRequest, ExportedSlice};
 use placement::Placement;
 use port_set::{EndSockets, PortSet, WorkerWaker};
 pub(crate) use priority::raise as raise_priority;

@@ -15,7 +15,7 @@ use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
     Counter, DropReason, EndFigures, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, MediaTransmit, PacketBuf,
-    PacketPool, Recorded, RecordingId, Session, WorkerCounters,
+    PacketPool, Recorded, RecorderSnapshot, RecordingId, Session, WorkerCounters,
 };
 
 use super::agents::AgentConnection;
@@ -80,6 +80,20 @@ impl WorkerCommand {
             | WorkerCommand::List(_)
             | WorkerCommand::Export(..)
             | WorkerCommand::Stop => None,
+        }
+    }
+}
+
+/// Passes a part of a recording to the writer; `open` lists the recordings in progress.
+fn pass_recorded(writer: &RecordingsHandle, open: &mut Vec<RecordingId>, recording: RecordingId, piece: Recorded<'_>) {
+    match piece {
+        Recorded::Audio { first, samples } => {
+            // The refusal is counted by the writer.
+            let _ = writer.write(FrameBlock { recording, first, samples: samples.into() });
+        }
+        Recorded::End { sound, .. } => {
+            open.retain(|each| *each != recording);
+            writer.end(recording, sound);
         }
     }
 }
@@ -417,16 +431,17 @@ impl MediaWorker {
         let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else { return };
         let LiveSession { session, recordings: open, .. } = live;
         let Some(writer) = &self.recordings else { return };
-        session.drain_recordings(|recording, piece| match piece {
-            Recorded::Audio { first, samples } => {
-                // The refusal is counted by the writer.
-                let _ = writer.write(FrameBlock { recording, first, samples: samples.into() });
-            }
-            Recorded::End { sound, .. } => {
-                open.retain(|each| *each != recording);
-                writer.end(recording, sound);
-            }
-        });
+        session.drain_recordings(|recording, piece| pass_recorded(writer, open, recording, piece));
+    }
+
+    /// Passes all recorded frames of a session to the writer, and returns its recorders for another process.
+    pub(super) fn suspend_recorders(&mut self, now: Instant, at: usize) -> Vec<RecorderSnapshot> {
+        let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else {
+            return Vec::new();
+        };
+        let LiveSession { session, recordings: open, .. } = live;
+        let Some(writer) = &self.recordings else { return Vec::new() };
+        session.suspend_recorders(now, |recording, piece| pass_recorded(writer, open, recording, piece))
     }
 
     /// Calls the sessions with expired deadlines: silence, agents' deadlines, and packets made by the edge.

@@ -6,15 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_call::{LossReason, RecordingLosses};
 use trunkgate_recording::age::AgeIdentities;
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
-use trunkgate_recording::{Channels, Container, RecordingEncoder};
+use trunkgate_recording::{Channels, Container, EncoderSnapshot, RecordingEncoder};
 
 use super::drawn;
 use super::figures::RecordingFigures;
 use super::index::RecordingEntry;
-use super::output::RecordingOutput;
+use super::output::{OutputSnapshot, RecordingOutput};
 use super::place::RecordingLocation;
 use super::{FrameBlock, NewRecording, RecordingGap, RecordingId, SoundRange};
 use trunkgate_config::RecordingSettings;
@@ -46,6 +47,37 @@ pub(super) struct LiveRecording {
     trim: bool,
     key: Option<Arc<AgeIdentities>>,
     figures: Arc<RecordingFigures>,
+}
+
+/// Recording whose file another process continues, as plain data. The key of an encrypted file is in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspendedRecording {
+    id: RecordingId,
+    entry: RecordingEntry,
+    encoder: EncoderSnapshot,
+    output: OutputSnapshot,
+    heard: u64,
+    gaps: u64,
+    lost: RecordingLosses,
+    told: u64,
+    trim: bool,
+}
+
+impl SuspendedRecording {
+    /// Returns the id of the recording.
+    pub(super) fn id(&self) -> RecordingId {
+        self.id
+    }
+
+    /// Returns the SID of the recording.
+    pub(super) fn sid(&self) -> &str {
+        &self.entry.sid
+    }
+
+    /// Returns the index entry of the recording at its start.
+    pub(super) fn entry(&self) -> &RecordingEntry {
+        &self.entry
+    }
 }
 
 /// Recording that has ended, for the closing thread.
@@ -118,6 +150,61 @@ impl LiveRecording {
             key: settings.key.clone(),
             figures,
         })
+    }
+
+    /// Writes all audio and gives the recording to another process, which continues its file.
+    pub(super) fn suspend(mut self, now: Instant) -> SuspendedRecording {
+        if self.output.is_refused() {
+            self.write(now);
+        }
+        self.flush(now);
+        let LiveRecording { id, encoder, mut output, entry, heard, gaps, lost, told, trim, .. } = self;
+        let encoder = encoder.suspend(output.pending());
+        let output = output.snapshot();
+        SuspendedRecording { id, entry, encoder, output, heard, gaps, lost, told, trim }
+    }
+
+    /// Continues the file of a recording of another process.
+    ///
+    /// # Errors
+    /// Returns the reason why the file cannot be continued.
+    pub(super) fn resume(
+        suspended: SuspendedRecording,
+        key: Option<Arc<AgeIdentities>>,
+        figures: Arc<RecordingFigures>,
+        now: Instant,
+    ) -> io::Result<LiveRecording> {
+        let SuspendedRecording { id, entry, encoder, output, heard, gaps, lost, told, trim } = suspended;
+        let place = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path));
+        let place = place.ok_or_else(|| io::Error::other("the recording has no file"))?;
+        let encoder =
+            RecordingEncoder::resume(encoder).ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
+        let (key, kept) = (key.filter(|_| entry.is_encrypted), Arc::clone(&figures));
+        let (output, is_gone) = match RecordingOutput::resume(place.clone(), output, Arc::clone(&figures), now) {
+            Ok(output) => (output, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (RecordingOutput::new(place, Vec::new(), Arc::clone(&figures)), true)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut live = LiveRecording {
+            id,
+            encoder,
+            output,
+            entry,
+            gathered: 0,
+            heard,
+            gaps,
+            lost,
+            told,
+            trim,
+            key,
+            figures: kept,
+        };
+        if is_gone {
+            live.begin_again(now);
+        }
+        Ok(live)
     }
 
     /// Returns the index entry with which the recording started.
@@ -203,7 +290,15 @@ impl LiveRecording {
 
     /// Starts a new file if the current one was removed; the audio in the removed file counts as a gap.
     fn look(&mut self, now: Instant) {
-        if !self.output.is_gone(now) {
+        if self.output.is_gone(now) {
+            self.begin_again(now);
+        }
+    }
+
+    /// Starts the file again from its beginning.
+    fn begin_again(&mut self, now: Instant) {
+        if self.entry.is_encrypted && self.key.is_none() {
+            // A reload or an upgrade has removed the key.
             return;
         }
         let container = if self.entry.is_opus { Container::Opus } else { Container::Wav };

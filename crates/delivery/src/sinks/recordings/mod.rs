@@ -27,8 +27,9 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use trunkgate_call::{
@@ -48,6 +49,7 @@ use trunkgate_system::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 pub use block::FrameBlock;
 pub use figures::RecordingFigures;
 pub use index::{MailboxCounts, RecordingEntry, RecordingFilter, RecordingState};
+pub use live::SuspendedRecording;
 pub use mail::reach as reach_mail_server;
 pub use place::is_sid;
 pub use reader::RecordingReader;
@@ -64,6 +66,8 @@ use writer::RecordingWriter;
 
 /// Size of a command in the writer's queue in addition to its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
+/// Maximum time for the writer to write recordings that another process continues.
+const SUSPEND_WITHIN: Duration = Duration::from_secs(1);
 
 /// Parameters of a new recording.
 #[derive(Debug, Clone)]
@@ -245,6 +249,14 @@ enum RecordingCommand {
     Block(FrameBlock),
     /// Ends a recording; contains its first and last frame with sound.
     End(RecordingId, SoundRange),
+    /// Ends all other recordings; these are handed over to another process later.
+    Keep(Vec<RecordingId>),
+    /// Writes recordings to the disk and returns them, for another process.
+    Suspend(Vec<RecordingId>, SyncSender<Vec<SuspendedRecording>>),
+    /// Continues a recording of another process.
+    Resume(Box<SuspendedRecording>),
+    /// No further recording of another process follows.
+    ResumeNoMore,
     Stop,
 }
 
@@ -259,7 +271,9 @@ pub struct RecordingsHandle {
 #[derive(Debug)]
 pub struct RecordingThreads {
     commands: Sender<RecordingCommand>,
-    threads: [JoinHandle<()>; 3],
+    writing: JoinHandle<()>,
+    /// Threads that close files, and send transcriptions and e-mails.
+    others: Vec<JoinHandle<()>>,
     shared: Arc<SharedRecordings>,
 }
 
@@ -269,7 +283,19 @@ impl RecordingThreads {
         let _ = self.commands.send(RecordingCommand::Stop);
         self.shared.transcribing.stop();
         self.shared.mailing.stop();
-        for thread in self.threads {
+        let _ = self.writing.join();
+        for thread in self.others {
+            let _ = thread.join();
+        }
+    }
+
+    /// Ends all recordings except these and waits until their files are closed. Audio of these is written until they are
+    /// [suspended](RecordingsHandle::suspend); the store is not used any more.
+    pub fn keep_only(&mut self, kept: Vec<RecordingId>) {
+        let _ = self.commands.send(RecordingCommand::Keep(kept));
+        self.shared.transcribing.stop();
+        self.shared.mailing.stop();
+        for thread in self.others.drain(..) {
             let _ = thread.join();
         }
     }
@@ -282,7 +308,7 @@ impl RecordingsHandle {
     /// # Errors
     /// Returns the system's error if a thread cannot be created.
     pub fn start(
-        store: Store,
+        (store, expected): (Store, Vec<String>),
         (settings, links): (Option<RecordingSettings>, Option<RecordingLinks>),
         figures: Arc<RecordingFigures>,
         tell: EventCallback,
@@ -290,6 +316,7 @@ impl RecordingsHandle {
         let (commands, commands_in) = channel();
         let (closing, closing_in) = sync_channel(RECORDINGS_CLOSING);
         let shared = Arc::new(SharedRecordings::new(store, figures, tell));
+        shared.expect(expected);
         shared.configure(settings);
         shared.reports.configure(links.unwrap_or_default());
         let writer = RecordingWriter::new(Arc::clone(&shared), closing);
@@ -305,8 +332,8 @@ impl RecordingsHandle {
             // A DNS lookup may still block a thread of the runtime.
             runtime.shutdown_background();
         })?;
-        let threads = [writing, closing, sending];
-        let threads = RecordingThreads { commands: commands.clone(), threads, shared: Arc::clone(&shared) };
+        let others = vec![closing, sending];
+        let threads = RecordingThreads { commands: commands.clone(), writing, others, shared: Arc::clone(&shared) };
         Ok((RecordingsHandle { commands, shared }, threads))
     }
 
@@ -370,6 +397,26 @@ impl RecordingsHandle {
     pub fn end(&self, id: RecordingId, sound: SoundRange) {
         // Ends are not limited, because they are no more frequent than beginnings, which are.
         let _ = self.commands.send(RecordingCommand::End(id, sound));
+    }
+
+    /// Writes recordings to the disk, behind all blocks queued so far, and returns them for another process. Waits for the
+    /// writer; recordings that it does not return in time are completed by the next process as after a crash.
+    pub fn suspend(&self, ids: Vec<RecordingId>) -> Vec<SuspendedRecording> {
+        let (answer, suspended) = sync_channel(1);
+        if ids.is_empty() || self.commands.send(RecordingCommand::Suspend(ids, answer)).is_err() {
+            return Vec::new();
+        }
+        suspended.recv_timeout(SUSPEND_WITHIN).unwrap_or_default()
+    }
+
+    /// Continues a recording of another process; blocks of it may follow at once.
+    pub fn resume(&self, suspended: SuspendedRecording) {
+        let _ = self.commands.send(RecordingCommand::Resume(Box::new(suspended)));
+    }
+
+    /// Gives up waiting for recordings of another process.
+    pub fn resume_no_more(&self) {
+        let _ = self.commands.send(RecordingCommand::ResumeNoMore);
     }
 
     fn queue(&self, bytes: usize, command: RecordingCommand) -> bool {
@@ -483,7 +530,12 @@ fn bytes_of(command: &RecordingCommand) -> usize {
     match command {
         RecordingCommand::Begin(_) => COMMAND_BYTES,
         RecordingCommand::Block(block) => COMMAND_BYTES + block.samples.bytes(),
-        RecordingCommand::End(..) | RecordingCommand::Stop => 0,
+        RecordingCommand::End(..)
+        | RecordingCommand::Keep(_)
+        | RecordingCommand::Suspend(..)
+        | RecordingCommand::Resume(_)
+        | RecordingCommand::ResumeNoMore
+        | RecordingCommand::Stop => 0,
     }
 }
 

@@ -8,6 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use trunkgate_call::LossReason;
 
 use super::figures::RecordingFigures;
@@ -49,7 +52,51 @@ pub(super) struct RecordingOutput {
     figures: Arc<RecordingFigures>,
 }
 
+/// Output as plain data. The location is in the index entry; the file is opened again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OutputSnapshot {
+    written: u64,
+    /// Bytes that the disk has not accepted, in base64.
+    pending: String,
+    is_refused: bool,
+    error: Option<String>,
+    reason: Option<LossReason>,
+}
+
 impl RecordingOutput {
+    /// Returns the output as plain data.
+    pub(super) fn snapshot(&self) -> OutputSnapshot {
+        OutputSnapshot {
+            written: self.written,
+            pending: STANDARD.encode(&self.pending),
+            is_refused: self.is_refused(),
+            error: self.error.clone(),
+            reason: self.reason,
+        }
+    }
+
+    /// Continues a file of another process. A file that was not created yet is created by the next write.
+    ///
+    /// # Errors
+    /// Returns the reason why the file cannot be continued.
+    pub(super) fn resume(
+        place: RecordingLocation,
+        snapshot: OutputSnapshot,
+        figures: Arc<RecordingFigures>,
+        now: Instant,
+    ) -> io::Result<RecordingOutput> {
+        let OutputSnapshot { written, pending, is_refused, error, reason } = snapshot;
+        let pending = STANDARD.decode(pending).map_err(io::Error::other)?;
+        let file = if written == 0 { None } else { Some(place.open(true)?) };
+        if let Some(file) = &file
+            && file.metadata()?.len() < written
+        {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was written"));
+        }
+        let rests = is_refused.then_some(now);
+        Ok(RecordingOutput { place, file, written, pending, rests, looks: None, error, reason, figures })
+    }
+
     /// Creates the output with its first bytes; the file is created by the first write.
     pub(super) fn new(place: RecordingLocation, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> RecordingOutput {
         RecordingOutput {

@@ -104,6 +104,8 @@ pub(crate) struct SharedRecordings {
     settings: Mutex<Option<Arc<RecordingSettings>>>,
     /// SIDs of recordings of this process that are not closed yet.
     live: Mutex<HashSet<String>>,
+    /// SIDs of recordings that another process hands over, until they arrive.
+    expected: Mutex<HashSet<String>>,
     waveforms: WaveformCache,
     /// Interrupted recordings that cannot be completed, by SID with the reason.
     incomplete: Mutex<BTreeMap<String, String>>,
@@ -132,6 +134,7 @@ impl SharedRecordings {
             tell,
             settings: Mutex::default(),
             live: Mutex::default(),
+            expected: Mutex::default(),
             waveforms: WaveformCache::default(),
             incomplete: Mutex::default(),
             removing: Mutex::default(),
@@ -197,17 +200,36 @@ impl SharedRecordings {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn expected(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces recordings that another process hands over: their entries and files stay as they are meanwhile.
+    pub(super) fn expect(&self, sids: Vec<String>) {
+        self.expected().extend(sids);
+    }
+
+    /// Gives up waiting for recordings of another process; they are completed as after a crash.
+    pub(super) fn expect_no_more(&self) {
+        let missing = std::mem::take(&mut *self.expected());
+        if !missing.is_empty() {
+            tracing::error!(reason = "recording_failed", "recordings not handed over: {missing:?}");
+        }
+    }
+
     pub(super) fn begun(&self, sid: &str) {
+        self.expected().remove(sid);
         let mut live = self.live();
         live.insert(sid.to_owned());
         self.figures.active.set(live.len() as u64);
     }
 
     pub(super) fn is_live(&self, sid: &str) -> bool {
-        self.live().contains(sid)
+        self.live().contains(sid) || self.expected().contains(sid)
     }
 
     pub(super) fn closed(&self, sid: &str) {
+        self.expected().remove(sid);
         let mut live = self.live();
         live.remove(sid);
         self.figures.active.set(live.len() as u64);

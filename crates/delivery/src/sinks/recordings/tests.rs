@@ -23,6 +23,7 @@ use trunkgate_system::problem::Harm;
 
 mod damaged;
 mod retention;
+mod suspended;
 
 /// Number of frames per block.
 const FRAMES: u64 = 10;
@@ -798,7 +799,7 @@ fn a_process_that_writes_until_it_is_killed() {
     let mut settings = settings(&folder.join("recordings"));
     settings.key = folder.join("encrypted").exists().then(identities);
     let (recordings, _threads) =
-        RecordingsHandle::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
+        RecordingsHandle::start((store, Vec::new()), (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
     // The entries are written before the first block, which in a call follows after 200 ms.

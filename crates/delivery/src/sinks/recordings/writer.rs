@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use trunkgate_call::RecordingLosses;
 
 use super::closing::TOO_SHORT;
-use super::live::{EndedRecording, LiveRecording};
+use super::live::{EndedRecording, LiveRecording, SuspendedRecording};
 use super::shared::SharedRecordings;
 use super::{
     FinishedRecording, NewRecording, RecordingBeginError, RecordingCommand, RecordingEntry, RecordingEvent,
@@ -26,14 +26,15 @@ const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
 pub(super) struct RecordingWriter {
     shared: Arc<SharedRecordings>,
     live: HashMap<RecordingId, LiveRecording>,
-    closing: SyncSender<Box<EndedRecording>>,
+    /// Queue of the closing thread; `None` once another process closes the recordings.
+    closing: Option<SyncSender<Box<EndedRecording>>>,
     looked: Instant,
     probed: Option<Instant>,
 }
 
 impl RecordingWriter {
     pub(super) fn new(shared: Arc<SharedRecordings>, closing: SyncSender<Box<EndedRecording>>) -> RecordingWriter {
-        RecordingWriter { shared, live: HashMap::new(), closing, looked: Instant::now(), probed: None }
+        RecordingWriter { shared, live: HashMap::new(), closing: Some(closing), looked: Instant::now(), probed: None }
     }
 
     /// Carries out commands until it receives the last one.
@@ -58,9 +59,13 @@ impl RecordingWriter {
                 self.look(now);
             }
         }
-        let now = Instant::now();
-        let all: Vec<RecordingId> = self.live.keys().copied().collect();
-        all.into_iter().for_each(|id| self.end(id, None, now));
+        self.end_others(&[], Instant::now());
+    }
+
+    /// Ends all recordings except these.
+    fn end_others(&mut self, kept: &[RecordingId], now: Instant) {
+        let ended: Vec<RecordingId> = self.live.keys().filter(|id| !kept.contains(id)).copied().collect();
+        ended.into_iter().for_each(|id| self.end(id, None, now));
     }
 
     /// Carries out a command; returns false for the last one.
@@ -78,9 +83,38 @@ impl RecordingWriter {
                 }
             }
             RecordingCommand::End(id, sound) => self.end(id, sound, now),
+            RecordingCommand::Keep(kept) => {
+                self.end_others(&kept, now);
+                self.closing = None;
+            }
+            RecordingCommand::Suspend(ids, answer) => {
+                let suspended = ids.iter().filter_map(|id| self.live.remove(id)).map(|live| live.suspend(now));
+                // The asker may have given up; the file is completed by the next process.
+                let _ = answer.send(suspended.collect());
+            }
+            RecordingCommand::Resume(suspended) => self.resume(*suspended, now),
+            RecordingCommand::ResumeNoMore => self.shared.expect_no_more(),
             RecordingCommand::Stop => return false,
         }
         true
+    }
+
+    /// Continues a recording of another process. One that cannot be continued is completed as after a crash.
+    fn resume(&mut self, suspended: SuspendedRecording, now: Instant) {
+        let (id, sid, entry) = (suspended.id(), suspended.sid().to_owned(), suspended.entry().clone());
+        let key = self.shared.settings().and_then(|settings| settings.key.clone());
+        match LiveRecording::resume(suspended, key, Arc::clone(&self.shared.figures), now) {
+            Ok(live) => {
+                self.shared.begun(&sid);
+                self.live.insert(id, live);
+            }
+            Err(error) => {
+                self.shared.closed(&sid);
+                let entry = RecordingEntry { error: Some(format!("not continued after an upgrade: {error}")), ..entry };
+                let lost = RecordingLosses::default();
+                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(id), entry, lost })));
+            }
+        }
     }
 
     fn begin(&mut self, begin: &NewRecording) {
@@ -113,7 +147,12 @@ impl RecordingWriter {
 
     fn end(&mut self, id: RecordingId, sound: SoundRange, now: Instant) {
         let Some(live) = self.live.remove(&id) else { return };
-        match self.closing.try_send(Box::new(live.end(sound, now))) {
+        let ended = Box::new(live.end(sound, now));
+        let Some(closing) = &self.closing else {
+            tracing::warn!("recording {} is closed by the next process", ended.entry.sid);
+            return self.shared.closed(&ended.entry.sid);
+        };
+        match closing.try_send(ended) {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
                 // Its entry is in the index, so it is completed like one of an earlier process.

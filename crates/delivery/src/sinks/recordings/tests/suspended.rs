@@ -1,0 +1,95 @@
+//! Recordings whose files another process continues.
+
+use super::*;
+
+/// Ends the process of a bench with one recording; returns the next process, and the recording as it crosses.
+fn next_process(mut bench: Bench, change: impl FnOnce(&mut RecordingSettings)) -> (Bench, SuspendedRecording) {
+    bench.take(RecordingCommand::Keep(vec![RecordingId(1)]));
+    let (answer, suspended) = sync_channel(1);
+    bench.take(RecordingCommand::Suspend(vec![RecordingId(1)], answer));
+    let mut suspended = suspended.try_recv().unwrap();
+    let crossed = serde_json::to_vec(&suspended.remove(0)).unwrap();
+    assert!(suspended.is_empty());
+    let Bench { folder, recordings, writer, closer, now, .. } = bench;
+    drop((recordings, writer, closer));
+    let bench = Bench { now, ..Bench::at(folder, change) };
+    bench.recordings.shared.expect(vec![sid(1)]);
+    (bench, serde_json::from_slice(&crossed).unwrap())
+}
+
+fn resume(bench: &mut Bench, suspended: SuspendedRecording) {
+    bench.closer.recover((i64::MIN, String::new())).unwrap();
+    assert_eq!(bench.entry(1).state, RecordingState::InProgress, "it is not taken for one that a crash has cut");
+    bench.take(RecordingCommand::Resume(Box::new(suspended)));
+    bench.take(RecordingCommand::ResumeNoMore);
+}
+
+#[test]
+fn a_file_goes_on_in_another_process_in_every_format() {
+    let identities =
+        || Some(Arc::new(AgeIdentities::parse(&AgeIdentity::from_secret([9; 32]).unwrap().reveal()).unwrap()));
+    for (container, is_encrypted) in
+        [(Container::Wav, false), (Container::Wav, true), (Container::Opus, false), (Container::Opus, true)]
+    {
+        let change = |settings: &mut RecordingSettings| {
+            settings.container = container;
+            settings.key = identities().filter(|_| is_encrypted);
+        };
+        let mut bench = Bench::new(change);
+        bench.begin(1, Channels::Dual);
+        bench.blocks(1, 0..13);
+        let (mut bench, suspended) = next_process(bench, change);
+        resume(&mut bench, suspended);
+        bench.blocks(1, 13..30);
+        let entry = bench.end(1);
+        assert_eq!((entry.state, entry.milliseconds), (RecordingState::Completed, 6000), "{container:?}");
+        assert_eq!((entry.gaps, entry.lost_milliseconds, &entry.error), (0, 0, &None));
+        assert!(bench.recordings.verify(&sid(1)).unwrap());
+        if container == Container::Wav {
+            let audio = bench.audio(1);
+            let samples = audio[80..].chunks(4 * FRAME_SAMPLES).map(|frame| i16::from_le_bytes([frame[0], frame[1]]));
+            assert_eq!(samples.collect::<Vec<i16>>(), (1..=300).collect::<Vec<i16>>());
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_begins_again_and_what_was_in_it_is_a_gap() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..10);
+    std::fs::remove_file(bench.path(&bench.entry(1))).unwrap();
+    let (mut bench, suspended) = next_process(bench, |_| {});
+    resume(&mut bench, suspended);
+    bench.blocks(1, 10..20);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.milliseconds, entry.lost_milliseconds), (RecordingState::Completed, 4000, 2000));
+    let audio = bench.audio(1);
+    assert_eq!(frames(&audio, Channels::Dual)[100..], (101..=200).collect::<Vec<i16>>());
+}
+
+#[test]
+fn a_file_that_is_damaged_or_does_not_arrive_is_completed_as_after_a_crash() {
+    for arrives in [true, false] {
+        let mut bench = Bench::new(|_| {});
+        bench.begin(1, Channels::Dual);
+        bench.blocks(1, 0..10);
+        let path = bench.path(&bench.entry(1));
+        let (mut bench, suspended) = next_process(bench, |_| {});
+        if arrives {
+            std::fs::File::options().write(true).open(path).unwrap().set_len(80 + 640).unwrap();
+            resume(&mut bench, suspended);
+            let events = bench.events.lock().unwrap();
+            let failed =
+                events.iter().filter_map(RecordingEvent::in_words).any(|(_, text)| text.contains("not continued"));
+            assert!(failed, "{events:?}");
+        } else {
+            bench.take(RecordingCommand::ResumeNoMore);
+        }
+        bench.blocks(1, 10..12);
+        bench.closer.recover((i64::MIN, String::new())).unwrap();
+        let entry = bench.entry(1);
+        assert_eq!(entry.milliseconds, if arrives { 20 } else { 2000 });
+        assert!(entry.state == RecordingState::Completed && entry.error.is_some(), "{entry:?}");
+    }
+}
