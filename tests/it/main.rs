@@ -126,6 +126,7 @@ mod twilio_sandbox_public;
 mod unsent;
 mod unusable_disk;
 mod upgrade;
+mod upgrade_programs;
 mod upgrade_recordings;
 mod verdicts;
 mod voicemail;

@@ -19,7 +19,7 @@ use crate::upgrade::upgrade;
 /// Length of the WAV header, in bytes.
 const HEADER: usize = 80;
 /// First μ-law code of numbers by the caller, and by the callee; both are loud.
-const NEAR: u8 = 0x00;
+pub(crate) const NEAR: u8 = 0x00;
 const FAR: u8 = 0x80;
 /// Number of digits that a code can have.
 const DIGITS: u16 = 48;
@@ -40,7 +40,7 @@ fn edge(caller: &Phone, callee: &Phone, route: &str, recording: &str) -> Process
 }
 
 /// Returns a packet whose audio is its number, in two digits.
-fn numbered(ssrc: u32, first: u8, n: u16) -> Vec<u8> {
+pub(crate) fn numbered(ssrc: u32, first: u8, n: u16) -> Vec<u8> {
     let mut bytes = packet(ssrc, n, first + (n / DIGITS % DIGITS) as u8);
     bytes[12 + 80..].fill(first + (n % DIGITS) as u8);
     bytes
@@ -72,7 +72,7 @@ fn numbers(file: &Path) -> [Vec<Option<u16>>; 2] {
 }
 
 /// Returns the files of recordings.
-fn files(edge: &Process) -> Vec<PathBuf> {
+pub(crate) fn files(edge: &Process) -> Vec<PathBuf> {
     fn below(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -358,6 +358,14 @@ pub enum MediaCommand {
         /// Sound to play from its beginning.
         sound: PlayerSound,
     },
+    /// Makes a player play a sound from the position at which another process left the player of the same remote party;
+    /// from its beginning if there was none.
+    ResumePlay {
+        /// Id of the end.
+        end: EndId,
+        /// Sound to play.
+        sound: PlayerSound,
+    },
     /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
     /// audio from the remote party, `outbound` audio to it from any feeder.
     Tap {

@@ -96,6 +96,24 @@ impl Player {
         (self.source, self.at, self.rises) = (source, at, rises);
     }
 
+    /// Returns the number of samples of its sound that were played, or of the one that has ended; `None` without a sound.
+    pub(super) fn position(&self) -> Option<usize> {
+        match self.source {
+            PlayerSource::Once(_) | PlayerSource::Again(_) => Some(self.at),
+            PlayerSource::Silence => Some(self.at).filter(|at| *at > 0),
+            PlayerSource::Ringback | PlayerSource::First(..) => None,
+        }
+    }
+
+    /// Continues the sound at a position.
+    pub(super) fn move_to(&mut self, position: usize) {
+        match &self.source {
+            PlayerSource::Once(samples) => self.at = position.min(samples.len()),
+            PlayerSource::Again(samples) => (self.at, self.rises) = (position % samples.len(), false),
+            PlayerSource::Ringback | PlayerSource::First(..) | PlayerSource::Silence => {}
+        }
+    }
+
     /// Returns whether the player has nothing to play.
     pub(super) const fn is_silent(&self) -> bool {
         matches!(self.source, PlayerSource::Silence)

@@ -10,6 +10,8 @@ use super::player::Player;
 #[derive(Debug, Default)]
 pub(crate) struct SessionPlayers {
     all: Vec<Player>,
+    /// Positions at which another process left the players, by the end that they fed.
+    left: Vec<(EndId, u64)>,
 }
 
 /// Frame that a player plays in one tick.
@@ -38,6 +40,28 @@ impl SessionPlayers {
     pub(crate) fn play(&mut self, id: EndId, sound: PlayerSound) {
         if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
             player.play_instead(sound);
+        }
+    }
+
+    /// Lists the positions of sounds in samples, by the end that hears them.
+    pub(crate) fn positions(&self) -> Vec<(EndId, u64)> {
+        let position = |player: &Player| Some((player.wire?.to, u64::try_from(player.position()?).ok()?));
+        self.all.iter().filter_map(position).collect()
+    }
+
+    /// Sets the positions at which another process left the players.
+    pub(crate) fn leave_at(&mut self, positions: Vec<(EndId, u64)>) {
+        self.left = positions;
+    }
+
+    /// Plays a sound from the position at which another process left the player of the same end.
+    pub(crate) fn resume(&mut self, id: EndId, sound: PlayerSound) {
+        let Some(player) = self.all.iter_mut().find(|player| player.id == id) else { return };
+        player.play_instead(sound);
+        let is_its = |(end, _): &(EndId, u64)| player.wire.is_some_and(|feed| feed.to == *end);
+        if let Some(at) = self.left.iter().position(is_its) {
+            let (_, position) = self.left.swap_remove(at);
+            player.move_to(usize::try_from(position).unwrap_or(usize::MAX));
         }
     }
 

@@ -50,6 +50,7 @@ impl RtpEnds {
             next_serial: self.next_serial,
             ends: self.all.iter().map(RtpEnd::snapshot).collect(),
             wires: self.all.iter().filter_map(RtpEnd::wired).collect(),
+            players: Vec::new(),
         }
     }
 

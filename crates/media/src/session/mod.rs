@@ -164,7 +164,7 @@ impl Session {
 
     /// Returns the serialized state, without agents and players.
     pub fn snapshot(&self) -> SessionSnapshot {
-        self.ends.snapshot(self.sweep.idle_timeout_ms())
+        SessionSnapshot { players: self.players.positions(), ..self.ends.snapshot(self.sweep.idle_timeout_ms()) }
     }
 
     /// Restores a session from a snapshot. Its ends get new counters ([`Self::counters`]) that continue from the old
@@ -190,6 +190,7 @@ impl Session {
         let ends = snapshot.ends.into_iter().filter_map(|end| counters(end.end).map(|counters| (end, counters)));
         session.ends = RtpEnds::restore(now, snapshot.id, snapshot.next_serial, ends);
         session.events.reserve(2 * session.ends.len());
+        session.players.leave_at(snapshot.players);
         for (from, to, wire) in snapshot.wires {
             session.wire(now, from, to, wire);
         }
@@ -211,6 +212,13 @@ impl Session {
             MediaCommand::Play { end, sound } => {
                 self.cut_off(|from, _| from == end);
                 self.players.play(end, sound);
+                let fed = self.ends.iter_mut().find(|to| self.players.feeds(end, to.id()));
+                if let Some(playout) = fed.and_then(RtpEnd::playout_mut) {
+                    playout.begin_by(now);
+                }
+            }
+            MediaCommand::ResumePlay { end, sound } => {
+                self.players.resume(end, sound);
                 let fed = self.ends.iter_mut().find(|to| self.players.feeds(end, to.id()));
                 if let Some(playout) = fed.and_then(RtpEnd::playout_mut) {
                     playout.begin_by(now);

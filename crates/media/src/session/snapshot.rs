@@ -23,6 +23,9 @@ pub struct SessionSnapshot {
     pub ends: Vec<EndSnapshot>,
     /// Wires between RTP ends: source, sink, specification.
     pub wires: Vec<(EndId, EndId, WireSpec)>,
+    /// Positions of players in samples, by the end that hears them; signalling gives the players their sounds again.
+    #[serde(default)]
+    pub players: Vec<(EndId, u64)>,
 }
 
 impl SessionSnapshot {

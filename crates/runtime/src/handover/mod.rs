@@ -303,6 +303,7 @@ mod tests {
             next_serial: 0,
             ends: Vec::new(),
             wires: Vec::new(),
+            players: Vec::new(),
         };
         let crossing = |id, ends: &[u16]| CrossingSession {
             snapshot: snapshot(id),

@@ -74,6 +74,7 @@ impl MediaWorker {
             MediaCommand::Open { .. }
             | MediaCommand::AddPlayer { .. }
             | MediaCommand::Play { .. }
+            | MediaCommand::ResumePlay { .. }
             | MediaCommand::PauseRecorder { .. }
             | MediaCommand::AddStreamer { .. }
             | MediaCommand::AddJudge { .. }

@@ -195,6 +195,7 @@ impl SimEdge {
                 self.talked.insert(id);
             }
             MediaCommand::Play { .. }
+            | MediaCommand::ResumePlay { .. }
             | MediaCommand::AddStreamer { .. }
             | MediaCommand::AddJudge { .. }
             | MediaCommand::AddSeat { .. }

@@ -725,6 +725,7 @@ fn name_of(command: &trunkgate_media::MediaCommand) -> String {
         MediaCommand::AddAgent { end, .. } => format!("AddAgent {}", end.0),
         MediaCommand::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
         MediaCommand::Play { end, .. } => format!("Play {}", end.0),
+        MediaCommand::ResumePlay { end, .. } => format!("ResumePlay {}", end.0),
         MediaCommand::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         MediaCommand::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
         MediaCommand::AddJudge { end, spec } => format!("AddJudge {} {:?}", end.0, spec.track),

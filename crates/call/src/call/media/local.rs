@@ -449,6 +449,14 @@ impl CallMedia {
         }
     }
 
+    /// Continues a sound for an application's caller where another process has left it.
+    pub(crate) fn resume_to_caller(&mut self, cx: &mut CallCx<'_>, sound: PlayerSound) {
+        self.talk_to_caller(cx);
+        if let (Some(media), Some(player)) = (cx.call.session, self.player) {
+            cx.edge.media(media, MediaCommand::ResumePlay { end: player.end, sound });
+        }
+    }
+
     /// Silences the player of an application's caller.
     pub(crate) fn stop_playing_to_caller(&mut self, cx: &mut CallCx<'_>) {
         self.play_to_caller(cx, PlayerSound::Silence);

@@ -133,6 +133,11 @@ impl CallProgram {
         {
             let _informed = run.take_input(cx.now, failed);
         }
+        if let Some(sound) = run.runner.played_again() {
+            run.under_way = under_way;
+            media.resume_to_caller(cx, sound);
+            return ProgramEffect::Run;
+        }
         if let Some(ProgramStep::Record(step)) = under_way.as_deref()
             && lower.recorders.recordings.records_for(step.id)
         {

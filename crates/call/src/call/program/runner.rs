@@ -7,6 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use trunkgate_media::{HoldSound, PlayerSound};
 use trunkgate_resources::applications::question::{AppAnswer, AppResource, DocumentRequest};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
@@ -45,6 +49,18 @@ pub(crate) enum ProgramWait {
     /// (`left`).
     Digits { id: u32, digits: SensitiveText, played: usize, left: u32 },
 }
+
+/// Sound that a program plays, as plain data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PlayingSnapshot {
+    id: u32,
+    /// Samples in μ-law, in base64.
+    sound: String,
+    left: u32,
+}
+
+/// Maximum length of a sound that another process continues, in bytes: 131 s. A longer one begins again.
+const KEPT_SOUND_BYTES: usize = 1 << 20;
 
 /// Origin of a program's requests.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +127,31 @@ impl ProgramRunner {
     /// Passes an input to the interpreter.
     pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) {
         self.program.handle_input(self.time(now), input);
+    }
+
+    /// Returns the sound that the program plays as plain data; `None` without one, or if it is too long.
+    pub(super) fn playing(&self) -> Option<PlayingSnapshot> {
+        let ProgramWait::Played { id, sound, left } = &self.waits else { return None };
+        let sound = Some(sound).filter(|sound| sound.len() <= KEPT_SOUND_BYTES)?;
+        Some(PlayingSnapshot { id: *id, sound: STANDARD.encode(sound), left: *left })
+    }
+
+    /// Restores the wait for the end of a sound, which [`Self::played_again`] returns.
+    pub(super) fn restore_playing(&mut self, snapshot: PlayingSnapshot) {
+        let PlayingSnapshot { id, sound, left } = snapshot;
+        if let Ok(sound) = STANDARD.decode(sound) {
+            self.waits = ProgramWait::Played { id, sound: sound.into(), left };
+        }
+    }
+
+    /// Returns the sound that a restored program plays.
+    pub(super) fn played_again(&self) -> Option<PlayerSound> {
+        let ProgramWait::Played { sound, left, .. } = &self.waits else { return None };
+        Some(if *left == u32::MAX {
+            PlayerSound::Hold(HoldSound { first: None, music: Some(sound.clone()) })
+        } else {
+            PlayerSound::Once(sound.clone())
+        })
     }
 
     /// Informs the interpreter of the current time.

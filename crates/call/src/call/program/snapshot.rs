@@ -1,5 +1,6 @@
-//! Snapshots of programs as plain data. A step in progress is repeated after a restart: a document is requested again,
-//! a prompt is played from its beginning, a party that had not answered is called again.
+//! Snapshots of programs as plain data. A sound that is being played goes on where the player of the media session was.
+//! Other steps in progress are repeated after a restart: a document is requested again, a party that had not answered is
+//! called again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
+use crate::call::program::runner::PlayingSnapshot;
 use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun};
 
 /// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
@@ -42,6 +44,8 @@ struct RunSnapshot {
     program: Program,
     ran_ms: u64,
     under_way: Option<Box<ProgramStep>>,
+    /// Sound of the step in progress.
+    playing: Option<PlayingSnapshot>,
     side: Option<ConnectionSnapshot>,
     ring_timeout_ms: Option<u64>,
     is_redirected: bool,
@@ -111,12 +115,17 @@ impl RunSnapshot {
             is_turned_away: _,
         } = run;
         let side = side.as_ref().filter(|_| has_callee).and_then(|side| ConnectionSnapshot::of(now, side));
+        let under_way = under_way.clone().filter(|_| side.is_none());
+        let plays = under_way.as_deref().is_some_and(|step| {
+            matches!(step, ProgramStep::Say { .. } | ProgramStep::Play { .. } | ProgramStep::Beep { .. })
+        });
         RunSnapshot {
             target: app.spec(),
             made: app.is_made.then(|| app.clone()),
             program: runner.program.clone(),
             ran_ms: millis(runner.time(now)),
-            under_way: under_way.clone().filter(|_| side.is_none()),
+            under_way,
+            playing: if plays && !has_callee { runner.playing() } else { None },
             side,
             ring_timeout_ms: ring_timeout.map(millis),
             is_redirected: *is_redirected,
@@ -125,7 +134,8 @@ impl RunSnapshot {
 
     /// Restores the program; `None` if the configuration no longer contains its application.
     fn restore(self, now: Instant, edge: &Edge) -> Option<ProgramRun> {
-        let RunSnapshot { target, made, program, ran_ms, under_way, side, ring_timeout_ms, is_redirected } = self;
+        let RunSnapshot { target, made, program, ran_ms, under_way, playing, side, ring_timeout_ms, is_redirected } =
+            self;
         let app = match target {
             _ if made.is_some() => made,
             TargetSpec::App(name) => edge.table().app(&name).cloned(),
@@ -138,12 +148,14 @@ impl RunSnapshot {
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => None,
         };
+        let mut run = ProgramRun::new(app?, program, ago(now, ran_ms));
+        playing.into_iter().for_each(|playing| run.runner.restore_playing(playing));
         Some(ProgramRun {
             under_way,
             side: side.map(|side| side.restore(now)),
             ring_timeout: ring_timeout_ms.map(Duration::from_millis),
             is_redirected,
-            ..ProgramRun::new(app?, program, ago(now, ran_ms))
+            ..run
         })
     }
 }

@@ -396,6 +396,7 @@ impl Bench {
             }
             MediaCommand::Open { .. }
             | MediaCommand::Play { .. }
+            | MediaCommand::ResumePlay { .. }
             | MediaCommand::SetRemote { .. }
             | MediaCommand::Wire { .. }
             | MediaCommand::Unwire { .. }
