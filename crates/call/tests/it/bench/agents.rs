@@ -67,7 +67,7 @@ impl Bench {
                 MediaCommand::AddPlayer { end, sound: PlayerSound::Once(samples) } => Told::Once(end, samples.len()),
                 MediaCommand::AddPlayer { end, sound: PlayerSound::Hold(sound) } => Told::Hold(end, sound),
                 MediaCommand::AddPlayer { end, sound: PlayerSound::Silence } => Told::Silence(end),
-                MediaCommand::Play { end, sound } => Told::Play(end, sound),
+                MediaCommand::Play { end, sound } | MediaCommand::ResumePlay { end, sound } => Told::Play(end, sound),
                 MediaCommand::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 MediaCommand::Unwire { from } => Told::Unwire(from),
                 MediaCommand::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
