@@ -1,61 +1,37 @@
-//! Detection and masking of secrets in a configuration: by key, or as part of an address.
+//! Masking of secrets in a configuration. The declaration of a key decides whether its value is a secret; in addresses,
+//! the password and the query are.
 
 use std::ops::Range;
 
-use super::keys::{ConfigKey, ROOT, TABLES, ValueKind};
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{ConfigKey, HEADER_VALUE, ROOT, TABLES, ValueKind};
 use super::nearest;
+use super::section::SpannedValue;
+use super::syntax::outside_comments;
 
 /// Parts of key names that indicate a secret.
 const TELLING: [&str; 11] =
     ["auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pasw", "pwd", "secret", "tok"];
 /// Names of secret keys; a key with a similar name is treated as a misspelling of one.
 const NAMES: [&str; 4] = ["password", "secret", "token", "auth_token"];
+/// Words that indicate a secret in a line of another file, such as a TwiML document.
+const FOREIGN: [&str; 4] = ["tok", "pass", "secret", "auth"];
 /// Prefixes of a URI in a target.
 const TARGETS: [&str; 5] = ["trunk:", "agent:", "group:", "reject:", "tel:"];
+/// Quotation marks of TOML strings, longest first.
+const QUOTES: [&str; 4] = ["\"\"\"", "'''", "\"", "'"];
 
-/// Returns whether a key name indicates a secret.
+/// Returns whether a key name, or the beginning of a line, indicates a secret.
 pub(super) fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part)) || name.ends_with("pin")
 }
 
-/// Returns whether a word of `command` is a placeholder (`{text}`, `{voice}`), which is never a secret; other arguments
+/// Returns whether a word of a command is a placeholder (`{text}`, `{voice}`), which is never a secret; other arguments
 /// may be.
 pub(super) fn is_piece(word: &str) -> bool {
     word.strip_prefix('{').and_then(|word| word.strip_suffix('}')).is_some_and(|word| !word.contains(['{', '}']))
-}
-
-/// Returns whether the value at this path is a secret.
-fn is_secret(path: &[String]) -> bool {
-    let (mut keys, mut telling, mut at) = (Some(ROOT), false, 0);
-    while let Some(name) = path.get(at) {
-        let rest = path.get(at + 1..).unwrap_or_default();
-        let is_named = matches!(rest, [one] if one == "env" || one == "file");
-        let known = keys.and_then(|keys| keys.iter().find(|key| key.name == name));
-        let Some(known) = known else {
-            let own = path.get(at..).unwrap_or_default();
-            return !is_named && (telling || own.iter().any(|name| may_be_secret(name)));
-        };
-        let kind = inner(known.kind);
-        if matches!(kind, ValueKind::Secret) {
-            return !is_named;
-        }
-        if matches!(kind, ValueKind::Map(ValueKind::Secret)) {
-            return !matches!(rest, [_, one] if one == "env" || one == "file");
-        }
-        if matches!(kind, ValueKind::Map(_)) {
-            // Values of added headers may be credentials, regardless of the header's name.
-            return name == "add" || rest.is_empty() || rest.iter().any(|name| is_telling(name));
-        }
-        let (ValueKind::Table(inside) | ValueKind::Rows(inside) | ValueKind::Named(inside)) = kind else {
-            return rest.iter().any(|name| may_be_secret(name));
-        };
-        keys = Some(inside);
-        at += usize::from(matches!(kind, ValueKind::Named(_)));
-        telling |= is_telling(name);
-        at += 1;
-    }
-    telling
 }
 
 /// Returns the item kind of a list, and the table of a choice of kinds.
@@ -119,7 +95,8 @@ pub(super) fn told(text: &str) -> String {
 /// Masks the secrets of an address character by character.
 fn starred(text: &str) -> String {
     let parts = parts(text);
-    text.char_indices().map(|(at, c)| if is_within(&parts, at) { '*' } else { c }).collect()
+    let is_hidden = |at: usize, c: char| is_within(&parts, at) && !matches!(c, '\r' | '\n');
+    text.char_indices().map(|(at, c)| if is_hidden(at, c) { '*' } else { c }).collect()
 }
 
 /// Masks the secrets in a sentence; each word may be an address.
@@ -142,210 +119,233 @@ fn words(text: &str, shown: impl Fn(&str) -> String) -> String {
         .collect()
 }
 
-/// Replaces a name with escape sequences by one that is treated as secret.
-fn unescaped(name: String) -> String {
-    if name.contains('\\') { "secret".to_owned() } else { name }
+/// Masks a line of another file: addresses, and everything after the first `=` if the line mentions a secret.
+pub(super) fn foreign_line(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let at = line.find('=').filter(|_| FOREIGN.iter().any(|word| lower.contains(word)));
+    let (plain, hidden) = line.split_at(at.unwrap_or(line.len()));
+    format!("{}{}", starred_words(plain), starred_values(hidden))
 }
 
-/// Masks the secrets in the text of a file, character by character. The text may be invalid TOML, since syntax errors
-/// are displayed too.
+/// Masks the secrets in the text of a file, character by character.
 pub(super) fn covered(source: &str) -> String {
-    let mut reader = SecretMasker { chars: source.chars().collect(), ..SecretMasker::default() };
-    while reader.at < reader.chars.len() {
-        reader.step();
+    let (document, errors) = DeTable::parse_recoverable(source);
+    if !errors.is_empty() {
+        // The tree lacks the values that could not be parsed.
+        return broken_lines(source);
     }
-    reader.chars.into_iter().collect()
+    let mut mask = SecretMask { source, hidden: Vec::new() };
+    mask.table(ROOT, document.get_ref(), false);
+    mask.apply()
 }
 
-/// Inline list or table that is still open.
-#[derive(Debug)]
-struct InlineFrame {
-    is_table: bool,
-    /// Number of path names that belong to the enclosing level.
-    base: usize,
-    /// True if a key name is expected next.
-    is_name: bool,
-    /// Number of preceding values.
-    before: usize,
+/// Secrets found in a file.
+struct SecretMask<'a> {
+    source: &'a str,
+    /// Byte ranges of the secrets.
+    hidden: Vec<Range<usize>>,
 }
 
-#[derive(Debug, Default)]
-struct SecretMasker {
-    chars: Vec<char>,
-    at: usize,
-    /// Path of the current table.
-    header: Vec<String>,
-    /// Path of the current value.
-    path: Vec<String>,
-    /// Key names before a `=`.
-    names: Vec<String>,
-    is_value: bool,
-    frames: Vec<InlineFrame>,
-}
-
-impl SecretMasker {
-    fn step(&mut self) {
-        let Some(c) = self.chars.get(self.at).copied() else { return };
-        let is_name = self.frames.last().map_or(!self.is_value, |frame| frame.is_name);
-        match c {
-            '#' => self.at = self.end_of_line(),
-            '\n' => self.line(),
-            '"' | '\'' => {
-                let content = self.string(c);
-                self.word(is_name, content, c == '"');
-            }
-            '=' if is_name => self.begin_value(),
-            '[' if is_name && self.frames.is_empty() && self.names.is_empty() => self.table(),
-            '[' | '{' if !is_name => {
-                let is_table = c == '{';
-                self.frames.push(InlineFrame { is_table, base: self.path.len(), is_name: is_table, before: 0 });
-                self.names.clear();
-                self.at += 1;
-            }
-            ']' | '}' => {
-                if let Some(frame) = self.frames.pop() {
-                    self.path.truncate(frame.base);
-                }
-                self.at += 1;
-            }
-            ',' => self.next_item(),
-            c if c.is_whitespace() || c == '.' && is_name => self.at += 1,
-            _ => {
-                let start = self.at;
-                let ends = |c: char| c.is_whitespace() || "=,[]{}#\"'".contains(c) || is_name && c == '.';
-                self.at += 1;
-                while self.chars.get(self.at).is_some_and(|c| !ends(*c)) {
-                    self.at += 1;
-                }
-                self.word(is_name, start..self.at, false);
-            }
-        }
-    }
-
-    fn end_of_line(&self) -> usize {
-        let rest = self.chars.get(self.at..).unwrap_or_default();
-        rest.iter().position(|c| *c == '\n').map_or(self.chars.len(), |at| self.at + at)
-    }
-
-    /// Handles the end of a line, which ends a value outside brackets. Unclosed brackets end at the next table or, in a
-    /// list, at the next key.
-    fn line(&mut self) {
-        self.at += 1;
-        let next: String = self.chars.get(self.at..self.end_of_line()).unwrap_or_default().iter().collect();
-        let next = next.trim();
-        let name = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let is_table = name(next.trim_start_matches('[')) && next.starts_with('[') && next.contains(']');
-        let is_key = name(next) && next.split_once('=').is_some_and(|(key, _)| !key.contains(['"', '\'', '{', ',']));
-        let is_list = self.frames.last().is_some_and(|frame| !frame.is_table);
-        if is_table && !next.ends_with(',') || is_key && is_list {
-            self.frames.clear();
-        }
-        if self.frames.is_empty() {
-            self.is_value = false;
-            self.names.clear();
-        }
-    }
-
-    /// Handles a table header: `[a.b]`, `[[a]]`.
-    fn table(&mut self) {
-        let end = self.end_of_line();
-        let mut names = Vec::new();
-        while self.at < end && self.chars.get(self.at).is_some_and(|c| *c != ']' && *c != '#') {
-            match self.chars.get(self.at).copied().unwrap_or_default() {
-                quote @ ('"' | '\'') => {
-                    let content = self.string(quote);
-                    names.push(unescaped(self.text(content)));
-                }
-                c if c.is_whitespace() || c == '.' || c == '[' => self.at += 1,
-                _ => {
-                    let start = self.at;
-                    while self.at < end && self.chars.get(self.at).is_some_and(|c| !". ]\t#".contains(*c)) {
-                        self.at += 1;
-                    }
-                    names.push(self.text(start..self.at));
-                }
-            }
-        }
-        self.header = names;
-        self.at = end;
-    }
-
-    fn begin_value(&mut self) {
-        let names = std::mem::take(&mut self.names);
-        match self.frames.last_mut() {
-            Some(frame) => {
-                self.path.truncate(frame.base);
-                frame.is_name = false;
-            }
-            None => {
-                self.path.clone_from(&self.header);
-                self.is_value = true;
-            }
-        }
-        self.path.extend(names);
-        self.at += 1;
-    }
-
-    fn next_item(&mut self) {
-        if let Some(frame) = self.frames.last_mut() {
-            self.path.truncate(frame.base);
-            frame.is_name = frame.is_table;
-            frame.before += 1;
-            self.names.clear();
-        }
-        self.at += 1;
-    }
-
-    /// Skips a string, closed or not, and returns the range of its contents.
-    fn string(&mut self, quote: char) -> Range<usize> {
-        let is = |at: usize| self.chars.get(at) == Some(&quote);
-        let width = if is(self.at + 1) && is(self.at + 2) { 3 } else { 1 };
-        let start = self.at + width;
-        let mut end = start;
-        while let Some(c) = self.chars.get(end) {
-            if *c == '\\' && quote == '"' {
-                end += 2;
-                continue;
-            }
-            if *c == '\n' && width == 1 || (end..end + width).all(is) {
-                break;
-            }
-            end += 1;
-        }
-        let end = end.min(self.chars.len());
-        self.at = if is(end) { end + width } else { end }.min(self.chars.len());
-        start.min(end)..end
-    }
-
-    fn text(&self, range: Range<usize>) -> String {
-        self.chars.get(range).unwrap_or_default().iter().collect()
-    }
-
-    /// Handles a key name, or a value of which the secret parts are masked.
-    fn word(&mut self, is_name: bool, range: Range<usize>, has_escapes: bool) {
-        let text = self.text(range.clone());
-        if is_name {
-            self.names.push(if has_escapes { unescaped(text) } else { text });
-            return;
-        }
-        // An escape sequence may encode the separator itself.
-        let is_hidden = has_escapes && text.contains('\\') && text.contains(['@', '?', ':']);
-        let shown = if is_hidden || is_secret(&self.path) || self.is_argument(&text) {
-            text.chars().map(|c| if matches!(c, '\r' | '\n') { c } else { '*' }).collect()
-        } else {
-            starred(&text)
+impl SecretMask<'_> {
+    /// Returns the text with the secrets replaced by `*`; line ends stay.
+    fn apply(mut self) -> String {
+        self.hidden.sort_by_key(|range| range.start);
+        let mut ranges = self.hidden.into_iter().peekable();
+        let shown = |(at, c): (usize, char)| {
+            while ranges.next_if(|range| range.end <= at).is_some() {}
+            let is_hidden = ranges.peek().is_some_and(|range| range.start <= at) && !matches!(c, '\r' | '\n');
+            if is_hidden { '*' } else { c }
         };
-        for (place, c) in self.chars.iter_mut().skip(range.start).zip(shown.chars()) {
-            *place = c;
+        self.source.char_indices().map(shown).collect()
+    }
+
+    /// Collects the secrets of a table with these keys. Unknown keys are secrets if a table around them has a telling
+    /// name.
+    fn table(&mut self, keys: &[ConfigKey], table: &DeTable<'_>, is_in_telling: bool) {
+        for (name, value) in table {
+            match keys.iter().find(|key| key.name == name.get_ref().as_ref()) {
+                Some(key) => self.value(key.name, key.kind, value, is_in_telling),
+                None => self.undeclared(value, is_in_telling || may_be_secret(name.get_ref())),
+            }
         }
     }
 
-    /// Returns whether the word is an argument in `[speech] command`; the program name and placeholders are not.
-    fn is_argument(&self, word: &str) -> bool {
-        let is_first = self.frames.last().is_some_and(|frame| !frame.is_table && frame.before == 0);
-        matches!(self.path.as_slice(), [table, key] if table == "speech" && key == "command")
-            && !is_first
-            && !is_piece(word)
+    /// Collects the secrets in the value of a declared key.
+    fn value(&mut self, name: &str, kind: ValueKind, value: &SpannedValue<'_>, is_in_telling: bool) {
+        let is_in_telling = is_in_telling || is_telling(name);
+        match (inner(kind), value.get_ref()) {
+            (ValueKind::Secret, _) => self.secret(value),
+            (ValueKind::Map(ValueKind::Secret), DeValue::Table(table)) => {
+                table.iter().for_each(|(_, one)| self.secret(one));
+            }
+            (ValueKind::Map(item), DeValue::Table(table)) => {
+                for (name, one) in table {
+                    // Added headers may be credentials, regardless of their names.
+                    let is_hidden = *item == HEADER_VALUE || is_telling(name.get_ref());
+                    if is_hidden { self.everything(one) } else { self.undeclared(one, false) }
+                }
+            }
+            (ValueKind::Command, DeValue::Array(words)) => {
+                for (at, word) in words.iter().enumerate() {
+                    let is_open = at == 0 || word.get_ref().as_str().is_some_and(is_piece);
+                    if is_open { self.undeclared(word, false) } else { self.everything(word) }
+                }
+            }
+            (ValueKind::Map(_) | ValueKind::Command, _) => self.everything(value),
+            (ValueKind::Table(keys) | ValueKind::Rows(keys), DeValue::Table(table)) => {
+                self.table(keys, table, is_in_telling);
+            }
+            (ValueKind::Table(_) | ValueKind::Rows(_), DeValue::Array(list)) => {
+                list.iter().for_each(|one| self.value(name, kind, one, is_in_telling));
+            }
+            (ValueKind::Named(keys), DeValue::Table(table)) => {
+                table.iter().for_each(|(_, one)| self.value(name, ValueKind::Table(keys), one, is_in_telling));
+            }
+            (ValueKind::Table(_), _) if is_telling(name) => self.everything(value),
+            _ => self.undeclared(value, false),
+        }
+    }
+
+    /// Collects the secrets in a value without declaration: addresses in it, and keys with the name of a secret.
+    fn undeclared(&mut self, value: &SpannedValue<'_>, is_hidden: bool) {
+        match value.get_ref() {
+            _ if is_hidden => self.secret(value),
+            DeValue::Array(list) => list.iter().for_each(|one| self.undeclared(one, false)),
+            DeValue::Table(table) => {
+                table.iter().for_each(|(name, one)| self.undeclared(one, may_be_secret(name.get_ref())));
+            }
+            _ => self.address(value.span()),
+        }
+    }
+
+    /// Hides a secret; `{ env = "NAME" }` and `{ file = "PATH" }` only tell its place.
+    fn secret(&mut self, value: &SpannedValue<'_>) {
+        match value.get_ref() {
+            DeValue::Array(list) => list.iter().for_each(|one| self.secret(one)),
+            DeValue::Table(table) => {
+                for (name, one) in table {
+                    let is_place = matches!(name.get_ref().as_ref(), "env" | "file");
+                    if is_place { self.undeclared(one, false) } else { self.everything(one) }
+                }
+            }
+            _ => self.everything(value),
+        }
+    }
+
+    /// Hides every value in a value.
+    fn everything(&mut self, value: &SpannedValue<'_>) {
+        match value.get_ref() {
+            DeValue::Array(list) => list.iter().for_each(|one| self.everything(one)),
+            DeValue::Table(table) => table.iter().for_each(|(_, one)| self.everything(one)),
+            _ => self.hidden.push(self.contents(value.span())),
+        }
+    }
+
+    /// Returns the range of a value without its quotation marks.
+    fn contents(&self, span: Range<usize>) -> Range<usize> {
+        let written = self.source.get(span.clone()).unwrap_or_default();
+        let is_quoted = |quote: &&str| written.starts_with(*quote) && written.len() >= 2 * quote.len();
+        let width = QUOTES.into_iter().find(|quote| is_quoted(&quote)).map_or(0, str::len);
+        span.start + width..span.end - width
+    }
+
+    /// Hides the secret parts of an address.
+    fn address(&mut self, span: Range<usize>) {
+        let place = self.contents(span.clone());
+        let text = self.source.get(place.clone()).unwrap_or_default();
+        let has_escapes = text.contains('\\') && self.source.get(span).is_some_and(|written| written.starts_with('"'));
+        if has_escapes && text.contains(['@', '?', ':']) {
+            // An escape sequence may encode the separator itself.
+            self.hidden.push(place);
+        } else {
+            self.hidden.extend(parts(text).into_iter().map(|part| place.start + part.start..place.start + part.end));
+        }
+    }
+}
+
+/// Masks a file that is not valid TOML, line by line: all values of a key that may be secret, and addresses. A line
+/// without a key continues the value above it.
+fn broken_lines(source: &str) -> String {
+    let (mut header, mut is_secret, mut is_in_text, mut out) = (Vec::new(), false, false, String::new());
+    for line in source.split_inclusive('\n') {
+        let mut value = line;
+        if is_in_text {
+            // A string over several lines has no keys.
+        } else if let Some(names) = header_names(line) {
+            (header, is_secret) = (names, false);
+        } else if let Some((names, written)) = key_names(line) {
+            let path: Vec<&str> = header.iter().copied().chain(names).collect();
+            (is_secret, value) = (may_lead_to_secret(&path), written);
+        }
+        is_in_text ^= QUOTES.iter().take(2).map(|quote| value.matches(quote).count()).sum::<usize>() % 2 == 1;
+        let (value, comment) = value.split_at(outside_comments(value).len());
+        out.push_str(line.get(..line.len() - value.len() - comment.len()).unwrap_or_default());
+        let is_comment = value.is_empty() || value.ends_with(char::is_whitespace);
+        let mut inline = value.split('=').map(|text| text.trim_end().rsplit([' ', '{', ',', '.']).next());
+        let has_escapes = value.contains('"') && value.contains('\\') && value.contains(['@', '?', ':']);
+        let is_hidden = is_secret || has_escapes || inline.any(|name| name.is_some_and(may_be_secret));
+        out.push_str(&if is_hidden { starred_values(value) } else { starred_strings(value) });
+        out.push_str(&if is_hidden && !is_comment { starred_values(comment) } else { comment.to_owned() });
+    }
+    out
+}
+
+/// Masks everything but the signs between values.
+fn starred_values(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' }).collect()
+}
+
+/// Masks the secret parts of addresses in strings, and of those without quotation marks.
+fn starred_strings(text: &str) -> String {
+    let Some(at) = text.find(['"', '\'']) else { return starred_words(text) };
+    let (before, string) = text.split_at(at);
+    let (quote, string) = string.split_at(1);
+    let (string, behind) = string.split_at(string.find(quote).unwrap_or(string.len()));
+    let (end, behind) = behind.split_at(quote.len().min(behind.len()));
+    format!("{}{quote}{}{end}{}", starred_words(before), starred(string), starred_strings(behind))
+}
+
+/// Returns the names in a table header; `None` for other lines, also for an item of a list that looks like a header.
+fn header_names(line: &str) -> Option<Vec<&str>> {
+    let line = line.trim();
+    let names = line.strip_prefix('[')?.trim_start_matches('[');
+    let is_header = names.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !line.ends_with(',');
+    let (names, _) = names.split_once(']').filter(|_| is_header)?;
+    Some(names.split('.').map(|name| name.trim().trim_matches(['"', '\''])).collect())
+}
+
+/// Returns the dotted names of a key, and its value with all that follows. The padding of base64 is not a value.
+fn key_names(line: &str) -> Option<(impl Iterator<Item = &str>, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+    let is_key = key.trim().trim_matches(['"', '\'']).chars().all(is_name) && !key.trim().is_empty();
+    let is_padding = value.trim_matches(['=', ',', '"', '\'']).trim().is_empty();
+    (is_key && !is_padding).then(|| (key.split('.').map(|name| name.trim().trim_matches(['"', '\''])), value))
+}
+
+/// Returns whether the value at a path may be, or contain, a secret.
+fn may_lead_to_secret(path: &[&str]) -> bool {
+    let (mut keys, mut path, mut is_in_telling) = (ROOT, path.iter().copied(), false);
+    while let Some(name) = path.next() {
+        let Some(key) = keys.iter().find(|key| key.name == name) else {
+            return is_in_telling || may_be_secret(name) || path.any(may_be_secret);
+        };
+        is_in_telling |= is_telling(name);
+        match inner(key.kind) {
+            ValueKind::Table(inside) | ValueKind::Rows(inside) => keys = inside,
+            ValueKind::Named(inside) => (keys, _) = (inside, path.next()),
+            kind => return holds_secret(kind) || path.any(may_be_secret),
+        }
+    }
+    keys.iter().any(|key| holds_secret(key.kind))
+}
+
+/// Returns whether a value of this kind may be, or contain, a secret.
+fn holds_secret(kind: ValueKind) -> bool {
+    match inner(kind) {
+        ValueKind::Secret | ValueKind::Map(_) | ValueKind::Command => true,
+        ValueKind::Table(keys) => keys.iter().any(|key| holds_secret(key.kind)),
+        _ => false,
     }
 }
 

@@ -3,9 +3,6 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
-
-use regex::Regex;
 
 use super::code::{self, DiagnosticCode};
 use super::cover;
@@ -140,16 +137,6 @@ impl Findings {
     }
 }
 
-/// Parts of key names that indicate secrets.
-const SECRET_WORDS: [&str; 4] = ["tok", "pass", "secret", "auth"];
-
-/// Key names in an inline table, and `env` or `file` references, none of which is secret.
-static OPEN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"\b(env|file)\s*=\s*("[^"]*"|'[^']*')|\b[a-z_]{2,20}\s*=\s*["'{\[]"#).ok());
-
-/// `pass = [` of `headers`: a list of header names, not a password.
-static PASSED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bpass\s*=\s*\[").ok());
-
 /// Returns line and column of an offset, both from 1; the column counts characters.
 pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
@@ -254,8 +241,8 @@ fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diag
         let text = shown.lines().nth(line - 1).unwrap_or_default().to_owned();
         Excerpt { path: path.to_owned(), line, column, width, text }
     };
-    let Excerpt { path, line, column, width, text } = diagnostic.elsewhere.clone().unwrap_or_else(here);
-    let text = &covered(&cover::starred_words(&text));
+    let foreign = |excerpt: &Excerpt| Excerpt { text: cover::foreign_line(&excerpt.text), ..excerpt.clone() };
+    let Excerpt { path, line, column, width, text } = diagnostic.elsewhere.as_ref().map_or_else(here, foreign);
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     // Keep tabs, so that the caret lines up with the text at any tab width.
@@ -266,30 +253,6 @@ fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diag
     let _ = writeln!(out, "{gutter} |");
     let _ = writeln!(out, "{number} | {text}");
     let _ = writeln!(out, "{}", format!("{gutter} | {lead}{carets} {}", diagnostic.help).trim_end());
-}
-
-/// Masks the values of a line that contains a secret key, also a misspelled one, because diagnostics are logged. Key
-/// names and `env` or `file` references stay readable.
-fn covered(line: &str) -> String {
-    let lower = line.to_ascii_lowercase();
-    let lower = PASSED.as_ref().map_or(lower.as_str().into(), |pattern| pattern.replace(&lower, ""));
-    let Some(at) = line.find('=').filter(|_| SECRET_WORDS.iter().any(|word| lower.contains(word))) else {
-        return line.to_owned();
-    };
-    let (key, value) = line.split_at(at);
-    let cover = |c: char| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' };
-    let mut out = key.to_owned();
-    let mut rest = value;
-    let is_table = value.trim_start_matches('=').trim_start().starts_with('{');
-    while let Some(source) = OPEN.as_ref().filter(|_| is_table).and_then(|pattern| pattern.find(rest)) {
-        let (before, behind) = rest.split_at(source.start());
-        let (shown, behind) = behind.split_at(source.len());
-        out.extend(before.chars().map(cover));
-        out.push_str(shown);
-        rest = behind;
-    }
-    out.extend(rest.chars().map(cover));
-    out
 }
 
 /// Returns diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are
@@ -400,22 +363,26 @@ warning[TG0105]: m
             let text = render(Path::new("t.toml"), &source, &findings.into_sorted());
             let key = line.split('=').next().unwrap();
             assert!(!text.contains("S3cret") && text.contains(&format!("2 | {key}=")), "{text}");
-            assert_eq!(covered(line).chars().count(), line.chars().count());
+            assert_eq!(cover::covered(&source).chars().count(), source.chars().count());
         }
-        assert_eq!(
-            covered("token = { env = \"NAME\", x = \"S3cret\", file = '/run/x' }"),
-            "token = { env = \"NAME\", * = \"******\", file = '/run/x' }"
-        );
-        assert_eq!(
-            covered("auth = { user = 'me', pasword = 'geheim', G3heim = '' }"),
-            "auth = { user = '**', pasword = '******', ****** = '' }"
-        );
-        assert_eq!(
-            covered("headers = { pass = ['X-A'], remov = 'X-B' }"),
-            "headers = { pass = ['X-A'], remov = 'X-B' }"
-        );
-        assert_eq!(covered("pass = 'geheim'"), "pass = '******'");
-        assert_eq!(covered("token = \"env = 'a'\""), "token = \"*** = '*'\"");
-        assert_eq!(covered("codec = [\"PCMU\"]"), "codec = [\"PCMU\"]");
+        for (line, shown) in [
+            (
+                "token = { env = \"NAME\", x = \"S3cret\", file = '/run/x' }",
+                "token = { env = \"NAME\", x = \"******\", file = '/run/x' }",
+            ),
+            (
+                "auth = { user = 'me', pasword = 'geheim', G3heim = '' }",
+                "auth = { user = '**', pasword = '******', G3heim = '' }",
+            ),
+            (
+                "[trunk.a]\nheaders = { pass = ['X-A'], remov = 'X-B' }",
+                "[trunk.a]\nheaders = { pass = ['X-A'], remov = 'X-B' }",
+            ),
+            ("pass = 'geheim'", "pass = '******'"),
+            ("token = \"env = 'a'\"", "token = \"*********\""),
+            ("codec = [\"PCMU\"]", "codec = [\"PCMU\"]"),
+        ] {
+            assert_eq!(cover::covered(line), shown);
+        }
     }
 }

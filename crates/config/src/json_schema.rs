@@ -88,6 +88,7 @@ fn of_kind(kind: ValueKind) -> Value {
         ValueKind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         ValueKind::Choice(numbers) => json!({ "enum": numbers }),
         ValueKind::Word(words) => json!({ "enum": words }),
+        ValueKind::Command => json!({ "type": "array", "items": { "type": "string" } }),
         ValueKind::List(item) => json!({ "type": "array", "items": of_kind(*item) }),
         ValueKind::Many(item) => {
             let item = of_kind(*item);

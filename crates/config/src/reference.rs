@@ -87,6 +87,7 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Share => "0 to 1".to_owned(),
         ValueKind::Choice(numbers) => numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
         ValueKind::Word(known) => quoted(known),
+        ValueKind::Command => "list: string".to_owned(),
         ValueKind::List(item) => format!("list: {}", words(*item)),
         ValueKind::Many(item) => format!("{}, or a list", words(*item)),
         ValueKind::Map(item) => format!("names with {}", words(*item)),

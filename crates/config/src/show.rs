@@ -251,9 +251,7 @@ fn lines(
     for key in keys {
         let line = |node, origin, raw| DisplayedKey { key: key.name, kind: key.kind, node, origin, raw };
         if let Some(value) = find(table, key.name) {
-            let is_command = key.name == "command";
-            let node = if is_command { command(value) } else { complete(key.kind, value) };
-            lines.push(line(node, ValueOrigin::File, RawValue::of(key.kind, value)));
+            lines.push(line(complete(key.kind, value), ValueOrigin::File, RawValue::of(key.kind, value)));
             continue;
         }
         let holds = key.default.beside.is_none_or(|other| find(table, other).is_some());
@@ -291,6 +289,7 @@ pub(super) fn complete(kind: ValueKind, value: &SpannedValue<'_>) -> DisplayNode
     match (kind, value.get_ref()) {
         (ValueKind::Secret, DeValue::String(_)) => DisplayNode::Plain(quoted(HIDDEN)),
         (ValueKind::Url, DeValue::String(text)) => DisplayNode::Plain(quoted(&address(text))),
+        (ValueKind::Command, _) => command(value),
         (ValueKind::List(item) | ValueKind::Many(item), DeValue::Array(list)) => {
             DisplayNode::List(list.iter().map(|one| complete(*item, one)).collect())
         }

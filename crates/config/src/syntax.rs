@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::cover::is_telling;
 use super::diagnostic::line_and_column;
 use super::unquoted;
 
@@ -77,7 +78,7 @@ impl<'a> SourceLine<'a> {
     /// Returns the value of the line; for a list or table, only the faulty `part`. `None` if the value may be secret.
     fn value(&self, part: &'a str, offset: usize) -> Option<&'a str> {
         let before = self.text.get(..offset - self.start).unwrap_or_default();
-        if unquoted::is_secret(before) {
+        if is_telling(before) {
             return None;
         }
         let value = self.text.get(self.written()?)?;
@@ -111,7 +112,7 @@ impl<'a> SourceLine<'a> {
 /// Suggests the correct form of an unreadable value.
 fn unreadable(source: &str, line: &SourceLine<'_>, offset: usize, value: &str) -> String {
     let before = source.get(line.start..offset).unwrap_or_default();
-    let value = if unquoted::is_secret(before) { "…" } else { value };
+    let value = if is_telling(before) { "…" } else { value };
     match value.to_lowercase().as_str() {
         _ if value.contains(TYPOGRAPHIC) => typographic(value),
         small @ ("true" | "false") => format!("write it in small letters: {small}"),
@@ -215,7 +216,7 @@ impl UnclosedBracket {
 }
 
 /// Returns a line without its comment.
-fn outside_comments(line: &str) -> &str {
+pub(super) fn outside_comments(line: &str) -> &str {
     let mut quote = None;
     for (at, char) in line.char_indices() {
         match (quote, char) {

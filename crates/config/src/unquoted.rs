@@ -3,14 +3,6 @@
 use super::keys::{ROOT, ValueKind};
 use super::values::parse_duration;
 
-/// Parts of key names of which the value is never repeated in a message.
-const SECRET_WORDS: [&str; 6] = ["tok", "pass", "secret", "auth", "key", "user"];
-
-/// Returns whether values after `text`, a key or the beginning of a line, may be secret.
-pub(super) fn is_secret(text: &str) -> bool {
-    SECRET_WORDS.iter().any(|word| text.contains(word))
-}
-
 /// Key name with its kind of value.
 pub(super) type NamedKind<'a> = (&'a str, ValueKind);
 

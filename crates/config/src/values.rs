@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::code;
+use super::cover::is_telling;
 use super::diagnostic::Findings;
 use super::keys::SECRET;
 use super::nearest;
@@ -66,7 +67,7 @@ pub(super) fn string(key: &str, value: &SpannedValue<'_>, findings: &mut Finding
     if text.is_none() {
         let is_single = !value.get_ref().is_array() && !value.get_ref().is_table();
         let help = match findings.written(value.span()) {
-            written if is_single && !written.is_empty() && !unquoted::is_secret(key) => {
+            written if is_single && !written.is_empty() && !is_telling(key) => {
                 format!("should be a string: write \"{written}\"")
             }
             _ => "should be a string".to_owned(),

@@ -67,7 +67,7 @@ pub(crate) const HOLD: &[ConfigKey] = keys! {
 
 /// `[speech]`
 pub(crate) const SPEECH: &[ConfigKey] = keys! {
-    "command": ValueKind::List(&TEXT), NONE, "text-to-speech program and its arguments, with {voice} and {text}; writes an audio file to stdout";
+    "command": ValueKind::Command, NONE, "text-to-speech program and its arguments, with {voice} and {text}; writes an audio file to stdout";
     "url": ValueKind::Url, NONE, "text-to-speech endpoint compatible with OpenAI's `/audio/speech`, instead of a program";
     "token": ValueKind::Secret, NONE, "API key of the endpoint";
     "model": TEXT, is(r#""tts-1""#).beside("url"), "model requested from the endpoint";

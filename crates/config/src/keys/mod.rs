@@ -52,6 +52,8 @@ pub(super) enum ValueKind {
     Choice(&'static [u32]),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Program with its arguments, of which only the placeholders are displayed.
+    Command,
     /// List of values.
     List(&'static ValueKind),
     /// List of values, or a single value without brackets.
@@ -180,6 +182,8 @@ pub(super) use read;
 
 /// String without further restrictions.
 pub(super) const TEXT: ValueKind = ValueKind::Text("string");
+/// Value of an added header, which may be a credential.
+pub(super) const HEADER_VALUE: ValueKind = ValueKind::Text("header value");
 /// Path of a file to be read.
 pub(super) const FILE: ValueKind = ValueKind::Text("file");
 /// Path of a file to be written.

@@ -8,8 +8,8 @@ use trunkgate_route::{
 };
 
 use super::{
-    COUNT, ConfigKey, FILE, FieldSetter, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, TEXT, ValueKind, is, keyed,
-    keys, read, told,
+    COUNT, ConfigKey, FILE, FieldSetter, HEADER_VALUE, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, TEXT, ValueKind,
+    is, keyed, keys, read, told,
 };
 use crate::{credentials, preset, register, trunks, values};
 
@@ -189,7 +189,7 @@ pub(crate) const QUOTA: &[ConfigKey] = keys! {
 
 /// Keys of `headers` of a trunk.
 pub(crate) const HEADERS: &[ConfigKey] = keys! {
-    "add": ValueKind::Map(&TEXT), is("{}"), "headers added to each initial INVITE to this trunk";
+    "add": ValueKind::Map(&HEADER_VALUE), is("{}"), "headers added to each initial INVITE to this trunk";
     "pass": ValueKind::Many(&TEXT), told("the other trunk's, else the five of the default"), "headers passed through to this trunk, by name or as \"X-*\"";
     "remove": ValueKind::Many(&TEXT), is("[]"), "headers removed";
 };
