@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
 use sha2::{Digest as _, Sha256};
-use toml::Spanned;
 use trunkgate_route::is_loopback_host;
 use url::Url;
 
@@ -13,9 +12,8 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SourceSpan, SpannedListen};
-use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::keys;
+use super::values::KeyReader;
 use trunkgate_system::files;
 use trunkgate_system::limits::ACME_ACCOUNT_BYTES;
 use trunkgate_system::text::hex;
@@ -80,17 +78,11 @@ pub(super) struct SpannedAcme {
 }
 
 /// Reads `acme` of `[tls]`; `data` is the data directory.
-pub(super) fn read(
-    section: &Section<'_>,
-    data: &Path,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<SpannedAcme> {
-    let value = section.get("acme")?;
-    let table = Section::open("`acme`", value, keys::ACME, findings)?;
+pub(super) fn read(reader: &mut KeyReader<'_>, data: &Path) -> Option<SpannedAcme> {
+    let table = reader.section(keys::ACME)?;
     if table.get("domains").is_none() {
         let help = "add domains = [\"sbc.example.com\"]";
-        findings.error(code::MISSING, value.span(), "`acme` of [tls] without `domains`", help);
+        reader.findings.error(code::MISSING, reader.value.span(), "`acme` of [tls] without `domains`", help);
     }
     let mut acme = AcmeSettings {
         domains: Vec::new(),
@@ -100,73 +92,74 @@ pub(super) fn read(
         challenge_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, CHALLENGE_PORT)),
         folder: PathBuf::new(),
     };
-    keys::fill((keys::ACME, keys::PUT_ACME), Some(&table), &mut acme, around, findings);
+    table.fill((keys::ACME, keys::PUT_ACME), &mut acme, reader.findings);
     acme.folder = folder(data, &acme.directory);
-    let address = table.get("challenge_address").map(Spanned::span);
-    Some(SpannedAcme { acme, span: value.span(), address })
+    Some(SpannedAcme { acme, span: reader.span(), address: table.span_of("challenge_address") })
 }
 
 /// Reads `domains`: the DNS names of the certificate.
-pub(super) fn domains(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn domains(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
     let mut domains: Vec<String> = Vec::new();
-    for (domain, span) in values::one_or_list(key, value, findings, domain)? {
+    for (domain, span) in reader.one_or_list(domain)? {
         if domains.contains(&domain) {
-            findings.error(code::BAD_VALUE, span, format!("`{key}` has {domain} twice"), "remove one of them");
+            reader.error_at(code::BAD_VALUE, span, format!("has {domain} twice"), "remove one of them");
             continue;
         }
         domains.push(domain);
     }
-    if domains.is_empty() && value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be empty"), DOMAIN_HELP);
+    if reader.is_empty_list() {
+        reader.error(code::BAD_VALUE, "cannot be empty", DOMAIN_HELP);
     }
     if domains.len() > DOMAINS {
-        let message = format!("`{key}` cannot have more than {DOMAINS} names");
-        findings.error(code::BAD_VALUE, value.span(), message, "list the names that peers connect to");
+        reader.error(
+            code::BAD_VALUE,
+            format!("cannot have more than {DOMAINS} names"),
+            "list the names that peers connect to",
+        );
     }
     Some(domains)
 }
 
-fn domain(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn domain(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     if text.starts_with("*.") {
-        let message = format!("`{key}` cannot be \"{}\": the challenge http-01 proves no wildcard", told(&text));
-        findings.error(code::BAD_VALUE, value.span(), message, "list each host name");
-        return None;
+        let what = format!("cannot be \"{}\": the challenge http-01 proves no wildcard", told(&text));
+        return reader.reject(code::BAD_VALUE, what, "list each host name");
     }
     let is_name = matches!(ServerName::try_from(text.as_str()), Ok(ServerName::DnsName(_))) && !text.ends_with('.');
     if !is_name {
-        let message = format!("`{key}` cannot be \"{}\"", told(&text));
-        findings.error(code::BAD_VALUE, value.span(), message, DOMAIN_HELP);
+        reader.error(code::BAD_VALUE, format!("cannot be \"{}\"", told(&text)), DOMAIN_HELP);
     }
     is_name.then(|| text.to_ascii_lowercase())
 }
 
 /// Reads `email`: the contact address of the account.
-pub(super) fn email(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn email(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let sign = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '<' | '>' | '"' | '@' | ':');
     let usable = text.split_once('@').is_some_and(|(local, host)| {
         !local.is_empty() && local.chars().all(sign) && host.contains('.') && host.chars().all(sign)
     });
     if !usable || text.len() > EMAIL_BYTES {
-        let message = format!("`{key}`: \"{}\" is not an e-mail address", told(&text));
-        findings.error(code::BAD_VALUE, value.span(), message, "use \"ops@example.com\"");
-        return None;
+        return reader.reject(
+            code::BAD_VALUE,
+            format!(": \"{}\" is not an e-mail address", told(&text)),
+            "use \"ops@example.com\"",
+        );
     }
     Some(text)
 }
 
 /// Reads the URL of the ACME directory: `https`, or `http` on loopback (RFC 8555 §6.1).
-pub(super) fn directory(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn directory(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let usable = Url::parse(&text).is_ok_and(|url| {
         let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         is_plain && (url.scheme() == "https" && url.has_host() || is_local(&url))
     });
     if !usable {
         let help = "use \"https://acme-v02.api.letsencrypt.org/directory\", or that of another authority";
-        let message = format!("`{key}`: \"{}\" is not the https:// URL of a directory", told(&text));
-        findings.error(code::BAD_ADDRESS, value.span(), message, help);
+        reader.error(code::BAD_ADDRESS, format!(": \"{}\" is not the https:// URL of a directory", told(&text)), help);
     }
     usable.then_some(text)
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_media::limits::CLEAR_FADE_MOST;
-use trunkgate_route::{Agent, NumberingPlan, ParameterTemplate, TransferRule};
+use trunkgate_route::{Agent, ParameterTemplate, TransferRule};
 
 use super::caller_id;
 use super::code;
@@ -18,8 +17,8 @@ use super::hold;
 use super::keys::{self, ReadScope};
 use super::number_form::number_form;
 use super::queue;
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::section::{NamedSection, Section};
+use super::values::KeyReader;
 use trunkgate_system::agent_url;
 use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::files;
@@ -52,32 +51,20 @@ const WITHOUT_CONVERSATION: [&str; 20] = [
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
 /// Reads all agents in file order.
-pub(super) fn read<'a>(
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Vec<SpannedAgent> {
-    let entries = values::named_tables("agent", value, findings);
-    entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
+pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedAgent> {
+    let tables = root.named_tables("agent", keys::AGENT, scope, findings);
+    tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 
-fn read_one<'a>(
-    name: &'a Spanned<std::borrow::Cow<'a, str>>,
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<SpannedAgent> {
-    let (text, span) = (name.get_ref().as_ref(), name.span());
-    let section = Section::open(&format!("[agent.{text}]"), value, keys::AGENT, findings)?;
-    values::name_text("agent", text, span.clone(), findings);
-    let url = section.get("url");
-    if url.is_none() {
-        let message = format!("the agent {text} has no `url`");
-        findings.error(code::MISSING, span.clone(), message, "add url = \"wss://agent.example.com/media\"");
+fn read_one(table: NamedSection<'_>, findings: &mut Findings) -> SpannedAgent {
+    let NamedSection { name, span, section } = table;
+    if section.get("url").is_none() {
+        let message = format!("the agent {name} has no `url`");
+        findings.error(code::MISSING, span, message, "add url = \"wss://agent.example.com/media\"");
     }
-    let url = url.and_then(|value| url_of(value, around.local_networks, findings));
-    let mut agent = Agent::at(text, url.as_deref().unwrap_or_default());
-    keys::fill((keys::AGENT, keys::PUT_AGENT), Some(&section), &mut agent, around, findings);
+    let url = section.read("url", findings, url);
+    let mut agent = Agent::at(name, url.as_deref().unwrap_or_default());
+    section.fill((keys::AGENT, keys::PUT_AGENT), &mut agent, findings);
     if let Some(value) = section.get("ca")
         && agent.url.starts_with("ws:")
     {
@@ -93,9 +80,7 @@ fn read_one<'a>(
         }
     }
     judge_limits(&agent, &section, findings);
-    let transfer_to = section.read("transfer_to", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, f| transfer_rule(key, value, around.numbers, f))
-    });
+    let transfer_to = section.read("transfer_to", findings, |reader| reader.one_or_list(transfer_rule));
     let (rules, transfer_to): (Option<Vec<_>>, Vec<SourceSpan>) = match transfer_to {
         Some(entries) => {
             let (rules, spans) = entries.into_iter().unzip();
@@ -104,57 +89,43 @@ fn read_one<'a>(
         None => (None, Vec::new()),
     };
     agent.transfer_to = rules;
-    let said = hold::read(&mut agent, &section, around.folder, findings);
+    let said = hold::read(&mut agent, &section, findings);
     queue::read(&mut agent, &section, findings);
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
     let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
-    let url = section.get("url").filter(|_| !agent.url.is_empty()).map(Spanned::span);
-    Some(SpannedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to })
+    let url = section.span_of("url").filter(|_| !agent.url.is_empty());
+    SpannedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to }
 }
 
 /// Reads one entry of `transfer_to`.
-fn transfer_rule(
-    key: &str,
-    value: &SpannedValue<'_>,
-    numbers: &NumberingPlan,
-    findings: &mut Findings,
-) -> Option<TransferRule> {
-    let text = values::string(key, value, findings)?;
+fn transfer_rule(reader: &mut KeyReader<'_>) -> Option<TransferRule> {
+    let text = reader.string()?;
     match TransferRule::parse(&text) {
         Ok(rule) => {
             if let Some(pattern) = rule.number() {
-                number_form(key, pattern, value.span(), numbers, findings);
+                number_form(reader.key, pattern, reader.value.span(), &reader.scope.edge.numbers, reader.findings);
             }
             Some(rule)
         }
         Err(what) => {
             let help = "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:*@HOST; * for NAME: any; \"*\" alone: anything";
-            findings.error(code::BAD_TARGET, value.span(), format!("`{key}`: \"{}\": {what}", told(&text)), help);
-            None
+            reader.reject(code::BAD_TARGET, format!(": \"{}\": {what}", told(&text)), help)
         }
     }
 }
 
 /// Reads `clear_fade`: the fade-out time of interrupted audio.
-pub(super) fn clear_fade(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    let fade = values::duration_as(key, value, FADES, findings)?;
+pub(super) fn clear_fade(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    let fade = reader.duration_as(FADES)?;
     if fade > CLEAR_FADE_MOST {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is longer than a packet"), FADES);
+        reader.error(code::BAD_VALUE, "is longer than a packet", FADES);
     }
     Some(fade)
 }
 
 /// Reads `allow_callers`: the set of caller numbers that the agent accepts.
-pub(super) fn callers(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<BTreeSet<String>> {
-    let numbers = values::one_or_list(key, value, findings, |key, value, findings| {
-        caller_id::number(key, value, around.numbers, findings)
-    })?;
-    Some(numbers.into_iter().map(|(number, _)| number.text).collect())
+pub(super) fn callers(reader: &mut KeyReader<'_>) -> Option<BTreeSet<String>> {
+    Some(reader.items(caller_id::number)?.into_iter().map(|number| number.text).collect())
 }
 
 /// Warns of a limit that can never take effect because another one is lower.
@@ -169,16 +140,16 @@ fn judge_limits(agent: &Agent, section: &Section<'_>, findings: &mut Findings) {
 }
 
 /// Reads and checks `url`: the WebSocket address of the agent.
-fn url_of(value: &SpannedValue<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
-    let text = values::string("url", value, findings)?;
-    let span = value.span();
-    match agent_url::check(&text, local_networks) {
+fn url(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
+    let span = reader.span();
+    match agent_url::check(&text, &reader.scope.edge.local_networks) {
         Err(fault) => {
-            findings.error(code::BAD_URL, span, fault.message, fault.help);
+            reader.findings.error(code::BAD_URL, span, fault.message, fault.help);
             return None;
         }
         Ok(url) if url.query().is_some() => {
-            findings.warning(code::BAD_URL, Some(span), agent_url::QUERY_UNSENT, agent_url::QUERY_HELP);
+            reader.findings.warning(code::BAD_URL, Some(span), agent_url::QUERY_UNSENT, agent_url::QUERY_HELP);
         }
         Ok(_) => {}
     }
@@ -186,13 +157,8 @@ fn url_of(value: &SpannedValue<'_>, local_networks: &[IpNet], findings: &mut Fin
 }
 
 /// Reads a CA bundle (PEM).
-pub(super) fn certificates(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Arc<[u8]>> {
-    let path = values::relative_to(around.folder, &values::string(key, value, findings)?);
+pub(super) fn certificates(reader: &mut KeyReader<'_>) -> Option<Arc<[u8]>> {
+    let path = reader.path()?;
     let what = match files::read(&path, AGENT_FILE_BYTES) {
         Ok(pem) if pem.len() as u64 > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
         Ok(pem) => match TrustAnchors::of_pem(&pem) {
@@ -201,55 +167,33 @@ pub(super) fn certificates(
         },
         Err(error) => error.to_string(),
     };
-    let message = format!("`{key}`: {}: {what}", path.display());
-    findings.error(code::BAD_FILE, value.span(), message, "use a readable PEM file of certificates");
-    None
+    reader.reject(code::BAD_FILE, format!(": {}: {what}", path.display()), "use a readable PEM file of certificates")
 }
 
 /// Reads `parameters`: the `customParameters` of the start message, in file order.
-pub(super) fn parameters<'a>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    findings: &mut Findings,
-) -> Option<Vec<(String, ParameterTemplate)>> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(
-            key,
-            value,
-            "use a table of strings: { tenant = \"acme\", caller = \"{caller}\" }",
-            findings,
-        );
-        return None;
-    };
-    if table.len() > AGENT_PARAMETERS {
-        let message = format!("`{key}` has {} entries", table.len());
-        findings.error(code::BAD_VALUE, value.span(), message, format!("{AGENT_PARAMETERS} at most"));
-        return None;
+pub(super) fn parameters(reader: &mut KeyReader<'_>) -> Option<Vec<(String, ParameterTemplate)>> {
+    let entries = reader.entries("use a table of strings: { tenant = \"acme\", caller = \"{caller}\" }")?;
+    if entries.len() > AGENT_PARAMETERS {
+        let help = format!("{AGENT_PARAMETERS} at most");
+        return reader.reject(code::BAD_VALUE, format!("has {} entries", entries.len()), help);
     }
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
-    let read = |(name, value): (&'a Spanned<_>, &'a SpannedValue<'a>)| {
-        let name: &std::borrow::Cow<'a, str> = name.get_ref();
-        let text = values::string(name, value, findings)?;
-        if name.len() + text.len() > AGENT_PARAMETER_BYTES {
-            let help = format!("maximum {AGENT_PARAMETER_BYTES} bytes for name and value together");
-            findings.error(code::BAD_VALUE, value.span(), format!("`{name}` is too long"), help);
-            return None;
-        }
-        Some((name.clone().into_owned(), template(name, &text, value.span(), findings)?))
-    };
-    Some(entries.into_iter().filter_map(read).collect())
+    let parameters = entries.iter().filter_map(|entry| parameter(&mut reader.entry(entry)));
+    Some(parameters.collect())
 }
 
-fn template(name: &str, text: &str, span: SourceSpan, findings: &mut Findings) -> Option<ParameterTemplate> {
-    match ParameterTemplate::parse(text) {
-        Ok(template) => Some(template),
+fn parameter(reader: &mut KeyReader<'_>) -> Option<(String, ParameterTemplate)> {
+    let (name, text) = (reader.key, reader.string()?);
+    if name.len() + text.len() > AGENT_PARAMETER_BYTES {
+        let help = format!("maximum {AGENT_PARAMETER_BYTES} bytes for name and value together");
+        return reader.reject(code::BAD_VALUE, "is too long", help);
+    }
+    match ParameterTemplate::parse(&text) {
+        Ok(template) => Some((name.to_owned(), template)),
         Err(word) => {
-            let is_secret = is_telling(name) || told(text) != text;
+            let is_secret = is_telling(name) || told(&text) != text;
             let word = if is_secret { String::new() } else { format!(" {{{word}}}") };
-            let message = format!("`{name}`: unknown placeholder{word}");
-            findings.error(code::BAD_VALUE, span, message, "{caller}, {called}, {route}, {trunk} and {header:X-Name}");
-            None
+            let help = "{caller}, {called}, {route}, {trunk} and {header:X-Name}";
+            reader.reject(code::BAD_VALUE, format!(": unknown placeholder{word}"), help)
         }
     }
 }

@@ -9,23 +9,17 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{SpannedApi, SpannedRoute, TargetSpan};
 use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
-use super::targets::{self, TargetScope};
+use super::section::Section;
+use super::targets;
 use super::types::{ApiSettings, ProxyMode};
-use super::values;
+use super::values::KeyReader;
 
 use trunkgate_system::text::hex;
 
-/// Reads the section; `edge` is the name of the edge.
-pub(super) fn read<'a>(
-    section: Option<&Section<'a>>,
-    edge: &str,
-    means: TargetScope<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> SpannedApi {
+/// Reads the section.
+pub(super) fn read(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> SpannedApi {
     let mut api = ApiSettings {
-        account_sid: default_sid(edge),
+        account_sid: default_sid(&scope.edge.name),
         auth_token: None,
         connect: Vec::new(),
         allow_private: false,
@@ -36,18 +30,17 @@ pub(super) fn read<'a>(
         tls: None,
         strict: false,
     };
-    keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
+    keys::fill((keys::API, keys::PUT_API), section, &mut api, scope, findings);
     let token = section.and_then(|section| section.get("auth_token"));
     for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "tls", "strict"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
     }
-    let proxy = section.filter(|_| api.proxy != ProxyMode::Off).and_then(|section| section.get("proxy"));
-    let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
+    let (connect, places) = section.and_then(|section| section.read("connect", findings, connect)).unwrap_or_default();
+    let proxy = section.filter(|_| api.proxy != ProxyMode::Off).and_then(|section| section.span_of("proxy"));
+    let tls = section.and_then(|section| section.span_of("tls"));
     api.connect = connect;
-    let (proxy, tls) = (proxy.map(|value| value.span()), section.and_then(|section| section.get("tls")));
-    let tls = tls.map(|value| value.span());
     SpannedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
 }
 
@@ -63,50 +56,44 @@ pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
 }
 
 /// Reads `connect`: the trunks that carry API calls, in order; the called number comes from the request.
-fn connect(
-    section: &Section<'_>,
-    means: TargetScope<'_>,
-    findings: &mut Findings,
-) -> (Vec<TargetSpec>, Vec<TargetSpan>) {
-    let Some(value) = section.get("connect") else { return Default::default() };
-    let read = targets::connect(value, TargetScope { groups: None, ..means }, findings);
+fn connect(reader: &mut KeyReader<'_>) -> Option<(Vec<TargetSpec>, Vec<TargetSpan>)> {
+    reader.scope.groups = None;
+    let read = targets::connect(reader);
     let is_plain = |(target, place): &targets::SpannedTarget| {
         let is_it = matches!(target, TargetSpec::Trunk { number: None, weight: None, .. });
         if !is_it {
             let message = "`connect` of [api] lists trunks, each without number and weight";
-            findings.error(code::BAD_TARGET, place.span.clone(), message, "use trunk:NAME");
+            reader.findings.error(code::BAD_TARGET, place.span.clone(), message, "use trunk:NAME");
         }
         is_it
     };
-    read.into_iter().filter(is_plain).unzip()
+    Some(read.into_iter().filter(is_plain).unzip())
 }
 
 /// Reads `account_sid`: `AC` and 32 lower-case hex digits.
-pub(super) fn account_sid(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn account_sid(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
     if !fits {
         let help = "use AC and 32 hexadecimal digits";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+        reader.error(code::BAD_VALUE, format!("cannot be \"{text}\""), help);
     }
     fits.then_some(text)
 }
 
 /// Reads `proxy`: `false`, `true` or `"tunnel"`.
-pub(super) fn proxy(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<ProxyMode> {
-    let known = value.get_ref();
+pub(super) fn proxy(reader: &mut KeyReader<'_>) -> Option<ProxyMode> {
+    let known = reader.value.get_ref();
     match (known.as_bool(), known.as_str()) {
-        (Some(false), _) => return Some(ProxyMode::Off),
-        (Some(true), _) => return Some(ProxyMode::Api),
-        (None, Some("tunnel")) => return Some(ProxyMode::Tunnel),
+        (Some(false), _) => Some(ProxyMode::Off),
+        (Some(true), _) => Some(ProxyMode::Api),
+        (None, Some("tunnel")) => Some(ProxyMode::Tunnel),
         (None, Some(text)) => {
-            let help = "use true, false or \"tunnel\"";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+            reader.reject(code::BAD_VALUE, format!("cannot be \"{text}\""), "use true, false or \"tunnel\"")
         }
-        (None, None) => values::wrong_type(key, value, "true, false or \"tunnel\"", findings),
+        (None, None) => reader.wrong_type("true, false or \"tunnel\""),
     }
-    None
 }
 
 impl SpannedApi {

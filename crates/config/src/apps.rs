@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use toml::Spanned;
 use trunkgate_route::{App, AppDocument, Pattern, StatusCallback, TargetSpec, TransferRule, WebhookMethod};
 
 use super::code;
@@ -11,8 +10,9 @@ use super::diagnostic::{Diagnostic, Findings};
 use super::documents::TwimlFile;
 use super::draft::{ConfigDraft, SpannedApp};
 use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
-use super::{own, recognition, values, webhook_url};
+use super::section::{NamedSection, Section};
+use super::values::KeyReader;
+use super::{own, recognition, webhook_url};
 
 /// Call state reported to `status_callback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +45,7 @@ pub struct AppSettings {
 }
 
 /// Raw values of the keys of one application.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AppKeys {
     pub(super) url: Option<String>,
     pub(super) file: Option<TwimlFile>,
@@ -63,40 +63,21 @@ pub(super) struct AppKeys {
 const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
 
 /// Reads all applications in file order.
-pub(super) fn read<'a>(value: &'a SpannedValue<'a>, around: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedApp> {
-    let entries = values::named_tables("app", value, findings);
-    entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
+pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedApp> {
+    let tables = root.named_tables("app", keys::APP, scope, findings);
+    tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 
-fn read_one<'a>(
-    name: &'a Spanned<std::borrow::Cow<'a, str>>,
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<SpannedApp> {
-    let (text, span) = (name.get_ref().as_ref(), name.span());
-    let section = Section::open(&format!("[app.{text}]"), value, keys::APP, findings)?;
-    values::name_text("app", text, span.clone(), findings);
-    let mut read = AppKeys {
-        url: None,
-        file: None,
-        method: WebhookMethod::default(),
-        fallback_url: None,
-        status_callback: None,
-        events: Vec::new(),
-        allow_private: false,
-        insecure_redirects: false,
-        sip_to: Vec::new(),
-        callers: Vec::new(),
-    };
-    keys::fill((keys::APP, keys::PUT_APP), Some(&section), &mut read, around, findings);
-    judge_keys(text, &section, findings);
+fn read_one(table: NamedSection<'_>, findings: &mut Findings) -> SpannedApp {
+    let NamedSection { name, span, section } = table;
+    let mut read = AppKeys::default();
+    section.fill((keys::APP, keys::PUT_APP), &mut read, findings);
+    judge_keys(name, &section, findings);
     let urls = URLS.into_iter().filter_map(|key| Some((key, section.get(key)?)));
     let webhooks: Vec<_> =
         urls.map(|(key, value)| (key, value.get_ref().as_str().unwrap_or_default().to_owned(), value.span())).collect();
-    let table = format!("[app.{text}]");
     for (key, url, span) in &webhooks {
-        webhook_url::judge_reach(key, url, &table, read.allow_private, span.clone(), findings);
+        webhook_url::judge_reach(key, url, section.title(), read.allow_private, span.clone(), findings);
     }
     let document = match (read.url, &read.file) {
         (Some(url), _) => AppDocument::Url { url, method: read.method },
@@ -120,11 +101,11 @@ fn read_one<'a>(
         insecure_redirects: read.insecure_redirects,
         sip_to: read.sip_to,
         callers: read.callers,
-        ..App::new(text, document)
+        ..App::new(name, document)
     };
     let (document, speech, speech_input) =
         read.file.map(|file| (file.text, file.speech, file.speech_input)).unwrap_or_default();
-    Some(SpannedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input })
+    SpannedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input }
 }
 
 /// Checks keys that require or exclude each other.
@@ -149,33 +130,27 @@ fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
 }
 
 /// Reads `status_callback_events`, without duplicates, in the order of a call.
-pub(super) fn events(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<StatusEvent>> {
-    let event =
-        |key: &str, value: &SpannedValue<'_>, f: &mut Findings| values::one_of(key, value, f, &StatusEvent::ALL);
-    let read = values::one_or_list(key, value, findings, event)?;
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+pub(super) fn events(reader: &mut KeyReader<'_>) -> Option<Vec<StatusEvent>> {
+    let mut events = reader.items(|reader| reader.one_of(&StatusEvent::ALL))?;
+    if reader.is_empty_list() {
         let help = "remove it for [\"completed\"], or remove `status_callback`";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+        reader.error(code::BAD_VALUE, "is empty", help);
     }
-    let mut events: Vec<StatusEvent> = read.into_iter().map(|(event, _)| event).collect();
     events.sort_unstable();
     events.dedup();
     Some(events)
 }
 
 /// Reads `sip_to`: SIP addresses, with the syntax of `transfer_to` of an agent.
-pub(super) fn sip_to(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<TransferRule>> {
-    let rules = values::one_or_list(key, value, findings, |key, value, findings| {
-        let text = values::string(key, value, findings)?;
+pub(super) fn sip_to(reader: &mut KeyReader<'_>) -> Option<Vec<TransferRule>> {
+    reader.items(|reader| {
+        let text = reader.string()?;
         let is_uri = ["sip:", "sips:"].iter().any(|scheme| text.starts_with(scheme));
         let rule = if is_uri { TransferRule::parse(&text) } else { Err("it is no SIP address".to_owned()) };
-        rule.map_err(|what| {
-            let help = "sip:*@HOST, sips:*@HOST; *.DOMAIN for hosts of a domain. Trunks need no entry";
-            findings.error(code::BAD_TARGET, value.span(), format!("`{key}`: \"{}\": {what}", told(&text)), help);
-        })
-        .ok()
-    })?;
-    Some(rules.into_iter().map(|(rule, _)| rule).collect())
+        let help = "sip:*@HOST, sips:*@HOST; *.DOMAIN for hosts of a domain. Trunks need no entry";
+        let what = |what| format!(": \"{}\": {what}", told(&text));
+        rule.map_err(what).map_or_else(|what| reader.reject(code::BAD_TARGET, what, help), Some)
+    })
 }
 
 /// Checks the applications against the other tables.

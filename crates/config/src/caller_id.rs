@@ -1,95 +1,64 @@
 //! `caller_id` and `caller_id_in` of a trunk, `caller_id` of a route: rules for the presented caller number.
 
-use trunkgate_route::{CallerIdRule, Number, NumberingPlan, Pattern, Trunk};
+use trunkgate_route::{CallerIdRule, Number, Pattern, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::SourceSpan;
-use super::keys::ReadScope;
 use super::number_form::number_form;
-use super::section::{Section, SpannedValue};
-use super::{keys, routes, values};
+use super::section::Section;
+use super::values::KeyReader;
+use super::{keys, routes};
 
 /// Reads the outbound and the inbound rule of a trunk.
-pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, numbers: &NumberingPlan, findings: &mut Findings) {
+pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
     for (key, target) in [("caller_id", &mut trunk.caller_id), ("caller_id_in", &mut trunk.caller_id_in)] {
-        *target = section.read(key, findings, |key, value, findings| rule(key, value, numbers, findings));
+        *target = section.read(key, findings, rule);
     }
 }
 
 /// Reads one rule: a table, a list of allowed numbers, or a single number that is always presented.
-fn rule(key: &str, value: &SpannedValue<'_>, numbers: &NumberingPlan, findings: &mut Findings) -> Option<CallerIdRule> {
-    if value.get_ref().as_str().is_some() {
-        return Some(CallerIdRule { allow: Vec::new(), default: Some(number(key, value, numbers, findings)?) });
+fn rule(reader: &mut KeyReader<'_>) -> Option<CallerIdRule> {
+    if reader.text().is_some() {
+        return Some(CallerIdRule { allow: Vec::new(), default: Some(number(reader)?) });
     }
-    if value.get_ref().as_array().is_some() {
-        let allow = allowed(key, value, numbers, findings)?;
-        return Some(CallerIdRule { allow, default: None });
+    if reader.value.get_ref().is_array() {
+        return Some(CallerIdRule { allow: allowed(reader)?, default: None });
     }
-    let table = Section::open(&format!("`{key}`"), value, keys::CALLER_ID, findings)?;
+    let table = reader.section(keys::CALLER_ID)?;
     if table.get("allow").is_none() && table.get("default").is_none() {
         let help = "allow = [\"+1415555*\"], default = \"+14155550100\", or both";
-        findings.error(code::MISSING, value.span(), format!("`{key}` has no effect"), help);
-        return None;
+        return reader.reject(code::MISSING, "has no effect", help);
     }
-    let default = table.read("default", findings, |key, value, findings| number(key, value, numbers, findings));
-    let allow = table.read("allow", findings, |key, value, findings| allowed(key, value, numbers, findings));
+    let default = table.read("default", reader.findings, number);
+    let allow = table.read("allow", reader.findings, allowed);
     Some(CallerIdRule { allow: allow.unwrap_or_default(), default })
 }
 
-fn allowed(
-    key: &str,
-    value: &SpannedValue<'_>,
-    numbers: &NumberingPlan,
-    findings: &mut Findings,
-) -> Option<Vec<Pattern>> {
-    let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "set the allowed caller IDs, or a default";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
-        return None;
+fn allowed(reader: &mut KeyReader<'_>) -> Option<Vec<Pattern>> {
+    let patterns = callers(reader)?;
+    if reader.is_empty_list() {
+        return reader.reject(code::BAD_VALUE, "is empty", "set the allowed caller IDs, or a default");
     }
-    Some(in_number_form(key, patterns, numbers, findings))
+    Some(patterns)
 }
 
-/// Reads `callers` of an application: numbers that its documents may present.
-pub(super) fn callers(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Vec<Pattern>> {
-    let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
-    Some(in_number_form(key, patterns, around.numbers, findings))
-}
-
-/// Reads number patterns and checks their form.
-fn in_number_form(
-    key: &str,
-    patterns: Vec<(Pattern, SourceSpan)>,
-    numbers: &NumberingPlan,
-    findings: &mut Findings,
-) -> Vec<Pattern> {
-    let judge = |(pattern, span): (Pattern, SourceSpan)| {
-        number_form(key, &pattern, span, numbers, findings);
-        pattern
-    };
-    patterns.into_iter().map(judge).collect()
+/// Reads number patterns and checks their form, also those that documents of an application may present.
+pub(super) fn callers(reader: &mut KeyReader<'_>) -> Option<Vec<Pattern>> {
+    reader.items(|reader| {
+        let pattern = routes::pattern(reader)?;
+        number_form(reader.key, &pattern, reader.value.span(), &reader.scope.edge.numbers, reader.findings);
+        Some(pattern)
+    })
 }
 
 /// Reads a complete number that may be presented as caller ID.
-pub(super) fn number(
-    key: &str,
-    value: &SpannedValue<'_>,
-    numbers: &NumberingPlan,
-    findings: &mut Findings,
-) -> Option<Number> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn number(reader: &mut KeyReader<'_>) -> Option<Number> {
+    let text = reader.string()?;
+    let numbers = &reader.scope.edge.numbers;
     let number = numbers.normalise_caller(text.trim().trim_start_matches("tel:"), None);
     if !number.is_e164 {
-        let message = format!("`{key}`: \"{text}\" is not a valid calling number in {}", numbers.country());
-        findings.error(code::BAD_VALUE, value.span(), message, "use complete numbers: \"+14155551234\"");
-        return None;
+        let what = format!(": \"{text}\" is not a valid calling number in {}", numbers.country());
+        return reader.reject(code::BAD_VALUE, what, "use complete numbers: \"+14155551234\"");
     }
     Some(Number { received: number.text.clone(), ..number })
 }

@@ -12,11 +12,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
-use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
+use super::keys;
+use super::section::Section;
 use super::speech::{UrlWords, web_address};
 use super::types::{Config, Secret};
-use super::values;
+use super::values::{self, KeyReader};
 use crate::signature;
 use trunkgate_system::files;
 
@@ -114,7 +114,7 @@ pub enum CdrRetention {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> CdrSettings {
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> CdrSettings {
     for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
         let idle = keys.iter().filter(|_| section.get(of).is_none());
         for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
@@ -138,7 +138,7 @@ pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut 
         most_waiting: 0,
     };
     let mut both = CdrDraft { file, url };
-    keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
+    section.fill((keys::CDR, keys::PUT_CDR), &mut both, findings);
     let (file, url) = (Some(both.file), Some(both.url));
     judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
     if let (Some(what), Some(value)) =
@@ -213,72 +213,46 @@ fn missing_folder(path: &Path) -> Option<&Path> {
 }
 
 /// Reads `url`: the HTTP receiver of records.
-pub(super) fn url(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
+    web_address(reader, URL_WORDS)
 }
 
 /// Reads `spool_size` in bytes.
-pub(super) fn spool_size(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u64> {
-    let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
+pub(super) fn spool_size(reader: &mut KeyReader<'_>) -> Option<u64> {
+    let size = parse_size(&reader.string()?).filter(|size| SPOOL_SIZES.contains(size));
     if size.is_none() {
-        let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
-        findings.error(code::BAD_VALUE, value.span(), message, "use \"256 MiB\"");
+        reader.error(code::BAD_VALUE, "is not a size from 1 MiB to 1 GiB", "use \"256 MiB\"");
     }
     size
 }
 
 /// Reads `secret`: one signing secret or a list.
-pub(super) fn secrets(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Vec<Secret>> {
-    let one =
-        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| signing(key, value, around.folder, findings);
-    let secrets = values::one_or_list(key, value, findings, one)?;
-    Some(secrets.into_iter().map(|(secret, _)| secret).collect())
+pub(super) fn secrets(reader: &mut KeyReader<'_>) -> Option<Vec<Secret>> {
+    reader.items(signing)
 }
 
 /// Reads one signing secret in the format of Standard Webhooks.
-fn signing(key: &str, value: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
-    let secret = values::secret(key, value, findings, folder)?;
+fn signing(reader: &mut KeyReader<'_>) -> Option<Secret> {
+    let secret = reader.secret()?;
     if signature::key(secret.reveal()).is_none() {
-        let message = format!("`{key}` is not `whsec_` and 24 to 64 bytes in base64");
-        findings.error(code::BAD_SECRET, value.span(), message, MAKE_SECRET);
-        return None;
+        return reader.reject(code::BAD_SECRET, "is not `whsec_` and 24 to 64 bytes in base64", MAKE_SECRET);
     }
     Some(secret)
 }
 
 /// Reads a path that ends in a file name.
-pub(super) fn path(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<PathBuf> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn path(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
+    let text = reader.string()?;
     if Path::new(&text).file_name().is_none() || text.ends_with('/') {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a file name"), "use \"cdr.jsonl\"");
-        return None;
+        return reader.reject(code::BAD_VALUE, "is not a file name", "use \"cdr.jsonl\"");
     }
-    Some(values::relative_to(around.folder, &text))
+    Some(values::relative_to(reader.scope.folder, &text))
 }
 
 /// Reads `rotate`: a size, a duration, or a list of both.
-pub(super) fn rotation(
-    key: &str,
-    value: &SpannedValue<'_>,
-    findings: &mut Findings,
-) -> Option<(Option<u64>, Option<Duration>)> {
+pub(super) fn rotation(reader: &mut KeyReader<'_>) -> Option<(Option<u64>, Option<Duration>)> {
     let mut found = (None, None);
-    for (text, span) in values::one_or_list(key, value, findings, values::string)? {
+    for (text, span) in reader.one_or_list(|reader| reader.string())? {
         let (size, time) = (parse_size(&text), values::parse_duration(&text));
         let wrong = match (size, time) {
             (Some(size), _) if size < ROTATE_LEAST_BYTES => "is too small: minimum 64 KiB",
@@ -289,21 +263,20 @@ pub(super) fn rotation(
             (Some(_), _) | (_, Some(_)) => "is a duplicate",
         };
         let help = "\"100 MiB\", \"1d\", or [\"100 MiB\", \"1d\"]";
-        findings.error(code::BAD_VALUE, span, format!("`{key}`: \"{text}\" {wrong}"), help);
+        reader.error_at(code::BAD_VALUE, span, format!(": \"{text}\" {wrong}"), help);
     }
     Some(found)
 }
 
 /// Reads `keep`: a number of files, or a duration.
-pub(super) fn keep(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<CdrRetention> {
-    if matches!(value.get_ref(), DeValue::Integer(_)) {
-        let files = values::integer(key, value, findings, 1..=1_000_000)?;
+pub(super) fn keep(reader: &mut KeyReader<'_>) -> Option<CdrRetention> {
+    if matches!(reader.value.get_ref(), DeValue::Integer(_)) {
+        let files = reader.integer(1..=1_000_000)?;
         return usize::try_from(files).ok().map(CdrRetention::Files);
     }
-    let time = values::duration_as(key, value, "use a number of files (30) or an age (\"90d\")", findings)?;
+    let time = reader.duration_as("use a number of files (30) or an age (\"90d\")")?;
     if time < LEAST_TIME {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), "\"1m\" or more");
-        return None;
+        return reader.reject(code::BAD_VALUE, "is too short", "\"1m\" or more");
     }
     Some(CdrRetention::For(time))
 }

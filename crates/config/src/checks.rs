@@ -135,8 +135,8 @@ fn is_public(address: IpAddr) -> bool {
 
 /// Reports a public URL without a token: behind a reverse proxy, remote requests look like local ones.
 fn proxied_api(draft: &ConfigDraft, findings: &mut Findings) {
-    if let Some(span) = draft.http_places.public_url.clone()
-        && draft.http_places.token.is_none()
+    if let Some(span) = draft.http_keys.of("public_url").cloned()
+        && draft.http_keys.of("token").is_none()
     {
         let message = "`public_url` without `token`: behind a reverse proxy every client looks like a local one";
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }";
@@ -146,14 +146,14 @@ fn proxied_api(draft: &ConfigDraft, findings: &mut Findings) {
 
 fn http(draft: &ConfigDraft, findings: &mut Findings) {
     proxied_api(draft, findings);
-    let Some(span) = draft.http_places.address.clone() else { return };
+    let Some(span) = draft.http_keys.of("address").cloned() else { return };
     let address = draft.http.address;
-    if !address.ip().to_canonical().is_loopback() && draft.http_places.token.is_none() {
+    if !address.ip().to_canonical().is_loopback() && draft.http_keys.of("token").is_none() {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
     }
     let has_proxy = draft.http.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    if draft.http_places.token.is_some()
+    if draft.http_keys.of("token").is_some()
         && draft.http.tls.is_none()
         && !has_proxy
         && is_public(address.ip().to_canonical())
@@ -241,7 +241,7 @@ fn trunk_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findin
     if draft.listen_is_partial {
         return;
     }
-    let listeners: Vec<&SpannedListen> = match (&trunk.listen, &placed.listen) {
+    let listeners: Vec<&SpannedListen> = match (&trunk.listen, placed.keys.of("listen")) {
         (Some(name), Some(span)) => {
             let found: Vec<_> = draft.listen.iter().filter(|other| other.listen.name == *name).collect();
             if found.is_empty() {
@@ -329,7 +329,7 @@ fn to_itself(peer: &Peer, span: &SourceSpan, draft: &ConfigDraft, findings: &mut
 /// Warns if SRTP keys would be sent unencrypted: over a peer without TLS or, without peers, a listener without TLS.
 fn keys_in_clear(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let trunk = &placed.trunk;
-    let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
+    let (Some(span), false) = (placed.keys.of("srtp"), trunk.srtp == Srtp::Off) else { return };
     let open = match trunk.peers.iter().find(|peer| peer.destination.transport != Transport::Tls) {
         Some(peer) => Some(peer.uri.clone()),
         // Peers that could not be read may use TLS.
@@ -353,7 +353,7 @@ fn keys_in_clear(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Find
 
 /// Reports `oversize = "tcp"` if no TCP listener can send the large INVITEs.
 fn oversize(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
-    let Some(span) = placed.oversize.as_ref().filter(|_| placed.trunk.oversize_by_tcp) else { return };
+    let Some(span) = placed.keys.of("oversize").filter(|_| placed.trunk.oversize_by_tcp) else { return };
     let by_tcp = |one: &&SpannedListen| one.listen.transport == Transport::Tcp;
     let own = placed.trunk.listen.as_ref().and_then(|name| draft.listen.iter().find(|one| one.listen.name == *name));
     let help = match own {
@@ -378,7 +378,7 @@ fn denied(placed: &SpannedTrunk, numbers: &NumberingPlan, findings: &mut Finding
 
 /// Reports `tls` of a trunk that cannot take effect.
 fn tls_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
-    let (Some(tls), Some(span)) = (&placed.tls, &placed.tls_span) else { return };
+    let (Some(tls), Some(span)) = (&placed.tls, placed.keys.of("tls")) else { return };
     let trunk = &placed.trunk;
     let demanded = draft.listen.iter().any(|one| one.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
     let named = !trunk.certificate_names.is_empty();
@@ -421,7 +421,7 @@ fn trunk_among(placed: &SpannedTrunk, before: &[SpannedTrunk], draft: &ConfigDra
         |trunk: &Trunk| trunk.require_auth.clone().filter(|_| trunk.accept_register).map(|auth| auth.username);
     if let Some(user) = registrant(&placed.trunk)
         && let Some(other) = before.iter().find(|other| registrant(&other.trunk).as_ref() == Some(&user))
-        && let Some(span) = &placed.require_auth
+        && let Some(span) = placed.keys.of("require_auth")
     {
         let message = format!("user {user} already registers with trunk {}", other.trunk.name);
         findings.error(

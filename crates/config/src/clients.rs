@@ -4,11 +4,9 @@
 use trunkgate_route::TargetSpec;
 
 use super::code;
-use super::diagnostic::Findings;
 use super::draft::SourceSpan;
-use super::section::SpannedValue;
-use super::targets::{self, TargetScope};
-use super::values;
+use super::targets;
+use super::values::KeyReader;
 
 /// Maximum length of an identity in characters, as at Twilio.
 const IDENTITY_CHARS: usize = 121;
@@ -30,27 +28,21 @@ impl SpannedClient {
 }
 
 /// Reads the section.
-pub(super) fn read<'a>(
-    value: &'a SpannedValue<'a>,
-    means: TargetScope<'_>,
-    findings: &mut Findings,
-) -> Vec<SpannedClient> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type("client", value, "a table: [client] with agent1 = \"trunk:pbx/201\"", findings);
-        return Vec::new();
-    };
-    let mut clients = Vec::with_capacity(table.len());
-    for (name, value) in table {
-        let identity = name.get_ref().to_string();
+pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<Vec<SpannedClient>> {
+    reader.scope.groups = None;
+    let entries = reader.entries("a table: [client] with agent1 = \"trunk:pbx/201\"")?;
+    let mut clients = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let identity = entry.name.to_owned();
         if identity.trim().is_empty()
             || identity.chars().count() > IDENTITY_CHARS
             || identity.chars().any(char::is_control)
         {
             let help = format!("1 to {IDENTITY_CHARS} characters, in one line");
-            findings.error(code::BAD_VALUE, name.span(), "this cannot be the identity of a client", help);
+            reader.findings.error(code::BAD_VALUE, entry.span, "this cannot be the identity of a client", help);
             continue;
         }
-        let read = targets::connect(value, TargetScope { groups: None, ..means }, findings);
+        let read = targets::connect(&mut reader.entry(&entry));
         let mut targets = Vec::with_capacity(read.len());
         for (target, place) in read {
             if is_party(&target) {
@@ -59,11 +51,11 @@ pub(super) fn read<'a>(
             }
             let message = format!("the client {identity} is neither a SIP party nor a voice agent");
             let help = "use trunk:NAME/NUMBER, such as \"trunk:pbx/201\", sip:USER@HOST or agent:NAME";
-            findings.error(code::BAD_TARGET, place.span, message, help);
+            reader.findings.error(code::BAD_TARGET, place.span, message, help);
         }
         clients.push(SpannedClient { identity, targets });
     }
-    clients
+    Some(clients)
 }
 
 /// Returns whether `<Dial>` can call the target directly.

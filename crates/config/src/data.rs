@@ -28,9 +28,10 @@ impl DataDirectory {
 
 /// Reads `data_directory` and `data_required` of `[edge]`; `folder` is the folder of the configuration file.
 pub(super) fn read(edge: Option<&Section<'_>>, folder: &Path, findings: &mut Findings) -> DataDirectory {
-    let is_required = edge.and_then(|edge| edge.read("data_required", findings, values::boolean)).unwrap_or(false);
+    let is_required =
+        edge.and_then(|edge| edge.read("data_required", findings, |reader| reader.boolean())).unwrap_or(false);
     let value = edge.and_then(|edge| edge.get("data_directory"));
-    let written = edge.and_then(|edge| edge.read("data_directory", findings, values::string));
+    let written = edge.and_then(|edge| edge.read("data_directory", findings, |reader| reader.string()));
     if written.as_ref().is_some_and(String::is_empty) {
         let help = "use \"/var/lib/trunkgate\"";
         findings.error(

@@ -12,9 +12,8 @@ use trunkgate_twiml::{DocumentLocation, DocumentPosition, DocumentReference, Ref
 use super::code::{self, DiagnosticCode};
 use super::diagnostic::{Diagnostic, Excerpt, Findings, line_and_column};
 use super::file_name;
-use super::keys::ReadScope;
 use super::section::SpannedValue;
-use super::values;
+use super::values::KeyReader;
 pub(crate) use trunkgate_system::below::{self, PathFault, below};
 use trunkgate_system::files;
 use trunkgate_system::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES};
@@ -77,33 +76,30 @@ fn judge_text(text: &str) -> Vec<DocumentFault> {
 }
 
 /// Reads a TwiML file and checks the files that it refers to.
-pub(super) fn file(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<TwimlFile> {
-    let written = values::string(key, value, findings)?;
+pub(super) fn file(reader: &mut KeyReader<'_>) -> Option<TwimlFile> {
+    let written = reader.string()?;
     // A name without a normal form is reported by `read`.
     let name = below::normal(&written).unwrap_or(written);
-    let (text, faults) = match read(around.folder, &name) {
+    let (text, faults) = match read(reader.scope.folder, &name) {
         Ok(read) => read,
         Err((code, what)) => {
-            findings.error(code, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
+            reader.error(code, format!(": \"{name}\": {what}"), NO_FILE);
             return Some(TwimlFile::unusable(name));
         }
     };
     let is_usable = faults.iter().all(|fault| fault.is_warning);
     for fault in faults {
-        let place = excerpt(around.folder, &name, &text, (fault.line, fault.column));
-        findings.add(found(key, value, fault, place));
+        let place = excerpt(reader.scope.folder, &name, &text, (fault.line, fault.column));
+        reader.findings.add(found(reader.key, reader.value, fault, place));
     }
     if !is_usable {
         return Some(TwimlFile::unusable(name));
     }
     let usable = Arc::from(text.as_str());
     let (seen, speech, speech_input) = Default::default();
-    let mut walk = ReferenceWalk { key, value, folder: around.folder, findings, seen, speech, speech_input };
+    let KeyReader { key, value, .. } = *reader;
+    let (folder, findings) = (reader.scope.folder, &mut *reader.findings);
+    let mut walk = ReferenceWalk { key, value, folder, findings, seen, speech, speech_input };
     walk.documents(NamedDocument { name: name.clone(), text });
     let ReferenceWalk { speech, speech_input, .. } = walk;
     Some(TwimlFile { name, text: Some(usable), speech, speech_input })

@@ -17,6 +17,7 @@ use super::numbers::PhoneNumber;
 use super::otel::OtelSettings;
 use super::recognition::SpannedRecognition;
 use super::recording::RecordingSettings;
+use super::section::KeySpans;
 use super::sms::SmsSettings;
 use super::sounds::SoundCache;
 use super::targets::TargetGroups;
@@ -29,17 +30,6 @@ use trunkgate_system::log::LogSettings;
 
 /// Byte range in the file.
 pub(super) type SourceSpan = Range<usize>;
-
-/// Positions of the keys of `[http]`.
-#[derive(Debug, Default)]
-pub(super) struct HttpSpans {
-    /// Position of `address`.
-    pub(super) address: Option<SourceSpan>,
-    /// Position of `public_url`.
-    pub(super) public_url: Option<SourceSpan>,
-    /// Position of `token`, usable or not.
-    pub(super) token: Option<SourceSpan>,
-}
 
 /// Parsed configuration before the checks across tables.
 #[derive(Debug)]
@@ -57,7 +47,7 @@ pub(super) struct ConfigDraft {
     /// Position of `[limits] calls`, if set.
     pub(super) calls_span: Option<SourceSpan>,
     pub(super) http: HttpSettings,
-    pub(super) http_places: HttpSpans,
+    pub(super) http_keys: KeySpans,
     pub(super) acme: Option<SpannedAcme>,
     pub(super) trunks: Vec<SpannedTrunk>,
     pub(super) agents: Vec<SpannedAgent>,
@@ -100,12 +90,10 @@ pub(super) struct MessagingDraft {
     /// Position of `[sms]`.
     pub(super) sms_span: Option<SourceSpan>,
     pub(super) messages: MessageSettings,
-    /// Position of `token` in `[sms]`, if set.
-    pub(super) token_span: Option<SourceSpan>,
+    /// Positions of the keys of `[messages]`.
+    pub(super) message_keys: KeySpans,
     /// Position of `[messages]`.
     pub(super) messages_span: Option<SourceSpan>,
-    /// Position of `inbound` in `[messages]`, if set.
-    pub(super) inbound_span: Option<SourceSpan>,
     pub(super) mail: Option<MailSettings>,
     /// Position of `[mail]`.
     pub(super) mail_span: Option<SourceSpan>,
@@ -179,18 +167,9 @@ pub(super) struct SpannedTrunk {
     pub(super) trunk: Trunk,
     /// Position of the name in the table header.
     pub(super) name: SourceSpan,
-    /// Position of `media_from`, also if it is empty or comes from the preset.
-    pub(super) media_from: Option<SourceSpan>,
-    pub(super) listen: Option<SourceSpan>,
-    /// Position of `srtp`, if set.
-    pub(super) srtp: Option<SourceSpan>,
+    /// Positions of the keys, also of those that come from the preset.
+    pub(super) keys: KeySpans,
     pub(super) tls: Option<TrunkTls>,
-    /// Position of `tls`, if set.
-    pub(super) tls_span: Option<SourceSpan>,
-    /// Position of `oversize`, if set.
-    pub(super) oversize: Option<SourceSpan>,
-    /// Position of `require_auth`, if set.
-    pub(super) require_auth: Option<SourceSpan>,
     /// Position of each `deny` pattern.
     pub(super) deny: Vec<SourceSpan>,
     /// Position of each peer.
@@ -240,10 +219,8 @@ pub(super) struct SpannedMailbox {
     pub(super) mailbox: Mailbox,
     /// Position of the name in the table header.
     pub(super) name: SourceSpan,
-    /// Position of `notify`, if set.
-    pub(super) notify: Option<SourceSpan>,
-    /// Position of `transcribe`, if set.
-    pub(super) transcribe: Option<SourceSpan>,
+    /// Positions of the keys.
+    pub(super) keys: KeySpans,
     /// Position of each entry of `mwi`.
     pub(super) mwi: Vec<SourceSpan>,
 }

@@ -9,23 +9,18 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedRoute, SpannedTrunk};
 use super::preset::{self, PresetKind};
-use super::section::SpannedValue;
-use super::values;
+use super::values::KeyReader;
 
 /// Reads the emergency numbers that replace those of the country.
-pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
-    let number = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
-        let text = values::string(key, value, findings)?;
+pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
+    reader.items(|reader| {
+        let text = reader.string()?;
         if DIGITS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit()) {
             return Some(text);
         }
-        let message = format!("`{key}`: \"{text}\" is not an emergency number");
         let help = format!("use {} to {} digits, as dialled", DIGITS.start(), DIGITS.end());
-        findings.error(code::BAD_VALUE, value.span(), message, help);
-        None
-    };
-    let numbers = values::one_or_list(key, value, findings, number)?;
-    Some(numbers.into_iter().map(|(number, _)| number).collect())
+        reader.reject(code::BAD_VALUE, format!(": \"{text}\" is not an emergency number"), help)
+    })
 }
 
 /// Warns of trunks with phones for which no route accepts an emergency call.

@@ -6,10 +6,8 @@ use trunkgate_route::headers::{HeaderPattern, HeaderRuleError, HeaderRules, may_
 use trunkgate_route::{HeaderCondition, ParameterTemplate};
 
 use super::code;
-use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::values::KeyReader;
 
 /// Maximum number of headers that a trunk may add.
 const MAX_ADDED: usize = 32;
@@ -17,51 +15,35 @@ const MAX_ADDED: usize = 32;
 const MAX_VALUE_BYTES: usize = 1024;
 
 /// Reads `{ add = { X-Tenant = "acme" }, pass = ["X-*"], remove = [] }`.
-pub(super) fn read<'a>(value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<HeaderRules> {
-    let section = Section::open("`headers`", value, keys::HEADERS, findings)?;
-    let mut patterns = |key: &str| {
-        let list =
-            section.read(key, findings, |key, value, findings| values::one_or_list(key, value, findings, pattern))?;
-        Some(list.into_iter().map(|(pattern, _)| pattern).collect::<Vec<_>>())
-    };
+pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<HeaderRules> {
+    let section = reader.section(keys::HEADERS)?;
+    let mut patterns = |key: &str| section.read(key, reader.findings, |reader| reader.items(pattern));
     let (pass, remove) = (patterns("pass"), patterns("remove").unwrap_or_default());
-    let add = section.read("add", findings, added).unwrap_or_default();
+    let add = section.read("add", reader.findings, added).unwrap_or_default();
     Some(HeaderRules { add, pass, remove, foreign: Vec::new() })
 }
 
-fn pattern(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<HeaderPattern> {
-    let text = values::string(key, value, findings)?;
-    match HeaderPattern::parse(&text) {
-        Ok(pattern) => Some(pattern),
-        Err(wrong) => {
-            refuse(key, &text, wrong, value.span(), findings);
-            None
-        }
-    }
+fn pattern(reader: &mut KeyReader<'_>) -> Option<HeaderPattern> {
+    let text = reader.string()?;
+    HeaderPattern::parse(&text).map_err(|wrong| refuse(reader, &text, wrong, reader.span())).ok()
 }
 
-fn added(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<(String, String)>> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(key, value, "a table as { X-Tenant = \"acme\" }", findings);
-        return None;
-    };
-    if table.len() > MAX_ADDED {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` has too many"), format!("{MAX_ADDED} at most"));
-        return None;
+fn added(reader: &mut KeyReader<'_>) -> Option<Vec<(String, String)>> {
+    let entries = reader.entries("a table as { X-Tenant = \"acme\" }")?;
+    if entries.len() > MAX_ADDED {
+        return reader.reject(code::BAD_VALUE, "has too many", format!("{MAX_ADDED} at most"));
     }
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
     let mut all = Vec::new();
-    for (name, value) in entries {
-        let (name, place) = (name.get_ref().as_ref(), name.span());
+    for entry in entries {
+        let name = entry.name;
         if let Err(wrong) = may_rule(name) {
-            refuse(key, name, wrong, place, findings);
+            refuse(reader, name, wrong, entry.span);
             continue;
         }
-        let Some(text) = values::string(name, value, findings) else { continue };
+        let Some(text) = reader.entry(&entry).string() else { continue };
         if text.len() > MAX_VALUE_BYTES || text.chars().any(char::is_control) {
             let help = format!("use one line of at most {MAX_VALUE_BYTES} bytes without control characters");
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: invalid value of {name}"), help);
+            reader.error_at(code::BAD_VALUE, entry.value.span(), format!(": invalid value of {name}"), help);
             continue;
         }
         all.push((name.to_owned(), text));
@@ -70,62 +52,39 @@ fn added(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option
 }
 
 /// Reads `{ X-Tenant = "acme", X-Tier = ["1", "2"] }`: accepted values for headers of the INVITE.
-pub(super) fn conditions(
-    key: &str,
-    value: &SpannedValue<'_>,
-    findings: &mut Findings,
-    is_partial: &mut bool,
-) -> Vec<HeaderCondition> {
+pub(super) fn conditions(reader: &mut KeyReader<'_>, is_partial: &mut bool) -> Option<Vec<HeaderCondition>> {
     *is_partial = true;
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(key, value, "a table as { X-Tenant = \"acme\" }", findings);
-        return Vec::new();
-    };
-    if table.is_empty() {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "remove it to match any");
-        return Vec::new();
+    let entries = reader.entries("a table as { X-Tenant = \"acme\" }")?;
+    if entries.is_empty() {
+        return reader.reject(code::BAD_VALUE, "is empty", "remove it to match any");
     }
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
     let mut all = Vec::new();
-    for (name, value) in entries {
-        let (name, place) = (name.get_ref().as_ref(), name.span());
+    for entry in &entries {
+        let name = entry.name;
         if !ParameterTemplate::may_ask_for(name) {
-            let message = format!("`{key}`: routes cannot match on {name}");
-            findings.error(
-                code::BAD_VALUE,
-                place,
-                message,
-                "use a name such as X-Tenant; credentials cannot be matched",
-            );
+            let help = "use a name such as X-Tenant; credentials cannot be matched";
+            reader.error_at(code::BAD_VALUE, entry.span.clone(), format!(": routes cannot match on {name}"), help);
             continue;
         }
-        let values = values::one_or_list(name, value, findings, super::routes::pattern).unwrap_or_default();
-        if values.is_empty() {
-            continue;
+        let values = reader.entry(entry).items(super::routes::pattern).unwrap_or_default();
+        if !values.is_empty() {
+            all.push(HeaderCondition { name: name.to_owned(), values });
         }
-        all.push(HeaderCondition {
-            name: name.to_owned(),
-            values: values.into_iter().map(|(value, _)| value).collect(),
-        });
     }
-    *is_partial = all.len() < table.len();
-    all
+    *is_partial = all.len() < entries.len();
+    Some(all)
 }
 
-fn refuse(key: &str, name: &str, wrong: HeaderRuleError, place: Range<usize>, findings: &mut Findings) {
-    match wrong {
-        HeaderRuleError::Owned => {
-            let message = format!("`{key}`: the edge generates {name} itself");
-            findings.error(code::OWN_HEADER, place, message, "remove it");
-        }
+fn refuse(reader: &mut KeyReader<'_>, name: &str, wrong: HeaderRuleError, place: Range<usize>) {
+    let (code, what, help) = match wrong {
+        HeaderRuleError::Owned => (code::OWN_HEADER, format!(": the edge generates {name} itself"), "remove it"),
         HeaderRuleError::Identity => {
-            let message = format!("`{key}`: {name} is controlled by `identity`");
-            findings.error(code::OWN_HEADER, place, message, "identity = \"pass\" or \"strip\"");
+            (code::OWN_HEADER, format!(": {name} is controlled by `identity`"), "identity = \"pass\" or \"strip\"")
         }
         HeaderRuleError::NoName => {
-            let message = format!("`{key}`: \"{name}\" is not a header name");
-            findings.error(code::BAD_VALUE, place, message, "use \"X-Tenant\", or \"X-*\" for all with this prefix");
+            let help = "use \"X-Tenant\", or \"X-*\" for all with this prefix";
+            (code::BAD_VALUE, format!(": \"{name}\" is not a header name"), help)
         }
-    }
+    };
+    reader.error_at(code, place, what, help);
 }

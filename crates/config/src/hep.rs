@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
+use super::keys;
+use super::section::Section;
 use super::types::Secret;
-use super::values;
+use super::values::KeyReader;
 
 /// Maximum length of a host name (RFC 1035 §2.3.4).
 const HOST_CHARS: usize = 253;
 
 /// Settings of `[hep]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HepSettings {
     /// Host and port of the capture server.
     pub address: String,
@@ -25,19 +25,16 @@ pub struct HepSettings {
 }
 
 /// Reads the section; `None` without a usable address.
-pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<HepSettings> {
-    if section.get("address").is_none() {
-        let message = "[hep] has no `address`";
-        findings.error(code::MISSING, section.span.clone(), message, "address = \"127.0.0.1:9060\"");
-    }
-    let mut hep = HepSettings { address: String::new(), id: 0, password: None };
-    keys::fill((keys::HEP, keys::PUT_HEP), Some(section), &mut hep, around, findings);
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<HepSettings> {
+    section.require("address", "address = \"127.0.0.1:9060\"", findings);
+    let mut hep = HepSettings::default();
+    section.fill((keys::HEP, keys::PUT_HEP), &mut hep, findings);
     Some(hep).filter(|hep| !hep.address.is_empty())
 }
 
 /// Reads `address`: an IP address or host name, with a port.
-pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn address(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let is_name = |host: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         !host.is_empty() && host.len() <= HOST_CHARS && host.chars().all(known)
@@ -50,6 +47,5 @@ pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findin
         return Some(text);
     }
     let help = "use host and port of the server: \"127.0.0.1:9060\", \"homer.example.com:9060\"";
-    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{}\" is not host:port", told(&text)), help);
-    None
+    reader.reject(code::BAD_ADDRESS, format!(": \"{}\" is not host:port", told(&text)), help)
 }

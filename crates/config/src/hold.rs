@@ -10,9 +10,9 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedAgent};
 use super::keys;
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::types::{AgentAnnouncement, SpeechEngine, SpeechSettings};
-use super::values;
+use super::values::KeyReader;
 use trunkgate_audio::{self as audio, AudioLimits, Use};
 use trunkgate_system::limits::{
     ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES,
@@ -48,16 +48,9 @@ const STRATEGIES: [(&str, HoldStrategy); 6] = [
 ];
 
 /// Reads the audio keys into the agent. Returns the text to be synthesized, if any.
-pub(super) fn read(
-    agent: &mut Agent,
-    section: &Section<'_>,
-    folder: &Path,
-    findings: &mut Findings,
-) -> Option<AgentAnnouncement> {
-    agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
-        file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
-    });
-    let (hold, said) = section.get("hold").and_then(|written| hold(written, folder, findings)).unzip();
+pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) -> Option<AgentAnnouncement> {
+    agent.goodbye = section.read("goodbye", findings, |reader| file(reader, GOODBYE_SECONDS, Use::Once));
+    let (hold, said) = section.read("hold", findings, hold).unzip();
     agent.hold = hold;
     if agent.answer == AnswerTime::Early
         && agent.hold.is_none()
@@ -75,22 +68,14 @@ pub(super) fn read(
 /// Text, and the voice that speaks it.
 type HoldText = (String, Option<String>);
 
-fn hold(written: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<(HoldAudio, Option<HoldText>)> {
-    if !written.get_ref().is_table() {
-        values::wrong_type("hold", written, "a table, as { strategy = \"music\", music = \"hold.mp3\" }", findings);
-        return None;
+fn hold(reader: &mut KeyReader<'_>) -> Option<(HoldAudio, Option<HoldText>)> {
+    if !reader.value.get_ref().is_table() {
+        return reader.wrong_type("a table, as { strategy = \"music\", music = \"hold.mp3\" }");
     }
-    let section = Section::open("`hold`", written, keys::HOLD, findings)?;
-    let Some(chosen) = section.get("strategy") else {
-        findings.error(
-            code::MISSING,
-            written.span(),
-            "`hold` has no `strategy`",
-            "add strategy = \"music\" or another one",
-        );
-        return None;
-    };
-    let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
+    let section = reader.section(keys::HOLD)?;
+    section.require("strategy", "add strategy = \"music\" or another one", reader.findings);
+    let chosen = section.span_of("strategy")?;
+    let strategy = section.read("strategy", reader.findings, |reader| reader.one_of(&STRATEGIES))?;
     let says = strategy.first == FirstHoldItem::Text;
     let keys =
         [("audio", strategy.first == FirstHoldItem::Audio), ("music", strategy.music), ("text", says), ("voice", says)];
@@ -99,30 +84,27 @@ fn hold(written: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> O
             None if key == "voice" => {}
             Some(value) if !used => {
                 let message = format!("`{key}` has no effect with this `strategy`");
-                findings.warning(
-                    code::BAD_VALUE,
-                    Some(value.span()),
-                    message,
-                    "use another strategy, or remove the key",
-                );
+                let help = "use another strategy, or remove the key";
+                reader.findings.warning(code::BAD_VALUE, Some(value.span()), message, help);
             }
             None if used => {
                 let help = match key {
                     "text" => "text = \"One moment, please.\"".to_owned(),
                     _ => format!("{key} = \"hold.mp3\""),
                 };
-                findings.error(code::MISSING, chosen.span(), format!("this `strategy` needs `{key}`"), help);
+                let chosen = chosen.clone();
+                reader.findings.error(code::MISSING, chosen, format!("this `strategy` needs `{key}`"), help);
             }
             Some(_) | None => {}
         }
     }
     let plain = format!("use plain text of at most {SPEECH_TEXT_BYTES} bytes");
-    let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, &plain, findings));
     let name = "use a voice name such as \"en-us\"; the default is that of [speech]";
-    let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, name, findings));
-    let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
-        let value = section.get(key).filter(|_| used)?;
-        file(key, value, seconds, how, folder, findings)
+    let mut said = |key, help| section.read(key, reader.findings, |reader| words(reader, help));
+    let (text, voice) = if says { (said("text", &plain), said("voice", name)) } else { (None, None) };
+    let mut sound = |key, used: bool, seconds, how| {
+        let key = Some(key).filter(|_| used)?;
+        section.read(key, reader.findings, |reader| file(reader, seconds, how))
     };
     let first = sound("audio", strategy.first == FirstHoldItem::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
     let music = sound("music", strategy.music, MUSIC_SECONDS, Use::Again);
@@ -131,16 +113,15 @@ fn hold(written: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> O
 }
 
 /// Reads a text for the speech program.
-fn words(key: &str, value: &SpannedValue<'_>, help: &str, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn words(reader: &mut KeyReader<'_>, help: &str) -> Option<String> {
+    let text = reader.string()?;
     let wrong = match &text {
         text if text.trim().is_empty() => "is empty".to_owned(),
         text if text.len() > SPEECH_TEXT_BYTES => format!("has {} bytes", text.len()),
         text if text.chars().any(|c| c.is_control() && c != '\n') => "contains a control character".to_owned(),
         _ => return Some(text),
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
-    None
+    reader.reject(code::BAD_VALUE, wrong, help)
 }
 
 /// Returns whether the command passes the voice to the program.
@@ -226,21 +207,11 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
 }
 
 /// Reads an audio file named by a key.
-pub(super) fn file(
-    key: &str,
-    value: &SpannedValue<'_>,
-    seconds: usize,
-    how: Use,
-    folder: &Path,
-    findings: &mut Findings,
-) -> Option<Arc<[u8]>> {
-    let path = values::relative_to(folder, &values::string(key, value, findings)?);
+pub(super) fn file(reader: &mut KeyReader<'_>, seconds: usize, how: Use) -> Option<Arc<[u8]>> {
+    let path = reader.path()?;
     match sound(&path, seconds, how) {
         Ok(codes) => Some(codes),
-        Err((what, help)) => {
-            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
-            None
-        }
+        Err((what, help)) => reader.reject(code::BAD_FILE, format!(": {}: {what}", path.display()), help),
     }
 }
 

@@ -8,11 +8,11 @@ use url::Url;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::nearest;
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::types::Secret;
-use super::values;
+use super::values::KeyReader;
 use trunkgate_system::smtp::Security;
 
 /// Supported schemes of `server`.
@@ -74,12 +74,9 @@ pub(crate) struct MailUrl {
 }
 
 /// Reads the section; `None` if it cannot be used to send mail.
-pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<MailSettings> {
-    for (key, help) in [("server", SERVER_HELP), ("from", "add from = \"voicemail@example.com\"")] {
-        if section.get(key).is_none() {
-            findings.error(code::MISSING, section.span.clone(), format!("[mail] has no `{key}`"), help);
-        }
-    }
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<MailSettings> {
+    section.require("server", SERVER_HELP, findings);
+    section.require("from", "add from = \"voicemail@example.com\"", findings);
     let mut mail = MailSettings {
         host: String::new(),
         port: 0,
@@ -89,7 +86,7 @@ pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut 
         from: String::new(),
         ca: None,
     };
-    keys::fill((keys::MAIL, keys::PUT_MAIL), Some(section), &mut mail, around, findings);
+    section.fill((keys::MAIL, keys::PUT_MAIL), &mut mail, findings);
     // Verifying a certificate requires TLS, also on this machine.
     if mail.ca.is_some() && mail.security == Security::Clear {
         mail.security = Security::StartTls;
@@ -114,12 +111,9 @@ impl MailUrl {
 }
 
 /// Reads the URL of the server. Messages never contain a possible password.
-pub(super) fn server(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<MailUrl> {
-    let text = values::string(key, value, findings)?;
-    let mut refuse = |wrong: &str, help: &str| {
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
-        None
-    };
+pub(super) fn server(reader: &mut KeyReader<'_>) -> Option<MailUrl> {
+    let text = reader.string()?;
+    let mut refuse = |wrong: &str, help: &str| reader.reject(code::BAD_ADDRESS, wrong, help);
     let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     let Some(scheme) = scheme else { return refuse("is not the URL of a mail server", SERVER_HELP) };
     if !SCHEMES.contains(&scheme.as_str()) {
@@ -161,18 +155,17 @@ fn decoded(part: &str) -> String {
 }
 
 /// Reads the sender address.
-pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn address(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     if let Some(wrong) = wrong_address(&text) {
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), "use \"voicemail@example.com\"");
-        return None;
+        return reader.reject(code::BAD_ADDRESS, wrong, "use \"voicemail@example.com\"");
     }
     Some(text)
 }
 
 /// Reads a `mailto:` URL with one address.
-pub(super) fn mailto(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn mailto(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let address = text.get(..Mailbox::MAILTO.len()).filter(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO));
     let address = address.and_then(|scheme| text.get(scheme.len()..)).unwrap_or_default();
     let wrong = match address {
@@ -182,8 +175,7 @@ pub(super) fn mailto(key: &str, value: &SpannedValue<'_>, findings: &mut Finding
     };
     if let Some(wrong) = wrong {
         let help = "use mailto: and one address (desk@example.com); several people share a list of the mail server";
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
-        return None;
+        return reader.reject(code::BAD_ADDRESS, wrong, help);
     }
     Some(format!("{}{address}", Mailbox::MAILTO))
 }
@@ -210,7 +202,7 @@ pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let mut is_used = false;
     for placed in &draft.mailboxes {
-        let Some(span) = placed.notify.as_ref().filter(|_| placed.mailbox.is_mailed()) else { continue };
+        let Some(span) = placed.keys.of("notify").filter(|_| placed.mailbox.is_mailed()) else { continue };
         is_used = true;
         if draft.http.public_url.is_none() && draft.api.proxy.is_none() && draft.http.address.ip().is_loopback() {
             let message = format!("e-mails of voicemail {} have no link to the audio", placed.mailbox.name);

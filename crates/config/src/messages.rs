@@ -6,9 +6,10 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
 use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
+use super::values::KeyReader;
 use super::webhook_url;
 
 /// Message texts for an invalid `url`.
@@ -47,33 +48,23 @@ pub fn permits(prefixes: &[String], recipient: &str) -> bool {
     prefixes.is_empty() || prefixes.iter().any(is_one)
 }
 
-/// Reads the section; `allow_prefixes` is that of `[sms]`.
-pub(super) fn read(
-    section: Option<&Section<'_>>,
-    allow_prefixes: Vec<String>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> MessageSettings {
-    let mut read = MessageSettings { allow_prefixes, ..MessageSettings::default() };
-    keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, around, findings);
+/// Reads the section.
+pub(super) fn read(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> MessageSettings {
+    let mut read = MessageSettings { allow_prefixes: scope.texts_to.to_vec(), ..MessageSettings::default() };
+    keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, scope, findings);
     read
 }
 
 /// Reads the URL of the service.
-pub(super) fn url(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
+    web_address(reader, URL_WORDS)
 }
 
 /// Checks `[messages]` against the other tables.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let Some(span) = draft.texts.messages_span.clone() else { return };
     let messages = &draft.texts.messages;
-    if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {
+    if let (Some(url), Some(place)) = (&messages.inbound, draft.texts.message_keys.of("inbound")) {
         webhook_url::judge_reach("inbound", url, "[api]", draft.api.api.allow_private, place.clone(), findings);
         if draft.api.auth_token.is_none() {
             let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";

@@ -3,17 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::DeValue;
-use trunkgate_route::{NumberingPlan, Pattern, Route, TargetSpec, WebhookMethod};
+use trunkgate_route::{Pattern, Route, TargetSpec, WebhookMethod};
 
 use super::api::stable_sid;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SourceSpan, SpannedNumber, SpannedRoute, SpannedTrunk, TargetSpan};
-use super::keys;
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::keys::{self, ReadScope};
+use super::section::Section;
+use super::values::KeyReader;
 
 /// Maximum length of `name` in characters, as Twilio's FriendlyName.
 const NAME_CHARS: usize = 64;
@@ -83,18 +81,15 @@ impl PhoneNumber {
 }
 
 /// Reads all numbers in file order.
-pub(super) fn read<'a>(
-    value: &'a SpannedValue<'a>,
-    numbers: &NumberingPlan,
+pub(super) fn read(
+    root: &Section<'_>,
+    scope: ReadScope<'_>,
     trunks: &[SpannedTrunk],
     findings: &mut Findings,
 ) -> Vec<SpannedNumber> {
-    let DeValue::Array(array) = value.get_ref() else {
-        values::wrong_type("number", value, "tables with double brackets: [[number]]", findings);
-        return Vec::new();
-    };
     let carriers: Vec<String> = carriers(trunks).map(|placed| placed.trunk.name.to_string()).collect();
-    array.iter().filter_map(|value| read_one(value, numbers, &carriers, findings)).collect()
+    let sections = root.rows("number", keys::NUMBERS, scope, findings);
+    sections.iter().filter_map(|section| read_one(section, &carriers, findings)).collect()
 }
 
 /// Returns the trunks that are neither phones nor recording servers.
@@ -102,28 +97,22 @@ fn carriers(trunks: &[SpannedTrunk]) -> impl Iterator<Item = &SpannedTrunk> {
     trunks.iter().filter(|placed| !placed.trunk.accept_register && placed.trunk.siprec.is_none())
 }
 
-fn read_one<'a>(
-    value: &'a SpannedValue<'a>,
-    numbers: &NumberingPlan,
-    carriers: &[String],
-    findings: &mut Findings,
-) -> Option<SpannedNumber> {
-    let section = Section::open("[[number]]", value, keys::NUMBERS, findings)?;
+fn read_one(section: &Section<'_>, carriers: &[String], findings: &mut Findings) -> Option<SpannedNumber> {
     let name = section.read("name", findings, name);
-    let app = section.read("app", findings, values::name);
-    let from = section.read("from", findings, |key, value, findings| {
-        if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+    let app = section.read("app", findings, |reader| reader.name());
+    let from = section.read("from", findings, |reader| {
+        if reader.is_empty_list() {
             let help = "remove it for all trunks but those of phones";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+            reader.error(code::BAD_VALUE, "is empty", help);
         }
-        values::one_or_list(key, value, findings, values::string)
+        reader.one_or_list(|reader| reader.string())
     });
     let Some(written) = section.get("number") else {
         let help = "add number = \"+14155550100\"";
         findings.error(code::MISSING, section.span.clone(), "a [[number]] without `number`", help);
         return None;
     };
-    let number = number("number", written, numbers, findings)?;
+    let number = section.read("number", findings, number)?;
     let is_partial = (section.get("app").is_some() && app.is_none())
         || section.get("from").is_some() && from.as_ref().is_none_or(Vec::is_empty);
     let (from, spans) = match from {
@@ -141,29 +130,30 @@ fn read_one<'a>(
             sms: SmsWebhook::default(),
         },
         span: written.span(),
-        app: section.get("app").map(Spanned::span),
+        app: section.span_of("app"),
         is_default: section.get("from").is_none(),
         from: spans,
         is_partial,
     })
 }
 
-fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn name(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let fits = !text.trim().is_empty() && text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
     if !fits {
         let help = format!("1 to {NAME_CHARS} characters, in one line");
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be used as a name"), help);
+        reader.error(code::BAD_VALUE, "cannot be used as a name", help);
     }
     fits.then_some(text)
 }
 
-fn number(key: &str, value: &SpannedValue<'_>, numbers: &NumberingPlan, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn number(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
+    let numbers = &reader.scope.edge.numbers;
     let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
     if number.is_none() {
-        let message = format!("`{key}`: \"{text}\" is not a phone number in {}", numbers.country());
-        findings.error(code::BAD_VALUE, value.span(), message, "use complete numbers: \"+14155550100\"");
+        let what = format!(": \"{text}\" is not a phone number in {}", numbers.country());
+        reader.error(code::BAD_VALUE, what, "use complete numbers: \"+14155550100\"");
     }
     number.map(|number| number.text)
 }

@@ -11,11 +11,11 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
+use super::keys;
+use super::section::Section;
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
-use super::values;
+use super::values::KeyReader;
 
 /// Path of traces below an endpoint (OTLP, "OTLP/HTTP Request").
 const TRACES: &str = "/v1/traces";
@@ -52,11 +52,8 @@ pub struct OtelSettings {
 }
 
 /// Reads the section; `None` without a usable endpoint.
-pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<OtelSettings> {
-    if section.get("endpoint").is_none() {
-        let message = "[otel] has no `endpoint`";
-        findings.error(code::MISSING, section.span.clone(), message, "endpoint = \"http://127.0.0.1:4318\"");
-    }
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<OtelSettings> {
+    section.require("endpoint", "endpoint = \"http://127.0.0.1:4318\"", findings);
     let mut otel = OtelSettings {
         url: String::new(),
         headers: Vec::new(),
@@ -64,20 +61,15 @@ pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut 
         service_name: String::new(),
         timeout: Duration::ZERO,
         ca: None,
-        local_networks: around.local_networks.to_vec(),
+        local_networks: section.scope().edge.local_networks.clone(),
     };
-    keys::fill((keys::OTEL, keys::PUT_OTEL), Some(section), &mut otel, around, findings);
+    section.fill((keys::OTEL, keys::PUT_OTEL), &mut otel, findings);
     Some(otel).filter(|otel| !otel.url.is_empty())
 }
 
 /// Reads `endpoint` and returns the URL for traces.
-pub(super) fn endpoint(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    of_traces(&web_address(key, value, (around.local_networks, URL_WORDS), findings)?)
+pub(super) fn endpoint(reader: &mut KeyReader<'_>) -> Option<String> {
+    of_traces(&web_address(reader, URL_WORDS)?)
 }
 
 /// Appends the path of traces to a base URL, unless it already ends in it.
@@ -90,76 +82,62 @@ fn of_traces(text: &str) -> Option<String> {
 }
 
 /// Reads a number from 0 to 1.
-pub(super) fn share(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<f64> {
-    let number: Option<f64> = match value.get_ref() {
+pub(super) fn share(reader: &mut KeyReader<'_>) -> Option<f64> {
+    let number: Option<f64> = match reader.value.get_ref() {
         DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
         DeValue::Integer(number) => {
             i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
         }
         DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            values::wrong_type(key, value, "use a number from 0 to 1", findings);
-            return None;
+            return reader.wrong_type("use a number from 0 to 1");
         }
     };
     let number = number.filter(|number| (0.0..=1.0).contains(number));
     if number.is_none() {
         let help = "use 0 to 1: 0.1 exports one call in ten";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
+        reader.error(code::BAD_VALUE, "is out of range", help);
     }
     number
 }
 
-pub(super) fn service_name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn service_name(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let fits = !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
     if !fits {
-        findings.error(
-            code::BAD_VALUE,
-            value.span(),
-            format!("`{key}` is not a valid name"),
-            "use 1 to 255 bytes: \"trunkgate\"",
-        );
+        reader.error(code::BAD_VALUE, "is not a valid name", "use 1 to 255 bytes: \"trunkgate\"");
     }
     fits.then_some(text)
 }
 
-pub(super) fn timeout(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    let found = values::duration(key, value, findings)?;
+pub(super) fn timeout(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    let found = reader.duration()?;
     let fits = !found.is_zero() && found <= LONGEST;
     if !fits {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), "maximum \"60s\", not 0");
+        reader.error(code::BAD_VALUE, "is out of range", "maximum \"60s\", not 0");
     }
     fits.then_some(found)
 }
 
 /// Reads headers; their values are never displayed.
-pub(super) fn headers<'a>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Vec<(String, Secret)>> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(key, value, "a table of headers, as { Authorization = { env = \"OTLP_TOKEN\" } }", findings);
-        return None;
-    };
+pub(super) fn headers(reader: &mut KeyReader<'_>) -> Option<Vec<(String, Secret)>> {
+    let entries = reader.entries("a table of headers, as { Authorization = { env = \"OTLP_TOKEN\" } }")?;
     let mut all = Vec::new();
-    for (name, value) in table {
-        let text = name.get_ref().as_ref();
-        let is_ours = OURS.iter().any(|ours| text.eq_ignore_ascii_case(ours));
-        if is_ours || HeaderName::from_bytes(text.as_bytes()).is_err() {
+    for entry in entries {
+        let name = entry.name;
+        let is_ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        if is_ours || HeaderName::from_bytes(name.as_bytes()).is_err() {
             let what = if is_ours { "is set by the HTTP client itself" } else { "is not a header name" };
-            let message = format!("`{}` in `{key}` {what}", text.escape_debug());
-            findings.error(code::BAD_VALUE, name.span(), message, "use Authorization or x-api-key");
+            let message = format!("`{}` in `{}` {what}", name.escape_debug(), reader.key);
+            reader.findings.error(code::BAD_VALUE, entry.span, message, "use Authorization or x-api-key");
             continue;
         }
-        let Some(secret) = values::secret(text, value, findings, around.folder) else { continue };
+        let mut value = reader.entry(&entry);
+        let Some(secret) = value.secret() else { continue };
         if HeaderValue::from_str(secret.reveal()).is_err() {
-            let message = format!("`{text}`: invalid header value");
-            findings.error(code::BAD_SECRET, value.span(), message, "use printable ASCII in one line");
+            value.error(code::BAD_SECRET, ": invalid header value", "use printable ASCII in one line");
             continue;
         }
-        all.push((text.to_owned(), secret));
+        all.push((name.to_owned(), secret));
     }
     Some(all)
 }

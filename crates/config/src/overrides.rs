@@ -1,6 +1,7 @@
 //! Parameters of phone numbers set through the Twilio-compatible API. They override the file until they are removed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,8 +10,10 @@ use toml::de::DeValue;
 use trunkgate_route::{App, AppDocument, Route, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::diagnostic::Findings;
+use super::keys::EmptyScope;
 use super::numbers::SmsWebhook;
 use super::types::Config;
+use super::values::KeyReader;
 use super::webhook_url;
 use trunkgate_system::reach::ReachRules;
 
@@ -233,7 +236,10 @@ const TABLES: &str = "[api], or in the [app] that has the call or number,";
 pub fn judge_url(parameter: &str, url: &str, reach: &ReachRules) -> Result<(), String> {
     let mut findings = Findings::default();
     let value = Spanned::new(0..0, DeValue::String(url.into()));
-    if webhook_url::read(parameter, &value, &mut findings).is_some() {
+    let parts = EmptyScope::of(Path::new(""));
+    let scope = parts.scope(Path::new(""));
+    let mut reader = KeyReader { key: parameter, value: &value, scope, findings: &mut findings };
+    if webhook_url::read(&mut reader).is_some() {
         webhook_url::judge_by(reach, TABLES, parameter, url, 0..0, &mut findings);
     }
     match findings.into_sorted().into_iter().find(|found| found.is_error) {

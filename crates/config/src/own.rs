@@ -85,7 +85,7 @@ pub(super) fn media_networks(placed: &SpannedTrunk, draft: &ConfigDraft, finding
         |route: &SpannedRoute| route.route.from.is_empty() || route.route.from.iter().any(|f| **f == *trunk.name);
     let by_udp = trunk.peers.is_empty() || trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Udp);
     if trunk.siprec.is_some()
-        || placed.media_from.is_some()
+        || placed.keys.of("media_from").is_some()
         || trunk.require_auth.is_some()
         || !by_udp
         || !draft.routes.iter().any(calls)

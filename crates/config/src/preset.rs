@@ -14,7 +14,7 @@ use super::diagnostic::Findings;
 use super::draft::SourceSpan;
 use super::nearest;
 use super::section::{Section, SpannedValue};
-use super::values;
+use super::values::{self, KeyReader};
 
 /// Names and contents of the preset files, in listing order.
 const FILES: [(&str, &str); 26] = [
@@ -352,18 +352,18 @@ pub(super) struct CompletedTrunk<'a> {
 }
 
 /// Completes a trunk with the values of its preset. The trunk's own keys are checked beforehand.
-pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findings) -> CompletedTrunk<'a> {
+pub(super) fn complete<'a>(own: &Section<'a>, findings: &mut Findings) -> CompletedTrunk<'a> {
     let mut table = own.table().clone();
     let Some(written) = own.get("preset") else {
         for (key, preset) in OWN_KEYS {
             if let Some(value) = own.get(key) {
-                let message = format!("`{key}` in {title} requires a preset");
+                let message = format!("`{key}` in {} requires a preset", own.title());
                 findings.error(code::BAD_VALUE, value.span(), message, format!("add preset = \"{preset}\""));
             }
         }
         return CompletedTrunk { table, preset: None };
     };
-    let Some(preset) = named(written, findings) else { return CompletedTrunk { table, preset: None } };
+    let Some(preset) = own.read("preset", findings, named) else { return CompletedTrunk { table, preset: None } };
     let place = written.span();
     for (key, _) in OWN_KEYS {
         if let Some(value) = own.get(key).filter(|_| !preset.keys.iter().any(|known| known == key)) {
@@ -371,7 +371,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
             findings.error(code::BAD_VALUE, value.span(), message, "remove it");
         }
     }
-    let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
+    let secure = own.read("secure", findings, |reader| reader.boolean()).unwrap_or(true);
     check_region(own, preset, findings);
     for value in preset.values_for(own) {
         too_short(own, value, preset, findings);
@@ -390,7 +390,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
         findings.error(code::MISSING, place.clone(), message, format!("add {key} = {example}"));
     }
     let mut places = vec![place];
-    places.extend(own.get("domain").map(Spanned::span));
+    places.extend(own.span_of("domain"));
     let edges = own.get("edges").and_then(|edges| edges.get_ref().as_array());
     places.extend(edges.into_iter().flat_map(|list| list.iter()).map(Spanned::span));
     CompletedTrunk { table, preset: Some((preset, places)) }
@@ -407,15 +407,15 @@ fn too_short(own: &Section<'_>, value: &PresetValue, preset: &Preset, findings: 
     }
 }
 
-fn named(written: &SpannedValue<'_>, findings: &mut Findings) -> Option<&'static Preset> {
-    let name = values::string("preset", written, findings)?;
+fn named(reader: &mut KeyReader<'_>) -> Option<&'static Preset> {
+    let name = reader.string()?;
     let found = find(&name);
     if found.is_none() {
         let help = match nearest(&name, NAMES.into_iter()) {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => format!("one of {}", NAMES.join(", ")),
         };
-        findings.error(code::BAD_VALUE, written.span(), format!("unknown preset: {name}"), help);
+        reader.findings.error(code::BAD_VALUE, reader.value.span(), format!("unknown preset: {name}"), help);
     }
     found
 }
@@ -438,7 +438,7 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
         findings.error(code::MISSING, written, message, format!("add {}", shown_domains("NAME", known)));
         return None;
     };
-    let hosts = hosts(domain, own.get("edges"), preset, known, findings)?;
+    let hosts = hosts(own, preset, known, findings)?;
     let uri = |host: &str| format!("sip:{host}{}", if secure { ";transport=tls" } else { "" });
     let mut peers = DeArray::new();
     hosts.into_iter().for_each(|(host, place)| peers.push(Spanned::new(place, DeValue::String(uri(&host).into()))));
@@ -447,21 +447,22 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
 
 /// Returns the hosts of a domain with their positions: the domain itself, or one host per edge location.
 fn hosts(
-    domain: &SpannedValue<'_>,
-    edges: Option<&SpannedValue<'_>>,
+    own: &Section<'_>,
     preset: &Preset,
     known: &PresetDomain,
     findings: &mut Findings,
 ) -> Option<Vec<(String, SourceSpan)>> {
-    let text = values::string("domain", domain, findings)?.to_ascii_lowercase();
+    let text = own.read("domain", findings, |reader| reader.string())?.to_ascii_lowercase();
+    let place = own.span_of("domain")?;
     let usable = text.len() <= MAX_HOST_BYTES && text.split('.').all(is_label);
     if !usable || !text.ends_with(&known.others) {
         let message = format!("`domain`: \"{text}\" is not a domain of preset {}", preset.name);
-        findings.error(code::BAD_ADDRESS, domain.span(), message, format!("use {}", shown_domains("acme", known)));
+        findings.error(code::BAD_ADDRESS, place, message, format!("use {}", shown_domains("acme", known)));
         return None;
     }
-    let Some(edges) = edges.filter(|edges| edges.get_ref().as_array().is_none_or(|list| !list.is_empty())) else {
-        return Some(vec![(text, domain.span())]);
+    let Some(edges) = own.get("edges").filter(|edges| edges.get_ref().as_array().is_none_or(|list| !list.is_empty()))
+    else {
+        return Some(vec![(text, place)]);
     };
     let parts = known.parts(&text);
     let Some(DomainParts { form, name, .. }) = parts.filter(|parts| !parts.has_edge) else {
@@ -478,9 +479,8 @@ fn hosts(
         findings.error(code::BAD_VALUE, edges.span(), message, help);
         return None;
     };
-    let read =
-        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| read_location(key, value, &form.edges, findings);
-    let edges = values::one_or_list("edges", edges, findings, read)?;
+    let edges =
+        own.read("edges", findings, |reader| reader.one_or_list(|reader| read_location(reader, &form.edges)))?;
     let host = |edge: &str| format!("{name}{}", form.at_edge.replace("EDGE", edge));
     let hosts: Vec<_> = edges.into_iter().map(|(edge, place)| (host(&edge), place)).collect();
     (!hosts.is_empty()).then_some(hosts)
@@ -488,8 +488,8 @@ fn hosts(
 
 /// Checks the region that a trunk names.
 fn check_region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) {
-    if let Some(written) = own.get("region").filter(|_| !preset.regions.is_empty()) {
-        read_location("region", written, &preset.regions, findings);
+    if !preset.regions.is_empty() {
+        own.read("region", findings, |reader| read_location(reader, &preset.regions));
     }
 }
 
@@ -500,8 +500,8 @@ fn shown_domains(name: &str, known: &PresetDomain) -> String {
 }
 
 /// Reads a location of the provider: an entry of `edges`, or `region`.
-fn read_location(key: &str, value: &SpannedValue<'_>, known: &[String], findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn read_location(reader: &mut KeyReader<'_>, known: &[String]) -> Option<String> {
+    let text = reader.string()?;
     if known.contains(&text) {
         return Some(text);
     }
@@ -510,9 +510,8 @@ fn read_location(key: &str, value: &SpannedValue<'_>, known: &[String], findings
         Some(meant) => format!("did you mean \"{meant}\"?"),
         None => format!("one of {}", names().collect::<Vec<_>>().join(", ")),
     };
-    let kind = if key == "edges" { "edge" } else { key };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown {kind}: {text}"), help);
-    None
+    let kind = if reader.key == "edges" { "edge" } else { reader.key };
+    reader.reject(code::BAD_VALUE, format!(": unknown {kind}: {text}"), help)
 }
 
 /// Returns whether a text is a valid host name label (RFC 1123 §2.1).

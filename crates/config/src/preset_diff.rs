@@ -1,9 +1,11 @@
 //! Differences of trunks from their preset.
 
+use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::line_and_column;
-use super::keys::TRUNK;
+use super::keys::{EmptyScope, TRUNK};
 use super::preset::{Preset, PresetValue};
 use super::section::{Section, SpannedValue};
 use super::show;
@@ -44,12 +46,14 @@ pub struct OverriddenValue {
 /// unreadable one returns no trunks.
 pub fn uses(source: &str, preset: &Preset) -> Vec<PresetUse> {
     let (document, _) = DeTable::parse_recoverable(source);
+    let parts = EmptyScope::of(Path::new(""));
     let trunks = document.get_ref().get("trunk").and_then(|trunks| trunks.get_ref().as_table());
     let mut found: Vec<(usize, PresetUse)> = trunks
         .into_iter()
         .flatten()
         .filter_map(|(name, trunk)| {
-            let own = Section::of_judged(trunk.get_ref().as_table()?, trunk.span());
+            let scope = parts.scope(Path::new(""));
+            let own = Section::of_judged("", trunk.get_ref().as_table()?, trunk.span(), scope);
             let named = own.get("preset").filter(|named| named.get_ref().as_str() == Some(preset.name))?;
             let (line, column) = line_and_column(source, named.span().start);
             let values = preset.values_for(&own);

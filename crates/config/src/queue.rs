@@ -9,8 +9,8 @@ use trunkgate_route::{Agent, AnswerTime, QueueSettings};
 use super::code;
 use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::section::Section;
+use super::values::KeyReader;
 
 /// Maximum ringing time that phones and networks usually tolerate.
 const RING_MOST: Duration = Duration::from_secs(60);
@@ -42,23 +42,23 @@ pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Find
 }
 
 /// Reads `{ size = 20, wait = "2m" }`; these values are the defaults.
-fn queue(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<QueueSettings> {
+fn queue(reader: &mut KeyReader<'_>) -> Option<QueueSettings> {
     const SIZES: RangeInclusive<u32> = 0..=QUEUE_CALLERS_MOST;
-    let section = Section::open(&format!("`{key}`"), value, keys::QUEUE, findings)?;
-    let size = section.read("size", findings, |key, value, findings| {
-        let size = values::integer(key, value, findings, SIZES)?;
+    let section = reader.section(keys::QUEUE)?;
+    let size = section.read("size", reader.findings, |reader| {
+        let size = reader.integer(SIZES)?;
         if size == 0 {
             let help = "remove `queue`: the next target is tried immediately";
-            findings.error(code::BAD_VALUE, value.span(), "the size of `queue` is 0", help);
+            reader.findings.error(code::BAD_VALUE, reader.value.span(), "the size of `queue` is 0", help);
         }
         Some(size)
     });
-    let wait = section.read("wait", findings, |key, value, findings| {
-        let wait = values::duration(key, value, findings)?;
+    let wait = section.read("wait", reader.findings, |reader| {
+        let wait = reader.duration()?;
         let most = Duration::from_secs(QUEUE_WAIT_MOST_SECONDS);
         if wait.is_zero() || wait > most {
             let help = format!("use up to {} minutes: \"2m\"", QUEUE_WAIT_MOST_SECONDS / 60);
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
+            reader.error(code::BAD_VALUE, "is out of range", help);
         }
         Some(wait)
     });

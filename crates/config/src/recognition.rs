@@ -9,9 +9,9 @@ use trunkgate_media::agent::AgentFormat;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
 use super::draft::{ConfigDraft, SourceSpan};
-use super::keys::{self, ReadScope};
-use super::section::{Section, SpannedValue};
-use super::values;
+use super::keys;
+use super::section::Section;
+use super::values::KeyReader;
 use trunkgate_system::agent_url;
 
 /// `[recognition]` with its positions.
@@ -26,7 +26,7 @@ pub(super) struct SpannedRecognition {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> SpannedRecognition {
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedRecognition {
     let mut spec = RecogniserSpec {
         url: String::new(),
         token: None,
@@ -36,40 +36,31 @@ pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut 
         max_sessions: 0,
         events: false,
     };
-    let url = section.get("url");
-    if url.is_none() {
-        let message = "[recognition] has no `url`";
-        findings.error(code::MISSING, section.span.clone(), message, "add url = \"wss://asr.example.com/stream\"");
-    }
-    keys::fill((keys::RECOGNITION, keys::PUT_RECOGNITION), Some(section), &mut spec, around, findings);
+    section.require("url", "add url = \"wss://asr.example.com/stream\"", findings);
+    section.fill((keys::RECOGNITION, keys::PUT_RECOGNITION), &mut spec, findings);
     if let Some(value) = section.get("ca").filter(|_| spec.url.starts_with("ws:")) {
         let message = "`ca` has no effect on a ws:// URL";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates are used with wss:// only");
     }
     let is_usable = !spec.url.is_empty();
     SpannedRecognition {
-        url: url.filter(|_| is_usable).map(toml::Spanned::span),
+        url: section.span_of("url").filter(|_| is_usable),
         spec: is_usable.then(|| Arc::new(spec)),
         span: section.span.clone(),
     }
 }
 
 /// Reads `url`: a WebSocket URL, by the rules for agents; its query is sent.
-pub(super) fn url(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    let text = values::string(key, value, findings)?;
-    let fault = match agent_url::check(&text, around.local_networks) {
+pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
+    let fault = match agent_url::check(&text, &reader.scope.edge.local_networks) {
         Ok(url) if url.scheme() != "rtp" => return Some(text),
         Ok(_) => ("`url` cannot start with rtp:".to_owned(), "use \"wss://asr.example.com/stream\""),
         // The help text of this fault is about agents.
         Err(fault) if fault.message.contains("user part") => (fault.message, "`token` is sent with the handshake"),
         Err(fault) => (fault.message, fault.help),
     };
-    findings.error(code::BAD_URL, value.span(), fault.0, fault.1);
+    reader.findings.error(code::BAD_URL, reader.value.span(), fault.0, fault.1);
     None
 }
 

@@ -16,13 +16,12 @@ use trunkgate_recording::age::AgeIdentities;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::mail::MailSettings;
-use super::section::{Section, SpannedValue};
-use super::sounds::SoundCache;
+use super::section::Section;
 use super::transcription::TranscriptionSettings;
 use super::types::Config;
-use super::values;
+use super::values::{self, KeyReader};
 use trunkgate_system::problem::fix_of_read_only;
 
 /// File mode bits of users that are neither the owner nor in the group.
@@ -135,20 +134,8 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
 }
 
 /// Reads the section; `None` without a usable directory.
-pub(super) fn read(
-    section: &Section<'_>,
-    (around, sounds): (ReadScope<'_>, &SoundCache),
-    findings: &mut Findings,
-) -> Option<RecordingSettings> {
-    if section.get("directory").is_none() {
-        let message = "[recording] has no `directory`";
-        findings.error(
-            code::MISSING,
-            section.span.clone(),
-            message,
-            "add directory = \"/var/lib/trunkgate/recordings\"",
-        );
-    }
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<RecordingSettings> {
+    section.require("directory", "add directory = \"/var/lib/trunkgate/recordings\"", findings);
     let mut recording = RecordingSettings {
         directory: PathBuf::new(),
         container: Container::Wav,
@@ -161,43 +148,35 @@ pub(super) fn read(
         transcription: None,
         mail: None,
     };
-    keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
-    if let Some((file, value)) = recording.announce.as_deref().zip(section.get("announce")) {
-        sounds.judge((&format!("`announce` \"{file}\""), file), value.span(), findings);
+    section.fill((keys::RECORDING, keys::PUT_RECORDING), &mut recording, findings);
+    if let Some((file, span)) = recording.announce.as_deref().zip(section.span_of("announce")) {
+        section.scope().sounds.judge((&format!("`announce` \"{file}\""), file), span, findings);
     }
     Some(recording).filter(|recording| recording.directory != Path::new(""))
 }
 
 /// Reads the directory and checks that it can hold recordings.
-pub(super) fn directory(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<PathBuf> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
+    let text = reader.string()?;
     if Path::new(&text).file_name().is_none() {
         let help = "use \"/var/lib/trunkgate/recordings\"";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, format!("cannot be \"{text}\""), help);
     }
-    let path = values::relative_to(around.folder, text.trim_end_matches('/'));
+    let path = values::relative_to(reader.scope.folder, text.trim_end_matches('/'));
     let Some(unfit) = DirectoryProblem::of(&path) else {
         let mode = std::fs::metadata(&path).map_or(0, |about| about.permissions().mode());
         if mode & WRITTEN_BY_OTHERS != 0 {
             let (shown, mode) = (path.display(), mode & 0o777);
-            let message =
-                format!("`{key}`: every user of this machine can remove and add files in {shown} (mode {mode:o})");
-            findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, format!("chmod 700 {shown}"));
+            let what = format!(": every user of this machine can remove and add files in {shown} (mode {mode:o})");
+            reader.warning(code::BAD_RECORDINGS, what, format!("chmod 700 {shown}"));
         }
         return Some(path);
     };
-    let message = format!("`{key}`: {}", unfit.what);
+    let what = format!(": {}", unfit.what);
     if unfit.is_certain {
-        findings.error(code::BAD_RECORDINGS, value.span(), message, &unfit.fix);
-        return None;
+        return reader.reject(code::BAD_RECORDINGS, what, &unfit.fix);
     }
-    findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, &unfit.fix);
+    reader.warning(code::BAD_RECORDINGS, what, &unfit.fix);
     Some(path)
 }
 
@@ -258,37 +237,33 @@ impl DirectoryProblem {
 }
 
 /// Reads `keep`: the retention time of recordings.
-pub(super) fn keep(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
-    let time = values::duration_as(key, value, "use \"30d\"; \"0s\" keeps recordings for ever", findings)?;
+pub(super) fn keep(reader: &mut KeyReader<'_>) -> Option<Option<Duration>> {
+    let time = reader.duration_as("use \"30d\"; \"0s\" keeps recordings for ever")?;
     if !time.is_zero() && time < LEAST_TIME {
         let help = "\"1m\" or more; \"0s\" keeps recordings for ever";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, "is too short", help);
     }
     Some(Some(time).filter(|time| !time.is_zero()))
 }
 
 /// Reads the identity; messages never contain its text.
-pub(super) fn key(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Arc<AgeIdentities>> {
-    let secret = values::secret(key, value, findings, around.folder)?;
-    let file = value.get_ref().as_table().and_then(|table| table.get("file")?.get_ref().as_str());
-    let path = file.map(|file| values::relative_to(around.folder, file));
+pub(super) fn key(reader: &mut KeyReader<'_>) -> Option<Arc<AgeIdentities>> {
+    let secret = reader.secret()?;
+    let file = reader.value.get_ref().as_table().and_then(|table| table.get("file")?.get_ref().as_str());
+    let path = file.map(|file| values::relative_to(reader.scope.folder, file));
     let mode = path.as_ref().and_then(|path| Some(std::fs::metadata(path).ok()?.permissions().mode()));
     if let Some((path, _)) = path.zip(mode).filter(|(_, mode)| mode & OF_OTHERS != 0) {
-        let message = format!("`{key}`: every user of this machine can read {}", path.display());
-        findings.warning(code::BAD_SECRET, Some(value.span()), message, format!("chmod 600 {}", path.display()));
+        reader.warning(
+            code::BAD_SECRET,
+            format!(": every user of this machine can read {}", path.display()),
+            format!("chmod 600 {}", path.display()),
+        );
     }
     match AgeIdentities::parse(secret.reveal()) {
         Ok(identities) => Some(Arc::new(identities)),
         Err(error) => {
             let help = "make one with `age-keygen -o recording.key`, keep a copy elsewhere, and write key = { file = \"recording.key\" }";
-            findings.error(code::BAD_SECRET, value.span(), format!("`{key}` {error}"), help);
-            None
+            reader.reject(code::BAD_SECRET, format!("{error}"), help)
         }
     }
 }

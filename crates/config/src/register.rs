@@ -6,10 +6,9 @@ use trunkgate_route::RegistrationSettings;
 
 use super::code;
 use super::cover::told;
-use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, SpannedValue};
-use super::{trunks, values};
+use super::trunks;
+use super::values::KeyReader;
 
 /// Default registration lifetime.
 const EXPIRES: Duration = Duration::from_secs(600);
@@ -17,43 +16,38 @@ const EXPIRES: Duration = Duration::from_secs(600);
 const ALLOWED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 
 /// Reads `{ registrar = "sip:carrier.example", user = "acme", expires = "10m" }`.
-pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<RegistrationSettings> {
+pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<RegistrationSettings> {
     const FORM: &str = "{ registrar = \"sip:carrier.example\", user = \"acme\" }";
-    if !value.get_ref().is_table() {
-        values::wrong_type(key, value, FORM, findings);
-        return None;
+    if !reader.value.get_ref().is_table() {
+        return reader.wrong_type(FORM);
     }
-    let section = Section::open(&format!("`{key}`"), value, keys::REGISTER, findings)?;
-    for name in ["registrar", "user"] {
-        if section.get(name).is_none() {
-            findings.error(code::MISSING, value.span(), format!("`{key}` has no `{name}`"), format!("use {FORM}"));
-        }
-    }
-    let registrar = section.read("registrar", findings, |key, value, findings| {
-        let text = values::string(key, value, findings)?;
-        let address = trunks::sip_uri(&text, "a registrar", value.span(), findings)?;
+    let section = reader.section(keys::REGISTER)?;
+    section.require("registrar", format!("use {FORM}"), reader.findings);
+    section.require("user", format!("use {FORM}"), reader.findings);
+    let registrar = section.read("registrar", reader.findings, |reader| {
+        let text = reader.string()?;
+        let address = trunks::sip_uri(&text, "a registrar", reader.value.span(), reader.findings)?;
         if !address.user.is_empty() {
             let (text, user) = (told(&text), address.user.split(':').next().unwrap_or_default());
             let help = format!("remove `{user}@`: use the key `user`");
-            findings.error(code::BAD_ADDRESS, value.span(), format!("\"{text}\" contains a user part"), help);
+            let message = format!("\"{text}\" contains a user part");
+            reader.findings.error(code::BAD_ADDRESS, reader.value.span(), message, help);
             return None;
         }
         Some((text, address.destination))
     });
-    let user = section.read("user", findings, |key, value, findings| {
-        let text = values::string(key, value, findings)?;
+    let user = section.read("user", reader.findings, |reader| {
+        let text = reader.string()?;
         if text.is_empty() || text.len() > 128 || text.chars().any(|c| c.is_control() || c == '@') {
             let help = "use the user part only: \"acme\" or \"+14155551234\"";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{}\"", told(&text)), help);
-            return None;
+            return reader.reject(code::BAD_VALUE, format!("cannot be \"{}\"", told(&text)), help);
         }
         Some(text)
     });
-    let expires = section.read("expires", findings, |key, value, findings| {
-        let expires = values::duration(key, value, findings)?;
+    let expires = section.read("expires", reader.findings, |reader| {
+        let expires = reader.duration()?;
         if !(ALLOWED.0..=ALLOWED.1).contains(&expires) {
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), "\"1m\" to \"24h\"");
-            return None;
+            return reader.reject(code::BAD_VALUE, "is out of range", "\"1m\" to \"24h\"");
         }
         Some(expires)
     });

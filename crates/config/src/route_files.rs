@@ -17,12 +17,12 @@ use super::code;
 use super::csv_text::{CsvDiagnostics, CsvLine, CsvProgress, CsvText, LINE_BYTES, ReportedError, say};
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedRoute, TargetSpan};
+use super::keys::ReadScope;
 use super::nearest;
 use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;
-use super::section::SpannedValue;
-use super::targets::TargetScope;
+use super::values::KeyReader;
 use super::{hours, routes, spreadsheet, targets, values};
 
 /// Column of the CSV file, named like a key of `[[route]]`.
@@ -82,6 +82,8 @@ pub(super) fn read(draft: &mut ConfigDraft, folder: &Path, most_bytes: u64, find
         let about = path.and_then(|path| std::fs::metadata(path).ok());
         about.is_none_or(|about| about.len() <= most_bytes)
     });
+    let ConfigDraft { edge, groups, sounds, .. } = &*draft;
+    let scope = ReadScope { folder, edge, sounds, groups: Some(groups), texts_to: &[] };
     let mut files = Vec::new();
     for (at, placed) in draft.routes.iter().enumerate() {
         let Some((written, span)) = &placed.file else { continue };
@@ -96,6 +98,7 @@ pub(super) fn read(draft: &mut ConfigDraft, folder: &Path, most_bytes: u64, find
         };
         let mut reader = RouteFileReader {
             draft,
+            scope,
             placed,
             columns: Vec::new(),
             lines: RouteLines::default(),
@@ -122,6 +125,7 @@ type StoredTargets = Result<(u32, bool), ReportedError>;
 
 struct RouteFileReader<'a> {
     draft: &'a ConfigDraft,
+    scope: ReadScope<'a>,
     /// Route that names the file.
     placed: &'a SpannedRoute,
     columns: Vec<RouteColumn>,
@@ -327,7 +331,7 @@ impl RouteFileReader<'_> {
             self.notes.error(code::BAD_PATTERN, line, Some(at), &format!("`{key}`: {what}"), &help);
             return None;
         }
-        let pattern = cell(text, (line, at), &mut self.notes, |value, f| routes::pattern(key, value, f))?;
+        let pattern = cell((key, text), (line, at), self.scope, &mut self.notes, routes::pattern)?;
         let numbers = &self.draft.edge.numbers;
         self.notes.take((line, Some(at)), |findings| number_form(key, &pattern, 0..text.len(), numbers, findings));
         Some(Some(pattern))
@@ -338,18 +342,15 @@ impl RouteFileReader<'_> {
         if let Some(known) = self.connects.get(text) {
             return known.map_err(|known| self.notes.again(known, line, Some(at))).ok();
         }
-        let ConfigDraft { edge, groups, sounds, .. } = self.draft;
-        let means = TargetScope { numbers: &edge.numbers, sounds, groups: Some(groups) };
         let errors = self.notes.errors();
         let mut found = Some(Vec::new());
         let mut places = Vec::new();
         for (position, word) in text.split_whitespace().enumerate() {
-            let read = |value: &SpannedValue<'_>, findings: &mut Findings| {
-                let before = findings.has_errors();
-                let read = targets::connect(value, means, findings);
-                (before == findings.has_errors()).then_some(read)
-            };
-            let read = cell(word, (line, at), &mut self.notes, read);
+            let read = cell(("connect", word), (line, at), self.scope, &mut self.notes, |reader| {
+                let before = reader.findings.has_errors();
+                let read = targets::connect(reader);
+                (before == reader.findings.has_errors()).then_some(read)
+            });
             found = found.zip(read).map(|(mut all, read)| {
                 for (target, place) in read {
                     all.push(target);
@@ -404,27 +405,26 @@ impl RouteFileReader<'_> {
     fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: CsvLine) -> LineSettings {
         let [from, when, share, fork, on_busy, ring_timeout, search_timeout] = fields;
         let mut rest = LineSettings::default();
-        let notes = &mut self.notes;
+        let (notes, scope) = (&mut self.notes, self.scope);
         rest.from = from.map(|(_, text)| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
         if let Some((at, text)) = when {
-            let calendar = &self.draft.edge.calendar;
-            rest.when.extend(cell(text, (line, at), notes, |value, f| hours::read("when", value, calendar, f)));
+            rest.when.extend(cell(("when", text), (line, at), scope, notes, hours::read));
         }
         if let Some((at, text)) = share {
-            let share = plain(text, (line, at), notes, |value, findings| routes::percent("share", value, findings));
+            let share = plain(("share", text), (line, at), scope, notes, routes::percent);
             rest.share = share.and_then(|share| u8::try_from(share).ok());
         }
         for (at, word) in fork.into_iter().flat_map(|(at, text)| text.split_whitespace().map(move |word| (at, word))) {
-            rest.fork.extend(cell(word, (line, at), notes, |value, f| routes::listener("fork", value, f)));
+            rest.fork.extend(cell(("fork", word), (line, at), scope, notes, routes::listener));
         }
         if let Some((at, text)) = on_busy {
-            rest.on_busy = plain(text, (line, at), notes, |value, f| values::boolean("on_busy", value, f));
+            rest.on_busy = plain(("on_busy", text), (line, at), scope, notes, |reader| reader.boolean());
         }
         if let Some((at, text)) = ring_timeout {
-            rest.ring_timeout = cell(text, (line, at), notes, |v, f| values::duration("ring_timeout", v, f));
+            rest.ring_timeout = cell(("ring_timeout", text), (line, at), scope, notes, |reader| reader.duration());
         }
         if let Some((at, text)) = search_timeout {
-            rest.search_timeout = cell(text, (line, at), notes, |v, f| values::duration("search_timeout", v, f));
+            rest.search_timeout = cell(("search_timeout", text), (line, at), scope, notes, |reader| reader.duration());
         }
         let route = || Route::named(&self.placed.route.name, Vec::new());
         for (field, route) in
@@ -460,26 +460,28 @@ fn field<'r>(columns: &[RouteColumn], record: &'r StringRecord, column: RouteCol
 
 /// Parses a field like a string of the configuration.
 fn cell<T>(
-    text: &str,
+    (key, text): (&str, &str),
     (line, at): (CsvLine, usize),
+    scope: ReadScope<'_>,
     notes: &mut CsvDiagnostics<'_>,
-    read: impl FnOnce(&SpannedValue<'_>, &mut Findings) -> Option<T>,
+    read: impl FnOnce(&mut KeyReader<'_>) -> Option<T>,
 ) -> Option<T> {
     let value = Spanned::new(0..text.len(), DeValue::String(text.into()));
-    notes.take((line, Some(at)), |findings| read(&value, findings))
+    notes.take((line, Some(at)), |findings| read(&mut KeyReader { key, value: &value, scope, findings }))
 }
 
 /// Parses a field like a number or boolean of the configuration.
 fn plain<T>(
-    text: &str,
+    (key, text): (&str, &str),
     (line, at): (CsvLine, usize),
+    scope: ReadScope<'_>,
     notes: &mut CsvDiagnostics<'_>,
-    read: impl FnOnce(&SpannedValue<'_>, &mut Findings) -> Option<T>,
+    read: impl FnOnce(&mut KeyReader<'_>) -> Option<T>,
 ) -> Option<T> {
     let lower = text.to_ascii_lowercase();
     let string = || Spanned::new(0..lower.len(), DeValue::String(lower.as_str().into()));
     let value = DeValue::parse(&lower).unwrap_or_else(|_| string());
-    notes.take((line, Some(at)), |findings| read(&value, findings))
+    notes.take((line, Some(at)), |findings| read(&mut KeyReader { key, value: &value, scope, findings }))
 }
 
 /// Returns whether targets use parts captured by patterns.

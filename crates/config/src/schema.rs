@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 use trunkgate_call::{BanRule, UnknownSourceLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{NumberingPlan, Transport};
@@ -18,19 +18,20 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::{Findings, place};
 use super::draft::{
-    ConfigDraft, HttpSpans, MessagingDraft, PresentSections, SourceSpan, SpannedApi, SpannedApp, SpannedListen,
-    SpannedMailbox, SpannedNumber, SpannedRoute, SpannedTrunk,
+    ConfigDraft, MessagingDraft, PresentSections, SourceSpan, SpannedApi, SpannedApp, SpannedListen, SpannedMailbox,
+    SpannedNumber, SpannedRoute, SpannedTrunk,
 };
 use super::emergency;
-use super::keys::{self, ReadScope};
+use super::keys::{self, EmptyScope, ReadScope};
 use super::nearest;
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::sounds::SoundCache;
-use super::targets::{TargetGroups, TargetScope};
+use super::targets::TargetGroups;
 use super::types::{EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings};
+use super::values::KeyReader;
 use super::{
     acme, agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
-    speech as speaking, tls, transcription, trunks, values, voicemail,
+    speech as speaking, tls, transcription, trunks, voicemail,
 };
 use trunkgate_system::log::LogSettings;
 
@@ -60,104 +61,96 @@ pub(super) fn http(
     document: &Spanned<DeTable<'_>>,
     findings: &mut Findings,
 ) -> (HttpSettings, bool) {
-    let value = document.get_ref().iter().find(|(name, _)| name.get_ref() == "http").map(|(_, value)| value);
-    let section = value.and_then(|value| Section::open("[http]", value, keys::HTTP, findings));
-    let numbers = NumberingPlan::default();
-    let around = ReadScope { folder: file.folder(), local_networks: &[], numbers: &numbers };
-    (read_http(file, section.as_ref(), around, findings), value.is_some())
+    let parts = EmptyScope::of(file.folder());
+    let scope = parts.scope(file.folder());
+    let root = Section::of_judged("", document.get_ref(), document.span(), scope);
+    let section = root.table_of("http", keys::HTTP, scope, findings);
+    (read_http(file, section.as_ref(), scope, findings), root.get("http").is_some())
 }
 
 /// Parsed file, with the position of each value.
 type Document<'a> = Spanned<DeTable<'a>>;
 
 /// Reads the whole file.
-pub(super) fn read<'a>(file: ConfigFile<'_>, document: &'a Document<'a>, findings: &mut Findings) -> ConfigDraft {
-    let root = Section::of_table("", document.get_ref(), document.span(), keys::ROOT, findings);
-    let mut section = |name: &str, keys| {
-        let value = root.get(name)?;
-        Section::open(&format!("[{name}]"), value, keys, findings)
-    };
-    let (written, media) = (section("edge", keys::EDGE), section("media", keys::MEDIA));
-    let (limits, http, log) = (section("limits", keys::LIMITS), section("http", keys::HTTP), section("log", keys::LOG));
-    let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
-    let own = section("tls", keys::TLS);
-    let (api, speech, mail) = (section("api", keys::API), section("speech", keys::SPEECH), section("mail", keys::MAIL));
-    let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
-    let (messages, texts) = (section("messages", keys::MESSAGES), section("sms", keys::SMS));
-    let (twilio, transcription) = (section("twilio", keys::TWILIO), section("transcription", keys::TRANSCRIPTION));
-    let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
+pub(super) fn read(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut Findings) -> ConfigDraft {
+    let parts = EmptyScope::of(file.folder());
+    let scope = parts.scope(file.folder());
+    let root = Section::of_judged("", document.get_ref(), document.span(), scope);
+    root.judge_keys(keys::ROOT, findings);
+    let written = root.table_of("edge", keys::EDGE, scope, findings);
+    let local_networks_span = written.as_ref().and_then(|edge| edge.span_of("local_networks"));
     let edge = read_edge(written.as_ref(), findings);
-    let around = ReadScope { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
-    let (media, ports_span) = read_media(media.as_ref(), around, findings);
-    let (limits, calls_span) = read_limits(limits.as_ref(), &media, around, findings);
-    let http_places = http.as_ref().map(places_of_http).unwrap_or_default();
-    let http = read_http(file, http.as_ref(), around, findings);
-    let said_by = speaking::read(speech.as_ref(), &edge.local_networks, file.folder(), findings);
-    let trunks = trunks::read_all(&root, around, &edge, findings);
-    let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
-    let texts_to = sms::allowed(texts.as_ref(), findings);
-    let CallTables { apps, mailboxes, sounds, api, groups, clients, numbers, routes } =
-        read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
-    let cdr = cdr.map(|section| cdr::read(&section, around, findings)).unwrap_or_default();
-    let data = data::read(written.as_ref(), around.folder, findings);
-    let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
-    let acme = own.and_then(|section| acme::read(&section, &data.directory, around, findings));
-    let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), &trunks, findings);
+    let data = data::read(written.as_ref(), scope.folder, findings);
+    let sounds = SoundCache::below(file.folder());
+    let texts_to = root.table_of("sms", keys::SMS, scope, &mut Findings::default());
+    let texts_to = texts_to.and_then(|sms| sms.read("allow_prefixes", findings, sms::allowed)).unwrap_or_default();
+    let scope = ReadScope { edge: &edge, sounds: &sounds, texts_to: &texts_to, ..scope };
+    let mut section = |name, keys| root.table_of(name, keys, scope, findings);
+    let (media, limits, http) =
+        (section("media", keys::MEDIA), section("limits", keys::LIMITS), section("http", keys::HTTP));
+    let (log, cdr, hep) = (section("log", keys::LOG), section("cdr", keys::CDR), section("hep", keys::HEP));
+    let (otel, own, api) = (section("otel", keys::OTEL), section("tls", keys::TLS), section("api", keys::API));
+    let (speech, recognition) = (section("speech", keys::SPEECH), section("recognition", keys::RECOGNITION));
+    let recording = section("recording", keys::RECORDING);
+    let transcription = section("transcription", keys::TRANSCRIPTION);
+    let (media, ports_span) = read_media(media.as_ref(), scope, findings);
+    let (limits, calls_span) = read_limits(limits.as_ref(), &media, scope, findings);
+    let trunks = trunks::read_all(&root, scope, findings);
+    let acme = own.and_then(|own| own.read("acme", findings, |reader| acme::read(reader, &data.directory)));
+    let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), (&trunks, scope), findings);
+    let calls = read_calls(&root, scope, (api.as_ref(), &trunks), findings);
     ConfigDraft {
         listen_is_partial,
         listen,
         acme,
-        otel: otel.and_then(|section| otel::read(&section, around, findings)),
-        hep: hep.and_then(|section| hep::read(&section, around, findings)),
-        recognition: recognition.map(|section| recognition::read(&section, around, findings)),
+        otel: otel.and_then(|section| otel::read(&section, findings)),
+        hep: hep.and_then(|section| hep::read(&section, findings)),
+        recognition: recognition.map(|section| recognition::read(&section, findings)),
         sections: PresentSections { recording: recording.is_some(), transcription: transcription.is_some() },
-        recording: recording.and_then(|section| recording::read(&section, (around, &sounds), findings)),
-        transcription: transcription.and_then(|section| transcription::read(&section, around, findings)),
-        log: read_log(log.as_ref(), around, findings),
-        edge,
-        local_networks_span,
+        recording: recording.and_then(|section| recording::read(&section, findings)),
+        transcription: transcription.and_then(|section| transcription::read(&section, findings)),
+        log: read_log(log.as_ref(), scope, findings),
+        http_keys: http.as_ref().map(Section::spans).unwrap_or_default(),
+        http: read_http(file, http.as_ref(), scope, findings),
+        agents: agents::read(&root, scope, findings),
+        speech: speaking::read(speech.as_ref(), findings),
+        voices_span: speech.as_ref().and_then(|speech| speech.span_of("voices")),
+        speech_is_off: speech.as_ref().is_some_and(speaking::is_off),
+        speech_span: speech.map(|speech| speech.span),
+        cdr: cdr.map(|section| cdr::read(&section, findings)).unwrap_or_default(),
+        texts: read_texts(&root, scope, findings),
+        apps: calls.apps,
+        mailboxes: calls.mailboxes,
+        api: calls.api,
+        groups: calls.groups,
+        clients: calls.clients,
+        numbers: calls.numbers,
+        routes: calls.routes,
         media,
         ports_span,
         limits,
         calls_span,
-        http,
-        http_places,
         trunks,
-        agents,
-        apps,
-        mailboxes,
-        numbers,
-        routes,
-        groups,
-        clients,
-        sounds,
-        api,
-        speech: said_by,
-        voices_span: speech.as_ref().and_then(|speech| speech.get("voices")).map(Spanned::span),
-        speech_is_off: speech.as_ref().is_some_and(speaking::is_off),
-        speech_span: speech.map(|speech| speech.span),
-        cdr,
         data,
-        texts,
+        local_networks_span,
+        sounds,
+        edge,
     }
 }
 
-/// Reads `[twilio]`, `[sms]` and `[messages]`; `allow_prefixes` is that of `[sms]`.
-fn read_texts(
-    [twilio, sms, messages, mail]: [Option<Section<'_>>; 4],
-    allow_prefixes: Vec<String>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> MessagingDraft {
+/// Reads `[twilio]`, `[sms]`, `[messages]` and `[mail]`.
+fn read_texts(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> MessagingDraft {
+    let mut section = |name, keys| root.table_of(name, keys, scope, findings);
+    let (twilio, sms) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
+    let (messages, mail) = (section("messages", keys::MESSAGES), section("mail", keys::MAIL));
     MessagingDraft {
-        sms: sms::read(twilio.as_ref(), sms.as_ref(), around, findings),
-        messages: messages::read(messages.as_ref(), allow_prefixes, around, findings),
-        inbound_span: messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span),
-        token_span: messages.as_ref().and_then(|section| section.get("token")).map(Spanned::span),
+        sms: sms::read(twilio.as_ref(), sms.as_ref(), scope, findings),
+        messages: messages::read(messages.as_ref(), scope, findings),
+        message_keys: messages.as_ref().map(Section::spans).unwrap_or_default(),
         messages_span: messages.map(|section| section.span),
         twilio_span: twilio.map(|section| section.span),
         sms_span: sms.map(|section| section.span),
-        mail: mail.as_ref().and_then(|section| mail::read(section, around, findings)),
+        mail: mail.as_ref().and_then(|section| mail::read(section, findings)),
         mail_span: mail.map(|section| section.span),
     }
 }
@@ -166,7 +159,6 @@ fn read_texts(
 struct CallTables {
     apps: Vec<SpannedApp>,
     mailboxes: Vec<SpannedMailbox>,
-    sounds: SoundCache,
     api: SpannedApi,
     groups: TargetGroups,
     clients: Vec<SpannedClient>,
@@ -175,27 +167,21 @@ struct CallTables {
 }
 
 /// Reads the tables that determine call routing: applications, numbers, groups, routes, and the sounds they name.
-fn read_calls<'a>(
-    root: &Section<'a>,
-    (edge, around): (&EdgeConfig, ReadScope<'_>),
-    (api, trunks, texts_to): (Option<&Section<'a>>, &[SpannedTrunk], &[String]),
+fn read_calls(
+    root: &Section<'_>,
+    scope: ReadScope<'_>,
+    (api, trunks): (Option<&Section<'_>>, &[SpannedTrunk]),
     findings: &mut Findings,
 ) -> CallTables {
-    let apps = root.get("app").map(|value| apps::read(value, around, findings)).unwrap_or_default();
-    let sounds = SoundCache::below(around.folder);
-    let mailboxes = root.get("voicemail").map(|value| voicemail::read(value, (around, &sounds), findings));
-    let mailboxes = mailboxes.unwrap_or_default();
-    let means = TargetScope { numbers: around.numbers, sounds: &sounds, groups: None };
-    let api = api::read(api, &edge.name, means, around, findings);
-    let clients = root.get("client").map(|value| clients::read(value, means, findings)).unwrap_or_default();
-    let groups = root.get("group").map(|value| TargetGroups::read(value, means, findings)).unwrap_or_default();
-    let means = TargetScope { groups: Some(&groups), ..means };
-    let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
-    let mut numbers = numbers.unwrap_or_default();
+    let apps = apps::read(root, scope, findings);
+    let mailboxes = voicemail::read(root, scope, findings);
+    let api = api::read(api, scope, findings);
+    let clients = root.read_in(scope, "client", findings, clients::read).unwrap_or_default();
+    let groups = TargetGroups::read(root, scope, findings);
+    let mut numbers = numbers::read(root, scope, trunks, findings);
     let mut routes = numbers::routes(&mut numbers, trunks, findings);
-    let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
-    routes.extend(own.unwrap_or_default());
-    CallTables { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
+    routes.extend(routes::read(root, ReadScope { groups: Some(&groups), ..scope }, findings));
+    CallTables { apps, mailboxes, api, groups, clients, numbers, routes }
 }
 
 /// Returns whether a trunk has a peer reached over TLS.
@@ -209,13 +195,10 @@ pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
 }
 
 fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConfig {
-    let name = section.and_then(|edge| edge.read("name", findings, values::name));
+    let name = section.and_then(|edge| edge.read("name", findings, |reader| reader.name()));
     let public_address = section.and_then(|edge| edge.read("public_address", findings, public_addresses));
-    let local_networks = section.and_then(|edge| {
-        edge.read("local_networks", findings, |key, value, findings| {
-            values::list(key, value, findings, values::network)
-        })
-    });
+    let local_networks =
+        section.and_then(|edge| edge.read("local_networks", findings, |reader| reader.list(|reader| reader.network())));
     let numbers = section.and_then(|edge| edge.read("country", findings, country));
     let numbers = numbers.unwrap_or_default();
     let emergency = section.and_then(|edge| edge.read("emergency", findings, emergency::read));
@@ -229,10 +212,10 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConf
     };
     let public_address = public_address.unwrap_or_default();
     let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));
-    if let (Some(address), Some(value)) = (local, section.and_then(|edge| edge.get("public_address"))) {
+    if let (Some(address), Some(value)) = (local, section.and_then(|edge| edge.span_of("public_address"))) {
         let message = format!("`public_address`: {address} is in `local_networks`");
         let help = "use the address that peers outside these networks can send to";
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, help);
+        findings.warning(code::BAD_VALUE, Some(value), message, help);
     }
     let name = name.unwrap_or_else(host_name);
     let calendar = section.map(|edge| hours::calendar(edge, findings)).unwrap_or_default();
@@ -240,12 +223,12 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConf
 }
 
 /// Reads one address per address family.
-fn public_addresses(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+fn public_addresses(reader: &mut KeyReader<'_>) -> Option<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for (address, span) in values::one_or_list(key, value, findings, values::public_address)? {
+    for (address, span) in reader.one_or_list(|reader| reader.public_address())? {
         if addresses.iter().any(|known| known.is_ipv4() == address.is_ipv4()) {
-            let message = format!("`{key}` has two addresses of one family");
-            findings.error(code::BAD_VALUE, span, message, "one IPv4 and one IPv6 address at most");
+            let help = "one IPv4 and one IPv6 address at most";
+            reader.error_at(code::BAD_VALUE, span, "has two addresses of one family", help);
             continue;
         }
         addresses.push(address);
@@ -253,12 +236,12 @@ fn public_addresses(key: &str, value: &SpannedValue<'_>, findings: &mut Findings
     Some(addresses)
 }
 
-fn country(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<NumberingPlan> {
-    let text = values::string(key, value, findings)?;
+fn country(reader: &mut KeyReader<'_>) -> Option<NumberingPlan> {
+    let text = reader.string()?;
     let numbers = NumberingPlan::new(&text);
     if numbers.is_none() {
         let help = "use two letters of ISO 3166: \"US\" or \"DE\"";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a country"), help);
+        reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a country"), help);
     }
     numbers
 }
@@ -275,7 +258,7 @@ fn host_name() -> String {
 fn read_listen(
     root: &Section<'_>,
     (file, acme): (ConfigFile<'_>, Option<&SpannedAcme>),
-    trunks: &[SpannedTrunk],
+    (trunks, scope): (&[SpannedTrunk], ReadScope<'_>),
     findings: &mut Findings,
 ) -> (Vec<SpannedListen>, bool) {
     let acme = acme.map(|placed| &placed.acme);
@@ -283,22 +266,10 @@ fn read_listen(
         return (default_listeners(trunks.iter().any(is_secure), acme), false);
     };
     let written = value.get_ref().as_array().map_or(1, |list| list.len());
-    let listen = read_listeners(file, value, acme, findings);
+    let sections = root.rows("listen", keys::LISTEN, scope, findings);
+    let listen: Vec<_> = sections.iter().filter_map(|section| read_listener(file, section, acme, findings)).collect();
     let is_partial = listen.len() < written;
     (listen, is_partial)
-}
-
-fn read_listeners(
-    file: ConfigFile<'_>,
-    value: &SpannedValue<'_>,
-    acme: Option<&AcmeSettings>,
-    findings: &mut Findings,
-) -> Vec<SpannedListen> {
-    let DeValue::Array(array) = value.get_ref() else {
-        values::wrong_type("listen", value, "tables with double brackets: [[listen]]", findings);
-        return Vec::new();
-    };
-    array.iter().filter_map(|value| read_listener(file, value, acme, findings)).collect()
 }
 
 /// Returns the default listeners: UDP, TCP and, if a peer uses TLS, TLS.
@@ -324,21 +295,20 @@ fn listener_name(transport: Transport, address: SocketAddr) -> String {
 
 fn read_listener(
     file: ConfigFile<'_>,
-    value: &SpannedValue<'_>,
+    section: &Section<'_>,
     acme: Option<&AcmeSettings>,
     findings: &mut Findings,
 ) -> Option<SpannedListen> {
-    let section = Section::open("[[listen]]", value, keys::LISTEN, findings)?;
-    let name = section.read("name", findings, values::name);
+    let name = section.read("name", findings, |reader| reader.name());
     let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
     let transport = match section.get("transport") {
-        Some(value) => values::one_of("transport", value, findings, &known),
+        Some(_) => section.read("transport", findings, |reader| reader.one_of(&known)),
         None => Some(Transport::Udp),
     };
     let tls = match transport {
-        Some(Transport::Tls) => tls::listener(&section, file.folder(), acme, findings),
+        Some(Transport::Tls) => tls::listener(section, acme, findings),
         Some(other) => {
-            tls::not_for(other.as_str(), &section, findings);
+            tls::not_for(other.as_str(), section, findings);
             None
         }
         None => None,
@@ -349,7 +319,7 @@ fn read_listener(
         findings.error(code::MISSING, section.span.clone(), "a listener without `address`", help);
         return None;
     };
-    let address = values::socket_address("address", written, findings)?;
+    let address = section.read("address", findings, |reader| reader.socket_address())?;
     let transport = transport?;
     Some(SpannedListen {
         listen: ListenSettings {
@@ -361,7 +331,7 @@ fn read_listener(
             place: place(file.path, file.source, written.span().start),
         },
         address: Some(written.span()),
-        name: section.get("name").map(Spanned::span),
+        name: section.span_of("name"),
     })
 }
 
@@ -373,7 +343,7 @@ pub(super) fn not_yet(span: SourceSpan, what: &str, feature: &str, findings: &mu
 
 fn read_media(
     section: Option<&Section<'_>>,
-    around: ReadScope<'_>,
+    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) -> (MediaSettings, Option<SourceSpan>) {
     let mut media = MediaSettings {
@@ -383,32 +353,31 @@ fn read_media(
         idle_timeout: Duration::ZERO,
         latch: LatchMode::default(),
     };
-    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, around, findings);
-    (media, section.and_then(|media| media.get("ports")).map(Spanned::span))
+    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, scope, findings);
+    (media, section.and_then(|media| media.span_of("ports")))
 }
 
 /// Reads the addresses of media sockets, at least one.
-pub(super) fn media_addresses(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
-    let list = values::one_or_list(key, value, findings, values::address)?;
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        findings.error(code::BAD_VALUE, value.span(), "`address` is empty", "media sockets need an address");
+pub(super) fn media_addresses(reader: &mut KeyReader<'_>) -> Option<Vec<IpAddr>> {
+    let list = reader.items(|reader| reader.address())?;
+    if reader.is_empty_list() {
+        reader.error(code::BAD_VALUE, "is empty", "media sockets need an address");
     }
-    Some(list.into_iter().map(|(address, _)| address).collect())
+    Some(list)
 }
 
 /// Rejects a media engine that is not implemented.
-pub(super) fn judge_engine(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) {
+pub(super) fn judge_engine(reader: &mut KeyReader<'_>) {
     let engines = [("auto", true), ("user", true), ("kernel", false)];
-    if values::one_of(key, value, findings, &engines) == Some(false) {
-        not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
+    if reader.one_of(&engines) == Some(false) {
+        not_yet(reader.value.span(), "engine = \"kernel\"", "the kernel media path", reader.findings);
     }
 }
 
 /// Reads a port range such as `"16384-32767"`, with room for at least one call.
-pub(super) fn port_range(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
-    let Some(text) = value.get_ref().as_str() else {
-        values::wrong_type(key, value, "first and last port in quotation marks: \"16384-32767\"", findings);
-        return None;
+pub(super) fn port_range(reader: &mut KeyReader<'_>) -> Option<(u16, u16)> {
+    let Some(text) = reader.text() else {
+        return reader.wrong_type("first and last port in quotation marks: \"16384-32767\"");
     };
     let parsed = text.split_once('-').and_then(|(first, last)| {
         let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -423,18 +392,11 @@ pub(super) fn port_range(key: &str, value: &SpannedValue<'_>, findings: &mut Fin
             }
             Some(_) | None => "use first and last port, from 1 to 65535: \"16384-32767\"".to_owned(),
         };
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a range of ports"), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, format!(": \"{text}\" is not a range of ports"), help);
     };
     if calls_that_fit((first, last)) == 0 {
         let help = "a call uses four ports: two pairs of an even port and the next odd one";
-        findings.error(
-            code::TOO_FEW_PORTS,
-            value.span(),
-            format!("`{key}`: \"{text}\" is too small for one call"),
-            help,
-        );
-        return None;
+        return reader.reject(code::TOO_FEW_PORTS, format!(": \"{text}\" is too small for one call"), help);
     }
     if !first.is_multiple_of(2) || last.is_multiple_of(2) {
         let help = format!(
@@ -442,12 +404,7 @@ pub(super) fn port_range(key: &str, value: &SpannedValue<'_>, findings: &mut Fin
             first.next_multiple_of(2),
             (last - 1) | 1
         );
-        findings.warning(
-            code::BAD_VALUE,
-            Some(value.span()),
-            format!("`{key}`: the range starts or ends in the middle of a pair"),
-            help,
-        );
+        reader.warning(code::BAD_VALUE, ": the range starts or ends in the middle of a pair", help);
     }
     Some((first, last))
 }
@@ -462,38 +419,28 @@ pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
 fn read_limits(
     section: Option<&Section<'_>>,
     media: &MediaSettings,
-    around: ReadScope<'_>,
+    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) -> (LimitSettings, Option<SourceSpan>) {
     let strangers = UnknownSourceLimits { ban: UnknownSourceLimits::default().ban, messages_per_second: 0 };
     let calls = calls_that_fit(media.ports);
     let mut limits = LimitSettings { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
-    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, around, findings);
-    (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
+    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, scope, findings);
+    (limits, section.and_then(|limits| limits.span_of("calls")))
 }
 
 /// Reads `{ after = 20, within = "10s", lasting = "10m" }`; these values are the defaults.
-pub(super) fn ban(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<BanRule> {
-    let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
+pub(super) fn ban(reader: &mut KeyReader<'_>) -> Option<BanRule> {
+    let section = reader.section(keys::BAN)?;
     let mut ban = UnknownSourceLimits::default().ban;
-    keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, around, findings);
+    section.fill((keys::BAN, keys::PUT_BAN), &mut ban, reader.findings);
     Some(ban)
-}
-
-fn places_of_http(section: &Section<'_>) -> HttpSpans {
-    let place = |key| section.get(key).map(Spanned::span);
-    HttpSpans { address: place("address"), public_url: place("public_url"), token: place("token") }
 }
 
 fn read_http(
     file: ConfigFile<'_>,
     section: Option<&Section<'_>>,
-    around: ReadScope<'_>,
+    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) -> HttpSettings {
     let written = section.and_then(|http| http.get("address"));
@@ -505,45 +452,41 @@ fn read_http(
         tls: None,
         place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
     };
-    keys::fill((keys::HTTP, keys::PUT_HTTP), section, &mut http, around, findings);
+    keys::fill((keys::HTTP, keys::PUT_HTTP), section, &mut http, scope, findings);
     http
 }
 
 /// Reads the networks of reverse proxies.
-pub(super) fn proxies(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpNet>> {
-    let networks = values::one_or_list(key, value, findings, values::network)?;
+pub(super) fn proxies(reader: &mut KeyReader<'_>) -> Option<Vec<IpNet>> {
+    let networks = reader.one_or_list(|reader| reader.network())?;
     for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
-        let message = format!("`{key}`: {network} lets every client name its own address");
-        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the addresses of the proxies");
+        let message = format!("`{}`: {network} lets every client name its own address", reader.key);
+        let help = "list the addresses of the proxies";
+        reader.findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, help);
     }
     Some(networks.into_iter().map(|(network, _)| network).collect())
 }
 
-pub(super) fn web_url(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn web_url(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let usable = url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
         let help = "use \"https://edge.example.com\"";
-        findings.error(
-            code::BAD_ADDRESS,
-            value.span(),
-            format!("`{key}`: \"{}\" is not a web address", told(&text)),
-            help,
-        );
+        reader.error(code::BAD_ADDRESS, format!(": \"{}\" is not a web address", told(&text)), help);
     }
     usable.then_some(text)
 }
 
-fn read_log(section: Option<&Section<'_>>, around: ReadScope<'_>, findings: &mut Findings) -> LogSettings {
+fn read_log(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> LogSettings {
     let mut log = LogSettings { format: String::new(), level: String::new(), full_numbers: false };
-    keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, around, findings);
+    keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, scope, findings);
     log
 }
 
 /// Reads a log level, or a filter such as `info,trunkgate=debug`.
-pub(super) fn log_level(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn log_level(reader: &mut KeyReader<'_>) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let text = values::string(key, value, findings)?;
+    let text = reader.string()?;
     let is_level = |word: &str| LEVELS.contains(&word.trim());
     // The filter syntax would accept an unknown level as a module name, and log nothing.
     let wrong = text.split(',').find(|part| !is_level(part) && !part.contains('='));
@@ -555,8 +498,7 @@ pub(super) fn log_level(key: &str, value: &SpannedValue<'_>, findings: &mut Find
         Some(level) => format!("did you mean \"{level}\"?"),
         None => "use error, warn, info, debug, trace, or a filter such as \"info,trunkgate=debug\"".to_owned(),
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-    None
+    reader.reject(code::BAD_VALUE, format!("cannot be \"{text}\""), help)
 }
 
 #[cfg(test)]

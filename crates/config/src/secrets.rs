@@ -25,9 +25,9 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     // `[api] tls` serves only the API.
     let is_api_local = is_local && api.api.tls.is_none_or(is_loopback);
     let tokens = [
-        ("`token` of [http]", &draft.http.token, &draft.http_places.token, is_local),
-        ("`auth_token` of [api]", &api.api.auth_token, &api.auth_token, is_api_local),
-        ("`token` of [messages]", &messages.messages.token, &messages.token_span, is_local),
+        ("`token` of [http]", &draft.http.token, draft.http_keys.of("token"), is_local),
+        ("`auth_token` of [api]", &api.api.auth_token, api.auth_token.as_ref(), is_api_local),
+        ("`token` of [messages]", &messages.messages.token, messages.message_keys.of("token"), is_local),
     ];
     for (name, token, span, is_local) in tokens {
         let (Some(token), Some(span)) = (token, span) else { continue };

@@ -1,5 +1,6 @@
 //! Table of the file: its keys are checked against the known ones, then read one by one.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -8,9 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::Findings;
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
-use super::keys::{ConfigKey, ROOT, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same};
+use super::keys::{self, ConfigKey, FieldSetter, ROOT, ReadScope, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same};
 use super::nearest;
-use super::values::wrong_type;
+use super::values::{KeyReader, name_text, wrong_type};
 
 /// Value with its position.
 pub(super) type SpannedValue<'a> = Spanned<DeValue<'a>>;
@@ -20,7 +21,30 @@ pub(super) type SpannedValue<'a> = Spanned<DeValue<'a>>;
 pub(super) struct Section<'a> {
     /// Range of the header, or of an inline table.
     pub(super) span: Range<usize>,
+    /// Title in messages: `[edge]`, `` `auth` ``.
+    title: String,
     table: &'a DeTable<'a>,
+    scope: ReadScope<'a>,
+}
+
+/// Positions of the values of a table, kept for the checks across tables.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeySpans(Vec<(String, Range<usize>)>);
+
+impl KeySpans {
+    /// Returns the position of the value of a key, usable or not; `None` if the key is not set.
+    pub(super) fn of(&self, key: &str) -> Option<&Range<usize>> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, span)| span)
+    }
+}
+
+/// Table of a kind with names: `[trunk.NAME]`.
+#[derive(Debug)]
+pub(super) struct NamedSection<'a> {
+    pub(super) name: &'a str,
+    /// Range of the name.
+    pub(super) span: Range<usize>,
+    pub(super) section: Section<'a>,
 }
 
 impl<'a> Section<'a> {
@@ -28,38 +52,101 @@ impl<'a> Section<'a> {
     pub(super) fn open(
         title: &str,
         value: &'a SpannedValue<'a>,
-        keys: &[ConfigKey],
+        keys: &'static [ConfigKey],
+        scope: ReadScope<'a>,
         findings: &mut Findings,
     ) -> Option<Section<'a>> {
         let Some(table) = value.get_ref().as_table() else {
             wrong_type(title, value, "a table", findings);
             return None;
         };
-        Some(Section::of_table(title, table, value.span(), keys, findings))
+        let section = Section { span: value.span(), title: title.to_owned(), table, scope };
+        section.judge_keys(keys, findings);
+        Some(section)
     }
 
-    /// Checks the keys of a table.
-    pub(super) fn of_table(
+    /// Wraps a table of which the keys are checked elsewhere.
+    pub(super) fn of_judged(
         title: &str,
         table: &'a DeTable<'a>,
         span: Range<usize>,
-        keys: &[ConfigKey],
-        findings: &mut Findings,
+        scope: ReadScope<'a>,
     ) -> Section<'a> {
-        for (name, value) in table {
-            judge(title, name.get_ref(), name.span(), value, keys, findings);
-        }
-        Section { span, table }
+        Section { span, title: title.to_owned(), table, scope }
     }
 
-    /// Wraps a table with keys that were checked before.
-    pub(super) fn of_judged(table: &'a DeTable<'a>, span: Range<usize>) -> Section<'a> {
-        Section { span, table }
+    /// Reports unknown keys.
+    pub(super) fn judge_keys(&self, keys: &'static [ConfigKey], findings: &mut Findings) {
+        for (name, value) in self.table {
+            judge(&self.title, (name.get_ref(), name.span()), value, keys, findings);
+        }
+    }
+
+    /// Opens the table of a key of the root.
+    pub(super) fn table_of(
+        &self,
+        key: &str,
+        keys: &'static [ConfigKey],
+        scope: ReadScope<'a>,
+        findings: &mut Findings,
+    ) -> Option<Section<'a>> {
+        Section::open(&format!("[{key}]"), self.get(key)?, keys, scope, findings)
+    }
+
+    /// Opens the tables of a kind, `[KIND.NAME]`, in file order.
+    pub(super) fn named_tables(
+        &self,
+        kind: &str,
+        keys: &'static [ConfigKey],
+        scope: ReadScope<'a>,
+        findings: &mut Findings,
+    ) -> Vec<NamedSection<'a>> {
+        let Some(value) = self.get(kind) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            wrong_type(kind, value, &format!("tables with names: [{kind}.NAME]"), findings);
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        let open = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a SpannedValue<'a>)| {
+            let (name, span) = (name.get_ref().as_ref(), name.span());
+            let section = Section::open(&format!("[{kind}.{name}]"), value, keys, scope, findings)?;
+            name_text(kind, name, span.clone(), findings);
+            Some(NamedSection { name, span, section })
+        };
+        entries.into_iter().filter_map(open).collect()
+    }
+
+    /// Opens the tables of an array, `[[KIND]]`, in file order.
+    pub(super) fn rows(
+        &self,
+        kind: &str,
+        keys: &'static [ConfigKey],
+        scope: ReadScope<'a>,
+        findings: &mut Findings,
+    ) -> Vec<Section<'a>> {
+        let Some(value) = self.get(kind) else { return Vec::new() };
+        let Some(rows) = value.get_ref().as_array() else {
+            wrong_type(kind, value, &format!("tables with double brackets: [[{kind}]]"), findings);
+            return Vec::new();
+        };
+        let title = format!("[[{kind}]]");
+        rows.iter().filter_map(|row| Section::open(&title, row, keys, scope, findings)).collect()
     }
 
     /// Returns the keys and values.
     pub(super) fn table(&self) -> &'a DeTable<'a> {
         self.table
+    }
+
+    /// Returns the configuration around the table.
+    pub(super) fn scope(&self) -> ReadScope<'a> {
+        self.scope
+    }
+
+    /// Returns the title in messages.
+    pub(super) fn title(&self) -> &str {
+        &self.title
     }
 
     /// Returns whether an unknown key is a misspelling of one of `meant`; its diagnostic contains the suggestion.
@@ -77,22 +164,59 @@ impl<'a> Section<'a> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
     }
 
+    /// Returns the position of the value of a key.
+    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.get(key).map(Spanned::span)
+    }
+
+    /// Returns the positions of all values.
+    pub(super) fn spans(&self) -> KeySpans {
+        KeySpans(self.table.iter().map(|(name, value)| (name.get_ref().to_string(), value.span())).collect())
+    }
+
     /// Reads an optional key; `read` reports an invalid value.
     pub(super) fn read<T>(
         &self,
         key: &str,
         findings: &mut Findings,
-        read: impl FnOnce(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
+        read: impl FnOnce(&mut KeyReader<'_>) -> Option<T>,
     ) -> Option<T> {
-        read(key, self.get(key)?, findings)
+        read(&mut KeyReader { key, value: self.get(key)?, scope: self.scope, findings })
+    }
+
+    /// Stores the values of these keys in `to`, and the default of each that is not set.
+    pub(super) fn fill<T>(
+        &self,
+        table: (&[ConfigKey], &[(&str, FieldSetter<T>)]),
+        to: &mut T,
+        findings: &mut Findings,
+    ) {
+        keys::fill(table, Some(self), to, self.scope, findings);
+    }
+
+    /// Reads an optional key in another scope.
+    pub(super) fn read_in<T>(
+        &self,
+        scope: ReadScope<'a>,
+        key: &str,
+        findings: &mut Findings,
+        read: impl FnOnce(&mut KeyReader<'_>) -> Option<T>,
+    ) -> Option<T> {
+        Section { scope, ..self.clone() }.read(key, findings, read)
+    }
+
+    /// Reports a required key that is missing.
+    pub(super) fn require(&self, key: &str, help: impl Into<String>, findings: &mut Findings) {
+        if self.get(key).is_none() {
+            findings.error(code::MISSING, self.span.clone(), format!("{} has no `{key}`", self.title), help);
+        }
     }
 }
 
 /// Reports a key that is unknown or not implemented.
 fn judge(
     title: &str,
-    name: &str,
-    span: Range<usize>,
+    (name, span): (&str, Range<usize>),
     value: &SpannedValue<'_>,
     keys: &[ConfigKey],
     findings: &mut Findings,

@@ -1,5 +1,7 @@
 //! Configuration in force: values of the file, of presets and defaults, without secrets.
 
+use std::path::Path;
+
 use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::cover;
 use super::diagnostic::Findings;
 use super::json_schema::default_value;
-use super::keys::{AbsentMeaning, ConfigKey, ROOT, SOCKET, TRUNK, ValueKind};
+use super::keys::{AbsentMeaning, ConfigKey, EmptyScope, ROOT, SOCKET, TRUNK, ValueKind};
 use super::preset;
 use super::raw::RawValue;
 use super::section::{Section, SpannedValue};
@@ -209,8 +211,9 @@ pub(super) fn default_listener(one: &ListenSettings) -> DisplayedTable {
 
 /// Returns a trunk with the values of its preset.
 fn trunk(table: &DeTable<'_>, value: &SpannedValue<'_>) -> DisplayedKeys {
-    let own = Section::of_judged(table, value.span());
-    let completed = preset::complete("", &own, &mut Findings::default());
+    let parts = EmptyScope::of(Path::new(""));
+    let own = Section::of_judged("", table, value.span(), parts.scope(Path::new("")));
+    let completed = preset::complete(&own, &mut Findings::default());
     let name = completed.preset.as_ref().map(|(preset, _)| preset.name.to_owned());
     let is_own = |key: &str| table.iter().any(|(name, _)| name.get_ref() == key);
     let origin = |key: &str| match &name {

@@ -11,10 +11,10 @@ use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
 use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, SpannedValue};
-use super::types::EdgeConfig;
+use super::section::Section;
+use super::speech;
 use super::types::Secret;
-use super::{speech, values};
+use super::values::KeyReader;
 
 /// Settings of `[twilio]` and `[sms]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ const NAME_CHARS: usize = 11;
 pub(super) fn read(
     twilio: Option<&Section<'_>>,
     sms: Option<&Section<'_>>,
-    around: ReadScope<'_>,
+    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<SmsSettings> {
     let mut read = SmsSettings {
@@ -83,9 +83,9 @@ pub(super) fn read(
         per_day: 0,
         replies: OptOutReplies::default(),
     };
-    keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, around, findings);
+    keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, scope, findings);
     let twilio = twilio?;
-    keys::fill((keys::TWILIO, keys::PUT_TWILIO), Some(twilio), &mut read, around, findings);
+    twilio.fill((keys::TWILIO, keys::PUT_TWILIO), &mut read, findings);
     for key in ["account_sid", "auth_token"] {
         if twilio.get(key).is_none() {
             let help = "copy them from Twilio's console";
@@ -96,102 +96,82 @@ pub(super) fn read(
 }
 
 /// Reads `base_url`: the URL of Twilio's API.
-pub(super) fn base_url(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
+pub(super) fn base_url(reader: &mut KeyReader<'_>) -> Option<String> {
     let words = speech::UrlWords {
         user: "contains a user part: use `account_sid` and `auth_token`",
         clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
         help: "use \"https://api.twilio.com\"",
         names_may_be_near: false,
     };
-    speech::web_address(key, value, (around.local_networks, words), findings)
+    speech::web_address(reader, words)
 }
 
 /// Reads `timeout`: the maximum duration of one request.
-pub(super) fn timeout(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    let found = values::duration(key, value, findings)?;
+pub(super) fn timeout(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    let found = reader.duration()?;
     if found.is_zero() {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
+        reader.error(code::BAD_VALUE, "cannot be off", "use \"10s\"");
     }
     Some(found)
 }
 
 /// Reads `replies`: our replies to opt-out keywords.
-pub(super) fn replies(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<OptOutReplies> {
-    let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
+pub(super) fn replies(reader: &mut KeyReader<'_>) -> Option<OptOutReplies> {
+    let section = reader.section(keys::REPLIES)?;
     let mut replies = OptOutReplies::default();
-    keys::fill((keys::REPLIES, keys::PUT_REPLIES), Some(&section), &mut replies, around, findings);
+    section.fill((keys::REPLIES, keys::PUT_REPLIES), &mut replies, reader.findings);
     Some(replies)
 }
 
 /// Reads a non-empty text that fits into one message.
-pub(super) fn text_of_message(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn text_of_message(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let chars = text.chars().count();
     if text.trim().is_empty() || chars > SMS_CHARS {
         let what = if chars > SMS_CHARS { "is too long" } else { "is empty" };
         let help = format!("1 to {SMS_CHARS} characters");
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {what}"), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, what, help);
     }
     Some(text)
 }
 
 /// Reads `allow_prefixes` of `[sms]`; empty if not set.
-pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec<String> {
-    let prefix = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
-        let text = values::string(key, value, findings)?;
+pub(super) fn allowed(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
+    let list = reader.items(|reader| {
+        let text = reader.string()?;
         let digits = text.strip_prefix('+');
         let fits = digits.is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()));
         if !fits {
             let help = "use `+` and digits: \"+1\" or \"+44\"; \"+\" is any number";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a number prefix"), help);
+            reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a number prefix"), help);
         }
         fits.then_some(text)
-    };
-    let Some(value) = sms.and_then(|sms| sms.get("allow_prefixes")) else { return Vec::new() };
-    let list = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+    });
+    if reader.is_empty_list() {
         let help = "remove it for the countries of [edge] and of the sender, or use [\"+\"] for any";
-        findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
+        reader.error(code::BAD_VALUE, "is empty", help);
     }
-    list.into_iter().map(|(prefix, _)| prefix).collect()
+    list
 }
 
-/// Reads `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
-pub(super) fn rule<'a>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    edge: &EdgeConfig,
-    texts_to: &[String],
-    findings: &mut Findings,
-) -> Option<SmsRule> {
-    let section = Section::open(&format!("`{key}`"), value, keys::SMS_ON_FAILURE, findings)?;
+/// Reads `sms_on_failure`.
+pub(super) fn rule(reader: &mut KeyReader<'_>) -> Option<SmsRule> {
+    let section = reader.section(keys::SMS_ON_FAILURE)?;
     for part in ["to", "from", "body"] {
         if section.get(part).is_none() {
             let help = "{ to = \"{caller}\", from = \"+14155551234\", body = \"We missed your call.\" }";
-            findings.error(code::MISSING, value.span(), format!("`{key}` without `{part}`"), help);
+            reader.error(code::MISSING, format!("without `{part}`"), help);
         }
     }
-    let to = section.read("to", findings, |key, value, f| recipient(key, value, edge, f));
-    let from = section.read("from", findings, |key, value, f| sender(key, value, edge, f));
-    let body = section.read("body", findings, |key, value, findings| {
-        let text = text_of_message(key, value, findings)?;
-        template(key, &text, value, findings)
+    let KeyReader { scope, ref mut findings, .. } = *reader;
+    let to = section.read("to", findings, recipient);
+    let from = section.read("from", findings, sender);
+    let body = section.read("body", findings, |reader| {
+        let text = text_of_message(reader)?;
+        template(reader, &text)
     });
     let outcomes = TextOutcome::ALL.map(|outcome| (outcome.as_str(), outcome));
-    let outcome = |key: &str, value: &SpannedValue<'_>, f: &mut Findings| values::one_of(key, value, f, &outcomes);
-    let on = section.read("on", findings, |key, value, f| values::one_or_list(key, value, f, outcome));
-    let on: Option<Vec<_>> = on.map(|list| list.into_iter().map(|(outcome, _)| outcome).collect());
+    let on = section.read("on", findings, |reader| reader.items(|reader| reader.one_of(&outcomes)));
     if let (Some(value), Some(true)) = (section.get("on"), on.as_ref().map(Vec::is_empty)) {
         findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "remove it for busy, no_answer and failed");
     }
@@ -199,9 +179,9 @@ pub(super) fn rule<'a>(
     let recipients = match () {
         // A recipient configured in the file is always permitted.
         () if !to.is_only(&TemplatePiece::Caller) => SmsRecipients::Any,
-        () if !texts_to.is_empty() => SmsRecipients::Prefixes(texts_to.to_vec()),
+        () if !scope.texts_to.is_empty() => SmsRecipients::Prefixes(scope.texts_to.to_vec()),
         () => {
-            let mut home = vec![edge.numbers.country().to_owned()];
+            let mut home = vec![scope.edge.numbers.country().to_owned()];
             home.extend(NumberingPlan::country_of(&from).filter(|country| !home.contains(country)));
             SmsRecipients::Countries(home)
         }
@@ -211,51 +191,39 @@ pub(super) fn rule<'a>(
 }
 
 /// Reads the recipient: `{caller}` or a fixed number.
-fn recipient(
-    key: &str,
-    value: &SpannedValue<'_>,
-    edge: &EdgeConfig,
-    findings: &mut Findings,
-) -> Option<ParameterTemplate> {
-    let text = values::string(key, value, findings)?;
-    let template = template(key, &text, value, findings)?;
+fn recipient(reader: &mut KeyReader<'_>) -> Option<ParameterTemplate> {
+    let text = reader.string()?;
+    let template = template(reader, &text)?;
     if template.is_only(&TemplatePiece::Caller) {
         return Some(template);
     }
-    let number = edge.numbers.normalise_caller(&text, None);
+    let number = reader.scope.edge.numbers.normalise_caller(&text, None);
     if !number.is_e164 {
         let help = "use \"{caller}\" or a number: \"+14155550199\"";
-        findings.error(
-            code::BAD_VALUE,
-            value.span(),
-            format!("`{key}`: \"{text}\" cannot receive text messages"),
-            help,
-        );
-        return None;
+        return reader.reject(code::BAD_VALUE, format!(": \"{text}\" cannot receive text messages"), help);
     }
     ParameterTemplate::parse_ended(&number.text).ok()
 }
 
 /// Reads the sender: a number, a short code, a messaging service or a name.
-fn sender(key: &str, value: &SpannedValue<'_>, edge: &EdgeConfig, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+fn sender(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let is_name = (1..=NAME_CHARS).contains(&text.len())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +-_&".contains(&byte));
     if is_service(&text) || is_short_code(&text) || is_name {
         return Some(text);
     }
-    let number = edge.numbers.normalise_caller(&text, None);
+    let number = reader.scope.edge.numbers.normalise_caller(&text, None);
     if !number.is_e164 {
         let help =
             "use a number of the account (\"+14155551234\"), a short code, a sender ID of up to 11 letters, or MG…";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot send text messages"), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, format!(": \"{text}\" cannot send text messages"), help);
     }
     Some(number.text)
 }
 
-fn template(key: &str, text: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<ParameterTemplate> {
+fn template(reader: &mut KeyReader<'_>, text: &str) -> Option<ParameterTemplate> {
     match ParameterTemplate::parse_ended(text) {
         Ok(template) => Some(template),
         Err(word) => {
@@ -263,8 +231,7 @@ fn template(key: &str, text: &str, value: &SpannedValue<'_>, findings: &mut Find
                 Some(known) => format!("did you mean {{{known}}}?"),
                 None => WORDS.map(|word| format!("{{{word}}}")).join(", "),
             };
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown placeholder {{{word}}}"), help);
-            None
+            reader.reject(code::BAD_VALUE, format!(": unknown placeholder {{{word}}}"), help)
         }
     }
 }

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use ipnet::IpNet;
 use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::types::{SpeechEndpoint, SpeechEngine, SpeechSettings};
-use super::values;
+use super::values::KeyReader;
 use trunkgate_system::programs;
 
 /// Default text-to-speech program.
@@ -48,22 +47,16 @@ const VOICE_BYTES: usize = 256;
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
 /// Reads the section; the default is an installed program. Returns `None` if text-to-speech is not available.
-pub(super) fn read(
-    section: Option<&Section<'_>>,
-    local_networks: &[IpNet],
-    folder: &Path,
-    findings: &mut Findings,
-) -> Option<SpeechSettings> {
+pub(super) fn read(section: Option<&Section<'_>>, findings: &mut Findings) -> Option<SpeechSettings> {
     let Some(section) = section else { return installed() };
     let words = section.read("command", findings, command);
-    let url =
-        section.read("url", findings, |key, value, findings| web_address(key, value, (local_networks, OURS), findings));
-    let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
-    let model = section.read("model", findings, values::string);
-    let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
-    let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
+    let url = section.read("url", findings, |reader| web_address(reader, OURS));
+    let token = section.read("token", findings, |reader| reader.secret());
+    let model = section.read("model", findings, |reader| reader.string());
+    let format = section.read("format", findings, |reader| reader.one_of(&FORMATS));
+    let cache = section.read("cache", findings, |reader| reader.path());
     let voices = section.read("voices", findings, voices).unwrap_or_default();
-    let is_on = section.read("installed", findings, values::boolean).unwrap_or(true);
+    let is_on = section.read("installed", findings, |reader| reader.boolean()).unwrap_or(true);
     match (section.get("command"), section.get("url")) {
         (Some(_), Some(url)) => {
             let message = "both `url` and `command` are set";
@@ -128,30 +121,28 @@ fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, Stri
 }
 
 /// Reads `voices`: the program's or service's name of each voice, by the name that applications use.
-fn voices(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(key, value, "a table: { \"Polly.Joanna\" = \"en-us+f3\" }", findings);
-        return None;
-    };
+fn voices(reader: &mut KeyReader<'_>) -> Option<BTreeMap<String, String>> {
     let is_name =
         |text: &str| !text.trim().is_empty() && text.len() <= VOICE_BYTES && !text.chars().any(char::is_control);
+    let key = reader.key;
     let mut voices = BTreeMap::new();
-    for (name, value) in table {
-        let Some(voice) = values::string(key, value, findings) else { continue };
-        for (text, span) in [(name.get_ref().as_ref(), name.span()), (voice.as_str(), value.span())] {
+    for entry in reader.entries("a table: { \"Polly.Joanna\" = \"en-us+f3\" }")? {
+        let mut value = reader.entry(&entry);
+        value.key = key;
+        let Some(voice) = value.string() else { continue };
+        for (text, span) in [(entry.name, entry.span.clone()), (voice.as_str(), entry.value.span())] {
             if !is_name(text) {
                 let help = format!("1 to {VOICE_BYTES} bytes, in one line");
-                findings.error(code::BAD_VALUE, span, format!("`{key}`: this cannot be the name of a voice"), help);
+                value.error_at(code::BAD_VALUE, span, ": this cannot be the name of a voice", help);
             }
         }
-        voices.insert(name.get_ref().to_string(), voice);
+        voices.insert(entry.name.to_owned(), voice);
     }
     Some(voices)
 }
 
-fn command(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
-    let words = values::list(key, value, findings, values::string)?;
-    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+fn command(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
+    let words: Vec<String> = reader.list(|reader| reader.string())?.into_iter().map(|(word, _)| word).collect();
     let wrong = match words.split_first() {
         None => "is not a program",
         Some((program, _)) if program.is_empty() => "is not a program",
@@ -161,16 +152,14 @@ fn command(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Opti
         Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
         Some((program, _)) => {
             if found(program).is_none() {
-                let message = format!("`{key}`: program {program} not found");
                 let help = "install it, or use its full path; without it callers hear the ringback tone";
-                findings.warning(code::BAD_FILE, Some(value.span()), message, help);
+                reader.warning(code::BAD_FILE, format!(": program {program} not found"), help);
             }
             return Some(words);
         }
     };
     let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
-    None
+    reader.reject(code::BAD_VALUE, wrong, help)
 }
 
 /// Returns the path of a program that the system would run; `None` if there is none.
@@ -184,13 +173,9 @@ fn found(program: &str) -> Option<PathBuf> {
 }
 
 /// Reads the URL of a web service. Unencrypted `http://` is allowed only within our own networks.
-pub(super) fn web_address(
-    key: &str,
-    value: &SpannedValue<'_>,
-    (local_networks, words): (&[IpNet], UrlWords),
-    findings: &mut Findings,
-) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn web_address(reader: &mut KeyReader<'_>, words: UrlWords) -> Option<String> {
+    let local_networks = &reader.scope.edge.local_networks;
+    let text = reader.string()?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let is_near = |url: &Url| {
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -204,8 +189,7 @@ pub(super) fn web_address(
         Some(url) if url.scheme() == "http" && !is_near(&url) => words.clear,
         Some(_) => return Some(text),
     };
-    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), words.help);
-    None
+    reader.reject(code::BAD_ADDRESS, wrong, words.help)
 }
 
 #[cfg(test)]

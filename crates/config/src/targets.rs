@@ -1,7 +1,5 @@
 //! `connect` of a route, and `[group.NAME]`: targets shared by routes.
 
-use toml::Spanned;
-use toml::de::DeValue;
 use trunkgate_call::is_conference_sid;
 use trunkgate_call::limits::RING_ALL_TARGETS;
 use trunkgate_conference::limits::NAME_CHARS;
@@ -12,27 +10,17 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
 use super::draft::{SourceSpan, TargetSpan};
-use super::keys;
+use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, SpannedValue};
-use super::sounds::SoundCache;
+use super::section::{NamedSection, Section};
 use super::trunks::{SipAddress, sip_uri};
-use super::values;
+use super::values::KeyReader;
 
 /// Prefixes of target texts.
 const KINDS: [&str; 9] = ["trunk", "agent", "app", "play", "voicemail", "conference", "group", "sip", "reject"];
 
 /// Target with its position.
 pub(super) type SpannedTarget = (TargetSpec, TargetSpan);
-
-/// Configuration needed to read targets.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TargetScope<'a> {
-    pub(super) numbers: &'a NumberingPlan,
-    pub(super) sounds: &'a SoundCache,
-    /// Groups; `None` inside a group, because groups cannot be nested.
-    pub(super) groups: Option<&'a TargetGroups>,
-}
 
 /// All `[group.NAME]` with their targets.
 #[derive(Debug, Default)]
@@ -52,39 +40,24 @@ struct TargetGroup {
 
 impl TargetGroups {
     /// Reads `[group]`.
-    pub(super) fn read<'a>(
-        value: &'a SpannedValue<'a>,
-        means: TargetScope<'_>,
-        findings: &mut Findings,
-    ) -> TargetGroups {
-        let Some(table) = value.get_ref().as_table() else {
-            values::wrong_type("group", value, "tables: [group.NAME]", findings);
-            return TargetGroups::default();
-        };
+    pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> TargetGroups {
         let mut all = Vec::new();
-        for (name, value) in table {
-            let text = name.get_ref().as_ref();
-            if !values::name_text("group", text, name.span(), findings) {
+        for NamedSection { name, span, section } in root.named_tables("group", keys::GROUP, scope, findings) {
+            if findings.has_error_at(&span) {
+                // The name is invalid.
                 continue;
             }
-            let Some(section) = Section::open(&format!("[group.{text}]"), value, keys::GROUP, findings) else {
-                continue;
-            };
-            let targets = match section.get("connect") {
-                Some(value) => connect(value, means, findings),
-                None if section.misspells(&["connect"], keys::GROUP) => Vec::new(),
-                None => {
-                    let message = format!("group {text} has no `connect`");
-                    findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");
-                    Vec::new()
-                }
-            };
+            if section.get("connect").is_none() && !section.misspells(&["connect"], keys::GROUP) {
+                let message = format!("group {name} has no `connect`");
+                findings.error(code::MISSING, span.clone(), message, "add connect = [\"trunk:NAME\"]");
+            }
+            let targets = section.read("connect", findings, |reader| Some(connect(reader))).unwrap_or_default();
             let order = section.read("order", findings, order).unwrap_or_default();
-            if let Some(span) = section.get("order").map(Spanned::span).filter(|_| order == TrunkOrder::AnswerRatio) {
+            if let Some(span) = section.span_of("order").filter(|_| order == TrunkOrder::AnswerRatio) {
                 order_decides(targets.iter().map(|(target, _)| target), span, findings);
             }
             let used = std::cell::Cell::new(false);
-            all.push(TargetGroup { name: text.to_owned(), span: name.span(), targets, order, used });
+            all.push(TargetGroup { name: name.to_owned(), span, targets, order, used });
         }
         TargetGroups { all }
     }
@@ -122,8 +95,8 @@ impl TargetGroups {
 }
 
 /// Reads `order` of a route or group.
-pub(super) fn order(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<TrunkOrder> {
-    values::one_of(key, value, findings, &[("listed", TrunkOrder::Listed), ("asr", TrunkOrder::AnswerRatio)])
+pub(super) fn order(reader: &mut KeyReader<'_>) -> Option<TrunkOrder> {
+    reader.one_of(&[("listed", TrunkOrder::Listed), ("asr", TrunkOrder::AnswerRatio)])
 }
 
 /// Warns of an order by answer ratio without two adjacent trunks.
@@ -141,42 +114,38 @@ pub(super) fn order_decides<'a>(
 }
 
 /// Reads `connect`; a group is replaced by its targets.
-pub(super) fn connect<'a>(
-    value: &'a SpannedValue<'a>,
-    means: TargetScope<'_>,
-    findings: &mut Findings,
-) -> Vec<SpannedTarget> {
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "add a target: \"trunk:NAME\"";
-        findings.error(code::MISSING, value.span(), "`connect` is empty", help);
+pub(super) fn connect(reader: &mut KeyReader<'_>) -> Vec<SpannedTarget> {
+    if reader.is_empty_list() {
+        reader.error(code::MISSING, "is empty", "add a target: \"trunk:NAME\"");
     }
-    let read = |key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings| {
-        let span = value.span();
-        if value.get_ref().is_table() {
-            let (target, members) = ring_all(value, means, findings)?;
-            return Some(vec![(target, TargetSpan { span, members, by_ratio: None })]);
-        }
-        let text = values::string(key, value, findings)?;
-        match (text.strip_prefix("group:"), means.groups) {
-            (Some(name), Some(groups)) => return Some(groups.targets(name, span, findings)),
-            (Some(_), None) => {
-                let message = format!("\"{text}\": groups cannot be nested");
-                findings.error(code::BAD_TARGET, span, message, "list its targets here");
-                return None;
-            }
-            (None, _) => {}
-        }
-        let place = TargetSpan { span: span.clone(), members: Vec::new(), by_ratio: None };
-        Some(vec![(target(&text, span, means, findings)?, place)])
-    };
-    let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
-    all.into_iter().flat_map(|(targets, _)| targets).collect()
+    reader.items(targets).unwrap_or_default().into_iter().flatten().collect()
 }
 
-fn target(text: &str, span: SourceSpan, means: TargetScope<'_>, findings: &mut Findings) -> Option<TargetSpec> {
+/// Reads a target, or the targets of a group.
+fn targets(reader: &mut KeyReader<'_>) -> Option<Vec<SpannedTarget>> {
+    let span = reader.span();
+    if reader.value.get_ref().is_table() {
+        let (target, members) = ring_all(reader)?;
+        return Some(vec![(target, TargetSpan { span, members, by_ratio: None })]);
+    }
+    let text = reader.string()?;
+    match (text.strip_prefix("group:"), reader.scope.groups) {
+        (Some(name), Some(groups)) => return Some(groups.targets(name, span, reader.findings)),
+        (Some(_), None) => {
+            let message = format!("\"{text}\": groups cannot be nested");
+            reader.findings.error(code::BAD_TARGET, span, message, "list its targets here");
+            return None;
+        }
+        (None, _) => {}
+    }
+    let place = TargetSpan { span: span.clone(), members: Vec::new(), by_ratio: None };
+    Some(vec![(target(&text, span, reader.scope, reader.findings)?, place)])
+}
+
+fn target(text: &str, span: SourceSpan, scope: ReadScope<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     match kind {
-        "trunk" => trunk_target(text, rest, span, means.numbers, findings),
+        "trunk" => trunk_target(text, rest, span, &scope.edge.numbers, findings),
         "sip" | "sips" => {
             // Captured digits are allowed in the user part only: the caller must not choose the destination host.
             let (user, host) = text.split_once('@').unwrap_or(("", text));
@@ -197,7 +166,7 @@ fn target(text: &str, span: SourceSpan, means: TargetScope<'_>, findings: &mut F
         "app" => Some(TargetSpec::App(rest.to_owned())),
         // An unplayable sound keeps its position in the list.
         "play" => {
-            means.sounds.judge((&format!("\"{text}\""), rest), span, findings);
+            scope.sounds.judge((&format!("\"{text}\""), rest), span, findings);
             Some(TargetSpec::Play(rest.to_owned()))
         }
         "voicemail" if rest.is_empty() => {
@@ -249,56 +218,43 @@ fn meant(text: &str, kind: &str, rest: &str) -> String {
 }
 
 /// Reads `{ ring_all = [...] }`, with the position of each target.
-fn ring_all<'a>(
-    value: &'a SpannedValue<'a>,
-    means: TargetScope<'_>,
-    findings: &mut Findings,
-) -> Option<(TargetSpec, Vec<SourceSpan>)> {
-    let section = Section::open("a target", value, keys::RING_ALL, findings)?;
-    let Some(list) = section.get("ring_all") else {
+fn ring_all(reader: &mut KeyReader<'_>) -> Option<(TargetSpec, Vec<SourceSpan>)> {
+    let section = Section::open("a target", reader.value, keys::RING_ALL, reader.scope, reader.findings)?;
+    if section.get("ring_all").is_none() {
         let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
-        findings.error(code::BAD_TARGET, value.span(), "this table is not a target", help);
-        return None;
-    };
-    let DeValue::Array(written) = list.get_ref() else {
-        values::wrong_type("ring_all", list, "a list of targets", findings);
-        return None;
-    };
-    if written.is_empty() {
-        findings.error(
-            code::MISSING,
-            list.span(),
-            "`ring_all` is empty",
-            "list the targets: [\"trunk:a\", \"trunk:b\"]",
-        );
+        reader.findings.error(code::BAD_TARGET, reader.value.span(), "this table is not a target", help);
     }
-    if written.len() > RING_ALL_TARGETS {
-        let help = format!("{RING_ALL_TARGETS} at most");
-        findings.error(code::BAD_VALUE, list.span(), "`ring_all`: too many targets at once", help);
-    }
-    let (mut targets, mut spans) = (Vec::new(), Vec::new());
-    for value in written {
-        let Some(target) = rings(value, means, findings) else { continue };
-        if targets.contains(&target) {
-            let message = "`ring_all` contains a duplicate target";
-            findings.error(code::BAD_TARGET, value.span(), message, "list each target once");
-            continue;
+    section.read("ring_all", reader.findings, |reader| {
+        if !reader.value.get_ref().is_array() {
+            return reader.wrong_type("a list of targets");
         }
-        targets.push(target);
-        spans.push(value.span());
-    }
-    Some((TargetSpec::RingAll(targets), spans))
+        if reader.is_empty_list() {
+            reader.error(code::MISSING, "is empty", "list the targets: [\"trunk:a\", \"trunk:b\"]");
+        }
+        if reader.written_items() > RING_ALL_TARGETS {
+            reader.error(code::BAD_VALUE, ": too many targets at once", format!("{RING_ALL_TARGETS} at most"));
+        }
+        let (mut targets, mut spans) = (Vec::new(), Vec::new());
+        for (target, span) in reader.list(rings)? {
+            if targets.contains(&target) {
+                reader.error_at(code::BAD_TARGET, span, "contains a duplicate target", "list each target once");
+                continue;
+            }
+            targets.push(target);
+            spans.push(span);
+        }
+        Some((TargetSpec::RingAll(targets), spans))
+    })
 }
 
 /// Reads one target of `ring_all`.
-fn rings(value: &SpannedValue<'_>, means: TargetScope<'_>, findings: &mut Findings) -> Option<TargetSpec> {
-    if value.get_ref().is_table() || value.get_ref().is_array() {
-        let message = "`ring_all` cannot be nested";
-        findings.error(code::BAD_TARGET, value.span(), message, "use one list of all targets that ring simultaneously");
-        return None;
+fn rings(reader: &mut KeyReader<'_>) -> Option<TargetSpec> {
+    if reader.value.get_ref().is_table() || reader.value.get_ref().is_array() {
+        let help = "use one list of all targets that ring simultaneously";
+        return reader.reject(code::BAD_TARGET, "cannot be nested", help);
     }
-    let text = values::string("ring_all", value, findings)?;
-    let help = match target(&text, value.span(), means, findings)? {
+    let text = reader.string()?;
+    let help = match target(&text, reader.span(), reader.scope, reader.findings)? {
         TargetSpec::Trunk { weight: Some(_), .. } => "remove the weight: `ring_all` calls all targets at once",
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
         TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
@@ -307,8 +263,7 @@ fn rings(value: &SpannedValue<'_>, means: TargetScope<'_>, findings: &mut Findin
         TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };
-    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" is not allowed", told(&text)), help);
-    None
+    reader.reject(code::BAD_TARGET, format!(": \"{}\" is not allowed", told(&text)), help)
 }
 
 fn trunk_target(

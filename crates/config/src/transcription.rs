@@ -3,12 +3,12 @@
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SourceSpan};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::recording::ADD_RECORDING;
-use super::section::{Section, SpannedValue};
+use super::section::Section;
 use super::speech::{self, UrlWords};
 use super::types::Secret;
-use super::values;
+use super::values::KeyReader;
 
 /// Default model.
 const MODEL: &str = "whisper-1";
@@ -38,38 +38,26 @@ pub struct TranscriptionSettings {
 }
 
 /// Reads the section and its position; `None` without a usable URL.
-pub(super) fn read(
-    section: &Section<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<(TranscriptionSettings, SourceSpan)> {
-    if section.get("url").is_none() {
-        let help = "add url = \"https://asr.example.com/v1/audio/transcriptions\"";
-        findings.error(code::MISSING, section.span.clone(), "[transcription] has no `url`", help);
-    }
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<(TranscriptionSettings, SourceSpan)> {
+    section.require("url", "add url = \"https://asr.example.com/v1/audio/transcriptions\"", findings);
     let mut read =
         TranscriptionSettings { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
-    keys::fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), Some(section), &mut read, around, findings);
+    section.fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), &mut read, findings);
     Some((read, section.span.clone())).filter(|(read, _)| !read.url.is_empty())
 }
 
 /// Reads the URL of the service.
-pub(super) fn url(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    speech::web_address(key, value, (around.local_networks, WORDS), findings)
+pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
+    speech::web_address(reader, WORDS)
 }
 
 /// Reads the name of a model or a language.
-pub(super) fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn name(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let is_name = !text.trim().is_empty() && text.len() <= NAME_BYTES && !text.chars().any(char::is_control);
     if !is_name {
         let help = format!("1 to {NAME_BYTES} bytes, in one line");
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a name"), help);
+        reader.error(code::BAD_VALUE, "is not a name", help);
     }
     is_name.then_some(text)
 }

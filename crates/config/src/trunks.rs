@@ -1,12 +1,10 @@
 //! Reads `[trunk.NAME]` and `[siprec.NAME]` tables into trunks.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
 use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, SiprecSettings, Suite, Transport, Trunk};
 use trunkgate_sip::limits::SESSION_SECONDS;
@@ -18,9 +16,10 @@ use super::diagnostic::Findings;
 use super::draft::{SourceSpan, SpannedTrunk};
 use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, SpannedValue};
-use super::types::{EdgeConfig, TrunkTls};
-use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, values};
+use super::section::{NamedSection, Section};
+use super::types::TrunkTls;
+use super::values::KeyReader;
+use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls};
 use trunkgate_audio::Use;
 use trunkgate_system::limits::MUSIC_SECONDS;
 
@@ -33,187 +32,99 @@ const RELAYED_CODECS: [&str; 11] =
     ["G729", "AMR", "G723", "GSM", "ILBC", "SPEEX", "G726", "G728", "EVS", "SILK", "EVRC"];
 
 /// Reads all trunks, `[trunk.NAME]`, followed by the recording servers, `[siprec.NAME]`.
-pub(super) fn read_all<'a>(
-    root: &Section<'a>,
-    around: ReadScope<'_>,
-    edge: &EdgeConfig,
-    findings: &mut Findings,
-) -> Vec<SpannedTrunk> {
-    let mut trunks = root.get("trunk").map(|value| read(value, around, edge, findings)).unwrap_or_default();
-    trunks.extend(root.get("siprec").into_iter().flat_map(|value| read_recorders(value, around, findings)));
+pub(super) fn read_all(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedTrunk> {
+    let trunks = root.named_tables("trunk", keys::TRUNK, scope, findings);
+    let mut trunks: Vec<_> = trunks.into_iter().map(|table| read_trunk(table, findings)).collect();
+    let recorders = root.named_tables("siprec", keys::SIPREC, scope, findings);
+    trunks.extend(recorders.into_iter().map(|table| read_recorder(table, findings)));
     trunks
 }
 
-/// Reads all trunks in file order.
-fn read<'a>(
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    edge: &EdgeConfig,
-    findings: &mut Findings,
-) -> Vec<SpannedTrunk> {
-    let entries = values::named_tables("trunk", value, findings);
-    entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, edge, findings)).collect()
-}
-
-fn read_one<'a>(
-    name: &'a Spanned<Cow<'a, str>>,
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    edge: &EdgeConfig,
-    findings: &mut Findings,
-) -> Option<SpannedTrunk> {
-    let (name, name_span) = (name.get_ref().as_ref(), name.span());
-    let title = format!("[trunk.{name}]");
-    let own = Section::open(&title, value, keys::TRUNK, findings)?;
-    values::name_text("trunk", name, name_span.clone(), findings);
-    let completed = preset::complete(&title, &own, findings);
-    let lacks_peers =
-        completed.preset.as_ref().is_some_and(|(preset, _)| preset.missing(&own).any(|one| one.key == "peers"));
-    let section = Section::of_judged(&completed.table, own.span);
+fn read_trunk(table: NamedSection<'_>, findings: &mut Findings) -> SpannedTrunk {
+    let NamedSection { name, span: name_span, section: own } = table;
+    let completed = preset::complete(&own, findings);
+    let preset = completed.preset.as_ref().map(|(preset, _)| *preset);
+    let section = Section::of_judged(own.title(), &completed.table, own.span.clone(), own.scope());
     let mut trunk = Trunk::named(name);
-    let mut placed_peers = Vec::new();
-    let mut placed_networks = Vec::new();
     let mut is_partial = ["register", "accept_register"].iter().any(|key| section.get(key).is_some());
     // A misspelling of one of these keys was reported elsewhere.
     is_partial |= section.misspells(&["peers", "accept_from"], keys::TRUNK);
     // An unknown preset, an invalid `domain` and missing peers of a preset were reported elsewhere.
-    is_partial |= section.get("preset").is_some() && completed.preset.is_none();
-    let by_domain = completed.preset.as_ref().is_some_and(|(preset, _)| preset.domain.is_some());
-    is_partial |= by_domain && section.get("peers").is_none();
-    is_partial |= lacks_peers;
-    if let Some(value) = section.get("peers") {
-        let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
-        is_partial |= peers.len() < written(value);
-        (trunk.peers, placed_peers) = peers.into_iter().unzip();
-    }
-    if let Some(value) = section.get("accept_from") {
-        let networks = values::one_or_list("accept_from", value, findings, values::network).unwrap_or_default();
-        is_partial |= networks.len() < written(value);
-        (trunk.accept_from, placed_networks) = networks.into_iter().unzip();
-    }
-    trunk.media_from = media_networks(name, &section, findings);
-    let tls = read_tls(&section, &mut trunk, around, findings);
+    is_partial |= section.get("preset").is_some() && preset.is_none();
+    is_partial |= preset.is_some_and(|preset| preset.domain.is_some()) && section.get("peers").is_none();
+    is_partial |= preset.is_some_and(|preset| preset.missing(&own).any(|one| one.key == "peers"));
+    let (read, mut peers) = addresses(&section, "peers", read_peer, &mut is_partial, findings);
+    trunk.peers = read;
+    let (networks, accept_from) =
+        addresses(&section, "accept_from", |reader| reader.network(), &mut is_partial, findings);
+    trunk.accept_from = networks;
+    trunk.media_from = section.read("media_from", findings, |reader| media_networks(reader, name)).unwrap_or_default();
+    let tls = read_tls(&section, &mut trunk, findings);
     is_partial |= tls.is_none() && section.get("tls").is_some();
-    keys::fill((keys::TRUNK, keys::PUT_TRUNK), Some(&section), &mut trunk, around, findings);
-    let required =
-        section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, around.folder, f));
-    let (required, algorithms) = required.unzip();
+    section.fill((keys::TRUNK, keys::PUT_TRUNK), &mut trunk, findings);
+    let (required, algorithms) = section.read("require_auth", findings, credentials::require_auth).unzip();
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
-    read_registration(&section, &mut trunk, &mut placed_peers, findings);
-    caller_id::read(&section, &mut trunk, &edge.numbers, findings);
-    let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
-    quotas::read(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), edge, findings);
-    Some(SpannedTrunk {
-        trunk,
-        name: name_span,
-        listen: section.get("listen").map(Spanned::span),
-        srtp: section.get("srtp").map(Spanned::span),
-        tls,
-        tls_span: section.get("tls").map(Spanned::span),
-        oversize: section.get("oversize").map(Spanned::span),
-        require_auth: section.get("require_auth").map(Spanned::span),
-        media_from: section.get("media_from").map(Spanned::span),
-        deny,
-        peers: placed_peers,
-        accept_from: placed_networks,
-        is_partial,
-        preset: completed.preset.map(|(preset, places)| (preset.name, places)),
-    })
+    read_registration(&section, &mut trunk, &mut peers, findings);
+    caller_id::read(&section, &mut trunk, findings);
+    let preset = preset.map(|preset| preset.name);
+    trunk.headers = section.read("headers", findings, headers::read).unwrap_or_default();
+    trunk.headers.foreign = preset::foreign_headers(preset);
+    let patterns = section.read("deny", findings, |reader| reader.one_or_list(routes::pattern));
+    let (patterns, deny) = patterns.unwrap_or_default().into_iter().unzip();
+    trunk.deny = patterns;
+    quotas::read(&section, &mut trunk, preset, findings);
+    let (keys, preset) = (section.spans(), completed.preset.map(|(preset, places)| (preset.name, places)));
+    SpannedTrunk { trunk, name: name_span, keys, tls, deny, peers, accept_from, is_partial, preset }
 }
 
-/// Reads all recording servers, `[siprec.NAME]`, in file order.
-fn read_recorders<'a>(
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
+/// Reads the peers or networks of a trunk with their positions; sets `is_partial` if one is invalid.
+fn addresses<T>(
+    section: &Section<'_>,
+    key: &str,
+    item: impl FnMut(&mut KeyReader<'_>) -> Option<T>,
+    is_partial: &mut bool,
     findings: &mut Findings,
-) -> Vec<SpannedTrunk> {
-    let entries = values::named_tables("siprec", value, findings);
-    entries.into_iter().filter_map(|(name, value)| read_recorder(name, value, around, findings)).collect()
+) -> (Vec<T>, Vec<SourceSpan>) {
+    let read = section.read(key, findings, |reader| {
+        let read = reader.one_or_list(item).unwrap_or_default();
+        *is_partial |= read.len() < reader.written_items();
+        Some(read)
+    });
+    read.unwrap_or_default().into_iter().unzip()
 }
 
-fn read_recorder<'a>(
-    name: &'a Spanned<Cow<'a, str>>,
-    value: &'a SpannedValue<'a>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<SpannedTrunk> {
-    let (name, name_span) = (name.get_ref().as_ref(), name.span());
-    let title = format!("[siprec.{name}]");
-    let section = Section::open(&title, value, keys::SIPREC, findings)?;
-    values::name_text("siprec", name, name_span.clone(), findings);
+fn read_recorder(table: NamedSection<'_>, findings: &mut Findings) -> SpannedTrunk {
+    let NamedSection { name, span, section } = table;
     // Metadata makes the INVITE longer than one packet, which requires TCP. A server that accepts long INVITEs by UDP
     // only is no reason for a warning.
     let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(SiprecSettings::default()));
     let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&SiprecSettings::trunk_name(name)) };
     let mut is_partial = section.misspells(&["peers"], keys::SIPREC);
-    let mut placed_peers = Vec::new();
-    match section.get("peers") {
-        Some(value) => {
-            let peers = values::one_or_list("peers", value, findings, read_server).unwrap_or_default();
-            is_partial |= peers.len() < written(value);
-            (trunk.peers, placed_peers) = peers.into_iter().unzip();
-        }
-        None if is_partial => {}
-        None => {
-            let help = "add peers = [\"sip:HOST\"]";
-            findings.error(code::MISSING, section.span.clone(), format!("{title} has no `peers`"), help);
-            is_partial = true;
-        }
+    if !is_partial {
+        section.require("peers", "add peers = [\"sip:HOST\"]", findings);
+        is_partial = section.get("peers").is_none();
     }
-    let tls = read_tls(&section, &mut trunk, around, findings);
-    keys::fill((keys::SIPREC, keys::PUT_SIPREC), Some(&section), &mut trunk, around, findings);
-    Some(SpannedTrunk {
-        trunk,
-        name: name_span,
-        listen: section.get("listen").map(Spanned::span),
-        srtp: section.get("srtp").map(Spanned::span),
-        tls,
-        tls_span: section.get("tls").map(Spanned::span),
-        oversize: None,
-        require_auth: None,
-        media_from: None,
-        deny: Vec::new(),
-        peers: placed_peers,
-        accept_from: Vec::new(),
-        is_partial,
-        preset: None,
-    })
+    let (servers, peers) = addresses(&section, "peers", read_server, &mut is_partial, findings);
+    trunk.peers = servers;
+    let tls = read_tls(&section, &mut trunk, findings);
+    section.fill((keys::SIPREC, keys::PUT_SIPREC), &mut trunk, findings);
+    let (deny, accept_from) = (Vec::new(), Vec::new());
+    let keys = section.spans();
+    SpannedTrunk { trunk, name: span, keys, tls, deny, peers, accept_from, is_partial, preset: None }
 }
 
 /// Reads `tls` of a trunk: the connection settings, and the values stored in the trunk itself.
-fn read_tls(
-    section: &Section<'_>,
-    trunk: &mut Trunk,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<TrunkTls> {
-    let (tls, names) =
-        section.get("tls").and_then(|value| tls::trunk(value, around.folder, trunk.siprec.is_none(), findings))?;
+fn read_tls(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) -> Option<TrunkTls> {
+    let (tls, names) = section.read("tls", findings, |reader| tls::trunk(reader, trunk.siprec.is_none()))?;
     trunk.certificate_names = names;
     trunk.shows_certificate = tls.own.is_some();
     Some(tls)
 }
 
-/// Reads the header rules and `deny`; returns the positions of the `deny` patterns.
-fn read_policy(
-    section: &Section<'_>,
-    trunk: &mut Trunk,
-    preset: Option<&str>,
-    findings: &mut Findings,
-) -> Vec<SourceSpan> {
-    trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
-    trunk.headers.foreign = preset::foreign_headers(preset);
-    let Some(value) = section.get("deny") else { return Vec::new() };
-    let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
-    let (patterns, places) = patterns.into_iter().unzip();
-    trunk.deny = patterns;
-    places
-}
-
 /// Reads a host name of the edge: labels of letters, digits and hyphens, the last one starting with a letter (RFC 3261
 /// §25.1 `hostname`).
-pub(super) fn own_host(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Arc<str>> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn own_host(reader: &mut KeyReader<'_>) -> Option<Arc<str>> {
+    let text = reader.string()?;
     if is_host_name(&text) {
         return Some(text.into());
     }
@@ -222,20 +133,18 @@ pub(super) fn own_host(key: &str, value: &SpannedValue<'_>, findings: &mut Findi
     } else {
         "use a host name alone, without scheme, user and port: \"sbc.example.com\""
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-    None
+    reader.reject(code::BAD_VALUE, format!("cannot be \"{text}\""), help)
 }
 
 /// Reads a user part of a SIP URI: characters that need no escape (RFC 3261 §25.1 `user`).
-pub(super) fn from_user(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Arc<str>> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn from_user(reader: &mut KeyReader<'_>) -> Option<Arc<str>> {
+    let text = reader.string()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&byte);
     if (1..=USER_BYTES).contains(&text.len()) && text.bytes().all(is_plain) {
         return Some(text.into());
     }
     let help = "use the user alone, without scheme and host: \"e12345p0\"";
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{}\"", told(&text)), help);
-    None
+    reader.reject(code::BAD_VALUE, format!("cannot be \"{}\"", told(&text)), help)
 }
 
 /// Returns whether a text is a host name, not an IP address.
@@ -252,40 +161,34 @@ fn is_host_name(text: &str) -> bool {
 }
 
 /// Reads an audio file played on hold.
-pub(super) fn music(
-    key: &str,
-    value: &SpannedValue<'_>,
-    around: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<Arc<[u8]>> {
-    hold::file(key, value, MUSIC_SECONDS, Use::Again, around.folder, findings)
+pub(super) fn music(reader: &mut KeyReader<'_>) -> Option<Arc<[u8]>> {
+    hold::file(reader, MUSIC_SECONDS, Use::Again)
 }
 
 /// Reads SRTP crypto suites in order of preference.
-pub(super) fn suites(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<Suite>> {
-    words(key, value, &Suite::ALL.map(|suite| (suite.as_str(), suite)), findings)
+pub(super) fn suites(reader: &mut KeyReader<'_>) -> Option<Vec<Suite>> {
+    words(reader, &Suite::ALL.map(|suite| (suite.as_str(), suite)))
 }
 
 /// Parameters of the called number.
-pub(super) fn parameters(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<&'static str>> {
-    words(key, value, &NUMBER_PARAMETERS.map(|name| (name, name)), findings)
+pub(super) fn parameters(reader: &mut KeyReader<'_>) -> Option<Vec<&'static str>> {
+    words(reader, &NUMBER_PARAMETERS.map(|name| (name, name)))
 }
 
 /// Reads a list of words into their values.
-fn words<T: Copy>(key: &str, value: &SpannedValue<'_>, all: &[(&str, T)], findings: &mut Findings) -> Option<Vec<T>> {
-    let word = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| values::one_of(key, value, findings, all);
-    Some(values::list(key, value, findings, word)?.into_iter().map(|(word, _)| word).collect())
+fn words<T: Copy>(reader: &mut KeyReader<'_>, all: &[(&str, T)]) -> Option<Vec<T>> {
+    Some(reader.list(|reader| reader.one_of(all))?.into_iter().map(|(word, _)| word).collect())
 }
 
 /// Reads `media_from`: additional source networks of RTP.
-fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {
-    let Some(value) = section.get("media_from") else { return Vec::new() };
-    let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
+fn media_networks(reader: &mut KeyReader<'_>, trunk: &str) -> Option<Vec<IpNet>> {
+    let networks = reader.one_or_list(|reader| reader.network())?;
     for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
         let message = format!("{network} accepts RTP from every address in calls of trunk {trunk}");
-        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the media networks of the trunk");
+        let help = "list the media networks of the trunk";
+        reader.findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, help);
     }
-    networks.into_iter().map(|(network, _)| network).collect()
+    Some(networks.into_iter().map(|(network, _)| network).collect())
 }
 
 /// Reads `register` and the keys of inbound registration.
@@ -303,82 +206,75 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
         // The registrar is also the peer for calls in both directions.
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
-        peers.extend(section.get("register").map(Spanned::span));
+        peers.extend(section.span_of("register"));
     }
 }
 
 /// Reads the limits of new calls per second: total, inbound, outbound.
-pub(super) fn rates(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<[u32; 3]> {
-    let number = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
-        values::integer(key, value, findings, 0..=u32::MAX)
-    };
-    if !value.get_ref().is_table() {
-        return Some([number(key, value, findings)?, 0, 0]);
+pub(super) fn rates(reader: &mut KeyReader<'_>) -> Option<[u32; 3]> {
+    let number = |reader: &mut KeyReader<'_>| reader.integer(0..=u32::MAX);
+    if !reader.value.get_ref().is_table() {
+        return Some([number(reader)?, 0, 0]);
     }
-    let each = Section::open(&format!("`{key}`"), value, keys::RATES, findings)?;
-    Some([0, each.read("in", findings, number).unwrap_or(0), each.read("out", findings, number).unwrap_or(0)])
+    let each = reader.section(keys::RATES)?;
+    let mut rate = |key| each.read(key, reader.findings, number).unwrap_or(0);
+    Some([0, rate("in"), rate("out")])
 }
 
 /// Reads the session timer in whole seconds, not below the minimum of RFC 4028 §4.
-pub(super) fn session(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    let found = values::duration(key, value, findings)?;
+pub(super) fn session(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    let found = reader.duration()?;
     let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);
     let useful = Duration::from_secs(least.into())..=Duration::from_secs(most.into());
     if !found.is_zero() && !useful.contains(&found) {
-        let message = format!("`{key}` is out of range");
-        findings.error(code::BAD_VALUE, value.span(), message, "\"90s\" to \"24h\"; \"0s\" is off");
-        return None;
+        return reader.reject(code::BAD_VALUE, "is out of range", "\"90s\" to \"24h\"; \"0s\" is off");
     }
     Some(found)
 }
 
-/// Returns the number of items in a value.
-fn written(value: &SpannedValue<'_>) -> usize {
-    value.get_ref().as_array().map_or(1, |array| array.len())
-}
-
-pub(super) fn codecs(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn codecs(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
     let mut codecs: Vec<String> = Vec::new();
-    let is_only = written(value) == 1;
-    for (codec, span) in values::list(key, value, findings, |key, value, findings| {
-        values::string(key, value, findings).and_then(|text| read_codec((key, &text), value.span(), is_only, findings))
-    })? {
+    let is_only = reader.written_items() == 1;
+    let read = reader.list(|reader| {
+        let text = reader.string()?;
+        read_codec(reader, &text, is_only)
+    })?;
+    for (codec, span) in read {
         if codecs.contains(&codec) {
-            findings.error(code::DUPLICATE, span, format!("`{key}` has {codec} twice"), "list each codec once");
+            reader.error_at(code::DUPLICATE, span, format!("has {codec} twice"), "list each codec once");
         } else {
             codecs.push(codec);
         }
     }
-    if written(value) == 0 {
+    if reader.written_items() == 0 {
         let help = "a trunk without codecs accepts no calls: remove the key for PCMU, PCMA, opus";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+        reader.error(code::BAD_VALUE, "is empty", help);
     }
     Some(codecs).filter(|codecs| !codecs.is_empty())
 }
 
 /// Reads a packet time in milliseconds: the lengths in use that Opus supports as well.
-pub(super) fn ptime(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u32> {
-    let ms = values::integer(key, value, findings, 10..=60)?;
+pub(super) fn ptime(reader: &mut KeyReader<'_>) -> Option<u32> {
+    let ms = reader.integer(10..=60)?;
     if ![10, 20, 30, 40, 60].contains(&ms) {
         let help = "10, 20, 30, 40 or 60 milliseconds";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is {ms}"), help);
-        return None;
+        return reader.reject(code::BAD_VALUE, format!("is {ms}"), help);
     }
     Some(ms)
 }
 
 /// Reads one codec of a list; `is_only` is true if the list has no other.
-fn read_codec((key, text): (&str, &str), span: SourceSpan, is_only: bool, findings: &mut Findings) -> Option<String> {
+fn read_codec(reader: &mut KeyReader<'_>, text: &str, is_only: bool) -> Option<String> {
     let name = text.to_ascii_uppercase();
     if let Some(codec) = CODECS.iter().find(|codec| codec.eq_ignore_ascii_case(&name)) {
         return Some((*codec).to_owned());
     }
     let bare: String = name.chars().filter(|letter| !matches!(letter, '.' | '-' | '_')).collect();
     if RELAYED_CODECS.iter().any(|codec| bare.starts_with(codec)) {
-        let what = if is_only { format!("remove `{key}`") } else { "leave it out".to_owned() };
+        let what = if is_only { format!("remove `{}`", reader.key) } else { "leave it out".to_owned() };
         let help = format!("{what}: it is relayed if both sides of a call support it, and not converted");
         let message = format!("not in this version: the codec {text}");
-        findings.error(code::NOT_IN_THIS_VERSION, span, message, help);
+        reader.findings.error(code::NOT_IN_THIS_VERSION, reader.value.span(), message, help);
         return None;
     }
     // G.711 codecs are also known by the names of their laws.
@@ -391,47 +287,38 @@ fn read_codec((key, text): (&str, &str), span: SourceSpan, is_only: bool, findin
         Some(codec) => format!("did you mean \"{codec}\"?"),
         None => "use PCMU, PCMA, G722 or opus".to_owned(),
     };
-    findings.error(code::BAD_VALUE, span, format!("unknown codec \"{text}\""), help);
+    reader.findings.error(code::BAD_VALUE, reader.value.span(), format!("unknown codec \"{text}\""), help);
     None
 }
 
 /// Reads a peer: `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
-fn read_peer<'a>(key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<Peer> {
-    peer(key, value, peer_of_uri, findings)
+fn read_peer(reader: &mut KeyReader<'_>) -> Option<Peer> {
+    peer(reader, peer_of_uri)
 }
 
 /// Reads a recording server, written like a peer. The URI may have a user part, because no number is dialled.
-fn read_server<'a>(key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<Peer> {
-    peer(key, value, host_of_uri, findings)
+fn read_server(reader: &mut KeyReader<'_>) -> Option<Peer> {
+    peer(reader, host_of_uri)
 }
 
-fn peer<'a>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    of_uri: fn(&str, SourceSpan, &mut Findings) -> Option<Peer>,
-    findings: &mut Findings,
-) -> Option<Peer> {
-    if let Some(text) = value.get_ref().as_str() {
-        return of_uri(text, value.span(), findings);
+fn peer(reader: &mut KeyReader<'_>, of_uri: fn(&str, SourceSpan, &mut Findings) -> Option<Peer>) -> Option<Peer> {
+    if let Some(text) = reader.text() {
+        return of_uri(text, reader.span(), reader.findings);
     }
-    if !value.get_ref().is_table() {
-        values::wrong_type(key, value, "\"sip:HOST\" or { uri = \"sip:HOST\", priority = 10, weight = 50 }", findings);
-        return None;
+    if !reader.value.get_ref().is_table() {
+        return reader.wrong_type("\"sip:HOST\" or { uri = \"sip:HOST\", priority = 10, weight = 50 }");
     }
-    let section = Section::open("a peer", value, keys::PEER, findings)?;
-    let mut share = |key: &str| {
-        let read = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
-            values::integer(key, value, findings, 0..=65_535)
-        };
-        section.read(key, findings, read).and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
+    let section = Section::open("a peer", reader.value, keys::PEER, reader.scope, reader.findings)?;
+    let mut share = |key| {
+        let number = section.read(key, reader.findings, |reader| reader.integer(0..=65_535));
+        number.and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
     };
     let (priority, weight) = (share("priority"), share("weight"));
-    let Some(uri) = section.get("uri") else {
-        findings.error(code::MISSING, value.span(), "a peer without `uri`", "add uri = \"sip:HOST\"");
-        return None;
-    };
-    let text = values::string("uri", uri, findings)?;
-    let peer = of_uri(&text, uri.span(), findings)?;
+    section.require("uri", "add uri = \"sip:HOST\"", reader.findings);
+    let peer = section.read("uri", reader.findings, |reader| {
+        let text = reader.string()?;
+        of_uri(&text, reader.span(), reader.findings)
+    })?;
     Some(Peer { priority, weight, ..peer })
 }
 

@@ -147,7 +147,7 @@ pub struct AgentAnnouncement {
 }
 
 /// Settings of `[edge]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EdgeConfig {
     /// Name of the edge; default: the host name.
     pub name: String,

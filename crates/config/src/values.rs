@@ -1,19 +1,19 @@
-//! Readers of single values. Each gets the key's name for its messages, and reports an invalid value at its position.
+//! Reader of one value: each method reads a kind of value, or reports at its position that it is not one.
 
-use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use toml::Spanned;
 use toml::de::DeValue;
 
-use super::code;
+use super::code::{self, DiagnosticCode};
 use super::cover::is_telling;
 use super::diagnostic::Findings;
-use super::keys::SECRET;
+use super::draft::SourceSpan;
+use super::keys::{ConfigKey, ReadScope, SECRET};
 use super::nearest;
 use super::section::{Section, SpannedValue};
 use super::types::Secret;
@@ -23,22 +23,352 @@ use trunkgate_system::files;
 /// Maximum length of a trunk, listener, route or edge name, in bytes. Names are metric labels and parts of paths.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Table with its name.
-pub(super) type NamedTable<'a> = (&'a Spanned<Cow<'a, str>>, &'a SpannedValue<'a>);
+/// Value of a key that is being read, with all that its meaning may depend on.
+#[derive(Debug)]
+pub(crate) struct KeyReader<'a> {
+    /// Name of the key, for messages.
+    pub(super) key: &'a str,
+    /// Value with its position.
+    pub(super) value: &'a SpannedValue<'a>,
+    /// Surrounding configuration.
+    pub(super) scope: ReadScope<'a>,
+    /// Diagnostics so far.
+    pub(super) findings: &'a mut Findings,
+}
 
-/// Returns the tables of a kind, `[KIND.NAME]`, in file order.
-pub(super) fn named_tables<'a>(
-    kind: &str,
-    value: &'a SpannedValue<'a>,
-    findings: &mut Findings,
-) -> Vec<NamedTable<'a>> {
-    let Some(table) = value.get_ref().as_table() else {
-        wrong_type(kind, value, &format!("tables with names: [{kind}.NAME]"), findings);
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
-    entries
+impl<'a> KeyReader<'a> {
+    /// Returns the position of the value.
+    pub(super) fn span(&self) -> SourceSpan {
+        self.value.span()
+    }
+
+    /// Reports an error. `what` continues the sentence that the key begins: `is empty`, `: "x" is not a date`.
+    pub(super) fn error(&mut self, code: DiagnosticCode, what: impl Display, help: impl Into<String>) {
+        self.error_at(code, self.value.span(), what, help);
+    }
+
+    /// Reports an error in a part of the value.
+    pub(super) fn error_at(
+        &mut self,
+        code: DiagnosticCode,
+        span: SourceSpan,
+        what: impl Display,
+        help: impl Into<String>,
+    ) {
+        self.findings.error(code, span, self.sentence(what), help);
+    }
+
+    /// Reports an error, and returns that there is no value.
+    pub(super) fn reject<T>(&mut self, code: DiagnosticCode, what: impl Display, help: impl Into<String>) -> Option<T> {
+        self.error(code, what, help);
+        None
+    }
+
+    /// Reports a warning.
+    pub(super) fn warning(&mut self, code: DiagnosticCode, what: impl Display, help: impl Into<String>) {
+        self.findings.warning(code, Some(self.value.span()), self.sentence(what), help);
+    }
+
+    fn sentence(&self, what: impl Display) -> String {
+        let what = what.to_string();
+        let gap = if what.starts_with(':') { "" } else { " " };
+        format!("`{}`{gap}{what}", self.key)
+    }
+
+    /// Reports a value of the wrong type; `wanted` describes the right one.
+    pub(super) fn wrong_type<T>(&mut self, wanted: &str) -> Option<T> {
+        wrong_type(self.key, self.value, wanted, self.findings);
+        None
+    }
+
+    /// Opens a table with these keys.
+    pub(super) fn section(&mut self, keys: &'static [ConfigKey]) -> Option<Section<'a>> {
+        Section::open(&format!("`{}`", self.key), self.value, keys, self.scope, self.findings)
+    }
+
+    /// Returns the text of a string; `None` for values of other types, which are not reported.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// Returns whether the value is a list without items.
+    pub(super) fn is_empty_list(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|list| list.is_empty())
+    }
+
+    /// Returns the number of items as written; 1 for a value without brackets.
+    pub(super) fn written_items(&self) -> usize {
+        self.value.get_ref().as_array().map_or(1, |list| list.len())
+    }
+
+    /// Reads a string.
+    pub(super) fn string(&mut self) -> Option<String> {
+        if let Some(text) = self.text() {
+            return Some(text.to_owned());
+        }
+        let is_single = !self.value.get_ref().is_array() && !self.value.get_ref().is_table();
+        let help = match self.findings.written(self.value.span()) {
+            written if is_single && !written.is_empty() && !is_telling(self.key) => {
+                format!("should be a string: write \"{written}\"")
+            }
+            _ => "should be a string".to_owned(),
+        };
+        of_other_type(self.key, self.value, help, self.findings);
+        None
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn boolean(&mut self) -> Option<bool> {
+        let found = self.value.get_ref().as_bool();
+        if found.is_none() {
+            let meant = unquoted::boolean(self.findings.written(self.value.span()));
+            let help = meant.map_or("should be true or false".to_owned(), |meant| {
+                format!("should be true or false: write {meant}")
+            });
+            of_other_type(self.key, self.value, help, self.findings);
+        }
+        found
+    }
+
+    /// Reads an integer within `allowed`.
+    pub(super) fn integer(&mut self, allowed: RangeInclusive<u32>) -> Option<u32> {
+        let Some(written) = self.value.get_ref().as_integer() else {
+            let meant = self.text().and_then(unquoted::number);
+            let help =
+                meant.map_or("should be an integer".to_owned(), |meant| format!("should be an integer: write {meant}"));
+            of_other_type(self.key, self.value, help, self.findings);
+            return None;
+        };
+        let number = i64::from_str_radix(written.as_str(), written.radix()).ok();
+        let number = number.and_then(|number| u32::try_from(number).ok()).filter(|number| allowed.contains(number));
+        if number.is_none() {
+            let help = match *allowed.end() {
+                u32::MAX => format!("{} or more", allowed.start()),
+                end => format!("{} to {end}", allowed.start()),
+            };
+            self.error(code::BAD_VALUE, "is out of range", help);
+        }
+        number
+    }
+
+    /// Reads one word of a fixed set.
+    pub(super) fn one_of<T: Copy>(&mut self, known: &[(&str, T)]) -> Option<T> {
+        let all = || format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
+        let Some(text) = self.text() else { return self.wrong_type(&all()) };
+        if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
+            return Some(*meaning);
+        }
+        // A different number is not a misspelling.
+        let letters = |word: &str| word.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let help = match nearest(text, known.iter().map(|(word, _)| *word)) {
+            Some(word) if letters(word) != letters(text) => format!("did you mean \"{word}\"?"),
+            Some(_) | None => all(),
+        };
+        self.reject(code::BAD_VALUE, format!("cannot be \"{text}\""), help)
+    }
+
+    /// Reads a name that is valid in metrics, paths and targets.
+    pub(super) fn name(&mut self) -> Option<String> {
+        let text = self.string()?;
+        name_text(self.key, &text, self.value.span(), self.findings).then_some(text)
+    }
+
+    /// Reads a list and returns the valid items with their positions. Each item is read separately, so that all invalid
+    /// ones are reported.
+    pub(super) fn list<T>(
+        &mut self,
+        item: impl FnMut(&mut KeyReader<'_>) -> Option<T>,
+    ) -> Option<Vec<(T, SourceSpan)>> {
+        if self.value.get_ref().is_array() { self.one_or_list(item) } else { self.wrong_type("a list") }
+    }
+
+    /// Reads a list, or a single item without brackets.
+    pub(super) fn one_or_list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut KeyReader<'_>) -> Option<T>,
+    ) -> Option<Vec<(T, SourceSpan)>> {
+        let Some(list) = self.value.get_ref().as_array() else {
+            return item(self).map(|read| vec![(read, self.value.span())]);
+        };
+        let read = |value: &'a SpannedValue<'a>| {
+            let read = item(&mut KeyReader { key: self.key, value, scope: self.scope, findings: self.findings })?;
+            Some((read, value.span()))
+        };
+        Some(list.iter().filter_map(read).collect())
+    }
+
+    /// Reads a list, or a single item without brackets, and returns the valid items.
+    pub(super) fn items<T>(&mut self, item: impl FnMut(&mut KeyReader<'_>) -> Option<T>) -> Option<Vec<T>> {
+        Some(self.one_or_list(item)?.into_iter().map(|(item, _)| item).collect())
+    }
+
+    /// Returns the entries of a table with free names, in file order; reports any other value as not being `wanted`.
+    pub(super) fn entries(&mut self, wanted: &str) -> Option<Vec<TableEntry<'a>>> {
+        let Some(table) = self.value.get_ref().as_table() else { return self.wrong_type(wanted) };
+        let mut entries: Vec<_> =
+            table.iter().map(|(name, value)| TableEntry { name: name.get_ref(), span: name.span(), value }).collect();
+        entries.sort_by_key(|entry| entry.span.start);
+        Some(entries)
+    }
+
+    /// Returns the reader of an entry.
+    pub(super) fn entry<'b>(&'b mut self, entry: &TableEntry<'b>) -> KeyReader<'b> {
+        KeyReader { key: entry.name, value: entry.value, scope: self.scope, findings: self.findings }
+    }
+
+    /// Reads a duration: `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
+    pub(super) fn duration(&mut self) -> Option<Duration> {
+        let seconds =
+            self.value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
+        let help = seconds.as_deref().unwrap_or("use \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
+        self.duration_as(help)
+    }
+
+    /// Reads a duration; `help` has the correction for an invalid one.
+    pub(super) fn duration_as(&mut self, help: &str) -> Option<Duration> {
+        let found = match self.value.get_ref() {
+            DeValue::String(text) => parse_duration(text),
+            DeValue::Integer(number) if number.as_str() == "0" => Some(Duration::ZERO),
+            DeValue::Integer(_) => return self.reject(code::BAD_DURATION, "has no unit", help),
+            DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                return self.wrong_type("a duration as \"30s\"");
+            }
+        };
+        if found.is_none() {
+            self.error(code::BAD_DURATION, "is not a duration", help);
+        }
+        found
+    }
+
+    /// Reads a duration, and warns with `what` if it is shorter than `least`.
+    pub(super) fn duration_of(&mut self, (least, what): (Duration, &str)) -> Option<Duration> {
+        let found = self.duration()?;
+        if !found.is_zero() && found < least {
+            let help = format!("minimum \"{}\"; \"0s\" is off", written(least));
+            self.warning(code::BAD_VALUE, format!("is very short: {what}"), help);
+        }
+        Some(found)
+    }
+
+    /// Reads a duration within `allowed`; `help` describes the range.
+    pub(super) fn duration_within(&mut self, allowed: RangeInclusive<Duration>, help: &str) -> Option<Duration> {
+        let found = self.duration_as(help)?;
+        if allowed.contains(&found) { Some(found) } else { self.reject(code::BAD_VALUE, "is out of range", help) }
+    }
+
+    /// Reads an address and port to bind; port 0 selects a free port.
+    pub(super) fn socket_address(&mut self) -> Option<SocketAddr> {
+        let text = self.string()?;
+        if let Ok(address) = text.parse() {
+            return Some(address);
+        }
+        let help = match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(v4)) => format!("the port is missing: write \"{v4}:5060\""),
+            Ok(IpAddr::V6(v6)) => format!("the port is missing: write \"[{v6}]:5060\""),
+            Err(_) => "use an IP address and port: \"0.0.0.0:5060\" or \"[::]:5060\"".to_owned(),
+        };
+        self.reject(code::BAD_ADDRESS, "is not an address with port", help)
+    }
+
+    /// Reads an IP address.
+    pub(super) fn address(&mut self) -> Option<IpAddr> {
+        let text = self.string()?;
+        let address = text.parse().ok();
+        if address.is_none() {
+            let help = "use an IP address without port: \"203.0.113.10\" or \"2001:db8::10\"";
+            self.error(code::BAD_ADDRESS, format!(": \"{text}\" is not an address"), help);
+        }
+        address
+    }
+
+    /// Reads an address that peers can send to.
+    pub(super) fn public_address(&mut self) -> Option<IpAddr> {
+        let found = self.address()?;
+        if found.is_unspecified() || found.is_multicast() {
+            let help = "use the single address that the peer can send to";
+            return self.reject(code::BAD_ADDRESS, format!("cannot be {found}"), help);
+        }
+        Some(found)
+    }
+
+    /// Reads a network; a single address is a network of one.
+    pub(super) fn network(&mut self) -> Option<IpNet> {
+        let text = self.string()?;
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(IpNet::from(address));
+        }
+        if let Ok(network) = text.parse::<IpNet>() {
+            return Some(network.trunc());
+        }
+        let help = "use a network or address: \"198.51.100.0/24\" or \"2001:db8::1\"";
+        self.reject(code::BAD_ADDRESS, format!(": \"{text}\" is not a network"), help)
+    }
+
+    /// Reads a path, relative to the folder of the configuration.
+    pub(super) fn path(&mut self) -> Option<PathBuf> {
+        Some(relative_to(self.scope.folder, &self.string()?))
+    }
+
+    /// Reads a secret: a string, `{ env = "NAME" }` or `{ file = "PATH" }`, of which the contents are read immediately.
+    pub(super) fn secret(&mut self) -> Option<Secret> {
+        if let Some(text) = self.text() {
+            if let Some(name) = variable(text) {
+                let help = format!("write {{ env = \"{name}\" }} to use its content");
+                self.warning(code::BAD_SECRET, "is literally this text", help);
+            }
+            return self.not_empty(text, self.value.span());
+        }
+        if !self.value.get_ref().is_table() {
+            return self.wrong_type("a string, { env = \"NAME\" } or { file = \"PATH\" }");
+        }
+        let section = self.section(SECRET)?;
+        match (section.get("env"), section.get("file")) {
+            (Some(env), None) => {
+                let name = section.read("env", self.findings, |reader| reader.string())?;
+                let Ok(text) = std::env::var(&name) else {
+                    let what = format!(": environment variable {name} is not set");
+                    self.error_at(code::BAD_SECRET, env.span(), what, format!("set {name} before starting the edge"));
+                    return None;
+                };
+                self.not_empty(&text, env.span())
+            }
+            (None, Some(file)) => {
+                let path = section.read("file", self.findings, |reader| reader.path())?;
+                match files::read_to_string(&path, trunkgate_system::limits::SECRET_FILE_BYTES) {
+                    Ok(text) => self.not_empty(text.trim_end_matches(['\r', '\n']), file.span()),
+                    Err(error) => {
+                        let what = format!(": {}: {error}", path.display());
+                        let help = "use a readable file that contains the secret";
+                        self.error_at(code::BAD_SECRET, file.span(), what, help);
+                        None
+                    }
+                }
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let help = "write { env = \"NAME\" } or { file = \"PATH\" }";
+                self.reject(code::BAD_SECRET, "must have exactly one of `env` and `file`", help)
+            }
+        }
+    }
+
+    fn not_empty(&mut self, text: &str, span: SourceSpan) -> Option<Secret> {
+        if text.is_empty() {
+            self.error_at(code::BAD_SECRET, span, "is empty", "an empty secret protects nothing");
+            return None;
+        }
+        Some(Secret::new(text.to_owned()))
+    }
+}
+
+/// Entry of a table with free names.
+#[derive(Debug, Clone)]
+pub(super) struct TableEntry<'a> {
+    /// Name as written by the user.
+    pub(super) name: &'a str,
+    /// Position of the name.
+    pub(super) span: SourceSpan,
+    /// Value of the entry.
+    pub(super) value: &'a SpannedValue<'a>,
 }
 
 /// Reports a value of the wrong type; `wanted` describes the right one.
@@ -61,91 +391,6 @@ fn of_other_type(key: &str, value: &SpannedValue<'_>, help: String, findings: &m
     findings.error(code::WRONG_TYPE, value.span(), format!("{name} is {found}"), help);
 }
 
-/// Reads a string.
-pub(super) fn string(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = value.get_ref().as_str().map(str::to_owned);
-    if text.is_none() {
-        let is_single = !value.get_ref().is_array() && !value.get_ref().is_table();
-        let help = match findings.written(value.span()) {
-            written if is_single && !written.is_empty() && !is_telling(key) => {
-                format!("should be a string: write \"{written}\"")
-            }
-            _ => "should be a string".to_owned(),
-        };
-        of_other_type(key, value, help, findings);
-    }
-    text
-}
-
-/// Reads `true` or `false`.
-pub(super) fn boolean(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<bool> {
-    let found = value.get_ref().as_bool();
-    if found.is_none() {
-        let meant = unquoted::boolean(findings.written(value.span()));
-        let help = meant
-            .map_or("should be true or false".to_owned(), |meant| format!("should be true or false: write {meant}"));
-        of_other_type(key, value, help, findings);
-    }
-    found
-}
-
-/// Reads an integer within `allowed`.
-pub(super) fn integer(
-    key: &str,
-    value: &SpannedValue<'_>,
-    findings: &mut Findings,
-    allowed: RangeInclusive<u32>,
-) -> Option<u32> {
-    let Some(written) = value.get_ref().as_integer() else {
-        let meant = value.get_ref().as_str().and_then(unquoted::number);
-        let help =
-            meant.map_or("should be an integer".to_owned(), |meant| format!("should be an integer: write {meant}"));
-        of_other_type(key, value, help, findings);
-        return None;
-    };
-    let number = i64::from_str_radix(written.as_str(), written.radix()).ok();
-    let number = number.and_then(|number| u32::try_from(number).ok()).filter(|number| allowed.contains(number));
-    if number.is_none() {
-        let help = match *allowed.end() {
-            u32::MAX => format!("{} or more", allowed.start()),
-            end => format!("{} to {end}", allowed.start()),
-        };
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
-    }
-    number
-}
-
-/// Reads one word of a fixed set.
-pub(super) fn one_of<T: Copy>(
-    key: &str,
-    value: &SpannedValue<'_>,
-    findings: &mut Findings,
-    known: &[(&str, T)],
-) -> Option<T> {
-    let all = || format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
-    let Some(text) = value.get_ref().as_str().map(str::to_owned) else {
-        wrong_type(key, value, &all(), findings);
-        return None;
-    };
-    if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
-        return Some(*meaning);
-    }
-    // A different number is not a misspelling.
-    let letters = |word: &str| word.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let help = match nearest(&text, known.iter().map(|(word, _)| *word)) {
-        Some(word) if letters(word) != letters(&text) => format!("did you mean \"{word}\"?"),
-        Some(_) | None => all(),
-    };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-    None
-}
-
-/// Reads a name that is valid in metrics, paths and targets.
-pub(super) fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = string(key, value, findings)?;
-    name_text(key, &text, value.span(), findings).then_some(text)
-}
-
 /// Returns whether `text` is a valid name, and reports an invalid one.
 pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mut Findings) -> bool {
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -155,82 +400,6 @@ pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mu
         findings.error(code::BAD_VALUE, span, format!("`{key}` cannot be \"{text}\""), help);
     }
     fits
-}
-
-/// Reads a list and returns the valid items with their positions. Each item is read separately, so that all invalid
-/// ones are reported.
-pub(super) fn list<'a, T>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    findings: &mut Findings,
-    mut item: impl FnMut(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
-) -> Option<Vec<(T, Range<usize>)>> {
-    let Some(array) = value.get_ref().as_array() else {
-        wrong_type(key, value, "a list", findings);
-        return None;
-    };
-    let read = |value: &'a SpannedValue<'a>| item(key, value, findings).map(|read| (read, value.span()));
-    Some(array.iter().filter_map(read).collect())
-}
-
-/// Reads a list, or a single item without brackets.
-pub(super) fn one_or_list<'a, T>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    findings: &mut Findings,
-    mut item: impl FnMut(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
-) -> Option<Vec<(T, Range<usize>)>> {
-    if value.get_ref().is_array() {
-        return list(key, value, findings, item);
-    }
-    item(key, value, findings).map(|read| vec![(read, value.span())])
-}
-
-/// Reads a duration: `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
-pub(super) fn duration(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    let seconds = value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
-    let help = seconds.as_deref().unwrap_or("use \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
-    duration_as(key, value, help, findings)
-}
-
-/// Reads a duration; `help` has the correction for an invalid one.
-pub(super) fn duration_as(
-    key: &str,
-    value: &SpannedValue<'_>,
-    help: &str,
-    findings: &mut Findings,
-) -> Option<Duration> {
-    let found = match value.get_ref() {
-        DeValue::String(text) => parse_duration(text),
-        DeValue::Integer(number) if number.as_str() == "0" => Some(Duration::ZERO),
-        DeValue::Integer(_) => {
-            findings.error(code::BAD_DURATION, value.span(), format!("`{key}` has no unit"), help);
-            return None;
-        }
-        DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            wrong_type(key, value, "a duration as \"30s\"", findings);
-            return None;
-        }
-    };
-    if found.is_none() {
-        findings.error(code::BAD_DURATION, value.span(), format!("`{key}` is not a duration"), help);
-    }
-    found
-}
-
-/// Reads a duration, and warns with `what` if it is shorter than `least`.
-pub(super) fn duration_of(
-    key: &str,
-    value: &SpannedValue<'_>,
-    (least, what): (Duration, &str),
-    findings: &mut Findings,
-) -> Option<Duration> {
-    let found = duration(key, value, findings)?;
-    if !found.is_zero() && found < least {
-        let help = format!("minimum \"{}\"; \"0s\" is off", written(least));
-        findings.warning(code::BAD_VALUE, Some(value.span()), format!("`{key}` is very short: {what}"), help);
-    }
-    Some(found)
 }
 
 /// Formats a duration for the configuration.
@@ -272,134 +441,12 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (any && total.as_secs() <= MAX_DURATION_S).then_some(total)
 }
 
-/// Reads an address and port to bind; port 0 selects a free port.
-pub(super) fn socket_address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<SocketAddr> {
-    let text = string(key, value, findings)?;
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let help = match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(v4)) => format!("the port is missing: write \"{v4}:5060\""),
-        Ok(IpAddr::V6(v6)) => format!("the port is missing: write \"[{v6}]:5060\""),
-        Err(_) => "use an IP address and port: \"0.0.0.0:5060\" or \"[::]:5060\"".to_owned(),
-    };
-    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` is not an address with port"), help);
-    None
-}
-
-/// Reads an IP address.
-pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpAddr> {
-    let text = string(key, value, findings)?;
-    let address = text.parse().ok();
-    if address.is_none() {
-        let help = "use an IP address without port: \"203.0.113.10\" or \"2001:db8::10\"";
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not an address"), help);
-    }
-    address
-}
-
-/// Reads an address that peers can send to.
-pub(super) fn public_address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpAddr> {
-    let found = address(key, value, findings)?;
-    if found.is_unspecified() || found.is_multicast() {
-        let help = "use the single address that the peer can send to";
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` cannot be {found}"), help);
-        return None;
-    }
-    Some(found)
-}
-
-/// Reads a network; a single address is a network of one.
-pub(super) fn network(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpNet> {
-    let text = string(key, value, findings)?;
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(IpNet::from(address));
-    }
-    match text.parse::<IpNet>() {
-        Ok(network) => Some(network.trunc()),
-        Err(_) => {
-            let help = "use a network or address: \"198.51.100.0/24\" or \"2001:db8::1\"";
-            findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not a network"), help);
-            None
-        }
-    }
-}
-
-/// Reads a secret: a string, `{ env = "NAME" }` or `{ file = "PATH" }`, of which the contents are read immediately.
-pub(super) fn secret<'a>(
-    key: &str,
-    value: &'a SpannedValue<'a>,
-    findings: &mut Findings,
-    folder: &Path,
-) -> Option<Secret> {
-    if let Some(text) = value.get_ref().as_str() {
-        if let Some(name) = variable(text) {
-            let (message, help) =
-                (format!("`{key}` is literally this text"), format!("write {{ env = \"{name}\" }} to use its content"));
-            findings.warning(code::BAD_SECRET, Some(value.span()), message, help);
-        }
-        return not_empty(key, text.to_owned(), value.span(), findings);
-    }
-    if !value.get_ref().is_table() {
-        wrong_type(key, value, "a string, { env = \"NAME\" } or { file = \"PATH\" }", findings);
-        return None;
-    }
-    let section = Section::open(&format!("`{key}`"), value, SECRET, findings)?;
-    match (section.get("env"), section.get("file")) {
-        (Some(env), None) => {
-            let name = string("env", env, findings)?;
-            match std::env::var(&name) {
-                Ok(text) => not_empty(key, text, env.span(), findings),
-                Err(_) => {
-                    let message = format!("`{key}`: environment variable {name} is not set");
-                    findings.error(
-                        code::BAD_SECRET,
-                        env.span(),
-                        message,
-                        format!("set {name} before starting the edge"),
-                    );
-                    None
-                }
-            }
-        }
-        (None, Some(file)) => {
-            let path = relative_to(folder, &string("file", file, findings)?);
-            match files::read_to_string(&path, trunkgate_system::limits::SECRET_FILE_BYTES) {
-                Ok(text) => not_empty(key, text.trim_end_matches(['\r', '\n']).to_owned(), file.span(), findings),
-                Err(error) => {
-                    let message = format!("`{key}`: {}: {error}", path.display());
-                    findings.error(
-                        code::BAD_SECRET,
-                        file.span(),
-                        message,
-                        "use a readable file that contains the secret",
-                    );
-                    None
-                }
-            }
-        }
-        (Some(_), Some(_)) | (None, None) => {
-            let message = format!("`{key}` must have exactly one of `env` and `file`");
-            findings.error(code::BAD_SECRET, value.span(), message, "write { env = \"NAME\" } or { file = \"PATH\" }");
-            None
-        }
-    }
-}
-
 /// Returns the name in `$NAME` or `${NAME}`, as in a shell.
 fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
     let fits = |c: char| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit();
     (name.starts_with(|c: char| c == '_' || c.is_ascii_uppercase()) && name.chars().all(fits)).then_some(name)
-}
-
-fn not_empty(key: &str, text: String, span: Range<usize>, findings: &mut Findings) -> Option<Secret> {
-    if text.is_empty() {
-        findings.error(code::BAD_SECRET, span, format!("`{key}` is empty"), "an empty secret protects nothing");
-        return None;
-    }
-    Some(Secret::new(text))
 }
 
 /// Resolves a path relative to the configuration's folder.

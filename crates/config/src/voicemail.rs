@@ -1,10 +1,8 @@
 //! `[voicemail.NAME]`: mailboxes that record messages of callers.
 
-use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::Spanned;
 use trunkgate_route::{Mailbox, MwiParty, TargetSpec};
 
 use super::cdr::parse_size;
@@ -13,54 +11,41 @@ use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedMailbox};
 use super::keys::{self, ReadScope};
 use super::recording::ADD_RECORDING;
-use super::section::{Section, SpannedValue};
-use super::sounds::SoundCache;
-use super::{mail, values, webhook_url};
+use super::section::{NamedSection, Section};
+use super::values::KeyReader;
+use super::{mail, webhook_url};
 
 /// Range of `max_length`.
-const LENGTHS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const LENGTHS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Maximum length of a user in `mwi`, in bytes.
 const USER_BYTES: usize = 128;
 /// Range of `max_size`.
 const SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// Range of `silence`.
-const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const SILENCES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// Reads all mailboxes in file order.
-pub(super) fn read<'a>(
-    value: &'a SpannedValue<'a>,
-    (around, sounds): (ReadScope<'_>, &SoundCache),
-    findings: &mut Findings,
-) -> Vec<SpannedMailbox> {
-    let entries = values::named_tables("voicemail", value, findings);
-    entries.into_iter().filter_map(|(name, value)| read_one(name, value, (around, sounds), findings)).collect()
+pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedMailbox> {
+    let tables = root.named_tables("voicemail", keys::VOICEMAIL, scope, findings);
+    tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 
-fn read_one<'a>(
-    name: &'a Spanned<Cow<'a, str>>,
-    value: &'a SpannedValue<'a>,
-    (around, sounds): (ReadScope<'_>, &SoundCache),
-    findings: &mut Findings,
-) -> Option<SpannedMailbox> {
-    let (text, span) = (name.get_ref().as_ref(), name.span());
-    let section = Section::open(&format!("[voicemail.{text}]"), value, keys::VOICEMAIL, findings)?;
-    values::name_text("voicemail", text, span.clone(), findings);
-    let mut mailbox = Mailbox::new(text);
-    keys::fill((keys::VOICEMAIL, keys::PUT_VOICEMAIL), Some(&section), &mut mailbox, around, findings);
-    if let (Some(name), Some(value)) = (&mailbox.greeting, section.get("greeting")) {
-        sounds.judge(("`greeting`", name), value.span(), findings);
+fn read_one(table: NamedSection<'_>, findings: &mut Findings) -> SpannedMailbox {
+    let NamedSection { name, span, section } = table;
+    let mut mailbox = Mailbox::new(name);
+    section.fill((keys::VOICEMAIL, keys::PUT_VOICEMAIL), &mut mailbox, findings);
+    if let (Some(name), Some(span)) = (&mailbox.greeting, section.span_of("greeting")) {
+        section.scope().sounds.judge(("`greeting`", name), span, findings);
     }
-    let notify = section.get("notify").map(|value| value.span());
-    let transcribe = section.get("transcribe").map(|value| value.span());
-    let parties = section.get("mwi").and_then(|value| values::one_or_list("mwi", value, findings, mwi_party));
+    let parties = section.read("mwi", findings, |reader| reader.one_or_list(mwi_party));
     let (parties, mwi) = parties.unwrap_or_default().into_iter().unzip();
     mailbox.mwi = parties;
-    Some(SpannedMailbox { mailbox, name: span, notify, transcribe, mwi })
+    SpannedMailbox { mailbox, name: span, keys: section.spans(), mwi }
 }
 
 /// Reads an entry of `mwi`.
-fn mwi_party(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<MwiParty> {
-    let text = values::string(key, value, findings)?;
+fn mwi_party(reader: &mut KeyReader<'_>) -> Option<MwiParty> {
+    let text = reader.string()?;
     let named =
         text.strip_prefix("trunk:").map(|rest| rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b))));
     let is_user =
@@ -72,60 +57,41 @@ fn mwi_party(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Op
             Some(MwiParty { trunk: trunk.into(), user: user.map(str::to_owned) })
         }
         _ => {
-            let message = format!("`{key}`: \"{text}\" is neither a trunk nor a user of one");
-            findings.error(code::BAD_TARGET, value.span(), message, "use \"trunk:NAME\" or \"trunk:NAME/USER\"");
-            None
+            let help = "use \"trunk:NAME\" or \"trunk:NAME/USER\"";
+            reader.reject(code::BAD_TARGET, format!(": \"{text}\" is neither a trunk nor a user of one"), help)
         }
     }
 }
 
 /// Reads `max_length`.
-pub(super) fn max_length(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    within(key, value, LENGTHS, "use \"1s\" to \"1h\"", findings)
+pub(super) fn max_length(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    reader.duration_within(LENGTHS, "use \"1s\" to \"1h\"")
 }
 
 /// Reads `max_size`.
-pub(super) fn max_size(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u64> {
-    let size = parse_size(&values::string(key, value, findings)?).filter(|size| SIZES.contains(size));
+pub(super) fn max_size(reader: &mut KeyReader<'_>) -> Option<u64> {
+    let size = parse_size(&reader.string()?).filter(|size| SIZES.contains(size));
     if size.is_none() {
-        let message = format!("`{key}` is not a size from 1 MiB to 1 TiB");
-        findings.error(code::BAD_VALUE, value.span(), message, "use \"1 GiB\"");
+        reader.error(code::BAD_VALUE, "is not a size from 1 MiB to 1 TiB", "use \"1 GiB\"");
     }
     size
 }
 
 /// Reads `silence`.
-pub(super) fn silence(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
-    within(key, value, SILENCES, "use \"1s\" to \"1m\"", findings)
-}
-
-fn within(
-    key: &str,
-    value: &SpannedValue<'_>,
-    (least, most): (Duration, Duration),
-    help: &str,
-    findings: &mut Findings,
-) -> Option<Duration> {
-    let read = values::duration_as(key, value, help, findings)?;
-    let is_within = (least..=most).contains(&read);
-    if !is_within {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
-    }
-    is_within.then_some(read)
+pub(super) fn silence(reader: &mut KeyReader<'_>) -> Option<Duration> {
+    reader.duration_within(SILENCES, "use \"1s\" to \"1m\"")
 }
 
 /// Reads `notify`.
-pub(super) fn notify(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = value.get_ref().as_str().unwrap_or_default();
+pub(super) fn notify(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.text().unwrap_or_default();
     if text.get(..Mailbox::MAILTO.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO)) {
-        return mail::mailto(key, value, findings);
+        return mail::mailto(reader);
     }
     if mail::wrong_address(text).is_none() {
-        let (message, help) = (format!("`{key}` is not a web address"), "write mailto: before the address");
-        findings.error(code::BAD_WEBHOOK, value.span(), message, help);
-        return None;
+        return reader.reject(code::BAD_WEBHOOK, "is not a web address", "write mailto: before the address");
     }
-    webhook_url::read_of_receiver(key, value, findings)
+    webhook_url::read_of_receiver(reader)
 }
 
 /// Checks the mailboxes against the other tables.
@@ -136,7 +102,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             let message = format!("voicemail {name} needs [recording]");
             findings.error(code::MISSING, placed.name.clone(), message, ADD_RECORDING);
         }
-        if let Some(span) = placed.transcribe.as_ref().filter(|_| placed.mailbox.transcribe)
+        if let Some(span) = placed.keys.of("transcribe").filter(|_| placed.mailbox.transcribe)
             && !draft.sections.transcription
         {
             let message = format!("`transcribe` of voicemail {name} needs [transcription]");

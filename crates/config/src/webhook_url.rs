@@ -6,8 +6,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::SourceSpan;
 use super::nearest;
-use super::section::SpannedValue;
-use super::values;
+use super::values::KeyReader;
 use trunkgate_system::limits::{
     WEBHOOK_CONNECT_MOST_MILLISECONDS, WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_RETRIES, WEBHOOK_TOTAL_MILLISECONDS,
     WEBHOOK_URL_BYTES,
@@ -29,8 +28,8 @@ const POLICIES: [&str; 5] = ["ct", "rt", "4xx", "5xx", "all"];
 const IDLE: [&str; 2] = ["sni", "e"];
 
 /// Reads a URL. Messages never contain its secret parts.
-pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
+pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = reader.string()?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let wrong = match &url {
         _ if text.len() > WEBHOOK_URL_BYTES => "has more than 4096 bytes",
@@ -42,18 +41,17 @@ pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings)
         Some(_) => "",
     };
     if !wrong.is_empty() {
-        findings.error(code::BAD_WEBHOOK, value.span(), format!("`{key}` {wrong}"), HELP);
-        return None;
+        return reader.reject(code::BAD_WEBHOOK, wrong, HELP);
     }
     let fragment = url.as_ref().and_then(Url::fragment).unwrap_or_default();
-    overrides(key, fragment, value, findings).then_some(text)
+    overrides(reader, fragment).then_some(text)
 }
 
 /// Checks connection overrides: an invalid value is an error, an unknown name a warning.
-fn overrides(key: &str, fragment: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> bool {
+fn overrides(reader: &mut KeyReader<'_>, fragment: &str) -> bool {
     let mut is_usable = true;
     let mut refuse = |what: String, help: String| {
-        findings.error(code::BAD_WEBHOOK, value.span(), format!("`{key}`: {what}"), help);
+        reader.error(code::BAD_WEBHOOK, format!(": {what}"), help);
         is_usable = false;
     };
     let mut idle = Vec::new();
@@ -78,8 +76,7 @@ fn overrides(key: &str, fragment: &str, value: &SpannedValue<'_>, findings: &mut
             Some(near) if !IDLE.contains(&name.as_str()) => format!("did you mean `{near}`?"),
             _ => "remove it: a fragment may set only ct, rt, tt, rc and rp, and is not sent".to_owned(),
         };
-        let message = format!("`{key}`: this part of the fragment (after `#`) has no effect");
-        findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, help);
+        reader.warning(code::BAD_WEBHOOK, ": this part of the fragment (after `#`) has no effect", help);
     }
     is_usable
 }
@@ -99,12 +96,11 @@ pub(super) fn judge_reach(
 
 /// Reads a URL of the operator's own receiver, and warns of an address to which connections are never allowed, such as
 /// a cloud metadata service.
-pub(super) fn read_of_receiver(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
-    let text = read(key, value, findings)?;
+pub(super) fn read_of_receiver(reader: &mut KeyReader<'_>) -> Option<String> {
+    let text = read(reader)?;
     let reach = ReachRules { allow_private: true, ..ReachRules::default() };
     if let Some(why) = Url::parse(&text).ok().and_then(|url| reach.judge_url(&url).err()) {
-        let message = format!("`{key}` can never be reached: {why}");
-        findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, "use the address of your receiver");
+        reader.warning(code::BAD_WEBHOOK, format!("can never be reached: {why}"), "use the address of your receiver");
     }
     Some(text)
 }

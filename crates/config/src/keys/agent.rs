@@ -13,7 +13,7 @@ keyed! {
     AGENT, PUT_AGENT: Agent;
     "url": ValueKind::Url, MUST, "WebSocket URL of the agent; `rtp://host:port` for a listener that receives plain RTP";
     "ca": FILE
-        => read!(in agents::certificates, |agent, pem| agent.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
+        => read!(agents::certificates, |agent, pem| agent.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
     "auth_token": ValueKind::Secret
         => FieldSetter::Secret(|agent, secret| agent.auth_token = Some(secret.reveal().to_owned())), NONE, "secret that signs the WebSocket handshake (`X-Twilio-Signature`)";
     "parameters": ValueKind::Map(&TEXT)
@@ -45,7 +45,7 @@ keyed! {
     "queue": ValueKind::Table(QUEUE), NONE, "queue for callers beyond `max_sessions`";
     "goodbye": FILE, NONE, "audio file played before BYE if no target is left or `max_call` has passed";
     "allow_callers": ValueKind::Many(&NUMBER)
-        => read!(in agents::callers, |agent, callers| agent.allow_callers = callers), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
+        => read!(agents::callers, |agent, callers| agent.allow_callers = callers), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
     "hold": ValueKind::Table(HOLD), is(r#"{ strategy = "none" }"#), "audio played to the caller while no target is connected";
     "transfer_to": ValueKind::Many(&TEXT), is(r#"["trunk:*", "agent:*"]"#), "targets to which the agent may transfer its caller";
 }

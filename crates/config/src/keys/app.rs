@@ -11,7 +11,8 @@ use super::{
 };
 use crate::apps::{self, AppKeys};
 use crate::types::ApiSettings;
-use crate::{agents, api, caller_id, documents, recognition, values, webhook_url};
+use crate::values::KeyReader;
+use crate::{agents, api, caller_id, documents, recognition, webhook_url};
 
 keyed! {
     /// `[app.NAME]`
@@ -19,7 +20,7 @@ keyed! {
     "url": ValueKind::Url
         => read!(webhook_url::read, |app, url| app.url = Some(url)), NONE, "URL of the webhook that answers with TwiML; either `url` or `file` is required";
     "file": FILE
-        => read!(in documents::file, |app, file| app.file = Some(file)), NONE, "TwiML file below the directory of this file, instead of a webhook";
+        => read!(documents::file, |app, file| app.file = Some(file)), NONE, "TwiML file below the directory of this file, instead of a webhook";
     "method": ValueKind::Word(&["POST", "GET"])
         => FieldSetter::Word(|app, word| app.method = if word == "GET" { WebhookMethod::Get } else { WebhookMethod::Post }), is(r#""POST""#).beside("url"), "HTTP method of `url`";
     "fallback_url": ValueKind::Url
@@ -35,18 +36,18 @@ keyed! {
     "sip_to": ValueKind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
     "callers": ValueKind::Many(&TEXT)
-        => read!(in caller_id::callers, |app, callers| app.callers = callers), is("[]"), "numbers that `callerId` of Dial may show in addition to each [[number]] and the numbers of the call: exact, beginnings with `*`, or /expressions/";
+        => read!(caller_id::callers, |app, callers| app.callers = callers), is("[]"), "numbers that `callerId` of Dial may show in addition to each [[number]] and the numbers of the call: exact, beginnings with `*`, or /expressions/";
 }
 
 keyed! {
     /// `[recognition]`
     RECOGNITION, PUT_RECOGNITION: RecogniserSpec;
     "url": ValueKind::Url
-        => read!(in recognition::url, |to, url| to.url = url), MUST, "WebSocket URL of the recogniser; its query is sent";
+        => read!(recognition::url, |to, url| to.url = url), MUST, "WebSocket URL of the recogniser; its query is sent";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret.reveal().to_owned())), NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE
-        => read!(in agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the recogniser's certificate";
+        => read!(agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the recogniser's certificate";
     "format": ValueKind::Word(&["l16/8000", "l16/16000"])
         => FieldSetter::Word(|to, word| to.format = if word == "l16/16000" { AgentFormat::L16Rate16000 } else { AgentFormat::L16Rate8000 }), is(r#""l16/8000""#), "audio format: linear 16 bit, little-endian, at 8 or 16 kHz";
     "connect_timeout": ValueKind::Duration
@@ -84,7 +85,7 @@ keyed! {
     "proxy": ValueKind::Either(&[ValueKind::Boolean, ValueKind::Word(&["tunnel"])])
         => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api and lookups.twilio.com leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
     "tls": SOCKET
-        => read!(values::socket_address, |api, address| api.tls = Some(address)), NONE, "address and port, usually 443, of a TLS listener for the Twilio-compatible API alone, as api and lookups.twilio.com, with a certificate of the edge's CA";
+        => read!(KeyReader::socket_address, |api, address| api.tls = Some(address)), NONE, "address and port, usually 443, of a TLS listener for the Twilio-compatible API alone, as api and lookups.twilio.com, with a certificate of the edge's CA";
     "strict": ValueKind::Boolean
         => FieldSetter::Boolean(|api, is_so| api.strict = is_so), is("false").beside("auth_token"), "refuses parameters of Twilio-compatible requests that have no effect, instead of counting them; for CI";
 }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::acme::{self, AcmeSettings};
 use crate::types::{HttpSettings, LimitSettings, MediaSettings};
-use crate::{schema, tls, values};
+use crate::values::KeyReader;
+use crate::{schema, tls};
 use trunkgate_system::log::LogSettings;
 
 /// `[edge]`
@@ -54,7 +55,7 @@ keyed! {
     "ports": ValueKind::Text("range")
         => read!(schema::port_range, |media, range| media.ports = range), is(r#""16384-32767""#), "UDP port range: RTP on even ports, RTCP on the next odd port, four ports per call";
     "engine": ValueKind::Word(&["auto", "user"])
-        => FieldSetter::Read(|_, key, value, _, findings| schema::judge_engine(key, value, findings)), is(r#""auto""#), "media relay implementation";
+        => FieldSetter::Read(|_, reader| schema::judge_engine(reader)), is(r#""auto""#), "media relay implementation";
     "threads": ValueKind::Integer(0, 256)
         => FieldSetter::Integer(|media, number| media.threads = number as usize), is("0"), "number of media worker threads; 0: one per core";
     "idle_timeout": ValueKind::Duration
@@ -75,7 +76,7 @@ keyed! {
     "unknown_messages_per_second": COUNT
         => FieldSetter::Integer(|limits, most| limits.strangers.messages_per_second = most), is("200"), "maximum number of SIP messages per second processed from one unknown source address";
     "ban": ValueKind::Table(BAN)
-        => read!(in schema::ban, |limits, ban| limits.strangers.ban = ban), is(r#"{ after = 20, within = "10s", lasting = "10m", slow_after = 100, slow_within = "1h", slow_lasting = "6h" }"#), "ban of unknown source addresses after failed attempts";
+        => read!(schema::ban, |limits, ban| limits.strangers.ban = ban), is(r#"{ after = 20, within = "10s", lasting = "10m", slow_after = 100, slow_within = "1h", slow_lasting = "6h" }"#), "ban of unknown source addresses after failed attempts";
 }
 
 keyed! {
@@ -99,7 +100,7 @@ keyed! {
     /// `[http]`
     HTTP, PUT_HTTP: HttpSettings;
     "address": SOCKET
-        => read!(values::socket_address, |http, address| http.address = address), is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
+        => read!(KeyReader::socket_address, |http, address| http.address = address), is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|http, secret| http.token = Some(secret)), NONE, "bearer token of the HTTP API; required unless `address` is loopback and no `public_url` is set";
     "public_url": ValueKind::Url
@@ -107,7 +108,7 @@ keyed! {
     "trusted_proxies": ValueKind::Many(&NETWORK)
         => read!(schema::proxies, |http, networks| http.trusted_proxies = networks), NONE, "addresses of reverse proxies; of requests from there, the client's address is the last one in `X-Forwarded-For` that is not one of these proxies";
     "tls": ValueKind::Table(HTTP_TLS)
-        => read!(in tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
+        => read!(tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
 }
 
 /// `[tls]`
@@ -125,11 +126,11 @@ keyed! {
     "directory": ValueKind::Url
         => read!(acme::directory, |acme, url| acme.directory = url), is(r#""https://acme-v02.api.letsencrypt.org/directory""#), "URL of the authority's ACME directory";
     "ca": FILE
-        => read!(in tls::bundle, |acme, path| acme.ca = Some(path)), told("system roots"), "CA bundle (PEM) to verify the server of `directory`";
+        => read!(tls::trusted, |acme, path| acme.ca = Some(path)), told("system roots"), "CA bundle (PEM) to verify the server of `directory`";
     "challenge": ValueKind::Word(&["http-01"])
         => FieldSetter::Word(|_, _| {}), is(r#""http-01""#), "proof of control over each host name";
     "challenge_address": SOCKET
-        => read!(values::socket_address, |acme, address| acme.challenge_address = address), is(r#""0.0.0.0:80""#), "local address and port that answer the challenge; the authority connects to port 80 of each host name";
+        => read!(KeyReader::socket_address, |acme, address| acme.challenge_address = address), is(r#""0.0.0.0:80""#), "local address and port that answer the challenge; the authority connects to port 80 of each host name";
 }
 
 /// `tls` of `[http]`.

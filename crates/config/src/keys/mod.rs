@@ -15,7 +15,7 @@ pub(super) use edge::{
     ACME, BAN, CERTIFICATE, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS,
     PUT_LOG, PUT_MEDIA, TLS,
 };
-pub(super) use put::{FieldSetter, ReadScope, fill};
+pub(super) use put::{EmptyScope, FieldSetter, ReadScope, fill};
 pub(super) use reports::{
     CDR, HEP, MAIL, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MAIL, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES,
     PUT_SMS, PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION,
@@ -160,19 +160,11 @@ macro_rules! keyed {
 }
 pub(super) use keyed;
 
-/// Setter for the result of a reader: `read!(reader, |to, made| …)`. The reader gets key, value and findings; with
-/// `in`, also the surrounding configuration.
+/// Setter for the result of a reader: `read!(reader, |to, made| …)`.
 macro_rules! read {
-    (in $reader:expr, |$to:ident, $made:ident| $set:expr) => {
-        FieldSetter::Read(|$to, key, value, around, findings| {
-            if let Some($made) = $reader(key, value, around, findings) {
-                $set;
-            }
-        })
-    };
     ($reader:expr, |$to:ident, $made:ident| $set:expr) => {
-        FieldSetter::Read(|$to, key, value, _, findings| {
-            if let Some($made) = $reader(key, value, findings) {
+        FieldSetter::Read(|$to, reader| {
+            if let Some($made) = $reader(reader) {
                 $set;
             }
         })

@@ -4,16 +4,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_route::NumberingPlan;
 
 use super::{AbsentMeaning, ConfigKey, ValueKind};
 use crate::diagnostic::Findings;
-use crate::section::{Section, SpannedValue};
-use crate::types::Secret;
-use crate::values;
+use crate::section::Section;
+use crate::sounds::SoundCache;
+use crate::targets::TargetGroups;
+use crate::types::{EdgeConfig, Secret};
+use crate::values::KeyReader;
 
 /// Setter for a field of `T`, by the kind of the key.
 pub(crate) enum FieldSetter<T> {
@@ -36,58 +36,65 @@ pub(crate) enum FieldSetter<T> {
 }
 
 /// Reads a value with a custom syntax and stores the result.
-pub(crate) type ValueReader<T> = fn(&mut T, &str, &SpannedValue<'_>, ReadScope<'_>, &mut Findings);
+pub(crate) type ValueReader<T> = fn(&mut T, &mut KeyReader<'_>);
 
 /// Configuration that readers of values refer to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadScope<'a> {
     /// Base of relative paths.
     pub(crate) folder: &'a Path,
-    /// Networks that may be contacted without TLS.
-    pub(crate) local_networks: &'a [IpNet],
-    /// Rules to normalise phone numbers.
-    pub(crate) numbers: &'a NumberingPlan,
+    /// Settings of `[edge]`: local networks, rules for numbers, calendar.
+    pub(crate) edge: &'a EdgeConfig,
+    /// Sounds named so far.
+    pub(crate) sounds: &'a SoundCache,
+    /// Groups; `None` where a target cannot be a group.
+    pub(crate) groups: Option<&'a TargetGroups>,
+    /// `allow_prefixes` of `[sms]`.
+    pub(crate) texts_to: &'a [String],
+}
+
+/// Owner of the parts of a [`ReadScope`] before `[edge]` is read.
+#[derive(Debug)]
+pub(crate) struct EmptyScope {
+    edge: EdgeConfig,
+    sounds: SoundCache,
+}
+
+impl EmptyScope {
+    /// Returns the parts for a configuration in a folder.
+    pub(crate) fn of(folder: &Path) -> EmptyScope {
+        EmptyScope { edge: EdgeConfig::default(), sounds: SoundCache::below(folder) }
+    }
+
+    /// Returns the scope; paths are relative to `folder`.
+    pub(crate) fn scope<'a>(&'a self, folder: &'a Path) -> ReadScope<'a> {
+        ReadScope { folder, edge: &self.edge, sounds: &self.sounds, groups: None, texts_to: &[] }
+    }
 }
 
 impl<T> FieldSetter<T> {
     /// Stores a value, or reports it if it is invalid.
-    fn put(
-        &self,
-        key: &ConfigKey,
-        value: &SpannedValue<'_>,
-        to: &mut T,
-        around: ReadScope<'_>,
-        findings: &mut Findings,
-    ) {
-        match (self, key.kind) {
-            (FieldSetter::Duration(set), _) => {
-                values::duration(key.name, value, findings).into_iter().for_each(|read| set(to, read));
-            }
+    fn put(&self, kind: ValueKind, to: &mut T, reader: &mut KeyReader<'_>) {
+        match (self, kind) {
+            (FieldSetter::Duration(set), _) => reader.duration().into_iter().for_each(|read| set(to, read)),
             (FieldSetter::DurationFrom(least, set), _) => {
-                values::duration_of(key.name, value, *least, findings).into_iter().for_each(|read| set(to, read));
+                reader.duration_of(*least).into_iter().for_each(|read| set(to, read));
             }
             (FieldSetter::Integer(set), ValueKind::Integer(least, most)) => {
-                values::integer(key.name, value, findings, least..=most).into_iter().for_each(|read| set(to, read));
+                reader.integer(least..=most).into_iter().for_each(|read| set(to, read));
             }
-            (FieldSetter::Boolean(set), _) => {
-                values::boolean(key.name, value, findings).into_iter().for_each(|read| set(to, read));
-            }
+            (FieldSetter::Boolean(set), _) => reader.boolean().into_iter().for_each(|read| set(to, read)),
             (FieldSetter::Word(set), ValueKind::Word(words)) => {
                 let words: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
-                values::one_of(key.name, value, findings, &words).into_iter().for_each(|read| set(to, read));
+                reader.one_of(&words).into_iter().for_each(|read| set(to, read));
             }
             (FieldSetter::Codes(set), ValueKind::List(ValueKind::Integer(least, most))) => {
-                let code = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
-                    values::integer(key, value, findings, *least..=*most)
-                };
-                if let Some(read) = values::list(key.name, value, findings, code) {
+                if let Some(read) = reader.list(|reader| reader.integer(*least..=*most)) {
                     set(to, read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect());
                 }
             }
-            (FieldSetter::Secret(set), _) => {
-                values::secret(key.name, value, findings, around.folder).into_iter().for_each(|read| set(to, read));
-            }
-            (FieldSetter::Read(read), _) => read(to, key.name, value, around, findings),
+            (FieldSetter::Secret(set), _) => reader.secret().into_iter().for_each(|read| set(to, read)),
+            (FieldSetter::Read(read), _) => read(to, reader),
             // A test checks that every kind has a setter.
             (FieldSetter::Integer(_) | FieldSetter::Word(_) | FieldSetter::Codes(_), _) => {}
         }
@@ -100,7 +107,7 @@ pub(crate) fn fill<T>(
     (keys, puts): (&[ConfigKey], &[(&str, FieldSetter<T>)]),
     section: Option<&Section<'_>>,
     to: &mut T,
-    around: ReadScope<'_>,
+    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) {
     for (name, put) in puts {
@@ -108,10 +115,11 @@ pub(crate) fn fill<T>(
         if let AbsentMeaning::Value(default) = key.default.is
             && let Ok(value) = DeValue::parse(default)
         {
-            put.put(key, &Spanned::new(0..0, value.into_inner()), to, around, &mut Findings::default());
+            let (value, mut unread) = (Spanned::new(0..0, value.into_inner()), Findings::default());
+            put.put(key.kind, to, &mut KeyReader { key: name, value: &value, scope, findings: &mut unread });
         }
         if let Some(value) = section.and_then(|section| section.get(name)) {
-            put.put(key, value, to, around, findings);
+            put.put(key.kind, to, &mut KeyReader { key: name, value, scope, findings });
         }
     }
 }

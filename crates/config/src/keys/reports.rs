@@ -17,13 +17,14 @@ use crate::otel::{self, OtelSettings};
 use crate::recording::{self, AnnounceTo, OnFull, RecordingSettings};
 use crate::sms::{self, OptOutReplies, SmsSettings};
 use crate::transcription::{self, TranscriptionSettings};
-use crate::{agents, api, schema, values, voicemail, webhook_url};
+use crate::values::KeyReader;
+use crate::{agents, api, schema, voicemail, webhook_url};
 
 keyed! {
     /// `[cdr]`
     CDR, PUT_CDR: CdrDraft;
     "file": OUTPUT
-        => read!(in cdr::path, |to, path| to.file.path = path), NONE, "call record file, one record per call (also after a crash)";
+        => read!(cdr::path, |to, path| to.file.path = path), NONE, "call record file, one record per call (also after a crash)";
     "format": ValueKind::Word(&["jsonl", "csv"])
         => FieldSetter::Word(|to, word| to.file.format = if word == "csv" { CdrFormat::Csv } else { CdrFormat::Jsonl }), is(r#""jsonl""#).beside("file"), "format of `file`";
     "rotate": ValueKind::Many(&ValueKind::Text("size or duration"))
@@ -31,13 +32,13 @@ keyed! {
     "keep": ValueKind::Either(&[ValueKind::Integer(1, 1_000_000), ValueKind::Duration])
         => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all"), "rotated files to keep, by number or by age";
     "url": ValueKind::Url
-        => read!(in cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
+        => read!(cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
     "secret": ValueKind::Many(&ValueKind::Secret)
-        => read!(in cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
+        => read!(cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE
-        => read!(in agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
+        => read!(agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
     "timeout": ValueKind::Duration
         => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
     "spool_size": ValueKind::Size
@@ -48,15 +49,15 @@ keyed! {
     /// `[recording]`
     RECORDING, PUT_RECORDING: RecordingSettings;
     "directory": FOLDER
-        => read!(in recording::directory, |to, path| to.directory = path), MUST, "directory of the recordings; the edge creates the last part of the path, with mode 700";
+        => read!(recording::directory, |to, path| to.directory = path), MUST, "directory of the recordings; the edge creates the last part of the path, with mode 700";
     "format": ValueKind::Word(&["wav", "opus"])
         => FieldSetter::Word(|to, word| to.container = if word == "opus" { Container::Opus } else { Container::Wav }), is(r#""wav""#), "format of new recordings: WAV (16-bit, 8 kHz) or Ogg Opus";
     "keep": ValueKind::Duration
         => read!(recording::keep, |to, keep| to.keep = keep), told("for ever"), "time after which a recording is deleted, from its start; minimum 1m";
     "key": ValueKind::Secret
-        => read!(in recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
+        => read!(recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
     "announce": FILE
-        => read!(values::string, |to, file| to.announce = Some(file)), NONE, "sound that the parties of a call hear before a recording that its route asks for; a file below the directory of this configuration";
+        => read!(KeyReader::string, |to, file| to.announce = Some(file)), NONE, "sound that the parties of a call hear before a recording that its route asks for; a file below the directory of this configuration";
     "announce_to": ValueKind::Word(&["both", "caller", "callee"])
         => FieldSetter::Word(|to, word| to.announce_to = AnnounceTo::of(word)), is(r#""both""#).beside("announce"), "parties that hear `announce`";
     "on_full": ValueKind::Word(&["continue", "refuse_calls"])
@@ -69,7 +70,7 @@ keyed! {
     /// `[voicemail.NAME]`
     VOICEMAIL, PUT_VOICEMAIL: Mailbox;
     "greeting": FILE
-        => read!(values::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
+        => read!(KeyReader::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
     "max_length": ValueKind::Duration
         => read!(voicemail::max_length, |to, time| to.max_length = time), is(r#""3m""#), "longest message: 1s to 1h";
     "max_messages": ValueKind::Integer(1, 100_000)
@@ -95,14 +96,14 @@ keyed! {
     "from": TEXT
         => read!(mail::address, |to, address| to.from = address), MUST, "address of the sender";
     "ca": FILE
-        => read!(in agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the server; with it `smtp://` to loopback requires STARTTLS, too";
+        => read!(agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the server; with it `smtp://` to loopback requires STARTTLS, too";
 }
 
 keyed! {
     /// `[transcription]`
     TRANSCRIPTION, PUT_TRANSCRIPTION: TranscriptionSettings;
     "url": ValueKind::Url
-        => read!(in transcription::url, |to, url| to.url = url), MUST, "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
+        => read!(transcription::url, |to, url| to.url = url), MUST, "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
     "model": TEXT
@@ -128,9 +129,9 @@ keyed! {
     /// `[otel]`
     OTEL, PUT_OTEL: OtelSettings;
     "endpoint": ValueKind::Url
-        => read!(in otel::endpoint, |otel, url| otel.url = url), MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
+        => read!(otel::endpoint, |otel, url| otel.url = url), MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
     "headers": ValueKind::Map(&ValueKind::Secret)
-        => read!(in otel::headers, |otel, headers| otel.headers = headers), is("{}"), "HTTP headers sent with each request";
+        => read!(otel::headers, |otel, headers| otel.headers = headers), is("{}"), "HTTP headers sent with each request";
     "sample": ValueKind::Share
         => read!(otel::share, |otel, share| otel.sampling = Sampling::of_share(share)), is("1"), "fraction of calls whose traces are exported, 0 to 1";
     "service_name": TEXT
@@ -138,7 +139,7 @@ keyed! {
     "timeout": ValueKind::Duration
         => read!(otel::timeout, |otel, time| otel.timeout = time), is(r#""10s""#), "timeout of one request; maximum 60 s";
     "ca": FILE
-        => read!(in agents::certificates, |otel, pem| otel.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
+        => read!(agents::certificates, |otel, pem| otel.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
 }
 
 keyed! {
@@ -149,7 +150,7 @@ keyed! {
     "auth_token": ValueKind::Secret
         => FieldSetter::Secret(|sms, secret| sms.auth_token = secret), MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
     "base_url": ValueKind::Url
-        => read!(in sms::base_url, |sms, url| sms.base_url = url), is(r#""https://api.twilio.com""#), "base URL of the Twilio API";
+        => read!(sms::base_url, |sms, url| sms.base_url = url), is(r#""https://api.twilio.com""#), "base URL of the Twilio API";
     "timeout": ValueKind::Duration
         => read!(sms::timeout, |sms, time| sms.timeout = time), is(r#""10s""#), "timeout of one request";
     "status_callback": ValueKind::Url
@@ -167,14 +168,14 @@ keyed! {
         => FieldSetter::Integer(|sms, most| sms.per_day = most), is("2000"), "maximum number of messages in 24 hours; 0: no limit";
     "allow_prefixes": ValueKind::Many(&PREFIX), told("numbers of the countries of `[edge] country` and of `from`, not those of other countries with the same calling code"), "number prefixes to which messages are sent";
     "replies": ValueKind::Table(REPLIES)
-        => read!(in sms::replies, |sms, replies| sms.replies = replies), NONE, "replies to STOP, START and HELP";
+        => read!(sms::replies, |sms, replies| sms.replies = replies), NONE, "replies to STOP, START and HELP";
 }
 
 keyed! {
     /// `[messages]`
     MESSAGES, PUT_MESSAGES: MessageSettings;
     "url": ValueKind::Url
-        => read!(in messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
+        => read!(messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required in its requests to the edge";
     "timeout": ValueKind::Duration

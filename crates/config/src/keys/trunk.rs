@@ -11,7 +11,8 @@ use super::{
     COUNT, ConfigKey, FILE, FieldSetter, HEADER_VALUE, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, TEXT, ValueKind,
     is, keyed, keys, read, told,
 };
-use crate::{credentials, preset, register, trunks, values};
+use crate::values::KeyReader;
+use crate::{credentials, preset, register, trunks};
 
 /// SIP timer T1: delay before a request is retransmitted (RFC 3261 §17.1.1.1).
 const T1: Duration = Duration::from_millis(500);
@@ -30,7 +31,7 @@ keyed! {
     "unproven_early_media": COUNT
         => FieldSetter::Integer(|trunk, most| trunk.unproven_early_media = most), is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
     "listen": TEXT
-        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the first listener of its transport at the peer's side"), "listener used for outgoing requests";
+        => read!(KeyReader::string, |trunk, name| trunk.listen = Some(name)), told("the first listener of its transport at the peer's side"), "listener used for outgoing requests";
     "contact_host": TEXT
         => read!(trunks::own_host, |trunk, host| trunk.own_hosts.contact = Some(host)), told("the address"), "host name of the edge in every Contact sent to this trunk";
     "from_host": TEXT
@@ -82,7 +83,7 @@ keyed! {
     "srtp_suites": ValueKind::List(&ValueKind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]))
         => read!(trunks::suites, |trunk, suites| trunk.srtp_suites = suites), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
     "auth": ValueKind::Table(AUTH)
-        => read!(in credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of this trunk";
+        => read!(credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of this trunk";
     "require_auth": ValueKind::Table(REQUIRE_AUTH), NONE, "credentials that requests of this trunk must present";
     "digest_uri": ValueKind::Word(&["match", "any"])
         => FieldSetter::Word(|trunk, word| trunk.any_digest_uri = word == "any"), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";
@@ -98,7 +99,7 @@ keyed! {
     "hold": ValueKind::Word(&["relay", "local"])
         => FieldSetter::Word(|trunk, word| trunk.hold = match word { "local" => HoldMode::Local, _ => HoldMode::Relay }), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
     "hold_music": FILE
-        => read!(in trunks::music, |trunk, music| trunk.hold_music = Some(music)), told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
+        => read!(trunks::music, |trunk, music| trunk.hold_music = Some(music)), told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
     "reinvite": ValueKind::Word(&["relay", "local"])
         => FieldSetter::Word(|trunk, word| trunk.reinvite = match word { "local" => ReinviteMode::Local, _ => ReinviteMode::Relay }), is(r#""relay""#), "handling of a change of the session (codec, address) by the other side: relay to this trunk, or answer locally";
     "refer": ValueKind::Word(&["local", "relay", "refuse", "return"])
@@ -124,10 +125,10 @@ keyed! {
     "srtp_suites": ValueKind::List(&ValueKind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]))
         => read!(trunks::suites, |trunk, suites| trunk.srtp_suites = suites), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
     "listen": TEXT
-        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the listener of its transport"), "listener used for requests to the servers";
+        => read!(KeyReader::string, |trunk, name| trunk.listen = Some(name)), told("the listener of its transport"), "listener used for requests to the servers";
     "tls": ValueKind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the servers' certificates, and the client certificate";
     "auth": ValueKind::Table(AUTH)
-        => read!(in credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of the servers";
+        => read!(credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of the servers";
     "no_response_timeout": ValueKind::Duration
         => FieldSetter::DurationFrom((T1, "a lost packet is retransmitted after 500 ms"), |trunk, time| trunk.no_response_timeout = time), is(r#""4s""#), "maximum time without any response before the next server is tried";
     "options_interval": ValueKind::Duration
