@@ -14,7 +14,7 @@ use super::cover::{is_telling, told};
 use super::diagnostic::Findings;
 use super::draft::{SourceSpan, SpannedAgent};
 use super::hold;
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::number_form::number_form;
 use super::queue;
 use super::section::{NamedSection, Section};
@@ -51,8 +51,8 @@ const WITHOUT_CONVERSATION: [&str; 20] = [
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
 /// Reads all agents in file order.
-pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedAgent> {
-    let tables = root.named_tables("agent", keys::AGENT, scope, findings);
+pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Vec<SpannedAgent> {
+    let tables = root.named_tables("agent", keys::AGENT, findings);
     tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 

@@ -8,7 +8,7 @@ use trunkgate_route::TargetSpec;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{SpannedApi, SpannedRoute, TargetSpan};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::section::Section;
 use super::targets;
 use super::types::{ApiSettings, ProxyMode};
@@ -17,9 +17,9 @@ use super::values::KeyReader;
 use trunkgate_system::text::hex;
 
 /// Reads the section.
-pub(super) fn read(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> SpannedApi {
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedApi {
     let mut api = ApiSettings {
-        account_sid: default_sid(&scope.edge.name),
+        account_sid: default_sid(&section.scope().edge.name),
         auth_token: None,
         connect: Vec::new(),
         allow_private: false,
@@ -30,18 +30,16 @@ pub(super) fn read(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings
         tls: None,
         strict: false,
     };
-    keys::fill((keys::API, keys::PUT_API), section, &mut api, scope, findings);
-    let token = section.and_then(|section| section.get("auth_token"));
+    section.fill((keys::API, keys::PUT_API), &mut api, findings);
+    let is_closed = section.get("auth_token").is_none();
     for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "tls", "strict"] {
-        let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
+        let Some(span) = section.span_of(key).filter(|_| is_closed) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
+        findings.warning(code::BAD_VALUE, Some(span), message, "remove it, or add `auth_token`");
     }
-    let (connect, places) = section.and_then(|section| section.read("connect", findings, connect)).unwrap_or_default();
-    let proxy = section.filter(|_| api.proxy != ProxyMode::Off).and_then(|section| section.span_of("proxy"));
-    let tls = section.and_then(|section| section.span_of("tls"));
-    api.connect = connect;
-    SpannedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
+    let (targets, connect) = section.read("connect", findings, connect).unwrap_or_default();
+    api.connect = targets;
+    SpannedApi { api, connect }
 }
 
 fn default_sid(edge: &str) -> String {
@@ -97,11 +95,6 @@ pub(super) fn proxy(reader: &mut KeyReader<'_>) -> Option<ProxyMode> {
 }
 
 impl SpannedApi {
-    /// Returns whether API requests can place calls; such an edge is useful without any route.
-    pub(super) fn places_calls(&self) -> bool {
-        self.auth_token.is_some() && !self.api.connect.is_empty()
-    }
-
     /// Returns `connect` as a route, to be checked like one.
     pub(super) fn route(&self) -> SpannedRoute {
         let route = trunkgate_route::Route::named("api", self.api.connect.clone());

@@ -9,7 +9,7 @@ use super::cover::told;
 use super::diagnostic::{Diagnostic, Findings};
 use super::documents::TwimlFile;
 use super::draft::{ConfigDraft, SpannedApp};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::section::{NamedSection, Section};
 use super::values::KeyReader;
 use super::{own, recognition, webhook_url};
@@ -63,8 +63,8 @@ pub(super) struct AppKeys {
 const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
 
 /// Reads all applications in file order.
-pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedApp> {
-    let tables = root.named_tables("app", keys::APP, scope, findings);
+pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Vec<SpannedApp> {
+    let tables = root.named_tables("app", keys::APP, findings);
     tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 
@@ -156,7 +156,7 @@ pub(super) fn sip_to(reader: &mut KeyReader<'_>) -> Option<Vec<TransferRule>> {
 /// Checks the applications against the other tables.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let unsigned = draft.apps.iter().find_map(|placed| Some((placed, placed.webhooks.first()?)));
-    if let Some((placed, (key, _, span))) = unsigned.filter(|_| draft.api.auth_token.is_none()) {
+    if let Some((placed, (key, _, span))) = unsigned.filter(|_| draft.spans.key("api", "auth_token").is_none()) {
         let message =
             format!("`{key}` of the app {} needs `auth_token` of [api], which signs webhooks", placed.app.name);
         let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
@@ -195,7 +195,8 @@ fn judge_voice(draft: &ConfigDraft, findings: &mut Findings) {
         return;
     }
     let asks = |placed: &&SpannedApp| matches!(placed.app.document, AppDocument::Url { .. });
-    let of_requests = || draft.api.auth_token.clone().filter(|_| draft.api.api.takes_documents(&draft.numbers));
+    let of_requests =
+        || draft.spans.key("api", "auth_token").cloned().filter(|_| draft.api.api.takes_documents(&draft.numbers));
     let (span, who) = match draft.apps.iter().find(asks) {
         Some(placed) => (Some(placed.name.clone()), format!("the app {}", placed.app.name)),
         None => (of_requests(), "applications that requests to the API name".to_owned()),

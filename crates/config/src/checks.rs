@@ -15,7 +15,7 @@ use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::types::ListenSettings;
+use super::types::{ListenSettings, ProxyMode};
 use super::{
     acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, tls, transcription, voicemail,
 };
@@ -76,7 +76,7 @@ pub(super) fn judge(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings
     own::public_address(draft, findings);
     if draft.trunk_names().next().is_none() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
-    } else if draft.routes.is_empty() && !draft.api.places_calls() {
+    } else if draft.routes.is_empty() && !draft.places_calls() {
         findings.warning(code::NO_CALLS, None, "no [[route]]: every call is answered 404", "add a [[route]]");
     }
 }
@@ -95,7 +95,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn listeners(draft: &ConfigDraft, findings: &mut Findings) {
-    let has_ports = !draft.ports_span.as_ref().is_some_and(|span| findings.has_error_at(span));
+    let has_ports = !draft.spans.key("media", "ports").is_some_and(|span| findings.has_error_at(span));
     for (at, SpannedListen { listen, address, name }) in draft.listen.iter().enumerate() {
         let before = draft.listen.get(..at).unwrap_or_default();
         let Some(address) = address.clone() else { continue };
@@ -135,8 +135,8 @@ fn is_public(address: IpAddr) -> bool {
 
 /// Reports a public URL without a token: behind a reverse proxy, remote requests look like local ones.
 fn proxied_api(draft: &ConfigDraft, findings: &mut Findings) {
-    if let Some(span) = draft.http_keys.of("public_url").cloned()
-        && draft.http_keys.of("token").is_none()
+    if let Some(span) = draft.spans.key("http", "public_url").cloned()
+        && draft.spans.key("http", "token").is_none()
     {
         let message = "`public_url` without `token`: behind a reverse proxy every client looks like a local one";
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }";
@@ -146,14 +146,14 @@ fn proxied_api(draft: &ConfigDraft, findings: &mut Findings) {
 
 fn http(draft: &ConfigDraft, findings: &mut Findings) {
     proxied_api(draft, findings);
-    let Some(span) = draft.http_keys.of("address").cloned() else { return };
+    let Some(span) = draft.spans.key("http", "address").cloned() else { return };
     let address = draft.http.address;
-    if !address.ip().to_canonical().is_loopback() && draft.http_keys.of("token").is_none() {
+    if !address.ip().to_canonical().is_loopback() && draft.spans.key("http", "token").is_none() {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
     }
     let has_proxy = draft.http.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    if draft.http_keys.of("token").is_some()
+    if draft.spans.key("http", "token").is_some()
         && draft.http.tls.is_none()
         && !has_proxy
         && is_public(address.ip().to_canonical())
@@ -162,7 +162,8 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
         let message = format!("{address} is reached without TLS: the token can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);
     }
-    if let Some(proxy) = draft.api.proxy.clone().filter(|_| draft.http.tls.is_none())
+    if let Some(proxy) = draft.spans.key("api", "proxy").cloned().filter(|_| draft.http.tls.is_none())
+        && draft.api.api.proxy != ProxyMode::Off
         && !address.ip().to_canonical().is_loopback()
     {
         let message =
@@ -178,7 +179,7 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
 
 /// Reports an address of `[api] tls` that another listener uses.
 fn api_tls(draft: &ConfigDraft, findings: &mut Findings) {
-    let Some((address, span)) = draft.api.api.tls.zip(draft.api.tls.clone()) else { return };
+    let Some((address, span)) = draft.api.api.tls.zip(draft.spans.key("api", "tls").cloned()) else { return };
     let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     let other = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
     let http = collide(draft.http.address, address).then(|| "[http] address".to_owned());
@@ -200,7 +201,7 @@ fn taken_by(draft: &ConfigDraft, address: SocketAddr) -> Option<String> {
 fn media_ports(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     let (first, last) = draft.media.ports;
     let fit = calls_that_fit(draft.media.ports);
-    if let Some(span) = draft.calls_span.clone()
+    if let Some(span) = draft.spans.key("limits", "calls").cloned()
         && draft.limits.calls > fit
     {
         let message = format!("{} calls need more than the media ports {first}-{last}", draft.limits.calls);
@@ -216,7 +217,7 @@ fn media_ports(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mu
             Some(below) if below > first => format!("end the range at {below}, or move net.ipv4.ip_local_port_range"),
             _ => "choose another range, or move net.ipv4.ip_local_port_range".to_owned(),
         };
-        findings.warning(code::EPHEMERAL, draft.ports_span.clone(), message, help);
+        findings.warning(code::EPHEMERAL, draft.spans.key("media", "ports").cloned(), message, help);
     }
 }
 

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-
 use super::code;
 use super::diagnostic::Findings;
 use super::section::Section;
-use super::values;
+use super::values::{self, KeyReader};
 
 /// Persistent data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,39 +24,34 @@ impl DataDirectory {
     }
 }
 
-/// Reads `data_directory` and `data_required` of `[edge]`; `folder` is the folder of the configuration file.
-pub(super) fn read(edge: Option<&Section<'_>>, folder: &Path, findings: &mut Findings) -> DataDirectory {
-    let is_required =
-        edge.and_then(|edge| edge.read("data_required", findings, |reader| reader.boolean())).unwrap_or(false);
-    let value = edge.and_then(|edge| edge.get("data_directory"));
-    let written = edge.and_then(|edge| edge.read("data_directory", findings, |reader| reader.string()));
-    if written.as_ref().is_some_and(String::is_empty) {
-        let help = "use \"/var/lib/trunkgate\"";
-        findings.error(
-            code::BAD_VALUE,
-            value.map(Spanned::span).unwrap_or_default(),
-            "`data_directory` cannot be \"\"",
-            help,
-        );
-    }
-    let directory = written.filter(|written| !written.is_empty()).map(|written| values::relative_to(folder, &written));
-    if let Some(parent) = directory.as_deref().and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty())
-        && !parent.exists()
-    {
-        let message = format!("`data_directory`: {} does not exist", parent.display());
-        let help = "create it on the machine of the edge: the edge makes the last directory of the path only";
-        findings.warning(code::NO_CALL_RECORDS, value.map(Spanned::span), message, help);
-    }
-    if let Some(value) = value
-        && directory.as_deref().is_some_and(|path| std::fs::metadata(path).is_ok_and(|about| !about.is_dir()))
-    {
-        let help = "name a directory, or a new name: the edge creates it";
-        findings.error(code::NO_CALL_RECORDS, value.span(), "`data_directory` is not a directory", help);
-    }
+/// Reads `data_directory` and `data_required` of `[edge]`.
+pub(super) fn read(edge: &Section<'_>, findings: &mut Findings) -> DataDirectory {
+    let is_required = edge.read("data_required", findings, |reader| reader.boolean()).unwrap_or(false);
+    let directory = edge.read("data_directory", findings, directory);
+    let folder = edge.scope().folder;
     // The configuration file was named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let directory = directory.or_else(state_directory).unwrap_or_else(|| folder.to_owned());
     DataDirectory { directory, is_required }
+}
+
+fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
+    let written = reader.string()?;
+    if written.is_empty() {
+        return reader.reject(code::BAD_VALUE, "cannot be \"\"", "use \"/var/lib/trunkgate\"");
+    }
+    let directory = values::relative_to(reader.scope.folder, &written);
+    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty())
+        && !parent.exists()
+    {
+        let help = "create it on the machine of the edge: the edge makes the last directory of the path only";
+        reader.warning(code::NO_CALL_RECORDS, format!(": {} does not exist", parent.display()), help);
+    }
+    if std::fs::metadata(&directory).is_ok_and(|about| !about.is_dir()) {
+        let help = "name a directory, or a new name: the edge creates it";
+        reader.error(code::NO_CALL_RECORDS, "is not a directory", help);
+    }
+    Some(directory)
 }
 
 /// Returns the state directory assigned by the service manager.

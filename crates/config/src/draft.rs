@@ -1,7 +1,9 @@
 //! Parsed configuration with the positions that `checks` needs for its diagnostics.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use trunkgate_call::RecogniserSpec;
 use trunkgate_route::{Agent, App, Mailbox, Route, SiprecSettings, TargetSpec, Trunk};
 
 use super::acme::SpannedAcme;
@@ -15,9 +17,8 @@ use super::mail::MailSettings;
 use super::messages::MessageSettings;
 use super::numbers::PhoneNumber;
 use super::otel::OtelSettings;
-use super::recognition::SpannedRecognition;
 use super::recording::RecordingSettings;
-use super::section::KeySpans;
+use super::section::{KeySpans, TableSpans};
 use super::sms::SmsSettings;
 use super::sounds::SoundCache;
 use super::targets::TargetGroups;
@@ -34,20 +35,15 @@ pub(super) type SourceSpan = Range<usize>;
 /// Parsed configuration before the checks across tables.
 #[derive(Debug)]
 pub(super) struct ConfigDraft {
+    /// Positions of tables and their keys.
+    pub(super) spans: TableSpans,
     pub(super) edge: EdgeConfig,
-    /// Position of `[edge] local_networks`, if set.
-    pub(super) local_networks_span: Option<SourceSpan>,
     pub(super) listen: Vec<SpannedListen>,
     /// True if a listener could not be read; a missing one has then been reported.
     pub(super) listen_is_partial: bool,
     pub(super) media: MediaSettings,
-    /// Position of `[media] ports`, if set.
-    pub(super) ports_span: Option<SourceSpan>,
     pub(super) limits: LimitSettings,
-    /// Position of `[limits] calls`, if set.
-    pub(super) calls_span: Option<SourceSpan>,
     pub(super) http: HttpSettings,
-    pub(super) http_keys: KeySpans,
     pub(super) acme: Option<SpannedAcme>,
     pub(super) trunks: Vec<SpannedTrunk>,
     pub(super) agents: Vec<SpannedAgent>,
@@ -63,47 +59,18 @@ pub(super) struct ConfigDraft {
     pub(super) log: LogSettings,
     pub(super) speech: Option<SpeechSettings>,
     /// `[recognition]`, if usable.
-    pub(super) recognition: Option<SpannedRecognition>,
-    /// Position of `[speech]`, usable or not.
-    pub(super) speech_span: Option<SourceSpan>,
+    pub(super) recognition: Option<Arc<RecogniserSpec>>,
     /// True if `[speech]` is turned off.
     pub(super) speech_is_off: bool,
-    /// Position of `voices` in `[speech]`, if set.
-    pub(super) voices_span: Option<SourceSpan>,
     pub(super) cdr: CdrSettings,
     pub(super) recording: Option<RecordingSettings>,
-    pub(super) sections: PresentSections,
-    /// `[transcription]` with its position.
-    pub(super) transcription: Option<(TranscriptionSettings, SourceSpan)>,
+    pub(super) transcription: Option<TranscriptionSettings>,
     pub(super) data: DataDirectory,
     pub(super) hep: Option<HepSettings>,
     pub(super) otel: Option<OtelSettings>,
-    pub(super) texts: MessagingDraft,
-}
-
-/// `[twilio]`, `[sms]`, `[messages]` and `[mail]` with their positions, usable or not.
-#[derive(Debug)]
-pub(super) struct MessagingDraft {
     pub(super) sms: Option<SmsSettings>,
-    /// Position of `[twilio]`.
-    pub(super) twilio_span: Option<SourceSpan>,
-    /// Position of `[sms]`.
-    pub(super) sms_span: Option<SourceSpan>,
     pub(super) messages: MessageSettings,
-    /// Positions of the keys of `[messages]`.
-    pub(super) message_keys: KeySpans,
-    /// Position of `[messages]`.
-    pub(super) messages_span: Option<SourceSpan>,
     pub(super) mail: Option<MailSettings>,
-    /// Position of `[mail]`.
-    pub(super) mail_span: Option<SourceSpan>,
-}
-
-/// Sections present in the file, usable or not.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PresentSections {
-    pub(super) recording: bool,
-    pub(super) transcription: bool,
 }
 
 impl ConfigDraft {
@@ -125,7 +92,12 @@ impl ConfigDraft {
 
     /// Returns whether text-to-speech is unavailable. A `[speech]` with an error has its own diagnostic.
     pub(super) fn cannot_speak(&self) -> bool {
-        self.speech.is_none() && (self.speech_span.is_none() || self.speech_is_off)
+        self.speech.is_none() && (self.spans.table("speech").is_none() || self.speech_is_off)
+    }
+
+    /// Returns whether API requests can place calls; such an edge is useful without any route.
+    pub(super) fn places_calls(&self) -> bool {
+        self.spans.key("api", "auth_token").is_some() && !self.api.api.connect.is_empty()
     }
 
     /// Returns whether a route, a routes file or a group used by a route has such a target; also true if a routes file
@@ -231,12 +203,6 @@ pub(super) struct SpannedApi {
     pub(super) api: ApiSettings,
     /// Position of each target of `connect`.
     pub(super) connect: Vec<TargetSpan>,
-    /// Position of `auth_token`, usable or not.
-    pub(super) auth_token: Option<SourceSpan>,
-    /// Position of `proxy`, if enabled.
-    pub(super) proxy: Option<SourceSpan>,
-    /// Position of `tls`, if set.
-    pub(super) tls: Option<SourceSpan>,
 }
 
 /// `[[number]]` with its positions.
@@ -287,17 +253,7 @@ impl SpannedRoute {
     pub(super) fn at(route: Route, span: SourceSpan) -> SpannedRoute {
         let each = |count: usize| vec![span.clone(); count];
         let place = |target: &TargetSpec| {
-            let members = match target {
-                TargetSpec::RingAll(members) => each(members.len()),
-                TargetSpec::Trunk { .. }
-                | TargetSpec::Uri { .. }
-                | TargetSpec::Agent(_)
-                | TargetSpec::App(_)
-                | TargetSpec::Play(_)
-                | TargetSpec::Voicemail(_)
-                | TargetSpec::Conference(_)
-                | TargetSpec::Reject(_) => Vec::new(),
-            };
+            let members = if let TargetSpec::RingAll(members) = target { each(members.len()) } else { Vec::new() };
             TargetSpan { span: span.clone(), members, by_ratio: None }
         };
         SpannedRoute {
@@ -317,16 +273,10 @@ impl SpannedRoute {
 
     /// Returns the targets with their positions; simultaneous targets are returned individually.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &SourceSpan)> {
-        self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
-            TargetSpec::RingAll(members) => members.iter().zip(&place.members).collect(),
-            TargetSpec::Trunk { .. }
-            | TargetSpec::Uri { .. }
-            | TargetSpec::Agent(_)
-            | TargetSpec::App(_)
-            | TargetSpec::Play(_)
-            | TargetSpec::Voicemail(_)
-            | TargetSpec::Conference(_)
-            | TargetSpec::Reject(_) => {
+        self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| {
+            if let TargetSpec::RingAll(members) = target {
+                members.iter().zip(&place.members).collect()
+            } else {
                 vec![(target, &place.span)]
             }
         })

@@ -141,7 +141,7 @@ fn judge_speech(draft: &ConfigDraft, findings: &mut Findings) {
             findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or remove `voice`");
         }
     }
-    if let Some(span) = draft.voices_span.clone() {
+    if let Some(span) = draft.spans.key("speech", "voices").cloned() {
         let says_by_command =
             |speech: &SpeechSettings| matches!(&speech.by, SpeechEngine::Command(words) if !has_voice(words));
         let wrong = match &draft.speech {
@@ -155,7 +155,7 @@ fn judge_speech(draft: &ConfigDraft, findings: &mut Findings) {
         }
     }
     // An invalid `text` has its own error. Any application, including one named by an API request, may use `Say`.
-    if let Some(span) = draft.speech_span.clone()
+    if let Some(span) = draft.spans.table("speech").cloned()
         && !draft.agents.iter().any(|placed| placed.said.is_some())
         && !has_apps
         && !findings.has_errors()

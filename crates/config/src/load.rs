@@ -292,7 +292,7 @@ fn config(path: &Path, source: &str, draft: ConfigDraft) -> Config {
         announcements: draft.agents.iter().filter_map(|placed| placed.said.clone()).collect(),
         speech: draft.speech,
         speech_is_off: draft.speech_is_off,
-        recogniser: draft.recognition.and_then(|placed| placed.spec),
+        recogniser: draft.recognition,
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
         app_settings: draft.apps.iter().map(|one| (one.app.name.clone(), one.settings.clone())).collect(),
         apps: apps(draft.apps, &draft.api.api),
@@ -305,15 +305,15 @@ fn config(path: &Path, source: &str, draft: ConfigDraft) -> Config {
         log: draft.log,
         cdr: draft.cdr,
         recording: draft.recording.map(|recording| {
-            let transcription = draft.transcription.map(|(transcription, _)| Arc::new(transcription));
-            let mail = draft.texts.mail.map(Arc::new);
+            let transcription = draft.transcription.map(Arc::new);
+            let mail = draft.mail.map(Arc::new);
             super::recording::RecordingSettings { transcription, mail, ..recording }
         }),
         data: draft.data,
         hep: draft.hep,
         otel: draft.otel,
-        sms: draft.texts.sms.map(Arc::new),
-        messages: Arc::new(draft.texts.messages),
+        sms: draft.sms.map(Arc::new),
+        messages: Arc::new(draft.messages),
     }
 }
 

@@ -11,7 +11,7 @@ use super::draft::ConfigDraft;
 use super::keys;
 use super::nearest;
 use super::section::Section;
-use super::types::Secret;
+use super::types::{ProxyMode, Secret};
 use super::values::KeyReader;
 use trunkgate_system::smtp::Security;
 
@@ -204,17 +204,20 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let Some(span) = placed.keys.of("notify").filter(|_| placed.mailbox.is_mailed()) else { continue };
         is_used = true;
-        if draft.http.public_url.is_none() && draft.api.proxy.is_none() && draft.http.address.ip().is_loopback() {
+        if draft.http.public_url.is_none()
+            && draft.api.api.proxy == ProxyMode::Off
+            && draft.http.address.ip().is_loopback()
+        {
             let message = format!("e-mails of voicemail {} have no link to the audio", placed.mailbox.name);
             let help = "set `public_url` of [http] to the URL at which readers reach the edge";
             findings.warning(code::IDLE_PART, Some(span.clone()), message, help);
         }
-        if draft.texts.mail_span.is_none() {
+        if draft.spans.table("mail").is_none() {
             let message = format!("`notify` of voicemail {} needs [mail]", placed.mailbox.name);
             findings.error(code::MISSING, span.clone(), message, ADD_MAIL);
         }
     }
-    if let Some(span) = draft.texts.mail_span.as_ref().filter(|_| !is_used) {
+    if let Some(span) = draft.spans.table("mail").filter(|_| !is_used) {
         let message = "[mail] is not used: no mailbox has an address";
         let help = "add notify = \"mailto:ADDRESS\" to a [voicemail.NAME]";
         findings.warning(code::IDLE_PART, Some(span.clone()), message, help);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::section::Section;
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
@@ -49,9 +49,9 @@ pub fn permits(prefixes: &[String], recipient: &str) -> bool {
 }
 
 /// Reads the section.
-pub(super) fn read(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> MessageSettings {
-    let mut read = MessageSettings { allow_prefixes: scope.texts_to.to_vec(), ..MessageSettings::default() };
-    keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, scope, findings);
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> MessageSettings {
+    let mut read = MessageSettings { allow_prefixes: section.scope().texts_to.to_vec(), ..MessageSettings::default() };
+    section.fill((keys::MESSAGES, keys::PUT_MESSAGES), &mut read, findings);
     read
 }
 
@@ -62,16 +62,16 @@ pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
 
 /// Checks `[messages]` against the other tables.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
-    let Some(span) = draft.texts.messages_span.clone() else { return };
-    let messages = &draft.texts.messages;
-    if let (Some(url), Some(place)) = (&messages.inbound, draft.texts.message_keys.of("inbound")) {
+    let Some(span) = draft.spans.table("messages").cloned() else { return };
+    let messages = &draft.messages;
+    if let (Some(url), Some(place)) = (&messages.inbound, draft.spans.key("messages", "inbound")) {
         webhook_url::judge_reach("inbound", url, "[api]", draft.api.api.allow_private, place.clone(), findings);
-        if draft.api.auth_token.is_none() {
+        if draft.spans.key("api", "auth_token").is_none() {
             let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
             let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";
             findings.error(code::MISSING, place.clone(), message, help);
         }
-        if messages.token.is_none() && draft.texts.twilio_span.is_none() {
+        if messages.token.is_none() && draft.spans.table("twilio").is_none() {
             let message = "messages to your numbers are rejected: neither [twilio] nor `token` of [messages] authenticates a service";
             findings.warning(code::TEXTS, Some(place.clone()), message, "add `token`, and give it to the service");
         }
@@ -81,7 +81,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
         let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";
         findings.warning(code::TEXTS, Some(span.clone()), message, help);
     }
-    if messages.url.is_some() && draft.api.auth_token.is_none() {
+    if messages.url.is_some() && draft.spans.key("api", "auth_token").is_none() {
         let message =
             "`url` of [messages] has no effect without `auth_token` of [api], which opens the API that sends messages";
         findings.warning(code::TEXTS, Some(span), message, "add auth_token to [api]");

@@ -9,7 +9,7 @@ use super::api::stable_sid;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SourceSpan, SpannedNumber, SpannedRoute, SpannedTrunk, TargetSpan};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::section::Section;
 use super::values::KeyReader;
 
@@ -81,14 +81,9 @@ impl PhoneNumber {
 }
 
 /// Reads all numbers in file order.
-pub(super) fn read(
-    root: &Section<'_>,
-    scope: ReadScope<'_>,
-    trunks: &[SpannedTrunk],
-    findings: &mut Findings,
-) -> Vec<SpannedNumber> {
+pub(super) fn read(root: &Section<'_>, trunks: &[SpannedTrunk], findings: &mut Findings) -> Vec<SpannedNumber> {
     let carriers: Vec<String> = carriers(trunks).map(|placed| placed.trunk.name.to_string()).collect();
-    let sections = root.rows("number", keys::NUMBERS, scope, findings);
+    let sections = root.rows("number", keys::NUMBERS, findings);
     sections.iter().filter_map(|section| read_one(section, &carriers, findings)).collect()
 }
 

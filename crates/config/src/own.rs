@@ -40,8 +40,7 @@ pub(super) fn apps(draft: &ConfigDraft, findings: &mut Findings) {
 
 /// Reports a recogniser that leads to a listener of the edge.
 pub(super) fn recogniser(draft: &ConfigDraft, findings: &mut Findings) {
-    let Some(placed) = &draft.recognition else { return };
-    let (Some(spec), Some(span)) = (&placed.spec, placed.url.clone()) else { return };
+    let (Some(spec), Some(span)) = (&draft.recognition, draft.spans.key("recognition", "url").cloned()) else { return };
     let Some(to) = Url::parse(&spec.url).ok().and_then(|url| target(&url)) else { return };
     if let Some(whose) = bound(draft, to, false) {
         let message = format!("`url` resolves to {to}, which is {whose}: the edge itself");
@@ -57,7 +56,9 @@ pub(super) fn public_address(draft: &ConfigDraft, findings: &mut Findings) {
         draft.edge.public_address.iter().chain(draft.listen.iter().flat_map(|one| &one.listen.public_address));
     // An address in `local_networks` is reported elsewhere.
     let mut moot = written.filter(|address| !local.iter().any(|network| network.contains(*address)));
-    let Some(span) = draft.local_networks_span.clone().filter(|_| moot.next().is_some()) else { return };
+    let Some(span) = draft.spans.key("edge", "local_networks").cloned().filter(|_| moot.next().is_some()) else {
+        return;
+    };
     let mut outside = None;
     for placed in &draft.trunks {
         let Some(networks) = networks(placed) else { return };

@@ -8,25 +8,14 @@ use trunkgate_media::agent::AgentFormat;
 
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
-use super::draft::{ConfigDraft, SourceSpan};
+use super::draft::ConfigDraft;
 use super::keys;
 use super::section::Section;
 use super::values::KeyReader;
 use trunkgate_system::agent_url;
 
-/// `[recognition]` with its positions.
-#[derive(Debug)]
-pub(super) struct SpannedRecognition {
-    /// Recogniser settings, if usable.
-    pub(super) spec: Option<Arc<RecogniserSpec>>,
-    /// Position of the table header.
-    pub(super) span: SourceSpan,
-    /// Position of `url`, if usable.
-    pub(super) url: Option<SourceSpan>,
-}
-
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedRecognition {
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<Arc<RecogniserSpec>> {
     let mut spec = RecogniserSpec {
         url: String::new(),
         token: None,
@@ -42,12 +31,7 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedRec
         let message = "`ca` has no effect on a ws:// URL";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates are used with wss:// only");
     }
-    let is_usable = !spec.url.is_empty();
-    SpannedRecognition {
-        url: section.span_of("url").filter(|_| is_usable),
-        spec: is_usable.then(|| Arc::new(spec)),
-        span: section.span.clone(),
-    }
+    Some(spec).filter(|spec| !spec.url.is_empty()).map(Arc::new)
 }
 
 /// Reads `url`: a WebSocket URL, by the rules for agents; its query is sent.
@@ -66,7 +50,7 @@ pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
 
 /// Checks `[recognition]` against the applications.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
-    let Some(placed) = &draft.recognition else {
+    let Some(span) = draft.spans.table("recognition") else {
         for app in &draft.apps {
             let Some(place) = &app.speech_input else { continue };
             findings.add(Diagnostic {
@@ -81,8 +65,8 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
         }
         return;
     };
-    if draft.apps.is_empty() && draft.api.auth_token.is_none() {
+    if draft.apps.is_empty() && draft.spans.key("api", "auth_token").is_none() {
         let help = "<Gather input=\"speech\"> of an [app] uses it; remove it, or add an app";
-        findings.warning(code::IDLE_PART, Some(placed.span.clone()), "[recognition] is not used", help);
+        findings.warning(code::IDLE_PART, Some(span.clone()), "[recognition] is not used", help);
     }
 }

@@ -124,7 +124,7 @@ pub enum OnFull {
 
 /// Reports keys that require `[recording]` if the file has no such section.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
-    if draft.sections.recording {
+    if draft.spans.table("recording").is_some() {
         return;
     }
     for route in draft.routes.iter().filter(|route| route.route.record) {

@@ -8,14 +8,14 @@ use trunkgate_route::{Pattern, Route, SEARCH_TIMEOUT, SiprecSettings, TrunkOrder
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{SourceSpan, SpannedRoute, TargetSpan};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::section::Section;
 use super::values::KeyReader;
 use super::{caller_id, headers, hours, sms, targets};
 
 /// Reads all routes in file order.
-pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedRoute> {
-    let sections = root.rows("route", keys::ROUTE, scope, findings);
+pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Vec<SpannedRoute> {
+    let sections = root.rows("route", keys::ROUTE, findings);
     (1..).zip(&sections).map(|(position, section)| read_one(position, section, findings)).collect()
 }
 

@@ -13,18 +13,15 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::{NumberingPlan, Transport};
 
 use super::acme::{AcmeSettings, SpannedAcme};
-use super::clients::{self, SpannedClient};
+use super::clients;
 use super::code;
 use super::cover::told;
 use super::diagnostic::{Findings, place};
-use super::draft::{
-    ConfigDraft, MessagingDraft, PresentSections, SourceSpan, SpannedApi, SpannedApp, SpannedListen, SpannedMailbox,
-    SpannedNumber, SpannedRoute, SpannedTrunk,
-};
+use super::draft::{ConfigDraft, SourceSpan, SpannedListen, SpannedTrunk};
 use super::emergency;
 use super::keys::{self, EmptyScope, ReadScope};
 use super::nearest;
-use super::section::Section;
+use super::section::{Section, TableSpans};
 use super::sounds::SoundCache;
 use super::targets::TargetGroups;
 use super::types::{EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings};
@@ -56,16 +53,10 @@ impl<'a> ConfigFile<'a> {
 }
 
 /// Reads only `[http]`, and returns whether the table exists.
-pub(super) fn http(
-    file: ConfigFile<'_>,
-    document: &Spanned<DeTable<'_>>,
-    findings: &mut Findings,
-) -> (HttpSettings, bool) {
+pub(super) fn http(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut Findings) -> (HttpSettings, bool) {
     let parts = EmptyScope::of(file.folder());
-    let scope = parts.scope(file.folder());
-    let root = Section::of_judged("", document.get_ref(), document.span(), scope);
-    let section = root.table_of("http", keys::HTTP, scope, findings);
-    (read_http(file, section.as_ref(), scope, findings), root.get("http").is_some())
+    let root = Section::of_judged("", document.get_ref(), document.span(), parts.scope(file.folder()));
+    (read_http(file, &root, findings), root.get("http").is_some())
 }
 
 /// Parsed file, with the position of each value.
@@ -77,111 +68,57 @@ pub(super) fn read(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut
     let scope = parts.scope(file.folder());
     let root = Section::of_judged("", document.get_ref(), document.span(), scope);
     root.judge_keys(keys::ROOT, findings);
-    let written = root.table_of("edge", keys::EDGE, scope, findings);
-    let local_networks_span = written.as_ref().and_then(|edge| edge.span_of("local_networks"));
-    let edge = read_edge(written.as_ref(), findings);
-    let data = data::read(written.as_ref(), scope.folder, findings);
+    let written = root.table_or_empty("edge", keys::EDGE, findings);
+    let edge = read_edge(&written, findings);
+    let data = data::read(&written, findings);
     let sounds = SoundCache::below(file.folder());
-    let texts_to = root.table_of("sms", keys::SMS, scope, &mut Findings::default());
-    let texts_to = texts_to.and_then(|sms| sms.read("allow_prefixes", findings, sms::allowed)).unwrap_or_default();
-    let scope = ReadScope { edge: &edge, sounds: &sounds, texts_to: &texts_to, ..scope };
-    let mut section = |name, keys| root.table_of(name, keys, scope, findings);
-    let (media, limits, http) =
-        (section("media", keys::MEDIA), section("limits", keys::LIMITS), section("http", keys::HTTP));
-    let (log, cdr, hep) = (section("log", keys::LOG), section("cdr", keys::CDR), section("hep", keys::HEP));
-    let (otel, own, api) = (section("otel", keys::OTEL), section("tls", keys::TLS), section("api", keys::API));
-    let (speech, recognition) = (section("speech", keys::SPEECH), section("recognition", keys::RECOGNITION));
-    let recording = section("recording", keys::RECORDING);
-    let transcription = section("transcription", keys::TRANSCRIPTION);
-    let (media, ports_span) = read_media(media.as_ref(), scope, findings);
-    let (limits, calls_span) = read_limits(limits.as_ref(), &media, scope, findings);
-    let trunks = trunks::read_all(&root, scope, findings);
-    let acme = own.and_then(|own| own.read("acme", findings, |reader| acme::read(reader, &data.directory)));
-    let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), (&trunks, scope), findings);
-    let calls = read_calls(&root, scope, (api.as_ref(), &trunks), findings);
+    let texts_to = root.table_or_empty("sms", keys::SMS, &mut Findings::default());
+    let texts_to = texts_to.read("allow_prefixes", findings, sms::allowed).unwrap_or_default();
+    let root = root.within(ReadScope { edge: &edge, sounds: &sounds, texts_to: &texts_to, ..scope });
+    let media = read_media(&root, findings);
+    let trunks = trunks::read_all(&root, findings);
+    let acme = root.read_table("tls", keys::TLS, findings, |table, findings| {
+        table.read("acme", findings, |reader| acme::read(reader, &data.directory))
+    });
+    let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), &trunks, findings);
+    let groups = TargetGroups::read(&root, findings);
+    let mut numbers = numbers::read(&root, &trunks, findings);
+    let mut routes = numbers::routes(&mut numbers, &trunks, findings);
+    routes.extend(routes::read(&root.within(ReadScope { groups: Some(&groups), ..root.scope() }), findings));
+    let speech = root.open_table("speech", keys::SPEECH, findings);
     ConfigDraft {
-        listen_is_partial,
-        listen,
-        acme,
-        otel: otel.and_then(|section| otel::read(&section, findings)),
-        hep: hep.and_then(|section| hep::read(&section, findings)),
-        recognition: recognition.map(|section| recognition::read(&section, findings)),
-        sections: PresentSections { recording: recording.is_some(), transcription: transcription.is_some() },
-        recording: recording.and_then(|section| recording::read(&section, findings)),
-        transcription: transcription.and_then(|section| transcription::read(&section, findings)),
-        log: read_log(log.as_ref(), scope, findings),
-        http_keys: http.as_ref().map(Section::spans).unwrap_or_default(),
-        http: read_http(file, http.as_ref(), scope, findings),
-        agents: agents::read(&root, scope, findings),
+        spans: TableSpans::of_root(&root),
+        limits: read_limits(&root, &media, findings),
+        http: read_http(file, &root, findings),
+        log: read_log(&root, findings),
+        agents: agents::read(&root, findings),
+        apps: apps::read(&root, findings),
+        mailboxes: voicemail::read(&root, findings),
+        api: api::read(&root.table_or_empty("api", keys::API, findings), findings),
+        clients: root.read("client", findings, clients::read).unwrap_or_default(),
         speech: speaking::read(speech.as_ref(), findings),
-        voices_span: speech.as_ref().and_then(|speech| speech.span_of("voices")),
         speech_is_off: speech.as_ref().is_some_and(speaking::is_off),
-        speech_span: speech.map(|speech| speech.span),
-        cdr: cdr.map(|section| cdr::read(&section, findings)).unwrap_or_default(),
-        texts: read_texts(&root, scope, findings),
-        apps: calls.apps,
-        mailboxes: calls.mailboxes,
-        api: calls.api,
-        groups: calls.groups,
-        clients: calls.clients,
-        numbers: calls.numbers,
-        routes: calls.routes,
+        recognition: root.read_table("recognition", keys::RECOGNITION, findings, recognition::read),
+        cdr: root.read_table("cdr", keys::CDR, findings, |cdr, f| Some(cdr::read(cdr, f))).unwrap_or_default(),
+        recording: root.read_table("recording", keys::RECORDING, findings, recording::read),
+        transcription: root.read_table("transcription", keys::TRANSCRIPTION, findings, transcription::read),
+        hep: root.read_table("hep", keys::HEP, findings, hep::read),
+        otel: root.read_table("otel", keys::OTEL, findings, otel::read),
+        sms: sms::read(&root, findings),
+        messages: messages::read(&root.table_or_empty("messages", keys::MESSAGES, findings), findings),
+        mail: root.read_table("mail", keys::MAIL, findings, mail::read),
         media,
-        ports_span,
-        limits,
-        calls_span,
         trunks,
+        acme,
+        listen,
+        listen_is_partial,
+        groups,
+        numbers,
+        routes,
         data,
-        local_networks_span,
         sounds,
         edge,
     }
-}
-
-/// Reads `[twilio]`, `[sms]`, `[messages]` and `[mail]`.
-fn read_texts(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> MessagingDraft {
-    let mut section = |name, keys| root.table_of(name, keys, scope, findings);
-    let (twilio, sms) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
-    let (messages, mail) = (section("messages", keys::MESSAGES), section("mail", keys::MAIL));
-    MessagingDraft {
-        sms: sms::read(twilio.as_ref(), sms.as_ref(), scope, findings),
-        messages: messages::read(messages.as_ref(), scope, findings),
-        message_keys: messages.as_ref().map(Section::spans).unwrap_or_default(),
-        messages_span: messages.map(|section| section.span),
-        twilio_span: twilio.map(|section| section.span),
-        sms_span: sms.map(|section| section.span),
-        mail: mail.as_ref().and_then(|section| mail::read(section, findings)),
-        mail_span: mail.map(|section| section.span),
-    }
-}
-
-/// Tables that determine call routing.
-struct CallTables {
-    apps: Vec<SpannedApp>,
-    mailboxes: Vec<SpannedMailbox>,
-    api: SpannedApi,
-    groups: TargetGroups,
-    clients: Vec<SpannedClient>,
-    numbers: Vec<SpannedNumber>,
-    routes: Vec<SpannedRoute>,
-}
-
-/// Reads the tables that determine call routing: applications, numbers, groups, routes, and the sounds they name.
-fn read_calls(
-    root: &Section<'_>,
-    scope: ReadScope<'_>,
-    (api, trunks): (Option<&Section<'_>>, &[SpannedTrunk]),
-    findings: &mut Findings,
-) -> CallTables {
-    let apps = apps::read(root, scope, findings);
-    let mailboxes = voicemail::read(root, scope, findings);
-    let api = api::read(api, scope, findings);
-    let clients = root.read_in(scope, "client", findings, clients::read).unwrap_or_default();
-    let groups = TargetGroups::read(root, scope, findings);
-    let mut numbers = numbers::read(root, scope, trunks, findings);
-    let mut routes = numbers::routes(&mut numbers, trunks, findings);
-    routes.extend(routes::read(root, ReadScope { groups: Some(&groups), ..scope }, findings));
-    CallTables { apps, mailboxes, api, groups, clients, numbers, routes }
 }
 
 /// Returns whether a trunk has a peer reached over TLS.
@@ -194,14 +131,13 @@ pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
     LOCAL_NETWORKS.iter().filter_map(|text| text.parse().ok())
 }
 
-fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConfig {
-    let name = section.and_then(|edge| edge.read("name", findings, |reader| reader.name()));
-    let public_address = section.and_then(|edge| edge.read("public_address", findings, public_addresses));
-    let local_networks =
-        section.and_then(|edge| edge.read("local_networks", findings, |reader| reader.list(|reader| reader.network())));
-    let numbers = section.and_then(|edge| edge.read("country", findings, country));
+fn read_edge(edge: &Section<'_>, findings: &mut Findings) -> EdgeConfig {
+    let name = edge.read("name", findings, |reader| reader.name());
+    let public_address = edge.read("public_address", findings, public_addresses);
+    let local_networks = edge.read("local_networks", findings, |reader| reader.list(|reader| reader.network()));
+    let numbers = edge.read("country", findings, country);
     let numbers = numbers.unwrap_or_default();
-    let emergency = section.and_then(|edge| edge.read("emergency", findings, emergency::read));
+    let emergency = edge.read("emergency", findings, emergency::read);
     let numbers = match emergency {
         Some(list) => numbers.with_emergency(list),
         None => numbers,
@@ -212,13 +148,13 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConf
     };
     let public_address = public_address.unwrap_or_default();
     let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));
-    if let (Some(address), Some(value)) = (local, section.and_then(|edge| edge.span_of("public_address"))) {
+    if let (Some(address), Some(value)) = (local, edge.span_of("public_address")) {
         let message = format!("`public_address`: {address} is in `local_networks`");
         let help = "use the address that peers outside these networks can send to";
         findings.warning(code::BAD_VALUE, Some(value), message, help);
     }
     let name = name.unwrap_or_else(host_name);
-    let calendar = section.map(|edge| hours::calendar(edge, findings)).unwrap_or_default();
+    let calendar = hours::calendar(edge, findings);
     EdgeConfig { name, public_address, local_networks, numbers, calendar }
 }
 
@@ -258,7 +194,7 @@ fn host_name() -> String {
 fn read_listen(
     root: &Section<'_>,
     (file, acme): (ConfigFile<'_>, Option<&SpannedAcme>),
-    (trunks, scope): (&[SpannedTrunk], ReadScope<'_>),
+    trunks: &[SpannedTrunk],
     findings: &mut Findings,
 ) -> (Vec<SpannedListen>, bool) {
     let acme = acme.map(|placed| &placed.acme);
@@ -266,7 +202,7 @@ fn read_listen(
         return (default_listeners(trunks.iter().any(is_secure), acme), false);
     };
     let written = value.get_ref().as_array().map_or(1, |list| list.len());
-    let sections = root.rows("listen", keys::LISTEN, scope, findings);
+    let sections = root.rows("listen", keys::LISTEN, findings);
     let listen: Vec<_> = sections.iter().filter_map(|section| read_listener(file, section, acme, findings)).collect();
     let is_partial = listen.len() < written;
     (listen, is_partial)
@@ -341,11 +277,7 @@ pub(super) fn not_yet(span: SourceSpan, what: &str, feature: &str, findings: &mu
     findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
 }
 
-fn read_media(
-    section: Option<&Section<'_>>,
-    scope: ReadScope<'_>,
-    findings: &mut Findings,
-) -> (MediaSettings, Option<SourceSpan>) {
+fn read_media(root: &Section<'_>, findings: &mut Findings) -> MediaSettings {
     let mut media = MediaSettings {
         address: Vec::new(),
         ports: (0, 0),
@@ -353,8 +285,8 @@ fn read_media(
         idle_timeout: Duration::ZERO,
         latch: LatchMode::default(),
     };
-    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, scope, findings);
-    (media, section.and_then(|media| media.span_of("ports")))
+    root.table_or_empty("media", keys::MEDIA, findings).fill((keys::MEDIA, keys::PUT_MEDIA), &mut media, findings);
+    media
 }
 
 /// Reads the addresses of media sockets, at least one.
@@ -416,17 +348,13 @@ pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
     pairs * 2 / PORTS_PER_CALL
 }
 
-fn read_limits(
-    section: Option<&Section<'_>>,
-    media: &MediaSettings,
-    scope: ReadScope<'_>,
-    findings: &mut Findings,
-) -> (LimitSettings, Option<SourceSpan>) {
+fn read_limits(root: &Section<'_>, media: &MediaSettings, findings: &mut Findings) -> LimitSettings {
     let strangers = UnknownSourceLimits { ban: UnknownSourceLimits::default().ban, messages_per_second: 0 };
     let calls = calls_that_fit(media.ports);
     let mut limits = LimitSettings { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
-    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, scope, findings);
-    (limits, section.and_then(|limits| limits.span_of("calls")))
+    let section = root.table_or_empty("limits", keys::LIMITS, findings);
+    section.fill((keys::LIMITS, keys::PUT_LIMITS), &mut limits, findings);
+    limits
 }
 
 /// Reads `{ after = 20, within = "10s", lasting = "10m" }`; these values are the defaults.
@@ -437,22 +365,18 @@ pub(super) fn ban(reader: &mut KeyReader<'_>) -> Option<BanRule> {
     Some(ban)
 }
 
-fn read_http(
-    file: ConfigFile<'_>,
-    section: Option<&Section<'_>>,
-    scope: ReadScope<'_>,
-    findings: &mut Findings,
-) -> HttpSettings {
-    let written = section.and_then(|http| http.get("address"));
+fn read_http(file: ConfigFile<'_>, root: &Section<'_>, findings: &mut Findings) -> HttpSettings {
+    let section = root.table_or_empty("http", keys::HTTP, findings);
+    let written = section.span_of("address");
     let mut http = HttpSettings {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         token: None,
         public_url: None,
         trusted_proxies: Vec::new(),
         tls: None,
-        place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
+        place: written.map(|span| place(file.path, file.source, span.start)).unwrap_or_default(),
     };
-    keys::fill((keys::HTTP, keys::PUT_HTTP), section, &mut http, scope, findings);
+    section.fill((keys::HTTP, keys::PUT_HTTP), &mut http, findings);
     http
 }
 
@@ -477,9 +401,9 @@ pub(super) fn web_url(reader: &mut KeyReader<'_>) -> Option<String> {
     usable.then_some(text)
 }
 
-fn read_log(section: Option<&Section<'_>>, scope: ReadScope<'_>, findings: &mut Findings) -> LogSettings {
+fn read_log(root: &Section<'_>, findings: &mut Findings) -> LogSettings {
     let mut log = LogSettings { format: String::new(), level: String::new(), full_numbers: false };
-    keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, scope, findings);
+    root.table_or_empty("log", keys::LOG, findings).fill((keys::LOG, keys::PUT_LOG), &mut log, findings);
     log
 }
 

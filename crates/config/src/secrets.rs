@@ -20,14 +20,14 @@ const MAKE_ONE: &str = "make one: openssl rand -hex 32";
 /// Checks the tokens of the HTTP interfaces. A short token is an error if other machines can reach the interface.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-    let (api, messages) = (&draft.api, &draft.texts);
+    let (api, spans) = (&draft.api.api, &draft.spans);
     let is_local = is_loopback(draft.http.address);
     // `[api] tls` serves only the API.
-    let is_api_local = is_local && api.api.tls.is_none_or(is_loopback);
+    let is_api_local = is_local && api.tls.is_none_or(is_loopback);
     let tokens = [
-        ("`token` of [http]", &draft.http.token, draft.http_keys.of("token"), is_local),
-        ("`auth_token` of [api]", &api.api.auth_token, api.auth_token.as_ref(), is_api_local),
-        ("`token` of [messages]", &messages.messages.token, messages.message_keys.of("token"), is_local),
+        ("`token` of [http]", &draft.http.token, spans.key("http", "token"), is_local),
+        ("`auth_token` of [api]", &api.auth_token, spans.key("api", "auth_token"), is_api_local),
+        ("`token` of [messages]", &draft.messages.token, spans.key("messages", "token"), is_local),
     ];
     for (name, token, span, is_local) in tokens {
         let (Some(token), Some(span)) = (token, span) else { continue };
@@ -40,7 +40,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             }
         }
     }
-    if let (Some(token), Some(span)) = (&api.api.auth_token, &api.auth_token)
+    if let (Some(token), Some(span)) = (&api.auth_token, spans.key("api", "auth_token"))
         && (SECRET_CHARACTERS..SIGNING_CHARACTERS).contains(&characters(token))
     {
         let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -15,6 +16,9 @@ use super::values::{KeyReader, name_text, wrong_type};
 
 /// Value with its position.
 pub(super) type SpannedValue<'a> = Spanned<DeValue<'a>>;
+
+/// Table without keys.
+static EMPTY: LazyLock<DeTable<'static>> = LazyLock::new(DeTable::new);
 
 /// Table with checked keys.
 #[derive(Debug, Clone)]
@@ -32,9 +36,36 @@ pub(super) struct Section<'a> {
 pub(super) struct KeySpans(Vec<(String, Range<usize>)>);
 
 impl KeySpans {
+    fn of_table(table: &DeTable<'_>) -> KeySpans {
+        KeySpans(table.iter().map(|(name, value)| (name.get_ref().to_string(), value.span())).collect())
+    }
+
     /// Returns the position of the value of a key, usable or not; `None` if the key is not set.
     pub(super) fn of(&self, key: &str) -> Option<&Range<usize>> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, span)| span)
+    }
+}
+
+/// Positions of the tables that occur once, such as `[edge]`, and of their keys.
+#[derive(Debug)]
+pub(super) struct TableSpans(Vec<(String, Range<usize>, KeySpans)>);
+
+impl TableSpans {
+    /// Returns the positions in a whole file.
+    pub(super) fn of_root(root: &Section<'_>) -> TableSpans {
+        let keys = |value: &SpannedValue<'_>| value.get_ref().as_table().map(KeySpans::of_table).unwrap_or_default();
+        let tables = root.table.iter();
+        TableSpans(tables.map(|(name, value)| (name.get_ref().to_string(), value.span(), keys(value))).collect())
+    }
+
+    /// Returns the position of a table, usable or not; `None` if the file has none of this name.
+    pub(super) fn table(&self, table: &str) -> Option<&Range<usize>> {
+        self.0.iter().find(|(name, ..)| name == table).map(|(_, span, _)| span)
+    }
+
+    /// Returns the position of a value, usable or not; `None` if the key is not set.
+    pub(super) fn key(&self, table: &str, key: &str) -> Option<&Range<usize>> {
+        self.0.iter().find(|(name, ..)| name == table).and_then(|(_, _, keys)| keys.of(key))
     }
 }
 
@@ -82,15 +113,39 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Opens the table of a key of the root.
-    pub(super) fn table_of(
+    /// Returns the same table in another scope.
+    pub(super) fn within<'b>(&self, scope: ReadScope<'b>) -> Section<'b>
+    where
+        'a: 'b,
+    {
+        Section { span: self.span.clone(), title: self.title.clone(), table: self.table, scope }
+    }
+
+    /// Opens the table of a key of the root: `[edge]`.
+    pub(super) fn open_table(
         &self,
         key: &str,
         keys: &'static [ConfigKey],
-        scope: ReadScope<'a>,
         findings: &mut Findings,
     ) -> Option<Section<'a>> {
-        Section::open(&format!("[{key}]"), self.get(key)?, keys, scope, findings)
+        Section::open(&format!("[{key}]"), self.get(key)?, keys, self.scope, findings)
+    }
+
+    /// Opens the table of a key of the root, or an empty one, so that all keys have their defaults.
+    pub(super) fn table_or_empty(&self, key: &str, keys: &'static [ConfigKey], findings: &mut Findings) -> Section<'a> {
+        let empty = || Section::of_judged("", &EMPTY, 0..0, self.scope);
+        self.open_table(key, keys, findings).unwrap_or_else(empty)
+    }
+
+    /// Opens the table of a key of the root and reads it.
+    pub(super) fn read_table<T>(
+        &self,
+        key: &str,
+        keys: &'static [ConfigKey],
+        findings: &mut Findings,
+        read: impl FnOnce(&Section<'_>, &mut Findings) -> Option<T>,
+    ) -> Option<T> {
+        read(&self.open_table(key, keys, findings)?, findings)
     }
 
     /// Opens the tables of a kind, `[KIND.NAME]`, in file order.
@@ -98,7 +153,6 @@ impl<'a> Section<'a> {
         &self,
         kind: &str,
         keys: &'static [ConfigKey],
-        scope: ReadScope<'a>,
         findings: &mut Findings,
     ) -> Vec<NamedSection<'a>> {
         let Some(value) = self.get(kind) else { return Vec::new() };
@@ -110,7 +164,7 @@ impl<'a> Section<'a> {
         entries.sort_by_key(|(name, _)| name.span().start);
         let open = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a SpannedValue<'a>)| {
             let (name, span) = (name.get_ref().as_ref(), name.span());
-            let section = Section::open(&format!("[{kind}.{name}]"), value, keys, scope, findings)?;
+            let section = Section::open(&format!("[{kind}.{name}]"), value, keys, self.scope, findings)?;
             name_text(kind, name, span.clone(), findings);
             Some(NamedSection { name, span, section })
         };
@@ -118,20 +172,14 @@ impl<'a> Section<'a> {
     }
 
     /// Opens the tables of an array, `[[KIND]]`, in file order.
-    pub(super) fn rows(
-        &self,
-        kind: &str,
-        keys: &'static [ConfigKey],
-        scope: ReadScope<'a>,
-        findings: &mut Findings,
-    ) -> Vec<Section<'a>> {
+    pub(super) fn rows(&self, kind: &str, keys: &'static [ConfigKey], findings: &mut Findings) -> Vec<Section<'a>> {
         let Some(value) = self.get(kind) else { return Vec::new() };
         let Some(rows) = value.get_ref().as_array() else {
             wrong_type(kind, value, &format!("tables with double brackets: [[{kind}]]"), findings);
             return Vec::new();
         };
         let title = format!("[[{kind}]]");
-        rows.iter().filter_map(|row| Section::open(&title, row, keys, scope, findings)).collect()
+        rows.iter().filter_map(|row| Section::open(&title, row, keys, self.scope, findings)).collect()
     }
 
     /// Returns the keys and values.
@@ -171,7 +219,7 @@ impl<'a> Section<'a> {
 
     /// Returns the positions of all values.
     pub(super) fn spans(&self) -> KeySpans {
-        KeySpans(self.table.iter().map(|(name, value)| (name.get_ref().to_string(), value.span())).collect())
+        KeySpans::of_table(self.table)
     }
 
     /// Reads an optional key; `read` reports an invalid value.
@@ -191,18 +239,7 @@ impl<'a> Section<'a> {
         to: &mut T,
         findings: &mut Findings,
     ) {
-        keys::fill(table, Some(self), to, self.scope, findings);
-    }
-
-    /// Reads an optional key in another scope.
-    pub(super) fn read_in<T>(
-        &self,
-        scope: ReadScope<'a>,
-        key: &str,
-        findings: &mut Findings,
-        read: impl FnOnce(&mut KeyReader<'_>) -> Option<T>,
-    ) -> Option<T> {
-        Section { scope, ..self.clone() }.read(key, findings, read)
+        keys::fill(table, self, to, findings);
     }
 
     /// Reports a required key that is missing.

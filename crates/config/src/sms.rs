@@ -9,7 +9,7 @@ use trunkgate_route::{NumberingPlan, ParameterTemplate, SmsRecipients, SmsRule, 
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::nearest;
 use super::section::Section;
 use super::speech;
@@ -66,12 +66,9 @@ const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reas
 const NAME_CHARS: usize = 11;
 
 /// Reads `[twilio]` and `[sms]`; `None` without a usable account.
-pub(super) fn read(
-    twilio: Option<&Section<'_>>,
-    sms: Option<&Section<'_>>,
-    scope: ReadScope<'_>,
-    findings: &mut Findings,
-) -> Option<SmsSettings> {
+pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Option<SmsSettings> {
+    let twilio = root.open_table("twilio", keys::TWILIO, findings);
+    let sms = root.table_or_empty("sms", keys::SMS, findings);
     let mut read = SmsSettings {
         account_sid: String::new(),
         auth_token: Secret::new(String::new()),
@@ -83,7 +80,7 @@ pub(super) fn read(
         per_day: 0,
         replies: OptOutReplies::default(),
     };
-    keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, scope, findings);
+    sms.fill((keys::SMS, keys::PUT_SMS), &mut read, findings);
     let twilio = twilio?;
     twilio.fill((keys::TWILIO, keys::PUT_TWILIO), &mut read, findings);
     for key in ["account_sid", "auth_token"] {
@@ -242,20 +239,20 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.routes {
         let Some(span) = &placed.sms else { continue };
         any = true;
-        if draft.texts.twilio_span.is_none() {
+        if draft.spans.table("twilio").is_none() {
             let message = format!("route {} sends text messages, but [twilio] is not configured", placed.route.name);
             let help = "add [twilio] with account_sid and auth_token";
             findings.error(code::TEXTS, span.clone(), message, help);
         }
     }
-    match (&draft.texts.twilio_span, &draft.texts.sms_span) {
+    match (draft.spans.table("twilio"), draft.spans.table("sms")) {
         (Some(span), _) if any && draft.http.public_url.is_none() => {
             let message = "STOP replies do not arrive: Twilio cannot reach POST /sms/inbound without `public_url`";
             let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }
         // The API sends messages through Twilio, too.
-        (Some(span), _) | (None, Some(span)) if !any && draft.api.auth_token.is_none() => {
+        (Some(span), _) | (None, Some(span)) if !any && draft.spans.key("api", "auth_token").is_none() => {
             let message = "no route sends text messages";
             let help = "add sms_on_failure to a [[route]]";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);

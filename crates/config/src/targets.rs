@@ -40,9 +40,9 @@ struct TargetGroup {
 
 impl TargetGroups {
     /// Reads `[group]`.
-    pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> TargetGroups {
+    pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> TargetGroups {
         let mut all = Vec::new();
-        for NamedSection { name, span, section } in root.named_tables("group", keys::GROUP, scope, findings) {
+        for NamedSection { name, span, section } in root.named_tables("group", keys::GROUP, findings) {
             if findings.has_error_at(&span) {
                 // The name is invalid.
                 continue;

@@ -2,7 +2,7 @@
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{ConfigDraft, SourceSpan};
+use super::draft::ConfigDraft;
 use super::keys;
 use super::recording::ADD_RECORDING;
 use super::section::Section;
@@ -38,12 +38,12 @@ pub struct TranscriptionSettings {
 }
 
 /// Reads the section and its position; `None` without a usable URL.
-pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<(TranscriptionSettings, SourceSpan)> {
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<TranscriptionSettings> {
     section.require("url", "add url = \"https://asr.example.com/v1/audio/transcriptions\"", findings);
     let mut read =
         TranscriptionSettings { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
     section.fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), &mut read, findings);
-    Some((read, section.span.clone())).filter(|(read, _)| !read.url.is_empty())
+    Some(read).filter(|read| !read.url.is_empty())
 }
 
 /// Reads the URL of the service.
@@ -64,7 +64,9 @@ pub(super) fn name(reader: &mut KeyReader<'_>) -> Option<String> {
 
 /// Checks `[transcription]` against the other tables.
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
-    if let Some((_, span)) = draft.transcription.as_ref().filter(|_| !draft.sections.recording) {
+    if let (Some(_), Some(span)) = (&draft.transcription, draft.spans.table("transcription"))
+        && draft.spans.table("recording").is_none()
+    {
         let message = "[transcription] is not used without [recording]";
         findings.warning(code::IDLE_PART, Some(span.clone()), message, ADD_RECORDING);
     }

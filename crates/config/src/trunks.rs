@@ -14,7 +14,7 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
 use super::draft::{SourceSpan, SpannedTrunk};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::nearest;
 use super::section::{NamedSection, Section};
 use super::types::TrunkTls;
@@ -32,10 +32,10 @@ const RELAYED_CODECS: [&str; 11] =
     ["G729", "AMR", "G723", "GSM", "ILBC", "SPEEX", "G726", "G728", "EVS", "SILK", "EVRC"];
 
 /// Reads all trunks, `[trunk.NAME]`, followed by the recording servers, `[siprec.NAME]`.
-pub(super) fn read_all(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedTrunk> {
-    let trunks = root.named_tables("trunk", keys::TRUNK, scope, findings);
+pub(super) fn read_all(root: &Section<'_>, findings: &mut Findings) -> Vec<SpannedTrunk> {
+    let trunks = root.named_tables("trunk", keys::TRUNK, findings);
     let mut trunks: Vec<_> = trunks.into_iter().map(|table| read_trunk(table, findings)).collect();
-    let recorders = root.named_tables("siprec", keys::SIPREC, scope, findings);
+    let recorders = root.named_tables("siprec", keys::SIPREC, findings);
     trunks.extend(recorders.into_iter().map(|table| read_recorder(table, findings)));
     trunks
 }

@@ -9,7 +9,7 @@ use super::cdr::parse_size;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedMailbox};
-use super::keys::{self, ReadScope};
+use super::keys;
 use super::recording::ADD_RECORDING;
 use super::section::{NamedSection, Section};
 use super::values::KeyReader;
@@ -25,8 +25,8 @@ const SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const SILENCES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// Reads all mailboxes in file order.
-pub(super) fn read(root: &Section<'_>, scope: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedMailbox> {
-    let tables = root.named_tables("voicemail", keys::VOICEMAIL, scope, findings);
+pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Vec<SpannedMailbox> {
+    let tables = root.named_tables("voicemail", keys::VOICEMAIL, findings);
     tables.into_iter().map(|table| read_one(table, findings)).collect()
 }
 
@@ -98,12 +98,12 @@ pub(super) fn notify(reader: &mut KeyReader<'_>) -> Option<String> {
 pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let name = &placed.mailbox.name;
-        if !draft.sections.recording {
+        if draft.spans.table("recording").is_none() {
             let message = format!("voicemail {name} needs [recording]");
             findings.error(code::MISSING, placed.name.clone(), message, ADD_RECORDING);
         }
         if let Some(span) = placed.keys.of("transcribe").filter(|_| placed.mailbox.transcribe)
-            && !draft.sections.transcription
+            && draft.spans.table("transcription").is_none()
         {
             let message = format!("`transcribe` of voicemail {name} needs [transcription]");
             let help = "add [transcription] with url = \"https://asr.example.com/v1/audio/transcriptions\"";

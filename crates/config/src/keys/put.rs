@@ -101,15 +101,14 @@ impl<T> FieldSetter<T> {
     }
 }
 
-/// Stores the values of a section in `to`, and the default of each key that is not set; without a section, stores all
-/// defaults.
+/// Stores the values of a section in `to`, and the default of each key that is not set.
 pub(crate) fn fill<T>(
     (keys, puts): (&[ConfigKey], &[(&str, FieldSetter<T>)]),
-    section: Option<&Section<'_>>,
+    section: &Section<'_>,
     to: &mut T,
-    scope: ReadScope<'_>,
     findings: &mut Findings,
 ) {
+    let scope = section.scope();
     for (name, put) in puts {
         let Some(key) = keys.iter().find(|key| key.name == *name) else { continue };
         if let AbsentMeaning::Value(default) = key.default.is
@@ -118,7 +117,7 @@ pub(crate) fn fill<T>(
             let (value, mut unread) = (Spanned::new(0..0, value.into_inner()), Findings::default());
             put.put(key.kind, to, &mut KeyReader { key: name, value: &value, scope, findings: &mut unread });
         }
-        if let Some(value) = section.and_then(|section| section.get(name)) {
+        if let Some(value) = section.get(name) {
             put.put(key.kind, to, &mut KeyReader { key: name, value, scope, findings });
         }
     }
