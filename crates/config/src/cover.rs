@@ -208,36 +208,40 @@ impl SecretMask<'_> {
 
     /// Collects the secrets in a value without declaration: addresses in it, and keys with the name of a secret.
     fn undeclared(&mut self, value: &SpannedValue<'_>, is_hidden: bool) {
-        match value.get_ref() {
-            _ if is_hidden => self.secret(value),
-            DeValue::Array(list) => list.iter().for_each(|one| self.undeclared(one, false)),
-            DeValue::Table(table) => {
-                table.iter().for_each(|(name, one)| self.undeclared(one, may_be_secret(name.get_ref())));
-            }
-            _ => self.address(value.span()),
+        let written = value.get_ref();
+        if is_hidden {
+            self.secret(value);
+        } else if let DeValue::Array(list) = written {
+            list.iter().for_each(|one| self.undeclared(one, false));
+        } else if let DeValue::Table(table) = written {
+            table.iter().for_each(|(name, one)| self.undeclared(one, may_be_secret(name.get_ref())));
+        } else {
+            self.address(value.span());
         }
     }
 
     /// Hides a secret; `{ env = "NAME" }` and `{ file = "PATH" }` only tell its place.
     fn secret(&mut self, value: &SpannedValue<'_>) {
-        match value.get_ref() {
-            DeValue::Array(list) => list.iter().for_each(|one| self.secret(one)),
-            DeValue::Table(table) => {
-                for (name, one) in table {
-                    let is_place = matches!(name.get_ref().as_ref(), "env" | "file");
-                    if is_place { self.undeclared(one, false) } else { self.everything(one) }
-                }
+        if let DeValue::Array(list) = value.get_ref() {
+            list.iter().for_each(|one| self.secret(one));
+        } else if let DeValue::Table(table) = value.get_ref() {
+            for (name, one) in table {
+                let is_place = matches!(name.get_ref().as_ref(), "env" | "file");
+                if is_place { self.undeclared(one, false) } else { self.everything(one) }
             }
-            _ => self.everything(value),
+        } else {
+            self.everything(value);
         }
     }
 
     /// Hides every value in a value.
     fn everything(&mut self, value: &SpannedValue<'_>) {
-        match value.get_ref() {
-            DeValue::Array(list) => list.iter().for_each(|one| self.everything(one)),
-            DeValue::Table(table) => table.iter().for_each(|(_, one)| self.everything(one)),
-            _ => self.hidden.push(self.contents(value.span())),
+        if let DeValue::Array(list) = value.get_ref() {
+            list.iter().for_each(|one| self.everything(one));
+        } else if let DeValue::Table(table) = value.get_ref() {
+            table.iter().for_each(|(_, one)| self.everything(one));
+        } else {
+            self.hidden.push(self.contents(value.span()));
         }
     }
 
@@ -290,6 +294,22 @@ fn broken_lines(source: &str) -> String {
     out
 }
 
+/// Returns whether the value at a byte offset of a file that is not valid TOML may be, or contain, a secret.
+pub(super) fn may_be_secret_at(source: &str, offset: usize) -> bool {
+    let before = format!("{}?", source.get(..offset).unwrap_or(source));
+    // The key of the line, or of the value that goes on in it, and the header above.
+    let (mut key, mut header) = (None, Vec::new());
+    for line in before.lines().rev() {
+        if let Some(names) = header_names(line) {
+            header = names;
+            break;
+        }
+        key = key.or_else(|| Some(key_names(line)?.0.collect::<Vec<_>>()));
+    }
+    let path: Vec<&str> = header.into_iter().chain(key.iter().flatten().copied()).collect();
+    before.lines().next_back().is_some_and(is_telling) || key.is_some() && may_lead_to_secret(&path)
+}
+
 /// Masks everything but the signs between values.
 fn starred_values(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' }).collect()
@@ -331,22 +351,21 @@ fn may_lead_to_secret(path: &[&str]) -> bool {
             return is_in_telling || may_be_secret(name) || path.any(may_be_secret);
         };
         is_in_telling |= is_telling(name);
-        match inner(key.kind) {
-            ValueKind::Table(inside) | ValueKind::Rows(inside) => keys = inside,
-            ValueKind::Named(inside) => (keys, _) = (inside, path.next()),
-            kind => return holds_secret(kind) || path.any(may_be_secret),
+        let kind = inner(key.kind);
+        let Some(inside) = kind.keys() else { return holds_secret(kind) || path.any(may_be_secret) };
+        if matches!(kind, ValueKind::Named(_)) {
+            path.next();
         }
+        keys = inside;
     }
     keys.iter().any(|key| holds_secret(key.kind))
 }
 
 /// Returns whether a value of this kind may be, or contain, a secret.
 fn holds_secret(kind: ValueKind) -> bool {
-    match inner(kind) {
-        ValueKind::Secret | ValueKind::Map(_) | ValueKind::Command => true,
-        ValueKind::Table(keys) => keys.iter().any(|key| holds_secret(key.kind)),
-        _ => false,
-    }
+    let kind = inner(kind);
+    matches!(kind, ValueKind::Secret | ValueKind::Map(_) | ValueKind::Command)
+        || kind.keys().is_some_and(|keys| keys.iter().any(|key| holds_secret(key.kind)))
 }
 
 #[cfg(test)]

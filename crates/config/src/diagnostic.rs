@@ -1,5 +1,6 @@
 //! Diagnostics of a file, rendered for people (source line and caret) and as JSON.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -47,17 +48,23 @@ pub(super) struct Findings {
     list: Vec<Diagnostic>,
     /// Source text, used to quote values.
     source: String,
+    /// Source text without secrets, once a value was quoted.
+    covered: OnceCell<String>,
 }
 
 impl Findings {
     /// Returns an empty collection for a source text.
     pub(super) fn of(source: &str) -> Findings {
-        Findings { list: Vec::new(), source: source.to_owned() }
+        Findings { source: source.to_owned(), ..Findings::default() }
     }
 
-    /// Returns the source text of a range; empty if the source is unknown.
+    /// Returns the source text of a range; empty if the source is unknown or the range has a secret.
     pub(super) fn written(&self, place: Range<usize>) -> &str {
-        self.source.get(place).unwrap_or_default()
+        let written = self.source.get(place.clone()).unwrap_or_default();
+        let covered = self.covered.get_or_init(|| cover::covered(&self.source));
+        // Characters of several bytes are covered by one.
+        let is_open = covered.len() == self.source.len() && covered.get(place) == Some(written);
+        if is_open { written } else { "" }
     }
 
     pub(super) fn error(

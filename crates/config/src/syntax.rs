@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::cover::is_telling;
+use super::cover::may_be_secret_at;
 use super::diagnostic::line_and_column;
 use super::unquoted;
 
@@ -47,7 +47,7 @@ impl SyntaxHelp {
             let help = unreadable(source, &line, span.start, source.get(place.clone()).unwrap_or_default().trim());
             return Some(SyntaxHelp { span: place, help });
         }
-        Some(SyntaxHelp { help: help(&line, part, span.start, message), span })
+        Some(SyntaxHelp { help: help(source, &line, part, span.start, message), span })
     }
 }
 
@@ -76,9 +76,8 @@ impl<'a> SourceLine<'a> {
     }
 
     /// Returns the value of the line; for a list or table, only the faulty `part`. `None` if the value may be secret.
-    fn value(&self, part: &'a str, offset: usize) -> Option<&'a str> {
-        let before = self.text.get(..offset - self.start).unwrap_or_default();
-        if is_telling(before) {
+    fn value(&self, source: &str, part: &'a str, offset: usize) -> Option<&'a str> {
+        if may_be_secret_at(source, offset) {
             return None;
         }
         let value = self.text.get(self.written()?)?;
@@ -112,7 +111,7 @@ impl<'a> SourceLine<'a> {
 /// Suggests the correct form of an unreadable value.
 fn unreadable(source: &str, line: &SourceLine<'_>, offset: usize, value: &str) -> String {
     let before = source.get(line.start..offset).unwrap_or_default();
-    let value = if is_telling(before) { "…" } else { value };
+    let value = if may_be_secret_at(source, offset) { "…" } else { value };
     match value.to_lowercase().as_str() {
         _ if value.contains(TYPOGRAPHIC) => typographic(value),
         small @ ("true" | "false") => format!("write it in small letters: {small}"),
@@ -128,8 +127,8 @@ fn typographic(value: &str) -> String {
 }
 
 /// Suggests the correct form of a line.
-fn help(line: &SourceLine<'_>, part: &str, offset: usize, message: &str) -> String {
-    let value = line.value(part, offset).unwrap_or("…");
+fn help(source: &str, line: &SourceLine<'_>, part: &str, offset: usize, message: &str) -> String {
+    let value = line.value(source, part, offset).unwrap_or("…");
     let is_number = |text: &str| text.contains(',') && text.chars().all(|char| char.is_ascii_digit() || char == ',');
     match message {
         _ if value.contains(TYPOGRAPHIC) => typographic(value),

@@ -42,6 +42,19 @@ fn no_form_of_a_secret_is_told_of_a_refused_file() {
         "[[route]]\nconnect = ['sip:u:S3cret@h;x=1', 'foo:u:S3cret@h']\n",
         "[http]\ntoken = \"\"\"\nS3cret\n\"\"\" 1\n",
         "[http]\ntoken = 'S3cret' 'S3cret'\n",
+        // Files that are not valid TOML.
+        "[http]\ntoken = \"\"\"\nS3cret==\nx = S3cret\n\"\"\" 1\n",
+        "[cdr]\nsecret = [\nS3cret==,\n",
+        "[http]\ntoken = a#S3cret\n",
+        "[http]\ntoken = don't # S3cret\n",
+        "[trunk.d]\nauth = { username = 'u', password = \"S3cret }\n",
+        "[trunk.d]\nauth = { username = 'u', pasword = S3cret }\n",
+        "[trunk.d.auth]\npaswrd = S3cret\n",
+        "[agent.a]\nparameters = { x = 'S3cret\n",
+        "[otel.headers]\nx = S3cret\n",
+        "[speech]\ncommand = ['x', '{text}', S3cret]\n",
+        "[trunk.d]\npeers = ['sip:u:a S3cret@h', x]\n",
+        "[trunk.d]\nregister = { registrar = 'sip:u:S3cret@h, user = 1 }\n",
     ] {
         let told = all_told(text);
         assert!(!told.contains("S3cret"), "{text}\n{told}");
@@ -71,6 +84,10 @@ fn what_is_no_secret_stays() {
         covered("[trunk.d]\npeers = ['sip:u:ñé@h', # '\n'sip:i']\n[http]\ntoken = x1 # n\n"),
         "[trunk.d]\npeers = ['sip:u:**@h', # '\n'sip:i']\n[http]\ntoken = ** # n\n"
     );
+    for text in ["[trunk.d]\nmax_calls = 4OO # n\nlisten = udp\n", "[http.tls]\nprivate_key = k.pem\n", "[a]\nb = x\n"]
+    {
+        assert_eq!(covered(text), text);
+    }
     // An unclosed bracket does not hide the following table.
     assert_eq!(covered("[a]\nb = [\n'x',\n[http]\ntoken = 'y'\n"), "[a]\nb = [\n'x',\n[http]\ntoken = '*'\n");
 }
