@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -67,13 +68,16 @@ const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
 /// Value that a preset gives to a key of the trunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct PresetValue {
     /// Name of the key.
     pub key: String,
     /// Value in TOML syntax.
+    #[serde(skip)]
     pub text: &'static str,
     /// Restricts the value to secure (`true`) or insecure (`false`) trunks; `None` if it applies to both.
+    #[serde(skip)]
     pub secure: Option<bool>,
     /// Provider region for which the value applies; empty if it applies to all.
     pub region: String,
@@ -90,7 +94,8 @@ pub struct PresetValue {
 }
 
 /// Key that the preset leaves to the user, because its value depends on the account or has no public source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct UnsetPresetKey {
     /// Name of the key.
     pub key: String,
@@ -99,6 +104,7 @@ pub struct UnsetPresetKey {
     /// Source of the note; may be empty.
     pub source: String,
     /// True if a trunk with the preset must set the key.
+    #[serde(rename = "required")]
     pub is_required: bool,
     /// Keys of which one makes this key optional.
     pub unless: Vec<String>,
@@ -115,18 +121,22 @@ impl UnsetPresetKey {
 }
 
 /// Side of the edge for which `init` offers a preset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PresetKind {
     /// Carrier side: `--trunk`.
     Carrier,
     /// PBX side: `--pbx`.
     Pbx,
     /// Not offered by `init`.
+    #[default]
+    #[serde(other)]
     Other,
 }
 
 /// Header that only trunks with this preset may send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct OwnHeader {
     /// Name of the header.
     pub name: String,
@@ -135,16 +145,19 @@ pub struct OwnHeader {
 }
 
 /// Hosts derived from `domain`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct PresetDomain {
     /// Known forms of domains, the usual one first.
+    #[serde(rename = "form")]
     pub forms: Vec<DomainForm>,
     /// Suffix of other domains of the provider.
     pub others: String,
 }
 
 /// Form of a provider's domains.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct DomainForm {
     /// Name used by values to refer to the form.
     pub name: String,
@@ -263,83 +276,52 @@ pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
     others.flat_map(|preset| &preset.own_headers).map(|header| header.name.clone()).collect()
 }
 
+/// Contents of a preset file.
+#[derive(Debug, Deserialize)]
+struct PresetFile {
+    title: String,
+    #[serde(default)]
+    side: PresetKind,
+    #[serde(default)]
+    date: String,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    regions: Vec<String>,
+    domain: Option<PresetDomain>,
+    #[serde(default)]
+    own_header: Vec<OwnHeader>,
+    #[serde(default)]
+    value: Vec<WrittenValue>,
+    #[serde(default)]
+    left_out: Vec<UnsetPresetKey>,
+}
+
+/// Value as written in a preset file.
+#[derive(Debug, Deserialize)]
+struct WrittenValue {
+    value: Spanned<toml::Value>,
+    #[serde(default)]
+    when: String,
+    #[serde(flatten)]
+    rest: PresetValue,
+}
+
 /// Parses an embedded preset; a test parses each.
 fn read(name: &'static str, text: &'static str) -> Option<Preset> {
-    let document = DeTable::parse(text).ok()?;
-    let root = document.get_ref();
-    let tables = |key: &str| root.get(key).and_then(|list| list.get_ref().as_array());
-    let values = tables("value").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
-        let table = one.get_ref().as_table()?;
-        Some(PresetValue {
-            key: text_of(table, "key"),
-            text: text.get(table.get("value")?.span())?,
-            secure: match text_of(table, "when").as_str() {
-                "secure" => Some(true),
-                "plain" => Some(false),
-                _ => None,
-            },
-            region: text_of(table, "region"),
-            domain: text_of(table, "domain"),
-            least: text_of(table, "least"),
-            note: text_of(table, "note"),
-            source: text_of(table, "source"),
-            date: Some(text_of(table, "date")).filter(|date| !date.is_empty()).unwrap_or_else(|| text_of(root, "date")),
-        })
-    });
-    let left_out = tables("left_out").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
-        let table = one.get_ref().as_table()?;
-        Some(UnsetPresetKey {
-            key: text_of(table, "key"),
-            note: text_of(table, "note"),
-            source: text_of(table, "source"),
-            is_required: table.get("required").and_then(|value| value.get_ref().as_bool()).unwrap_or(false),
-            unless: texts_of(table, "unless"),
-            example: text_of(table, "example"),
-        })
-    });
-    let own_headers = tables("own_header").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
-        let table = one.get_ref().as_table()?;
-        Some(OwnHeader { name: text_of(table, "name"), source: text_of(table, "source") })
-    });
-    let domain = root.get("domain").and_then(|domain| domain.get_ref().as_table()).map(domain_of);
-    let side = match text_of(root, "side").as_str() {
-        "carrier" => PresetKind::Carrier,
-        "pbx" => PresetKind::Pbx,
-        _ => PresetKind::Other,
+    let PresetFile { title, side, date, keys, regions, domain, own_header, value: written, left_out } =
+        toml::from_str(text).ok()?;
+    let value = |WrittenValue { value, when, rest }: WrittenValue| {
+        let secure = match when.as_str() {
+            "secure" => Some(true),
+            "plain" => Some(false),
+            _ => None,
+        };
+        let date = if rest.date.is_empty() { date.clone() } else { rest.date };
+        Some(PresetValue { text: text.get(value.span())?, secure, date, ..rest })
     };
-    Some(Preset {
-        name,
-        title: text_of(root, "title"),
-        side,
-        keys: texts_of(root, "keys"),
-        regions: texts_of(root, "regions"),
-        domain,
-        own_headers: own_headers.collect(),
-        values: values.collect(),
-        left_out: left_out.collect(),
-    })
-}
-
-fn domain_of(table: &DeTable<'_>) -> PresetDomain {
-    let forms = table.get("form").and_then(|forms| forms.get_ref().as_array());
-    let tables = forms.into_iter().flat_map(|list| list.iter()).filter_map(|one| one.get_ref().as_table());
-    let form = |table: &DeTable<'_>| DomainForm {
-        name: text_of(table, "name"),
-        ends: text_of(table, "ends"),
-        at_edge: text_of(table, "at_edge"),
-        edges: texts_of(table, "edges"),
-        source: text_of(table, "source"),
-    };
-    PresetDomain { forms: tables.map(form).collect(), others: text_of(table, "others") }
-}
-
-fn text_of(table: &DeTable<'_>, key: &str) -> String {
-    table.get(key).and_then(|value| value.get_ref().as_str()).unwrap_or_default().to_owned()
-}
-
-fn texts_of(table: &DeTable<'_>, key: &str) -> Vec<String> {
-    let list = table.get(key).and_then(|value| value.get_ref().as_array());
-    list.into_iter().flat_map(|list| list.iter()).filter_map(|one| Some(one.get_ref().as_str()?.to_owned())).collect()
+    let values = written.into_iter().filter_map(value).collect();
+    Some(Preset { name, title, side, keys, regions, domain, own_headers: own_header, values, left_out })
 }
 
 /// Keys of a trunk, completed by its preset.
@@ -515,7 +497,7 @@ fn read_location(reader: &mut KeyReader<'_>, known: &[String]) -> Option<String>
 }
 
 /// Returns whether a text is a valid host name label (RFC 1123 §2.1).
-fn is_label(label: &str) -> bool {
+pub(super) fn is_label(label: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let ends_in_hyphen = label.starts_with('-') || label.ends_with('-');
     !label.is_empty() && label.len() <= MAX_LABEL_BYTES && label.chars().all(inner) && !ends_in_hyphen
