@@ -217,7 +217,7 @@ pub(super) fn judge(draft: &ConfigDraft, taken: impl Fn(SocketAddr) -> Option<St
     let at = acme.challenge_address;
     let place = address.clone().unwrap_or_else(|| span.clone());
     if let Some(other) = taken(at) {
-        let message = format!("no listener for the challenge http-01: {at} is taken by {other}");
+        let message = format!("no listener for the challenge http-01: {at} is already used by {other}");
         findings.error(
             code::SAME_SOCKET,
             place,
@@ -292,7 +292,7 @@ mod tests {
                 "domains = 'a.example', challenge_address = '127.0.0.1:5061'",
                 "is already used by the listener tls:127.0.0.1:5061",
             ),
-            ("domains = 'a.example', challenge_address = '127.0.0.1:8080'", "is taken by [http] address"),
+            ("domains = 'a.example', challenge_address = '127.0.0.1:8080'", "is already used by [http] address"),
         ];
         for (acme, message) in cases {
             let found = read(acme, LISTENER).unwrap_err();

@@ -1,7 +1,5 @@
 //! `[api]`: the Twilio-compatible REST API.
 
-use std::time::Duration;
-
 use sha2::{Digest as _, Sha256};
 use trunkgate_route::TargetSpec;
 
@@ -18,25 +16,9 @@ use trunkgate_system::text::hex;
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedApi {
-    let mut api = ApiSettings {
-        account_sid: default_sid(&section.scope().edge.name),
-        auth_token: None,
-        connect: Vec::new(),
-        allow_private: false,
-        requests_per_second: 0,
-        emergency_calls: 0,
-        keep_calls: Duration::ZERO,
-        proxy: ProxyMode::Off,
-        tls: None,
-        strict: false,
-    };
+    let account_sid = default_sid(&section.scope().edge.name);
+    let mut api = ApiSettings { account_sid, ..ApiSettings::default() };
     section.fill((keys::API, keys::PUT_API), &mut api, findings);
-    let is_closed = section.get("auth_token").is_none();
-    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "tls", "strict"] {
-        let Some(span) = section.span_of(key).filter(|_| is_closed) else { continue };
-        let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
-        findings.warning(code::BAD_VALUE, Some(span), message, "remove it, or add `auth_token`");
-    }
     let (targets, connect) = section.read("connect", findings, connect).unwrap_or_default();
     api.connect = targets;
     SpannedApi { api, connect }

@@ -121,12 +121,6 @@ fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
         }
         (Some(_), None) | (None, Some(_)) => {}
     }
-    for (key, needed) in [("method", "url"), ("status_callback_events", "status_callback")] {
-        if let Some(value) = section.get(key).filter(|_| section.get(needed).is_none()) {
-            let message = format!("`{key}` has no effect without `{needed}`");
-            findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("remove it, or add `{needed}`"));
-        }
-    }
 }
 
 /// Reads `status_callback_events`, without duplicates, in the order of a call.

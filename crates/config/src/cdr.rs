@@ -26,10 +26,6 @@ pub const CDR_HELP: &str = "`file` must be a regular file, or new; its directory
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 /// Minimum duration of `rotate` and `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
-/// Keys that apply to `file`.
-const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
-/// Keys that apply to `url`.
-const OF_URL: [&str; 5] = ["secret", "token", "ca", "timeout", "spool_size"];
 /// Range of `spool_size` in bytes; all spooled records are indexed in memory.
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Message texts for an invalid `url`.
@@ -53,7 +49,7 @@ pub struct CdrSettings {
 }
 
 /// Values of `[cdr]` while the section is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct CdrDraft {
     /// File settings; the path is empty without `file`.
     pub(super) file: CdrFile,
@@ -62,7 +58,7 @@ pub(super) struct CdrDraft {
 }
 
 /// HTTP receiver of call records: `url` of `[cdr]` and its delivery settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CdrUrl {
     /// `http` or `https` URL.
     pub url: String,
@@ -79,7 +75,7 @@ pub struct CdrUrl {
 }
 
 /// Call record file: `file` of `[cdr]` with format, rotation and retention.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CdrFile {
     /// Path of the file.
     pub path: PathBuf,
@@ -94,18 +90,20 @@ pub struct CdrFile {
 }
 
 /// Line format of the record file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CdrFormat {
     /// One JSON object per line.
+    #[default]
     Jsonl,
     /// CSV (RFC 4180) with a header line.
     Csv,
 }
 
 /// Retention of rotated record files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CdrRetention {
     /// Keep all files.
+    #[default]
     All,
     /// Keep this many of the newest files.
     Files(usize),
@@ -115,29 +113,7 @@ pub enum CdrRetention {
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> CdrSettings {
-    for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
-        let idle = keys.iter().filter(|_| section.get(of).is_none());
-        for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
-            let message = format!("`{key}` has no effect without `{of}`");
-            findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("it belongs to `{of}` of [cdr]"));
-        }
-    }
-    let file = CdrFile {
-        path: PathBuf::new(),
-        format: CdrFormat::Jsonl,
-        rotate_bytes: None,
-        rotate_every: None,
-        keep: CdrRetention::All,
-    };
-    let url = CdrUrl {
-        url: String::new(),
-        secrets: Vec::new(),
-        token: None,
-        ca: None,
-        timeout: Duration::ZERO,
-        most_waiting: 0,
-    };
-    let mut both = CdrDraft { file, url };
+    let mut both = CdrDraft::default();
     section.fill((keys::CDR, keys::PUT_CDR), &mut both, findings);
     let (file, url) = (Some(both.file), Some(both.url));
     judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
@@ -219,11 +195,7 @@ pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
 
 /// Reads `spool_size` in bytes.
 pub(super) fn spool_size(reader: &mut KeyReader<'_>) -> Option<u64> {
-    let size = parse_size(&reader.string()?).filter(|size| SPOOL_SIZES.contains(size));
-    if size.is_none() {
-        reader.error(code::BAD_VALUE, "is not a size from 1 MiB to 1 GiB", "use \"256 MiB\"");
-    }
-    size
+    reader.size_within(SPOOL_SIZES, "is not a size from 1 MiB to 1 GiB", "use \"256 MiB\"")
 }
 
 /// Reads `secret`: one signing secret or a list.
@@ -253,7 +225,7 @@ pub(super) fn path(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
 pub(super) fn rotation(reader: &mut KeyReader<'_>) -> Option<(Option<u64>, Option<Duration>)> {
     let mut found = (None, None);
     for (text, span) in reader.one_or_list(|reader| reader.string())? {
-        let (size, time) = (parse_size(&text), values::parse_duration(&text));
+        let (size, time) = (values::parse_size(&text), values::parse_duration(&text));
         let wrong = match (size, time) {
             (Some(size), _) if size < ROTATE_LEAST_BYTES => "is too small: minimum 64 KiB",
             (_, Some(time)) if time < LEAST_TIME || time.subsec_nanos() > 0 => "is too short: minimum 1m",
@@ -279,23 +251,6 @@ pub(super) fn keep(reader: &mut KeyReader<'_>) -> Option<CdrRetention> {
         return reader.reject(code::BAD_VALUE, "is too short", "\"1m\" or more");
     }
     Some(CdrRetention::For(time))
-}
-
-/// Parses a size such as `100 MiB` or `1GB` into bytes.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let unit: u64 = match unit.trim_start() {
-        "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -369,10 +324,10 @@ mod tests {
     #[test]
     fn sizes_are_numbers_with_units() {
         for (text, bytes) in [("100 MiB", 100 << 20), ("1GB", 1_000_000_000), (" 64 KiB ", 64 << 10), ("7 B", 7)] {
-            assert_eq!(parse_size(text), Some(bytes), "{text}");
+            assert_eq!(values::parse_size(text), Some(bytes), "{text}");
         }
         for text in ["", "MiB", "100", "1d", "1.5 GiB", "-1 B", "99999999999999999999 B", "99999999999 GiB", "1 mib"] {
-            assert_eq!(parse_size(text), None, "{text}");
+            assert_eq!(values::parse_size(text), None, "{text}");
         }
     }
 }

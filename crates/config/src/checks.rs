@@ -170,32 +170,37 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
             format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(proxy), message, "add `tls` to [http], or listen on 127.0.0.1");
     }
-    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
-    if let Some(other) = draft.listen.iter().find(collides) {
-        let message = format!("{address} is already used by the listener {}", other.listen.name);
+    if let Some(other) = listener_at(draft, address) {
+        let message = format!("{address} is already used by {other}");
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
+}
+
+/// Returns the description of the listener that uses an address of TCP connections.
+fn listener_at(draft: &ConfigDraft, address: SocketAddr) -> Option<String> {
+    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+    draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name))
+}
+
+/// Returns the description of a SIP listener, or of the HTTP API, that uses an address of TCP connections.
+fn server_at(draft: &ConfigDraft, address: SocketAddr) -> Option<String> {
+    let http = || collide(draft.http.address, address).then(|| "[http] address".to_owned());
+    listener_at(draft, address).or_else(http)
 }
 
 /// Reports an address of `[api] tls` that another listener uses.
 fn api_tls(draft: &ConfigDraft, findings: &mut Findings) {
     let Some((address, span)) = draft.api.api.tls.zip(draft.spans.key("api", "tls").cloned()) else { return };
-    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
-    let other = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
-    let http = collide(draft.http.address, address).then(|| "[http] address".to_owned());
-    if let Some(other) = other.or(http) {
-        let message = format!("{address} is taken by {other}");
+    if let Some(other) = server_at(draft, address) {
+        let message = format!("{address} is already used by {other}");
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
 }
 
 /// Returns the description of another listener that uses an address of HTTP connections.
 fn taken_by(draft: &ConfigDraft, address: SocketAddr) -> Option<String> {
-    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
-    let listener = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
-    let http = || collide(draft.http.address, address).then(|| "[http] address".to_owned());
     let api = || draft.api.api.tls.filter(|api| collide(*api, address)).map(|_| "[api] tls".to_owned());
-    listener.or_else(http).or_else(api)
+    server_at(draft, address).or_else(api)
 }
 
 fn media_ports(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {

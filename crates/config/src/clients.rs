@@ -60,14 +60,8 @@ pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<Vec<SpannedClient>> {
 
 /// Returns whether `<Dial>` can call the target directly.
 fn is_party(target: &TargetSpec) -> bool {
-    match target {
-        TargetSpec::Trunk { number, weight, .. } => number.is_some() && weight.is_none(),
-        TargetSpec::Uri { .. } | TargetSpec::Agent(_) => true,
-        TargetSpec::App(_)
-        | TargetSpec::Play(_)
-        | TargetSpec::Voicemail(_)
-        | TargetSpec::Conference(_)
-        | TargetSpec::Reject(_)
-        | TargetSpec::RingAll(_) => false,
+    if let TargetSpec::Trunk { number, weight, .. } = target {
+        return number.is_some() && weight.is_none();
     }
+    matches!(target, TargetSpec::Uri { .. } | TargetSpec::Agent(_))
 }

@@ -26,7 +26,6 @@ pub struct HepSettings {
 
 /// Reads the section; `None` without a usable address.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<HepSettings> {
-    section.require("address", "address = \"127.0.0.1:9060\"", findings);
     let mut hep = HepSettings::default();
     section.fill((keys::HEP, keys::PUT_HEP), &mut hep, findings);
     Some(hep).filter(|hep| !hep.address.is_empty())

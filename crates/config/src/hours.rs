@@ -1,40 +1,37 @@
 //! `when` of a route, with `time_zone` and `holidays` of `[edge]`.
 
 use jiff::tz::TimeZone;
-use trunkgate_route::{Calendar, DateRange, ScheduleHours};
+use trunkgate_route::{DateRange, ScheduleHours};
 
 use super::code;
-use super::diagnostic::Findings;
-use super::section::Section;
 use super::values::KeyReader;
 use trunkgate_system::clock;
 
 /// Number of days searched for a time that matches `when`: four years contain every date and weekday.
 const SOON_DAYS: u16 = 1_463;
 
-/// Reads the calendar of `[edge]`.
-pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar {
-    let zone = edge.read("time_zone", findings, |reader| {
+/// Reads `time_zone` of `[edge]`.
+pub(super) fn time_zone(reader: &mut KeyReader<'_>) -> Option<TimeZone> {
+    let text = reader.string()?;
+    let zone = zone(&text);
+    if zone.is_none() {
+        let help = "use a name such as \"Europe/Berlin\" or \"UTC\"";
+        reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a time zone"), help);
+    }
+    zone
+}
+
+/// Reads `holidays` of `[edge]`.
+pub(super) fn holidays(reader: &mut KeyReader<'_>) -> Option<Vec<DateRange>> {
+    reader.items(|reader| {
         let text = reader.string()?;
-        let zone = zone(&text);
-        if zone.is_none() {
-            let help = "use a name such as \"Europe/Berlin\" or \"UTC\"";
-            reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a time zone"), help);
+        let dates = DateRange::parse(&text);
+        if dates.is_none() {
+            let help = "use \"12-25\" (each year), \"2026-04-03\", or a range of one kind: \"12-24..12-26\"";
+            reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a date"), help);
         }
-        zone
-    });
-    let holidays = edge.read("holidays", findings, |reader| {
-        reader.items(|reader| {
-            let text = reader.string()?;
-            let dates = DateRange::parse(&text);
-            if dates.is_none() {
-                let help = "use \"12-25\" (each year), \"2026-04-03\", or a range of one kind: \"12-24..12-26\"";
-                reader.error(code::BAD_VALUE, format!(": \"{text}\" is not a date"), help);
-            }
-            dates
-        })
-    });
-    Calendar { zone: zone.unwrap_or(TimeZone::UTC), holidays: holidays.unwrap_or_default().into() }
+        dates
+    })
 }
 
 /// Reads one text of `when`.

@@ -42,7 +42,7 @@ fn one_text(key: &str) -> Value {
 fn of_table(keys: &[ConfigKey]) -> Value {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), of_key(key))).collect();
     let required: Vec<&str> =
-        keys.iter().filter(|key| matches!(key.default.is, AbsentMeaning::Required)).map(|key| key.name).collect();
+        keys.iter().filter(|key| matches!(key.default.is, AbsentMeaning::Required(_))).map(|key| key.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
         schema.insert("required".to_owned(), json!(required));
@@ -61,7 +61,7 @@ fn of_key(key: &ConfigKey) -> Value {
             AbsentMeaning::Told(words) => {
                 schema.insert("x-default".to_owned(), json!(words));
             }
-            AbsentMeaning::Required => {}
+            AbsentMeaning::Required(_) => {}
         }
         if let KeyDefault { beside: Some(other), .. } = key.default {
             schema.insert("x-with".to_owned(), json!(other));

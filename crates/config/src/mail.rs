@@ -10,6 +10,7 @@ use super::diagnostic::Findings;
 use super::draft::ConfigDraft;
 use super::keys;
 use super::nearest;
+use super::preset;
 use super::section::Section;
 use super::types::{ProxyMode, Secret};
 use super::values::KeyReader;
@@ -31,7 +32,8 @@ const NAME_BYTES: usize = 253;
 /// `mailto:` URL encodes.
 const SIGNS: &str = ".!#$&'*+-/=^_`{|}~";
 
-const SERVER_HELP: &str =
+/// Correction for an invalid `server`.
+pub(crate) const SERVER_HELP: &str =
     "use \"smtps://mail.example.com\", or smtp:// for a server with STARTTLS; write the user and @ before the host";
 
 /// Help text for a key that requires `[mail]`.
@@ -75,8 +77,6 @@ pub(crate) struct MailUrl {
 
 /// Reads the section; `None` if it cannot be used to send mail.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<MailSettings> {
-    section.require("server", SERVER_HELP, findings);
-    section.require("from", "add from = \"voicemail@example.com\"", findings);
     let mut mail = MailSettings {
         host: String::new(),
         port: 0,
@@ -186,15 +186,8 @@ pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
     let is_atom = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || (SIGNS.contains(c) && c != '.'))
     };
-    let is_label = |label: &str| {
-        let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-        let bytes = label.as_bytes();
-        is_edge(bytes.first())
-            && is_edge(bytes.last())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-    };
     let is_short = text.len() <= ADDRESS_BYTES.0 && local.len() <= ADDRESS_BYTES.1;
-    let is_address = is_short && local.split('.').all(is_atom) && domain.split('.').all(is_label);
+    let is_address = is_short && local.split('.').all(is_atom) && domain.split('.').all(preset::is_label);
     (!is_address).then_some("is not an e-mail address")
 }
 

@@ -53,7 +53,6 @@ pub struct OtelSettings {
 
 /// Reads the section; `None` without a usable endpoint.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<OtelSettings> {
-    section.require("endpoint", "endpoint = \"http://127.0.0.1:4318\"", findings);
     let mut otel = OtelSettings {
         url: String::new(),
         headers: Vec::new(),

@@ -178,14 +178,7 @@ impl NumberOverride {
             (Some(url), written) => {
                 let method = match written.map(|written| &written.document) {
                     Some(AppDocument::Url { method, .. }) => *method,
-                    Some(
-                        AppDocument::File(_)
-                        | AppDocument::Text(_)
-                        | AppDocument::Sound(_)
-                        | AppDocument::Mailbox(_)
-                        | AppDocument::Conference(_),
-                    )
-                    | None => WebhookMethod::default(),
+                    Some(_) | None => WebhookMethod::default(),
                 };
                 let document = AppDocument::Url { url: url.to_owned(), method };
                 // A document set by a request must not present numbers that the file allows to another document.

@@ -13,20 +13,7 @@ use super::nearest;
 /// Checks one route.
 pub(super) fn pieces(placed: &SpannedRoute, findings: &mut Findings) {
     for (target, span) in placed.targets() {
-        let text = match target {
-            TargetSpec::Trunk { number: Some(number), .. } => number,
-            TargetSpec::Uri { uri, .. } => uri,
-            TargetSpec::Trunk { .. }
-            | TargetSpec::Agent(_)
-            | TargetSpec::App(_)
-            | TargetSpec::Play(_)
-            | TargetSpec::Voicemail(_)
-            | TargetSpec::Conference(_)
-            | TargetSpec::Reject(_)
-            | TargetSpec::RingAll(_) => {
-                continue;
-            }
-        };
+        let Some(text) = template(target) else { continue };
         let Some(names) = names(text) else {
             let message = format!("\"{}\": unclosed brace", told(text));
             findings.error(code::BAD_TARGET, span.clone(), message, "use {called}");
@@ -37,6 +24,14 @@ pub(super) fn pieces(placed: &SpannedRoute, findings: &mut Findings) {
         }
     }
     weights(placed, findings);
+}
+
+/// Returns the text of a target that may use parts captured by patterns.
+pub(super) fn template(target: &TargetSpec) -> Option<&str> {
+    if let TargetSpec::Uri { uri, .. } = target {
+        return Some(uri);
+    }
+    if let TargetSpec::Trunk { number, .. } = target { number.as_deref() } else { None }
 }
 
 fn piece(placed: &SpannedRoute, name: &str, span: &SourceSpan, findings: &mut Findings) {

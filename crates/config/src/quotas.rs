@@ -70,8 +70,8 @@ fn number(reader: &mut KeyReader<'_>) -> Option<u32> {
     reader.integer(0..=u32::MAX)
 }
 
-/// Reads `allow_prefixes`. Warns of prefixes that match only numbers without a country code, unless the list has the form
-/// with `+` as well.
+/// Reads `allow_prefixes`. Warns of prefixes that match only numbers without a country code, unless the list has the
+/// form with `+` as well.
 fn allowed(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
     let prefixes = reader.one_or_list(prefix)?;
     for (prefix, span) in &prefixes {

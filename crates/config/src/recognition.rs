@@ -25,7 +25,6 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<Arc
         max_sessions: 0,
         events: false,
     };
-    section.require("url", "add url = \"wss://asr.example.com/stream\"", findings);
     section.fill((keys::RECOGNITION, keys::PUT_RECOGNITION), &mut spec, findings);
     if let Some(value) = section.get("ca").filter(|_| spec.url.starts_with("ws:")) {
         let message = "`ca` has no effect on a ws:// URL";

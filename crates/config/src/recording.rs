@@ -135,7 +135,6 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
 
 /// Reads the section; `None` without a usable directory.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<RecordingSettings> {
-    section.require("directory", "add directory = \"/var/lib/trunkgate/recordings\"", findings);
     let mut recording = RecordingSettings {
         directory: PathBuf::new(),
         container: Container::Wav,

@@ -13,13 +13,7 @@ pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
     for key in ROOT {
         let Some(keys) = key.kind.keys() else { continue };
-        let title = if matches!(key.kind, ValueKind::Named(_)) {
-            format!("[{}.NAME]", key.name)
-        } else if matches!(key.kind, ValueKind::Rows(_)) {
-            format!("[[{}]]", key.name)
-        } else {
-            format!("[{}]", key.name)
-        };
+        let title = key.title();
         out.push_str(&format!("\n## `{title}`\n{}.\n", capital(key.about)));
         table(keys, &mut out);
         let mut parts: Vec<(Vec<&str>, &[ConfigKey])> = Vec::new();
@@ -40,7 +34,7 @@ fn table(keys: &[ConfigKey], out: &mut String) {
         let default = match default.is {
             AbsentMeaning::Value(value) => format!("`{value}`{beside}"),
             AbsentMeaning::Told(words) => words.to_owned(),
-            AbsentMeaning::Required => "required".to_owned(),
+            AbsentMeaning::Required(_) => "required".to_owned(),
         };
         out.push_str(&format!("| `{name}` | {} | {default} | {about} |\n", words(*kind)));
     }

@@ -21,7 +21,7 @@ use super::keys::ReadScope;
 use super::nearest;
 use super::number_form::number_form;
 use super::parts::parts;
-use super::pieces::pieces;
+use super::pieces::{pieces, template};
 use super::values::KeyReader;
 use super::{hours, routes, spreadsheet, targets, values};
 
@@ -486,31 +486,11 @@ fn plain<T>(
 
 /// Returns whether targets use parts captured by patterns.
 fn has_pieces(targets: &[TargetSpec]) -> bool {
-    let text = |target: &TargetSpec| match target {
-        TargetSpec::Trunk { number: Some(number), .. } => number.clone(),
-        TargetSpec::Uri { uri, .. } => uri.clone(),
-        TargetSpec::Trunk { .. }
-        | TargetSpec::Agent(_)
-        | TargetSpec::App(_)
-        | TargetSpec::Play(_)
-        | TargetSpec::Voicemail(_)
-        | TargetSpec::Conference(_)
-        | TargetSpec::Reject(_)
-        | TargetSpec::RingAll(_) => String::new(),
-    };
     let named = |target: &TargetSpec| {
-        let text = text(target);
-        text.contains('{') && names(&text).is_none_or(|all| all.iter().any(|name| !ALWAYS.contains(name)))
+        let text = template(target).unwrap_or_default();
+        text.contains('{') && names(text).is_none_or(|all| all.iter().any(|name| !ALWAYS.contains(name)))
     };
-    targets.iter().any(|target| match target {
-        TargetSpec::RingAll(members) => members.iter().any(named),
-        TargetSpec::Trunk { .. }
-        | TargetSpec::Uri { .. }
-        | TargetSpec::Agent(_)
-        | TargetSpec::App(_)
-        | TargetSpec::Play(_)
-        | TargetSpec::Voicemail(_)
-        | TargetSpec::Conference(_)
-        | TargetSpec::Reject(_) => named(target),
-    })
+    targets
+        .iter()
+        .any(|target| if let TargetSpec::RingAll(members) = target { members.iter().any(named) } else { named(target) })
 }

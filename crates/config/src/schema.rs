@@ -3,13 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeTable;
 use trunkgate_call::{BanRule, UnknownSourceLimits};
-use trunkgate_media::LatchMode;
 use trunkgate_route::{NumberingPlan, Transport};
 
 use super::acme::{AcmeSettings, SpannedAcme};
@@ -18,7 +16,6 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::{Findings, place};
 use super::draft::{ConfigDraft, SourceSpan, SpannedListen, SpannedTrunk};
-use super::emergency;
 use super::keys::{self, EmptyScope, ReadScope};
 use super::nearest;
 use super::section::{Section, TableSpans};
@@ -27,7 +24,7 @@ use super::targets::TargetGroups;
 use super::types::{EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings};
 use super::values::KeyReader;
 use super::{
-    acme, agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
+    acme, agents, api, apps, cdr, data, hep, mail, messages, numbers, otel, recognition, recording, routes, sms,
     speech as speaking, tls, transcription, trunks, voicemail,
 };
 use trunkgate_system::log::LogSettings;
@@ -131,35 +128,28 @@ pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
     LOCAL_NETWORKS.iter().filter_map(|text| text.parse().ok())
 }
 
-fn read_edge(edge: &Section<'_>, findings: &mut Findings) -> EdgeConfig {
-    let name = edge.read("name", findings, |reader| reader.name());
-    let public_address = edge.read("public_address", findings, public_addresses);
-    let local_networks = edge.read("local_networks", findings, |reader| reader.list(|reader| reader.network()));
-    let numbers = edge.read("country", findings, country);
-    let numbers = numbers.unwrap_or_default();
-    let emergency = edge.read("emergency", findings, emergency::read);
-    let numbers = match emergency {
-        Some(list) => numbers.with_emergency(list),
-        None => numbers,
-    };
-    let local_networks: Vec<IpNet> = match local_networks {
-        Some(list) => list.into_iter().map(|(network, _)| network).collect(),
-        None => private_networks().collect(),
-    };
-    let public_address = public_address.unwrap_or_default();
-    let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));
-    if let (Some(address), Some(value)) = (local, edge.span_of("public_address")) {
+fn read_edge(section: &Section<'_>, findings: &mut Findings) -> EdgeConfig {
+    let mut edge = EdgeConfig::default();
+    section.fill((keys::EDGE, keys::PUT_EDGE), &mut edge, findings);
+    if edge.name.is_empty() {
+        edge.name = host_name();
+    }
+    let is_local = |address: &&IpAddr| edge.local_networks.iter().any(|network| network.contains(*address));
+    if let Some(address) = edge.public_address.iter().find(is_local) {
         let message = format!("`public_address`: {address} is in `local_networks`");
         let help = "use the address that peers outside these networks can send to";
-        findings.warning(code::BAD_VALUE, Some(value), message, help);
+        findings.warning(code::BAD_VALUE, section.span_of("public_address"), message, help);
     }
-    let name = name.unwrap_or_else(host_name);
-    let calendar = hours::calendar(edge, findings);
-    EdgeConfig { name, public_address, local_networks, numbers, calendar }
+    edge
+}
+
+/// Reads the networks whose peers get our local address.
+pub(super) fn local_networks(reader: &mut KeyReader<'_>) -> Option<Vec<IpNet>> {
+    reader.list_items(|reader| reader.network())
 }
 
 /// Reads one address per address family.
-fn public_addresses(reader: &mut KeyReader<'_>) -> Option<Vec<IpAddr>> {
+pub(super) fn public_addresses(reader: &mut KeyReader<'_>) -> Option<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (address, span) in reader.one_or_list(|reader| reader.public_address())? {
         if addresses.iter().any(|known| known.is_ipv4() == address.is_ipv4()) {
@@ -172,7 +162,8 @@ fn public_addresses(reader: &mut KeyReader<'_>) -> Option<Vec<IpAddr>> {
     Some(addresses)
 }
 
-fn country(reader: &mut KeyReader<'_>) -> Option<NumberingPlan> {
+/// Reads the country of numbers without a country code.
+pub(super) fn country(reader: &mut KeyReader<'_>) -> Option<NumberingPlan> {
     let text = reader.string()?;
     let numbers = NumberingPlan::new(&text);
     if numbers.is_none() {
@@ -278,13 +269,7 @@ pub(super) fn not_yet(span: SourceSpan, what: &str, feature: &str, findings: &mu
 }
 
 fn read_media(root: &Section<'_>, findings: &mut Findings) -> MediaSettings {
-    let mut media = MediaSettings {
-        address: Vec::new(),
-        ports: (0, 0),
-        threads: 0,
-        idle_timeout: Duration::ZERO,
-        latch: LatchMode::default(),
-    };
+    let mut media = MediaSettings::default();
     root.table_or_empty("media", keys::MEDIA, findings).fill((keys::MEDIA, keys::PUT_MEDIA), &mut media, findings);
     media
 }

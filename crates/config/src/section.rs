@@ -10,7 +10,9 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::Findings;
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
-use super::keys::{self, ConfigKey, FieldSetter, ROOT, ReadScope, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same};
+use super::keys::{
+    self, AbsentMeaning, ConfigKey, FieldSetter, ROOT, ReadScope, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same,
+};
 use super::nearest;
 use super::values::{KeyReader, name_text, wrong_type};
 
@@ -232,7 +234,8 @@ impl<'a> Section<'a> {
         read(&mut KeyReader { key, value: self.get(key)?, scope: self.scope, findings })
     }
 
-    /// Stores the values of these keys in `to`, and the default of each that is not set.
+    /// Stores the values of these keys in `to`, and the default of each that is not set. Reports required keys that are
+    /// missing, and keys without effect because the key beside them is missing.
     pub(super) fn fill<T>(
         &self,
         table: (&[ConfigKey], &[(&str, FieldSetter<T>)]),
@@ -240,6 +243,19 @@ impl<'a> Section<'a> {
         findings: &mut Findings,
     ) {
         keys::fill(table, self, to, findings);
+        for key in table.0 {
+            if let AbsentMeaning::Required(help) = key.default.is
+                && !help.is_empty()
+            {
+                self.require(key.name, help, findings);
+            }
+            if let (Some(span), Some(other)) = (self.span_of(key.name), key.default.beside)
+                && self.get(other).is_none()
+            {
+                let message = format!("`{}` has no effect without `{other}`", key.name);
+                findings.warning(code::BAD_VALUE, Some(span), message, format!("remove it, or add `{other}`"));
+            }
+        }
     }
 
     /// Reports a required key that is missing.
@@ -327,7 +343,7 @@ fn elsewhere(name: &str, keys: &[ConfigKey]) -> Option<String> {
     {
         return Some(format!("`{name}` belongs in {part}"));
     }
-    let all = || ELSEWHERE.iter().filter(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+    let all = || ELSEWHERE.iter().filter(|(theirs, _)| theirs.contains(&name)).map(|(_, ours)| *ours);
     let ours = all().find(|ours| holds(keys, ours)).or_else(|| all().next())?;
     Some(match TABLES.iter().find(|(_, keys)| holds(keys, ours)) {
         Some((table, _)) if !holds(keys, ours) => format!("here it is `{ours}` of {table}"),

@@ -79,7 +79,7 @@ impl ConfigDisplay {
         let block = |key: &'static ConfigKey| {
             let keys = key.kind.keys()?;
             let name = matches!(key.kind, ValueKind::Named(_)).then(|| "NAME".to_owned());
-            let (lines, told) = lines(keys, &DeTable::new(), |_| ValueOrigin::Default, |_| None);
+            let (lines, told) = lines(keys, &DeTable::new(), |_| None);
             Some(DisplayedTable { table: key.name, name, is_row: matches!(key.kind, ValueKind::Rows(_)), lines, told })
         };
         ConfigDisplay(ROOT.iter().filter_map(block).collect())
@@ -158,7 +158,7 @@ fn blocks_of(
         // An absent optional table is off, even if its keys have defaults.
         if table.is_some() || matches!(key.default.is, AbsentMeaning::Value(_)) {
             let known = |name: &str| computed(key.name, name, config);
-            push(None, false, lines(keys, table.unwrap_or(&empty), |_| ValueOrigin::Default, known));
+            push(None, false, lines(keys, table.unwrap_or(&empty), known));
         }
     }
     if let ValueKind::Named(keys) = key.kind {
@@ -176,7 +176,7 @@ fn blocks_of(
         for (at, row) in rows.into_iter().flat_map(|rows| rows.iter()).enumerate() {
             let Some(table) = row.get_ref().as_table() else { continue };
             let known = |name: &str| (key.name == "route" && name == "name").then(|| format!("\"route-{}\"", at + 1));
-            push(None, true, lines(keys, table, |_| ValueOrigin::Default, known));
+            push(None, true, lines(keys, table, known));
         }
         if rows.is_none() && key.name == "listen" {
             blocks.extend(default_listeners(config));
@@ -220,7 +220,7 @@ fn trunk(table: &DeTable<'_>, value: &SpannedValue<'_>) -> DisplayedKeys {
         Some(name) if !is_own(key) => ValueOrigin::Preset(name.clone()),
         _ => ValueOrigin::File,
     };
-    let (mut lines, told) = lines(TRUNK, &completed.table, |_| ValueOrigin::Default, |_| None);
+    let (mut lines, told) = lines(TRUNK, &completed.table, |_| None);
     for line in &mut lines {
         if line.origin == ValueOrigin::File {
             line.origin = origin(line.key);
@@ -236,7 +236,7 @@ fn trunk(table: &DeTable<'_>, value: &SpannedValue<'_>) -> DisplayedKeys {
 /// Returns a named table; an agent that only receives plain RTP shows only the keys that are set.
 fn named(keys: &'static [ConfigKey], table: &DeTable<'_>) -> DisplayedKeys {
     let is_raw = table.get("url").and_then(|url| url.get_ref().as_str()).is_some_and(|url| url.starts_with("rtp:"));
-    let (mut lines, told) = lines(keys, table, |_| ValueOrigin::Default, |_| None);
+    let (mut lines, told) = lines(keys, table, |_| None);
     lines.retain(|line| !is_raw || line.origin == ValueOrigin::File);
     (lines, if is_raw { Vec::new() } else { told })
 }
@@ -244,12 +244,7 @@ fn named(keys: &'static [ConfigKey], table: &DeTable<'_>) -> DisplayedKeys {
 type DisplayedKeys = (Vec<DisplayedKey>, Vec<(&'static str, &'static str)>);
 
 /// Returns the keys of a table in order. `known` returns the actual value of a default described in words.
-fn lines(
-    keys: &'static [ConfigKey],
-    table: &DeTable<'_>,
-    default: impl Fn(&str) -> ValueOrigin,
-    known: impl Fn(&str) -> Option<String>,
-) -> DisplayedKeys {
+fn lines(keys: &'static [ConfigKey], table: &DeTable<'_>, known: impl Fn(&str) -> Option<String>) -> DisplayedKeys {
     let (mut lines, mut told) = (Vec::new(), Vec::new());
     for key in keys {
         let line = |node, origin, raw| DisplayedKey { key: key.name, kind: key.kind, node, origin, raw };
@@ -261,13 +256,13 @@ fn lines(
         match (key.kind, key.default.is) {
             (_, AbsentMeaning::Value(_)) if !holds => {}
             (_, AbsentMeaning::Value(text)) => {
-                lines.push(line(DisplayNode::Plain(text.to_owned()), default(key.name), RawValue::default()));
+                lines.push(line(DisplayNode::Plain(text.to_owned()), ValueOrigin::Default, RawValue::default()));
             }
             (_, AbsentMeaning::Told(words)) => match known(key.name) {
-                Some(text) => lines.push(line(DisplayNode::Plain(text), default(key.name), RawValue::default())),
+                Some(text) => lines.push(line(DisplayNode::Plain(text), ValueOrigin::Default, RawValue::default())),
                 None => told.push((key.name, words)),
             },
-            (_, AbsentMeaning::Required) => told.push((key.name, "required")),
+            (_, AbsentMeaning::Required(_)) => told.push((key.name, "required")),
         }
     }
     (lines, told)
@@ -306,7 +301,7 @@ pub(super) fn complete(kind: ValueKind, value: &SpannedValue<'_>) -> DisplayNode
             DisplayNode::Table(in_order(table).into_iter().map(one).collect())
         }
         (ValueKind::Table(keys), DeValue::Table(table)) => {
-            let (lines, _) = lines(keys, table, |_| ValueOrigin::Default, |_| None);
+            let (lines, _) = lines(keys, table, |_| None);
             DisplayNode::Table(lines.into_iter().map(|line| (line.key.to_owned(), line.node)).collect())
         }
         (ValueKind::Either(kinds), written) => {

@@ -17,7 +17,7 @@ use super::types::Secret;
 use super::values::KeyReader;
 
 /// Settings of `[twilio]` and `[sms]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SmsSettings {
     /// Account SID: `AC` and 32 hex digits.
     pub account_sid: String,
@@ -69,17 +69,7 @@ const NAME_CHARS: usize = 11;
 pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Option<SmsSettings> {
     let twilio = root.open_table("twilio", keys::TWILIO, findings);
     let sms = root.table_or_empty("sms", keys::SMS, findings);
-    let mut read = SmsSettings {
-        account_sid: String::new(),
-        auth_token: Secret::new(String::new()),
-        base_url: String::new(),
-        timeout: Duration::ZERO,
-        status_callback: None,
-        expires: Duration::ZERO,
-        per_recipient_per_day: 0,
-        per_day: 0,
-        replies: OptOutReplies::default(),
-    };
+    let mut read = SmsSettings::default();
     sms.fill((keys::SMS, keys::PUT_SMS), &mut read, findings);
     let twilio = twilio?;
     twilio.fill((keys::TWILIO, keys::PUT_TWILIO), &mut read, findings);

@@ -142,7 +142,7 @@ fn voices(reader: &mut KeyReader<'_>) -> Option<BTreeMap<String, String>> {
 }
 
 fn command(reader: &mut KeyReader<'_>) -> Option<Vec<String>> {
-    let words: Vec<String> = reader.list(|reader| reader.string())?.into_iter().map(|(word, _)| word).collect();
+    let words = reader.list_items(|reader| reader.string())?;
     let wrong = match words.split_first() {
         None => "is not a program",
         Some((program, _)) if program.is_empty() => "is not a program",

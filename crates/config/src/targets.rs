@@ -154,24 +154,21 @@ fn target(text: &str, span: SourceSpan, scope: ReadScope<'_>, findings: &mut Fin
             let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
             Some(TargetSpec::Uri { uri: text.to_owned(), destination, in_call: false })
         }
-        "agent" if rest.is_empty() => {
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an agent"), "agent:NAME");
+        "agent" | "app" | "voicemail" if rest.is_empty() => {
+            let what = match kind {
+                "agent" => "an agent",
+                "app" => "an app",
+                _ => "a mailbox",
+            };
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not {what}"), format!("{kind}:NAME"));
             None
         }
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
-        "app" if rest.is_empty() => {
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an app"), "app:NAME");
-            None
-        }
         "app" => Some(TargetSpec::App(rest.to_owned())),
         // An unplayable sound keeps its position in the list.
         "play" => {
             scope.sounds.judge((&format!("\"{text}\""), rest), span, findings);
             Some(TargetSpec::Play(rest.to_owned()))
-        }
-        "voicemail" if rest.is_empty() => {
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a mailbox"), "voicemail:NAME");
-            None
         }
         "voicemail" => Some(TargetSpec::Voicemail(rest.to_owned())),
         "conference" => {

@@ -10,8 +10,6 @@ use super::speech::{self, UrlWords};
 use super::types::Secret;
 use super::values::KeyReader;
 
-/// Default model.
-const MODEL: &str = "whisper-1";
 /// Maximum length of a model or language name in bytes.
 const NAME_BYTES: usize = 256;
 
@@ -23,7 +21,7 @@ const WORDS: UrlWords = UrlWords {
 };
 
 /// Settings of `[transcription]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TranscriptionSettings {
     /// URL of the service.
     pub url: String,
@@ -39,9 +37,7 @@ pub struct TranscriptionSettings {
 
 /// Reads the section and its position; `None` without a usable URL.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<TranscriptionSettings> {
-    section.require("url", "add url = \"https://asr.example.com/v1/audio/transcriptions\"", findings);
-    let mut read =
-        TranscriptionSettings { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
+    let mut read = TranscriptionSettings::default();
     section.fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), &mut read, findings);
     Some(read).filter(|read| !read.url.is_empty())
 }

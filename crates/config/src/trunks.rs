@@ -149,15 +149,8 @@ pub(super) fn from_user(reader: &mut KeyReader<'_>) -> Option<Arc<str>> {
 
 /// Returns whether a text is a host name, not an IP address.
 fn is_host_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(is_inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     let last = text.rsplit('.').next().unwrap_or_default();
-    text.len() <= 253 && text.split('.').all(is_label) && last.starts_with(|c: char| c.is_ascii_alphabetic())
+    text.len() <= 253 && text.split('.').all(preset::is_label) && last.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Reads an audio file played on hold.
@@ -177,7 +170,7 @@ pub(super) fn parameters(reader: &mut KeyReader<'_>) -> Option<Vec<&'static str>
 
 /// Reads a list of words into their values.
 fn words<T: Copy>(reader: &mut KeyReader<'_>, all: &[(&str, T)]) -> Option<Vec<T>> {
-    Some(reader.list(|reader| reader.one_of(all))?.into_iter().map(|(word, _)| word).collect())
+    reader.list_items(|reader| reader.one_of(all))
 }
 
 /// Reads `media_from`: additional source networks of RTP.

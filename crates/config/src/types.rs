@@ -206,7 +206,7 @@ pub struct TrunkTls {
 }
 
 /// Settings of `[media]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MediaSettings {
     /// Local addresses of media sockets.
     pub address: Vec<IpAddr>,
@@ -234,7 +234,7 @@ pub struct LimitSettings {
 }
 
 /// Secret text; its `Debug` output is masked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -282,7 +282,7 @@ pub struct HttpTls {
 }
 
 /// Settings of `[api]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiSettings {
     /// Account SID sent to agents and webhooks: `AC` and 32 hex digits.
     pub account_sid: String,

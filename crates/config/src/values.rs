@@ -10,7 +10,6 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::code::{self, DiagnosticCode};
-use super::cover::is_telling;
 use super::diagnostic::Findings;
 use super::draft::SourceSpan;
 use super::keys::{ConfigKey, ReadScope, SECRET};
@@ -108,7 +107,7 @@ impl<'a> KeyReader<'a> {
         }
         let is_single = !self.value.get_ref().is_array() && !self.value.get_ref().is_table();
         let help = match self.findings.written(self.value.span()) {
-            written if is_single && !written.is_empty() && !is_telling(self.key) => {
+            written if is_single && !written.is_empty() => {
                 format!("should be a string: write \"{written}\"")
             }
             _ => "should be a string".to_owned(),
@@ -202,6 +201,11 @@ impl<'a> KeyReader<'a> {
         Some(self.one_or_list(item)?.into_iter().map(|(item, _)| item).collect())
     }
 
+    /// Reads a list and returns the valid items.
+    pub(super) fn list_items<T>(&mut self, item: impl FnMut(&mut KeyReader<'_>) -> Option<T>) -> Option<Vec<T>> {
+        Some(self.list(item)?.into_iter().map(|(item, _)| item).collect())
+    }
+
     /// Returns the entries of a table with free names, in file order; reports any other value as not being `wanted`.
     pub(super) fn entries(&mut self, wanted: &str) -> Option<Vec<TableEntry<'a>>> {
         let Some(table) = self.value.get_ref().as_table() else { return self.wrong_type(wanted) };
@@ -254,6 +258,12 @@ impl<'a> KeyReader<'a> {
     pub(super) fn duration_within(&mut self, allowed: RangeInclusive<Duration>, help: &str) -> Option<Duration> {
         let found = self.duration_as(help)?;
         if allowed.contains(&found) { Some(found) } else { self.reject(code::BAD_VALUE, "is out of range", help) }
+    }
+
+    /// Reads a size in bytes within `allowed`; `what` describes the range.
+    pub(super) fn size_within(&mut self, allowed: RangeInclusive<u64>, what: &str, help: &str) -> Option<u64> {
+        let size = parse_size(&self.string()?).filter(|size| allowed.contains(size));
+        if size.is_some() { size } else { self.reject(code::BAD_VALUE, what, help) }
     }
 
     /// Reads an address and port to bind; port 0 selects a free port.
@@ -447,6 +457,23 @@ fn variable(text: &str) -> Option<&str> {
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
     let fits = |c: char| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit();
     (name.starts_with(|c: char| c == '_' || c.is_ascii_uppercase()) && name.chars().all(fits)).then_some(name)
+}
+
+/// Parses a size such as `100 MiB` or `1GB` into bytes.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let unit: u64 = match unit.trim_start() {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Resolves a path relative to the configuration's folder.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use trunkgate_route::{Mailbox, MwiParty, TargetSpec};
 
-use super::cdr::parse_size;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{ConfigDraft, SpannedMailbox};
@@ -70,11 +69,7 @@ pub(super) fn max_length(reader: &mut KeyReader<'_>) -> Option<Duration> {
 
 /// Reads `max_size`.
 pub(super) fn max_size(reader: &mut KeyReader<'_>) -> Option<u64> {
-    let size = parse_size(&reader.string()?).filter(|size| SIZES.contains(size));
-    if size.is_none() {
-        reader.error(code::BAD_VALUE, "is not a size from 1 MiB to 1 TiB", "use \"1 GiB\"");
-    }
-    size
+    reader.size_within(SIZES, "is not a size from 1 MiB to 1 TiB", "use \"1 GiB\"")
 }
 
 /// Reads `silence`.

@@ -7,7 +7,7 @@ use trunkgate_media::agent::AgentFormat;
 use trunkgate_route::WebhookMethod;
 
 use super::{
-    COUNT, ConfigKey, FILE, FieldSetter, MUST, NONE, NUMBER, SOCKET, TEXT, ValueKind, is, keyed, keys, read, told,
+    COUNT, ConfigKey, FILE, FieldSetter, MUST, NONE, NUMBER, SOCKET, TEXT, ValueKind, is, keyed, keys, must, read, told,
 };
 use crate::apps::{self, AppKeys};
 use crate::types::ApiSettings;
@@ -43,7 +43,7 @@ keyed! {
     /// `[recognition]`
     RECOGNITION, PUT_RECOGNITION: RecogniserSpec;
     "url": ValueKind::Url
-        => read!(recognition::url, |to, url| to.url = url), MUST, "WebSocket URL of the recogniser; its query is sent";
+        => read!(recognition::url, |to, url| to.url = url), must(r#"add url = "wss://asr.example.com/stream""#), "WebSocket URL of the recogniser; its query is sent";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret.reveal().to_owned())), NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE
@@ -85,7 +85,7 @@ keyed! {
     "proxy": ValueKind::Either(&[ValueKind::Boolean, ValueKind::Word(&["tunnel"])])
         => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api and lookups.twilio.com leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
     "tls": SOCKET
-        => read!(KeyReader::socket_address, |api, address| api.tls = Some(address)), NONE, "address and port, usually 443, of a TLS listener for the Twilio-compatible API alone, as api and lookups.twilio.com, with a certificate of the edge's CA";
+        => read!(KeyReader::socket_address, |api, address| api.tls = Some(address)), NONE.beside("auth_token"), "address and port, usually 443, of a TLS listener for the Twilio-compatible API alone, as api and lookups.twilio.com, with a certificate of the edge's CA";
     "strict": ValueKind::Boolean
         => FieldSetter::Boolean(|api, is_so| api.strict = is_so), is("false").beside("auth_token"), "refuses parameters of Twilio-compatible requests that have no effect, instead of counting them; for CI";
 }

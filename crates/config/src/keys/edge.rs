@@ -10,24 +10,32 @@ use super::{
     keys, read, told,
 };
 use crate::acme::{self, AcmeSettings};
-use crate::types::{HttpSettings, LimitSettings, MediaSettings};
+use crate::types::{EdgeConfig, HttpSettings, LimitSettings, MediaSettings};
 use crate::values::KeyReader;
-use crate::{schema, tls};
+use crate::{emergency, hours, schema, tls};
 use trunkgate_system::log::LogSettings;
 
-/// `[edge]`
-pub(crate) const EDGE: &[ConfigKey] = keys! {
-    "name": ValueKind::Name, told("host name"), "name of the edge in logs, status and metrics";
-    "public_address": ValueKind::Many(&ADDRESS), told("the listener's address, else that of the route to the peer"), "address in Via, Contact and SDP sent to peers outside `local_networks`; at most one per address family";
-    "local_networks": ValueKind::List(&NETWORK), is(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"]"#), "networks whose peers get the local address in Via, Contact and SDP";
-    "country": ValueKind::Text("country"), is(r#""US""#), "country of numbers without a country code (ISO 3166)";
-    "emergency": ValueKind::Many(&NUMBER), told("those of `country`"), "emergency numbers as dialled, two to six digits";
+keyed! {
+    /// `[edge]`
+    EDGE, PUT_EDGE: EdgeConfig;
+    "name": ValueKind::Name
+        => read!(KeyReader::name, |edge, name| edge.name = name), told("host name"), "name of the edge in logs, status and metrics";
+    "public_address": ValueKind::Many(&ADDRESS)
+        => read!(schema::public_addresses, |edge, list| edge.public_address = list), told("the listener's address, else that of the route to the peer"), "address in Via, Contact and SDP sent to peers outside `local_networks`; at most one per address family";
+    "local_networks": ValueKind::List(&NETWORK)
+        => read!(schema::local_networks, |edge, list| edge.local_networks = list), is(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"]"#), "networks whose peers get the local address in Via, Contact and SDP";
+    "country": ValueKind::Text("country")
+        => read!(schema::country, |edge, numbers| edge.numbers = numbers), is(r#""US""#), "country of numbers without a country code (ISO 3166)";
+    "emergency": ValueKind::Many(&NUMBER)
+        => read!(emergency::read, |edge, list| edge.numbers = edge.numbers.clone().with_emergency(list)), told("those of `country`"), "emergency numbers as dialled, two to six digits";
     "data_directory": FOLDER, told("`$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "directory of the store: queued call records and messages, opt-outs (STOP), daily counts";
     "data_required": ValueKind::Boolean, is("false"), "refuses the start (TG0202) while the store, `[cdr] file` or `[recording] directory` cannot be written; false: takes calls and reports it in `status`";
     "state": ValueKind::OnlyText("memory"), is(r#""memory""#), "storage of state shared by several edges";
-    "time_zone": ValueKind::Text("time zone"), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
-    "holidays": ValueKind::Many(&ValueKind::Text("date")), NONE, "dates matched by `holidays` in a `when`: `12-25` each year, `2026-12-25` once";
-};
+    "time_zone": ValueKind::Text("time zone")
+        => read!(hours::time_zone, |edge, zone| edge.calendar.zone = zone), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
+    "holidays": ValueKind::Many(&ValueKind::Text("date"))
+        => read!(hours::holidays, |edge, dates| edge.calendar.holidays = dates.into()), NONE, "dates matched by `holidays` in a `when`: `12-25` each year, `2026-12-25` once";
+}
 
 /// `[[listen]]`
 pub(crate) const LISTEN: &[ConfigKey] = keys! {

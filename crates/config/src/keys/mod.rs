@@ -1,6 +1,8 @@
 //! Tables of all configuration keys: value kind, default and description. The parser, `config schema`, `config show`
 //! and docs/reference/keys.md use the same tables. A key that is not implemented is an error, never ignored.
 
+use std::sync::LazyLock;
+
 mod agent;
 mod app;
 mod edge;
@@ -12,8 +14,8 @@ mod trunk;
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
 pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP, PUT_RECOGNITION, RECOGNITION};
 pub(super) use edge::{
-    ACME, BAN, CERTIFICATE, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS,
-    PUT_LOG, PUT_MEDIA, TLS,
+    ACME, BAN, CERTIFICATE, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_EDGE, PUT_HTTP,
+    PUT_LIMITS, PUT_LOG, PUT_MEDIA, TLS,
 };
 pub(super) use put::{EmptyScope, FieldSetter, ReadScope, fill};
 pub(super) use reports::{
@@ -99,8 +101,9 @@ pub(super) enum AbsentMeaning {
     Value(&'static str),
     /// Default that no value can express, in words.
     Told(&'static str),
-    /// The key is required.
-    Required,
+    /// The key is required; the correction is reported if the key is missing. Without a correction the reader of the
+    /// table reports it.
+    Required(&'static str),
 }
 
 impl KeyDefault {
@@ -121,7 +124,12 @@ pub(super) const fn told(words: &'static str) -> KeyDefault {
 }
 
 /// Required key.
-pub(super) const MUST: KeyDefault = KeyDefault { is: AbsentMeaning::Required, beside: None };
+pub(super) const MUST: KeyDefault = KeyDefault { is: AbsentMeaning::Required(""), beside: None };
+/// Returns that a key is required, with the correction for a table without it.
+pub(super) const fn must(help: &'static str) -> KeyDefault {
+    KeyDefault { is: AbsentMeaning::Required(help), beside: None }
+}
+
 /// Absent by default.
 pub(super) const NONE: KeyDefault = told("none");
 
@@ -136,6 +144,19 @@ pub(super) struct ConfigKey {
     pub(super) default: KeyDefault,
     /// Description for docs/reference/keys.md.
     pub(super) about: &'static str,
+}
+
+impl ConfigKey {
+    /// Returns the title of a top-level table: `[edge]`, `[trunk.NAME]`, `[[route]]`.
+    pub(super) fn title(&self) -> String {
+        if matches!(self.kind, ValueKind::Named(_)) {
+            format!("[{}.NAME]", self.name)
+        } else if matches!(self.kind, ValueKind::Rows(_)) {
+            format!("[[{}]]", self.name)
+        } else {
+            format!("[{}]", self.name)
+        }
+    }
 }
 
 /// Table of keys: `"name": KIND, DEFAULT, "description";` and so on.
@@ -235,36 +256,45 @@ pub(super) const SECRET: &[ConfigKey] = keys! {
     "file": FILE, NONE, "file that holds the secret";
 };
 
-/// All tables, used to suggest the right table for a misplaced key.
-pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
-    ("[edge]", EDGE),
-    ("[[listen]]", LISTEN),
-    ("[media]", MEDIA),
-    ("[limits]", LIMITS),
-    ("[http]", HTTP),
-    ("[tls]", TLS),
-    ("[trunk.NAME]", TRUNK),
-    ("[agent.NAME]", AGENT),
-    ("[app.NAME]", APP),
-    ("[[number]]", NUMBERS),
-    ("[[route]]", ROUTE),
-    ("[group.NAME]", GROUP),
-    ("[api]", API),
-    ("[speech]", SPEECH),
-    ("[recognition]", RECOGNITION),
-    ("[twilio]", TWILIO),
-    ("[messages]", MESSAGES),
-    ("[sms]", SMS),
-    ("[log]", LOG),
-    ("[cdr]", CDR),
-    ("[recording]", RECORDING),
-    ("[transcription]", TRANSCRIPTION),
-    ("[siprec.NAME]", SIPREC),
-    ("[voicemail.NAME]", VOICEMAIL),
-    ("[mail]", MAIL),
-    ("[hep]", HEP),
-    ("[otel]", OTEL),
+/// Top-level tables in the order in which a misplaced key is looked up.
+const LOOKED_UP: [&str; 27] = [
+    "edge",
+    "listen",
+    "media",
+    "limits",
+    "http",
+    "tls",
+    "trunk",
+    "agent",
+    "app",
+    "number",
+    "route",
+    "group",
+    "api",
+    "speech",
+    "recognition",
+    "twilio",
+    "messages",
+    "sms",
+    "log",
+    "cdr",
+    "recording",
+    "transcription",
+    "siprec",
+    "voicemail",
+    "mail",
+    "hep",
+    "otel",
 ];
+
+/// Titles and keys of all tables, used to suggest the right table for a misplaced key.
+pub(super) static TABLES: LazyLock<Vec<(String, &[ConfigKey])>> = LazyLock::new(|| {
+    let table = |name: &&str| {
+        let key = ROOT.iter().find(|key| key.name == *name)?;
+        Some((key.title(), key.kind.keys()?))
+    };
+    LOOKED_UP.iter().filter_map(table).collect()
+});
 
 #[cfg(test)]
 mod tests;

@@ -89,8 +89,8 @@ impl<T> FieldSetter<T> {
                 reader.one_of(&words).into_iter().for_each(|read| set(to, read));
             }
             (FieldSetter::Codes(set), ValueKind::List(ValueKind::Integer(least, most))) => {
-                if let Some(read) = reader.list(|reader| reader.integer(*least..=*most)) {
-                    set(to, read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect());
+                if let Some(read) = reader.list_items(|reader| reader.integer(*least..=*most)) {
+                    set(to, read.into_iter().filter_map(|code| u16::try_from(code).ok()).collect());
                 }
             }
             (FieldSetter::Secret(set), _) => reader.secret().into_iter().for_each(|read| set(to, read)),

@@ -6,8 +6,8 @@ use trunkgate_recording::Container;
 use trunkgate_route::Mailbox;
 
 use super::{
-    COUNT, ConfigKey, FILE, FOLDER, FieldSetter, MUST, NONE, OUTPUT, PREFIX, TEXT, ValueKind, is, keyed, keys, read,
-    told,
+    COUNT, ConfigKey, FILE, FOLDER, FieldSetter, MUST, NONE, OUTPUT, PREFIX, TEXT, ValueKind, is, keyed, keys, must,
+    read, told,
 };
 use crate::cdr::{self, CdrDraft, CdrFormat};
 use crate::hep::{self, HepSettings};
@@ -28,17 +28,17 @@ keyed! {
     "format": ValueKind::Word(&["jsonl", "csv"])
         => FieldSetter::Word(|to, word| to.file.format = if word == "csv" { CdrFormat::Csv } else { CdrFormat::Jsonl }), is(r#""jsonl""#).beside("file"), "format of `file`";
     "rotate": ValueKind::Many(&ValueKind::Text("size or duration"))
-        => read!(cdr::rotation, |to, rotation| (to.file.rotate_bytes, to.file.rotate_every) = rotation), NONE, "file rotation by size (\"100 MiB\", minimum 64 KiB), by age (\"1d\", minimum 1m), or both";
+        => read!(cdr::rotation, |to, rotation| (to.file.rotate_bytes, to.file.rotate_every) = rotation), NONE.beside("file"), "file rotation by size (\"100 MiB\", minimum 64 KiB), by age (\"1d\", minimum 1m), or both";
     "keep": ValueKind::Either(&[ValueKind::Integer(1, 1_000_000), ValueKind::Duration])
-        => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all"), "rotated files to keep, by number or by age";
+        => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all").beside("file"), "rotated files to keep, by number or by age";
     "url": ValueKind::Url
         => read!(cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
     "secret": ValueKind::Many(&ValueKind::Secret)
-        => read!(cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
+        => read!(cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE.beside("url"), "secret that signs each POST (Standard Webhooks); a list during rotation";
     "token": ValueKind::Secret
-        => FieldSetter::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
+        => FieldSetter::Secret(|to, secret| to.url.token = Some(secret)), NONE.beside("url"), "token sent as `Authorization: Bearer`";
     "ca": FILE
-        => read!(agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
+        => read!(agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots").beside("url"), "CA bundle (PEM) to verify the endpoint";
     "timeout": ValueKind::Duration
         => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
     "spool_size": ValueKind::Size
@@ -49,7 +49,7 @@ keyed! {
     /// `[recording]`
     RECORDING, PUT_RECORDING: RecordingSettings;
     "directory": FOLDER
-        => read!(recording::directory, |to, path| to.directory = path), MUST, "directory of the recordings; the edge creates the last part of the path, with mode 700";
+        => read!(recording::directory, |to, path| to.directory = path), must(r#"add directory = "/var/lib/trunkgate/recordings""#), "directory of the recordings; the edge creates the last part of the path, with mode 700";
     "format": ValueKind::Word(&["wav", "opus"])
         => FieldSetter::Word(|to, word| to.container = if word == "opus" { Container::Opus } else { Container::Wav }), is(r#""wav""#), "format of new recordings: WAV (16-bit, 8 kHz) or Ogg Opus";
     "keep": ValueKind::Duration
@@ -90,11 +90,11 @@ keyed! {
     /// `[mail]`
     MAIL, PUT_MAIL: MailSettings;
     "server": ValueKind::Text("smtps:// or smtp:// URL")
-        => read!(mail::server, |to, place| place.put(to)), MUST, "mail server with its user: `smtps://user@host` (TLS), or `smtp://user@host` (STARTTLS required, except to loopback)";
+        => read!(mail::server, |to, place| place.put(to)), must(mail::SERVER_HELP), "mail server with its user: `smtps://user@host` (TLS), or `smtp://user@host` (STARTTLS required, except to loopback)";
     "password": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.password = Some(secret)), NONE, "password of the user in `server`";
     "from": TEXT
-        => read!(mail::address, |to, address| to.from = address), MUST, "address of the sender";
+        => read!(mail::address, |to, address| to.from = address), must(r#"add from = "voicemail@example.com""#), "address of the sender";
     "ca": FILE
         => read!(agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the server; with it `smtp://` to loopback requires STARTTLS, too";
 }
@@ -103,7 +103,7 @@ keyed! {
     /// `[transcription]`
     TRANSCRIPTION, PUT_TRANSCRIPTION: TranscriptionSettings;
     "url": ValueKind::Url
-        => read!(transcription::url, |to, url| to.url = url), MUST, "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
+        => read!(transcription::url, |to, url| to.url = url), must(r#"add url = "https://asr.example.com/v1/audio/transcriptions""#), "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
     "model": TEXT
@@ -118,7 +118,7 @@ keyed! {
     /// `[hep]`
     HEP, PUT_HEP: HepSettings;
     "address": TEXT
-        => read!(hep::address, |hep, address| hep.address = address), MUST, "host and port of the HEP server that receives a copy of each call's SIP messages";
+        => read!(hep::address, |hep, address| hep.address = address), must(r#"address = "127.0.0.1:9060""#), "host and port of the HEP server that receives a copy of each call's SIP messages";
     "id": ValueKind::Integer(1, u32::MAX)
         => FieldSetter::Integer(|hep, id| hep.id = id), is("1"), "capture agent ID";
     "password": ValueKind::Secret
@@ -129,7 +129,7 @@ keyed! {
     /// `[otel]`
     OTEL, PUT_OTEL: OtelSettings;
     "endpoint": ValueKind::Url
-        => read!(otel::endpoint, |otel, url| otel.url = url), MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
+        => read!(otel::endpoint, |otel, url| otel.url = url), must(r#"endpoint = "http://127.0.0.1:4318""#), "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
     "headers": ValueKind::Map(&ValueKind::Secret)
         => read!(otel::headers, |otel, headers| otel.headers = headers), is("{}"), "HTTP headers sent with each request";
     "sample": ValueKind::Share
