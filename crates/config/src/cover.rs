@@ -285,7 +285,7 @@ fn broken_lines(source: &str) -> String {
         let (value, comment) = value.split_at(outside_comments(value).len());
         out.push_str(line.get(..line.len() - value.len() - comment.len()).unwrap_or_default());
         let is_comment = value.is_empty() || value.ends_with(char::is_whitespace);
-        let mut inline = value.split('=').map(|text| text.trim_end().rsplit([' ', '{', ',', '.']).next());
+        let mut inline = value.rsplit('=').skip(1).map(|text| text.trim_end().rsplit([' ', '{', ',', '.']).next());
         let has_escapes = value.contains('"') && value.contains('\\') && value.contains(['@', '?', ':']);
         let is_hidden = is_secret || has_escapes || inline.any(|name| name.is_some_and(may_be_secret));
         out.push_str(&if is_hidden { starred_values(value) } else { starred_strings(value) });
@@ -317,12 +317,16 @@ fn starred_values(text: &str) -> String {
 
 /// Masks the secret parts of addresses in strings, and of those without quotation marks.
 fn starred_strings(text: &str) -> String {
-    let Some(at) = text.find(['"', '\'']) else { return starred_words(text) };
-    let (before, string) = text.split_at(at);
-    let (quote, string) = string.split_at(1);
-    let (string, behind) = string.split_at(string.find(quote).unwrap_or(string.len()));
-    let (end, behind) = behind.split_at(quote.len().min(behind.len()));
-    format!("{}{quote}{}{end}{}", starred_words(before), starred(string), starred_strings(behind))
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(['"', '\'']) {
+        let (before, string) = rest.split_at(at);
+        let (quote, string) = string.split_at(1);
+        let (string, behind) = string.split_at(string.find(quote).unwrap_or(string.len()));
+        let (end, behind) = behind.split_at(quote.len().min(behind.len()));
+        out.push_str(&format!("{}{quote}{}{end}", starred_words(before), starred(string)));
+        rest = behind;
+    }
+    out + &starred_words(rest)
 }
 
 /// Returns the names in a table header; `None` for other lines, also for an item of a list that looks like a header.
