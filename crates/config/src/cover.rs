@@ -310,9 +310,17 @@ pub(super) fn may_be_secret_at(source: &str, offset: usize) -> bool {
     before.lines().next_back().is_some_and(is_telling) || key.is_some() && may_lead_to_secret(&path)
 }
 
-/// Masks everything but the signs between values.
+/// Masks everything but the signs between values, and the names of keys in an inline table.
 fn starred_values(text: &str) -> String {
-    text.chars().map(|c| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' }).collect()
+    let is_table = text.trim_start().starts_with('{');
+    let name = |(at, _): (usize, &str)| {
+        let (before, behind) = (text.get(..at)?.trim_end(), text.get(at + 1..)?.trim_start());
+        let start = before.trim_end_matches(|c: char| c.is_ascii_lowercase() || c == '_').len();
+        behind.starts_with(['"', '\'', '{', '[']).then_some(start..before.len())
+    };
+    let names: Vec<Range<usize>> = text.match_indices('=').filter(|_| is_table).filter_map(name).collect();
+    let is_open = |at: usize, c: char| c.is_whitespace() || "=[]{},\"'".contains(c) || is_within(&names, at);
+    text.char_indices().map(|(at, c)| if is_open(at, c) { c } else { '*' }).collect()
 }
 
 /// Masks the secret parts of addresses in strings, and of those without quotation marks.

@@ -88,6 +88,10 @@ fn what_is_no_secret_stays() {
     {
         assert_eq!(covered(text), text);
     }
+    assert_eq!(
+        covered("[trunk.d]\nauth = { username = 'me', realm = x }\n"),
+        "[trunk.d]\nauth = { username = '**', ***** = * }\n"
+    );
     // An unclosed bracket does not hide the following table.
     assert_eq!(covered("[a]\nb = [\n'x',\n[http]\ntoken = 'y'\n"), "[a]\nb = [\n'x',\n[http]\ntoken = '*'\n");
 }
