@@ -3,6 +3,8 @@
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -18,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Listener {
     /// WebSocket address of the agent.
     pub(crate) address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl Listener {
@@ -25,12 +28,19 @@ impl Listener {
     pub(crate) fn start() -> anyhow::Result<Listener> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
-        std::thread::spawn(move || drop(listen(&socket)));
-        Ok(Listener { address })
+        let accepted = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&accepted);
+        std::thread::spawn(move || drop(listen(&socket, &counted)));
+        Ok(Listener { address, accepted })
+    }
+
+    /// Returns the number of connections accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
-fn listen(socket: &TcpListener) -> anyhow::Result<()> {
+fn listen(socket: &TcpListener, counted: &AtomicUsize) -> anyhow::Result<()> {
     stay_on_generator_core()?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
@@ -45,6 +55,7 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
             if event.data() == u64::MAX {
                 let (stream, _) = socket.accept()?;
                 let Ok(accepted) = tungstenite::accept(stream) else { continue };
+                counted.fetch_add(1, Ordering::Relaxed);
                 let stream = accepted.get_ref().try_clone()?;
                 stream.set_nonblocking(true)?;
                 epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, streams.len() as u64))?;

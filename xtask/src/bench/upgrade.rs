@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::dialer::Dialer;
 use super::generator;
+use super::listener::Listener;
 use super::process;
 use super::rtp::start_edge;
 use super::speech::Codec;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Seconds of audio.
     #[arg(long, default_value_t = 40)]
     seconds: u32,
+    /// Only the kinds of calls whose name contains this.
+    #[arg(long)]
+    only: Vec<String>,
     /// Seconds between two upgrades.
     #[arg(long, default_value_t = 4)]
     every: u64,
@@ -51,7 +55,26 @@ impl Drop for Successors {
     }
 }
 
-/// Measures plain and encrypted calls and prints a table. Returns `false` if a packet or a call is lost.
+/// Kind of the relayed calls.
+struct CallKind {
+    name: &'static str,
+    suite: Option<Suite>,
+    /// Codec of the called side; the caller has PCMU.
+    codec: Codec,
+    /// Whether an agent listens to each call over a WebSocket.
+    is_forked: bool,
+}
+
+const PLAIN: CallKind = CallKind { name: "plain", suite: None, codec: Codec::Pcmu, is_forked: false };
+const KINDS: [CallKind; 5] = [
+    PLAIN,
+    CallKind { name: "SRTP AES-CM", suite: Some(Suite::AesCm128HmacSha1_80), ..PLAIN },
+    CallKind { name: "SRTP AES-GCM", suite: Some(Suite::AeadAes128Gcm), ..PLAIN },
+    CallKind { name: "PCMU to PCMA", codec: Codec::Pcma, ..PLAIN },
+    CallKind { name: "forked over ws://", is_forked: true, ..PLAIN },
+];
+
+/// Measures calls of each kind and prints a table. Returns `false` if a packet, a call or a stream is lost.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -62,11 +85,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         process::machine()
     );
     let mut is_kept = true;
-    for (kind, suite) in [("plain", None), ("SRTP", Some(Suite::AesCm128HmacSha1_80))] {
-        let dialer = Dialer::new()?;
-        let edge = start_edge(&dialer, suite.is_some(), None, (Codec::Pcmu, Codec::Pcmu))?;
-        let pairs = generator::pairs(options.calls)?;
-        let paths = dialer.dial(edge.udp, &pairs, suite).with_context(|| edge.log_tail())?;
+    let chosen = |kind: &&CallKind| options.only.is_empty() || options.only.iter().any(|part| kind.name.contains(part));
+    for CallKind { name, suite, codec, is_forked } in KINDS.iter().filter(chosen) {
+        let (dialer, listener, codecs) = (Dialer::new()?, Listener::start()?, (Codec::Pcmu, *codec));
+        let fork = is_forked.then(|| format!("ws://{}/media", listener.address));
+        let edge = start_edge(&dialer, suite.is_some(), fork.as_deref(), codecs)?;
+        let pairs = generator::coded_pairs(options.calls, codecs)?;
+        let paths = dialer.dial(edge.udp, &pairs, *suite).with_context(|| edge.log_tail())?;
         let is_over = AtomicBool::new(false);
         let (seen, upgraded) = std::thread::scope(|scope| {
             let upgrading = scope.spawn(|| upgrade_until(&edge, Duration::from_secs(options.every), &is_over));
@@ -78,7 +103,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         let left: Value = serde_json::from_str(&edge.get("/v1/status")?)?;
         let left = left["calls"].as_u64().context("no number of live calls")?;
         println!(
-            "| {} {kind} | {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {left} |",
+            "| {} {name} | {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {left} |",
             options.calls,
             successors.0.len(),
             seen.packets,
@@ -89,6 +114,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             seen.max_us / 1000.0
         );
         is_kept &= seen.lost == 0 && seen.forged == 0 && left == u64::try_from(options.calls)?;
+        if *is_forked && listener.accepted() != options.calls {
+            println!("\n{} streams instead of {}: some were opened again.", listener.accepted(), options.calls);
+            is_kept = false;
+        }
     }
     Ok(is_kept)
 }
