@@ -150,33 +150,27 @@ struct HandoverState {
     was_draining: bool,
 }
 
-/// Calls with which an edge starts, and what it keeps for its own successor.
-struct Continuation {
-    link: Option<HandoverLink>,
-    restored: Option<RestoredCalls>,
-    kept: HandoverState,
-}
-
-/// Call core at the start.
-struct GatewayStart {
-    config: GatewayConfig,
-    message_bytes: usize,
-    table: Arc<RoutingTable>,
-    addressing: Addressing,
-    first: [GatewayInput; 3],
-}
-
 /// Everything that can fail to open, before any loop runs.
 struct OpenedEdge {
     bound: Vec<BoundSocket>,
     http: HttpSockets,
-    continues: Continuation,
+    http_address: SocketAddr,
+    /// Connection to a predecessor, and its calls.
+    link: Option<HandoverLink>,
+    restored: Option<RestoredCalls>,
+    /// State for the edge's own successor.
+    kept: HandoverState,
     store: Store,
     records: records::Writer,
     workers: Workers,
     media: mpsc::UnboundedReceiver<(MediaId, MediaEvent)>,
     resolver: Resolver,
-    core: GatewayStart,
+    gateway_config: GatewayConfig,
+    message_bytes: usize,
+    table: Arc<RoutingTable>,
+    addressing: Addressing,
+    /// Inputs of the gateway before any message.
+    first: [GatewayInput; 3],
     shared: Arc<EdgeState>,
 }
 
@@ -221,9 +215,25 @@ impl OpenedEdge {
         let listening = (listeners, own, upgrades);
         let shared = shared(configs, listening, (&addressing, &table), settings, (&workers, &records));
         let kept = HandoverState { sockets: duplicates, places, upgrades: Some(requests), frozen: None, was_draining };
-        let continues = Continuation { link, restored, kept };
-        let core = GatewayStart { config: gateway_config, message_bytes, table, addressing, first };
-        Ok(OpenedEdge { bound, http, continues, store, records, workers, media, resolver, core, shared })
+        Ok(OpenedEdge {
+            bound,
+            http,
+            http_address,
+            link,
+            restored,
+            kept,
+            store,
+            records,
+            workers,
+            media,
+            resolver,
+            gateway_config,
+            message_bytes,
+            table,
+            addressing,
+            first,
+            shared,
+        })
     }
 }
 
@@ -284,19 +294,17 @@ impl RunningEdge {
         predecessor: Option<Predecessor>,
     ) -> Result<RunningEdge, StartError> {
         log::watch_panics();
-        let OpenedEdge { bound, http, continues, store, records, workers, media, resolver, core, shared } =
-            OpenedEdge::open(config, name, predecessor)?;
-        let GatewayStart { config: gateway_config, message_bytes, table, addressing, first } = core;
+        let opened = OpenedEdge::open(config, name, predecessor)?;
+        let OpenedEdge { bound, http, http_address, link, restored, kept, store, records, workers, media, .. } = opened;
+        let OpenedEdge { resolver, gateway_config, message_bytes, table, addressing, first, shared, .. } = opened;
         let (epoch, listeners) = (gateway_config.epoch, shared.listeners.clone());
-        let http_address = http.address().map_err(system("the HTTP server"))?;
-        let Continuation { link, restored, kept } = continues;
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(EdgeLoad::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
         let continued =
-            restored.iter().flat_map(|(calls, _)| calls.recordings().map(|(_, sid)| sid.to_owned())).collect();
+            restored.iter().flat_map(|restored| restored.calls.recordings().map(|(_, sid)| sid.to_owned())).collect();
         let (recordings, recording) = start_recordings((&store, continued), &shared, &orders, &workers)?;
         let handle =
             EdgeHandle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
