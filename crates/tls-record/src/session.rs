@@ -47,6 +47,8 @@ enum TlsOutput<'a> {
     Nothing,
     Data(&'a [u8]),
     CloseNotify,
+    /// Answer to a KeyUpdate, which rustls otherwise sends with the next data.
+    KeyUpdate,
 }
 
 /// Result of a step of rustls.
@@ -131,7 +133,11 @@ impl TlsSession {
     ///
     /// # Errors
     /// Returns an error if the connection cannot cross ([`TlsSession::can_cross`]); it is lost then.
-    pub fn into_snapshot(self) -> Result<TlsSnapshot, Error> {
+    pub fn into_snapshot(mut self) -> Result<TlsSnapshot, Error> {
+        if self.can_cross() {
+            self.protect(TlsOutput::KeyUpdate)?;
+            self.process()?;
+        }
         if !self.can_cross() {
             return Err(Error::General("the connection cannot be continued by another process".to_owned()));
         }
@@ -308,6 +314,8 @@ impl TlsSession {
             TlsOutput::Nothing => {}
             TlsOutput::Data(data) => layer.send(data, unsent)?,
             TlsOutput::CloseNotify => layer.send_close(unsent),
+            // It was sent at once.
+            TlsOutput::KeyUpdate => {}
         }
         Ok(true)
     }
@@ -374,9 +382,16 @@ impl TlsStep<'_> {
     /// Protects the output.
     fn write<T>(&mut self, mut traffic: WriteTraffic<'_, T>) -> Result<bool, Error> {
         let output = self.output;
+        if matches!(output, TlsOutput::KeyUpdate) {
+            // Without room for it nothing is encrypted, but the answer is made ready.
+            return match traffic.encrypt(&[0], &mut []) {
+                Err(EncryptError::EncryptExhausted) => Err(Error::EncryptError),
+                Err(EncryptError::InsufficientSize(_)) | Ok(_) => Ok(true),
+            };
+        }
         let protected = append(self.unsent, |out| {
             let protected = match output {
-                TlsOutput::Nothing => Ok(0),
+                TlsOutput::Nothing | TlsOutput::KeyUpdate => Ok(0),
                 TlsOutput::Data(data) => traffic.encrypt(data, out),
                 TlsOutput::CloseNotify => traffic.queue_close_notify(out),
             };

@@ -24,6 +24,26 @@ fn keys_change_before_and_after_the_crossing() {
     }
 }
 
+/// The answer is not lost, although nothing was written between the request and the crossing.
+#[test]
+fn a_request_that_was_not_answered_is_answered_after_the_crossing() {
+    let [suite, _] = versions();
+    for side in SIDES {
+        for requests in [1, 2] {
+            let mut pair = Pair::open(suite, side);
+            for _ in 0..requests {
+                pair.peer.refresh_traffic_keys().unwrap();
+            }
+            let bytes = pair.from_peer();
+            pair.session.receive(&bytes).unwrap();
+            let mut pair = pair.cross();
+            pair.talk(b"under new keys");
+            let mut pair = pair.cross();
+            pair.talk(b"and on");
+        }
+    }
+}
+
 /// The peer asks for more keys than have crossed: it gets a close_notify.
 #[test]
 fn a_connection_without_further_keys_is_closed() {
