@@ -613,6 +613,26 @@ fn a_banned_source_stays_banned() {
     assert!(guesser.heard_nothing());
 }
 
+/// A message that has not arrived completely cannot cross: the agent gets a new stream in the same call.
+#[test]
+fn an_agent_in_the_middle_of_a_message_is_connected_again() {
+    let (rig, proxy) = Rig::over_tls(&[&TLS13]);
+    let mut talk = rig.call("agent", "0");
+    let sid = talk.start["start"]["callSid"].clone();
+    let mark = br#"{"event":"mark","mark":{"name":"m"}}"#;
+    let whole = [&[0x81, u8::try_from(mark.len()).unwrap()], &mark[..]].concat();
+    // The beginning of a second message comes with the first one, which is answered.
+    talk.agent.get_mut().write_all(&[&whole[..], &whole[..9]].concat()).unwrap();
+    assert_eq!(talk.next("mark")["mark"]["name"], "m");
+    let _successor = upgrade(&rig.edge.url());
+    let mut again = rig.talk(rig.connected(), talk.near, talk.tag.clone());
+    assert_eq!(again.start["start"]["callSid"], sid);
+    assert_eq!(proxy.accepted(), 2);
+    let sip = rig.edge.address("udp");
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("BYE", NUMBER, sip, "agent", (2, &talk.tag), ""));
+    again.next("stop");
+}
+
 /// A listener over TLS gets every frame of both parties, in one stream.
 #[test]
 fn a_fork_over_tls_goes_on() {
