@@ -36,7 +36,7 @@ pub(crate) enum TlsSide {
 }
 
 /// Key and initialization vector of one direction.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct TrafficKeys {
     /// The suite determines how many bytes are used.
     pub(crate) key: [u8; KEY_BYTES],
