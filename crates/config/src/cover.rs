@@ -139,6 +139,12 @@ pub(super) fn covered(source: &str) -> String {
     mask.apply()
 }
 
+/// Returns a line of [`covered`] text for display. A comment beside a secret may have another one.
+pub(super) fn shown_line(written: &str, covered: &str) -> String {
+    let (value, comment) = covered.split_at(outside_comments(covered).len());
+    if written == covered { covered.to_owned() } else { format!("{value}{}", starred_values(comment)) }
+}
+
 /// Secrets found in a file.
 struct SecretMask<'a> {
     source: &'a str,

@@ -245,7 +245,8 @@ fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diag
     let here = || {
         let (line, column) = line_and_column(source, span.start);
         let width = source.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
-        let text = shown.lines().nth(line - 1).unwrap_or_default().to_owned();
+        let line_of = |text: &str| text.lines().nth(line - 1).unwrap_or_default().to_owned();
+        let text = cover::shown_line(&line_of(source), &line_of(shown));
         Excerpt { path: path.to_owned(), line, column, width, text }
     };
     let foreign = |excerpt: &Excerpt| Excerpt { text: cover::foreign_line(&excerpt.text), ..excerpt.clone() };

