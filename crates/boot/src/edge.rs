@@ -313,10 +313,9 @@ impl RunningEdge {
         let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            let resumed = restored.map(|calls| restore(&mut gateway, calls, &own.reports));
-            let tls = shared.tls.subscribe();
+            let kept = restored.map(|calls| restore(&mut gateway, calls, &own.reports));
             Ok(SignallingLoop {
-                transports: Transports::start(bound, own.table, tls, message_bytes, sockets, resumed)?,
+                transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets, kept)?,
                 gateway,
                 workers,
                 media,

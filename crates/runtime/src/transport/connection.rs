@@ -1,5 +1,5 @@
-//! Stream connection: a task that frames received messages, writes queued ones, and reports the end. A frozen task gives
-//! its socket and its buffers back instead, so that another process continues the connection.
+//! Stream connection: a task that frames received messages, writes queued ones, and reports the end. A frozen task
+//! gives its socket and its buffers back instead, so that another process continues the connection.
 
 use std::future::{pending, poll_fn};
 use std::io;

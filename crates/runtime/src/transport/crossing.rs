@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn keys_of_tls_are_not_given_to_a_second_process() {
         let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let direction =
-            serde_json::json!({ "current": { "key": vec![0; 32], "iv": vec![0; 12] }, "sequence": 0, "next": [] });
+        let keys = serde_json::json!({ "key": vec![0; 32], "iv": vec![0; 12] });
+        let direction = serde_json::json!({ "current": keys, "sequence": 0, "next": [] });
         let snapshot = serde_json::json!({
             "keys": {
                 "version": "Tls13", "suite": "Aes256Gcm", "side": "Client", "sending": direction, "receiving": direction,
