@@ -41,15 +41,14 @@ fn status(url: &str) -> Value {
 /// Upgrades the edge at this URL; returns once the new process accepts calls.
 pub(crate) fn upgrade(url: &str) -> Successor {
     let before = status(url)["started_at"].clone();
-    let (code, begun) = http("POST", &format!("{url}/v1/upgrade"), &[], "");
-    assert_eq!(code, 202, "{begun}");
-    let begun: Value = serde_json::from_str(&begun).unwrap();
-    let successor = Successor(Pid::from_raw(begun["pid"].as_i64().unwrap() as i32));
-    until("the new process runs", || {
+    let output = finish(&["upgrade", "--url", url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pid = until("the new process runs", || {
         let status = status(url);
-        (status["started_at"].is_string() && status["started_at"] != before && status["state"] == "ready").then_some(())
+        let is_new = status["started_at"].is_string() && status["started_at"] != before && status["state"] == "ready";
+        status["pid"].as_i64().filter(|_| is_new)
     });
-    successor
+    Successor(Pid::from_raw(pid as i32))
 }
 
 fn phones() -> (Phone, Phone) {
