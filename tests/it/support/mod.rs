@@ -239,7 +239,7 @@ impl Process {
     }
 
     /// Kills the edge, calls `change` with its directory, and starts it again with the same files.
-    pub(crate) fn kill_and_start_after(mut self, change: impl FnOnce(&std::path::Path)) -> Process {
+    pub(crate) fn kill_and_start_after(mut self, change: impl FnOnce(&Path)) -> Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
