@@ -11,6 +11,7 @@ use crate::json::assert_documented;
 use crate::support::calls::{Call, Phone, Speaking};
 use crate::support::sip::{Party, field};
 use crate::support::{PATIENCE, Process, config, finish, until, whole_lines};
+use crate::upgrade::upgrade;
 use serde_json::{Value, json};
 
 /// μ-law codes that the caller and the callee send throughout.
@@ -282,4 +283,40 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     assert!(text.contains(said) && text.contains("agree `codecs` and `srtp` of [siprec.vault]"), "{text}");
     assert_eq!(edge.metric("trunkgate_siprec_failing{siprec=\"vault\"}"), 1.0);
     assert_documented(&edge);
+}
+
+/// The server notices nothing: the same session and dialog, and its streams go on in their numbers.
+#[test]
+fn a_server_keeps_its_session_over_an_upgrade_until_the_call_ends() {
+    let (caller, callee, server) = (phones().0, phones().1, Server::new("127.0.0.4"));
+    let edge = edge(&caller, &callee, &[&server], "");
+    let call = Call::set_up(&edge, "kept", &caller, &callee);
+    let (invite, _) = server.record();
+    let speaking = speaking(&call, &caller, &callee);
+    let path = format!("/v1/calls/{}", edge.sid());
+    let session = || {
+        let session = edge.json(&path)["siprec"][0].clone();
+        assert_eq!(session["status"], "in-progress", "{session}");
+        session["session_id"].clone()
+    };
+    let before = [(0, NEAR), (1, FAR)].map(|(stream, code)| server.hears(stream, code, 20));
+    let id = session();
+    let _successor = upgrade(&edge.url());
+    assert_eq!(session(), id);
+    for ((stream, code), before) in [(0, NEAR), (1, FAR)].into_iter().zip(before) {
+        // Those that were sent before the upgrade wait in the socket.
+        let numbers: Vec<u16> = before.into_iter().chain(server.hears(stream, code, 200)).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{numbers:?}");
+    }
+    drop(speaking);
+    let paused = edge.post(&format!("{path}/siprec"), &json!({"name": "vault", "action": "pause"}));
+    assert_eq!((paused.0, &paused.1["status"]), (200, &json!("paused")), "{}", paused.1);
+    let (change, from) = server.sip.receive("INVITE ");
+    assert_eq!(field(&change, "Call-ID"), field(&invite, "Call-ID"), "a change, and no new session");
+    server.sip.send(from, &server.sip.answer_with(&change, "200 OK", &server.described(2, "inactive")));
+    server.sip.receive("ACK ");
+    call.hang_up(2, &caller, &callee);
+    let (bye, from) = server.sip.receive("BYE ");
+    assert_eq!(field(&bye, "Call-ID"), field(&invite, "Call-ID"));
+    server.sip.send(from, &server.sip.answer_with(&bye, "200 OK", ""));
 }

@@ -44,6 +44,11 @@ pub(crate) struct LegsSnapshot {
     /// Holds handled by the edge, with the index of their leg in `kept`.
     holds: Vec<(usize, HoldKind)>,
     former: Option<FormerAgentSnapshot>,
+    /// Legs of recording servers.
+    servers: Vec<LegSnapshot>,
+    /// Their ids in the process that made the snapshot.
+    #[serde(skip)]
+    server_ids: Vec<LegId>,
 }
 
 impl LegsSnapshot {
@@ -54,7 +59,12 @@ impl LegsSnapshot {
 
     /// Returns whether a stored leg has this media end.
     pub(crate) fn has_end(&self, end: EndId) -> bool {
-        self.kept.iter().flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
+        self.kept.iter().chain(&self.servers).flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
+    }
+
+    /// Returns the place of a recording server among those in the snapshot.
+    pub(crate) fn server(&self, leg: LegId) -> Option<usize> {
+        self.server_ids.iter().position(|id| *id == leg)
     }
 }
 
@@ -74,8 +84,14 @@ impl Legs {
     }
 
     /// Returns the sides of an answered call in plain data; `None` if one has no confirmed dialog. `under_way` are ends
-    /// that are not agreed on yet.
-    pub(crate) fn snapshot(&self, now: Instant, edge: &Edge, under_way: &[EndId]) -> Option<LegsSnapshot> {
+    /// that are not agreed on yet, `servers` the legs of recording servers that go on.
+    pub(crate) fn snapshot(
+        &self,
+        now: Instant,
+        edge: &Edge,
+        under_way: &[EndId],
+        servers: &[LegId],
+    ) -> Option<LegsSnapshot> {
         let Legs { list: _, near, callee, answered_by, holds, key: _ } = self;
         let callee_kept = callee.filter(|leg| self[*leg].agent.is_none());
         let kept = [Some(*near), callee_kept].into_iter().flatten();
@@ -83,8 +99,12 @@ impl Legs {
             kept.map(|leg| self[leg].snapshot(now, edge, under_way)).collect::<Option<_>>()?;
         // A call keeps its SID even if its caller's leg is gone after a transfer.
         self.sid().clone_into(&mut kept.first_mut()?.sid);
+        let server = |leg: &LegId| Some((self[*leg].snapshot(now, edge, &[])?, *leg));
+        let (servers, server_ids) = servers.iter().filter_map(server).unzip();
         Some(LegsSnapshot {
             kept,
+            servers,
+            server_ids,
             holds: holds.iter().map(|(leg, hold)| (usize::from(leg != *near), hold.kind)).collect(),
             former: callee.or(*answered_by).and_then(|leg| self[leg].former_snapshot()),
         })
@@ -98,7 +118,7 @@ impl Legs {
         session: MediaId,
         snapshot: LegsSnapshot,
     ) -> Legs {
-        let LegsSnapshot { kept, holds: held, former } = snapshot;
+        let LegsSnapshot { kept, holds: held, former, servers, server_ids: _ } = snapshot;
         let callee = (kept.len() > 1).then_some(LegId::nth(1));
         let mut holds = SmallMap::default();
         for (leg, kind) in held.into_iter().filter(|(leg, _)| *leg < kept.len()) {
@@ -109,7 +129,15 @@ impl Legs {
         let mut list: Vec<Leg> = kept.map(|(at, leg)| Leg::restore(now, edge, place(at), session, leg)).collect();
         list.extend(former.map(|former| Leg::restore_former(now, edge, former)));
         let answered_by = (list.len() > 1).then(|| LegId::nth(1));
+        for server in servers {
+            list.push(Leg::restore(now, edge, place(list.len()), session, server));
+        }
         Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
+    }
+
+    /// Returns the id of a recording server in restored legs, of which the last `servers` are those of servers.
+    pub(crate) fn nth_server(&self, at: usize, servers: usize) -> LegId {
+        LegId::nth(self.list.len().saturating_sub(servers) + at)
     }
 
     /// Adds a leg and returns its id.

@@ -215,7 +215,10 @@ impl CallParts {
         cx.arm_sessions();
         self.requested.iter().for_each(|requested| requested.arm_time_limit(cx));
         self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
-        self.recorders.recordings.resume(cx);
+        self.recorders.resume(cx, &mut self.bridge.media).act(self, cx);
+        if matches!(cx.call.state, CallState::Leaving | CallState::Ended) {
+            return;
+        }
         for (listener, part) in listeners {
             match listener.agent(cx.edge) {
                 Some(agent) => {

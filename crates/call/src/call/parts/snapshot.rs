@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecordingId};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_route::TargetSpec;
 use trunkgate_story::few::SmallMap;
 
@@ -78,7 +78,8 @@ impl Call {
             return None;
         }
         let under_way: &[EndId] = bridge.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
-        let written = legs.snapshot(now, edge, under_way)?;
+        let servers: Vec<LegId> = recorders.siprec.servers().collect();
+        let written = legs.snapshot(now, edge, under_way, &servers)?;
         let has_callee = written.has_callee();
         let targets = match program.run() {
             Some(run) => run.of_caller().targets_behind().collect(),
@@ -93,7 +94,7 @@ impl Call {
             story: shared.story.snapshot(),
             session: MediaSessionSnapshot::of(edge, shared.session?, |end| written.has_end(end))?,
             media: bridge.media.snapshot(now, &written, program.parted_wires()),
-            recorders: recorders.snapshot(),
+            recorders: recorders.snapshot(&written),
             program: ProgramSnapshot::of((now, key), edge, program, legs.sid(), has_callee),
             requested: request.map(|(rest, origin)| rest.snapshot(now, origin)),
             targets,
@@ -123,7 +124,7 @@ impl Call {
         let legs = Legs::restore(now, edge, key, session, legs);
         let media = CallMedia::restore(now, edge, session, media);
         let program = program.restore(now, edge, &sid);
-        let recorders = CallRecorders::restore(recorders);
+        let recorders = CallRecorders::restore(edge, &legs, recorders);
         edge.begin_trace(now, key, &sid);
         edge.index_mut().sids.insert(sid, key);
         edge.decide(now, key, "the edge was restarted");
@@ -147,7 +148,9 @@ impl Call {
         // Last, because nothing takes the call off these counts if this function panics.
         edge.admission_mut().begin(now, shared.legs.iter().next().map_or("", Leg::trunk_name));
         let live = shared.legs.iter().filter(|leg| leg.state == LegState::Answered);
-        live.filter_map(Leg::limited_by).for_each(|trunk| edge.resume_trunk_call(&trunk.name));
+        // A recording server is no call of its trunk.
+        let trunks = live.filter_map(Leg::limited_by).filter(|trunk| trunk.siprec.is_none());
+        trunks.for_each(|trunk| edge.resume_trunk_call(&trunk.name));
         Call { shared, parts: CallParts { bridge, recorders, program, requested, ..CallParts::default() } }
     }
 }

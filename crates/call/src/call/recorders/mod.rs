@@ -13,19 +13,19 @@ pub(crate) mod detection;
 pub(crate) mod recording;
 pub(crate) mod siprec;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecorderEvent, RecordingId};
+use trunkgate_resources::edge::Edge;
 use trunkgate_route::{Route, RoutePlan};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::CallView;
 use trunkgate_twiml::ProgramInput;
 
+use crate::call::legs::list::{Legs, LegsSnapshot};
 use crate::call::media::CallMedia;
 use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::{CallRecordings, RecordingAnnouncement, RecordingsSnapshot};
-use crate::call::recorders::siprec::RecordingSessions;
+use crate::call::recorders::siprec::{RecordingSessions, RecordingSessionsSnapshot};
 use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::words::answer::FinalAnswer;
 
@@ -40,13 +40,11 @@ pub(crate) struct CallRecorders {
     pub(crate) detections: Detections,
 }
 
-/// Recorders of an answered call as plain data. Sessions with recording servers, which begin again as new ones, and
-/// detections are omitted.
+/// Recorders of an answered call as plain data. Detections are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordersSnapshot {
     recordings: Option<RecordingsSnapshot>,
-    /// Groups of recording servers that record the call.
-    siprec: Vec<Arc<str>>,
+    siprec: RecordingSessionsSnapshot,
 }
 
 impl RecordersSnapshot {
@@ -75,19 +73,25 @@ impl CallRecorders {
     }
 
     /// Returns the recorders in plain data.
-    pub(crate) fn snapshot(&self) -> RecordersSnapshot {
+    pub(crate) fn snapshot(&self, legs: &LegsSnapshot) -> RecordersSnapshot {
         let CallRecorders { recordings, siprec, detections: _ } = self;
-        RecordersSnapshot { recordings: recordings.snapshot(), siprec: siprec.resumed_groups() }
+        RecordersSnapshot { recordings: recordings.snapshot(), siprec: siprec.snapshot(legs) }
     }
 
-    /// Restores the recorders.
-    pub(crate) fn restore(snapshot: RecordersSnapshot) -> CallRecorders {
+    /// Restores the recorders; [`Self::resume`] continues them.
+    pub(crate) fn restore(edge: &Edge, legs: &Legs, snapshot: RecordersSnapshot) -> CallRecorders {
         let RecordersSnapshot { recordings, siprec } = snapshot;
         CallRecorders {
             recordings: recordings.map(CallRecordings::restore).unwrap_or_default(),
-            siprec: RecordingSessions::restored(siprec),
+            siprec: RecordingSessions::restore(edge, legs, siprec),
             detections: Detections::default(),
         }
+    }
+
+    /// Continues the recorders of a restored call.
+    pub(crate) fn resume(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> CallEffect {
+        self.recordings.resume(cx);
+        self.siprec.resume(cx, media)
     }
 
     /// Plans the recordings of the call's route, to begin with the answer.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_PER_CALL, SIPREC_SESSIONS_PER_CALL};
 use trunkgate_route::{App, SiprecSettings};
@@ -20,7 +21,7 @@ use crate::call::words::webhooks;
 const ONE_TRACK: &str = "recording servers get both directions: `track` can only be both_tracks";
 
 /// A document's request for a recording session.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SiprecRequest {
     /// Application of the document.
     app: Arc<App>,

@@ -261,6 +261,33 @@ impl RecordingSessions {
         media.tap_caller(cx);
     }
 
+    /// Continues the sessions of a restored call: starts their streams again. A session whose streams are unknown asks
+    /// the next server.
+    pub(crate) fn resume(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> CallEffect {
+        for at in 0..self.all().len() {
+            let Some(session) = self.get_mut(at) else { continue };
+            let (Some(leg), trunk) = (session.leg, session.trunk.name.clone()) else { continue };
+            cx.edge.metrics_mut().siprec.count_session(&trunk, true);
+            let side = &cx.call.legs[leg];
+            let streams = side.sent().zip(side.theirs()).map(|(sent, theirs)| offer::answered(&sent, &theirs));
+            match streams {
+                Some(Ok(streams)) => {
+                    self.run(cx, media, (at, leg), &streams, false);
+                    self.aim(cx, at, leg);
+                    self.send_pending_change(cx, at);
+                }
+                Some(Err(why)) => {
+                    let next = self.lose(cx, media, leg, why);
+                    if !matches!(next, CallEffect::Stay) {
+                        return next;
+                    }
+                }
+                None => {}
+            }
+        }
+        CallEffect::Stay
+    }
+
     /// Sends the worker the direction of both streams: as negotiated, or inactive while the recording is paused.
     fn aim(&mut self, cx: &mut CallCx<'_>, at: usize, leg: LegId) {
         let Some(theirs) = cx.call.legs[leg].theirs() else { return };

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::random::Random;
 use trunkgate_story::wall::rfc3339;
 
@@ -14,7 +15,7 @@ pub(crate) const CALLER_LABEL: &str = "1";
 pub(crate) const CALLEE_LABEL: &str = "2";
 
 /// Identifiers of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MetadataIds {
     /// Identifier of the communication session group: the call.
     pub(crate) group: String,
@@ -25,7 +26,7 @@ pub(crate) struct MetadataIds {
 }
 
 /// A party of the call, in the form shown to the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParticipantName {
     /// Address-of-record of the party.
     pub(crate) aor: String,
@@ -34,7 +35,7 @@ pub(crate) struct ParticipantName {
 }
 
 /// A participant of the recorded call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecordedParticipant {
     /// Participant id in the metadata.
     pub(crate) id: String,

@@ -19,5 +19,5 @@ mod parties;
 mod recorded;
 mod session;
 
-pub(crate) use recorded::RecordingSessions;
 pub use recorded::SiprecChange;
+pub(crate) use recorded::{RecordingSessions, RecordingSessionsSnapshot};

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_LEFT_PARTIES};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::random::Random;
@@ -17,13 +18,13 @@ use crate::call::words::state::CallState;
 pub(super) type LegParticipant = (Option<String>, ParticipantName);
 
 /// The parties of a recording session.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct RecordedParties {
     list: Vec<ReportedParticipant>,
 }
 
 /// A party known to the server.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ReportedParticipant {
     /// SID of the party's leg; `None` for the edge itself.
     leg: Option<String>,

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::EndId;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::SIPREC_FAILED_IN_ROW;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{SiprecSettings, Transport, Trunk};
@@ -18,6 +20,7 @@ use super::asked::SiprecRequest;
 use super::metadata::MetadataIds;
 use super::parties::RecordedParties;
 use super::session::{SiprecEvent, SiprecState};
+use crate::call::legs::list::{Legs, LegsSnapshot};
 use crate::call::media::CallMedia;
 use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::words::refused::RequestRefusal;
@@ -58,7 +61,7 @@ pub(super) struct PlannedSession {
 }
 
 /// A candidate address of a recording server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RecordingServer {
     /// URI of the peer, as configured.
     pub(super) peer: String,
@@ -110,11 +113,65 @@ pub(crate) struct RecordingSession {
     pub(super) request: Option<Box<SiprecRequest>>,
 }
 
+/// The recording sessions of a call as plain data. Finished ones are omitted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecordingSessionsSnapshot {
+    /// Groups whose session is not established; it begins again.
+    waiting: Vec<Arc<str>>,
+    /// Established sessions, in the order of the legs of their servers.
+    established: Vec<RecordingSessionSnapshot>,
+}
+
+/// An established session as plain data. Its dialog is in the leg of its server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RecordingSessionSnapshot {
+    group: Arc<str>,
+    server: RecordingServer,
+    attempts: usize,
+    ids: MetadataIds,
+    parties: RecordedParties,
+    answered: SystemTime,
+    began: SystemTime,
+    streaming: SystemTime,
+    paused: Option<SystemTime>,
+    needs_reinvite: bool,
+    problem: Option<String>,
+    request: Option<Box<SiprecRequest>>,
+}
+
 impl RecordingSessions {
-    /// Returns the sessions of a restored call, to begin again with these groups.
-    pub(crate) fn restored(groups: Vec<Arc<str>>) -> RecordingSessions {
+    /// Returns the legs of the servers of established sessions.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = LegId> {
+        self.all().iter().filter(|session| session.stage == SiprecState::Recording).filter_map(|session| session.leg)
+    }
+
+    /// Writes the sessions down. One whose server is not among the legs begins again as a new one with the same
+    /// metadata, except if it is paused: it would record the part that the pause was to exclude.
+    pub(crate) fn snapshot(&self, legs: &LegsSnapshot) -> RecordingSessionsSnapshot {
+        let mut established = Vec::new();
+        let mut waiting: Vec<Arc<str>> = self.waiting().iter().map(|waiting| Arc::clone(&waiting.group)).collect();
+        for session in self.all().iter().filter(|session| !session.stage.is_over()) {
+            let place = session.leg.and_then(|leg| legs.server(leg));
+            match place.zip(RecordingSessionSnapshot::of(session)) {
+                Some(placed) => established.push(placed),
+                None if session.paused.is_none() => waiting.push(Arc::clone(&session.trunk.name)),
+                None => {}
+            }
+        }
+        established.sort_by_key(|(place, _)| *place);
+        RecordingSessionsSnapshot { waiting, established: established.into_iter().map(|(_, one)| one).collect() }
+    }
+
+    /// Restores the sessions; [`Self::resume`] continues them.
+    pub(crate) fn restore(edge: &Edge, legs: &Legs, snapshot: RecordingSessionsSnapshot) -> RecordingSessions {
+        let RecordingSessionsSnapshot { waiting, established } = snapshot;
         let mut sessions = RecordingSessions::default();
-        groups.into_iter().for_each(|group| sessions.wait_for(PlannedSession { group, request: None }));
+        waiting.into_iter().for_each(|group| sessions.wait_for(PlannedSession { group, request: None }));
+        let count = established.len();
+        for (at, one) in established.into_iter().enumerate() {
+            let session = one.restore(edge, legs.nth_server(at, count));
+            sessions.list.get_or_insert_default().all.push(session);
+        }
         sessions
     }
 
@@ -125,18 +182,7 @@ impl RecordingSessions {
 
     /// Returns the names of the groups that record the call, or will record it once it is answered.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.groups_with(|_| true)
-    }
-
-    /// Returns the names of the groups that record again after a restart. Paused sessions are omitted: a new session
-    /// would record the audio that the pause must exclude.
-    pub(crate) fn resumed_groups(&self) -> Vec<Arc<str>> {
-        self.groups_with(|session| session.paused.is_none()).cloned().collect()
-    }
-
-    /// Returns the names of the waiting groups, and of the groups with a live session for which `is_counted` holds.
-    fn groups_with(&self, is_counted: fn(&RecordingSession) -> bool) -> impl Iterator<Item = &Arc<str>> {
-        let live = self.all().iter().filter(move |session| !session.stage.is_over() && is_counted(session));
+        let live = self.all().iter().filter(|session| !session.stage.is_over());
         self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
@@ -306,6 +352,85 @@ impl RecordingSessions {
             self.send_pending_change(cx, at);
         }
         self.all().get(at).map(|session| session.view(cx.call)).ok_or(RequestRefusal::UnknownRecording)
+    }
+}
+
+impl RecordingSessionSnapshot {
+    /// Writes a session down; `None` without a server.
+    fn of(session: &RecordingSession) -> Option<RecordingSessionSnapshot> {
+        let RecordingSession {
+            trunk,
+            current,
+            attempts,
+            ids,
+            parties,
+            answered,
+            began,
+            streaming,
+            paused,
+            pending,
+            needs_reinvite,
+            problem,
+            request,
+            // The session is established, and its leg is restored.
+            stage: _,
+            left: _,
+            leg: _,
+            streamers: _,
+            is_late: _,
+        } = session;
+        Some(RecordingSessionSnapshot {
+            group: Arc::clone(&trunk.name),
+            server: current.clone()?,
+            attempts: *attempts,
+            ids: ids.clone(),
+            parties: parties.clone(),
+            answered: *answered,
+            began: *began,
+            streaming: *streaming,
+            paused: *paused,
+            needs_reinvite: *needs_reinvite || pending.is_some(),
+            problem: problem.clone(),
+            request: request.clone(),
+        })
+    }
+
+    /// Restores the session with the server on a leg.
+    fn restore(self, edge: &Edge, leg: LegId) -> RecordingSession {
+        let RecordingSessionSnapshot {
+            group,
+            server,
+            attempts,
+            ids,
+            parties,
+            answered,
+            began,
+            streaming,
+            paused,
+            needs_reinvite,
+            problem,
+            request,
+        } = self;
+        RecordingSession {
+            trunk: edge.table().trunk(&group).cloned().unwrap_or_else(|| Arc::new(Trunk::named(&group))),
+            stage: SiprecState::Recording,
+            left: VecDeque::new(),
+            current: Some(server),
+            attempts,
+            leg: Some(leg),
+            ids,
+            parties,
+            answered,
+            began,
+            streaming,
+            paused,
+            streamers: Vec::new(),
+            pending: None,
+            needs_reinvite,
+            is_late: false,
+            problem,
+            request,
+        }
     }
 }
 
