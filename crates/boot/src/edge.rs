@@ -303,9 +303,7 @@ impl RunningEdge {
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(EdgeLoad::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
-        let continued =
-            restored.iter().flat_map(|restored| restored.calls.recordings().map(|(_, sid)| sid.to_owned())).collect();
-        let (recordings, recording) = start_recordings((&store, continued), &shared, &orders, &workers)?;
+        let (recordings, recording) = start_recordings((&store, restored.as_ref()), &shared, &orders, &workers)?;
         let handle =
             EdgeHandle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
@@ -578,10 +576,10 @@ fn start_texts(texts: SmsThread, handle: &EdgeHandle) -> io::Result<JoinHandle<(
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
-/// Starts the recording threads; gaps and ends are noted in the trace of the call. The process before continues
-/// recordings of `continued` SIDs until it hands them over.
+/// Starts the recording threads; gaps and ends are noted in the trace of the call. The process before hands over the
+/// recordings of restored calls.
 fn start_recordings(
-    (store, continued): (&Store, Vec<String>),
+    (store, restored): (&Store, Option<&RestoredCalls>),
     shared: &EdgeState,
     orders: &mpsc::Sender<SignallingCommand>,
     workers: &Workers,
@@ -591,6 +589,8 @@ fn start_recordings(
         let links = http.and_then(|http| config::recording_links(&running.config, &running.boot.api.account_sid, http));
         (running.config.recording.clone(), links)
     });
+    let sids = |restored: &RestoredCalls| restored.calls.recordings().map(|(_, sid)| sid.to_owned()).collect();
+    let continued = restored.map(sids).unwrap_or_default();
     let orders = orders.clone();
     let tell = Arc::new(move |event: recordings::RecordingEvent| {
         let may_wait =

@@ -462,22 +462,44 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     bench.finish();
 }
 
-/// Otherwise the server would record the part that the pause was to exclude.
 #[test]
-fn a_restart_begins_a_session_again_unless_it_is_paused() {
+fn a_session_and_its_pause_go_on_after_a_restart() {
     for is_paused in [false, true] {
         let mut bench = bench(|_| {});
-        let (_, _, server) = recorded(&mut bench);
+        let (mut caller, callee, server) = recorded(&mut bench);
         if is_paused {
             change(&mut bench, SiprecChange::Pause).unwrap();
             let paused = bench.expect(SRS, "INVITE");
             bench.receive(SRS, server.respond(&paused, 200, &taken("0", "inactive", 2)));
         }
+        let before = view(&bench);
         bench.restart(recorded_table(|_| {}));
-        let asks =
-            bench.sent.iter().any(|sent| sent.to == SRS.parse().unwrap() && sent.first_line().starts_with("INVITE"));
-        assert_eq!(asks, !is_paused);
+        bench.nothing();
+        assert_eq!(view(&bench), before);
+        let told = bench.told();
+        let streams = told.iter().filter(|told| matches!(told, Told::Stream(..))).count();
+        let taps = told.iter().filter(|told| matches!(told, Told::Tap(..))).count();
+        assert_eq!((streams, taps), (2, 2), "{told:?}");
+        let asked = if is_paused { SiprecChange::Resume } else { SiprecChange::Pause };
+        change(&mut bench, asked).unwrap();
+        let changed = bench.expect(SRS, "INVITE");
+        let direction = if is_paused { "recvonly" } else { "inactive" };
+        bench.receive(SRS, server.respond(&changed, 200, &taken("0", direction, 3)));
+        bench.expect(SRS, "ACK");
+        bench.bye(&mut caller, &callee);
+        let bye = bench.expect(SRS, "BYE");
+        bench.receive(SRS, server.respond(&bye, 200, ""));
+        bench.finish();
     }
+}
+
+/// A server that is still asked cannot be handed over.
+#[test]
+fn a_session_that_is_set_up_begins_again_after_a_restart() {
+    let mut bench = bench(|_| {});
+    answered(&mut bench);
+    bench.restart(recorded_table(|_| {}));
+    bench.expect(SRS, "INVITE");
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl SessionRecorders {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
 
-    /// Hands over all recorded audio, also of incomplete blocks, and returns the recorders that go on in another process.
+    /// Hands over all recorded audio, also of incomplete blocks, and returns the recorders that go on in another
+    /// process.
     pub(crate) fn suspend(
         &mut self,
         now: Instant,

@@ -1,6 +1,5 @@
-//! Snapshots of programs as plain data. A sound that is being played goes on where the player of the media session was.
-//! Other steps in progress are repeated after a restart: a document is requested again, a party that had not answered is
-//! called again.
+//! Snapshots of programs as plain data. A sound goes on where the player of the media session was. Other steps in
+//! progress are repeated after a restart: a document is requested again, a party that had not answered is called again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

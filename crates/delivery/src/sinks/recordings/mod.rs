@@ -289,8 +289,8 @@ impl RecordingThreads {
         }
     }
 
-    /// Ends all recordings except these and waits until their files are closed. Audio of these is written until they are
-    /// [suspended](RecordingsHandle::suspend); the store is not used any more.
+    /// Ends all recordings except these and waits until their files are closed. Audio of these is written until they
+    /// are [suspended](RecordingsHandle::suspend); the store is not used any more.
     pub fn keep_only(&mut self, kept: Vec<RecordingId>) {
         let _ = self.commands.send(RecordingCommand::Keep(kept));
         self.shared.transcribing.stop();
@@ -399,8 +399,8 @@ impl RecordingsHandle {
         let _ = self.commands.send(RecordingCommand::End(id, sound));
     }
 
-    /// Writes recordings to the disk, behind all blocks queued so far, and returns them for another process. Waits for the
-    /// writer; recordings that it does not return in time are completed by the next process as after a crash.
+    /// Writes recordings to the disk, behind all blocks queued so far, and returns them for another process. Waits for
+    /// the writer; recordings that it does not return in time are completed by the next process as after a crash.
     pub fn suspend(&self, ids: Vec<RecordingId>) -> Vec<SuspendedRecording> {
         let (answer, suspended) = sync_channel(1);
         if ids.is_empty() || self.commands.send(RecordingCommand::Suspend(ids, answer)).is_err() {
