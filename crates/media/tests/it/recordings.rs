@@ -7,7 +7,7 @@ use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
     EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, Recorded, RecordedSamples, RecorderEvent, RecorderSpec,
-    RecordingId, RecordingPause, TapSpec,
+    RecordingId, RecordingPause, Session, TapSpec,
 };
 
 const RECORDER: EndId = EndId(7);
@@ -302,6 +302,48 @@ fn a_pause_is_silence_or_is_cut_out() {
         let heard = |before, after| said([vec![before; 20], vec![0xff; silence], vec![after; 20]].concat());
         assert_eq!(File::codes(&file.left), heard(5, 9));
         assert_eq!(File::codes(&file.right), heard(6, 10));
+    }
+}
+
+/// Gives the session of a bench to another process, with its recorders.
+fn cross(bench: &mut Bench, file: &mut File) {
+    let mut rest = Vec::new();
+    let recorders = bench.session.suspend_recorders(bench.now, |_, piece| {
+        let Recorded::Audio { first, samples: RecordedSamples::Pcmu(codes) } = piece else { panic!("{piece:?}") };
+        assert_eq!(first * 160, (file.left.len() + rest.len() / 2) as u64);
+        rest.extend(codes.iter().map(|code| decode_ulaw(*code)));
+    });
+    file.left.extend(rest.iter().step_by(2));
+    file.right.extend(rest.iter().skip(1).step_by(2));
+    let text = serde_json::to_string(&(bench.session.snapshot(), recorders)).unwrap();
+    let (session, recorders) = serde_json::from_str(&text).unwrap();
+    bench.session = Session::restore(bench.now, session);
+    bench.session.resume_recorders(bench.now, recorders);
+    // Signalling adds it again, which changes nothing.
+    record(bench, SPEC);
+}
+
+#[test]
+fn a_recorder_goes_on_in_another_process_with_its_pause() {
+    for paused in [false, true] {
+        let mut bench = Bench::connected();
+        let mut file = record(&mut bench, SPEC);
+        talk(&mut bench, &mut file, 0..23, (5, 6));
+        if paused {
+            bench.command(MediaCommand::PauseRecorder { end: RECORDER, pause: Some(RecordingPause::Cut) });
+        }
+        cross(&mut bench, &mut file);
+        talk(&mut bench, &mut file, 23..40, (7, 8));
+        cross(&mut bench, &mut file);
+        bench.command(MediaCommand::PauseRecorder { end: RECORDER, pause: None });
+        talk(&mut bench, &mut file, 40..60, (9, 10));
+        end(&mut bench, &mut file);
+        let between = if paused { 0 } else { 17 };
+        let heard = |codes: [u8; 3]| said([vec![codes[0]; 23], vec![codes[1]; between], vec![codes[2]; 20]].concat());
+        assert_eq!(File::codes(&file.left), heard([5, 7, 9]));
+        assert_eq!(File::codes(&file.right), heard([6, 8, 10]));
+        let frames = 43 + between as u64;
+        assert_eq!(file.end, Some((frames, Some((0, frames - 1)))));
     }
 }
 
