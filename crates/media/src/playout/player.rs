@@ -96,7 +96,7 @@ impl Player {
         (self.source, self.at, self.rises) = (source, at, rises);
     }
 
-    /// Returns the number of samples of its sound that were played, or of the one that has ended; `None` without a sound.
+    /// Returns the number of played samples of its sound, or of the one that has ended; `None` without a sound.
     pub(super) fn position(&self) -> Option<usize> {
         match self.source {
             PlayerSource::Once(_) | PlayerSource::Again(_) => Some(self.at),

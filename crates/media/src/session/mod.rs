@@ -440,8 +440,8 @@ impl Session {
         self.recorders.drain(take);
     }
 
-    /// Hands over all recorded audio and returns the recorders, to be continued by [`Self::resume_recorders`] of another
-    /// process; to be called before the session is given up.
+    /// Hands over all recorded audio and returns the recorders, to be continued by [`Self::resume_recorders`] of
+    /// another process; to be called before the session is given up.
     pub fn suspend_recorders(
         &mut self,
         now: Instant,
@@ -450,8 +450,8 @@ impl Session {
         self.recorders.suspend(now, take)
     }
 
-    /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddRecorder`] with the id of one
-    /// of them has no effect.
+    /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddRecorder`] with the id of
+    /// one of them has no effect.
     pub fn resume_recorders(&mut self, at: Instant, recorders: Vec<RecorderSnapshot>) {
         self.recorders.restore(at, recorders);
     }
