@@ -362,7 +362,7 @@ impl Numbers {
     }
 }
 
-/// The agent notices nothing: the same connection and stream, every message numbered, every mark in time; and the caller
+/// The agent notices nothing: the same connection and stream, every message numbered, every mark in time. The caller
 /// hears its queued audio sample by sample.
 #[test]
 fn an_agent_goes_on_in_its_conversation() {

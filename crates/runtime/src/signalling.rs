@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
-use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::gateway::{CallRestoration, GatewaySnapshot};
 use trunkgate_call::intake::{DropReason, IntakeStep};
 use trunkgate_call::{AppAnswer, EdgeEvent, EdgeEventKind, Gateway, GatewayInput, GatewayOutput, QueryId, SipIntake};
 use trunkgate_conference::NodeEvent;
@@ -406,7 +406,7 @@ impl SignallingLoop {
             .call_keys()
             .into_iter()
             .filter_map(|key| guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten());
-        GatewaySnapshot { calls: written.collect(), ..gateway.snapshot_without_calls(now) }
+        GatewaySnapshot { calls: written.collect(), ..GatewaySnapshot::without_calls(gateway, now) }
     }
 
     /// Executes the gateway's outputs. Messages are sent last, because a remote party may send media at once after a
@@ -533,8 +533,8 @@ fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway
 /// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others
 /// continue.
 pub fn restore_calls(gateway: &mut Gateway, now: Instant, calls: GatewaySnapshot) {
-    let mut restoration = gateway.begin_restore(now, calls);
-    while guarded(gateway, now, |gateway| gateway.restore_next(now, &mut restoration)).unwrap_or(true) {}
+    let mut restoration = CallRestoration::begin(gateway, now, calls);
+    while guarded(gateway, now, |gateway| restoration.restore_next(gateway, now)).unwrap_or(true) {}
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

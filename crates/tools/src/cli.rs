@@ -41,7 +41,7 @@ pub enum CliVerb {
         /// Maximum time to wait for live calls after SIGTERM
         #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
         drain: Duration,
-        /// Unix socket: take over from the edge that serves it, if one runs, then serve it for the next one
+        /// Take over from the edge that serves this Unix socket, then serve it
         #[arg(long, value_name = "PATH")]
         take_over: Vec<PathBuf>,
     },
@@ -511,7 +511,7 @@ pub struct TwilioSandbox {
     /// Public URL of the application (signatures, links)
     #[arg(long = "as", value_name = "URL")]
     pub public: Option<String>,
-    /// Maximum time until the application accepts connections
+    /// Maximum time until the application listens
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub start_timeout: Duration,
     /// Method of the webhook

@@ -1,4 +1,4 @@
-//! Instructions of a relayed packet, counted by callgrind: the difference of a short and a long run with the same calls.
+//! Instructions of a relayed packet, counted by callgrind: the difference of a short and a long run of the same calls.
 //!
 //! The number includes the worker's wake-ups, which depend on how packets arrive: sessions send evenly over a frame.
 

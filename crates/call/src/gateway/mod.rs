@@ -40,6 +40,7 @@ use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView,
 
 use crate::call::legs::event::{CallEvent, ProgramEvent, SearchEvent, SideEvent};
 use crate::call::legs::leg::LegState;
+use crate::call::parts::snapshot::CallSnapshot;
 use crate::call::parts::{Call, CallParts};
 use crate::call::shared::CallCx;
 use crate::call::story::verdict::of_live;
@@ -53,7 +54,7 @@ use crate::gateway::silent::silent_now;
 pub use conferences::{ComingReport, coming, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use queues::{QueuesCounted, queues, queues_counted};
-pub use snapshot::GatewaySnapshot;
+pub use snapshot::{CallRestoration, GatewaySnapshot};
 pub use trunkgate_resources::config::{EdgeSettings, GatewayConfig};
 
 /// All calls of an edge, with the state that they share.
@@ -458,6 +459,34 @@ impl Gateway {
     /// [`Self::restore`] use them; the others find new ones.
     pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
         self.edge.keep_connections(connections);
+    }
+
+    /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
+    /// handed over; its name is.
+    pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
+        let calls = self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect();
+        GatewaySnapshot { calls, ..GatewaySnapshot::without_calls(self, now) }
+    }
+
+    /// Returns the keys of all calls, for [`Self::snapshot_call`].
+    pub fn call_keys(&self) -> Vec<CallKey> {
+        self.calls.keys().copied().collect()
+    }
+
+    /// Returns one call as plain data; `None` if a snapshot omits it. After a panic [`Self::recover`] ends the call.
+    pub fn snapshot_call(&mut self, now: Instant, key: CallKey) -> Option<CallSnapshot> {
+        self.at_work = Some(key);
+        let call = self.calls.get(&key).and_then(|call| call.snapshot(now, &self.edge));
+        self.at_work = None;
+        call
+    }
+
+    /// Restores calls. The commands of their media sessions are output again as [`GatewayOutput::Media`], unless the
+    /// caller of this method has restored the sessions. Talking and listening agents get new streams. If the talking
+    /// agent fails, the next target is tried; meanwhile the caller hears a ringback tone.
+    pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
+        let mut restoration = CallRestoration::begin(self, now, snapshot);
+        while restoration.restore_next(self, now) {}
     }
 
     /// Returns the start of a call, and its trace.
