@@ -378,7 +378,7 @@ fn an_edge_whose_applications_come_by_requests_is_warned_that_nothing_can_speak(
     let chosen = found(off, &check);
     assert!(!chosen.contains("speak") && !chosen.contains("[speech] is not used"), "{chosen}");
     let chosen = found(off, &doctor);
-    assert!(chosen.contains("nothing speaks: `installed = false`") && !chosen.contains("can speak"), "{chosen}");
+    assert!(chosen.contains("no text-to-speech: `installed = false`") && !chosen.contains("<Say>"), "{chosen}");
 }
 
 #[test]
