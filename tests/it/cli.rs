@@ -107,7 +107,7 @@ fn call_records_that_cannot_be_written_stop_the_start_where_data_is_required() {
     assert!(errors.contains("error[TG0202]") && errors.contains("/nonexistent/cdr.jsonl"), "{errors}");
 }
 
-/// Nobody writes to the FIFO: opening it would block forever.
+/// No process writes to the FIFO: opening it would block forever.
 #[test]
 fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
     let trunk = "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n";

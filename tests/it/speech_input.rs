@@ -411,7 +411,7 @@ fn a_recogniser_that_understands_nothing_is_no_input() {
 /// Each failure leads to the next verb, with the reason in trace, verdict, metric and status.
 #[test]
 fn a_recogniser_that_fails_leads_to_the_next_verb() {
-    // The kernel completes the connection, but nobody answers the handshake.
+    // The kernel completes the connection, but no process answers the handshake.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = closed_address();
     let keys = |address: SocketAddr| {

@@ -142,7 +142,7 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
 #[test]
 fn receivers_that_hang_delay_no_report_to_another() {
     let twilio = Twilio::start(|_, _| Deed::Take);
-    // The kernel accepts connections, but nobody reads from them.
+    // The kernel accepts connections, but no process reads from them.
     let hung = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let receiver = Endpoint::taking();
     let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));

@@ -132,7 +132,7 @@ fn a_crate_has_one_integration_test_binary() {
             binaries.entry(of.to_owned()).or_default().insert(inside.to_owned());
         }
     }
-    // Besides `it`, there are tests that need a process or allocator of their own, and this one.
+    // In addition to `it`, there are tests that need a process or allocator of their own, and this one.
     let many = binaries.into_iter().filter(|(of, all)| all.len() > if of.is_empty() { 6 } else { 2 });
     let broken = many.map(|(of, all)| format!("{of}tests: {}", all.into_iter().collect::<Vec<_>>().join(", ")));
     report("a crate has one integration-test binary, and few others with a reason", broken.collect());

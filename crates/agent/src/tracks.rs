@@ -12,7 +12,7 @@ use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput
 pub struct TrackFrame<S = u8> {
     /// Direction of the call that the frame belongs to.
     pub track: TrackName,
-    /// Audio of the frame, as received if it was aligned.
+    /// 20 ms of audio; unchanged if a packet filled exactly one frame.
     pub audio: [S; SAMPLES],
 }
 

@@ -113,7 +113,8 @@ impl SuccessorCommand {
         self.admit(link, Some(child))
     }
 
-    /// Waits until a process is ready, and checks that it can continue the calls. Otherwise it is ended or told why.
+    /// Waits until a process is ready, and checks that it can continue the calls. Otherwise the process is ended or
+    /// receives the reason.
     fn admit(&self, mut link: HandoverLink, child: Option<Child>) -> Result<Successor, String> {
         let ready = match link.receive(READY_WITHIN) {
             Ok((SuccessorMessage::Ready(plan), _)) => match plan.check(&self.places) {

@@ -351,7 +351,7 @@ impl ConferenceNode {
     }
 }
 
-/// Queues the events of a mixer under the caller's ids.
+/// Queues mixer events, with mixer ids translated to the API user's.
 fn report(id: ConferenceId, conference: &mut MixedConference, events: &mut VecDeque<NodeEvent>) {
     while let Some(event) = conference.mixer.poll_event() {
         let event = match event {

@@ -168,7 +168,8 @@ fn is_local(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Returns the folder for an ACME directory, or the folder of an earlier version if that has an account for it.
+/// Returns the folder for an ACME directory. An existing own folder wins; otherwise the folder of an earlier version is
+/// used if that has an account for the directory.
 fn folder(data: &Path, directory: &str) -> PathBuf {
     let folders = data.join(FOLDER);
     let own = folders.join(folder_name(directory));

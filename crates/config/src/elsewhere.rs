@@ -43,7 +43,7 @@ pub(super) const ELSEWHERE: ForeignNames = &[
     (&["number_format"], "send_numbers"),
 ];
 
-/// Names of other products with the equivalent here.
+/// Key names used by other products, with our equivalent key or help text.
 type ForeignNames = &'static [(&'static [&'static str], &'static str)];
 
 /// Names with another meaning in a specific table.

@@ -97,7 +97,7 @@ pub struct PresetValue {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct UnsetPresetKey {
-    /// Name of the key.
+    /// Key of `[trunk.NAME]`, without the table's name.
     pub key: String,
     /// Instructions for the user, or the note that no public source was found.
     pub note: String,

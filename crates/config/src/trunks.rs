@@ -163,7 +163,7 @@ pub(super) fn suites(reader: &mut KeyReader<'_>) -> Option<Vec<Suite>> {
     words(reader, &Suite::ALL.map(|suite| (suite.as_str(), suite)))
 }
 
-/// Parameters of the called number.
+/// Reads `number_parameters`: URI parameters accepted from and passed to the trunk.
 pub(super) fn parameters(reader: &mut KeyReader<'_>) -> Option<Vec<&'static str>> {
     words(reader, &NUMBER_PARAMETERS.map(|name| (name, name)))
 }

@@ -364,7 +364,7 @@ pub struct EdgeHandle {
     pub reports: mpsc::Sender<ReportOrder>,
     /// Commands to the text thread.
     pub sms: mpsc::Sender<SmsOrder>,
-    /// Store of the edge.
+    /// SQLite database for state that outlives a restart.
     pub store: Store,
     /// Recordings of the edge.
     pub recordings: RecordingsHandle,

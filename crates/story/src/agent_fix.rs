@@ -95,7 +95,7 @@ pub fn remedy_of(agent: &Agent, loss: StreamLoss, words: &str) -> &'static str {
     if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
 }
 
-/// Returns the fix for a loss of an agent at this URL, which may lead to this machine.
+/// Like [`remedy`]; a refused loopback URL means that the bot is not started.
 pub fn remedy_at(url: &str, loss: StreamLoss, words: &str, signed: bool) -> &'static str {
     let is_refused = loss == StreamLoss::Unreachable && words.contains("refused");
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }

@@ -84,7 +84,7 @@ impl Wire<'_> {
 /// Step in which a block's list of messages grows.
 const PLACES_STEP: usize = 8;
 
-/// Position of a message in a block.
+/// Path and lengths of a message in a block. The message's offset is the sum of the lengths before it.
 #[derive(Debug, Clone, Copy)]
 struct MessagePosition {
     /// Index of the message's path in `ways` of [`CallMessages`].

@@ -5,7 +5,8 @@ use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 use url::Url;
 
-/// Minimum number of consecutive characters of a secret that are hidden in a text.
+/// Minimum number of consecutive characters of a secret that are hidden in a text; a shorter secret is hidden if
+/// complete.
 const PIECE: usize = 8;
 /// Minimum length of a query value that counts as a secret, in characters.
 const VALUE: usize = 4;

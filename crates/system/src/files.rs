@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{FsType, fstatfs};
 use rand::TryRng as _;
 
-/// Permissions of files with call data (numbers, times, audio): owner and group only, whatever the umask permits.
+/// Permissions of files with call data (numbers, times, audio): owner and group only, even if the umask permits more.
 pub const CALL_DATA: u32 = 0o640;
 /// Permissions of files with secrets or texts: owner only.
 pub const SECRET: u32 = 0o600;

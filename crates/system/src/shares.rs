@@ -81,15 +81,14 @@ impl SlotShares {
 
 /// Limited amount, granted at once or not at all, and shared fairly between parties.
 ///
-/// A single party may have the whole amount. When it is used up, a party below its share (`all` divided by the number
-/// of parties with a grant) may have up to one eighth beyond `all`. The first amount of a party, up to `first`, is
-/// always granted.
+/// A party gets at most `each`. When `all` is used up, a party below its share (`all` divided by the number of parties
+/// with a grant) may have up to one eighth beyond `all`. The first amount of a party, up to `first`, is always granted.
 #[derive(Debug, Clone)]
 pub struct FairShares {
     all: usize,
     /// Maximum amount of one party.
     each: usize,
-    /// Amount that every party is granted, whatever the others have.
+    /// Amount that every party is granted, regardless of the others.
     first: usize,
     held: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }

@@ -21,7 +21,7 @@ impl CertificatesByName {
     /// Returns the certificate for a requested name, otherwise the first one.
     fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let is_for = |key: &&Arc<CertifiedKey>, name: &str| key.cert.first().is_some_and(|own| carries(own, name));
-        // A single certificate is presented whatever the name is.
+        // A single certificate is presented for any name.
         let name = name.filter(|_| self.0.len() > 1);
         name.and_then(|name| self.0.iter().find(|key| is_for(key, name))).or_else(|| self.0.first())
     }

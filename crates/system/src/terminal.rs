@@ -74,8 +74,8 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     out
 }
 
-/// Wraps the lines of a page that are wider than the terminal. A further line begins below the last column (which two
-/// spaces precede), otherwise indented by `indent` more than its start. Quoted lines of a file and commands under
+/// Wraps the lines of a page that are wider than the terminal. Continuation lines align with the last column (columns
+/// are separated by two spaces). Single-column lines indent by `indent`. Quoted lines of a file and commands under
 /// `EXAMPLES:` are not wrapped.
 pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
     let Some(most) = width else { return page.to_owned() };

@@ -21,7 +21,7 @@ pub struct ServerVerifier {
     trust: Option<TrustAnchors>,
     /// Names that are accepted in addition to the host that is connected to.
     names: Vec<String>,
-    /// Certificate that is accepted whatever its names and its expiry date.
+    /// Certificate that is accepted regardless of its names and its expiry date.
     itself: Option<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }

@@ -480,7 +480,7 @@ enum TlsTrust {
     BySystem,
     /// Certificates issued by a CA in this file.
     By(PathBuf),
-    /// The edge's own certificate from the configuration, or the CA named there.
+    /// The edge's own certificate from the configuration; with a CA named there, both are trusted.
     Own(HttpTls),
 }
 
@@ -681,7 +681,7 @@ impl EdgeTarget {
         self.answer("/v1/trunks").await
     }
 
-    /// Returns `/v1/calls`, active calls first; `None` if the edge does not respond.
+    /// Returns up to 1,000 calls of `/v1/calls`, active calls first; `None` on any error.
     pub(crate) async fn live_calls(&self) -> Option<Value> {
         self.answer(&format!("/v1/calls?limit={SEARCHED}")).await
     }

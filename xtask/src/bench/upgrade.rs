@@ -122,7 +122,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(is_kept)
 }
 
-/// Upgrades at intervals until told to end.
+/// Upgrades at intervals until asked to end.
 fn upgrade_until(edge: &Edge, every: Duration, is_over: &AtomicBool) -> anyhow::Result<Successors> {
     let mut successors = Successors::default();
     std::thread::sleep(SETTLE);

@@ -42,7 +42,7 @@ const RINGING: Duration = Duration::from_millis(1_500);
 /// Time within which each caller of a killed agent must hear hold audio.
 const HOLD_WITHIN: Duration = Duration::from_millis(200);
 
-/// Call of the matrix, with the way and the moment of its failure.
+/// Cell of the fault matrix: an agent failure and its moment.
 #[derive(Debug, Clone, Copy)]
 struct Job {
     fault: Fault,

@@ -106,7 +106,7 @@ fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, 
     }
 }
 
-/// Parses the message in a request. Also returns whether it must be sent by the account that has messaging services.
+/// Parses the message. The flag is true if a messaging service was named, which requires the `[twilio]` channel.
 fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, bool), Error> {
     let numbers = cx.config(|config| config.edge.numbers.clone());
     let number = |text: &str| {

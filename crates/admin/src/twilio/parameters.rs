@@ -21,7 +21,7 @@ use super::error::{Error, shown};
 use crate::asked::has_too_many_parameters;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 
-/// Error for what may be the rest of a text. It may be confidential, so it is not quoted.
+/// Error for a parameter that may be the rest of a text after `&`. It may be confidential, so it is not quoted.
 const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
 
 /// Maximum length of an invalid number that an error quotes, in characters.

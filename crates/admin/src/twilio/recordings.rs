@@ -166,7 +166,7 @@ pub(super) async fn delete(
     }
 }
 
-/// Sends the audio of a recording in its stored format, whatever extension the path has.
+/// Sends the audio of a recording in its stored format, regardless of the path's extension.
 pub(super) async fn audio(
     cx: &Asked<'_>,
     name: &str,

@@ -326,7 +326,7 @@ impl ConferenceRoom {
         Ok(())
     }
 
-    /// Registers an announcement to a party or to all, to be played by the caller and completed by
+    /// Registers an announcement to a party or to all. The code that calls this plays it, then calls
     /// [`ConferenceRoom::announced`]. Returns `None` if the party is not present, or too many announcements wait.
     pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
         let is_there = member.is_none_or(|id| self.member(id).is_some());

@@ -95,7 +95,6 @@ impl AudioSender {
         self.digits_left == 0 && self.presses.as_ref().is_some_and(DtmfSender::is_over)
     }
 
-    /// Returns the number of frames sent.
     pub(crate) fn sent(&self) -> u32 {
         self.sent
     }

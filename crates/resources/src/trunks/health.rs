@@ -22,7 +22,7 @@ use crate::limits::{
 /// Address of a trunk with its transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrunkAddress {
-    /// Name of the trunk.
+    /// `NAME` of `[trunk.NAME]`; trunks that share an IP address are tracked separately.
     pub trunk: Arc<str>,
     /// Transport of the address.
     pub transport: Transport,

@@ -42,7 +42,7 @@ const RECORDING: &str = "audio/wav";
 /// Channels from the signalling loop to the threads that query applications and send callbacks.
 #[derive(Debug)]
 pub struct AppSender {
-    /// Queries of calls.
+    /// Commands to run or cancel application queries of calls.
     pub questions: mpsc::Sender<AppCommand>,
     /// Callbacks to be delivered.
     pub callbacks: trunkgate_delivery::sinks::callbacks::CallbackSender,

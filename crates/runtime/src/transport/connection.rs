@@ -336,7 +336,7 @@ async fn discard(reader: &mut (impl AsyncRead + Unpin), flushed: &Notify) {
     let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
 }
 
-/// Writes `unsent`, then what is queued. At any await, `unsent` has the bytes of the current message that are not
+/// Writes `unsent`, then the queued messages. At any await, `unsent` has the bytes of the current message that are not
 /// written. The first flush sends what TLS has kept in another process.
 async fn write(
     writer: &mut (impl AsyncWrite + Unpin),

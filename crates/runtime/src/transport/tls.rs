@@ -1,5 +1,5 @@
 //! TLS settings in force: certificates, trust, and the handshakes in both directions. Changed files replace the
-//! settings; existing connections stay, for the sake of their dialogs.
+//! settings; existing connections stay, because their dialogs use them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -248,7 +248,7 @@ mod tests {
         assert_eq!((again.await, service.asked.load(Ordering::SeqCst)), (address_found(), 2));
     }
 
-    /// Checks that a name uses one thread even if every request gave up, and that their total number is limited.
+    /// Abandoned lookups of one name share one thread; total threads are limited.
     #[tokio::test]
     async fn given_up_look_ups_take_no_more_threads() {
         let service = NameServer::new(2);

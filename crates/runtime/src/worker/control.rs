@@ -256,7 +256,7 @@ impl MediaWorker {
         ExportedSlice { sessions, remaining: self.sessions.len() }
     }
 
-    /// Returns whether each agent of a session can cross now or never.
+    /// Returns false while an agent that can be handed over still has unprocessed or unsent data.
     fn can_cross(&mut self, at: usize) -> bool {
         let Some(live) = self.sessions.get(at) else { return false };
         live.doors.iter().all(|door| match door.way {

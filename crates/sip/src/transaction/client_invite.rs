@@ -38,7 +38,6 @@ impl ClientInvite {
         (machine, step)
     }
 
-    /// Returns the current state.
     pub(crate) fn state(&self) -> ClientInviteState {
         self.state
     }

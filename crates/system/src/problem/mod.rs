@@ -280,7 +280,7 @@ impl Problem {
         Problem { urgency, ..self }
     }
 
-    /// Marks the problem as one that every further call meets, whatever the number of calls so far.
+    /// Marks the problem as one that every further call meets, regardless of the number of calls so far.
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }

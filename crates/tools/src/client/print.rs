@@ -19,16 +19,19 @@ use trunkgate_system::terminal::{self, wrapped};
 use trunkgate_system::text::number;
 use trunkgate_system::text::span;
 
-/// Column heads of the tables: trunks, peers, agents, calls, and legs of a call; explained by `help`.
+/// Column heads of the trunk table; `help` explains them.
 const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
 /// Minimum number of calls in an hour for the grade of a trunk to be meaningful.
 const GRADED: u64 = 10;
+/// Column heads of the peer table.
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
+/// Column heads of the agent table.
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
 /// Column heads of `calls` and `top`.
 pub(crate) const CALL_HEADS: [&str; 11] =
     ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "MOS", "REASON"];
+/// Column heads of the legs of a call.
 const LEG_HEADS: [&str; 13] =
     ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"];
 /// All column heads, for tests.

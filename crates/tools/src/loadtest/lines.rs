@@ -96,7 +96,6 @@ impl CallSides {
         self.audio.get(&socket).copied()
     }
 
-    /// Returns a line by its slot.
     pub(super) fn get(&self, slot: usize) -> Option<&CallSide> {
         self.lines.get(slot)
     }

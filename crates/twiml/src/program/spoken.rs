@@ -40,7 +40,7 @@ pub(super) struct SpeechState {
     confidence: (u64, u32),
 }
 
-/// Result that a speech recogniser reports.
+/// Interim or final transcript of a caller's speech, as the recogniser reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecogniserResult {
     /// Text that was recognised.

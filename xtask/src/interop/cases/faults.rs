@@ -23,7 +23,7 @@ const OUTSIDE: &str = "198.51.100.1";
 /// IP addresses of the PBX, and of the edge on the PBX's side.
 const PBX: &str = "10.0.0.5";
 const INSIDE: &str = "10.0.0.2";
-/// IP address that nobody uses.
+/// Unused IP address.
 const NOBODY: &str = "203.0.113.99";
 const CALLED: &str = "+14155550123";
 /// Tones in Hz of the PBX's and the carrier's phone, neither a harmonic of the other.

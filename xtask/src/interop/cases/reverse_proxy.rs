@@ -16,7 +16,7 @@ use crate::interop::{Setting, install};
 /// Maximum wait for the start of nginx.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Name of each form, the lines of its `location` besides `proxy_pass`, and whether these reveal the proxy: a bare one
+/// Name of each form, the lines of its `location` except `proxy_pass`, and whether these reveal the proxy: a bare one
 /// does not.
 const FORMS: [(&str, &str, bool); 5] = [
     ("bare", "", false),

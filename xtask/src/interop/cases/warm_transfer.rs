@@ -1,5 +1,5 @@
 //! Warm transfers in all branches at once: SIPp calls with RTP; an agent (pipecat) transfers its caller to a baresip
-//! phone, at which a human hears a whisper and accepts, declines, or is a machine, or nobody answers; one caller hangs
+//! phone, at which a human hears a whisper and accepts, declines, or is a machine, or does not answer; one caller hangs
 //! up midway, and one agent stays as the party's coach. Each party sends its own tone, and the branches are judged by
 //! the audio of each: SIPp's sniffed packets, the agent's frames, and the phone's recording.
 

@@ -347,7 +347,7 @@ impl Legs {
         true
     }
 
-    /// Gives back a leg's place at the limits of its trunk.
+    /// Releases a leg's place at the limits of its trunk.
     pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
         if let Some(trunk) = self[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);

@@ -83,7 +83,7 @@ fn written(call: &SampledCall, shown: NumberMask) -> Vec<Value> {
     spans
 }
 
-/// Returns the value of an attribute, whatever its type.
+/// Returns the value of an attribute of any type.
 fn attribute<'a>(of: &'a Value, key: &str) -> &'a Value {
     let all = of["attributes"].as_array().unwrap();
     let found = all.iter().find(|one| one["key"] == key).map(|one| &one["value"]);

@@ -167,7 +167,7 @@ impl RecordingFigures {
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
     }
 
-    /// Returns the files in the recordings directory without an index entry.
+    /// Returns the number and an example of files in the recordings directory without an index entry.
     pub fn unlisted(&self) -> UnlistedFiles {
         self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -419,7 +419,7 @@ fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> r
         return Ok(());
     }
     let (status, error) = (reached.status.as_str(), reached.error.or(message.error));
-    // A delivered message was sent, whatever the service responded to the request.
+    // A delivered message was sent, even if the service responded to the request with an error.
     let sent = if reached.status == Status::Failed { None } else { Some(millis(now)) };
     store
         .prepare("UPDATE message SET status = ?2, error = ?3, sent = coalesce(sent, ?4), updated = ?5 WHERE sid = ?1")?

@@ -1,4 +1,4 @@
-//! Tests of the record writer: each record reaches its destinations once, whatever the disk refuses.
+//! Tests of the record writer: each record reaches its destinations once, regardless of disk errors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
