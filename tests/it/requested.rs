@@ -399,7 +399,7 @@ fn why_judges_a_call_as_the_api_does() {
         String::from_utf8([out.stdout, out.stderr].concat()).unwrap()
     };
     let accepted = page(&[TO, "--caller", NUMBER]);
-    assert!(accepted.contains("→ 201: the call begins\n→ pbx ") && accepted.contains("    now "), "{accepted}");
+    assert!(accepted.contains("→ 201: would be accepted\n→ pbx ") && accepted.contains("    now "), "{accepted}");
     let denied = page(&["+882990000000"]);
     assert!(denied.contains("From is not checked") && denied.contains("→ 400, code 21215: "), "{denied}");
     assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("uses no route: omit the time"));

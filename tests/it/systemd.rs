@@ -163,7 +163,7 @@ fn the_watchdog_is_fed_only_while_every_loop_turns() {
         while manager.has_news() {}
         // The log line and `/healthz` depend on the same check of the loops: while one stalls, the watchdog is not
         // notified.
-        let looks = |edge: &Process| edge.log().matches("watchdog notification withheld").count();
+        let looks = |edge: &Process| edge.log().matches("the watchdog restarts the edge unless it recovers").count();
         let before = looks(&edge);
         until("it has looked twice more", || (looks(&edge) >= before + 2).then_some(()));
         assert!(!manager.has_news(), "{thread} stands still");

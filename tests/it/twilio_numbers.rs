@@ -93,8 +93,7 @@ fn what_is_set_is_reported_and_an_empty_value_removes_it() {
         ],
     );
     assert_eq!(number(&rig)["friendly_name"], "Front desk");
-    let told =
-        "FriendlyName, VoiceUrl, VoiceMethod set through the API takes its calls before the routes are evaluated";
+    let told = "FriendlyName, VoiceUrl, VoiceMethod set through the API takes this number's calls ahead of all routes";
     let overrides = &rig.edge.json("/v1/status")["config"]["number_overrides"];
     let expected = json!([{"number": NUMBER, "parameters": ["FriendlyName", "VoiceUrl", "VoiceMethod"], "text": told}]);
     assert_eq!(*overrides, expected);

@@ -524,7 +524,7 @@ impl StartConfigs {
             Err(error) if !written.data.is_required && may_recover(&error) => {
                 tracing::error!(
                     reason = "store_failed",
-                    "what requests have set of numbers is not in force yet: {error}"
+                    "settings of numbers made by requests are not in force yet: {error}"
                 );
                 None
             }

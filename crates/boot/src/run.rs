@@ -379,7 +379,7 @@ async fn keep_alive(notify: &SystemdNotifier, handle: &EdgeHandle) {
         ticks.tick().await;
         match handle.pulse().await {
             Ok(()) => notify.alive(),
-            Err(stuck) => tracing::error!("watchdog notification withheld: {stuck}"),
+            Err(stuck) => tracing::error!("{stuck}: the watchdog restarts the edge unless it recovers"),
         }
     }
 }

@@ -242,11 +242,15 @@ pub(super) fn rotation(reader: &mut KeyReader<'_>) -> Option<(Option<u64>, Optio
 
 /// Reads `keep`: a number of files, or a duration.
 pub(super) fn keep(reader: &mut KeyReader<'_>) -> Option<CdrRetention> {
+    const HELP: &str = "use a number of files (30) or an age (\"90d\")";
     if matches!(reader.value.get_ref(), DeValue::Integer(_)) {
         let files = reader.integer(1..=1_000_000)?;
         return usize::try_from(files).ok().map(CdrRetention::Files);
     }
-    let time = reader.duration_as("use a number of files (30) or an age (\"90d\")")?;
+    if matches!(reader.value.get_ref(), DeValue::String(text) if values::parse_duration(text).is_none()) {
+        return reader.reject(code::BAD_DURATION, "is neither a number of files nor an age", HELP);
+    }
+    let time = reader.duration_as(HELP)?;
     if time < LEAST_TIME {
         return reader.reject(code::BAD_VALUE, "is too short", "\"1m\" or more");
     }

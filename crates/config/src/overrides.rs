@@ -309,7 +309,7 @@ impl Config {
                 _ if !is_of_calls => "overrides [[number]]".to_owned(),
                 (Some(app), Some(_)) => format!("overrides [[number]] app \"{app}\""),
                 (Some(app), None) => format!("overrides keys of [[number]] app \"{app}\""),
-                (None, Some(_)) => "takes its calls before the routes are evaluated".to_owned(),
+                (None, Some(_)) => "takes this number's calls ahead of all routes".to_owned(),
                 (None, None) => "overrides [[number]]".to_owned(),
             };
             let text = format!("{} set through the API {written}", parameters.join(", "));

@@ -76,7 +76,10 @@ fn overrides(reader: &mut KeyReader<'_>, fragment: &str) -> bool {
             Some(near) if !IDLE.contains(&name.as_str()) => format!("did you mean `{near}`?"),
             _ => "remove it: a fragment may set only ct, rt, tt, rc and rp, and is not sent".to_owned(),
         };
-        reader.warning(code::BAD_WEBHOOK, ": this part of the fragment (after `#`) has no effect", help);
+        // Any other name may be a secret without `=`.
+        let idle = IDLE.iter().find(|idle| **idle == name);
+        let part = idle.map_or_else(|| "this part".to_owned(), |idle| format!("`{idle}`"));
+        reader.warning(code::BAD_WEBHOOK, format!(": {part} of the fragment (after `#`) has no effect"), help);
     }
     is_usable
 }

@@ -56,7 +56,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
         "For DTMF set `dtmf` of the trunk; otherwise remove the header or body with `headers`.";
     416: "The Request-URI or Refer-To is not a `sip:`, `sips:` or `tel:` URI.", "The URI scheme is not supported.", "Use `sip:` URIs; for TLS add `;transport=tls`.";
     420: "An extension in Require is not supported (`precondition`, `join`).", "An extension in Require is not supported. The edge requires none.",
-        "Switch the extension off at the sender; Unsupported names it.";
+        "Disable at the sender the extension that the Unsupported header names.";
     421: "", "The peer requires an extension.", "Check Require in the trace; ask the carrier.";
     422: "Session-Expires is below 90 s.", "The session interval is too short; the edge repeats the request with Min-SE.", "Nothing, unless it repeats: raise `session_expires`.";
     423: "REGISTER with an Expires below 60 s.", "The registration interval is too short; the edge repeats the request with Min-Expires.", "Configure at least 60 s in the phone.";

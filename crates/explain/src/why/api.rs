@@ -117,7 +117,7 @@ pub(super) fn text(answer: &Value) -> Option<String> {
         out.push_str(&format!("limits of the edge: {} (429 past them)\n", limits.join("; ")));
     }
     match verdict["message"].as_str() {
-        None => out.push_str("→ 201: the call begins\n"),
+        None => out.push_str("→ 201: would be accepted\n"),
         Some(message) => out.push_str(&format!("→ {}, code {}: {message}\n", verdict["status"], verdict["code"])),
     }
     answer["attempts"].as_array().into_iter().flatten().for_each(|attempt| out.push_str(&super::line_of(attempt)));

@@ -286,7 +286,11 @@ impl MediaWorker {
             }
             match self.sockets.release(&self.ports, slot) {
                 Ok((socket, tls)) => crossing.push(CrossingAgent { state, socket, tls }),
-                Err(error) => tracing::error!("the socket of an agent cannot be handed over: {error}"),
+                Err(error) => tracing::error!(
+                    session = id.0,
+                    end = end.0,
+                    "the socket of an agent cannot be handed over: {error}; the agent is connected again"
+                ),
             }
         }
         crossing

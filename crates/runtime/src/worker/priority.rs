@@ -35,7 +35,10 @@ pub(super) fn tell(got: &io::Result<i32>) {
             "cannot raise the priority of media workers: a busy process may delay packets; \
              set LimitNICE=-10 (systemd) or --ulimit nice=30 (containers)"
         ),
-        Err(error) => tracing::warn!(%error, "cannot change the priority of media workers"),
+        Err(error) => tracing::warn!(
+            %error,
+            "cannot read or change the priority of media workers: a busy process may delay packets"
+        ),
     }
 }
 

@@ -148,8 +148,9 @@ fn files_of_none(unlisted: &Value) -> String {
     let files = unlisted["files"].as_u64().and_then(|files| usize::try_from(files).ok());
     files.map_or_else(String::new, |files| {
         format!(
-            "{} of no recording in the directory, as {}\n",
+            "{} in the directory {} to no recording, for example {}\n",
             number(files, "file"),
+            if files == 1 { "belongs" } else { "belong" },
             print::shown(&unlisted["example"])
         )
     })

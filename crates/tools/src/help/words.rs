@@ -187,7 +187,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "configuration",
         "effect of a problem (harm)",
-        "The configuration in force is not that of the file, or soon causes harm.",
+        "The edge runs an older configuration than the file, or a setting will soon fail.",
     ),
     ("past", "effect of a problem (harm)", "Calls of the last hour; the latest went well."),
     ("telemetry", "effect of a problem (harm)", "Log lines, traces or captures are lost."),

@@ -127,8 +127,8 @@ macro_rules! progress {
             ("Timestamp", Supported),
             ("CallbackSource", Supported),
             ("SequenceNumber", Supported),
-            ("CallDuration", Differs("of the end of the call")),
-            ("SipResponseCode", Differs("of the end of the call, also of numbers")),
+            ("CallDuration", Differs("only in the final callback")),
+            ("SipResponseCode", Differs("only in the final callback; also of calls to numbers")),
             ("Duration", NotSupported("the minutes that are charged: an edge charges nothing")),
             $($further,)*
             ("RecordingDuration", NotSupported("the recording's own callback has it")),

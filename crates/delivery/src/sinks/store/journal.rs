@@ -101,7 +101,11 @@ impl CallJournal {
             left.iter().for_each(|left| journal.live.insert(now, left.record.sid.clone(), left.lines()));
             if let Err(error) = journal.rewrite() {
                 // A full disk delays no call at the start either.
-                tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
+                tracing::warn!(
+                    reason = "cdr_failed",
+                    "the journal of call records {} cannot be rewritten: {error}; its content is kept",
+                    path.display()
+                );
                 journal.behind = Some(Instant::now());
             }
         }

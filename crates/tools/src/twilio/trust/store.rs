@@ -104,7 +104,7 @@ fn php(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     bundles.dedup();
     let mut plan = StorePlan::default();
     if bundles.is_empty() {
-        plan.notes.push("this PHP reads the system's store: use the store `system`".to_owned());
+        plan.notes.push("this PHP reads the system's store: run `trunkgate twilio trust system`".to_owned());
     }
     for bundle in bundles {
         let of_one = of_bundle(&bundle, ca)?;
@@ -118,7 +118,7 @@ fn php(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
 fn of_bundle(bundle: &Path, ca: Option<&str>) -> Result<StorePlan, String> {
     let real = bundle.canonicalize().map_err(|error| format!("{}: {error}", bundle.display()))?;
     if SYSTEM_BUNDLES.iter().any(|directory| real.starts_with(directory)) {
-        let note = format!("{} is the system's bundle: use the store `system`", real.display());
+        let note = format!("{} is the system's bundle: run `trunkgate twilio trust system`", real.display());
         return Ok(StorePlan { changes: Vec::new(), notes: vec![note] });
     }
     let text = read_bundle(&real)?;
@@ -242,7 +242,7 @@ mod tests {
         let with = search(folder.path(), &[("php", format!("echo {0}; echo {0}", bundle.display()))]);
         assert_eq!(made(TrustStore::Php, &with, Some("CA")).len(), 1);
         let without = search(folder.path(), &[("php", "echo; echo".to_owned())]);
-        assert!(made(TrustStore::Php, &without, Some("CA"))[0].contains("use the store `system`"));
+        assert!(made(TrustStore::Php, &without, Some("CA"))[0].contains("run `trunkgate twilio trust system`"));
     }
 
     #[test]
