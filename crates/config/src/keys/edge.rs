@@ -69,7 +69,7 @@ keyed! {
     "idle_timeout": ValueKind::Duration
         => FieldSetter::DurationFrom((Duration::from_secs(5), "a pause caused by silence suppression would end the call"), |media, time| media.idle_timeout = time), is(r#""60s""#), "maximum time without RTP from a leg that should send before the call is ended; legs on hold are exempt";
     "latch": ValueKind::Word(&["strict", "relearn", "off"])
-        => FieldSetter::Word(|media, word| media.latch = match word { "relearn" => LatchMode::Relearn, "off" => LatchMode::Off, _ => LatchMode::Strict }), is(r#""strict""#), "learning of the remote media address from received packets: once per negotiation, again after 3 s of silence, or never";
+        => FieldSetter::Word(|media, word| media.latch = match word { "relearn" => LatchMode::Relearn, "off" => LatchMode::Off, _ => LatchMode::Strict }), is(r#""strict""#), "learning of the remote media address: another expected source takes over after 10 s of silence, except from the announced source; after 3 s; or never";
 }
 
 keyed! {
