@@ -194,7 +194,7 @@ export function explanation(why, chipsOf = stateChip) {
   const targets = targetList(why, chipsOf);
   if (why.api) {
     return [
-      h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: `, why.api.code ? h('span', { class: 'bad' }, `${why.api.status}, code ${why.api.code}: `, rich(masked(why.api.message))) : `${why.api.status}: the call begins`, '.'),
+      h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: `, why.api.code ? h('span', { class: 'bad' }, `${why.api.status}, code ${why.api.code}: `, rich(masked(why.api.message))) : `${why.api.status}: would be accepted`, '.'),
       targets,
     ];
   }
