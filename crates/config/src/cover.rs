@@ -255,7 +255,7 @@ impl SecretMask<'_> {
     fn contents(&self, span: Range<usize>) -> Range<usize> {
         let written = self.source.get(span.clone()).unwrap_or_default();
         let is_quoted = |quote: &&str| written.starts_with(*quote) && written.len() >= 2 * quote.len();
-        let width = QUOTES.into_iter().find(|quote| is_quoted(&quote)).map_or(0, str::len);
+        let width = QUOTES.into_iter().find(|quote| is_quoted(quote)).map_or(0, str::len);
         span.start + width..span.end - width
     }
 

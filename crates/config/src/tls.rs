@@ -156,11 +156,11 @@ pub(super) fn trusted(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
 /// Reads `certificate` and `private_key`, which must match.
 fn pair(section: &Section<'_>, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
     let judge = |key: &str, findings: &mut Findings| {
-        let (read, help): (fn(&Path) -> Result<(), String>, _) =
-            if key == "certificate" { (read_certificate, CERTIFICATE_HELP) } else { (read_key, KEY_HELP) };
+        let is_certificate = key == "certificate";
+        let help = if is_certificate { CERTIFICATE_HELP } else { KEY_HELP };
         section.read(key, findings, |reader| {
             let path = reader.path()?;
-            let what = read(&path).err()?;
+            let what = if is_certificate { read_certificate(&path) } else { read_key(&path) }.err()?;
             reader.reject::<()>(code::BAD_FILE, format!(": {}: {what}", path.display()), help)
         });
     };
