@@ -300,6 +300,8 @@ fn a_process_started_elsewhere_takes_over_at_the_socket() {
     let (caller, callee) = phones();
     let mut first = Process::start_for_takeover(&routes((&caller, &callee), "", ""));
     let call = Call::set_up(&first, "kept", &caller, &callee);
+    // A process that connects and says nothing does not keep others from taking over.
+    let _silent = std::os::unix::net::UnixStream::connect(first.directory.path().join("edge.sock")).unwrap();
     let mut second = first.start_successor();
     assert_eq!(second.address("udp"), first.address("udp"));
     talk(&call, &caller, &callee, 1);

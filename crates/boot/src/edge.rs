@@ -136,6 +136,15 @@ pub struct RunningEdge {
     kept: HandoverState,
 }
 
+/// Result of a hand-over.
+#[derive(Debug, Clone, Copy)]
+pub struct HandedOver {
+    /// Number of calls.
+    pub calls: usize,
+    /// Whether all media sessions have crossed.
+    pub is_complete: bool,
+}
+
 /// What an edge needs to give its calls to a successor.
 #[derive(Debug)]
 struct HandoverState {
@@ -417,11 +426,11 @@ impl RunningEdge {
     }
 
     /// Hands all answered calls over to a successor that is ready. Signalling ends first; if the successor fails before
-    /// it runs, the calls can be given to another one. Returns the number of calls.
+    /// it runs, the calls can be given to another one.
     ///
     /// # Errors
     /// Returns the error of the connection, if the successor has ended or does not answer in time.
-    pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<usize> {
+    pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<HandedOver> {
         if self.kept.frozen.is_none() {
             let (successor, frozen) = sync_channel(1);
             self.end_signalling(SignallingCommand::HandOver(successor));
@@ -431,22 +440,26 @@ impl RunningEdge {
             self.stop_threads(Some(recorded));
             self.handle.store.close();
         }
-        let Some(frozen) = &mut self.kept.frozen else { return Ok(0) };
+        let nothing = HandedOver { calls: 0, is_complete: true };
+        let Some(frozen) = &mut self.kept.frozen else { return Ok(nothing) };
         let given = give_calls(link, frozen, &self.kept.sockets);
         // No other process may use the keys of TLS that this one has got.
         frozen.close_tls();
         given?;
         // From here on the calls belong to the successor.
-        let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else { return Ok(0) };
+        let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else {
+            return Ok(nothing);
+        };
         drop(connections);
-        if let Err(error) = give_sessions(link, &workers, &self.handle.recordings) {
+        let given = give_sessions(link, &workers, &self.handle.recordings);
+        if let Err(error) = &given {
             tracing::error!("not all media sessions were handed over: {error}");
         }
         workers.stop();
         if let Some(threads) = self.recordings.take() {
             threads.stop();
         }
-        Ok(handed.calls.calls.len())
+        Ok(HandedOver { calls: handed.calls.calls.len(), is_complete: given.is_ok() })
     }
 
     /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:

@@ -287,7 +287,10 @@ async fn serve(
         }
         ProcessEnd::Replaced { successor, is_ending } => {
             giving_back.abort();
-            match replace(edge, *successor, &command, &told.notify) {
+            let runs = replace(edge, *successor, &command, &told.notify);
+            // Processes that still wait at the socket start again.
+            drop(successors);
+            match runs {
                 Some(EdgeProcess::Child(pid)) if told.notify.main_process(pid) || is_successor => ExitCode::SUCCESS,
                 Some(EdgeProcess::Child(pid)) => signals.follow(pid).await,
                 Some(EdgeProcess::Elsewhere) if is_ending => ExitCode::SUCCESS,
@@ -336,7 +339,9 @@ fn replace(
         handed = edge.hand_over(&mut successor.link);
     }
     match handed {
-        Ok(calls) if successor.is_running() => {
+        // Whether a process that was started elsewhere still runs shows only in its last confirmation.
+        Ok(handed) if successor.is_running() && (handed.is_complete || successor.pid().is_some()) => {
+            let calls = handed.calls;
             tracing::info!("calls handed over to {}: {calls}, in {:?}", successor.name(), began.elapsed());
             Some(successor.pid().map_or(EdgeProcess::Elsewhere, EdgeProcess::Child))
         }

@@ -121,9 +121,9 @@ pub(crate) fn restore(
 pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listening: &[OwnedFd]) -> io::Result<()> {
     let sockets: Vec<BorrowedFd<'_>> = listening.iter().chain(&frozen.connections).map(OwnedFd::as_fd).collect();
     link.send(&frozen.handed, &sockets)?;
-    match link.receive(handover::PATIENCE)? {
-        (SuccessorMessage::Running, _) => Ok(()),
-        (SuccessorMessage::Ready(_) | SuccessorMessage::Adopted, _) => {
+    match link.receive_short(handover::PATIENCE)? {
+        SuccessorMessage::Running => Ok(()),
+        SuccessorMessage::Ready(_) | SuccessorMessage::Adopted => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "the successor does not run"))
         }
     }
@@ -155,7 +155,7 @@ pub(crate) fn give_sessions(
         let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.sessions.into_iter().map(HandedSession::of).unzip();
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
         link.send(&PredecessorMessage::Sessions { sessions, recordings }, &descriptors)?;
-        let (SuccessorMessage::Adopted, _) = link.receive(handover::PATIENCE)? else {
+        let SuccessorMessage::Adopted = link.receive_short(handover::PATIENCE)? else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
         };
     }

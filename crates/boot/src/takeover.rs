@@ -7,7 +7,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Returns an error if the directory is unsafe, or the process belongs to another user.
 pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
     check_directory(path)?;
+    check_file(path)?;
     let stream = match net::UnixStream::connect(path) {
         Ok(stream) => stream,
         // Without a process the file of an earlier one may be left.
@@ -39,22 +40,31 @@ pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
     HandoverLink::received(stream.into()).map(Some)
 }
 
+/// Fails if the path leads to anything but a socket, which a new socket would replace.
+fn check_file(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Fails if another user could have put a socket of their own at this path.
 fn check_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let found = fs::metadata(directory)
         .map_err(|error| io::Error::new(error.kind(), format!("directory {}: {error}", directory.display())))?;
-    let own = geteuid().as_raw();
-    if found.mode() & OTHERS_WRITE != 0 || (found.uid() != own && found.uid() != 0) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "other users can write to directory {}: it must belong to uid {own}, mode 0700",
-                directory.display()
-            ),
-        ));
-    }
-    Ok(())
+    let (own, owner) = (geteuid().as_raw(), found.uid());
+    let directory = directory.display();
+    let what = if owner != own && owner != 0 {
+        format!("directory {directory} belongs to uid {owner}, this process runs as {own}")
+    } else if found.mode() & OTHERS_WRITE != 0 {
+        format!("other users can write to directory {directory}: set its mode to 0700")
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
 }
 
 /// Fails if the other process belongs to another user.
@@ -82,6 +92,7 @@ impl TakeoverSocket {
     /// # Errors
     /// Returns the system's error.
     pub(crate) fn bind(path: &Path) -> io::Result<TakeoverSocket> {
+        check_file(path)?;
         // Renamed when it is ready, so that the path always leads to a process.
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
@@ -149,6 +160,20 @@ mod tests {
         drop(net::UnixListener::bind(&path).unwrap());
         assert!(connect(&path).unwrap().is_none(), "a file without a process");
         TakeoverSocket::bind(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trunkgate.db");
+        fs::write(&path, "data").unwrap();
+        let links = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &links).unwrap();
+        for path in [&path, &links] {
+            assert!(connect(path).unwrap_err().to_string().contains("no socket"));
+            assert!(TakeoverSocket::bind(path).is_err());
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"data");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait};
 use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::handover::{
     HandoverLink, ListeningPlaces, PlanVerdict, SuccessorMessage, SuccessorPlan, UpgradeBegun, UpgradeRequest,
@@ -24,6 +25,8 @@ use crate::takeover::TakeoverSocket;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Maximum time until a program has checked its configuration, and again until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Maximum number of processes that wait at the take-over socket at the same time.
+const CONNECTED: usize = 8;
 
 /// Command line of a successor.
 #[derive(Debug, Clone)]
@@ -110,25 +113,23 @@ impl SuccessorCommand {
             Ok((command.spawn()?, link))
         };
         let (child, link) = started().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
-        self.admit(link, Some(child))
+        let mut successor = self.check_ready(link, Some(child))?;
+        successor.accept()?;
+        Ok(successor)
     }
 
     /// Waits until a process is ready, and checks that it can continue the calls. Otherwise the process is ended or
     /// receives the reason.
-    fn admit(&self, mut link: HandoverLink, child: Option<Child>) -> Result<Successor, String> {
-        let ready = match link.receive(READY_WITHIN) {
-            Ok((SuccessorMessage::Ready(plan), _)) => match plan.check(&self.places) {
+    fn check_ready(&self, mut link: HandoverLink, child: Option<Child>) -> Result<Successor, String> {
+        let ready = match link.receive_short(READY_WITHIN) {
+            Ok(SuccessorMessage::Ready(plan)) => match plan.check(&self.places) {
                 Ok(()) => Ok(*plan),
                 Err(refusal) => Err(refusal.to_string()),
             },
             Ok(_) => Err("the new process does not say that it is ready".to_owned()),
             Err(error) => Err(format!("the new process has not become ready, its lines in the log say why: {error}")),
         };
-        let accepted = ready.and_then(|plan| {
-            let sent = link.send(&PlanVerdict::Accepted, &[]);
-            sent.map(|()| plan).map_err(|error| format!("the new process has ended: {error}"))
-        });
-        match accepted {
+        match ready {
             Ok(plan) => Ok(Successor { child, link, plan }),
             Err(why) => {
                 // It may have ended.
@@ -144,6 +145,14 @@ impl Successor {
     /// Returns the process id of one that was started by this process.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Promises the calls.
+    ///
+    /// # Errors
+    /// Returns the reason in words if it has ended.
+    fn accept(&mut self) -> Result<(), String> {
+        self.link.send(&PlanVerdict::Accepted, &[]).map_err(|error| format!("the new process has ended: {error}"))
     }
 
     /// Returns its description for the log.
@@ -222,17 +231,25 @@ async fn next_installed(
 /// Waits for processes that connect to the socket until one is ready. Never ends without a socket.
 async fn next_connected(socket: Option<&TakeoverSocket>, command: &SuccessorCommand) -> Successor {
     let Some(socket) = socket else { return std::future::pending().await };
+    let mut checks = JoinSet::new();
     loop {
-        let link = match socket.accept().await {
-            Ok(link) => link,
-            Err(error) => {
-                tracing::error!("{}: no other process can take over: {error}", socket.path().display());
-                return std::future::pending().await;
-            }
+        let checked = tokio::select! {
+            accepted = socket.accept(), if checks.len() < CONNECTED => match accepted {
+                Ok(link) => {
+                    let command = command.clone();
+                    checks.spawn_blocking(move || command.check_ready(link, None));
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!("{}: no other process can take over: {error}", socket.path().display());
+                    return std::future::pending().await;
+                }
+            },
+            Some(checked) = checks.join_next() => checked,
         };
-        let checking = command.clone();
-        let admitted = tokio::task::spawn_blocking(move || checking.admit(link, None)).await;
-        match admitted.unwrap_or_else(|error| Err(error.to_string())) {
+        // The first one that is ready gets the calls; the connections of the others are closed.
+        let ready = checked.unwrap_or_else(|error| Err(error.to_string()));
+        match ready.and_then(|mut successor| successor.accept().map(|()| successor)) {
             Ok(successor) => {
                 tracing::info!("a process of version {} is ready to take over", successor.plan.version);
                 return successor;

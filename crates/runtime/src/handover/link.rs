@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 const GROUP: usize = 200;
 /// Maximum length of a body, far above the state of ten thousand calls.
 const MESSAGE_BYTES: usize = 1 << 30;
+/// Maximum length of the body of a successor's message, which contains no calls.
+const SHORT_MESSAGE_BYTES: usize = 1 << 20;
 /// Maximum number of descriptors of a message.
 const DESCRIPTORS: usize = 100_000;
 /// Byte beside a group of descriptors.
@@ -54,7 +56,7 @@ impl HandoverLink {
         Ok(HandoverLink { stream })
     }
 
-    /// Sends a message with descriptors.
+    /// Sends a message with descriptors, within [`super::PATIENCE`].
     ///
     /// # Errors
     /// Returns the system's error, for example if the other process has ended.
@@ -65,7 +67,8 @@ impl HandoverLink {
         let too_long = || io::Error::other("the message is too long");
         let length = u32::try_from(body.len()).map_err(|_| too_long())?;
         let count = u32::try_from(descriptors.len()).map_err(|_| too_long())?;
-        self.stream.write_all(&[length.to_be_bytes(), count.to_be_bytes()].concat())?;
+        let deadline = Instant::now() + super::PATIENCE;
+        self.write_until(deadline, &[length.to_be_bytes(), count.to_be_bytes()].concat())?;
         for group in descriptors.chunks(GROUP) {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -74,34 +77,90 @@ impl HandoverLink {
             }
             sendmsg(self.stream.as_fd(), &[IoSlice::new(&[GROUP_MARK])], &mut ancillary, SendFlags::NOSIGNAL)?;
         }
-        self.stream.write_all(&body)
+        self.write_until(deadline, &body)
     }
 
-    /// Receives a message with its descriptors; waits at most this long for each part.
+    /// Receives a message of a predecessor with its descriptors; waits at most this long for all of it.
     ///
     /// # Errors
-    /// Returns the system's error, `UnexpectedEof` if the other process has ended, or `InvalidData` for another
-    /// message.
-    pub fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> io::Result<(T, Vec<OwnedFd>)> {
-        self.stream.set_read_timeout(Some(patience))?;
+    /// Returns the system's error, `UnexpectedEof` if the other process has ended, `TimedOut`, or `InvalidData` for
+    /// another message.
+    pub fn receive<T: DeserializeOwned>(&mut self, within: Duration) -> io::Result<(T, Vec<OwnedFd>)> {
+        self.receive_at_most(MESSAGE_BYTES, Instant::now() + within)
+    }
+
+    /// Receives a message of a successor; waits at most this long for all of it.
+    ///
+    /// # Errors
+    /// Same as [`Self::receive`].
+    pub fn receive_short<T: DeserializeOwned>(&mut self, within: Duration) -> io::Result<T> {
+        Ok(self.receive_at_most(SHORT_MESSAGE_BYTES, Instant::now() + within)?.0)
+    }
+
+    fn receive_at_most<T: DeserializeOwned>(
+        &mut self,
+        most: usize,
+        deadline: Instant,
+    ) -> io::Result<(T, Vec<OwnedFd>)> {
         let mut head = [0; 8];
-        self.stream.read_exact(&mut head)?;
+        self.read_until(deadline, &mut head)?;
         let [a, b, c, d, e, f, g, h] = head;
         let (length, count) = (u32::from_be_bytes([a, b, c, d]) as usize, u32::from_be_bytes([e, f, g, h]) as usize);
-        if length > MESSAGE_BYTES || count > DESCRIPTORS {
+        if length > most || count > DESCRIPTORS {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "no message of an edge"));
         }
         let mut descriptors = Vec::with_capacity(count);
         while descriptors.len() < count {
             let before = descriptors.len();
-            self.receive_group(&mut descriptors)?;
+            self.wait_until(deadline)?;
+            self.receive_group(&mut descriptors).map_err(plain)?;
             if descriptors.len() == before {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
             }
         }
         let mut body = Zeroizing::new(vec![0; length]);
-        self.stream.read_exact(&mut body)?;
+        self.read_until(deadline, &mut body)?;
         Ok((serde_json::from_slice(&body)?, descriptors))
+    }
+
+    /// Writes all bytes before the deadline, however slowly the other process reads.
+    fn write_until(&mut self, deadline: Instant, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(plain(io::ErrorKind::TimedOut.into()));
+            }
+            self.stream.set_write_timeout(Some(left))?;
+            match self.stream.write(bytes) {
+                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(plain(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills a buffer. The deadline is one for all reads: a process that sends a byte now and then does not extend it.
+    fn read_until(&mut self, deadline: Instant, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            self.wait_until(deadline)?;
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(plain(io::ErrorKind::UnexpectedEof.into())),
+                Ok(len) => buffer = buffer.get_mut(len..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(plain(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Limits the next read to the time that is left.
+    fn wait_until(&self, deadline: Instant) -> io::Result<()> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(plain(io::ErrorKind::TimedOut.into()));
+        }
+        self.stream.set_read_timeout(Some(left))
     }
 
     fn receive_group(&self, into: &mut Vec<OwnedFd>) -> io::Result<()> {
@@ -120,6 +179,19 @@ impl HandoverLink {
         }
         Ok(())
     }
+}
+
+/// Names the cause of a failed read.
+fn plain(error: io::Error) -> io::Error {
+    use io::ErrorKind::{ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
+    let kind = error.kind();
+    if matches!(kind, UnexpectedEof | ConnectionReset) {
+        return io::Error::new(UnexpectedEof, "the other process has closed the connection");
+    }
+    if matches!(kind, WouldBlock | TimedOut) {
+        return io::Error::new(TimedOut, "the other process does not answer in time");
+    }
+    error
 }
 
 /// Body of a message being written; no copy of it is left in memory.
@@ -201,6 +273,24 @@ mod tests {
         let (mut one, other) = HandoverLink::pair().unwrap();
         one.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         let error = HandoverLink::received(other).unwrap().receive::<String>(PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_message_that_drips_does_not_extend_the_time() {
+        let (mut one, other) = HandoverLink::pair().unwrap();
+        let mut other = HandoverLink::received(other).unwrap();
+        // A part of a head has arrived, and the time is over.
+        one.stream.write_all(&[0; 3]).unwrap();
+        let error = other.receive_at_most::<String>(MESSAGE_BYTES, Instant::now()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_successor_sends_no_long_message() {
+        let (mut one, other) = HandoverLink::pair().unwrap();
+        one.stream.write_all(&[0, 16, 0, 1, 0, 0, 0, 0]).unwrap();
+        let error = HandoverLink::received(other).unwrap().receive_short::<String>(PATIENCE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 

@@ -52,7 +52,7 @@ pub(super) struct ConnectionStream<R, W> {
     reader: R,
     writer: W,
     /// Joins the directions for another process; returns `None` if it cannot continue the connection.
-    join: fn(R, W) -> Option<CrossingSocket>,
+    join: JoinHalves<R, W>,
 }
 
 impl ConnectionStream<OwnedReadHalf, OwnedWriteHalf> {
@@ -106,6 +106,9 @@ impl ConnectionTimeouts {
         }
     }
 }
+
+/// Function that joins the halves of a connection to the socket that crosses; `None` if it cannot cross.
+type JoinHalves<R, W> = fn(R, W) -> Option<CrossingSocket>;
 
 /// State of the connection task.
 pub(super) struct ConnectionTask {
@@ -178,7 +181,7 @@ impl ConnectionTask {
     /// Gives the socket back with everything that is not handled or written.
     async fn frozen<R, W: AsyncWrite + Unpin>(
         mut self,
-        (reader, mut writer, join): (R, W, fn(R, W) -> Option<CrossingSocket>),
+        (reader, mut writer, join): (R, W, JoinHalves<R, W>),
         outgoing: mpsc::Receiver<ConnectionCommand>,
         place: &ConnectionSlot,
     ) {
