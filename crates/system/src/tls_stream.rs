@@ -195,7 +195,7 @@ mod tests {
         (one.unwrap(), other.unwrap())
     }
 
-    async fn cross(stream: TlsStream<DuplexStream>) -> TlsStream<DuplexStream> {
+    fn cross(stream: TlsStream<DuplexStream>) -> TlsStream<DuplexStream> {
         let (stream, session) = stream.into_parts();
         TlsStream::resume(session.into_snapshot().unwrap(), stream).unwrap()
     }
@@ -219,7 +219,7 @@ mod tests {
         for _ in 0..3 {
             send(&mut client, &mut server).await;
             send(&mut server, &mut client).await;
-            (client, server) = (cross(client).await, cross(server).await);
+            (client, server) = (cross(client), cross(server));
         }
         client.shutdown().await.unwrap();
         assert_eq!(server.read(&mut [0; 9]).await.unwrap(), 0);

@@ -15,7 +15,7 @@ fn a_connection_of_every_suite_goes_on_in_two_further_processes() {
                 pair.talk(&[7; 40_000]);
             }
             pair.session.close();
-            pair.to_peer().unwrap();
+            pair.pass_to_peer().unwrap();
             assert!(pair.peer.process_new_packets().unwrap().peer_has_closed(), "{suite:?} {side:?}");
         }
     }
@@ -77,7 +77,7 @@ fn bytes_that_were_not_read_or_sent_cross() {
             let mut pair = pair.cross();
             assert!(pair.session.has_data());
             assert_eq!(read(&mut pair.session), b"unread");
-            pair.to_peer().unwrap();
+            pair.pass_to_peer().unwrap();
             assert_eq!(pair.peer_reads(), b"unsent");
             pair.talk(b"on");
         }
@@ -91,13 +91,13 @@ fn tickets_are_no_obstacle() {
     let options = Options { tickets: 4, ..Options::new(suite, Side::Client) };
     let mut pair = Pair::before_handshake(options);
     while pair.peer.is_handshaking() {
-        pair.to_peer().unwrap();
+        pair.pass_to_peer().unwrap();
         if pair.peer.is_handshaking() {
-            let bytes = pair.from_peer();
+            let bytes = pair.receive_from_peer();
             pair.session.receive(&bytes).unwrap();
         }
     }
-    let tickets = pair.from_peer();
+    let tickets = pair.receive_from_peer();
     assert!(tickets.len() > 300, "{}", tickets.len());
     let mut pair = pair.cross();
     for byte in tickets {

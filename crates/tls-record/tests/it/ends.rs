@@ -15,7 +15,7 @@ fn the_peer_closes() {
                 }
                 let mut records = pair.records(b"last");
                 pair.peer.send_close_notify();
-                records.extend(pair.from_peer());
+                records.extend(pair.receive_from_peer());
                 records.extend(b"ignored");
                 pair.session.receive(&records).unwrap();
                 assert!(!pair.session.is_ended());
@@ -24,7 +24,7 @@ fn the_peer_closes() {
                 pair.session.receive(b"ignored").unwrap();
                 pair.session.write(b"goodbye").unwrap();
                 pair.session.close();
-                pair.to_peer().unwrap();
+                pair.pass_to_peer().unwrap();
                 assert_eq!(pair.peer_reads(), b"goodbye");
             }
         }
@@ -45,7 +45,7 @@ fn a_tampered_record_ends_the_connection_with_an_alert() {
             assert_eq!(pair.session.receive(&records), Err(Error::DecryptError));
             assert_eq!(pair.session.receive(b""), Err(Error::DecryptError));
             assert!(pair.session.write(b"more").is_err() && !pair.session.can_cross());
-            assert_eq!(pair.to_peer(), Err(Error::AlertReceived(AlertDescription::BadRecordMac)));
+            assert_eq!(pair.pass_to_peer(), Err(Error::AlertReceived(AlertDescription::BadRecordMac)));
             assert!(read(&mut pair.session).is_empty());
         }
     }
@@ -72,7 +72,7 @@ fn a_header_that_is_none_ends_the_connection() {
         ] {
             let mut pair = Pair::open(suite, Side::Client).cross();
             pair.session.receive(header).unwrap_err();
-            assert_eq!(pair.to_peer(), Err(Error::AlertReceived(alert)), "{header:?}");
+            assert_eq!(pair.pass_to_peer(), Err(Error::AlertReceived(alert)), "{header:?}");
         }
     }
 }
@@ -84,7 +84,7 @@ fn records_without_protection_are_refused() {
             let mut pair = Pair::open(suite, Side::Client).cross();
             pair.session.receive(&[kind, 3, 3, 0, 2, 1, 0]).unwrap_err();
             assert!(!pair.session.can_cross());
-            pair.to_peer().unwrap_err();
+            pair.pass_to_peer().unwrap_err();
         }
     }
 }
@@ -97,7 +97,7 @@ fn a_failed_handshake_sends_its_alert() {
             let fault = pair.transfer().unwrap_err();
             assert!(matches!(fault, Error::InvalidCertificate(_)), "{fault}");
             match side {
-                Side::Client => assert!(matches!(pair.to_peer(), Err(Error::AlertReceived(_)))),
+                Side::Client => assert!(matches!(pair.pass_to_peer(), Err(Error::AlertReceived(_)))),
                 Side::Server => assert!(matches!(pair.session.receive(b""), Err(Error::AlertReceived(_)))),
             }
         }

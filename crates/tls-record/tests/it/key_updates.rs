@@ -34,7 +34,7 @@ fn a_request_that_was_not_answered_is_answered_after_the_crossing() {
             for _ in 0..requests {
                 pair.peer.refresh_traffic_keys().unwrap();
             }
-            let bytes = pair.from_peer();
+            let bytes = pair.receive_from_peer();
             pair.session.receive(&bytes).unwrap();
             let mut pair = pair.cross();
             pair.talk(b"under new keys");
@@ -55,8 +55,8 @@ fn a_connection_without_further_keys_is_closed() {
         pair.talk(b"under new keys");
     }
     pair.peer.refresh_traffic_keys().unwrap();
-    let bytes = pair.from_peer();
+    let bytes = pair.receive_from_peer();
     assert!(matches!(pair.session.receive(&bytes), Err(Error::General(_))));
-    pair.to_peer().unwrap();
+    pair.pass_to_peer().unwrap();
     assert!(pair.peer.process_new_packets().unwrap().peer_has_closed());
 }

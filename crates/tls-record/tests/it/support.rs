@@ -126,7 +126,7 @@ impl Pair {
     }
 
     /// Takes the bytes that the peer sends.
-    pub(crate) fn from_peer(&mut self) -> Vec<u8> {
+    pub(crate) fn receive_from_peer(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.peer.wants_write() {
             self.peer.write_tls(&mut bytes).unwrap();
@@ -135,7 +135,7 @@ impl Pair {
     }
 
     /// Gives the peer what the session sends.
-    pub(crate) fn to_peer(&mut self) -> Result<(), Error> {
+    pub(crate) fn pass_to_peer(&mut self) -> Result<(), Error> {
         while !self.session.unsent().is_empty() {
             let mut bytes = self.session.unsent();
             let sent = self.peer.read_tls(&mut bytes).unwrap();
@@ -152,8 +152,8 @@ impl Pair {
     /// Exchanges bytes until neither side sends any more; returns the fault of the session or of the peer.
     pub(crate) fn transfer(&mut self) -> Result<(), Error> {
         loop {
-            let peer = self.to_peer();
-            let bytes = self.from_peer();
+            let peer = self.pass_to_peer();
+            let bytes = self.receive_from_peer();
             if let Err(fault) = peer {
                 // The alert for it.
                 let _ = self.session.receive(&bytes);
@@ -169,7 +169,7 @@ impl Pair {
     /// Lets the peer send data, without delivering it; returns its records.
     pub(crate) fn records(&mut self, data: &[u8]) -> Vec<u8> {
         self.peer.writer().write_all(data).unwrap();
-        self.from_peer()
+        self.receive_from_peer()
     }
 
     /// Sends data each way.
@@ -182,7 +182,7 @@ impl Pair {
         while !rest.is_empty() {
             let accepted = self.session.write(rest).unwrap();
             rest = &rest[accepted..];
-            self.to_peer().unwrap();
+            self.pass_to_peer().unwrap();
             heard.extend(self.peer_reads());
         }
         assert_eq!(heard, text);
