@@ -139,7 +139,7 @@ mod tests {
             ("+1**", "at the end only"),
             ("/", "ends with"),
             ("//", "empty"),
-            ("1999[", "`[` is in no number"),
+            ("1999[", "`[` cannot occur in a number"),
             ("/^+1", "ends with"),
             ("/(/", "unclosed group"),
         ] {

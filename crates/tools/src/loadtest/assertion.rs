@@ -357,7 +357,7 @@ mod tests {
             ("mos>4", 4, "`mos` needs a statistic: `mos.p99`"),
             ("loss.p99<1%", 6, "`loss` is a single value"),
             ("mos.p101>4", 5, "p0 to p100"),
-            ("mos.best>4", 5, "`best` is none"),
+            ("mos.best>4", 5, "`best` is not p0"),
             ("mos.p5 4", 8, "a comparison"),
             ("mos.p5=>4", 7, "a comparison"),
             ("mos.p5>", 8, "a number"),

@@ -101,7 +101,7 @@ fn a_document_that_came_inline_needs_whole_urls() {
     let mut call = Call::with(ProgramSettings::default());
     assert_eq!(call.start_text("<Response><Gather numDigits='1'/></Response>", true), [""; 0]);
     assert_eq!(call.digits("1"), ["failed 11100"]);
-    call.noted(11100, "without a URL");
+    call.noted(11100, "no URL of its own");
     let mut call = Call::with(ProgramSettings::default());
     assert_eq!(call.start_text("<Response", false), ["failed 12100"]);
 }

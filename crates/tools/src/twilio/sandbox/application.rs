@@ -154,6 +154,6 @@ mod tests {
             assert!(error.starts_with("--as ") && error.contains(why), "{error}");
         }
         let tls = Application::new(Url::parse("https://10.0.0.7/voice").unwrap(), Some("https://app.example.com"));
-        assert!(tls.unwrap_err().contains("use http://"));
+        assert!(tls.unwrap_err().contains("write http://"));
     }
 }

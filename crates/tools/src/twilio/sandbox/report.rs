@@ -436,7 +436,7 @@ mod tests {
         );
         let refused =
             fault_of(answered(Some(403), 11_200, ""), &ReportRules { is_started: true, ..ReportRules::default() });
-        assert!(refused.contains("`--start` hands on"), "{refused}");
+        assert!(refused.contains("`--start` passes"), "{refused}");
         let closed = fault_of(answered(None, 11_205, ""), &ReportRules::default());
         assert!(closed.contains("--start COMMAND"), "{closed}");
         let mut barred = answered(None, 11_205, "");
