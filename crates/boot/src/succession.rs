@@ -103,14 +103,13 @@ pub(crate) fn restore(
     for (connection, remote, identity) in connections.identified() {
         gateway.handle_input(Instant::now(), GatewayInput::Identified { connection, remote, identity });
     }
-    restore_calls(gateway, Instant::now(), calls);
-    for sid in &sids {
-        match gateway.standing(sid) {
-            Some((call, failovers)) => records::hand_over_standing(reports, Box::new(call), failovers),
-            None => tracing::error!("call {sid} is lost: it could not be restored"),
-        }
+    let lost = restore_calls(gateway, Instant::now(), calls);
+    lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
+    // Before those that go on, for which the queue may lack room.
+    records::hand_over_restored(reports, lost);
+    for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
+        records::hand_over_standing(reports, Box::new(call), failovers);
     }
-    records::hand_over_restored(reports);
     connections
 }
 

@@ -531,10 +531,11 @@ fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway
 }
 
 /// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others
-/// continue.
-pub fn restore_calls(gateway: &mut Gateway, now: Instant, calls: GatewaySnapshot) {
+/// continue. Returns the SIDs of calls without a trace in the gateway, which write no record.
+pub fn restore_calls(gateway: &mut Gateway, now: Instant, calls: GatewaySnapshot) -> Vec<String> {
     let mut restoration = CallRestoration::begin(gateway, now, calls);
     while guarded(gateway, now, |gateway| restoration.restore_next(gateway, now)).unwrap_or(true) {}
+    restoration.into_lost()
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

@@ -64,6 +64,8 @@ pub struct CallRestoration {
     ports: Vec<u16>,
     /// Entered calls that have not continued yet.
     entered: VecDeque<EnteredCall>,
+    /// SIDs of calls that could not be entered; the last one is that of the call being entered.
+    lost: Vec<String>,
 }
 
 /// Restored call before its agents are connected again.
@@ -84,14 +86,16 @@ impl CallRestoration {
         edge.restore_subscriptions(now, subscriptions);
         edge.sources_mut().strangers.restore(now, bans);
         edge.metrics_mut().sources_banned = edge.sources().strangers.banned() as u64;
-        CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new() }
+        CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new(), lost: Vec::new() }
     }
 
     /// Carries out the next step; returns whether another one follows. After a panic [`Gateway::recover`] ends the call
     /// of this step, and the next step concerns another call.
     pub fn restore_next(&mut self, gateway: &mut Gateway, now: Instant) -> bool {
         if let Some(call) = self.remaining.pop_front() {
+            self.lost.push(call.sid.clone());
             self.entered.push_back(EnteredCall::enter(gateway, now, call));
+            self.lost.pop();
             return true;
         }
         // All ports must be taken before the first new one is drawn.
@@ -106,6 +110,11 @@ impl CallRestoration {
         gateway.edge.keep_connections([]);
         gateway.settle(now);
         false
+    }
+
+    /// Returns the SIDs of calls that could not be entered, at the end of the restore. They have no record.
+    pub fn into_lost(self) -> Vec<String> {
+        self.lost
     }
 }
 

@@ -32,8 +32,8 @@ pub use writer::Writer;
 pub enum ReportOrder {
     /// A call has started, or tries another target; with its number of failovers so far.
     Standing(Box<CallView>, u32),
-    /// All calls of the process before that continue were reported as [`ReportOrder::Standing`]; the others are lost.
-    Restored,
+    /// The calls of the process before are restored, except those with these SIDs, which are lost.
+    Restored(Vec<String>),
     /// The call with this SID was answered, at this time.
     Answered(String, Timestamp),
     /// A call has ended; contains its record.
@@ -67,9 +67,10 @@ pub fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallVie
     let _ = reports.try_send(ReportOrder::Standing(call, failovers));
 }
 
-/// Reports that no further call of the process before continues. If the queue is full, the lost ones have no record.
-pub fn hand_over_restored(reports: &mpsc::Sender<ReportOrder>) {
-    let _ = reports.try_send(ReportOrder::Restored);
+/// Reports that the calls of the process before are restored, except those with these SIDs. If the queue is full, the
+/// lost ones have no record.
+pub fn hand_over_restored(reports: &mpsc::Sender<ReportOrder>, lost: Vec<String>) {
+    let _ = reports.try_send(ReportOrder::Restored(lost));
 }
 
 /// Hands the answer of a call to the journal. If the queue is full, a record written after a crash lacks it.

@@ -208,8 +208,8 @@ impl Writer {
     }
 
     /// Delivers the records of calls that a predecessor handed over and that were not restored.
-    fn take_up_unconfirmed(&mut self) {
-        let left = self.journal.as_mut().map(CallJournal::take_unconfirmed).unwrap_or_default();
+    fn take_up_lost(&mut self, lost: &[String]) {
+        let left = self.journal.as_mut().map(|journal| journal.take_lost(lost)).unwrap_or_default();
         let written = self.has_file().then(BTreeSet::new);
         self.take_up(left, written.as_ref());
     }
@@ -262,7 +262,7 @@ impl Writer {
                 Some(ReportOrder::Standing(call, failovers)) => {
                     self.note(&call.sid, |journal| journal.begin(&call, failovers));
                 }
-                Some(ReportOrder::Restored) => self.take_up_unconfirmed(),
+                Some(ReportOrder::Restored(lost)) => self.take_up_lost(&lost),
                 Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
                 Some(ReportOrder::Record(record)) => self.ended(&record),
                 Some(ReportOrder::Counted(count)) => self.days.note(count),

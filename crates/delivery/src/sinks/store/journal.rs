@@ -32,8 +32,8 @@ pub(crate) struct CallJournal {
     behind: Option<Instant>,
     /// SIDs of calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,
-    /// Calls of the process before that may go on in this one, until [`CallJournal::begin`] confirms it.
-    unconfirmed: Vec<LeftoverRecord>,
+    /// Records of calls of the process before that are to go on in this one, until [`CallJournal::take_lost`].
+    continued: Vec<LeftoverRecord>,
     /// Time of the last check that the path still leads to the file.
     seen: Option<Instant>,
     /// Time at which the modification time was last updated.
@@ -71,7 +71,7 @@ impl CallJournal {
         let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
         let mut left: Vec<LeftoverRecord> = cut_short(&text, last_seen(seen.ok()));
-        let unconfirmed = left.extract_if(.., |left| continued.contains(&left.record.sid)).collect();
+        let continued = left.extract_if(.., |left| continued.contains(&left.record.sid)).collect();
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());
@@ -88,7 +88,7 @@ impl CallJournal {
             count: 0,
             behind: None,
             unsaved: BTreeSet::new(),
-            unconfirmed,
+            continued,
             seen: None,
             touched: None,
             damaged,
@@ -124,15 +124,17 @@ impl CallJournal {
 
     /// Writes a call that starts or tries another target, with its number of failovers so far.
     pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
-        self.unconfirmed.retain(|left| left.record.sid != call.sid);
         let mut line = serde_json::to_vec(&CallStartLine { began: JournalCall { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
     }
 
-    /// Returns the records of calls that were expected to go on and were not confirmed.
-    pub(crate) fn take_unconfirmed(&mut self) -> Vec<LeftoverRecord> {
-        std::mem::take(&mut self.unconfirmed)
+    /// Returns the records of calls that were to go on and are lost; those of the others are dropped, because they go
+    /// on.
+    pub(crate) fn take_lost(&mut self, lost: &[String]) -> Vec<LeftoverRecord> {
+        let mut records = std::mem::take(&mut self.continued);
+        records.retain(|left| lost.contains(&left.record.sid));
+        records
     }
 
     /// Writes the answer of a call; does nothing for a call that is not in the journal.
@@ -470,11 +472,12 @@ mod tests {
         let continued = BTreeSet::from(["CA1".to_owned(), "CA2".to_owned()]);
         let (mut journal, left) = CallJournal::open_continued(&path, &continued).unwrap();
         assert_eq!(sids(&left), ["CA3"]);
+        let lost_sids = ["CA2".to_owned()];
+        let lost = journal.take_lost(&lost_sids);
         journal.begin(&began("CA1"), 0).unwrap();
-        let unconfirmed = journal.take_unconfirmed();
-        assert_eq!(sids(&unconfirmed), ["CA2"]);
-        assert_eq!(json(&unconfirmed[0])["reason"], "edge_restarted");
-        assert!(journal.take_unconfirmed().is_empty());
+        assert_eq!(sids(&lost), ["CA2"]);
+        assert_eq!(json(&lost[0])["reason"], "edge_restarted");
+        assert!(journal.take_lost(&lost_sids).is_empty());
     }
 
     #[test]
