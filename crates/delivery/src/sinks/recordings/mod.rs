@@ -279,20 +279,21 @@ pub struct RecordingThreads {
 
 impl RecordingThreads {
     /// Ends all recordings and waits until their files are closed.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         let _ = self.commands.send(RecordingCommand::Stop);
-        self.shared.transcribing.stop();
-        self.shared.mailing.stop();
+        self.end_others();
         let _ = self.writing.join();
-        for thread in self.others {
-            let _ = thread.join();
-        }
     }
 
     /// Ends all recordings except these and waits until their files are closed. Audio of these is written until they
     /// are [suspended](RecordingsHandle::suspend); the store is not used any more.
     pub fn keep_only(&mut self, kept: Vec<RecordingId>) {
         let _ = self.commands.send(RecordingCommand::Keep(kept));
+        self.end_others();
+    }
+
+    /// Ends the threads that close files and send transcriptions and e-mails, after the last command of the writer.
+    fn end_others(&mut self) {
         self.shared.transcribing.stop();
         self.shared.mailing.stop();
         for thread in self.others.drain(..) {
