@@ -41,7 +41,6 @@ impl HandoverLink {
     /// Returns the system's error.
     pub fn pair() -> io::Result<(HandoverLink, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
-        ours.set_write_timeout(Some(super::PATIENCE))?;
         Ok((HandoverLink { stream: ours }, theirs.into()))
     }
 
@@ -52,7 +51,6 @@ impl HandoverLink {
     pub fn received(descriptor: OwnedFd) -> io::Result<HandoverLink> {
         let stream = UnixStream::from(descriptor);
         stream.peer_addr()?;
-        stream.set_write_timeout(Some(super::PATIENCE))?;
         Ok(HandoverLink { stream })
     }
 
@@ -75,6 +73,7 @@ impl HandoverLink {
             if !ancillary.push(SendAncillaryMessage::ScmRights(group)) {
                 return Err(io::Error::other("no room for the descriptors"));
             }
+            self.stream.set_write_timeout(Some(time_left(deadline)?))?;
             sendmsg(self.stream.as_fd(), &[IoSlice::new(&[GROUP_MARK])], &mut ancillary, SendFlags::NOSIGNAL)?;
         }
         self.write_until(deadline, &body)
@@ -112,7 +111,7 @@ impl HandoverLink {
         let mut descriptors = Vec::with_capacity(count);
         while descriptors.len() < count {
             let before = descriptors.len();
-            self.wait_until(deadline)?;
+            self.stream.set_read_timeout(Some(time_left(deadline)?))?;
             self.receive_group(&mut descriptors).map_err(plain)?;
             if descriptors.len() == before {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
@@ -126,11 +125,7 @@ impl HandoverLink {
     /// Writes all bytes before the deadline, however slowly the other process reads.
     fn write_until(&mut self, deadline: Instant, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(plain(io::ErrorKind::TimedOut.into()));
-            }
-            self.stream.set_write_timeout(Some(left))?;
+            self.stream.set_write_timeout(Some(time_left(deadline)?))?;
             match self.stream.write(bytes) {
                 Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -143,7 +138,7 @@ impl HandoverLink {
     /// Fills a buffer. The deadline is one for all reads: a process that sends a byte now and then does not extend it.
     fn read_until(&mut self, deadline: Instant, mut buffer: &mut [u8]) -> io::Result<()> {
         while !buffer.is_empty() {
-            self.wait_until(deadline)?;
+            self.stream.set_read_timeout(Some(time_left(deadline)?))?;
             match self.stream.read(buffer) {
                 Ok(0) => return Err(plain(io::ErrorKind::UnexpectedEof.into())),
                 Ok(len) => buffer = buffer.get_mut(len..).unwrap_or_default(),
@@ -152,15 +147,6 @@ impl HandoverLink {
             }
         }
         Ok(())
-    }
-
-    /// Limits the next read to the time that is left.
-    fn wait_until(&self, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(plain(io::ErrorKind::TimedOut.into()));
-        }
-        self.stream.set_read_timeout(Some(left))
     }
 
     fn receive_group(&self, into: &mut Vec<OwnedFd>) -> io::Result<()> {
@@ -181,7 +167,16 @@ impl HandoverLink {
     }
 }
 
-/// Names the cause of a failed read.
+/// Returns the time until a deadline, which a socket takes as a limit.
+///
+/// # Errors
+/// Returns an error if the deadline has passed.
+fn time_left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(plain(io::ErrorKind::TimedOut.into())) } else { Ok(left) }
+}
+
+/// Names the cause of a failed read or write.
 fn plain(error: io::Error) -> io::Error {
     use io::ErrorKind::{ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
     let kind = error.kind();
