@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::diagnosis::SILENCE;
@@ -613,16 +613,21 @@ pub(super) async fn reload(State(handle): State<EdgeHandle>) -> Result<Json<Relo
     })
 }
 
+/// Extension of a response that the server drops when it writes the response.
+type ResponseGuard = Extension<Arc<oneshot::Sender<()>>>;
+
 /// Replaces the process by the installed program as soon as that is ready; the hand-over follows this response.
-pub(super) async fn upgrade(State(handle): State<EdgeHandle>) -> Result<(StatusCode, Json<UpgradeBegun>), ApiError> {
+pub(super) async fn upgrade(
+    State(handle): State<EdgeHandle>,
+) -> Result<(StatusCode, ResponseGuard, Json<UpgradeBegun>), ApiError> {
     let unavailable = |message: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_upgradable", message);
-    let (answer, begun) = oneshot::channel();
-    handle.shared.upgrades.try_send(UpgradeRequest { answer }).map_err(|refused| match refused {
+    let ((answer, begun), (guard, responded)) = (oneshot::channel(), oneshot::channel());
+    handle.shared.upgrades.try_send(UpgradeRequest { answer, responded }).map_err(|refused| match refused {
         TrySendError::Full(_) => unavailable("another upgrade is in progress"),
         TrySendError::Closed(_) => unavailable("the edge is ending, or was not started by `trunkgate run`"),
     })?;
     match begun.await {
-        Ok(Ok(begun)) => Ok((StatusCode::ACCEPTED, Json(begun))),
+        Ok(Ok(begun)) => Ok((StatusCode::ACCEPTED, Extension(Arc::new(guard)), Json(begun))),
         Ok(Err(why)) => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_upgraded", why)),
         Err(_) => Err(unavailable("the edge is ending")),
     }

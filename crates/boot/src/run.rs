@@ -526,7 +526,7 @@ impl ProcessSignals {
         }
         tokio::select! {
             _ = handle.no_calls() => {}
-            successor = successors.next_at_end(command) => {
+            successor = successors.next(command, handle) => {
                 // The successor accepts calls unless an operator had drained this process.
                 let _ = handle.drain(was_draining).await;
                 return Err(Box::new(successor));

@@ -25,6 +25,8 @@ use crate::takeover::TakeoverSocket;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Maximum time until a program has checked its configuration, and again until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Maximum time for the response to a request before the hand-over closes its connection.
+const RESPONSE_WITHIN: Duration = Duration::from_secs(1);
 /// Maximum number of processes that wait at the take-over socket at the same time.
 const CONNECTED: usize = 8;
 
@@ -187,12 +189,6 @@ impl SuccessorIntake {
             successor = next_connected(socket.as_ref(), command) => successor,
         }
     }
-
-    /// Waits for a process that takes over while this one ends; requests to start one are refused from here on.
-    pub(crate) async fn next_at_end(&mut self, command: &SuccessorCommand) -> Successor {
-        self.requests = None;
-        next_connected(self.socket.as_ref(), command).await
-    }
 }
 
 /// Waits for requests, and starts the installed program for each until one is ready. Never ends without a receiver.
@@ -206,7 +202,7 @@ async fn next_installed(
             Some(requests) => requests.recv().await,
             None => None,
         };
-        let Some(UpgradeRequest { answer }) = request else { return std::future::pending().await };
+        let Some(UpgradeRequest { answer, responded }) = request else { return std::future::pending().await };
         tracing::info!("an upgrade is requested: the installed program is started");
         let starting = command.clone();
         let started = tokio::task::spawn_blocking(move || starting.start_installed()).await;
@@ -218,6 +214,7 @@ async fn next_installed(
                 tracing::info!("process {} (version {}) is ready to take over", begun.pid, begun.version);
                 // The client may have gone; the upgrade was requested nevertheless.
                 let _ = answer.send(Ok(begun));
+                let _ = tokio::time::timeout(RESPONSE_WITHIN, responded).await;
                 return successor;
             }
             Err(why) => {

@@ -243,6 +243,8 @@ impl HandedSession {
 pub struct UpgradeRequest {
     /// Receives the successor once it is ready, or the reason why this process goes on.
     pub answer: oneshot::Sender<Result<UpgradeBegun, String>>,
+    /// Closed once the response to the request is written.
+    pub responded: oneshot::Receiver<()>,
 }
 
 /// Successor that is ready to take over.
