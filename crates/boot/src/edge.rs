@@ -431,25 +431,19 @@ impl RunningEdge {
     /// # Errors
     /// Returns the error of the connection, if the successor has ended or does not answer in time.
     pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<HandedOver> {
-        if self.kept.frozen.is_none() {
-            let (successor, frozen) = sync_channel(1);
-            self.end_signalling(SignallingCommand::HandOver(successor));
-            let frozen = frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?;
-            let recorded = frozen.handed.calls.recordings().map(|(id, _)| id).collect();
-            self.kept.frozen = Some(frozen);
-            self.stop_threads(Some(recorded));
-            self.handle.store.close();
-        }
-        let nothing = HandedOver { calls: 0, is_complete: true };
-        let Some(frozen) = &mut self.kept.frozen else { return Ok(nothing) };
-        let given = give_calls(link, frozen, &self.kept.sockets);
+        let mut frozen = match self.kept.frozen.take() {
+            Some(frozen) => frozen,
+            None => self.freeze()?,
+        };
+        let given = give_calls(link, &frozen, &self.kept.sockets);
         // No other process may use the keys of TLS that this one has got.
         frozen.close_tls();
-        given?;
+        if let Err(error) = given {
+            self.kept.frozen = Some(frozen);
+            return Err(error);
+        }
         // From here on the calls belong to the successor.
-        let Some(FrozenCalls { handed, connections, workers }) = self.kept.frozen.take() else {
-            return Ok(nothing);
-        };
+        let FrozenCalls { handed, connections, workers } = frozen;
         drop(connections);
         let given = give_sessions(link, &workers, &self.handle.recordings);
         if let Err(error) = &given {
@@ -460,6 +454,16 @@ impl RunningEdge {
             threads.stop();
         }
         Ok(HandedOver { calls: handed.calls.calls.len(), is_complete: given.is_ok() })
+    }
+
+    /// Ends signalling and all that depends on it; media workers and recordings go on.
+    fn freeze(&mut self) -> io::Result<FrozenCalls> {
+        let (successor, frozen) = sync_channel(1);
+        self.end_signalling(SignallingCommand::HandOver(successor));
+        let frozen = frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?;
+        self.stop_threads(Some(frozen.handed.calls.recordings().map(|(id, _)| id).collect()));
+        self.handle.store.close();
+        Ok(frozen)
     }
 
     /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:
