@@ -161,10 +161,7 @@ impl Setup {
         let counted = |calls| {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join("out");
-            let mut command = Command::new("valgrind");
-            command.args(["--tool=callgrind", "--quiet"]);
-            command.arg(format!("--callgrind-out-file={}", file.display())).arg(edge::binary());
-            self.load(command, calls, more).context("under callgrind")?;
+            self.load(callgrind(&file), calls, more).context("under callgrind")?;
             total_instructions(&file)
         };
         Ok(of_one_call(counted)? as u64)
@@ -218,6 +215,14 @@ fn other_trunk(number: u8) -> String {
 fn of_one_call(count: impl Fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok((many as f64 - few as f64) / f64::from(MANY - FEW))
+}
+
+/// Returns the command that runs the edge under callgrind, which writes this file.
+pub(super) fn callgrind(file: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--quiet"]);
+    command.arg(format!("--callgrind-out-file={}", file.display())).arg(edge::binary());
+    command
 }
 
 /// Returns the instructions in a file of callgrind.

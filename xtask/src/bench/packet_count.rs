@@ -2,14 +2,12 @@
 //!
 //! The number includes the worker's wake-ups, which depend on how packets arrive: sessions send evenly over a frame.
 
-use std::process::Command;
-
 use anyhow::{Context as _, ensure};
 
-use super::counters::total_instructions;
+use super::counters::{callgrind, total_instructions};
 use super::dialer::Dialer;
 use super::{generator, rtp};
-use crate::interop::edge::{self, Edge};
+use crate::interop::edge::Edge;
 
 /// Sessions; under callgrind the edge is fast enough for a thousand packets a second.
 const SESSIONS: usize = 10;
@@ -34,11 +32,8 @@ impl RelayCount {
     fn of_run(seconds: u32) -> anyhow::Result<RelayCount> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("out");
-        let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--quiet"]);
-        command.arg(format!("--callgrind-out-file={}", file.display())).arg(edge::binary());
         let dialer = Dialer::new()?;
-        let mut edge = Edge::start_as(command, &rtp::relay_configuration(&dialer)?)?;
+        let mut edge = Edge::start_as(callgrind(&file), &rtp::relay_configuration(&dialer)?)?;
         let pairs = generator::pairs(SESSIONS)?;
         let calls = dialer.dial_all(edge.udp, &pairs, None).with_context(|| edge.log_tail())?;
         let paths: Vec<_> = calls.iter().map(|call| call.paths.clone()).collect();
