@@ -444,7 +444,7 @@ impl Gateway {
         self.calls.values().filter(|call| !call.is_settled(&self.edge)).count()
     }
 
-    /// Returns the open streams of agents over plain WebSockets, which another process can continue on their sockets.
+    /// Returns the open streams of agents over WebSockets, which another process can continue on their sockets.
     pub fn open_streams(&self) -> Vec<KeptStream> {
         self.calls.values().flat_map(|call| call.shared.legs.open_streams()).collect()
     }

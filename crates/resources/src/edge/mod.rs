@@ -537,8 +537,7 @@ impl Edge {
     }
 
     /// Forgets a call that could not be restored: removes its look-ups, dialogs, deadlines and trace, and closes its
-    /// sessions.
-    /// Requests of its remote parties get 481.
+    /// sessions. Requests of its remote parties get 481.
     pub fn forget_call(&mut self, key: CallKey) {
         for dialog in self.base.index.forget_call(key) {
             self.base.endpoint.forget_dialog(dialog);
