@@ -15,7 +15,7 @@ fn edge(token: &str, http: &str, rest: &str) -> Process {
     Process::start(&config(rest).replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n{http}")))
 }
 
-/// Sends a request with a token, as a client of a proxy on this machine.
+/// Requests `/v1/status` with a token, optionally with X-Forwarded-For `client`; returns the status code.
 fn status(edge: &Process, token: &str, client: Option<&str>) -> u16 {
     let bearer = format!("Bearer {token}");
     let mut headers = vec![("authorization", bearer.as_str())];
@@ -27,7 +27,7 @@ fn guess(edge: &Process, times: usize, client: Option<&str>) -> Vec<u16> {
     (0..times).map(|_| status(edge, "wrong", client)).collect()
 }
 
-/// Returns the sources of failed authentications that a client with the token sees.
+/// Returns the sources of failed authentications listed by `/v1/security`.
 fn sources(edge: &Process, token: &str) -> Vec<IpAddr> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", "198.51.100.200")];

@@ -35,14 +35,14 @@ struct ShownConference<'a> {
     end_reason: Option<&'static str>,
     /// Recordings that are being made.
     recordings: Vec<ShownRecording<'a>>,
-    /// Parties in the order in which they came; empty once it has ended.
+    /// Participants in the order in which they joined; empty after the end of the conference.
     parties: Vec<ShownParty>,
 }
 
 /// Recording of a conference.
 #[derive(Debug, Serialize)]
 struct ShownRecording<'a> {
-    /// SID of the recording.
+    /// `RE` and 32 hex digits.
     sid: &'a str,
     /// Whether it is paused.
     paused: bool,

@@ -86,7 +86,7 @@ const OF_TRUNKS: ForeignNames = &[
     ),
 ];
 
-/// Names for the keys of an agent.
+/// Other products' names for keys of agents, with suggestions.
 const OF_AGENTS: ForeignNames = &[
     (
         &["tls", "tls_ca", "verify", "certificate"],
@@ -118,14 +118,14 @@ const OF_AGENTS: ForeignNames = &[
     (&["uri", "address", "host", "server", "endpoint", "websocket", "ws_url", "stream_url"], "`url`"),
 ];
 
-/// Names for the keys of `hold` of an agent.
+/// Other products' names for keys of `hold` of an agent, with suggestions.
 const OF_HOLD: ForeignNames = &[
     (&["file", "path", "filename", "hold_music", "moh"], "`audio` is a file played once, `music` one played in a loop"),
     (&["message", "say", "prompt", "tts"], "`text`"),
     (&["type", "mode"], "`strategy`"),
 ];
 
-/// Names for the keys of `[speech]`.
+/// Other products' names for keys of `[speech]`, with suggestions.
 const OF_SPEECH: ForeignNames = &[
     (&["voice", "text"], "use it in `hold` of the agent"),
     (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
@@ -133,7 +133,7 @@ const OF_SPEECH: ForeignNames = &[
     (&["uri", "endpoint", "address", "base_url"], "`url`"),
 ];
 
-/// Names for the keys of `[[route]]`.
+/// Other products' names for keys of `[[route]]`, with suggestions.
 const OF_ROUTES: ForeignNames = &[
     (
         &["called", "callee", "called_number", "number", "numbers", "did", "dialled", "dialed", "destination", "exten"],
@@ -147,7 +147,7 @@ const OF_ROUTES: ForeignNames = &[
     ),
 ];
 
-/// Names for the keys of `[app.NAME]`.
+/// Other products' names for keys of `[app.NAME]`, with suggestions.
 const OF_APPS: ForeignNames = &[
     (&["voice_url", "webhook", "webhook_url", "answer_url", "uri", "endpoint", "VoiceUrl"], "`url`"),
     (&["voice_method", "http_method", "VoiceMethod"], "`method`"),
@@ -159,7 +159,7 @@ const OF_APPS: ForeignNames = &[
     (&["connect", "trunk"], "`connect` of [api] names the trunks of calls that apps dial"),
 ];
 
-/// Names for the keys of `[[number]]`.
+/// Other products' names for keys of `[[number]]`, with suggestions.
 const OF_NUMBERS: ForeignNames = &[
     (&["phone_number", "did", "to", "PhoneNumber"], "`number`"),
     (&["friendly_name", "label", "FriendlyName"], "`name`"),
@@ -168,6 +168,6 @@ const OF_NUMBERS: ForeignNames = &[
     (&["trunk", "trunks", "trunk_sid"], "`from`"),
 ];
 
-/// Names for the keys of `[api]`.
+/// Other products' names for keys of `[api]`, with suggestions.
 const OF_API: ForeignNames =
     &[(&["token", "secret", "password"], "`auth_token`"), (&["sid", "account", "AccountSid"], "`account_sid`")];

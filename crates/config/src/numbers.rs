@@ -58,7 +58,7 @@ impl std::fmt::Debug for SmsWebhook {
 /// Route for calls to a number with an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberRoute {
-    /// Name of the route.
+    /// `number NUMBER`, followed by `from TRUNKS` if several tables have the number.
     pub name: Arc<str>,
     /// Trunks of the calls; if empty, calls of all trunks count.
     pub from: Vec<String>,

@@ -41,7 +41,8 @@ impl<'a> KeyReader<'a> {
         self.value.span()
     }
 
-    /// Reports an error. `what` continues the sentence that the key begins: `is empty`, `: "x" is not a date`.
+    /// Reports an error at the position of the value. `what` continues the sentence that the key begins: `is empty`,
+    /// `: "x" is not a date`.
     pub(super) fn error(&mut self, code: DiagnosticCode, what: impl Display, help: impl Into<String>) {
         self.error_at(code, self.value.span(), what, help);
     }
@@ -63,7 +64,7 @@ impl<'a> KeyReader<'a> {
         None
     }
 
-    /// Reports a warning.
+    /// Reports a warning at the position of the value.
     pub(super) fn warning(&mut self, code: DiagnosticCode, what: impl Display, help: impl Into<String>) {
         self.findings.warning(code, Some(self.value.span()), self.sentence(what), help);
     }

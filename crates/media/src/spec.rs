@@ -339,14 +339,14 @@ pub enum MediaCommand {
     },
     /// Adds an agent and opens its socket. [`AgentEvent::Open`] or [`AgentEvent::Lost`] follows.
     AddAgent {
-        /// Id of the agent's end, unused in the session.
+        /// Id of the new agent's end; no other end of the session may have it.
         end: EndId,
         /// Socket, protocol settings and counters of the agent.
         spec: Arc<AgentSpec>,
     },
     /// Adds a player of sounds, which is silent until it is wired.
     AddPlayer {
-        /// Id of the player, unused in the session.
+        /// Id of the new player; no other end of the session may have it.
         end: EndId,
         /// Sound, played from the moment the end is wired.
         sound: PlayerSound,

@@ -55,7 +55,7 @@ pub enum PhoneOutput {
         from: SocketAddr,
         /// Remote address that the packet is sent to.
         to: SocketAddr,
-        /// Voice and frame in the packet.
+        /// SSRC and frame index of the voice in the packet.
         frame: FrameId,
         /// Bytes of the packet.
         bytes: Bytes,

@@ -12,7 +12,7 @@ use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
 use crate::tone::{FRAME_MS, FRAME_SAMPLES, G711Codec, MarkedVoice, RTP_HEADER_BYTES, SAMPLE_RATE};
 
-/// Voice and frame that a received packet carries.
+/// SSRC and frame index of the voice in a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameId {
     /// SSRC of the voice.

@@ -27,7 +27,7 @@ const POOR_UNTIL: f64 = 3.8;
 /// Minimum weight of audio scores; with less, the MOS is unknown.
 const SCORED: f64 = 2.5;
 
-/// Sum and share of values that decay exponentially with time.
+/// Sum of values and total weight, both decaying exponentially with time; their quotient is the mean.
 #[derive(Debug, Clone, Copy, Default)]
 struct DecayingSum {
     good: f64,

@@ -52,7 +52,7 @@ pub struct RoutingTable {
     clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// Headers of the caller's INVITE that agent parameters and routes refer to, without duplicates.
     headers: Vec<String>,
-    /// Headers that any trunk forwards.
+    /// Header patterns that at least one trunk forwards.
     passed: Vec<HeaderPattern>,
     routes: RouteList,
     acl: Acl,

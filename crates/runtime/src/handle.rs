@@ -112,7 +112,7 @@ pub enum SignallingCommand {
 pub struct FrozenCalls {
     /// Calls and sessions at the time of the snapshot.
     pub handed: HandedCalls,
-    /// Sockets of the SIP connections in `handed`.
+    /// Sockets of the SIP connections listed in `handed.connections`, in the same order.
     pub connections: Vec<OwnedFd>,
     /// Media workers.
     pub workers: Workers,
@@ -279,7 +279,7 @@ pub struct EdgeState {
     pub workers: Vec<Arc<WorkerCounters>>,
     /// Figures of call records.
     pub cdr: Arc<Figures>,
-    /// Counters of text messages.
+    /// Outcomes, retries and queue length of text messages.
     pub sms: Arc<SmsCounters>,
     /// Ended calls in the store.
     pub calls: Arc<CallList>,

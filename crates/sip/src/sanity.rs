@@ -96,7 +96,8 @@ impl RequestRules {
         }
     }
 
-    /// Returns the first reason to reject a request other than ACK and CANCEL, which RFC 3261 §8.2.2.3 exempts.
+    /// Returns the first reason to reject a request. Callers must not pass ACK, which gets no response, or CANCEL:
+    /// Require in them is ignored (RFC 3261 §8.2.2.3).
     pub(crate) fn check_request(
         &self,
         tokens: &TokenSource,

@@ -146,7 +146,7 @@ fn read_folder(
     Ok(requests)
 }
 
-/// Adds the requests in the source of a version of Lookup.
+/// Adds the requests of one version of Twilio's Lookup API, read from a library's `source`.
 fn add_lookup(
     version: &str,
     source: &str,

@@ -106,7 +106,8 @@ fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, 
     }
 }
 
-/// Parses the message. The flag is true if a messaging service was named, which requires the `[twilio]` channel.
+/// Parses the message. The flag is true if the account of the named messaging service must send it (`[twilio]`); false
+/// if a number in From replaces the service and `[twilio]` is not configured.
 fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, bool), Error> {
     let numbers = cx.config(|config| config.edge.numbers.clone());
     let number = |text: &str| {

@@ -287,8 +287,8 @@ impl RtpEnds {
         }
     }
 
-    /// Creates the transcoder of a wire that has passed all audio unchanged, if it may convert this payload type;
-    /// allocates once.
+    /// Starts transcoding on the path of an end that has passed all audio unchanged, if the path may convert this
+    /// payload type; returns whether transcoding started. Allocates once.
     pub(super) fn begin_converting(&mut self, cx: &SessionCx<'_>, at: EndIndex, number: u8) -> bool {
         let wire = self.get(at).and_then(RtpEnd::wire).filter(|wire| !wire.is_converting());
         let Some(wire) = wire else { return false };

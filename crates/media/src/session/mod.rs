@@ -456,8 +456,8 @@ impl Session {
         self.recorders.restore(at, recorders);
     }
 
-    /// Returns a removed agent with the rest of its conversation, which lasts for at most
-    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT). It is already closed if it never was open.
+    /// Returns the WebSocket stream of a removed agent, to complete its closing handshake within
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT). A stream that never opened is already closed.
     pub fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.agents.poll_departed()
     }

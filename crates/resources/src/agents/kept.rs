@@ -13,9 +13,9 @@ use crate::lookups::key::CallKey;
 /// Calls in which an agent spoke, was silent or failed.
 #[derive(Debug, Default)]
 pub(crate) struct AgentCallResults {
-    /// All calls, calls in which the agent failed, and failed calls that ended for the caller.
+    /// Calls in the last hour: total, with a failure of the agent, and disconnected by such a failure.
     hour: LastHour<3>,
-    /// Live calls in which the agent has spoken, and whether each already counts as a success.
+    /// Live calls in which the agent has spoken; true for those that already count as a success.
     words: BTreeMap<CallKey, bool>,
     /// Consecutive failed calls.
     failed_in_row: u64,
@@ -26,7 +26,7 @@ pub(crate) struct AgentCallResults {
     came_back: bool,
     /// Whether the agent still fails.
     recovery: Recovery,
-    /// Most recent call that ended for the caller because of a failure.
+    /// Most recent call disconnected by a failure of the agent.
     hung_up: Option<CallKey>,
     /// Causes of failures with their number of calls, the most recent last.
     causes: Vec<(String, LastHour<1>)>,
@@ -112,7 +112,7 @@ impl AgentCallResults {
         self.hour.add(now, [calls, 0, 0]);
     }
 
-    /// Counts a failed call that ended for the caller, once per call.
+    /// Counts a call disconnected by a failure of the agent, once per call.
     pub(crate) fn note_hung_up(&mut self, now: Instant, key: CallKey) {
         if self.hung_up.replace(key) != Some(key) {
             self.hour.count(now, [false, false, true]);

@@ -52,7 +52,8 @@ pub fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers:
     }
 }
 
-/// Returns whether a URI has no user, or a user part that is readable and a complete number.
+/// Returns whether a URI can be called: it has no user part, or one that can be displayed safely (`is_readable`) and is
+/// a complete number.
 pub fn is_callable(uri: &str, numbers: &NumberingPlan) -> bool {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
     let user = uri.user_unescaped();

@@ -17,7 +17,7 @@ use trunkgate_system::limits::{COMPLAINT_BYTES, COMPLAINT_CHARACTERS, SPEECH_BYT
 pub(super) struct PlaceholderValues<'a> {
     pub(super) voice: &'a str,
     pub(super) text: &'a str,
-    /// SSML document.
+    /// Text as SSML.
     pub(super) ssml: &'a str,
 }
 

@@ -178,7 +178,7 @@ pub struct Transports {
     /// TLS thread; `None` if no listener uses TLS, and TLS is then unavailable.
     _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<TransportEvent>,
-    /// Messages that the process before has received.
+    /// Messages received by the predecessor process.
     earlier: VecDeque<(Flow, Bytes)>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
@@ -186,7 +186,7 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// Moves the bound sockets, and those of connections of the process before, into the current runtime.
+    /// Registers the bound sockets, and the connections of the predecessor process, with the current runtime.
     pub fn start(
         bound: Vec<BoundSocket>,
         table: watch::Receiver<Arc<RoutingTable>>,

@@ -38,7 +38,7 @@ pub struct OpenConnection {
     way: Option<ConnectionTarget>,
     /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
-    /// Owner of a TLS connection.
+    /// Trunk of a TLS connection.
     identity: Option<TlsIdentity>,
     /// Number of its slot, for an accepted connection.
     place: Option<u64>,
@@ -50,7 +50,7 @@ pub(super) struct ConnectionTarget {
     transport: Transport,
     listener: ListenerId,
     remote: SocketAddr,
-    /// Owner of the verified remote certificate, for TLS.
+    /// Trunk or host authenticated by TLS; the connection is used for no other.
     whom: Option<ConnectionOwner>,
     /// Number of the TLS terms, see `tls::Settings::terms`.
     terms: u64,
@@ -293,7 +293,7 @@ impl StreamConnections {
         }
     }
 
-    /// Sets the owner of a connection, found by the remote certificate if it was accepted.
+    /// Sets the trunk of a TLS connection; an accepted one is identified by its client certificate.
     pub(super) fn identified(&mut self, connection: ConnectionId, identity: &TlsIdentity) {
         let Some(connection) = self.connections.get_mut(&connection) else { return };
         connection.identity = Some(identity.clone());

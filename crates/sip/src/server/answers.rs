@@ -106,8 +106,8 @@ impl ServerTransactions {
         self.respond(cx, id, ResponseSpec { code: 487, ..ResponseSpec::default() });
     }
 
-    /// Handles a retransmitted request. Its response is sent on the stream on which the retransmission arrived (RFC
-    /// 3261 §18.2.2), which may differ from the stream of the original.
+    /// Handles a retransmitted request. The response is sent on the stream on which the retransmission arrived, also if
+    /// the stream of the original is open: deviates from RFC 3261 §18.2.2.
     pub(crate) fn on_repetition(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, arrival: &MessageOrigin) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let usual = server.reply;

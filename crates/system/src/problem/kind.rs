@@ -270,7 +270,7 @@ pub enum EdgeProblem {
     },
     /// Changed keys take effect only after a restart.
     RestartNeeded {
-        /// Changed keys.
+        /// Keys awaiting a restart.
         keys: Vec<String>,
     },
     /// The configuration file is rejected.

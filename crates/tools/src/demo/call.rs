@@ -108,7 +108,7 @@ pub(super) struct DemoCallRunner<'a> {
     pub(super) progress: &'a mut ProgressOutput,
 }
 
-/// Events observed in a call.
+/// Progress, problems and delays of a demo call.
 #[derive(Debug, Default)]
 struct CallObservations {
     answered: Option<Instant>,

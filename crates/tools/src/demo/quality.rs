@@ -44,11 +44,11 @@ pub(super) enum ExpectedFrames {
 /// Quality of one media direction of a call.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct AudioDirection {
-    /// Sender.
+    /// Name of the sending party.
     pub(super) from: String,
-    /// Receiver.
+    /// Name of the receiving party.
     pub(super) to: String,
-    /// Codec.
+    /// Received codec; `SENT → RECEIVED` for transcoded audio, `-` if nothing was received.
     pub(super) codec: String,
     /// Packets sent.
     pub(super) sent: u64,

@@ -443,7 +443,7 @@ impl Program {
 
     // Documents.
 
-    /// Requests a document, unless the call exceeds the limit of documents.
+    /// Requests a document. Beyond the limits of documents the program fails instead; one fallback document is exempt.
     fn fetch(&mut self, now: Duration, request: FetchRequest) {
         let text = match (self.pace.allows(now, &DOCUMENTS), request.purpose) {
             (true, _) => None,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{DOCUMENT_BURST, DOCUMENT_INTERVAL, DOCUMENTS_PER_CALL, SOUND_BURST, SOUND_INTERVAL};
 
-/// Limits of the pace of documents or sounds.
+/// Rate limit and total for the documents or sounds of a call.
 #[derive(Debug)]
 pub(super) struct PaceLimit {
     interval: Duration,
@@ -15,13 +15,13 @@ pub(super) struct PaceLimit {
     most: u32,
 }
 
-/// Limits on the pace at which documents are fetched.
+/// Limits on fetching documents.
 pub(super) const DOCUMENTS: PaceLimit =
     PaceLimit { interval: DOCUMENT_INTERVAL, burst: DOCUMENT_BURST, most: DOCUMENTS_PER_CALL };
-/// Limits on the pace at which sounds are started.
+/// Limits on starting sounds.
 pub(super) const SOUNDS: PaceLimit = PaceLimit { interval: SOUND_INTERVAL, burst: SOUND_BURST, most: u32::MAX };
 
-/// Number and pace of the documents or sounds of a call.
+/// Number of documents or sounds of a call so far, and the state of their rate limit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct PaceCounter {
     count: u32,

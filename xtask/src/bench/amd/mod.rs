@@ -1,5 +1,6 @@
-//! `cargo xtask bench amd`: answering machine detection on a generated labelled set: confusion matrix and recalls on
-//! its held-out half, delay of verdicts after the deciding moment of the thresholds, and time after the answer.
+//! `cargo xtask bench amd`: measures answering machine detection on a generated labelled set: confusion matrix and
+//! recalls on its held-out half, time from the answer to the verdict, and delay of the verdict after the earliest
+//! moment that the thresholds allow.
 //!
 //! The detector is tuned on the training half only (`--half training`), for which `--errors` lists the misjudged calls.
 

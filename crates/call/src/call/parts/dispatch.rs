@@ -36,7 +36,7 @@ impl CallParts {
         self.program.reports.follow(cx);
     }
 
-    /// Handles an event: first the cases that concern two rooms, then each group in its room.
+    /// Dispatches an event: first the cases that concern two modules, then each event group to its module.
     pub(crate) fn handle(&mut self, cx: &mut CallCx<'_>, event: CallEvent) {
         use CallEvent as E;
         use CallState::{Answered, Rerouting};

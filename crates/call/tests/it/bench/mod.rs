@@ -588,7 +588,8 @@ pub struct Dialing {
 }
 
 impl Dialing {
-    /// Returns a request in its dialog. CANCEL has the INVITE's branch, every other request its own.
+    /// Returns an in-dialog request from the caller, or a CANCEL: it has the branch of the INVITE, other requests have
+    /// their own.
     pub fn request(&self, method: &str, body: &str, extra: &str) -> String {
         let (peer, number, call, cseq) = (&self.peer, &self.number, self.call, self.cseq);
         let branch_method = if method == "CANCEL" { "INVITE" } else { method };
@@ -601,13 +602,13 @@ impl Dialing {
         )
     }
 
-    /// Returns a response to a request of ours in its dialog.
+    /// Returns a response to an in-dialog request of the edge.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, "", body, "")
     }
 }
 
-/// A peer that we have called.
+/// Peer called by the edge.
 #[derive(Debug, Clone)]
 pub struct Dialed {
     pub peer: String,
@@ -616,7 +617,7 @@ pub struct Dialed {
 }
 
 impl Dialed {
-    /// Creates the peer from the INVITE that it got.
+    /// Creates the peer that received this INVITE.
     pub fn new(peer: &str, invite: Sent) -> Dialed {
         Dialed { peer: peer.into(), invite, tag: "callee".into() }
     }
@@ -636,12 +637,12 @@ impl Dialed {
         response(&self.peer, &self.invite, code, &self.tag, body, extra)
     }
 
-    /// Returns a response to a later request.
+    /// Returns a response to an in-dialog request of the edge, with a body.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, &self.tag, body, "")
     }
 
-    /// Returns a request of its own in the dialog.
+    /// Returns an in-dialog request from the callee.
     pub fn request(&self, method: &str, cseq: u32, body: &str) -> String {
         let peer = &self.peer;
         let (from, to) = (self.invite.header("From"), self.invite.header("To"));

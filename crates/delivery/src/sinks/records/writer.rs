@@ -128,7 +128,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Continues with files that have just been opened.
+    /// Resumes writing with newly opened files: first the records that the journal still holds.
     fn takes(&mut self, opened: Opened) {
         let Opened { file, journal, left, written } = opened;
         self.missing.files = None;
@@ -138,7 +138,7 @@ impl Writer {
         self.take_up(left, written.as_ref());
     }
 
-    /// Records that the files cannot be opened because of their disk.
+    /// Records and logs that the files cannot be opened; the writer retries later.
     fn misses(&mut self, error: &io::Error, journal: &Path) {
         self.missing.tried = Some(Instant::now());
         let directory = journal.parent().unwrap_or(Path::new(""));

@@ -58,7 +58,7 @@ pub enum Status {
     Delivered,
     /// Rejected by the recipient's carrier.
     Undelivered,
-    /// Rejected by the sending service.
+    /// Rejected by the sending service, expired, not sent (recipient opted out, or loop), or outcome unknown.
     Failed,
 }
 

@@ -136,7 +136,7 @@ impl SmsCounters {
     }
 }
 
-/// Creates the channel for commands, the handle for the signalling loop, and the thread to be started.
+/// Creates the command channel, the handle for the signalling loop and the thread for text messages, not yet started.
 pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
     let (orders, orders_in) = mpsc::channel(limits::SMS_ORDERS);
     let (kept_in, kept) = watch::channel(0);
@@ -147,7 +147,7 @@ pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
 /// Function that adds a line to the trace of the call with this SID.
 pub(crate) type Note = Box<dyn Fn(&str, String) + Send + Sync>;
 
-/// Text thread before its start.
+/// Thread for text messages, not yet started.
 #[derive(Debug)]
 pub struct SmsThread {
     orders: mpsc::Receiver<SmsOrder>,
@@ -155,7 +155,7 @@ pub struct SmsThread {
 }
 
 impl SmsThread {
-    /// Starts the text thread.
+    /// Starts the thread for text messages.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be created.

@@ -46,7 +46,7 @@ const EXIT_NO_CALLS: i32 = 99;
 const EXIT_RTP_CHECK_FAILED: i32 = 253;
 const EXIT_CANNOT_BIND: i32 = 254;
 
-/// A running SIPp process.
+/// SIPp child process with its folder, timeout and stage of stopping.
 #[derive(Debug)]
 pub(super) struct SippProcess {
     child: Child,
@@ -296,7 +296,7 @@ fn rate(interval: Duration) -> (u32, u64) {
     (calls as u32, (calls / per_second * 1000.0).round() as u64)
 }
 
-/// Removes dates and repeated lines from SIPp's error output.
+/// Condenses SIPp's error output: without dates, hints and repeated lines, at most `COMPLAINT_CHARS` characters.
 fn complaint(stderr: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in stderr.lines() {
