@@ -116,7 +116,7 @@ fn a_receiver_that_comes_back_gets_them_in_order_with_the_same_token_and_time() 
     }
     assert!(!edge.json("/v1/status")["problems"].to_string().contains("app ivr"));
     let trace = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;
-    for part in ["500 after", "it is repeated", "200 after", "status POST"] {
+    for part in ["500 after", "will be retried", "200 after", "status POST"] {
         assert!(trace.contains(part), "no {part} in {trace}");
     }
 }

@@ -175,7 +175,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     });
     assert_eq!(problem["headline"], "TLS from trunk carrier to listener s fails");
     assert!(problem["evidence"].as_str().unwrap().contains(": the client does not use TLS"), "{problem:#}");
-    assert!(problem["fix"].as_str().unwrap().contains("have carrier use TLS"), "{problem:#}");
+    assert!(problem["fix"].as_str().unwrap().contains("configure carrier to use TLS"), "{problem:#}");
     let mut line = papers.client("127.0.0.1", Some(&good)).connect(sip).unwrap();
     line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
     line.receive("SIP/2.0 200");

@@ -108,8 +108,7 @@ pub(super) async fn transfer(
     Sid(sid): Sid,
     body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let shape =
-        r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true, "warm":{…} or "party":"callee" as wanted"#;
+    let shape = r#"{"target":"trunk:NAME/+14155550123"}; optional: "consult":true or "warm":{…}, "party":"callee""#;
     let TransferBody { target, consult, warm, party } = read(body, shape)?;
     let answer = json!({ "sid": sid, "target": target, "consult": consult, "warm": warm.is_some() });
     let mode = match (warm, consult) {
@@ -137,7 +136,7 @@ pub(super) async fn dtmf(
     Sid(sid): Sid,
     body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let DtmfBody { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
+    let DtmfBody { digits, party } = read(body, r#"{"digits":"123#"}; optional: "party":"callee""#)?;
     let answer = json!({ "sid": sid, "keys": digits.chars().count() });
     handle
         .change_call(sid, CallAction::SendDigits { party: party.party(), digits: SensitiveText::new(digits) })
@@ -175,7 +174,7 @@ pub(super) async fn play(
     Sid(sid): Sid,
     body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let shape = r#"{"file":"sounds/closed.wav"}, with "party":"callee" or "both" as wanted"#;
+    let shape = r#"{"file":"sounds/closed.wav"}; optional: "party":"callee" or "both""#;
     let PlaybackBody { file, party } = read(body, shape)?;
     find(&handle, &sid).await?;
     let sound = decoded(&handle, &file).await?;

@@ -22,7 +22,7 @@ use trunkgate_system::agent_url;
 use trunkgate_system::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
 
 /// Expected form of the body, which errors quote.
-const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
+const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}; optional: "tracks":["inbound","outbound"], "parameters":{"NAME":"VALUE"}"#;
 
 /// Body of a request that starts a fork.
 #[derive(Debug, Deserialize)]

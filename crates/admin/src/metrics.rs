@@ -179,7 +179,7 @@ fn api(out: &mut Exposition, handle: &EdgeHandle) {
     out.family(
         name,
         MetricKind::Counter,
-        "Requests to the Twilio-compatible API, by resource and HTTP status; authentication: not let in.",
+        "Requests to the Twilio-compatible API, by resource and HTTP status; resource authentication: failed authentication.",
     );
     for ((resource, status), count) in handle.shared.api.requests().counts {
         out.sample(name, &[("resource", resource), ("status", &status.to_string())], count as f64);

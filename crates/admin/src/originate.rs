@@ -23,7 +23,7 @@ const RING_SECONDS: u64 = 60;
 /// Maximum number of DTMF digits sent after the answer.
 const DIGITS: usize = 32;
 /// Expected form of the body, which errors quote.
-const SHAPE: &str = r#"{"to":"+14155550123","from":"+14155550100","connect":["app:NAME"]}, with "via":["trunk:NAME"], "ring_seconds", "limit_seconds" and "digits" as wanted"#;
+const SHAPE: &str = r#"{"to":"+14155550123","from":"+14155550100","connect":["app:NAME"]}; optional: "via":["trunk:NAME"], "ring_seconds", "limit_seconds", "digits""#;
 
 /// Body of a request for a call.
 #[derive(Debug, Deserialize)]

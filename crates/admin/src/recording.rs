@@ -15,7 +15,7 @@ use super::forks::tracks;
 use trunkgate_runtime::handle::EdgeHandle;
 
 /// Expected form of the body, which errors quote.
-const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}, with "recording":"RE…" as wanted"#;
+const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}; optional: "recording":"RE…""#;
 
 /// Body of a request that starts or changes a recording.
 #[derive(Debug, Deserialize)]

@@ -519,7 +519,7 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     let text = format!("{latest}: {why}; none has succeeded since");
     let kind = ProblemKind::Trunk { trunk: trunk.to_string(), what: TrunkProblem::TlsFails { listener } };
     Problem::of(kind).shown_by(text).fixed_by(if why == CLIENT_NOT_TLS {
-        format!("have {trunk} use TLS to this port, or send it to the port of a `udp` or `tcp` listener")
+        format!("configure {trunk} to use TLS on this port, or the port of a `udp` or `tcp` listener")
     } else {
         format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its log has details; a port check without TLS at {last} looks the same")
     })

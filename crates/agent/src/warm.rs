@@ -106,7 +106,7 @@ impl Whisper {
             (None, Some(file), None, None) => Ok(Whisper::File(file)),
             (None, None, Some(url), None) if is_web(&url) => Ok(Whisper::Url(url)),
             (None, None, Some(_), None) => Err("`url` of `whisper` does not begin with https:// or http://".to_owned()),
-            _ => Err("`whisper` needs one of `text` (with `voice` as wanted), `file` and `url`".to_owned()),
+            _ => Err("`whisper` needs one of `text` (optional: `voice`), `file` and `url`".to_owned()),
         }
     }
 }

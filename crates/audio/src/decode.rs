@@ -113,7 +113,7 @@ impl NarrowbandSink {
         }
         let (_, resampler) = match &mut self.resampler {
             Some(known) if known.0 == rate => known,
-            Some(_) => return Err("its rate changes".to_owned()),
+            Some(_) => return Err("the sample rate changes within the file".to_owned()),
             none => {
                 let resampler = FileResampler::new(rate).ok_or(format!("{rate} Hz, not 8000 to 192000 Hz"))?;
                 none.insert((rate, resampler))

@@ -57,7 +57,10 @@ pub(crate) fn start_receiving(
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
         if let Err(error) = receive_sessions(link, &orders, &recordings) {
-            tracing::error!("not all media sessions were handed over: {error}; the others begin with new sockets");
+            tracing::error!(
+                "not all media sessions were handed over: {error}; remaining sessions open new media sockets; their audio \
+                 may be interrupted"
+            );
         }
         recordings.resume_no_more();
         // The loop has ended if it does not take the command.

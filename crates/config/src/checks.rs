@@ -210,7 +210,7 @@ fn media_ports(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mu
         && draft.limits.calls > fit
     {
         let message = format!("{} calls need more than the media ports {first}-{last}", draft.limits.calls);
-        let help = format!("a call uses {PORTS_PER_CALL} ports: maximum {fit} calls");
+        let help = format!("lower `calls` to {fit}, or widen `[media] ports`: a call uses {PORTS_PER_CALL} ports");
         findings.error(code::TOO_FEW_PORTS, span, message, help);
     }
     if let Some((low, high)) = ephemeral

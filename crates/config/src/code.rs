@@ -44,7 +44,8 @@ codes! {
         "Listeners need an IP address and port (\"0.0.0.0:5060\", \"[::]:5060\"), networks a prefix length (\"10.0.0.0/8\"), peers\n\
          a SIP URI without a user part (\"sip:198.51.100.7:5060;transport=tcp\").";
     BAD_DURATION = "TG0109", "invalid duration",
-        "Durations are strings of numbers with units: \"500ms\", \"30s\", \"10m\", \"1h30m\", \"2d\". \"0s\" and 0 mean off or no limit.";
+        "Durations are strings of numbers with units: \"500ms\", \"30s\", \"10m\", \"1h30m\", \"2d\". \"0s\" and 0 mean off or no limit,\n\
+         where the key allows 0.";
     BAD_SECRET = "TG0110", "secret not readable",
         "A secret is a string, { env = \"NAME\" } or { file = \"PATH\" } (relative to the configuration file). The environment\n\
          variable is not set, or the file cannot be read or is empty.";
@@ -71,7 +72,7 @@ codes! {
          ffmpeg -i any.flac -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav. `play:FILE` of `connect`: the same formats, 5\n\
          minutes. `file` of an app: TwiML of at most 64 KiB. These two are below the directory of the configuration, also\n\
          after symbolic links.";
-    EXPIRY = "TG0115", "certificate expires soon",
+    EXPIRY = "TG0115", "certificate expired or expires soon",
         "A certificate in the file has expired or expires within 14 days. It is used nevertheless; peers that verify it will\n\
          reject it. Replace the files: the new certificate is loaded within seconds, without a reload.";
     UNVERIFIED = "TG0116", "peer certificate not verified",

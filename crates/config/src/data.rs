@@ -48,7 +48,7 @@ fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
         reader.warning(code::NO_CALL_RECORDS, format!(": {} does not exist", parent.display()), help);
     }
     if std::fs::metadata(&directory).is_ok_and(|about| !about.is_dir()) {
-        let help = "name a directory, or a new name: the edge creates it";
+        let help = "use a directory, or a path that does not exist yet";
         reader.error(code::NO_CALL_RECORDS, "is not a directory", help);
     }
     Some(directory)

@@ -13,7 +13,7 @@ pub fn json_schema() -> Value {
         "title": "trunkgate.toml",
         "$defs": {
             "duration": {
-                "description": "\"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" and 0 mean off or no limit",
+                "description": "\"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" and 0 mean off or no limit, where the key allows 0",
                 "anyOf": [{ "type": "string", "pattern": r"^\s*(0|([0-9]+(ms|s|m|h|d))+)\s*$" }, { "const": 0 }],
             },
             "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },

@@ -373,12 +373,13 @@ impl EdgeHandle {
             if interfaces::same(&found, &running.interfaces) {
                 return None;
             }
+            let change = interfaces::change(&running.interfaces, &found);
             running.interfaces = found;
-            Some(self.settings(running))
+            Some((change, self.settings(running)))
         });
         match settings {
-            Some(settings) => {
-                tracing::info!("addresses of this machine changed");
+            Some((change, settings)) => {
+                tracing::info!("{change}");
                 self.input(GatewayInput::Configure(Box::new(settings))).await
             }
             None => Ok(()),

@@ -38,8 +38,8 @@ fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static
              bot verifies signatures",
         ),
         StreamLoss::ConnectTimeout if words.contains(NO_UPGRADE) => Some(
-            "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: something accepts \
-             the connection and says nothing",
+            "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: the port accepts \
+             TCP but sends no HTTP response",
         ),
         StreamLoss::Closed(Some(1000)) => Some(WHY_ENDED),
         StreamLoss::Closed(Some(1001 | 1012)) => Some(

@@ -611,7 +611,7 @@ reasons! {
         sentence: "the connection to an agent was reset",
         cause: "The TCP connection was reset, or ended without a WebSocket close: the process crashed, or its handler \
              returned or raised an exception.",
-        fix: Some("see the agent's log: its process or its server ended the connection"),
+        fix: Some("check the agent's log, and the idle timeouts of proxies"),
         q850: 38,
         outcome: "failed",
     }
@@ -628,7 +628,7 @@ reasons! {
         sentence: "an agent closed the connection without ending the call",
         cause: "The agent closed the WebSocket with another code than 1000, or with 1000 and `on_close = \"next\"`. The \
              trace contains the code.",
-        fix: Some("see the agent's log: its process or its server ended the connection"),
+        fix: Some("check the agent's log: its process or its server closed the connection"),
         q850: 38,
         outcome: "failed",
     }

@@ -50,7 +50,8 @@ const STATUSES: &[StatusExplanation] = statuses! {
         "Set `auth` of the trunk to the carrier's user name and password; see reason credentials_refused.";
     408: "", "The called party did not respond in time; the edge tries the next target.", "Check that the called phone is registered and reachable.";
     410: "", "The number is no longer in service.", "Check the number.";
-    413: "The message exceeds `[limits] sip_message_bytes`.", "The message is too large.", "Remove headers, or raise the limit.";
+    413: "The message exceeds `[limits] sip_message_bytes`, or the body of an INFO or MESSAGE 8192 bytes.", "The message is too large.",
+        "Remove headers or shorten the body. `sip_message_bytes` can be raised if it is below the default (65535, the maximum).";
     414: "", "The Request-URI is too long.", "Check the number and URI parameters in the trace.";
     415: "A body type or encoding that is not supported; INFO with a DTMF digit from a trunk without `dtmf = \"info\"`.", "The peer does not support the body.",
         "For DTMF set `dtmf` of the trunk; otherwise remove the header or body with `headers`.";
@@ -63,9 +64,9 @@ const STATUSES: &[StatusExplanation] = statuses! {
     428: "", "The carrier requires a STIR/SHAKEN Identity header.", "Ask the carrier to sign your calls.";
     429: "", "Too many calls per second (carrier usage).", "Set `calls_per_second = { out = N }` of the trunk: calls then wait for their turn.";
     433: "", "Anonymous calls are rejected.", "Send a caller ID: `caller_id` of the trunk or route.";
-    436: "", "The certificate of the Identity header cannot be loaded.", "Remove the header: `headers = { remove = [\"Identity\"] }`.";
-    437: "", "The certificate of the Identity header is not trusted.", "Remove the header: `headers = { remove = [\"Identity\"] }`.";
-    438: "", "The signature of the Identity header is invalid: a number changed after signing.", "Remove the header: `headers = { remove = [\"Identity\"] }`.";
+    436: "", "The certificate of the Identity header cannot be loaded.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";
+    437: "", "The certificate of the Identity header is not trusted.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";
+    438: "", "The signature of the Identity header is invalid: a number changed after signing.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";
     480: "No target answered (ring_timeout).", "The called party is not available: no answer, not registered, or do not disturb.", "Check that the phone is registered; add a further target to the route.";
     481: "A request for a dialog that does not exist: after a restart, or a repeated BYE.", "The peer has no such call any more; the edge ends it.",
         "Single cases are harmless. Many: check for restarts of the peer.";

@@ -82,6 +82,23 @@ pub fn same(a: &Interfaces, b: &Interfaces) -> bool {
     read(a) == read(b)
 }
 
+/// Describes the change between two readings: added and removed addresses, else a change of networks or routes.
+pub fn change(before: &Interfaces, after: &Interfaces) -> String {
+    let missing = |all: &Interfaces, others: &Interfaces| {
+        let is_known = |address: &IpAddr| others.networks.iter().any(|(_, other)| other == address);
+        let own = all.networks.iter().map(|(_, address)| *address).filter(|address| !is_known(address));
+        own.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let lists = [("added", missing(after, before)), ("removed", missing(before, after))];
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    let lists: Vec<String> = lists.map(|(what, list)| format!("{what} {list}")).collect();
+    if lists.is_empty() {
+        "networks or routes of this machine changed".to_owned()
+    } else {
+        format!("addresses of this machine changed: {}", lists.join("; "))
+    }
+}
+
 /// Returns whether an address currently belongs to this machine.
 pub fn has(address: IpAddr) -> bool {
     let own = || nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|one| one.address.as_ref().and_then(ip));
@@ -118,6 +135,18 @@ mod tests {
         let loopback: IpNet = "127.0.0.0/8".parse().unwrap();
         assert!(interfaces.networks.contains(&(loopback, "127.0.0.1".parse().unwrap())), "{interfaces:?}");
         assert!(same(&interfaces, &interfaces.clone()));
+    }
+
+    #[test]
+    fn a_change_names_added_and_removed_addresses() {
+        let reading = |addresses: &[&str]| Interfaces {
+            networks: addresses.iter().map(|ip| ("192.0.2.0/24".parse().unwrap(), ip.parse().unwrap())).collect(),
+            ..Interfaces::default()
+        };
+        let (before, after) = (reading(&["192.0.2.1", "192.0.2.2"]), reading(&["192.0.2.2", "192.0.2.3"]));
+        let text = "addresses of this machine changed: added 192.0.2.3; removed 192.0.2.1";
+        assert_eq!(change(&before, &after), text);
+        assert_eq!(change(&before, &before), "networks or routes of this machine changed");
     }
 
     #[test]

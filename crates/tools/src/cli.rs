@@ -232,7 +232,7 @@ pub enum CliVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Replace a running edge by the installed program; live calls continue
+    /// Replace a running edge with the installed program; live calls continue
     #[command(after_help = examples::UPGRADE)]
     Upgrade {
         /// The edge to connect to.
@@ -482,10 +482,10 @@ pub enum ConfigVerb {
 /// `twilio …`
 #[derive(Debug, Subcommand)]
 pub enum TwilioVerb {
-    /// Print shell variables that lead Twilio's libraries, its CLI and curl to the edge
+    /// Print shell variables that direct Twilio's libraries, its CLI and curl to the edge
     #[command(after_help = examples::TWILIO_ENV)]
     Env(TwilioEnv),
-    /// Print the line of a hosts file that leads Twilio's hosts to the TLS listener of the edge
+    /// Print a hosts-file line that resolves Twilio's host names to the edge
     #[command(after_help = examples::TWILIO_HOSTS)]
     Hosts(TwilioHosts),
     /// Add the edge's CA to trust stores, so that programs accept the edge as api.twilio.com

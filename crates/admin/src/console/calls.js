@@ -232,7 +232,7 @@ function unknown(query) {
   const others = [...new Set(query.keys())].filter((name) => ![...FIELDS, 'by', 'up'].includes(name));
   const isBad = { within: (value) => !isSpan(value), by: (value) => !COLUMNS.some((column) => column.sort && column.name === value) };
   const bad = Object.keys(isBad).filter((name) => query.get(name) && isBad[name](query.get(name)));
-  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``)];
+  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is not a value of \`${name}\``)];
 }
 
 /** Filters of the address for which the form has no field, each with a button that removes it. */

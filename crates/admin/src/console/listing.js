@@ -43,7 +43,8 @@ export function orderChoice(columns, sorted, choose) {
 export function listing(columns, options) {
   const { query, page, key } = options;
   const find = (name) => columns.find((column) => column.sort && column.name === name);
-  const mistakes = query.get('by') && !find(query.get('by')) ? [`\`${query.get('by')}\` is no value of \`by\``] : [];
+  const sortable = columns.filter((column) => column.sort).map((column) => `\`${column.name}\``).join(', ');
+  const mistakes = query.get('by') && !find(query.get('by')) ? [`\`${query.get('by')}\` is not a sortable column; use ${sortable}`] : [];
   let sorted = { by: find(query.get('by')) ? query.get('by') : options.first, down: query.get('down') !== null };
   const open = new Set(query.get(options.name) ? [query.get(options.name)] : []);
   let isChecked = false;

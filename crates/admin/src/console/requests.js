@@ -33,7 +33,7 @@ function callbackTable(families, errors) {
   ], { caption: 'Callbacks by application', rows: apps, key: (app) => app, empty: 'No callbacks since the start.' });
 }
 
-/** The latest requests, with those that were not let in: one row for each client and error, so that a scan hides none of the others. */
+/** The latest requests, with those that failed authentication: one row for each client and error, so that a scan hides none of the others. */
 function withRefused({ requests, failures }) {
   const groups = new Map();
   for (const one of failures.filter(({ method }) => !method)) {
@@ -46,11 +46,11 @@ function withRefused({ requests, failures }) {
   return { all, failed: [...failures.filter(({ method }) => method), ...groups.values()].sort((a, b) => (a.at < b.at ? 1 : -1)) };
 }
 
-/** How many of the latest requests failed, and how many were not let in. */
+/** How many of the latest requests failed, and how many failed authentication. */
 function sentence({ requests, failures }) {
   const failed = requests.filter((one) => one.status >= 400).length;
   const refused = failures.filter(({ method }) => !method).length;
-  const parts = [failed ? `${count(failed)} of the latest ${count(requests.length)} requests failed` : '', refused ? `${many(refused, 'request')} not let in` : ''].filter(Boolean);
+  const parts = [failed ? `${count(failed)} of the latest ${count(requests.length)} requests failed` : '', refused ? `${many(refused, 'request')} failed authentication` : ''].filter(Boolean);
   return parts.length ? `${parts.join('; ')}.` : '';
 }
 
@@ -67,7 +67,7 @@ export function requestsPage(main) {
       {
         name: 'Request',
         cell: (one) => [
-          h('code', {}, one.method ? `${one.method} ${one.path || 'account'}${one.query ? `?${masked(one.query)}` : ''}` : `not let in${one.times > 1 ? `, ${count(one.times)} times` : ''}`),
+          h('code', {}, one.method ? `${one.method} ${one.path || 'account'}${one.query ? `?${masked(one.query)}` : ''}` : `authentication failed${one.times > 1 ? `, ${count(one.times)} times` : ''}`),
           one.call && one.status !== 404 ? [' ', h('a', { href: `#/calls/${one.call}` }, 'call')] : null,
           one.message ? [h('br', {}), masked(one.message)] : null,
         ],

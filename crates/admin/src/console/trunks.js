@@ -20,7 +20,7 @@ export function roundTrip(trunk) {
 }
 
 /** Figures of a fault of a trunk or agent. */
-const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
+const share = (fault) => (fault ? ` ${count(fault.calls)} of ${many(fault.of, 'call')}` : '');
 /** Codes by which a side rejects another for its codecs. */
 const CODECS = [488, 606];
 /** The codes of all rejections that are counted; of some alone if there are too many to name. */
@@ -270,7 +270,7 @@ export function trunksPage(main, query) {
   const isState = STATES.includes(query.get('state') || '');
   return {
     title: 'Trunks',
-    mistakes: [...list.mistakes, ...(isState ? [] : [`\`${query.get('state')}\` is no value of \`state\``])],
+    mistakes: [...list.mistakes, ...(isState ? [] : [`\`${query.get('state')}\` is not a state; use ${STATES.filter(Boolean).map((name) => `\`${name}\``).join(', ')}`])],
     async refresh() {
       const [answer, status, past] = await Promise.all([api.get('/v1/trunks'), api.get('/v1/status'), hour()]);
       ({ trunks, since } = answer);

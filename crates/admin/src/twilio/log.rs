@@ -159,16 +159,16 @@ pub(crate) struct ShownLog {
     ignored_parameters: Vec<IgnoredParameter>,
     /// Last callback of each application whose attempt failed.
     callback_errors: Vec<ShownCallbackError>,
-    /// Latest 200 requests that were let in, the newest first.
+    /// Latest 200 authenticated requests, the newest first.
     requests: Vec<ShownRequest>,
-    /// Latest 100 requests that failed, and 100 that were not let in, the newest first.
+    /// Latest 100 requests that failed, and 100 without valid credentials, the newest first.
     failures: Vec<ShownRequest>,
 }
 
 /// Requests with the same resource and status.
 #[derive(Debug, Serialize)]
 struct ShownCount {
-    /// `Accounts`, `Calls`, `Keys`, `Messages`, `PhoneNumbers` (Lookup) …; `authentication`: not let in; `other`.
+    /// `Accounts`, `Calls`, `Keys`, `Messages`, `PhoneNumbers` (Lookup) …; `authentication`: failed; `other`.
     resource: &'static str,
     /// HTTP status.
     status: u16,
@@ -215,7 +215,7 @@ struct ShownCallbackError {
 struct ShownRequest {
     /// Time of the answer.
     at: String,
-    /// HTTP method; empty, as the path, for a request that was not let in.
+    /// HTTP method; empty, as the path, for a request without valid credentials.
     method: String,
     /// Path below the account, or of a lookup below its version.
     path: String,

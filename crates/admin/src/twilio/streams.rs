@@ -63,7 +63,7 @@ fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Err
             (Some(name), value) => {
                 let value = value.unwrap_or_default();
                 if name.chars().count() + value.chars().count() > PARAMETER_CHARS {
-                    let message = format!("Parameter{n}: name and value have more than {PARAMETER_CHARS} characters");
+                    let message = format!("Parameter{n}: name and value exceed {PARAMETER_CHARS} characters together");
                     return Err(Error::bad_request(message));
                 }
                 custom.push((name, value));

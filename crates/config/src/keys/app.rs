@@ -32,7 +32,7 @@ keyed! {
     "allow_private": ValueKind::Boolean
         => FieldSetter::Boolean(|app, is_so| app.allow_private = is_so), is("false"), "lets webhooks, callbacks, Play and Stream of the app reach private and loopback addresses";
     "insecure_redirects": ValueKind::Boolean
-        => FieldSetter::Boolean(|app, is_so| app.insecure_redirects = is_so), is("false"), "follows redirects of the app's host from https to http without TLS; by default the edge asks the same path by https";
+        => FieldSetter::Boolean(|app, is_so| app.insecure_redirects = is_so), is("false"), "follows redirects of the app's host from https to http without TLS; by default the edge requests the same path over HTTPS";
     "sip_to": ValueKind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
     "callers": ValueKind::Many(&TEXT)

@@ -1,7 +1,7 @@
 //! Connection of the callback sender to the running edge: current rules and token, counters, and traces of calls.
 
 use trunkgate_call::AppAnswer;
-use trunkgate_call::trace::{TraceItem, WebhookExchange};
+use trunkgate_call::trace::{TraceItem, WebhookExchange, failed_attempt};
 
 use super::answers::{refused, taken};
 use crate::handle::EdgeHandle;
@@ -39,7 +39,7 @@ fn note(handle: &EdgeHandle, CallbackAttempt { callback, attempt, result }: Call
         (Some(webhook), _) => Some(TraceItem::webhook(WebhookExchange { attempt: Some(attempt), ..webhook })),
         // The request could not be sent at all.
         (None, AppAnswer::Failed { code, text }) => {
-            Some(TraceItem::decision(format!("warning {code}: {text}; attempt {attempt}, it is repeated")))
+            Some(TraceItem::decision(format!("warning {code}: {text}; {}", failed_attempt(attempt, code))))
         }
         (None, AppAnswer::Document { .. } | AppAnswer::Sound { .. }) => None,
     };

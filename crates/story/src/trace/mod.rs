@@ -11,7 +11,7 @@ use std::time::Instant;
 use memchr::memmem::Finder;
 
 use self::packed::PackedEntries;
-pub use self::webhook::{CookieChanges, DroppedCookie, WebhookExchange, WebhookTry};
+pub use self::webhook::{CookieChanges, DroppedCookie, FINAL_CODES, WebhookExchange, WebhookTry, failed_attempt};
 use crate::limits::{TRACE_DIGITS, TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
 use crate::messages::{CallMessages, RawMessage, Wire};
 use crate::numbers::plain;

@@ -9,6 +9,16 @@ const COOKIES_SHOWN: usize = 8;
 /// Maximum characters of a cookie name shown.
 const COOKIE_NAME_CHARS: usize = 64;
 
+/// Twilio's codes for URLs that cannot be requested: malformed, or with an unknown retry policy. A callback that fails
+/// with one of them is not retried.
+pub const FINAL_CODES: [u16; 2] = [11_100, 11_243];
+
+/// Describes a failed attempt at a callback, and whether it is retried.
+pub fn failed_attempt(attempt: u32, code: u16) -> String {
+    let next = if FINAL_CODES.contains(&code) { "final" } else { "will be retried" };
+    format!("attempt {attempt}, {next}")
+}
+
 /// A request to an application, with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookExchange {
@@ -116,8 +126,8 @@ impl WebhookExchange {
         let alike = self.tries.chunk_by(|one, next| one.is_like(next));
         let tries: Vec<String> = alike.filter_map(|alike| Some(alike.first()?.text(alike))).collect();
         let error = self.error.map(|code| format!(" (error {code})")).unwrap_or_default();
-        let attempt = self.attempt.filter(|_| self.error.is_some());
-        let attempt = attempt.map(|attempt| format!("; attempt {attempt}, it is repeated")).unwrap_or_default();
+        let attempt = self.attempt.zip(self.error).map(|(attempt, code)| failed_attempt(attempt, code));
+        let attempt = attempt.map(|attempt| format!("; {attempt}")).unwrap_or_default();
         let body = if self.body.is_empty() { String::new() } else { format!("\n{}", self.body) };
         format!("{} {} {}{error}{attempt}{body}", self.purpose, self.method, tries.join("; "))
     }
@@ -216,7 +226,9 @@ mod tests {
         webhook.tries.extend(webhook.tries.last().cloned());
         webhook.attempt = Some(2);
         let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; https://a.example.com/voice: \
-                    host name not found after 6 ms, 2 tries (error 11210); attempt 2, it is repeated";
-        assert_eq!(webhook.redacted().text(), text);
+                    host name not found after 6 ms, 2 tries (error 11210); attempt 2, will be retried";
+        assert_eq!(webhook.clone().redacted().text(), text);
+        webhook.error = Some(11_100);
+        assert!(webhook.text().ends_with("(error 11100); attempt 2, final"));
     }
 }

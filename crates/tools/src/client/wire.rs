@@ -16,7 +16,7 @@ pub(super) fn messages(trace: &Value) -> String {
         let again = if entry["again"] == true { ", again" } else { "" };
         let head = format!("+{at:.3} s  {} {way} {}{again}", text(&entry["text"]), text(leg.unwrap_or(&Value::Null)));
         let Some(raw) = entry["raw"].as_str() else {
-            out.push_str(&format!("{head}: no longer stored\n\n"));
+            out.push_str(&format!("{head}: message text no longer stored\n\n"));
             continue;
         };
         let [transport, local, remote] = ["transport", "local", "remote"].map(|key| text(&entry[key]));
@@ -47,7 +47,8 @@ mod tests {
         assert_eq!(
             messages(&trace),
             "+0.002 s  INVITE from carrier  (udp 192.0.2.1:5060 ← 192.0.2.9:5060)\nINVITE sip:a@b SIP/2.0\nFrom: ·[31m\n\nv=0\n\
-             … 7 octets more were not stored\n\n+2.000 s  200 OK to carrier, again: no longer stored\n\n"
+             … 7 octets more were not stored\n\n+2.000 s  200 OK to carrier, again: message text no longer \
+             stored\n\n"
         );
         assert_eq!(messages(&json!({})), "no messages of this call are stored\n");
     }

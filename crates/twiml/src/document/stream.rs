@@ -226,8 +226,10 @@ fn stream(mut fields: ElementFields<'_>) -> Option<Stream> {
             Some(name) if name.chars().count() + value.chars().count() <= PARAMETER_CHARS => {
                 parameters.push((name, value));
             }
-            Some(_) => {
-                let message = format!("<Parameter> has more than {PARAMETER_CHARS} characters and is skipped");
+            Some(name) => {
+                let message = format!(
+                    "<Parameter> {name:.40}: name and value exceed {PARAMETER_CHARS} characters together; skipped"
+                );
                 parameter.warnings.add(code::SCHEMA, child.position, message);
             }
             None => parameter.warnings.add(code::SCHEMA, child.position, "<Parameter> without a name is skipped"),

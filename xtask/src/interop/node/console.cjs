@@ -403,7 +403,7 @@ async function read(browser, url, faults) {
   await page.context().close();
 }
 
-/** Parties that name themselves at length, many that reject alike, routes without a target, callers of the API that are not let in: made of the edge's own answers. */
+/** Parties that name themselves at length, many that reject alike, routes without a target, callers of the API without valid credentials: made of the edge's own answers. */
 async function crowded(browser, url, faults) {
   const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
   const rewrite = (path, change) => page.route((at) => at.pathname === path, async (route) => {
@@ -509,7 +509,7 @@ async function crowded(browser, url, faults) {
   await picture(page, 'crowded-overview', true);
   await show('routes', 'section[aria-label^="Routes in order"] tbody tr');
   const routes = page.locator('section[aria-label^="Routes in order"] tbody tr');
-  hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6');
+  hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6 calls');
   hold('a route with a target, and one that refuses, are not marked', await routes.nth(1).evaluate((one) => !one.matches('.marked')) && await routes.nth(2).evaluate((one) => !one.matches('.marked')));
   hold('what another target of the route takes over is amber', await routes.nth(1).locator('a.chip.warn', { hasText: 'down' }).count() === 1 && await routes.nth(1).locator('a.chip.bad').count() === 0);
   hold('why a target is down is said at its state', (await routes.nth(1).locator('a.chip.warn', { hasText: 'down' }).getAttribute('title')).startsWith('trunk down'));
@@ -525,7 +525,7 @@ async function crowded(browser, url, faults) {
   await show('api', 'section[aria-label="Latest requests"] tbody tr');
   const latest = page.locator('section[aria-label="Latest requests"] tbody tr');
   const told = await latest.allInnerTexts();
-  hold(`requests that were not let in are a row of each client: ${told}`, told.length === 4 && told.filter((text) => text.includes('not let in')).length === 2 && told.some((text) => text.includes('2 times') && text.includes('192.0.2.8')));
+  hold(`requests that failed authentication are a row of each client: ${told}`, told.length === 4 && told.filter((text) => text.includes('authentication failed')).length === 2 && told.some((text) => text.includes('2 times') && text.includes('192.0.2.8')));
   hold('there is no link to a call that is not there', await latest.locator('a').count() === 0);
   const callbacks = page.locator('section[aria-label=Callbacks] tbody tr', { hasText: 'requests to the API named' });
   hold('a callback that fails has its error, call and next attempt', /11200.*answered 500.*call.*next attempt in/s.test(await callbacks.innerText()) && await callbacks.locator('a[href*="#/calls/CA"]').count() === 1);
@@ -569,7 +569,7 @@ async function failing(browser, url, faults) {
   const failure = 'not reachable: Connection refused (os error 111)';
   const address = 'http://127.0.0.1:26499/a-status-callback-with-a-long-name/none';
   const one = { url: address, remote: '127.0.0.1:26499', status: null, failure, duration_ms: 1 };
-  const attempt = (number) => ({ at_us: 1e6 * number ** 2 + 2e6, kind: 'webhook', purpose: 'status', method: 'POST', attempt: number, error: 11205, body: '', tries: [one, one], text: `status POST ${address} (127.0.0.1:26499): ${failure} after 2 ms, 2 tries (error 11205); attempt ${number}, it is repeated` });
+  const attempt = (number) => ({ at_us: 1e6 * number ** 2 + 2e6, kind: 'webhook', purpose: 'status', method: 'POST', attempt: number, error: 11205, body: '', tries: [one, one], text: `status POST ${address} (127.0.0.1:26499): ${failure} after 2 ms, 2 tries (error 11205); attempt ${number}, will be retried` });
   const start = { at_us: 1e6, kind: 'webhook', purpose: 'start', method: 'POST', attempt: null, error: null, body: '<Response><Say>Hi\u202eevil</Say></Response>', tries: [{ ...one, status: 200, failure: null }], text: 'start POST' };
   for (const [kind, options] of [['wide', { viewport: { width: 1440, height: 900 } }], ['narrow', { viewport: NARROW }]]) {
     const page = await opened(browser, url, options, faults);
@@ -789,14 +789,14 @@ async function filtered(browser, url, faults) {
   await page.goto(`${url}/#/calls?since=yesterday`);
   await page.locator('#refused', { hasText: 'yesterday' }).waitFor();
   await page.goto(`${url}/#/calls?colour=red&within=soon`);
-  await page.locator('#unknown', { hasText: 'colour is no filter' }).filter({ hasText: 'soon is no value of within' }).waitFor();
+  await page.locator('#unknown', { hasText: 'colour is no filter' }).filter({ hasText: 'soon is not a value of within' }).waitFor();
   await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
   await page.goto(`${url}/#/calls?since=2030-01-01T00:00:00Z&until=2026-01-01T00:00:00Z`);
   await page.locator('#unknown', { hasText: 'since is not before until' }).waitFor();
   await page.fill('[data-moment=since]', '2031-01-01T00:00:00');
   await page.locator('.filters button', { hasText: 'Apply' }).click();
   hold('a range that ends before it begins is not applied', page.url().includes('2030-01-01') && await page.locator('[data-moment=until]').evaluate((field) => field.validationMessage.includes('later than')));
-  for (const [name, says] of [['agents?colour=red', 'colour is no parameter of this page'], ['overview?x=1', 'it has no parameters'], ['trunks?state=sideways', 'sideways is no value of state'], ['conferences?by=colour', 'colour is no value of by']]) {
+  for (const [name, says] of [['agents?colour=red', 'colour is no parameter of this page'], ['overview?x=1', 'it has no parameters'], ['trunks?state=sideways', 'sideways is not a state; use up, down, unknown'], ['conferences?by=colour', 'colour is not a sortable column']]) {
     await page.goto(`${url}/#/${name}`);
     await page.locator('#unknown', { hasText: says }).waitFor();
   }

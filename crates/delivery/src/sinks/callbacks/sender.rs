@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::AppCallback;
+use trunkgate_call::trace::FINAL_CODES;
 
 use super::figures::LastFailure;
 use super::stored::StoredCallback;
@@ -26,8 +27,6 @@ use trunkgate_system::limits::{
     CALLBACKS_AT_ONCE_OF_UNKNOWN, OUTBOX_BYTES, OUTBOX_WAITING,
 };
 
-/// Twilio's codes for URLs that cannot be requested: malformed, or with an unknown retry policy.
-const UNUSABLE: [u32; 2] = [11_100, 11_243];
 /// Error code for a failure of this machine, before any request.
 const HERE: u32 = 11_200;
 const PACE: Pace = Pace {
@@ -92,7 +91,7 @@ fn judge(callback: &StoredCallback, failure: &WebhookFailure) -> Refusal {
         what: format!("{} ({})", failure.what, shown_origin(&callback.url)),
         call: callback.call.clone(),
         is_heard: failure.answer.is_some(),
-        is_final: UNUSABLE.contains(&failure.code),
+        is_final: FINAL_CODES.iter().any(|code| u32::from(*code) == failure.code),
         later: Duration::ZERO,
         latest: Duration::MAX,
     }

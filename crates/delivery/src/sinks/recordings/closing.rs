@@ -276,7 +276,9 @@ impl RecordingCloser {
             text
         });
         self.shared.figures.read_unindexed(match read {
-            Ok(foreign) => foreign.map(|path| format!("{} is not a recording entry of this edge", path.display())),
+            Ok(foreign) => foreign.map(|path| {
+                format!("{}: no entry of a recording in this directory; ignored. Move it away.", path.display())
+            }),
             Err(text) => Some(text),
         });
     }

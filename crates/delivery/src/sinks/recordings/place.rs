@@ -235,7 +235,7 @@ pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
                 .to_owned(),
         ),
         (K::ReadOnlyFilesystem, fix_of_read_only(directory)),
-        (K::NotFound, format!("restore the directory, or find out what removes files: `ls -ld {shown}`")),
+        (K::NotFound, format!("check cleanup jobs (cron, tmpfiles): a folder or file below {shown} was removed")),
     ];
     let fix = known.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, fix)| fix);
     fix.unwrap_or_else(|| format!("`ls -ld {shown}`, `findmnt -T {shown}`; `dmesg` has errors of the disk"))

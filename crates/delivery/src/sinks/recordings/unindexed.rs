@@ -129,7 +129,8 @@ impl UnindexedEntries {
                 Ok(_) | Err(_) => {
                     tracing::warn!(
                         reason = "recording_failed",
-                        "{name} in .unindexed is not a recording entry of this edge"
+                        "{}: damaged, or from another recordings directory; ignored. Move it away.",
+                        file.path().display()
                     );
                     foreign = Some(file.path());
                 }

@@ -470,7 +470,7 @@ impl Writer {
         let Some(path) = self.journal_path(cdr) else {
             // Calls in an old journal would count as interrupted if records are enabled again later.
             if let Some(Err(error)) = self.journal.take().map(CallJournal::forget) {
-                tracing::warn!(reason = "cdr_failed", "the journal of live calls was not deleted: {error}");
+                tracing::warn!(reason = "cdr_failed", "{error}");
             }
             (self.file, self.missing) = (None, Missing::default());
             self.waiting.clear();

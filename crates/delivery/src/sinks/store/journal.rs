@@ -18,6 +18,7 @@ use super::disk::{self, LineFile, is_there, locked, named};
 use super::live::LiveLines;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
+use trunkgate_system::text::number;
 
 /// Journal file, locked against other processes.
 #[derive(Debug)]
@@ -253,9 +254,15 @@ impl CallJournal {
         Ok(())
     }
 
-    /// Removes all calls and the file, because records are no longer configured.
+    /// Removes all calls from the file, because records are no longer configured.
+    ///
+    /// # Errors
+    /// Returns the system's error with the path.
     pub(crate) fn forget(mut self) -> io::Result<()> {
-        self.lines.truncate(0)
+        let path = self.path.display();
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{path}: cannot empty the journal: {error}"));
+        self.lines.truncate(0).map_err(named)
     }
 
     /// Moves the calls to another journal, beside a new record file.
@@ -307,15 +314,16 @@ fn is_json(line: &[u8]) -> bool {
 fn report_damage(path: &Path, damaged: usize, calls: usize) {
     let kept = disk::keep_damaged(path);
     let path = path.display();
+    let (damaged, calls) = (number(damaged, "damaged line"), number(calls, "call"));
     match kept {
         Ok(kept) => tracing::warn!(
             reason = "cdr_failed",
-            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is kept as {}",
+            "{path}: {damaged}, calls there have no record; {calls} read; the file is kept as {}",
             kept.display()
         ),
         Err(error) => tracing::warn!(
             reason = "cdr_failed",
-            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is not kept: {error}"
+            "{path}: {damaged}, calls there have no record; {calls} read; the file is not kept: {error}"
         ),
     }
 }

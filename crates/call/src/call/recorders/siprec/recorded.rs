@@ -331,20 +331,24 @@ impl RecordingSessions {
             return Err(RequestRefusal::RecordingEnded);
         }
         let now = cx.edge.date(cx.now);
-        let what = match change {
-            SiprecChange::Pause if session.paused.is_some() => "is paused already",
+        let text = match change {
+            SiprecChange::Pause if session.paused.is_some() => {
+                format!("pause requested: recording by {name} is already paused")
+            }
             SiprecChange::Pause => {
                 (session.paused, session.needs_reinvite) = (Some(now), true);
-                "pauses"
+                format!("pause requested: recording by {name} pauses")
             }
-            SiprecChange::Resume if session.paused.is_none() => "runs already",
+            SiprecChange::Resume if session.paused.is_none() => {
+                format!("resume requested: recording by {name} is already running")
+            }
             SiprecChange::Resume => {
                 (session.paused, session.streaming, session.needs_reinvite) = (None, now, true);
-                "goes on"
+                format!("resume requested: recording by {name} resumes")
             }
-            SiprecChange::Stop => "ends",
+            SiprecChange::Stop => format!("stop requested: recording by {name} ends"),
         };
-        cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
+        cx.edge.decide(cx.now, cx.call.key, text);
         if change == SiprecChange::Stop {
             // The end of a requested session never ends the call, even if recording is required.
             let _ = self.advance_session(cx, media, at, SiprecEvent::Stop);
