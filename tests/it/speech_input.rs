@@ -333,17 +333,6 @@ fn a_recogniser_that_dies_ends_a_live_transcription_and_not_the_call() {
     rig.hung_up();
 }
 
-/// The interop suite runs that program (`seeds`), and the page shows it.
-#[test]
-fn the_page_shows_the_example_as_it_is() {
-    let (page, example) =
-        (include_str!("../../docs/configure/recognition.md"), include_str!("../../examples/recogniser.py"));
-    assert!(
-        page.contains(&format!("```python\n{example}```\n")),
-        "docs/configure/recognition.md and examples/recogniser.py differ"
-    );
-}
-
 #[test]
 fn the_first_word_stops_the_prompt() {
     let recogniser = Recogniser::doing(&[Act::Hear, Act::Partial("stop")]);
