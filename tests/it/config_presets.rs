@@ -467,15 +467,15 @@ fn teams_is_called_at_its_three_hubs_in_order_by_the_name_of_the_edge() {
     assert!(missing.2.contains("(https://learn.microsoft.com/en-us/microsoftteams/direct-routing-protocols-sip)"));
 }
 
-/// The names are defined once; the table of the documentation and the guides are checked against them.
+/// The names are defined once; the page of all keys and the files are checked against them.
 #[test]
 fn the_documentation_has_the_names_of_all_presets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let names: Vec<String> = preset::all().iter().map(|preset| preset.name.to_owned()).collect();
-    let keys = read("docs/configure/configuration.md");
+    let keys = read("docs/reference/keys.md");
     let row = keys.lines().find(|line| line.starts_with("| `preset` |")).unwrap();
-    let written: Vec<&str> = row.split("`\"").skip(1).map(|rest| rest.split("\"`").next().unwrap()).collect();
+    let written: Vec<&str> = row.split('|').nth(2).unwrap().split('`').skip(1).step_by(2).collect();
     assert_eq!(written, names);
     let mut files: Vec<String> = std::fs::read_dir(root.join("presets"))
         .unwrap()
