@@ -1,5 +1,5 @@
-//! Answers to queries for the parts of a call that are kept beside its record (`finish()` in `call/parts/sides.rs`
-//! keeps them), and for a capture of it.
+//! Answers to queries for the kept parts of a call, and for a capture of it. `finish()` in `call/parts/sides.rs` keeps
+//! view and quality, `forget_done()` in `dispatch.rs` the trace.
 
 use std::time::{Instant, SystemTime};
 

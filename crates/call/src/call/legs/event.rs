@@ -1,4 +1,4 @@
-//! Events of a call, grouped by the folder with their handlers.
+//! Events of a call, grouped by the folder with their handlers; those of the search are dispatched in `parts/`.
 
 use bytes::Bytes;
 use trunkgate_media::MediaEvent;
@@ -60,7 +60,8 @@ pub(crate) enum SideEvent {
     Hangup(ReasonSlug),
 }
 
-/// Event of a target that is tried, handled in `search/`; success and failure of a target are handled in `parts/`.
+/// Event of a target that is tried. `parts/results.rs`: `handle_target()` handles success and failure of a target, and
+/// passes other events to `search/`.
 #[derive(Debug)]
 pub(crate) enum SearchEvent {
     /// DNS resolution has finished.

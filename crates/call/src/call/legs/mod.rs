@@ -1,4 +1,5 @@
-//! Legs of a call: dialog, stored descriptions, and the headers and numbers that each side may see.
+//! Legs of a call: dialog, stored descriptions, the headers and numbers that each side may see, session timers, holds,
+//! agents and digits; and the events of a call (`event.rs`).
 
 pub(crate) mod agent_leg;
 pub(crate) mod agents;

@@ -1,5 +1,7 @@
 //! Media of a call: connections, audio played by the edge itself, and DTMF.
 //!
+//! `latched()` and `early_grant_over()` in `shared/cx.rs` handle the first and the last event of this table.
+//!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
 //! | media latched | source recorded | source recorded | source recorded | source recorded | – |

@@ -4,7 +4,7 @@
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | CANCEL | attempts withdrawn, call ends | – | it crossed our 2xx: BYE | the same | – |
+//! | CANCEL | attempts withdrawn, call ends | of a re-INVITE: its relay is canceled; it crossed our 2xx: BYE | it crossed our 2xx: BYE | the same | – |
 //! | PRACK missing | attempts withdrawn, call ends | call ends | the same | the same | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends, or its next target | of the caller: call ends | the same | leg gone |
@@ -18,7 +18,7 @@
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
 //! | agent lost | a new stream, next target; a listener is dropped | rerouting; a listener is dropped | a new stream, next target, or other ringing targets continue; a listener is dropped | a listener is dropped | – |
 //! | agent closed with 1000 | a listener is dropped | call ends, or rerouting (`on_close`) | other ringing targets continue; a listener is dropped | a listener is dropped | – |
-//! | agent's request | noted | call ends, or rerouting (transfer) | an agent that still has the caller: as when answered; else noted | noted | – |
+//! | agent's request | noted | call ends, rerouting (transfer), or digits sent | an agent that still has the caller: as when answered; else noted | noted | – |
 //! | agent's note | noted | the same | the same | the same | – |
 //! | `max_call` of the agent | – | goodbye | the same | – | – |
 //! | time limit of a requested call | – | BYE on every leg | BYE | the same | – |
@@ -27,7 +27,7 @@
 //! | ports bound | a caller that waits for them is answered | – | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |
 //! | media session lost | caller refused | BYE on every leg | BYE | the same | – |
-//! | hang-up by an operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
+//! | hang-up by an operator, end of all calls | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::PendingCallRequest;

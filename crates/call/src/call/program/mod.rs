@@ -23,7 +23,7 @@
 //! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program continues | – | – |
 //! | `timeLimit` of a Dial | – | BYE to the party, the program continues | – | – | – |
 //! | a dialled agent has not accepted the caller in time | next turn of the Dial, or the program continues | – | the same | – | – |
-//! | an event of the caller's conference | – | – | the program continues, or the caller's audio changes | – | – |
+//! | an event of the caller's conference | – | coaching ends | the program continues, or the caller's audio changes | – | – |
 //! | an event or time-out of the caller's queue | – | – | the program continues, or the caller's audio changes | – | – |
 //! | NOTIFY of the program's own REFER | – | – | the program continues | – | – |
 

@@ -1,9 +1,19 @@
 //! Search for a target that answers: candidates, attempts, their failures, redirections and waits.
 //!
-//! A target is skipped in four places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down
-//! (`branches.rs`: `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), or `search_timeout` has
-//! expired (`controller.rs`: `skip_to_last()`). A target that may not be called (`may_be_called()`), or that a limit of
-//! its trunk rejects (`take_place()`), has failed instead: the next one is tried, and the failure is recorded.
+//! A target is skipped for one of these reasons:
+//!
+//! - its trunk is congested (`candidates.rs`: `is_wanted_now()`)
+//! - its agent has failed too often (`agents.rs`: `try_agent()`; for a queued caller `parts/results.rs`:
+//!   `next_in_line()`)
+//! - `search_timeout` has expired (`controller.rs`: `skip_to_last()`)
+//! - it is an agent among targets that ring at the same time (`candidates.rs`: `ring_on()`, `program/dial.rs`:
+//!   `turns()`)
+//!
+//! `branches.rs`: `leave_out()` removes addresses of a target that are down or in back-off, but never all of them. A
+//! target that may not be called (`may_be_called()`), or that a limit of its trunk rejects (`take_place()`), has
+//! failed: the next one is tried, and the failure is recorded.
+//!
+//! `parts/results.rs` handles the turns, the wait before an agent's next stream, and `search_timeout`.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |

@@ -6,7 +6,7 @@
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | REFER | 491 | the other side waits, the search begins; after a session change in progress; refused if not allowed | 491 | 491 | 481 |
+//! | REFER | 491 | the other side waits, the search begins, or the target is called at the transferor's own trunk; or relayed; after a session change in progress; refused if not allowed | 491 | 491 | 481 |
 //! | the other call of a join is over | – | unchanged, NOTIFY to the transferor | – | – | – |
 //! | NOTIFY of a relayed REFER | 481 | relayed to the transferor | 481 | 481 | 481 |
 //! | response to a relayed REFER or NOTIFY | – | the same response on the other leg | the same response | – | – |

@@ -1,8 +1,9 @@
 //! Vocabulary of a call: types and small functions shared by several folders. It imports nothing from the rest of the
 //! call.
 //!
-//! A type belongs here if it has no behaviour of its own: failures and final responses, the state of a call, an
-//! admitted INVITE, refused requests, and the proof of a media address.
+//! It has types and pure helpers: failures and final responses, the state of a call, an admitted INVITE, REFER requests
+//! and reports, parties, targets, URIs, waits, webhooks, refused HTTP requests, and the proof of a media address. Only
+//! `refuse_request()` in `answer.rs` acts: it responds through the edge.
 
 pub(crate) mod answer;
 pub(crate) mod incoming;
