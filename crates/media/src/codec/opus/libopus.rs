@@ -2,7 +2,7 @@
 
 use opusic_c::{Application, Bandwidth, Bitrate, Channels, InbandFec, SampleRate, Signal};
 
-use super::{Band, Settings};
+use super::{OpusBandwidth, OpusSettings};
 
 /// Longest packet, in milliseconds (RFC 6716 §2.1.4).
 const LONGEST_MS: usize = 120;
@@ -31,13 +31,13 @@ impl std::fmt::Debug for Encoder {
 
 impl Encoder {
     /// Creates an encoder; `None` if the library rejects the settings.
-    pub fn new(settings: Settings) -> Option<Encoder> {
+    pub fn new(settings: OpusSettings) -> Option<Encoder> {
         let bandwidth = match settings.band {
-            Band::Narrow => Bandwidth::Narrow,
-            Band::Medium => Bandwidth::Medium,
-            Band::Wide => Bandwidth::Wide,
-            Band::SuperWide => Bandwidth::Superwide,
-            Band::Full => Bandwidth::Full,
+            OpusBandwidth::Narrow => Bandwidth::Narrow,
+            OpusBandwidth::Medium => Bandwidth::Medium,
+            OpusBandwidth::Wide => Bandwidth::Wide,
+            OpusBandwidth::SuperWide => Bandwidth::Superwide,
+            OpusBandwidth::Full => Bandwidth::Full,
         };
         let fec = if settings.fec_percent > 0 { InbandFec::Mode1 } else { InbandFec::Off };
         let rate = sample_rate(settings.rate_hz)?;
