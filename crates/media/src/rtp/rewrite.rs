@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::header::RtpHeader;
+use super::start::StreamStart;
 
 /// Offsets added to the header fields of each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,12 +55,20 @@ pub struct OutgoingSnapshot {
 pub struct OutgoingStream {
     state: OutgoingSnapshot,
     sent_at: Option<Instant>,
+    /// Numbers of the first packet, if it must not carry those of its feeder.
+    own_start: Option<StreamStart>,
 }
 
 impl OutgoingStream {
-    /// Returns whether the stream is rewritten and no longer carries the feeder's own numbers.
+    /// Returns whether the stream is rewritten and does not carry the feeder's own numbers.
     pub fn is_rewritten(&self) -> bool {
-        self.state.rewrite.is_some()
+        self.state.rewrite.is_some() || self.own_start.is_some()
+    }
+
+    /// Makes the stream begin with numbers of its own instead of those of its feeder. A stream that has begun continues
+    /// unchanged.
+    pub(crate) fn begin_with(&mut self, start: StreamStart) {
+        self.own_start = self.state.sent.is_none().then_some(start);
     }
 
     /// Returns the SSRC and the clock rate (Hz) of the last packet sent.
@@ -87,7 +96,7 @@ impl OutgoingStream {
 
     /// Restores the stream from a snapshot; the last packet counts as sent now.
     pub fn restore(now: Instant, state: OutgoingSnapshot) -> OutgoingStream {
-        OutgoingStream { state, sent_at: state.sent.map(|_| now) }
+        OutgoingStream { state, sent_at: state.sent.map(|_| now), own_start: None }
     }
 
     /// Rewrites the header of a packet of `feeder` if needed; `clock_hz` is its payload's clock rate. If `takes`
@@ -108,6 +117,12 @@ impl OutgoingStream {
             if other_feeder || new_stream || !takes(add.ssrc, rtp.sequence.wrapping_add(add.seq_add)) {
                 self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
             }
+        } else if let Some(start) = self.own_start.take() {
+            self.state.rewrite = Some(RewriteOffsets {
+                ssrc: start.ssrc,
+                seq_add: start.sequence.wrapping_sub(rtp.sequence),
+                ts_add: start.timestamp.wrapping_sub(rtp.timestamp),
+            });
         }
         self.state.feeder = Some(feeder);
         if let Some(rewrite) = self.state.rewrite {
@@ -178,6 +193,27 @@ mod tests {
 
     fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> RtpHeader {
         RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    }
+
+    #[test]
+    fn a_resumed_stream_begins_with_numbers_of_its_own() {
+        let now = Instant::now();
+        let mut out = OutgoingStream::default();
+        let start = StreamStart { serial: 9, ssrc: 77, sequence: 100, timestamp: 5_000 };
+        out.begin_with(start);
+        assert!(out.is_rewritten());
+        let send = |out: &mut OutgoingStream, sequence, timestamp| {
+            let mut rtp = rtp(7, sequence, timestamp);
+            out.pass(now, 1, 8000, &mut rtp, |_, _| true);
+            (rtp.ssrc, rtp.sequence, rtp.timestamp)
+        };
+        assert_eq!(send(&mut out, 1_000, 8_000), (77, 100, 5_000));
+        assert_eq!(send(&mut out, 1_001, 8_160), (77, 101, 5_160));
+        // The gap of a lost packet stays visible.
+        assert_eq!(send(&mut out, 1_003, 8_480), (77, 103, 5_480));
+        // A stream that has begun keeps its numbers.
+        out.begin_with(StreamStart { ssrc: 78, ..start });
+        assert_eq!(send(&mut out, 1_004, 8_640), (77, 104, 5_640));
     }
 
     fn pass(outgoing: &mut OutgoingStream, now: Instant, feeder: u32, packet: RtpHeader) -> (u32, u16, u32) {

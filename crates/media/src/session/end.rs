@@ -239,8 +239,9 @@ impl RtpEnd {
         &self.counters
     }
 
-    /// Applies the result of a negotiation with the remote party.
-    pub(super) fn set_remote(&mut self, now: Instant, remote: RemoteSpec) {
+    /// Applies the result of a negotiation with the remote party. `own_start` contains the numbers of the first packet,
+    /// if it must not carry those of its feeder.
+    pub(super) fn set_remote(&mut self, now: Instant, remote: RemoteSpec, own_start: Option<StreamStart>) {
         if remote.relatch {
             if self.latch.open(now, self.remote.as_ref(), &remote) {
                 self.counters.latched.set(0);
@@ -258,6 +259,9 @@ impl RtpEnd {
             self.continuity = ContinuityTracker::new(self.counters.rx_packets.get());
         }
         self.srtp = SrtpPair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_deref());
+        if let Some(start) = own_start {
+            self.outgoing.begin_with(start);
+        }
         self.is_withheld = self.latch.withholds(&remote);
         self.remote = Some(remote);
     }

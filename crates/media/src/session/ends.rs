@@ -30,6 +30,8 @@ pub(super) struct RtpEnds {
     all: Vec<RtpEnd>,
     /// Serial number of the next feeder.
     next_serial: u32,
+    /// Random number of the process, from which initial numbers of streams are derived.
+    salt: u64,
     /// End with a transcoder that may still hold packets.
     converting: Option<EndIndex>,
     gauge: TranscodingGauge,
@@ -39,7 +41,7 @@ impl RtpEnds {
     /// Creates a list without ends.
     pub(super) fn new(session: MediaId) -> RtpEnds {
         let (all, gauge) = (Vec::with_capacity(2), TranscodingGauge::default());
-        RtpEnds { session, all, next_serial: 0, converting: None, gauge }
+        RtpEnds { session, all, next_serial: 0, salt: 0, converting: None, gauge }
     }
 
     /// Serializes ends and wires.
@@ -165,11 +167,17 @@ impl RtpEnds {
         self.all.push(end.moved(id, serial));
     }
 
-    /// Returns initial numbers of a new feeder's stream. They differ from those of other streams and are not secret.
+    /// Sets the random number from which initial numbers of streams are derived.
+    pub(super) fn set_salt(&mut self, salt: u64) {
+        self.salt = salt;
+    }
+
+    /// Returns initial numbers of a new feeder's stream. They differ from those of other streams, also of those that a
+    /// process before had in a session of the same id, and are not secret.
     pub(super) fn new_start(&mut self, to: EndId) -> StreamStart {
         let serial = self.new_serial();
         let mut hasher = DefaultHasher::new();
-        (self.session.0, to.0, serial).hash(&mut hasher);
+        (self.salt, self.session.0, to.0, serial).hash(&mut hasher);
         let ssrc = hasher.finish();
         serial.hash(&mut hasher);
         let numbers = hasher.finish();

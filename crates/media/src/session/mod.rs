@@ -62,6 +62,9 @@ use end::{DigitRequest, RtpEnd};
 use ends::RtpEnds;
 use sweep::SweepSchedule;
 
+/// Draw of [`RtcpOrigin`] from which the initial numbers of streams are derived; reports use others.
+const STREAM_SALT: u64 = 1 << 61;
+
 /// Media of one call. The shell owns the sockets; it calls [`Self::handle_packet`] for each received packet and sends
 /// the same buffer as the result directs.
 #[derive(Debug)]
@@ -203,6 +206,7 @@ impl Session {
         match command {
             MediaCommand::Open { idle_timeout_ms, names_key, .. } => {
                 self.origin.name_by(names_key);
+                self.ends.set_salt(self.origin.draw(STREAM_SALT));
                 self.sweep.set_idle_timeout(idle_timeout_ms);
                 self.sweep.plan(now, &self.ends);
             }
@@ -598,8 +602,10 @@ impl Session {
     }
 
     fn set_remote(&mut self, now: Instant, id: EndId, remote: RemoteSpec) {
+        let is_resumed = remote.srtp.as_ref().is_some_and(|srtp| srtp.is_resumed);
+        let own_start = is_resumed.then(|| self.ends.new_start(id));
         if let Some(end) = self.ends.named_mut(id) {
-            end.set_remote(now, remote);
+            end.set_remote(now, remote, own_start);
             self.sweep.plan(now, &self.ends);
         }
     }

@@ -16,4 +16,9 @@ pub struct SrtpSpec {
     /// that another end received before: at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
     #[serde(default)]
     pub rolled: u32,
+    /// Whether packets may have been sent under `send` whose indices are not known, because the process that sent them
+    /// has crashed. Each stream then begins under an SSRC of this process, with which no index was used (RFC 3711
+    /// §9.1).
+    #[serde(default)]
+    pub is_resumed: bool,
 }

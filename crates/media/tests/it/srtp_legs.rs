@@ -19,7 +19,7 @@ fn key(suite: Suite, seed: u8) -> SrtpKey {
 
 /// Returns the keys of an end: it sends with key `seed`, its remote party with the next one.
 fn spec(suite: Suite, seed: u8) -> SrtpSpec {
-    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0 }
+    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0, is_resumed: false }
 }
 
 fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {
@@ -65,6 +65,36 @@ fn secure_caller(suite: Suite) -> (Bench, SrtpSpec, Far) {
     bench.set_remote(A, secure(A_RTP, &spec));
     let far = Far::of(&spec);
     (bench, spec, far)
+}
+
+/// After a crash the indices that the process before has used are unknown: nothing is sent under the SSRCs of the
+/// feeders, and a second crash leads to other SSRCs again.
+#[test]
+fn after_a_crash_streams_begin_under_new_sources_and_rolled_streams_are_heard() {
+    for suite in Suite::ALL {
+        let mut sources = Vec::new();
+        for crash in 0..3 {
+            let mut bench = Bench::connected();
+            bench.command(MediaCommand::Open { idle_timeout_ms: 0, names_key: [crash; 16], beside: None });
+            let resumed = SrtpSpec { rolled: 3, is_resumed: true, ..spec(suite, 10) };
+            bench.set_remote(A, secure(A_RTP, &resumed));
+            let mut a = Far::of(&resumed);
+            for sequence in 1..4 {
+                let (_, heard) = bench.feed(B, false, B_RTP, &rtp(sequence)).unwrap();
+                let heard = RtpHeader::parse(&a.hear(false, &heard).unwrap()).unwrap();
+                assert_ne!(heard.ssrc, RtpHeader::parse(&rtp(sequence)).unwrap().ssrc);
+                sources.push(heard.ssrc);
+            }
+            // The party's own stream has rolled over twice before the crash.
+            [1, 30_000, 60_000, 25_000, 55_000, 20_000]
+                .into_iter()
+                .for_each(|sequence| drop(a.say(false, &rtp(sequence))));
+            let said = a.say(false, &rtp(20_001));
+            assert!(bench.feed(A, false, A_RTP, &said).is_some(), "{suite:?}");
+        }
+        sources.dedup();
+        assert_eq!(sources.len(), 3, "{sources:?}");
+    }
 }
 
 #[test]
