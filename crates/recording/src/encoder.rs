@@ -7,6 +7,7 @@ use crate::age::SealerSnapshot;
 use crate::channels::mix;
 use crate::envelope::{FileEncryption, FileEnvelope};
 use crate::limits::{FRAME_MS, FRAME_SAMPLES};
+use crate::ogg::PageCounter;
 use crate::opus::{OpusFile, OpusSnapshot};
 use crate::wav::{self, DataBytes, HEADER_BYTES};
 
@@ -49,6 +50,25 @@ pub struct EncoderSnapshot {
     opus: Option<OpusSnapshot>,
     /// Encryption, if the file is encrypted.
     sealer: Option<SealerSnapshot>,
+}
+
+impl EncoderSnapshot {
+    /// Returns the state that continues a plain WAV file with these frames. The file's encoder is lost.
+    pub fn of_wav(channels: Channels, frames: u64) -> EncoderSnapshot {
+        EncoderSnapshot { channels: channels.count(), frames, opus: None, sealer: None }
+    }
+
+    /// Returns the state that continues a plain Ogg Opus file behind these pages. Audio still in the lost encoder is
+    /// missing. Returns `None` if the file lacks its beginning or has an end.
+    pub fn of_pages(channels: Channels, pages: &PageCounter) -> Option<EncoderSnapshot> {
+        let opus = OpusSnapshot::of_pages(pages.position()?);
+        Some(EncoderSnapshot { channels: channels.count(), frames: opus.frames(), opus: Some(opus), sealer: None })
+    }
+
+    /// Returns the number of frames in the file.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
 }
 
 impl RecordingEncoder {

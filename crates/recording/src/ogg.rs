@@ -62,6 +62,13 @@ pub(crate) struct PagePosition {
     granule: u64,
 }
 
+impl PagePosition {
+    /// Returns the number of audio packets before the position.
+    pub(crate) fn packets(self) -> u64 {
+        self.granule / GRANULES_PER_FRAME
+    }
+}
+
 impl PageWriter {
     pub(crate) fn new(serial: u32) -> PageWriter {
         PageWriter { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
@@ -132,6 +139,8 @@ struct ParsedPage<'a> {
     length: usize,
     flags: u8,
     granule: u64,
+    serial: u32,
+    sequence: u32,
     /// Segment table.
     segments: &'a [u8],
     contents: &'a [u8],
@@ -162,7 +171,17 @@ fn page(bytes: &[u8]) -> PageSearch<'_> {
     let mut granule = [0; 8];
     granule.copy_from_slice(&head[6..14]);
     let granule = u64::from_le_bytes(granule);
-    PageSearch::Page(ParsedPage { length, flags: head[5], granule, segments: table, contents: &whole[segments..] })
+    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (serial, sequence) = (number(14), number(18));
+    PageSearch::Page(ParsedPage {
+        length,
+        flags: head[5],
+        granule,
+        serial,
+        sequence,
+        segments: table,
+        contents: &whole[segments..],
+    })
 }
 
 impl<'a> ParsedPage<'a> {
@@ -268,6 +287,8 @@ pub struct PageCounter {
     bytes: u64,
     granule: u64,
     pre_skip: u64,
+    /// Serial number of the stream, and the number of its next page.
+    next: (u32, u32),
     is_over: bool,
     has_last: bool,
 }
@@ -297,6 +318,7 @@ impl PageCounter {
                     }
                     at += page.length;
                     self.granule = page.granule;
+                    self.next = (page.serial, page.sequence.wrapping_add(1));
                     self.has_last = page.flags & LAST != 0;
                     self.is_over = self.has_last;
                 }
@@ -306,6 +328,13 @@ impl PageCounter {
         }
         self.bytes += at as u64;
         self.held = held.get(at..).unwrap_or_default().to_vec();
+    }
+
+    /// Returns the position behind the last page; `None` if the header pages are missing or the stream has ended.
+    pub(crate) fn position(&self) -> Option<PagePosition> {
+        let (serial, sequence) = self.next;
+        let is_open = u64::from(sequence) >= HEADER_PACKETS && !self.has_last;
+        is_open.then_some(PagePosition { serial, sequence, granule: self.granule })
     }
 
     /// Returns the length of the complete pages.

@@ -39,6 +39,19 @@ pub(crate) struct OpusSnapshot {
     recent: Vec<i16>,
 }
 
+impl OpusSnapshot {
+    /// Returns the writer behind the last page of a file; the audio still in its codec is lost.
+    pub(crate) fn of_pages(pages: PagePosition) -> OpusSnapshot {
+        let packets = pages.packets();
+        OpusSnapshot { pages, frames: packets, packets, held: Vec::new(), recent: Vec::new() }
+    }
+
+    /// Returns the number of frames in the file.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
+    }
+}
+
 impl std::fmt::Debug for OpusFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpusFile").field("frames", &self.frames).finish_non_exhaustive()

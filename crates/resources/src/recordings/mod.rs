@@ -21,6 +21,19 @@ use trunkgate_story::wall::rfc2822;
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use crate::recordings::losses::RecordingLosses;
 
+/// Recording of a crashed process, which another one continues in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterruptedRecording {
+    /// Id of the recording.
+    pub id: RecordingId,
+    /// SID of the recording.
+    pub sid: String,
+    /// Whether the recording is in a pause that is left out of the file.
+    pub is_cut: bool,
+    /// Whether silence around the sound is removed at the end.
+    pub is_trimmed: bool,
+}
+
 /// Trigger of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordingSource {

@@ -16,6 +16,7 @@ pub(crate) mod siprec;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecorderEvent, RecordingId};
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::recordings::InterruptedRecording;
 use trunkgate_route::{Route, RoutePlan};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::CallView;
@@ -51,6 +52,11 @@ impl RecordersSnapshot {
     /// Lists the recordings that have not ended: id and SID.
     pub(crate) fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
         self.recordings.iter().flat_map(RecordingsSnapshot::open)
+    }
+
+    /// Lists the recordings that a crash has interrupted.
+    pub(crate) fn interrupted(&self) -> impl Iterator<Item = InterruptedRecording> {
+        self.recordings.iter().flat_map(RecordingsSnapshot::interrupted)
     }
 }
 

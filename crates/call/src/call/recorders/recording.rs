@@ -11,7 +11,7 @@ use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Channels, EndId, MediaCommand, RecorderSpec, RecordingId, RecordingPause};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_resources::recordings::losses::RecordingLosses;
-use trunkgate_resources::recordings::{RecordingRequest, RecordingSource, trimmed};
+use trunkgate_resources::recordings::{InterruptedRecording, RecordingRequest, RecordingSource, trimmed};
 use trunkgate_route::{App, CallTarget, Route, RoutePlan};
 use trunkgate_story::view::RecordingView;
 use trunkgate_twiml::{ProgramInput, RecordResult};
@@ -87,6 +87,16 @@ impl RecordingsSnapshot {
     pub(crate) fn open(&self) -> impl Iterator<Item = (RecordingId, &str)> {
         let open = self.list.iter().filter(|recording| !recording.is_over);
         open.map(|recording| (recording.id, recording.sid.as_str()))
+    }
+
+    /// Lists the recordings that a crash has interrupted.
+    pub(crate) fn interrupted(&self) -> impl Iterator<Item = InterruptedRecording> {
+        self.list.iter().filter(|recording| !recording.is_over).map(|recording| InterruptedRecording {
+            id: recording.id,
+            sid: recording.sid.clone(),
+            is_cut: recording.pause == Some(RecordingPause::Cut),
+            is_trimmed: recording.trim,
+        })
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_call::{LossReason, RecordingLosses};
+use trunkgate_call::{InterruptedRecording, LossReason, RecordingLosses};
 use trunkgate_recording::age::AgeIdentities;
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
 use trunkgate_recording::{Channels, Container, EncoderSnapshot, RecordingEncoder};
@@ -17,6 +18,7 @@ use super::figures::RecordingFigures;
 use super::index::RecordingEntry;
 use super::output::{OutputSnapshot, RecordingOutput};
 use super::place::RecordingLocation;
+use super::repair;
 use super::{FrameBlock, NewRecording, RecordingGap, RecordingId, SoundRange};
 use trunkgate_config::RecordingSettings;
 use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
@@ -27,6 +29,8 @@ const STEREO: usize = 2 * FRAME_SAMPLES;
 const TOLD_MS: u64 = 1_000;
 /// Cause of a gap for frames that never reached the writer.
 const BEHIND: &str = "the writer was behind";
+/// Cause of a gap until another process continued the recording.
+const CRASHED: &str = "the edge crashed";
 
 /// Recording that is being written.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct LiveRecording {
     entry: RecordingEntry,
     /// Number of frames encoded since the last write.
     gathered: u64,
+    /// Frame at which the recorder of this process began; 0 unless a process before has crashed.
+    first: u64,
     /// End of the latest block, in frames since the start.
     heard: u64,
     gaps: u64,
@@ -142,6 +148,7 @@ impl LiveRecording {
             output,
             entry,
             gathered: 0,
+            first: 0,
             heard: 0,
             gaps: 0,
             lost: RecordingLosses::default(),
@@ -193,6 +200,7 @@ impl LiveRecording {
             output,
             entry,
             gathered: 0,
+            first: 0,
             heard,
             gaps,
             lost,
@@ -212,20 +220,66 @@ impl LiveRecording {
         &self.entry
     }
 
+    /// Continues the file of a crashed process at the time `date`, in milliseconds since 1970. The time since the last
+    /// write is a gap, unless a pause is cut out of the recording.
+    ///
+    /// # Errors
+    /// Returns the reason why the file cannot be continued.
+    pub(super) fn reopen(
+        interrupted: &InterruptedRecording,
+        entry: RecordingEntry,
+        figures: Arc<RecordingFigures>,
+        date: i64,
+    ) -> io::Result<LiveRecording> {
+        if entry.is_encrypted {
+            return Err(io::Error::other("the key of an encrypted file is lost"));
+        }
+        let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
+        let place = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path));
+        let place = place.ok_or_else(|| io::Error::other("the recording has no file"))?;
+        let file = place.open(true)?;
+        let about = file.metadata()?;
+        let (encoder, written) = repair::continued(&file, about.len(), (entry.is_opus, channels))
+            .ok_or_else(|| io::Error::other("the file is damaged"))?;
+        file.set_len(written)?;
+        let changed = about.mtime().saturating_mul(1000).saturating_add(about.mtime_nsec() / 1_000_000);
+        let absent = u64::try_from(date.saturating_sub(changed)).unwrap_or(0) / u64::from(FRAME_MS);
+        let first = encoder.frames() + if interrupted.is_cut { 0 } else { absent };
+        let encoder =
+            RecordingEncoder::resume(encoder).ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
+        let output = RecordingOutput::reopen(place, file, written, Arc::clone(&figures));
+        Ok(LiveRecording {
+            id: interrupted.id,
+            encoder,
+            output,
+            entry,
+            gathered: 0,
+            first,
+            heard: first,
+            gaps: 0,
+            lost: RecordingLosses::default(),
+            told: 0,
+            trim: interrupted.is_trimmed,
+            key: None,
+            figures,
+        })
+    }
+
     /// Adds a block of frames; returns the gap before the block, if silence was written for it.
     pub(super) fn take(&mut self, block: &FrameBlock, now: Instant) -> Option<RecordingGap> {
         let frames = (block.samples.len() / STEREO) as u64;
-        self.heard = self.heard.max(block.first.saturating_add(frames));
+        let first = block.first.saturating_add(self.first);
+        self.heard = self.heard.max(first.saturating_add(frames));
         self.look(now);
         if !self.is_ready(now) {
             return None;
         }
-        let gap = self.silence(block.first, now);
+        let gap = self.silence(first, now);
         let at = self.encoder.frames();
-        if self.output.is_refused() || at < block.first {
+        if self.output.is_refused() || at < first {
             return gap;
         }
-        let known = usize::try_from(at - block.first).unwrap_or(usize::MAX).saturating_mul(STEREO);
+        let known = usize::try_from(at - first).unwrap_or(usize::MAX).saturating_mul(STEREO);
         let new = block.samples.linear(known);
         self.encoder.push(&new, self.output.pending());
         self.gathered += (new.len() / STEREO) as u64;
@@ -254,9 +308,8 @@ impl LiveRecording {
         self.lose(frames, reason);
         let cause = match reason {
             LossReason::DiskSlow => BEHIND,
-            LossReason::DiskFull | LossReason::DiskFailed | LossReason::Restart => {
-                self.output.error().unwrap_or(BEHIND)
-            }
+            LossReason::DiskFull | LossReason::DiskFailed => self.output.error().unwrap_or(BEHIND),
+            LossReason::Restart => CRASHED,
         };
         Some(RecordingGap {
             sid: self.entry.sid.clone(),
@@ -345,7 +398,12 @@ impl LiveRecording {
         if missing > 0 {
             self.lose(missing, reason);
         }
-        let LiveRecording { id, encoder, mut output, entry, gaps, lost, trim, .. } = self;
+        let LiveRecording { id, encoder, mut output, entry, gaps, lost, trim, first, .. } = self;
+        // After a crash the recorder counts from its own beginning, and the sound before it is unknown.
+        let sound = match first {
+            0 => sound,
+            _ => Some((0, sound.map_or(first, |(_, ends)| first.saturating_add(ends)))),
+        };
         let has_header = encoder.header(output.written()).is_some();
         let frames = encoder.milliseconds();
         let mut is_whole = !output.is_refused();

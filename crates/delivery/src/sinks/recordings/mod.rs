@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trunkgate_call::{
-    GatewayInput, RecordingBegun, RecordingDone, RecordingLinks, RecordingLosses, RecordingReceiver, RecordingSource,
-    TranscriptionRequest, VoicemailMessage, track_name,
+    GatewayInput, InterruptedRecording, RecordingBegun, RecordingDone, RecordingLinks, RecordingLosses,
+    RecordingReceiver, RecordingSource, TranscriptionRequest, VoicemailMessage, track_name,
 };
 use trunkgate_media::RecordingId;
 use trunkgate_media::agent::TrackSet;
@@ -255,6 +255,8 @@ enum RecordingCommand {
     Suspend(Vec<RecordingId>, SyncSender<Vec<SuspendedRecording>>),
     /// Continues a recording of another process.
     Resume(Box<SuspendedRecording>),
+    /// Continues the recordings of a crashed process.
+    Reopen(Vec<InterruptedRecording>),
     /// No further recording of another process follows.
     ResumeNoMore,
     Stop,
@@ -415,6 +417,12 @@ impl RecordingsHandle {
         let _ = self.commands.send(RecordingCommand::Resume(Box::new(suspended)));
     }
 
+    /// Continues the recordings of a crashed process in their files. One that cannot be continued ends with the crash.
+    pub fn reopen(&self, interrupted: Vec<InterruptedRecording>) {
+        let _ = self.commands.send(RecordingCommand::Reopen(interrupted));
+        self.resume_no_more();
+    }
+
     /// Gives up waiting for recordings of another process.
     pub fn resume_no_more(&self) {
         let _ = self.commands.send(RecordingCommand::ResumeNoMore);
@@ -535,6 +543,7 @@ fn bytes_of(command: &RecordingCommand) -> usize {
         | RecordingCommand::Keep(_)
         | RecordingCommand::Suspend(..)
         | RecordingCommand::Resume(_)
+        | RecordingCommand::Reopen(_)
         | RecordingCommand::ResumeNoMore
         | RecordingCommand::Stop => 0,
     }

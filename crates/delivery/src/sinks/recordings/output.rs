@@ -97,6 +97,17 @@ impl RecordingOutput {
         Ok(RecordingOutput { place, file, written, pending, rests, looks: None, error, reason, figures })
     }
 
+    /// Continues a file of a crashed process, which has this length. The audio that is missing is lost by the crash.
+    pub(super) fn reopen(
+        place: RecordingLocation,
+        file: File,
+        written: u64,
+        figures: Arc<RecordingFigures>,
+    ) -> RecordingOutput {
+        let new = RecordingOutput::new(place, Vec::new(), figures);
+        RecordingOutput { file: Some(file), written, reason: Some(LossReason::Restart), ..new }
+    }
+
     /// Creates the output with its first bytes; the file is created by the first write.
     pub(super) fn new(place: RecordingLocation, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> RecordingOutput {
         RecordingOutput {

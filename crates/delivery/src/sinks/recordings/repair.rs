@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use trunkgate_recording::Channels;
 use trunkgate_recording::age::{AgeIdentities, OpenError, PayloadKey, completion};
-use trunkgate_recording::limits::AGE_HEADER_BYTES;
+use trunkgate_recording::limits::{AGE_HEADER_BYTES, FRAME_SAMPLES};
 use trunkgate_recording::ogg::PageCounter;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
+use trunkgate_recording::{Channels, EncoderSnapshot};
 
 use super::index::RecordingEntry;
 use super::reader::{FileContents, OPEN};
@@ -75,6 +75,24 @@ pub(super) fn repair(
         file.write_all_at(&wav::header(channels, DataBytes::Known(data)), 0)?;
     }
     Ok(wav::milliseconds(channels, data))
+}
+
+/// Returns the state in which a plain file of this length is continued, and the length of its usable part; `None` if
+/// the file is damaged or has ended.
+pub(super) fn continued(
+    file: &File,
+    length: u64,
+    (is_opus, channels): (bool, Channels),
+) -> Option<(EncoderSnapshot, u64)> {
+    if is_opus {
+        let mut count = PageCounter::default();
+        FileContents::plain(length).for_each(file, |part| count.push(part)).ok()?;
+        may_be_cut(length, count.bytes()).ok()?;
+        return Some((EncoderSnapshot::of_pages(channels, &count)?, count.bytes()));
+    }
+    let of_frame = u64::from(channels.count()) * 2 * FRAME_SAMPLES as u64;
+    let frames = length.checked_sub(HEADER_BYTES)? / of_frame;
+    Some((EncoderSnapshot::of_wav(channels, frames), HEADER_BYTES + frames * of_frame))
 }
 
 fn may_be_cut(length: u64, to: u64) -> Result<(), RecordingRepairError> {

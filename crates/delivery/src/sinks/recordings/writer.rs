@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use trunkgate_call::RecordingLosses;
+use trunkgate_call::{InterruptedRecording, RecordingLosses};
 
 use super::closing::TOO_SHORT;
 use super::live::{EndedRecording, LiveRecording, SuspendedRecording};
@@ -15,6 +15,7 @@ use super::{
     FinishedRecording, NewRecording, RecordingBeginError, RecordingCommand, RecordingEntry, RecordingEvent,
     RecordingId, RecordingState, SoundRange, bytes_of, place,
 };
+use trunkgate_system::clock;
 use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
 /// Maximum wait for a command before the buffered audio is checked.
@@ -93,6 +94,7 @@ impl RecordingWriter {
                 let _ = answer.send(suspended.collect());
             }
             RecordingCommand::Resume(suspended) => self.resume(*suspended, now),
+            RecordingCommand::Reopen(interrupted) => interrupted.iter().for_each(|one| self.reopen(one)),
             RecordingCommand::ResumeNoMore => self.shared.expect_no_more(),
             RecordingCommand::Stop => return false,
         }
@@ -113,6 +115,28 @@ impl RecordingWriter {
                 let entry = RecordingEntry { error: Some(format!("not continued after an upgrade: {error}")), ..entry };
                 let lost = RecordingLosses::default();
                 self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(id), entry, lost })));
+            }
+        }
+    }
+
+    /// Continues a recording of a crashed process. One that cannot be continued is completed as it is.
+    fn reopen(&mut self, interrupted: &InterruptedRecording) {
+        let InterruptedRecording { id, sid, .. } = interrupted;
+        // A recording that is not in the index has no file.
+        let Ok(Some(entry)) = self.shared.find(sid) else { return };
+        let date = clock::now().as_millisecond();
+        let reopened = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), date);
+        match reopened {
+            Ok(live) => {
+                self.shared.begun(sid);
+                self.live.insert(*id, live);
+            }
+            Err(error) => {
+                tracing::error!(reason = "recording_failed", "recording {sid} ends with the crash: {error}");
+                self.shared.closed(sid);
+                let entry = RecordingEntry { error: Some(format!("not continued after a crash: {error}")), ..entry };
+                let lost = RecordingLosses::default();
+                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(*id), entry, lost })));
             }
         }
     }

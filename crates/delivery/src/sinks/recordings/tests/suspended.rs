@@ -93,3 +93,82 @@ fn a_file_that_is_damaged_or_does_not_arrive_is_completed_as_after_a_crash() {
         assert!(entry.state == RecordingState::Completed && entry.error.is_some(), "{entry:?}");
     }
 }
+
+/// Ends the process of a bench with one recording by a crash, and continues the recording in the next process.
+fn after_crash(bench: Bench, change: impl FnOnce(&mut RecordingSettings), is_cut: bool) -> Bench {
+    let Bench { folder, recordings, writer, closer, now, .. } = bench;
+    drop((recordings, writer, closer));
+    let mut bench = Bench { now, ..Bench::at(folder, change) };
+    bench.recordings.shared.expect(vec![sid(1)]);
+    bench.closer.recover((i64::MIN, String::new())).unwrap();
+    let interrupted = InterruptedRecording { id: RecordingId(1), sid: sid(1), is_cut, is_trimmed: false };
+    bench.take(RecordingCommand::Reopen(vec![interrupted]));
+    bench.take(RecordingCommand::ResumeNoMore);
+    bench
+}
+
+#[test]
+fn a_plain_file_goes_on_after_a_crash_with_a_gap_of_its_length() {
+    for container in [Container::Wav, Container::Opus] {
+        for is_cut in [false, true] {
+            let change = |settings: &mut RecordingSettings| settings.container = container;
+            let mut bench = Bench::new(change);
+            bench.begin(1, Channels::Dual);
+            bench.blocks(1, 0..13);
+            let path = bench.path(&bench.entry(1));
+            // An incomplete frame or page is cut off.
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            let length = file.metadata().unwrap().len();
+            file.set_len(length - 3).unwrap();
+            let crashed = std::time::SystemTime::now() - Duration::from_secs(3);
+            file.set_modified(crashed).unwrap();
+            let mut bench = after_crash(bench, change, is_cut);
+            assert_eq!(bench.entry(1).state, RecordingState::InProgress);
+            bench.blocks(1, 0..10);
+            let entry = bench.end(1);
+            assert_eq!((entry.state, &entry.error), (RecordingState::Completed, &None), "{container:?}");
+            let lost = entry.lost_milliseconds;
+            match is_cut {
+                true => assert_eq!((entry.gaps, lost), (0, 0)),
+                // The test itself takes some time.
+                false => assert!(entry.gaps == 1 && (3_000..30_000).contains(&lost), "{entry:?}"),
+            }
+            // Ten blocks of 200 ms, the gap, and all of the file before the crash but what was not written.
+            let before = entry.milliseconds - lost - 2_000;
+            assert!((1_000..=2_600).contains(&before), "{container:?}: {before} {entry:?}");
+            assert!(bench.recordings.verify(&sid(1)).unwrap());
+            if container == Container::Wav {
+                let heard = frames(&bench.audio(1), Channels::Dual);
+                assert_eq!(heard[heard.len() - 100..], (1..=100).collect::<Vec<i16>>());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_encrypted_or_absent_file_ends_with_the_crash() {
+    for is_absent in [false, true] {
+        let key = AgeIdentities::parse(&AgeIdentity::from_secret([9; 32]).unwrap().reveal()).unwrap();
+        let change = |settings: &mut RecordingSettings| settings.key = Some(Arc::new(key)).filter(|_| !is_absent);
+        let mut bench = Bench::new(change);
+        bench.begin(1, Channels::Dual);
+        bench.blocks(1, 0..13);
+        if is_absent {
+            std::fs::remove_file(bench.path(&bench.entry(1))).unwrap();
+        }
+        let key = AgeIdentities::parse(&AgeIdentity::from_secret([9; 32]).unwrap().reveal()).unwrap();
+        let change = |settings: &mut RecordingSettings| settings.key = Some(Arc::new(key)).filter(|_| !is_absent);
+        let mut bench = after_crash(bench, change, false);
+        let told = bench
+            .events
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(RecordingEvent::in_words)
+            .any(|(_, text)| text.contains("not continued after a crash"));
+        assert!(told);
+        bench.blocks(1, 0..2);
+        bench.closer.recover((i64::MIN, String::new())).unwrap();
+        assert_ne!(bench.entry(1).state, RecordingState::InProgress);
+    }
+}
