@@ -10,6 +10,7 @@ pub use call::media::local::{ForkDestination, ForkRequest};
 pub use call::parts::detached::DetachRequest;
 pub use call::parts::judged::{NotBegun, judge_targets, reaches_emergency};
 pub use call::parts::requested::{CallRequest, ConnectTarget, named_target};
+pub use call::parts::snapshot::CallSnapshot;
 pub use call::recorders::detection::DetectionRequest;
 pub use call::recorders::recording::{BegunRecording, RecordingChange};
 pub use call::recorders::siprec::SiprecChange;
@@ -47,9 +48,9 @@ pub use trunkgate_resources::lookups::key::CallKey;
 pub use trunkgate_resources::mailboxes::indications::MessageCount;
 pub use trunkgate_resources::recordings::losses::{LossReason, RecordingLosses};
 pub use trunkgate_resources::recordings::{
-    RECORDING_PURPOSE, RecordingAnnouncement, RecordingBegun, RecordingDone, RecordingEvents, RecordingLinks,
-    RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE, TranscriptionReport,
-    TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
+    InterruptedRecording, RECORDING_PURPOSE, RecordingAnnouncement, RecordingBegun, RecordingDone, RecordingEvents,
+    RecordingLinks, RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE,
+    TranscriptionReport, TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
 pub use trunkgate_resources::sources::strangers::{BanRule, SlowBan, UnknownSourceLimits};
 pub use trunkgate_resources::sources::unknown::{TrafficKind, UnknownTraffic};

@@ -140,8 +140,8 @@ impl Gateway {
             ReplacedDialog::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
             ReplacedDialog::Ended => None,
         };
+        named.iter().map(|named| named.key).chain([at.key]).for_each(|key| self.begin_work(key));
         let Gateway { calls, edge, .. } = self;
-        self.at_work = Some(at.key);
         let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
             Some((theirs, calls)) => join(now, edge, calls, (at.leg, theirs), server, refer),
             // The REFER names a dialog of its own call, or one that is over.

@@ -281,7 +281,7 @@ impl Gateway {
         self.edge.admission_mut().begin(now, &incoming.trunk.name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
-        self.at_work = Some(key);
+        self.begin_work(key);
         let call = Call::new(now, &mut self.edge, key, &incoming);
         let call = self.calls.entry(key).or_insert(Box::new(call));
         let (parts, mut cx) = call.act(now, &mut self.edge);
@@ -592,7 +592,7 @@ impl Gateway {
 
     /// Passes an event to a call, if it still exists.
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
-        self.at_work = Some(key);
+        self.begin_work(key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.take(now, &mut self.edge, event);
         }

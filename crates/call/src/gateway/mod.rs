@@ -68,6 +68,8 @@ pub struct Gateway {
     pub(crate) done: Vec<CallKey>,
     /// Call that is being handled; it is ended if the code panics.
     pub(crate) at_work: Option<CallKey>,
+    /// Calls that were handled since [`Gateway::take_changes`]; `None` if nothing follows the changes.
+    changed: Option<Vec<CallKey>>,
     /// Announcements in conferences.
     announcements: Announcements,
 }
@@ -107,7 +109,7 @@ impl Gateway {
     pub fn new(config: GatewayConfig, table: Arc<RoutingTable>, addressing: Addressing) -> Gateway {
         let edge = Edge::new(config, table, addressing);
         let (calls, announcements) = (BTreeMap::new(), Announcements::default());
-        Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
+        Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, changed: None, announcements }
     }
 
     /// Returns the settings in force, which [`GatewayInput::Configure`] replaces as a whole.
@@ -473,6 +475,38 @@ impl Gateway {
         self.calls.keys().copied().collect()
     }
 
+    /// Begins to list the calls that change, for [`Self::take_changes`]. The existing ones are listed.
+    pub fn track_changes(&mut self) {
+        self.changed = Some(self.call_keys());
+    }
+
+    /// Returns the calls that may have changed since the last time, each once. Calls that have ended are among them.
+    pub fn take_changes(&mut self) -> Vec<CallKey> {
+        let Some(changed) = &mut self.changed else { return Vec::new() };
+        let mut changed = std::mem::take(changed);
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// Returns whether calls may have changed since the last [`Self::take_changes`].
+    pub fn has_changes(&self) -> bool {
+        self.changed.as_ref().is_some_and(|changed| !changed.is_empty())
+    }
+
+    /// Returns whether a call exists and has not ended.
+    pub fn is_live(&self, key: CallKey) -> bool {
+        self.calls.get(&key).is_some_and(|call| call.shared.state != CallState::Ended)
+    }
+
+    /// Marks a call as the one that is being handled.
+    fn begin_work(&mut self, key: CallKey) {
+        self.at_work = Some(key);
+        if let Some(changed) = self.changed.as_mut().filter(|changed| changed.last() != Some(&key)) {
+            changed.push(key);
+        }
+    }
+
     /// Returns one call as plain data; `None` if a snapshot omits it. After a panic [`Self::recover`] ends the call.
     pub fn snapshot_call(&mut self, now: Instant, key: CallKey) -> Option<CallSnapshot> {
         self.at_work = Some(key);
@@ -573,7 +607,7 @@ impl Gateway {
         key: CallKey,
         act: impl FnOnce(&mut CallParts, &mut CallCx<'_>) -> T,
     ) -> Option<T> {
-        self.at_work = Some(key);
+        self.begin_work(key);
         let done = self.calls.get_mut(&key).map(|call| call.act_on_request(now, &mut self.edge, act));
         self.at_work = None;
         self.note_if_done(key);

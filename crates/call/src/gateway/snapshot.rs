@@ -9,6 +9,7 @@ use trunkgate_media::RecordingId;
 use trunkgate_resources::conferences::queues::KeptQueue;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::mailboxes::indications::KeptSubscription;
+use trunkgate_resources::recordings::InterruptedRecording;
 use trunkgate_resources::registration::registrar::KeptBinding;
 use trunkgate_resources::sources::strangers::KeptBans;
 use trunkgate_route::TargetSpec;
@@ -19,7 +20,7 @@ use crate::call::parts::snapshot::CallSnapshot;
 use crate::gateway::Gateway;
 
 /// Answered calls, registered phones, subscriptions and bans in plain data.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
     /// Answered calls, one entry each.
     pub calls: Vec<CallSnapshot>,
@@ -52,6 +53,11 @@ impl GatewaySnapshot {
     /// Lists the recordings that have not ended: id and SID. Those of conferences are omitted.
     pub fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
         self.calls.iter().flat_map(CallSnapshot::recordings)
+    }
+
+    /// Lists the recordings that a crash has interrupted.
+    pub fn interrupted_recordings(&self) -> impl Iterator<Item = InterruptedRecording> {
+        self.calls.iter().flat_map(CallSnapshot::interrupted_recordings)
     }
 }
 
@@ -112,6 +118,11 @@ impl CallRestoration {
         false
     }
 
+    /// Returns the SID of the call that [`Self::restore_next`] enters next, if there is one.
+    pub fn next_sid(&self) -> Option<&str> {
+        self.remaining.front().map(|call| call.sid.as_str())
+    }
+
     /// Returns the SIDs of calls that could not be entered, at the end of the restore. They have no record.
     pub fn into_lost(self) -> Vec<String> {
         self.lost
@@ -123,7 +134,7 @@ impl EnteredCall {
         let key = CallKey(gateway.next_call);
         gateway.next_call += 1;
         let (targets, listeners) = (std::mem::take(&mut call.targets), std::mem::take(&mut call.listeners));
-        gateway.at_work = Some(key);
+        gateway.begin_work(key);
         let call = Call::restore(now, &mut gateway.edge, key, call);
         gateway.at_work = None;
         gateway.calls.insert(key, Box::new(call));

@@ -42,6 +42,7 @@ use crate::call::legs::dialled::OutboundCall;
 use crate::call::legs::digits::adapt_dtmf_wire;
 use crate::call::legs::leg_end::{EndedBy, LegEnd, LegRejection};
 use crate::call::legs::session_timer::{SessionInterval, SessionTimer, SessionTimerRequest};
+use crate::call::legs::srtp::SrtpHistory;
 use crate::call::legs::written::Written;
 use crate::call::words::answer::{FinalAnswer, TargetFailure};
 use crate::call::words::incoming::IncomingInvite;
@@ -242,8 +243,8 @@ pub(crate) struct Leg {
     pub(crate) ends: Vec<StreamEnd>,
     /// Negotiated codec; empty before negotiation.
     pub(crate) codec: String,
-    /// Maximum SRTP roll-overs before the leg came to this call from another one.
-    pub(crate) rolled: u32,
+    /// Earlier SRTP streams of the leg.
+    pub(crate) srtp_history: SrtpHistory,
     /// Codec into which the leg's audio is transcoded, if any.
     pub(crate) converted_to: Option<&'static str>,
     /// Agreed SRTP suite.
@@ -313,7 +314,7 @@ impl Leg {
             timer: SessionTimer::default(),
             ends: Vec::new(),
             codec: String::new(),
-            rolled: 0,
+            srtp_history: SrtpHistory::default(),
             converted_to: None,
             srtp: None,
             latched: None,
@@ -522,7 +523,8 @@ impl Leg {
             let mki = key.mki.map(Mki::to_bytes);
             SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
         };
-        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: self.rolled })
+        let SrtpHistory { rolled, is_resumed } = self.srtp_history;
+        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled, is_resumed })
     }
 
     /// Returns the reason for the end, once the leg is shown as ended.

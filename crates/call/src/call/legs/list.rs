@@ -62,6 +62,17 @@ impl LegsSnapshot {
         self.kept.iter().chain(&self.servers).flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
     }
 
+    /// Prepares SRTP for another process, before which each remote party's sequence numbers may have rolled over so many
+    /// times.
+    pub(crate) fn resume_srtp(&mut self, rolled: u64) {
+        self.kept.iter_mut().chain(&mut self.servers).for_each(|leg| leg.resume_srtp(rolled));
+    }
+
+    /// Leaves out CSeq numbers that a crashed process may have used.
+    pub(crate) fn skip_cseqs(&mut self) {
+        self.kept.iter_mut().chain(&mut self.servers).for_each(LegSnapshot::skip_cseqs);
+    }
+
     /// Returns the place of a recording server among those in the snapshot.
     pub(crate) fn server(&self, leg: LegId) -> Option<usize> {
         self.server_ids.iter().position(|id| *id == leg)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{EndCounters, EndId, MediaCommand, MediaId, RemoteSpec};
+use trunkgate_media::{EndCounters, EndId, MediaCommand, MediaId, RemoteSpec, SrtpSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::index::{CallIdOwner, LegRef};
 use trunkgate_route::{Agent, Number, Trunk};
@@ -22,6 +22,7 @@ use crate::call::legs::dialled::OutboundCall;
 use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
 use crate::call::legs::leg_end::LegEnd;
 use crate::call::legs::session_timer::{SessionTimer, SessionTimerSnapshot};
+use crate::call::legs::srtp::SrtpHistory;
 use crate::call::words::proof::Proof;
 
 /// Answered leg of a remote party in plain data. Open requests in its dialog, faults of its audio and the live counters
@@ -45,6 +46,8 @@ pub(crate) struct LegSnapshot {
     scores: ScoreSum,
     timer: Option<SessionTimerSnapshot>,
     pub(super) ends: Vec<EndSnapshot>,
+    #[serde(default)]
+    srtp_history: SrtpHistory,
 }
 
 /// Dialog of a leg in plain data. Open requests, and addresses that are only displayed, are not included.
@@ -75,6 +78,25 @@ pub(crate) struct FormerAgentSnapshot {
     ended: Option<LegEnd>,
 }
 
+/// Numbers left out in the CSeq of our next request, because requests since the snapshot are unknown. A remote party
+/// accepts a number that is higher than the next one (RFC 3261 §12.2.2).
+const CSEQ_MARGIN: u32 = 32;
+
+impl LegSnapshot {
+    /// Prepares SRTP for another process, before which the remote party's sequence numbers may have rolled over so many
+    /// times.
+    pub(super) fn resume_srtp(&mut self, rolled: u64) {
+        self.srtp_history.add_rolled(rolled);
+        self.srtp_history.is_resumed = true;
+    }
+
+    /// Leaves out CSeq numbers that the crashed process may have used.
+    pub(super) fn skip_cseqs(&mut self) {
+        let dialog = &mut self.sip.dialog;
+        dialog.local_cseq = dialog.local_cseq.saturating_add(CSEQ_MARGIN);
+    }
+}
+
 impl Leg {
     /// Returns a leg with a confirmed dialog in plain data; `None` for any other. `under_way` are ends that are not
     /// agreed on yet.
@@ -93,6 +115,7 @@ impl Leg {
             proof,
             sip,
             sdp,
+            srtp_history,
             // Stored as figures and scores.
             quality: _,
             // Derived again from the trunk's name, the dialog and the descriptions.
@@ -107,7 +130,6 @@ impl Leg {
             rejection: _,
             has_left: _,
             named_to: _,
-            rolled: _,
         } = self;
         let ends = ends.iter().filter(|end| !under_way.contains(&end.end)).map(StreamEnd::snapshot);
         Some(LegSnapshot {
@@ -126,6 +148,7 @@ impl Leg {
             scores: self.scores(),
             timer: timer.written(now, edge),
             ends: ends.collect(),
+            srtp_history: *srtp_history,
         })
     }
 
@@ -147,6 +170,7 @@ impl Leg {
             scores,
             timer,
             ends,
+            srtp_history,
         } = snapshot;
         // A trunk missing from the configuration is kept by name for this call.
         let known = |name: String| edge.table().trunk(&name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(&name)));
@@ -155,7 +179,7 @@ impl Leg {
         let (sip, flow) = LegSip::restore(edge, at, party, sip);
         let named = CallIdOwner { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
         edge.index_mut().enter(sip.call_id.as_bytes(), named);
-        let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end)).collect();
+        let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end, srtp_history)).collect();
         let quality = LegQuality {
             // Live counters start at zero in a new process.
             counted: LegTotals::of_earlier(&figures),
@@ -180,6 +204,7 @@ impl Leg {
             sip,
             sdp,
             quality,
+            srtp_history,
             ..new
         };
         Leg { srtp: leg.suite(), ..leg }
@@ -248,10 +273,13 @@ impl StreamEnd {
         EndSnapshot { index: *index, end: *end, bind: *bind, remote: remote.clone() }
     }
 
-    fn restore(edge: &mut Edge, media: MediaId, snapshot: EndSnapshot) -> StreamEnd {
+    fn restore(edge: &mut Edge, media: MediaId, snapshot: EndSnapshot, history: SrtpHistory) -> StreamEnd {
         let EndSnapshot { index, end, bind, remote } = snapshot;
         let counters = edge.resume_end(media, end, bind);
-        let remote = remote.map(|remote| RemoteSpec { withheld: false, ..remote });
+        // A session that has crossed from another process keeps its own indices.
+        let SrtpHistory { rolled, is_resumed } = history;
+        let resumed = |srtp: Box<SrtpSpec>| Box::new(SrtpSpec { rolled, is_resumed, ..*srtp });
+        let remote = remote.map(|remote| RemoteSpec { withheld: false, srtp: remote.srtp.map(resumed), ..remote });
         if let Some(remote) = remote.clone() {
             edge.media(media, MediaCommand::SetRemote { end, remote });
         }

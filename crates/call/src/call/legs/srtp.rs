@@ -1,6 +1,7 @@
 //! SRTP of the legs: acceptance of offers by trunk policy, our keys in descriptions, a second attempt without SRTP, and
 //! key changes. Each leg is protected independently; the other side does not notice.
 
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
     OFFERED, agreed, check_answer, filter_offer, form_in_force, keep_protected, protect_answer, protect_offer,
@@ -13,6 +14,22 @@ use crate::call::words::answer::TargetFailure;
 
 /// Status code for an offer that is not acceptable (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
+
+/// What happened to a leg's SRTP streams before this process, or before the leg came to this call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SrtpHistory {
+    /// Maximum roll-overs of the remote party's sequence numbers.
+    pub(crate) rolled: u32,
+    /// Whether another process may have sent packets under the leg's keys.
+    pub(crate) is_resumed: bool,
+}
+
+impl SrtpHistory {
+    /// Raises the maximum number of roll-overs.
+    pub(crate) fn add_rolled(&mut self, rolled: u64) {
+        self.rolled = self.rolled.saturating_add(u32::try_from(rolled).unwrap_or(u32::MAX));
+    }
+}
 
 impl Leg {
     /// Returns the SRTP policy of the trunk; a bare URI gets plain RTP.

@@ -376,7 +376,7 @@ impl CallMedia {
         side.number = Some(number);
         // The initial sequence number is random (RFC 3550 §5.1), so there may be one more roll-over.
         let rounds = side.quality.earlier.as_ref().map_or(0, |earlier| (earlier.rx_packets + earlier.lost) >> 16);
-        side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
+        side.srtp_history.add_rolled(rounds + 1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
             trunk: side.trunk.clone(),
@@ -420,7 +420,7 @@ impl CallMedia {
     pub(crate) fn detach(&mut self, cx: &mut CallCx<'_>, leg: LegId) -> Leg {
         let side = &mut cx.call.legs[leg];
         let (ends, quality) = (std::mem::take(&mut side.ends), std::mem::take(&mut side.quality));
-        let (rolled, latched, converted_to) = (side.rolled, side.latched, side.converted_to.take());
+        let (srtp_history, latched, converted_to) = (side.srtp_history, side.latched, side.converted_to.take());
         for end in &ends {
             self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
         }
@@ -429,7 +429,7 @@ impl CallMedia {
         let leaves = self.hand_over(cx, leg);
         let stays = &mut cx.call.legs[leg];
         (stays.sip.dialled, stays.converted_to) = (dialled, converted_to);
-        Leg { ends, quality, rolled, latched, ..leaves }
+        Leg { ends, quality, srtp_history, latched, ..leaves }
     }
 
     /// Gives the leg `at` the place of the leg `by`, which is about to be hung up; `waits` is the other side.

@@ -1,11 +1,12 @@
 //! Snapshots of answered calls as plain data, without a clock or index. Each part writes and restores its own state.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecordingId};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
+use trunkgate_resources::recordings::InterruptedRecording;
 use trunkgate_route::TargetSpec;
 use trunkgate_story::few::SmallMap;
 
@@ -43,12 +44,29 @@ pub struct CallSnapshot {
     /// Targets of a caller without a remote party: its agent or the target being tried, then the remaining targets.
     pub(crate) targets: Vec<TargetSpec>,
     pub(crate) listeners: Vec<ForkRequest>,
+    /// Time since the snapshot was made; zero for one that crosses in an upgrade.
+    #[serde(skip)]
+    age: Duration,
 }
 
+/// Shortest time in which the sequence numbers of a stream roll over: 65,536 packets of 10 ms.
+const ROLL_OVER: Duration = Duration::from_secs(655);
+
 impl CallSnapshot {
+    /// Makes this a snapshot that a crashed process has left `age` ago. What it did since then is unknown.
+    pub fn outlive_crash(&mut self, age: Duration) {
+        self.age = age;
+        self.legs.skip_cseqs();
+    }
+
     /// Lists the recordings of the call that have not ended: id and SID.
     pub(crate) fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
         self.recorders.recordings()
+    }
+
+    /// Lists the recordings of the call that a crash has interrupted.
+    pub(crate) fn interrupted_recordings(&self) -> impl Iterator<Item = InterruptedRecording> {
+        self.recorders.interrupted()
     }
 }
 
@@ -100,6 +118,7 @@ impl Call {
             targets,
             listeners: listeners(legs),
             legs: written,
+            age: Duration::ZERO,
         })
     }
 
@@ -111,29 +130,35 @@ impl Call {
             times,
             story,
             session,
-            legs,
+            mut legs,
             media,
             recorders,
             program,
             requested,
+            age,
             // Agents and targets are connected once all calls are restored.
             targets: _,
             listeners: _,
         } = snapshot;
+        // Timers count from the snapshot.
+        let then = now.checked_sub(age).unwrap_or(now);
+        let lived = CallTimes::since_answer(&times, edge.date(now));
+        let rounds = lived.as_secs() / ROLL_OVER.as_secs() + 1;
+        legs.resume_srtp(rounds);
         let session = session.restore(edge, key);
-        let legs = Legs::restore(now, edge, key, session, legs);
-        let media = CallMedia::restore(now, edge, session, media);
-        let program = program.restore(now, edge, &sid);
+        let legs = Legs::restore(then, edge, key, session, legs);
+        let media = CallMedia::restore(then, edge, session, media);
+        let program = program.restore(then, edge, &sid);
         let recorders = CallRecorders::restore(edge, &legs, recorders);
         edge.begin_trace(now, key, &sid);
         edge.index_mut().sids.insert(sid, key);
         edge.decide(now, key, "the edge was restarted");
-        let (origin, requested) = requested.map(|requested| PendingCallRequest::restore(now, requested)).unzip();
+        let (origin, requested) = requested.map(|requested| PendingCallRequest::restore(then, requested)).unzip();
         let shared = SharedCallState {
             key,
             state: if legs.callee.is_some() { CallState::Answered } else { CallState::Rerouting },
             facts: CallFacts { record: false, ..facts },
-            times: CallTimes::restore(now, times),
+            times: CallTimes::restore(then, times),
             deadlines: SmallMap::default(),
             ending: None,
             is_programmed: program.is_running(),

@@ -162,6 +162,11 @@ impl CallTimes {
         Some(TimesSnapshot { started_ms, answered_ms, first_ring_ms: first_ring.map(millis) })
     }
 
+    /// Returns the time since the answer on `date`.
+    pub(crate) fn since_answer(snapshot: &TimesSnapshot, date: SystemTime) -> Duration {
+        date.duration_since(of_unix_ms(snapshot.answered_ms)).unwrap_or_default()
+    }
+
     /// Restores the times.
     pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> CallTimes {
         let TimesSnapshot { started_ms, answered_ms, first_ring_ms } = snapshot;
