@@ -321,8 +321,7 @@ fn is_tellable(kind: ValueKind, node: &DisplayNode) -> bool {
             | ValueKind::Integer(..)
             | ValueKind::Share
             | ValueKind::Choice(_)
-            | ValueKind::Word(_)
-            | ValueKind::OnlyText(_),
+            | ValueKind::Word(_),
             _,
         ) => true,
         _ => false,

@@ -1,4 +1,4 @@
-//! `[edge] data_directory`: the directory of persistent data.
+//! `[edge] data_directory` and `state_directory`: the directories of persistent data and of the calls' state.
 
 use std::path::{Path, PathBuf};
 
@@ -15,24 +15,27 @@ pub struct DataDirectory {
     /// True if the edge must not start while the store, the call record file or the recording directory is not
     /// writable.
     pub is_required: bool,
+    /// Directory of the state of answered calls (`state = "file"`); `None` if a crash ends them.
+    pub state: Option<PathBuf>,
 }
 
 impl DataDirectory {
     /// Returns the settings of a directory that is not required.
     pub fn of(directory: &Path) -> DataDirectory {
-        DataDirectory { directory: directory.to_owned(), is_required: false }
+        DataDirectory { directory: directory.to_owned(), is_required: false, state: None }
     }
 }
 
-/// Reads `data_directory` and `data_required` of `[edge]`.
+/// Reads `data_directory`, `data_required`, `state` and `state_directory` of `[edge]`.
 pub(super) fn read(edge: &Section<'_>, findings: &mut Findings) -> DataDirectory {
     let is_required = edge.read("data_required", findings, |reader| reader.boolean()).unwrap_or(false);
     let directory = edge.read("data_directory", findings, directory);
     let folder = edge.scope().folder;
     // The configuration file was named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let directory = directory.or_else(state_directory).unwrap_or_else(|| folder.to_owned());
-    DataDirectory { directory, is_required }
+    let directory = directory.or_else(|| assigned("STATE_DIRECTORY")).unwrap_or_else(|| folder.to_owned());
+    let state = call_state(edge, findings);
+    DataDirectory { directory, is_required, state }
 }
 
 fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
@@ -54,9 +57,36 @@ fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
     Some(directory)
 }
 
-/// Returns the state directory assigned by the service manager.
-fn state_directory() -> Option<PathBuf> {
-    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
+/// Reads `state` and `state_directory`.
+fn call_state(edge: &Section<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let is_file = edge.read("state", findings, |reader| match reader.text() {
+        Some(text) if text.starts_with("redis") => {
+            reader.reject(code::NOT_IN_THIS_VERSION, "cannot be a URL in this version", "use \"file\" or \"memory\"")
+        }
+        _ => reader.one_of(&[("memory", false), ("file", true)]),
+    });
+    let named = edge.read("state_directory", findings, |reader| {
+        if is_file != Some(true) {
+            reader.warning(code::BAD_VALUE, "has no effect without state = \"file\"", "add state = \"file\" to [edge]");
+        }
+        directory(reader)
+    });
+    if is_file != Some(true) {
+        return None;
+    }
+    let found = named.or_else(|| assigned("RUNTIME_DIRECTORY"));
+    if found.is_none() && edge.span_of("state_directory").is_none() {
+        edge.read("state", findings, |reader| -> Option<()> {
+            let help = "add state_directory = \"/run/trunkgate\" to [edge], or RuntimeDirectory=trunkgate to the unit of systemd";
+            reader.reject(code::BAD_VALUE, "\"file\" needs a directory: `$RUNTIME_DIRECTORY` is not set", help)
+        });
+    }
+    found
+}
+
+/// Returns the directory that the service manager has assigned in this variable.
+fn assigned(variable: &str) -> Option<PathBuf> {
+    let state = std::env::var_os(variable).filter(|state| !state.is_empty())?;
     // systemd separates several directories by colons.
     state.to_str()?.split(':').find(|path| !path.is_empty()).map(PathBuf::from)
 }
@@ -78,6 +108,24 @@ mod tests {
         let (data, _) = read("/etc/t/trunkgate.toml", "[cdr]\nfile = '/var/cdr.jsonl'\n");
         assert_eq!(data.directory, Path::new("/etc/t"));
         assert_eq!(read("/etc/t/trunkgate.toml", "[edge]\ndata_directory = 'd'\n").0.directory, Path::new("/etc/t/d"));
+    }
+
+    #[test]
+    fn the_state_of_calls_needs_a_directory() {
+        assert_eq!(read("/etc/t/t.toml", "[edge]\nstate = 'memory'\n").0.state, None);
+        let (data, found) = read("/etc/t/t.toml", "[edge]\nstate = 'file'\nstate_directory = 's'\n");
+        assert_eq!((data.state.as_deref(), found), (Some(Path::new("/etc/t/s")), Vec::new()));
+        let (data, found) = read("/etc/t/t.toml", "[edge]\nstate_directory = 's'\n");
+        assert!(data.state.is_none() && found.iter().any(|one| one.contains("no effect")), "{found:?}");
+        let trunk = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n";
+        for (state, code, help) in [
+            ("file", "TG0110", "state_directory = "),
+            ("redis://192.0.2.9", "TG0190", "\"file\""),
+            ("disk", "TG0110", "memory, file"),
+        ] {
+            let found = parse(Path::new("t.toml"), &format!("{trunk}[edge]\nstate = '{state}'\n")).unwrap_err();
+            assert!(found.iter().any(|one| one.code == code && one.help.contains(help)), "{found:?}");
+        }
     }
 
     #[test]

@@ -102,6 +102,5 @@ fn of_kind(kind: ValueKind) -> Value {
         }
         ValueKind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
         ValueKind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
-        ValueKind::OnlyText(text) => json!({ "const": text }),
     }
 }

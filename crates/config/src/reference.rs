@@ -87,6 +87,5 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Map(item) => format!("names with {}", words(*item)),
         ValueKind::Table(_) | ValueKind::Named(_) | ValueKind::Rows(_) => "table".to_owned(),
         ValueKind::Either(kinds) => kinds.iter().map(|kind| words(*kind)).collect::<Vec<_>>().join("; "),
-        ValueKind::OnlyText(text) => format!("`{text}`"),
     }
 }

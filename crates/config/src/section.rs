@@ -10,9 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::Findings;
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
-use super::keys::{
-    self, AbsentMeaning, ConfigKey, FieldSetter, ROOT, ReadScope, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same,
-};
+use super::keys::{self, AbsentMeaning, ConfigKey, FieldSetter, ROOT, ReadScope, TABLES, TRUNK, TRUNK_PARTS, same};
 use super::nearest;
 use super::values::{KeyReader, name_text, wrong_type};
 
@@ -110,8 +108,8 @@ impl<'a> Section<'a> {
 
     /// Reports unknown keys.
     pub(super) fn judge_keys(&self, keys: &'static [ConfigKey], findings: &mut Findings) {
-        for (name, value) in self.table {
-            judge(&self.title, (name.get_ref(), name.span()), value, keys, findings);
+        for name in self.table.keys() {
+            judge(&self.title, (name.get_ref(), name.span()), keys, findings);
         }
     }
 
@@ -266,32 +264,12 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Reports a key that is unknown or not implemented.
-fn judge(
-    title: &str,
-    (name, span): (&str, Range<usize>),
-    value: &SpannedValue<'_>,
-    keys: &[ConfigKey],
-    findings: &mut Findings,
-) {
+/// Reports a key that is unknown.
+fn judge(title: &str, (name, span): (&str, Range<usize>), keys: &[ConfigKey], findings: &mut Findings) {
     let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
-    let Some(key) = keys.iter().find(|key| key.name == name) else {
+    if !keys.iter().any(|key| key.name == name) {
         findings.error(code::UNKNOWN_KEY, span, format!("unknown key `{name}`{place}"), suggestion(name, keys));
-        return;
-    };
-    let written = value.get_ref();
-    let ValueKind::OnlyText(text) = key.kind else { return };
-    if written.as_str() == Some(text) {
-        return;
     }
-    let only = format!("\"{text}\"");
-    let message = format!("not in this version: this value of `{name}`{place}");
-    findings.error(
-        code::NOT_IN_THIS_VERSION,
-        value.span(),
-        message,
-        format!("this version supports only {name} = {only}"),
-    );
 }
 
 /// Suggests a known key for an unknown one.

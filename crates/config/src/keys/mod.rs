@@ -70,8 +70,6 @@ pub(super) enum ValueKind {
     Rows(&'static [ConfigKey]),
     /// Value of any of these kinds.
     Either(&'static [ValueKind]),
-    /// Exactly this text, because other values are not implemented.
-    OnlyText(&'static str),
 }
 
 impl ValueKind {
