@@ -93,7 +93,8 @@ fn relay(criterion: &mut Criterion) {
     suites.extend([Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm].map(Some));
     for suite in suites {
         let start = Instant::now();
-        let srtp = suite.map(|suite| SrtpSpec { send: key(suite, 1), receive: key(suite, 2), rolled: 0 });
+        let srtp =
+            suite.map(|suite| SrtpSpec { send: key(suite, 1), receive: key(suite, 2), rolled: 0, is_resumed: false });
         let mut session = session(start, srtp);
         let (mut header, mut packet, mut now) = (header(), PacketBuf::new(), start);
         let name = suite.map_or("none", Suite::as_str);

@@ -41,6 +41,7 @@ mod config_tls;
 mod config_transfer_to;
 mod console;
 mod cookies;
+mod crash;
 mod demo;
 mod detection;
 mod direct_routing;

@@ -1,6 +1,7 @@
 //! `/metrics`: counters of the gateway, the workers, the sockets and the process, with their documented names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -16,6 +17,7 @@ use super::ApiError;
 use super::exposition::{Exposition, MetricKind};
 use super::process;
 use trunkgate_delivery::sinks::records::{Figures, Sink};
+use trunkgate_runtime::call_state::writer::StateFigures;
 use trunkgate_runtime::handle::{EdgeHandle, EdgePhase};
 use trunkgate_runtime::history::GatewayCounts;
 use trunkgate_runtime::transport;
@@ -677,6 +679,22 @@ fn queues(out: &mut Exposition, counted: &GatewayCounts) {
     out.single("trunkgate_queue_longest_wait_seconds", MetricKind::Gauge, help, longest);
 }
 
+/// Writes the figures of the state of calls in a file.
+fn call_state(out: &mut Exposition, figures: &StateFigures) {
+    let gauge = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
+    let help = "Calls in the state file, which continue after a crash.";
+    out.single("trunkgate_call_state_calls", MetricKind::Gauge, help, gauge(&figures.calls));
+    let help = "Length of the state file in bytes.";
+    out.single("trunkgate_call_state_bytes", MetricKind::Gauge, help, gauge(&figures.bytes));
+    let failing = figures.is_failing.load(Ordering::Relaxed);
+    let help = "Whether the state file cannot be written.";
+    out.single("trunkgate_call_state_failing", MetricKind::Gauge, help, f64::from(u8::from(failing)));
+    let help = "Calls of a crashed process that continued in this one.";
+    out.single("trunkgate_calls_continued", MetricKind::Gauge, help, gauge(&figures.continued));
+    let help = "Calls of a crashed process that were lost.";
+    out.single("trunkgate_calls_lost", MetricKind::Gauge, help, gauge(&figures.lost));
+}
+
 fn call_records(out: &mut Exposition, figures: &Figures) {
     let mut each = |name, kind, help, read: fn(&Sink) -> u64| {
         out.family(name, kind, help);
@@ -719,6 +737,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     out.single("trunkgate_store_failing", MetricKind::Gauge, help, f64::from(u8::from(store.is_failing())));
     let help = "Times that the store refused changes.";
     out.single("trunkgate_store_refused_total", MetricKind::Counter, help, store.refused_changes() as f64);
+    call_state(out, &handle.shared.call_state);
     let help = "Panics, each caught; please report them.";
     out.single("trunkgate_panics_total", MetricKind::Counter, help, log::panics() as f64);
     let help = "Log lines lost because the log reader was too slow.";

@@ -23,7 +23,10 @@ use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
 use trunkgate_route::RoutingTable;
 
 use crate::listening::{HttpSockets, ListeningSockets};
-use crate::succession::{Predecessor, RestoredCalls, give_calls, give_sessions, restore, start_receiving};
+use crate::succession::{
+    Predecessor, RestoredCalls, StatePlace, give_calls, give_sessions, read_state, restore, start_receiving,
+    start_state,
+};
 use trunkgate_admin as admin;
 use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
 use trunkgate_delivery::sinks::callbacks::{self, CallbackWorker};
@@ -77,6 +80,8 @@ pub enum StartError {
     CallRecords(io::Error),
     /// The store cannot be used.
     Store(io::Error),
+    /// The state of calls cannot be read or written.
+    State(io::Error),
     /// The recordings directory cannot be written although `data_required` is set.
     Recordings(io::Error),
     /// Certificate or key files have become unusable since the configuration was checked.
@@ -101,6 +106,11 @@ impl fmt::Display for StartError {
                 f,
                 "error[TG0202]: the store cannot be used: {error}\n   = help: [edge] data_directory must be writable, and no \
                  other edge may use it"
+            ),
+            StartError::State(error) => write!(
+                f,
+                "error[TG0202]: the state of calls cannot be used: {error}\n   = help: [edge] state_directory must be writable for this \
+                 user only, and no other edge may use it"
             ),
             StartError::Recordings(error) => write!(
                 f,
@@ -181,6 +191,8 @@ struct OpenedEdge {
     /// Inputs of the gateway before any message.
     first: [GatewayInput; 3],
     shared: Arc<EdgeState>,
+    /// Place of the state of calls, if it is written.
+    state: Option<StatePlace>,
 }
 
 impl OpenedEdge {
@@ -202,7 +214,9 @@ impl OpenedEdge {
         let duplicates = sockets.duplicates().map_err(system("the sockets"))?;
         let ListeningSockets { sip: bound, http } = sockets;
         let (http_address, api_at) = (http.address().map_err(system("the HTTP server"))?, http.api_address());
-        let continued = handed.iter().flat_map(|handed| handed.calls.calls.iter().map(|call| call.sid.clone()));
+        let (state, left) = read_state(&config, handed.is_some()).map_err(StartError::State)?;
+        let calls = handed.iter().map(|handed| &handed.calls).chain(left.iter().map(|left| &left.calls));
+        let continued = calls.flat_map(|calls| &calls.calls).map(|call| call.sid.clone());
         let (settings, (store, records)) = (certificates(&config)?, open_records(&config, continued.collect())?);
         let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
@@ -212,8 +226,9 @@ impl OpenedEdge {
         let restored = handed.map(|handed| {
             workers.expect(handed.sessions);
             let connections = handed.connections.with_sockets(connected);
-            RestoredCalls { calls: handed.calls, streams: handed.streams, connections }
+            RestoredCalls { calls: handed.calls, streams: handed.streams, connections, left: None }
         });
+        let restored = restored.or_else(|| left.map(RestoredCalls::of_crashed));
         let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
@@ -242,6 +257,7 @@ impl OpenedEdge {
             addressing,
             first,
             shared,
+            state,
         })
     }
 }
@@ -305,7 +321,8 @@ impl RunningEdge {
         log::watch_panics();
         let opened = OpenedEdge::open(config, name, predecessor)?;
         let OpenedEdge { bound, http, http_address, link, restored, kept, store, records, workers, media, .. } = opened;
-        let OpenedEdge { resolver, gateway_config, message_bytes, table, addressing, first, shared, .. } = opened;
+        let OpenedEdge { resolver, gateway_config, message_bytes, table, addressing, first, shared, state, .. } =
+            opened;
         let (epoch, listeners) = (gateway_config.epoch, shared.listeners.clone());
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
@@ -320,9 +337,10 @@ impl RunningEdge {
         let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            let kept = restored.map(|calls| restore(&mut gateway, calls, &own.reports));
+            let kept = restored.map(|calls| restore(&mut gateway, calls, &own.reports, &shared.call_state));
             Ok(SignallingLoop {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets, kept)?,
+                state: start_state(state, &mut gateway, &shared.call_state)?,
                 gateway,
                 workers,
                 media,
@@ -630,6 +648,9 @@ fn start_recordings(
     let started = RecordingsHandle::start((store.clone(), continued), settings, Arc::clone(&shared.recordings), tell);
     let started = started.map_err(system("recordings"))?;
     workers.record_by(&started.0);
+    if let Some(calls) = restored.filter(|restored| restored.left.is_some()) {
+        started.0.reopen(calls.calls.interrupted_recordings().collect());
+    }
     Ok(started)
 }
 
@@ -756,8 +777,7 @@ fn shared(
     settings: transport::TlsSettings,
     (workers, records): (&Workers, &records::Writer),
 ) -> Arc<EdgeState> {
-    let now = clock::now();
-    let stamps = stamps(&written);
+    let (now, stamps) = (clock::now(), stamps(&written));
     let (to_hep, to_otel) = (hep::HepTarget::of(&written), otel::OtelTarget::of(&written));
     let running = RunningConfig {
         boot: written.clone(),
@@ -801,6 +821,7 @@ fn shared(
         logins: HttpLogins::default(),
         callbacks: Arc::default(),
         recordings: Arc::default(),
+        call_state: Arc::default(),
         sms: Arc::default(),
         calls: records.calls(),
         hep: watch::Sender::new(to_hep),

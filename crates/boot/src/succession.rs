@@ -2,6 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -11,6 +14,9 @@ use trunkgate_call::{Gateway, GatewayInput, KeptStream};
 use trunkgate_config::Config;
 use trunkgate_delivery::sinks::recordings::RecordingsHandle;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
+use trunkgate_runtime::call_state::feed::StateFeed;
+use trunkgate_runtime::call_state::left::{LeftState, StateReading};
+use trunkgate_runtime::call_state::writer::{self, StateFigures, StateWriter};
 use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
 use trunkgate_runtime::handover::{
     self, HandedCalls, HandedSession, HandoverLink, PlanVerdict, PredecessorMessage, SuccessorMessage, SuccessorPlan,
@@ -92,13 +98,93 @@ pub(crate) struct RestoredCalls {
     pub(crate) calls: GatewaySnapshot,
     pub(crate) streams: Vec<KeptStream>,
     pub(crate) connections: FrozenConnections,
+    /// State file of a crashed process.
+    pub(crate) left: Option<Box<LeftState>>,
+}
+
+impl RestoredCalls {
+    /// Returns the calls that a crashed process has left. Their connections are lost.
+    pub(crate) fn of_crashed(mut left: Box<LeftState>) -> RestoredCalls {
+        let calls = std::mem::take(&mut left.calls);
+        RestoredCalls { calls, streams: Vec::new(), connections: FrozenConnections::default(), left: Some(left) }
+    }
+}
+
+/// Place of the state of calls.
+#[derive(Debug)]
+pub(crate) struct StatePlace {
+    directory: PathBuf,
+    /// Number of starts in a row after which the edge crashed soon.
+    crashes: u32,
+}
+
+/// Prepares the place of the state of calls, if there is one, and reads the calls that a crashed process has left,
+/// unless another process hands its calls over.
+///
+/// # Errors
+/// Returns the system's error if the directory or the file cannot be used.
+pub(crate) fn read_state(
+    config: &Config,
+    is_handed_over: bool,
+) -> io::Result<(Option<StatePlace>, Option<Box<LeftState>>)> {
+    let Some(directory) = config.data.state.clone() else { return Ok((None, None)) };
+    writer::prepare(&directory)?;
+    let left = if is_handed_over { None } else { read_left(&directory)? };
+    let crashes = left.as_ref().map_or(0, |left| left.crashes);
+    Ok((Some(StatePlace { directory, crashes }), left))
+}
+
+/// Starts to write the state of the gateway's calls, if there is a place for it.
+///
+/// # Errors
+/// Returns the system's error if the file cannot be made.
+pub(crate) fn start_state(
+    place: Option<StatePlace>,
+    gateway: &mut Gateway,
+    figures: &Arc<StateFigures>,
+) -> io::Result<Option<StateFeed>> {
+    let Some(StatePlace { directory, crashes }) = place else { return Ok(None) };
+    let writer = StateWriter::start(&directory, crashes, Arc::clone(figures))?;
+    Ok(Some(StateFeed::new(Instant::now(), gateway, writer)))
+}
+
+/// Reads the calls that a crashed process has left in the state directory, and logs what becomes of them.
+///
+/// # Errors
+/// Returns the system's error if the file cannot be read, or an error if another process uses it.
+fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
+    match LeftState::read(directory)? {
+        StateReading::Nothing => Ok(None),
+        StateReading::Left(left) => {
+            let (oldest, newest) = left.ages.unwrap_or_default();
+            tracing::warn!(
+                "the process before has crashed: {} of its calls continue, from states {:.1} to {:.1} s old",
+                left.calls.calls.len(),
+                newest.as_secs_f64(),
+                oldest.as_secs_f64()
+            );
+            for (sid, why) in &left.set_aside {
+                tracing::error!("call {sid} is lost: {why}");
+            }
+            Ok(Some(left))
+        }
+        StateReading::Refused(refusal, kept) => {
+            let kept = kept.map(|kept| format!(" The file is kept as {}.", kept.display())).unwrap_or_default();
+            tracing::error!(
+                "the calls of the process before are lost: its state is not used, because {}.{kept}",
+                refusal.as_str()
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Continues the calls of a predecessor, and writes them into the journal of live calls. Returns the SIP connections.
 pub(crate) fn restore(
     gateway: &mut Gateway,
-    RestoredCalls { calls, streams, connections }: RestoredCalls,
+    RestoredCalls { calls, streams, connections, mut left }: RestoredCalls,
     reports: &mpsc::Sender<ReportOrder>,
+    figures: &StateFigures,
 ) -> FrozenConnections {
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
     gateway.keep_streams(streams);
@@ -106,8 +192,14 @@ pub(crate) fn restore(
     for (connection, remote, identity) in connections.identified() {
         gateway.handle_input(Instant::now(), GatewayInput::Identified { connection, remote, identity });
     }
-    let lost = restore_calls(gateway, Instant::now(), calls);
+    let lost = restore_calls(gateway, Instant::now(), calls, |sid| {
+        left.iter_mut().for_each(|left| left.continues(sid));
+    });
     lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
+    if let Some(left) = left {
+        figures.continued.store((sids.len() - lost.len()) as u64, Ordering::Relaxed);
+        figures.lost.store((lost.len() + left.set_aside.len()) as u64, Ordering::Relaxed);
+    }
     // Before those that go on, for which the queue may lack room.
     records::hand_over_restored(reports, lost);
     for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {

@@ -25,6 +25,7 @@ use trunkgate_route::RoutingTable;
 
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
+use crate::call_state::writer::StateFigures;
 use crate::handover::{HandedCalls, UpgradeRequest};
 use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;
@@ -297,6 +298,8 @@ pub struct EdgeState {
     pub callbacks: Arc<CallbackFigures>,
     /// Figures of recordings.
     pub recordings: Arc<RecordingFigures>,
+    /// Figures of the state of calls in a file.
+    pub call_state: Arc<StateFigures>,
     /// Target of HEP packets.
     pub hep: watch::Sender<Option<hep::HepTarget>>,
     /// Counters of HEP.

@@ -7,6 +7,7 @@ pub mod acme;
 pub mod acme_report;
 pub mod api_log;
 pub mod apps;
+pub mod call_state;
 pub mod conferences;
 pub mod handle;
 pub mod handover;

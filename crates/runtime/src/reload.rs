@@ -64,7 +64,7 @@ pub struct ReloadSummary {
 
 /// Keys that are only read at the start; for an array of tables also the presence of each table.
 const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
-    ("edge", &["name", "data_directory", "data_required"]),
+    ("edge", &["name", "data_directory", "data_required", "state", "state_directory"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),

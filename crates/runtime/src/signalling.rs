@@ -22,6 +22,7 @@ use trunkgate_route::locate::NameFault;
 use trunkgate_sip::{Flow, SipTransmit};
 
 use crate::apps::{self, AppCommand};
+use crate::call_state::feed::StateFeed;
 use crate::conferences;
 use crate::handle::{EdgeLoad, EdgePhase, EdgeState, FrozenCalls, SignallingCommand};
 use crate::handover::HandedCalls;
@@ -85,6 +86,8 @@ pub struct SignallingLoop {
     pub intake: SipIntake<TransportEvent>,
     /// Clock for the gateway's dates.
     pub clock: ClockMonitor,
+    /// Writes the state of calls to a file, if `[edge] state` wants it.
+    pub state: Option<StateFeed>,
     /// Receiver of the calls at the end of the loop, if they are handed over.
     pub successor: Option<SyncSender<FrozenCalls>>,
 }
@@ -126,6 +129,9 @@ impl SignallingLoop {
             self.leaving.extend(messages);
         }
         self.send_leaving();
+        if let Some(state) = self.state.take() {
+            state.end(calls.is_some());
+        }
         let (Some(successor), Some(calls)) = (self.successor.take(), calls) else {
             self.transports.finish().await;
             return self.workers.stop();
@@ -152,7 +158,8 @@ impl SignallingLoop {
             self.transports.breathe().await;
             return WakeEvent::Work;
         }
-        let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
+        let state = self.state.as_ref().and_then(|state| state.poll_timeout(&self.gateway));
+        let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout()).chain(state);
         let deadline = due.into_iter().chain(own).min();
         tokio::select! {
             arrival = self.transports.ready() => WakeEvent::Arrival(arrival),
@@ -173,6 +180,9 @@ impl SignallingLoop {
             self.input(now, news);
         }
         let mut go_on = true;
+        if let Some(state) = self.state.as_mut().filter(|_| !matches!(wake, WakeEvent::Deadline)) {
+            state.handled();
+        }
         match wake {
             WakeEvent::Arrival(Some(arrival)) => self.arrived(now, arrival),
             WakeEvent::Media(id, event) => self.input(now, GatewayInput::Media { id, event }),
@@ -212,8 +222,17 @@ impl SignallingLoop {
             self.transports.close_answered(|flows| self.gateway.are_in_use(flows));
         }
         self.intake.judge(now);
+        self.write_state(now);
         self.tell_load();
         if go_on { ControlFlow::Continue(due) } else { ControlFlow::Break(()) }
+    }
+
+    /// Queues the changed calls for the state file.
+    fn write_state(&mut self, now: Instant) {
+        let Some(state) = &mut self.state else { return };
+        state.write(now, &mut self.gateway, |gateway, key| {
+            guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten()
+        });
     }
 
     /// Notifies the gateway, at most once per second, if the wall clock was set.
@@ -531,10 +550,19 @@ fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway
 }
 
 /// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others
-/// continue. Returns the SIDs of calls without a trace in the gateway, which write no record.
-pub fn restore_calls(gateway: &mut Gateway, now: Instant, calls: GatewaySnapshot) -> Vec<String> {
+/// continue. `begins` receives the SID of each call before it is restored. Returns the SIDs of calls without a trace in
+/// the gateway, which write no record.
+pub fn restore_calls(
+    gateway: &mut Gateway,
+    now: Instant,
+    calls: GatewaySnapshot,
+    mut begins: impl FnMut(&str),
+) -> Vec<String> {
     let mut restoration = CallRestoration::begin(gateway, now, calls);
-    while guarded(gateway, now, |gateway| restoration.restore_next(gateway, now)).unwrap_or(true) {}
+    while {
+        restoration.next_sid().into_iter().for_each(&mut begins);
+        guarded(gateway, now, |gateway| restoration.restore_next(gateway, now)).unwrap_or(true)
+    } {}
     restoration.into_lost()
 }
 

@@ -21,7 +21,7 @@ pub(crate) mod twilio;
 
 use media_ports::Place;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -143,6 +143,21 @@ pub(crate) fn config(rest: &str) -> String {
         media_ports::line(),
         unhurried(rest)
     )
+}
+
+/// Returns an address that no other test uses, free for UDP and TCP.
+fn own_address() -> SocketAddr {
+    until("a port is free for UDP and TCP", || {
+        let address = UdpSocket::bind("127.0.0.88:0").ok()?.local_addr().ok()?;
+        TcpListener::bind(address).ok().map(|_| address)
+    })
+}
+
+/// Returns a configuration like that of [`config`] with fixed SIP addresses and the state of calls in a file.
+pub(crate) fn with_state(text: &str) -> String {
+    let sip = format!("address = \"{}\"\n", own_address());
+    let text = text.replacen("address = \"127.0.0.1:0\"\n", &sip, 2);
+    text.replacen("[edge]\n", "[edge]\nstate = \"file\"\nstate_directory = \"state\"\n", 1)
 }
 
 fn takeover_command(file: &Path) -> Command {

@@ -14,7 +14,7 @@ use super::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until
 use super::pace::Watch;
 use super::sip::to_tag;
 use super::tls_proxy::TlsProxy;
-use super::{PATIENCE, Process, config, until};
+use super::{PATIENCE, Process, config, until, with_state};
 
 /// Edge with a single route, to the agent of the test and then possibly to a PBX.
 pub(crate) struct Rig {
@@ -71,6 +71,16 @@ impl Rig {
     fn at(caller: Phone, (door, url): (TcpListener, String), keys: &str, connect: &'static str) -> Rig {
         let pbx = Phone::new("127.0.0.3");
         let edge = Process::start(&configured([&caller, &pbx], &url, keys, connect));
+        Rig { edge, caller, pbx, door, url, connect }
+    }
+
+    /// Starts an edge like [`Self::new`] whose calls outlive a crash.
+    pub(crate) fn with_state(keys: &str) -> Rig {
+        let (caller, pbx, door) =
+            (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), TcpListener::bind("127.0.0.1:0").unwrap());
+        let url = format!("ws://{}/media", door.local_addr().unwrap());
+        let connect = r#""agent:bot""#;
+        let edge = Process::start(&with_state(&configured([&caller, &pbx], &url, keys, connect)));
         Rig { edge, caller, pbx, door, url, connect }
     }
 

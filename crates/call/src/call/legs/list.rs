@@ -62,8 +62,7 @@ impl LegsSnapshot {
         self.kept.iter().chain(&self.servers).flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
     }
 
-    /// Prepares SRTP for another process, before which each remote party's sequence numbers may have rolled over so many
-    /// times.
+    /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of each remote party before.
     pub(crate) fn resume_srtp(&mut self, rolled: u64) {
         self.kept.iter_mut().chain(&mut self.servers).for_each(|leg| leg.resume_srtp(rolled));
     }

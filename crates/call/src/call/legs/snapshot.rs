@@ -83,8 +83,7 @@ pub(crate) struct FormerAgentSnapshot {
 const CSEQ_MARGIN: u32 = 32;
 
 impl LegSnapshot {
-    /// Prepares SRTP for another process, before which the remote party's sequence numbers may have rolled over so many
-    /// times.
+    /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of the remote party before.
     pub(super) fn resume_srtp(&mut self, rolled: u64) {
         self.srtp_history.add_rolled(rolled);
         self.srtp_history.is_resumed = true;

@@ -1,0 +1,294 @@
+//! State that a crashed process has left: read at the start, before the file is replaced.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use trunkgate_call::CallSnapshot;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_system::clock::{self, ClockReading};
+
+use super::FILE_NAME;
+use super::frames::{self, StateFrame, StateHeader};
+
+/// Number of failed restores of one call after which it is set aside.
+const CALL_ATTEMPTS: usize = 2;
+/// Number of starts in a row that crashed soon after which no call is restored.
+const STARTS: u32 = 5;
+
+/// Calls of a crashed process, and its file, which stays until the calls continue.
+#[derive(Debug)]
+pub struct LeftState {
+    /// Calls in the order of their arrival, and what they shared.
+    pub calls: GatewaySnapshot,
+    /// SIDs of calls that are not continued, with the reason.
+    pub set_aside: Vec<(String, &'static str)>,
+    /// Age of the oldest and of the newest snapshot.
+    pub ages: Option<(Duration, Duration)>,
+    /// Number of starts in a row after which the edge crashed soon, this one included.
+    pub crashes: u32,
+    file: File,
+}
+
+/// Reason why the calls in a file are not continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateRefusal {
+    /// The file is damaged, or of a program with another form of it.
+    Unreadable,
+    /// The machine has been restarted since.
+    Rebooted,
+    /// The edge has crashed too often soon after its start.
+    CrashLoop,
+}
+
+impl StateRefusal {
+    /// Returns the reason in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateRefusal::Unreadable => "it is damaged, or was written by another program",
+            StateRefusal::Rebooted => "the machine has been restarted since",
+            StateRefusal::CrashLoop => "the edge has crashed five times within 10 s of its start",
+        }
+    }
+}
+
+/// Outcome of reading a state file.
+#[derive(Debug)]
+pub enum StateReading {
+    /// No process has left calls.
+    Nothing,
+    /// Calls that can continue.
+    Left(Box<LeftState>),
+    /// The calls are not continued; the file is kept under this name if it may help to find the reason.
+    Refused(StateRefusal, Option<PathBuf>),
+}
+
+impl LeftState {
+    /// Reads the file in the state directory.
+    ///
+    /// # Errors
+    /// Returns the system's error, or an error if another process uses the file or another user could have written it.
+    pub fn read(directory: &Path) -> io::Result<StateReading> {
+        let path = directory.join(FILE_NAME);
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+        let mut file = match OpenOptions::new().read(true).append(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StateReading::Nothing),
+            Err(error) => return Err(named(&path, &error)),
+        };
+        let about = file.metadata()?;
+        if !about.is_file() || about.uid() != nix::unistd::geteuid().as_raw() || about.mode() & 0o077 != 0 {
+            let why = io::Error::other("is not a file of this user with mode 0600");
+            return Err(named(&path, &why));
+        }
+        file.try_lock().map_err(|error| named(&path, &io::Error::from(error)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
+        let boot = ClockReading::now().boot;
+        match LeftContents::of(&bytes, &boot, clock::monotonic()) {
+            Ok(contents) => {
+                // The frames of this start follow the last complete one.
+                file.set_len(contents.complete as u64)?;
+                let LeftContents { calls, set_aside, ages, crashes, complete: _ } = contents;
+                let mut left = LeftState { calls, set_aside, ages, crashes, file };
+                left.append(&StateFrame::Start)?;
+                Ok(StateReading::Left(Box::new(left)))
+            }
+            Err(StateRefusal::Rebooted) => Ok(StateReading::Refused(StateRefusal::Rebooted, None)),
+            Err(refusal) => {
+                let kept = path.with_extension("refused");
+                std::fs::rename(&path, &kept)?;
+                Ok(StateReading::Refused(refusal, Some(kept)))
+            }
+        }
+    }
+
+    /// Notes that a call is restored next. If the process ends meanwhile, the next start knows the call.
+    pub fn continues(&mut self, sid: &str) {
+        // Without the note, only the search for a call that crashes the process is less exact.
+        let _ = self.append(&StateFrame::Continues { sid: sid.to_owned() });
+    }
+
+    fn append(&mut self, frame: &StateFrame) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        frame.write_to(&mut bytes);
+        self.file.write_all(&bytes)
+    }
+}
+
+/// Contents of a state file.
+#[derive(Debug)]
+struct LeftContents {
+    calls: GatewaySnapshot,
+    set_aside: Vec<(String, &'static str)>,
+    ages: Option<(Duration, Duration)>,
+    crashes: u32,
+    /// Length of the complete frames.
+    complete: usize,
+}
+
+impl LeftContents {
+    /// Reads a file at the monotonic time `now` of the boot `boot`.
+    fn of(bytes: &[u8], boot: &str, now: Duration) -> Result<LeftContents, StateRefusal> {
+        let (header, frames, complete) = frames::read(bytes).ok_or(StateRefusal::Unreadable)?;
+        let StateHeader { version: _, boot: before, mut crashes } = header;
+        if before != boot {
+            return Err(StateRefusal::Rebooted);
+        }
+        let (mut calls, mut shared) = (BTreeMap::new(), None);
+        // Last call of each start that has not restored all of them.
+        let mut suspects: Vec<Option<String>> = Vec::new();
+        for frame in frames {
+            match frame {
+                StateFrame::Header(_) => return Err(StateRefusal::Unreadable),
+                StateFrame::Call { key, at, json } => drop(calls.insert(key, (at, json))),
+                StateFrame::Gone { key } => drop(calls.remove(&key)),
+                StateFrame::Shared { at: _, json } => shared = Some(json),
+                StateFrame::Settled => crashes = 0,
+                StateFrame::Start => suspects.push(None),
+                StateFrame::Continues { sid } => drop(suspects.last_mut().and_then(|last| last.replace(sid))),
+            }
+        }
+        crashes = crashes.saturating_add(1);
+        if crashes > STARTS || suspects.len() >= STARTS as usize {
+            return Err(StateRefusal::CrashLoop);
+        }
+        let mut left = LeftContents {
+            calls: match shared {
+                Some(json) => frames::value(&json).map_err(|_| StateRefusal::Unreadable)?,
+                None => GatewaySnapshot::default(),
+            },
+            set_aside: Vec::new(),
+            ages: None,
+            crashes,
+            complete,
+        };
+        for (at, json) in calls.into_values() {
+            let sid = sid_in(&json);
+            if suspects.iter().flatten().filter(|suspect| **suspect == sid).count() >= CALL_ATTEMPTS {
+                left.set_aside.push((sid, "the edge crashed twice while it was restored"));
+                continue;
+            }
+            let Ok(mut call) = frames::value::<CallSnapshot>(&json) else {
+                left.set_aside.push((sid, "its state is of another version"));
+                continue;
+            };
+            let age = now.saturating_sub(at);
+            let (oldest, newest) = left.ages.unwrap_or((age, age));
+            left.ages = Some((oldest.max(age), newest.min(age)));
+            call.outlive_crash(age);
+            left.calls.calls.push(call);
+        }
+        Ok(left)
+    }
+}
+
+/// Returns the SID in a snapshot, which may be of another version.
+fn sid_in(json: &[u8]) -> String {
+    let value: serde_json::Value = frames::value(json).unwrap_or_default();
+    value.get("sid").and_then(|sid| sid.as_str()).unwrap_or("?").to_owned()
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: &str = "boot";
+
+    fn file(crashes: u32, frames: &[StateFrame]) -> Vec<u8> {
+        let header = StateHeader { version: "0.1.0".to_owned(), boot: BOOT.to_owned(), crashes };
+        let mut bytes = frames::beginning(header);
+        frames.iter().for_each(|frame| frame.write_to(&mut bytes));
+        bytes
+    }
+
+    fn call(key: u64, sid: &str) -> StateFrame {
+        StateFrame::call(key, Duration::from_secs(1), &serde_json::json!({ "sid": sid })).unwrap()
+    }
+
+    fn continues(sid: &str) -> StateFrame {
+        StateFrame::Continues { sid: sid.to_owned() }
+    }
+
+    fn read(bytes: &[u8]) -> Result<LeftContents, StateRefusal> {
+        LeftContents::of(bytes, BOOT, Duration::from_secs(5))
+    }
+
+    /// Returns the calls that are set aside, each with its reason.
+    fn set_aside(frames: &[StateFrame]) -> Vec<(String, &'static str)> {
+        read(&file(0, frames)).unwrap().set_aside
+    }
+
+    #[test]
+    fn a_call_of_another_version_is_named_and_one_that_has_ended_is_not() {
+        let told = set_aside(&[call(1, "CA1"), call(2, "CA2"), StateFrame::Gone { key: 1 }]);
+        assert_eq!(told, [("CA2".to_owned(), "its state is of another version")]);
+    }
+
+    #[test]
+    fn a_call_that_crashed_two_restores_is_set_aside() {
+        let once = [StateFrame::Start, continues("CA1"), continues("CA2")];
+        let calls = [call(1, "CA1"), call(2, "CA2"), call(3, "CA3")];
+        let why = |starts: usize, sid: &str| {
+            let frames: Vec<StateFrame> = calls.iter().chain(once.iter().cycle().take(3 * starts)).cloned().collect();
+            set_aside(&frames).into_iter().find(|(other, _)| other == sid).unwrap().1
+        };
+        assert_eq!([why(1, "CA2"), why(2, "CA1")], ["its state is of another version"; 2]);
+        assert!(why(2, "CA2").contains("crashed twice") && why(2, "CA3").contains("version"));
+    }
+
+    #[test]
+    fn a_crash_loop_ends_and_a_settled_start_begins_it_again() {
+        assert_eq!(read(&file(4, &[])).unwrap().crashes, 5);
+        assert_eq!(read(&file(5, &[])).unwrap_err(), StateRefusal::CrashLoop);
+        assert_eq!(read(&file(5, &[StateFrame::Settled])).unwrap().crashes, 1);
+        let starts = vec![StateFrame::Start; 5];
+        assert_eq!(read(&file(0, &starts[..4])).unwrap().crashes, 1);
+        assert_eq!(read(&file(0, &starts)).unwrap_err(), StateRefusal::CrashLoop);
+    }
+
+    #[test]
+    fn a_file_of_another_boot_or_program_is_refused() {
+        let bytes = file(0, &[call(1, "CA1")]);
+        assert_eq!(LeftContents::of(&bytes, "another", Duration::ZERO).unwrap_err(), StateRefusal::Rebooted);
+        assert_eq!(read(b"anything").unwrap_err(), StateRefusal::Unreadable);
+        // A torn end hides no call before it.
+        let torn = read(&bytes[..bytes.len() - 1]).unwrap();
+        assert!(torn.set_aside.is_empty() && torn.complete < bytes.len() - 1);
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_that_is_in_use_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(LeftState::read(folder.path()).unwrap(), StateReading::Nothing));
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, file(0, &[])).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(LeftState::read(folder.path()).unwrap_err().to_string().contains("mode 0600"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let other = File::open(&path).unwrap();
+        other.try_lock().unwrap();
+        assert!(LeftState::read(folder.path()).is_err());
+        drop(other);
+        // The test's file is of another boot.
+        let refused = LeftState::read(folder.path()).unwrap();
+        assert!(matches!(refused, StateReading::Refused(StateRefusal::Rebooted, None)));
+        std::fs::write(&path, b"anything").unwrap();
+        let StateReading::Refused(StateRefusal::Unreadable, Some(kept)) = LeftState::read(folder.path()).unwrap()
+        else {
+            panic!("it was read");
+        };
+        assert!(kept.exists() && !path.exists());
+        std::os::unix::fs::symlink(&kept, &path).unwrap();
+        assert!(LeftState::read(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,381 @@
+//! Thread that writes the state file. Signalling never waits for it: if its queue is full or a write fails,
+//! [`StateWriter::take_behind`] asks for all calls again.
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use trunkgate_call::CallSnapshot;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_system::clock::ClockReading;
+
+use super::FILE_NAME;
+use super::frames::{StateFrame, StateHeader, beginning};
+
+/// Length of the queue; one turn of the signalling loop changes far fewer calls.
+const QUEUE: usize = 4096;
+/// The file is rewritten if it is longer than twice its valid frames and this many bytes.
+const SLACK: u64 = 4 << 20;
+/// Time after which a start counts as successful.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Pause after a failed write.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Change of the state.
+#[derive(Debug)]
+pub enum StateCommand {
+    /// Latest snapshot of a call, with its key and the monotonic time.
+    Call(u64, Duration, Box<CallSnapshot>),
+    /// The call has ended.
+    Gone(u64),
+    /// Latest snapshot of what calls share, with the monotonic time.
+    Shared(Duration, Box<GatewaySnapshot>),
+}
+
+/// Figures of the state file, and of the calls that a crash has left.
+#[derive(Debug, Default)]
+pub struct StateFigures {
+    /// Number of calls in the file.
+    pub calls: AtomicU64,
+    /// Length of the file in bytes.
+    pub bytes: AtomicU64,
+    /// Whether the last write failed.
+    pub is_failing: AtomicBool,
+    /// Number of calls of a crashed process that continued here.
+    pub continued: AtomicU64,
+    /// Number of calls of a crashed process that were lost.
+    pub lost: AtomicU64,
+}
+
+/// Sender to the thread.
+#[derive(Debug)]
+pub struct StateWriter {
+    commands: SyncSender<StateCommand>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<WriterState>,
+}
+
+#[derive(Debug, Default)]
+struct WriterState {
+    figures: Arc<StateFigures>,
+    /// Whether a change was lost.
+    is_behind: AtomicBool,
+    /// Whether the file stays at the end of the thread, for a successor or the next start.
+    is_kept: AtomicBool,
+}
+
+impl StateWriter {
+    /// Begins a new file, which replaces that of another process, and starts the thread. `crashes` is the number of
+    /// starts in a row after which the edge crashed soon.
+    ///
+    /// # Errors
+    /// Returns the system's error if the file cannot be made.
+    pub fn start(directory: &Path, crashes: u32, figures: Arc<StateFigures>) -> io::Result<StateWriter> {
+        let header =
+            StateHeader { version: env!("CARGO_PKG_VERSION").to_owned(), boot: ClockReading::now().boot, crashes };
+        let file = StateFile::begin(directory.join(FILE_NAME), header)?;
+        let (commands, received) = sync_channel(QUEUE);
+        let shared = Arc::new(WriterState { figures, ..WriterState::default() });
+        let state = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("call-state".to_owned()).spawn(move || {
+            WriterThread { file, state, failed: None, began: Instant::now(), is_settled: false }.run(&received);
+        })?;
+        Ok(StateWriter { commands, thread: Some(thread), shared })
+    }
+
+    /// Queues a change; one that finds no room is lost, and [`Self::take_behind`] reports that.
+    pub fn write(&self, command: StateCommand) {
+        match self.commands.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.is_behind.store(true, Ordering::Relaxed)
+            }
+        }
+    }
+
+    /// Returns whether changes were lost since the last time, so that all calls are to be written again.
+    pub fn take_behind(&self) -> bool {
+        self.shared.is_behind.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends the thread; the file stays for a process that continues the calls.
+    pub fn keep_file(self) {
+        self.shared.is_kept.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for StateWriter {
+    fn drop(&mut self) {
+        // The thread ends with the last sender.
+        self.commands = sync_channel(0).0;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Creates the state directory for this user only, and checks that no other user can change it.
+///
+/// # Errors
+/// Returns the system's error, or an error if another user owns the directory or can change it.
+pub fn prepare(directory: &Path) -> io::Result<()> {
+    if !directory.exists() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let about = std::fs::metadata(directory)?;
+    let own = nix::unistd::geteuid().as_raw();
+    if !about.is_dir() {
+        return Err(io::Error::other(format!("{} is not a directory", directory.display())));
+    }
+    if (about.uid() != own && about.uid() != 0) || about.mode() & 0o022 != 0 {
+        let why = "belongs to another user or can be changed by others: `chmod go-w` it, or name another directory";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", directory.display())));
+    }
+    Ok(())
+}
+
+/// State file with the places of its valid frames.
+#[derive(Debug)]
+struct StateFile {
+    path: PathBuf,
+    file: File,
+    header: StateHeader,
+    /// Latest frame of each call.
+    calls: HashMap<u64, Vec<u8>>,
+    /// Latest frame of the shared part.
+    common: Vec<u8>,
+    /// Length of the file.
+    len: u64,
+    /// Length of the latest frames.
+    valid: u64,
+}
+
+impl StateFile {
+    fn begin(path: PathBuf, header: StateHeader) -> io::Result<StateFile> {
+        let text = beginning(header.clone());
+        let file = replaced(&path, &text)?;
+        let len = text.len() as u64;
+        Ok(StateFile { path, file, header, calls: HashMap::new(), common: Vec::new(), len, valid: len })
+    }
+
+    /// Appends frames. After an error the file has its former length.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // A part of the frames would hide those behind it.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        if self.len > 2 * self.valid + SLACK { self.rewrite() } else { Ok(()) }
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        let mut text = beginning(self.header.clone());
+        text.extend_from_slice(&self.common);
+        self.calls.values().for_each(|call| text.extend_from_slice(call));
+        self.file = replaced(&self.path, &text)?;
+        (self.len, self.valid) = (text.len() as u64, text.len() as u64);
+        Ok(())
+    }
+
+    /// Notes the latest frame of a call, or that there is none.
+    fn note(&mut self, key: u64, frame: Option<Vec<u8>>) {
+        self.valid += frame.as_ref().map_or(0, Vec::len) as u64;
+        let before = match frame {
+            Some(frame) => self.calls.insert(key, frame),
+            None => self.calls.remove(&key),
+        };
+        self.valid = self.valid.saturating_sub(before.map_or(0, |frame| frame.len()) as u64);
+    }
+}
+
+/// Replaces a file by one with this text, which only this user can read, and locks it against other processes.
+fn replaced(path: &Path, text: &[u8]) -> io::Result<File> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(text)?;
+    file.try_lock()?;
+    std::fs::rename(&new, path)?;
+    Ok(file)
+}
+
+struct WriterThread {
+    file: StateFile,
+    state: Arc<WriterState>,
+    /// Time of the last failed write.
+    failed: Option<Instant>,
+    began: Instant,
+    is_settled: bool,
+}
+
+impl WriterThread {
+    fn run(mut self, commands: &Receiver<StateCommand>) {
+        loop {
+            // A settled file needs no more than the commands.
+            let first = match self.is_settled {
+                true => commands.recv().ok(),
+                false => match commands.recv_timeout(SETTLED.saturating_sub(self.began.elapsed())) {
+                    Ok(command) => Some(command),
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                        self.settle();
+                        continue;
+                    }
+                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
+                },
+            };
+            let Some(first) = first else { break };
+            let mut bytes = Vec::new();
+            std::iter::once(first).chain(commands.try_iter().take(QUEUE)).for_each(|one| self.take(one, &mut bytes));
+            self.write(&bytes);
+        }
+        if !self.state.is_kept.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&self.file.path);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.is_settled = true;
+        self.file.header.crashes = 0;
+        let mut bytes = Vec::new();
+        StateFrame::Settled.write_to(&mut bytes);
+        self.write(&bytes);
+    }
+
+    fn take(&mut self, command: StateCommand, bytes: &mut Vec<u8>) {
+        let mut frame = Vec::new();
+        match command {
+            StateCommand::Call(key, at, snapshot) => match StateFrame::call(key, at, &*snapshot) {
+                Ok(call) => {
+                    call.write_to(&mut frame);
+                    bytes.extend_from_slice(&frame);
+                    self.file.note(key, Some(frame));
+                }
+                Err(error) => tracing::error!("the state of call {} cannot be written: {error}", snapshot.sid),
+            },
+            StateCommand::Gone(key) => {
+                StateFrame::Gone { key }.write_to(bytes);
+                self.file.note(key, None);
+            }
+            StateCommand::Shared(at, snapshot) => match serde_json::to_vec(&*snapshot) {
+                Ok(json) => {
+                    StateFrame::Shared { at, json }.write_to(&mut frame);
+                    bytes.extend_from_slice(&frame);
+                    self.file.valid = self.file.valid + frame.len() as u64 - self.file.common.len() as u64;
+                    self.file.common = frame;
+                }
+                Err(error) => tracing::error!("the state of the edge cannot be written: {error}"),
+            },
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let figures = &self.state.figures;
+        if self.failed.is_some_and(|at| at.elapsed() < PAUSE) {
+            return self.state.is_behind.store(true, Ordering::Relaxed);
+        }
+        // After a failure all latest frames are written, since some of them are missing in the file.
+        let written = if self.failed.is_some() { self.file.rewrite() } else { self.file.append(bytes) };
+        match (&written, self.failed) {
+            (Err(error), None) => tracing::error!(
+                reason = "state_failed",
+                "the state of calls cannot be written to {}: {error}. Calls would not survive a crash",
+                self.file.path.display()
+            ),
+            (Ok(()), Some(_)) => tracing::info!("the state of calls is written again"),
+            (Err(_), Some(_)) | (Ok(()), None) => {}
+        }
+        self.failed = written.is_err().then(Instant::now);
+        if written.is_err() {
+            self.state.is_behind.store(true, Ordering::Relaxed);
+        }
+        figures.is_failing.store(written.is_err(), Ordering::Relaxed);
+        figures.calls.store(self.file.calls.len() as u64, Ordering::Relaxed);
+        figures.bytes.store(self.file.len, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames;
+    use super::*;
+
+    fn at(path: PathBuf) -> StateFile {
+        let header = StateHeader { version: "0.1.0".to_owned(), boot: "b".to_owned(), crashes: 0 };
+        StateFile::begin(path, header).unwrap()
+    }
+
+    fn put(file: &mut StateFile, key: u64, text: &str) {
+        let mut frame = Vec::new();
+        StateFrame::call(key, Duration::ZERO, &text).unwrap().write_to(&mut frame);
+        file.note(key, Some(frame.clone()));
+        file.append(&frame).unwrap();
+    }
+
+    #[test]
+    fn a_long_file_is_rewritten_with_the_latest_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let mut file = at(path.clone());
+        // Text that cannot be compressed.
+        let long: String =
+            (0..40_000u32).map(|n| char::from(b'!' + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 90)).collect();
+        for round in 0..400 {
+            put(&mut file, round % 5, &format!("{round}{long}"));
+        }
+        file.note(4, None);
+        let mut gone = Vec::new();
+        StateFrame::Gone { key: 4 }.write_to(&mut gone);
+        file.append(&gone).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, file.len);
+        assert!(file.len <= 2 * file.valid + SLACK + 100_000, "{} {}", file.len, file.valid);
+        let (_, read, used) = frames::read(&bytes).unwrap();
+        assert_eq!(used, bytes.len());
+        let mut latest = HashMap::new();
+        for frame in read {
+            match frame {
+                StateFrame::Call { key, json, .. } => drop(latest.insert(key, frames::value::<String>(&json).unwrap())),
+                StateFrame::Gone { key } => drop(latest.remove(&key)),
+                _ => {}
+            }
+        }
+        assert_eq!(latest.len(), 4);
+        for (key, text) in latest {
+            assert!(text.starts_with(&(395 + key).to_string()), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_for_this_user_and_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let _file = at(path.clone());
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(File::open(&path).unwrap().try_lock().is_err());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("run/trunkgate");
+        prepare(&new).unwrap();
+        assert_eq!(std::fs::metadata(&new).unwrap().mode() & 0o777, 0o700);
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(prepare(&new).unwrap_err().to_string().contains("chmod go-w"));
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(prepare(&folder.path().join("file")).is_err());
+    }
+}

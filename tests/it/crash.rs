@@ -1,0 +1,238 @@
+//! Answered calls that continue in the process after `kill -9` (`[edge] state = "file"`).
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use trunkgate_media::rtp::RtpHeader;
+
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
+use crate::support::secure::{Media, described, offered};
+use crate::support::talk::Rig;
+use crate::support::{Process, config, until, whole_lines, with_state};
+
+fn routes((caller, callee): (&Phone, &Phone), keys: &str, rest: &str) -> String {
+    let trunks = caller.trunk("carrier") + keys + &callee.trunk("pbx") + keys;
+    with_state(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n{rest}")))
+}
+
+fn phones() -> (Phone, Phone) {
+    (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"))
+}
+
+/// Waits until the file has this number of calls.
+fn until_stored(edge: &Process, calls: f64) {
+    until("the calls are in the file", || (edge.metric("trunkgate_call_state_calls") == calls).then_some(()));
+}
+
+/// Sends packets each way until both are heard: the first ones may come before the sockets are open again.
+fn until_heard(call: &Call, caller: &Phone, callee: &Phone) {
+    for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
+        let mut sequence = 100;
+        to.rtp.set_nonblocking(true).unwrap();
+        until("audio is heard again", || {
+            sequence += 1;
+            from.rtp.send_to(&rtp(9, sequence), at).unwrap();
+            let mut bytes = [0; 2048];
+            let (len, _) = to.rtp.recv_from(&mut bytes).ok()?;
+            (len > 12).then_some(())
+        });
+        let mut bytes = [0; 2048];
+        // Packets on their way are read before the next direction is judged.
+        while to.rtp.recv_from(&mut bytes).is_ok() {}
+        to.rtp.set_nonblocking(false).unwrap();
+    }
+}
+
+fn records(folder: &Path, count: usize) -> Vec<Value> {
+    until("the records are written", || {
+        let text = std::fs::read_to_string(folder.join("cdr.jsonl")).ok()?;
+        let all: Vec<Value> = whole_lines(&text).map(|line| serde_json::from_str(line).unwrap()).collect();
+        (all.len() >= count).then_some(all)
+    })
+}
+
+#[test]
+fn a_call_goes_on_after_a_kill_and_has_one_record() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "", "[cdr]\nfile = \"cdr.jsonl\"\n"));
+    let folder = edge.directory.path().to_owned();
+    let call = Call::set_up(&edge, "kept", &caller, &callee);
+    until_heard(&call, &caller, &callee);
+    let sid = edge.sid();
+    until_stored(&edge, 1.0);
+    let mut edge = edge;
+    for crashes in 1..=2 {
+        edge = edge.kill_and_start_again();
+        assert_eq!((edge.metric("trunkgate_calls_continued"), edge.metric("trunkgate_calls_lost")), (1.0, 0.0));
+        until("the calls are logged", || edge.log().contains("1 of its calls continue").then_some(()));
+        until_heard(&call, &caller, &callee);
+        let calls = edge.json("/v1/calls");
+        assert_eq!((calls["calls"].as_array().unwrap().len(), &calls["calls"][0]["sid"]), (1, &json!(sid)), "{calls}");
+        // The dialogs go on in both directions.
+        let version = 2 * crashes;
+        let held = caller.description(version, "a=sendonly\r\n");
+        let answer = callee.description(version, "a=recvonly\r\n");
+        call.change(version, (&caller, &held), (&callee, &answer));
+        let again = version + 1;
+        call.change(again, (&caller, &caller.description(again, "")), (&callee, &callee.description(again, "")));
+        until_heard(&call, &caller, &callee);
+        until_stored(&edge, 1.0);
+    }
+    call.hang_up(6, &caller, &callee);
+    let records = records(&folder, 1);
+    assert_eq!((records.len(), &records[0]["sid"]), (1, &json!(sid)), "{records:?}");
+    assert_eq!((&records[0]["outcome"], &records[0]["reason"]), (&json!("answered"), &json!("caller_hung_up")));
+    until_stored(&edge, 0.0);
+    // A stop leaves no calls for the next start.
+    edge.signal(Signal::SIGTERM);
+    let (status, ..) = edge.end();
+    assert!(status.success() && !folder.join("state/calls.state").exists());
+}
+
+/// The indices that the crashed process has used are unknown, so no packet has the SSRC of a packet before.
+#[test]
+fn srtp_goes_on_under_new_sources() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "srtp = \"required\"\n", ""));
+    let sip = edge.address("udp");
+    let offer = described(&caller, 1, "0", Some((1, 3)), "sendrecv");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "srtp", (1, ""), &offer));
+    let invite = callee.sip.receive("INVITE ");
+    let answer = described(&callee, 1, "0", Some((offered(&invite.0).unwrap().0, 9)), "sendrecv");
+    let call = Call::answered(sip, "srtp", &caller, invite, (&callee, &answer));
+    let mut near = Media::new(&caller, call.near, Some(3), &call.ok);
+    let mut far = Media::new(&callee, call.far, Some(9), &call.invite.0);
+    let mut both = |numbers: std::ops::Range<u16>| {
+        let mut sources = Vec::new();
+        for n in numbers {
+            near.send(&rtp(7, n));
+            far.send(&rtp(8, n));
+            let heard = [far.receive(), near.receive()].map(|packet| RtpHeader::parse(&packet).unwrap().ssrc);
+            sources.push(heard);
+        }
+        sources.dedup();
+        sources
+    };
+    assert_eq!(both(1..20), [[7, 8]]);
+    until_stored(&edge, 1.0);
+    let edge = edge.kill_and_start_again();
+    let after = both(20..40);
+    assert!(after.len() == 1 && after[0][0] != 7 && after[0][1] != 8, "{after:?}");
+    until_stored(&edge, 1.0);
+    let _edge = edge.kill_and_start_again();
+    let again = both(40..60);
+    assert!(again.len() == 1 && again[0][0] != after[0][0] && again[0][1] != after[0][1], "{after:?} {again:?}");
+    call.hang_up(2, &caller, &callee);
+}
+
+/// A call that has ended before the crash is not restored, and one that is not answered is lost.
+#[test]
+fn only_answered_calls_go_on() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "", "[cdr]\nfile = \"cdr.jsonl\"\n"));
+    let folder = edge.directory.path().to_owned();
+    let sip = edge.address("udp");
+    let ended = Call::set_up(&edge, "ended", &caller, &callee);
+    until_stored(&edge, 1.0);
+    ended.hang_up(2, &caller, &callee);
+    until_stored(&edge, 0.0);
+    let invite = caller.sip.request_with("INVITE", NUMBER, sip, "rings", (1, ""), &caller.description(1, ""));
+    caller.sip.send(sip, &invite);
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
+    caller.sip.receive("SIP/2.0 180");
+    let edge = edge.kill_and_start_again();
+    assert_eq!(edge.metric("trunkgate_calls_continued"), 0.0);
+    let records = records(&folder, 2);
+    assert_eq!(records.len(), 2, "{records:?}");
+    let another = Call::set_up(&edge, "new", &caller, &callee);
+    assert_eq!(received_by(&another, &caller, &callee), rtp(9, 1));
+    another.hang_up(2, &caller, &callee);
+}
+
+fn received_by(call: &Call, caller: &Phone, callee: &Phone) -> Vec<u8> {
+    caller.rtp.send_to(&rtp(9, 1), call.near).unwrap();
+    received(&callee.rtp).0
+}
+
+/// A file of another user's making, of another program, or torn, never stops the edge from taking calls.
+#[test]
+fn a_damaged_file_is_kept_and_reported() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "", ""));
+    let call = Call::set_up(&edge, "lost", &caller, &callee);
+    until_stored(&edge, 1.0);
+    let edge = edge.kill_and_start_after(|folder| {
+        let file = folder.join("state/calls.state");
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+    });
+    until("the reason is logged", || edge.log().contains("damaged, or was written by another program").then_some(()));
+    assert!(edge.directory.path().join("state/calls.refused").exists());
+    // The dialog is unknown.
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "next", (1, ""), &caller.description(1, "")));
+    callee.sip.receive("INVITE ");
+    drop(call);
+}
+
+/// One file, with a gap as long as the edge was gone.
+#[test]
+fn a_recording_goes_on_in_its_file() {
+    let (caller, callee) = phones();
+    let recording = "[recording]\ndirectory = \"recordings\"\n[cdr]\nfile = \"cdr.jsonl\"\n";
+    let text = routes((&caller, &callee), "", recording)
+        .replace("connect = [\"trunk:pbx\"]\n", "connect = [\"trunk:pbx\"]\nrecord = true\n");
+    let edge = Process::start(&text);
+    let folder = edge.directory.path().to_owned();
+    let call = Call::set_up(&edge, "recorded", &caller, &callee);
+    let speaking =
+        [Speaking::new(&caller.rtp, call.near, |n| rtp(7, n)), Speaking::new(&callee.rtp, call.far, |n| rtp(8, n))];
+    let size = || {
+        let find = std::process::Command::new("find").arg(folder.join("recordings")).args(["-name", "*.wav"]).output();
+        let files = String::from_utf8(find.unwrap().stdout).unwrap();
+        let files: Vec<&str> = files.lines().collect();
+        assert!(files.len() <= 1, "{files:?}");
+        files.first().map_or(0, |file| std::fs::metadata(file).unwrap().len())
+    };
+    let grown = |by: u64| {
+        let before = size();
+        until("more is recorded", || (size() > before + by).then_some(()));
+    };
+    grown(32_000);
+    until_stored(&edge, 1.0);
+    let edge = edge.kill_and_start_again();
+    grown(32_000);
+    drop(speaking);
+    call.hang_up(2, &caller, &callee);
+    let record = records(&folder, 1).remove(0);
+    let recordings = record["recordings"].as_array().unwrap();
+    assert_eq!(recordings.len(), 1, "{record}");
+    let lost = &recordings[0]["lost"];
+    assert!(lost.to_string().contains("restart"), "{record}");
+    drop(edge);
+}
+
+/// The connection is lost with the process: the agent gets a new stream of the same call.
+#[test]
+fn an_agent_is_connected_again() {
+    let mut rig = Rig::with_state("");
+    let talk = rig.call("agent", "0");
+    let sid = talk.start["start"]["callSid"].clone();
+    until_stored(&rig.edge, 1.0);
+    rig.edge = rig.edge.kill_and_start_again();
+    let mut again = rig.talk(rig.connected(), talk.near, talk.tag.clone());
+    assert_eq!(again.start["start"]["callSid"], sid);
+    again.say(&[0x20; 800]);
+    until("the caller hears the agent", || {
+        again.take_in();
+        again.heard.iter().any(|(_, payload)| payload.contains(&0x20)).then_some(())
+    });
+    let sip = rig.edge.address("udp");
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("BYE", NUMBER, sip, "agent", (2, &talk.tag), ""));
+    again.next("stop");
+}
