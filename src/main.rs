@@ -1,9 +1,12 @@
 //! The `trunkgate` binary.
 
+use std::ffi::OsString;
+use std::iter;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
-use trunkgate_boot::run;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use trunkgate_boot::{keeper, run};
 use trunkgate_tools::cli::{AgentVerb, CallListing, CallVerb, Cli, CliVerb, RecordingListing, RecordingVerb};
 use trunkgate_tools::doctor::Form;
 use trunkgate_tools::init::InitOptions;
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let config = cli.config.as_deref();
     match cli.verb {
         CliVerb::Run { drain, take_over } => run::run(config, drain, &run::TakeoverOptions::from_arguments(take_over)),
+        CliVerb::Keeper { command } => keep(config, command),
         CliVerb::Demo { serve, json } => demo::run(json, serve),
         CliVerb::Init(flags) => {
             let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
@@ -96,6 +100,19 @@ fn main() -> ExitCode {
                 }
             }
         }
+    }
+}
+
+/// Starts the keeper of an edge with this command line; `config` is the configuration named before it.
+fn keep(config: Option<&Path>, command: Vec<OsString>) -> ExitCode {
+    match Cli::try_parse_from(iter::once("trunkgate".into()).chain(command.iter().cloned())) {
+        Ok(Cli { config: inner, verb: CliVerb::Run { .. } }) => {
+            let outer = config.filter(|_| inner.is_none());
+            let given = outer.into_iter().flat_map(|path| ["--config".into(), path.as_os_str().to_owned()]);
+            keeper::run(inner.as_deref().or(config), given.chain(command).collect())
+        }
+        Ok(_) => run::refuse("error: the keeper starts `run` only: trunkgate keeper -- run"),
+        Err(found) => help::of_flag(&found),
     }
 }
 

@@ -13,22 +13,22 @@ use crate::support::secure::{Media, described, offered};
 use crate::support::talk::Rig;
 use crate::support::{Process, config, until, whole_lines, with_state};
 
-fn routes((caller, callee): (&Phone, &Phone), keys: &str, rest: &str) -> String {
+pub(crate) fn routes((caller, callee): (&Phone, &Phone), keys: &str, rest: &str) -> String {
     let trunks = caller.trunk("carrier") + keys + &callee.trunk("pbx") + keys;
     with_state(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n{rest}")))
 }
 
-fn phones() -> (Phone, Phone) {
+pub(crate) fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"))
 }
 
 /// Waits until the file has this number of calls.
-fn until_stored(edge: &Process, calls: f64) {
+pub(crate) fn until_stored(edge: &Process, calls: f64) {
     until("the calls are in the file", || (edge.metric("trunkgate_call_state_calls") == calls).then_some(()));
 }
 
 /// Sends packets each way until both are heard: the first ones may come before the sockets are open again.
-fn until_heard(call: &Call, caller: &Phone, callee: &Phone) {
+pub(crate) fn until_heard(call: &Call, caller: &Phone, callee: &Phone) {
     for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
         let mut sequence = 100;
         to.rtp.set_nonblocking(true).unwrap();

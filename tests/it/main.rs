@@ -63,6 +63,7 @@ mod http_answers;
 mod https;
 mod install;
 mod json;
+mod keeper;
 mod leg_ends;
 mod linked_conferences;
 mod loadtest;

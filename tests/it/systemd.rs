@@ -13,32 +13,32 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// Socket at which a service manager receives notifications.
-struct NotifySocket {
+pub(crate) struct NotifySocket {
     socket: UnixDatagram,
     directory: tempfile::TempDir,
 }
 
 impl NotifySocket {
-    fn new() -> NotifySocket {
+    pub(crate) fn new() -> NotifySocket {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         NotifySocket { socket, directory }
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.directory.path().join("notify").to_str().unwrap().to_owned()
     }
 
     /// Returns the lines of the next notification.
-    fn hear(&self) -> Vec<String> {
+    pub(crate) fn hear(&self) -> Vec<String> {
         let mut buffer = [0; 1024];
         let len = self.socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..len]).lines().map(str::to_owned).collect()
     }
 
     /// Waits for the first notification with this line, skipping others.
-    fn wait(&self, wanted: &str) -> Vec<String> {
+    pub(crate) fn wait(&self, wanted: &str) -> Vec<String> {
         until(wanted, || Some(self.hear()).filter(|lines| lines.iter().any(|line| line == wanted)))
     }
 

@@ -1,8 +1,10 @@
-//! Starts an edge: as a value (`edge`), and as the process of `trunkgate run` (`run`).
+//! Starts an edge: as a value (`edge`), as the process of `trunkgate run` (`run`), and below a parent that starts it
+//! again after a crash (`keeper`).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
 pub mod edge;
+pub mod keeper;
 mod listening;
 pub mod run;
 mod succession;

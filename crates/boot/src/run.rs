@@ -76,6 +76,8 @@ impl TakeoverOptions {
 
 /// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then.
 pub fn run(given: Option<&Path>, drain: Duration, takes_over: &TakeoverOptions) -> ExitCode {
+    // A program that is started through a link of /proc, after a crash or a failed upgrade, has the name of that link.
+    let _ = nix::sys::prctl::set_name(c"trunkgate");
     let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
     let predecessor = match takes_over.connect() {
         Ok(predecessor) => predecessor,

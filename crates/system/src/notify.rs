@@ -53,6 +53,11 @@ impl SystemdNotifier {
         self.socket.is_some()
     }
 
+    /// Passes on a notification of another process.
+    pub fn pass_on(&self, notification: &str) {
+        self.send(notification);
+    }
+
     /// Sends a keep-alive to the service manager's watchdog.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");

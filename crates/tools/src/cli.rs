@@ -2,6 +2,7 @@
 
 mod examples;
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +45,13 @@ pub enum CliVerb {
         /// Take over from the edge that serves this Unix socket, then serve it
         #[arg(long, value_name = "PATH")]
         take_over: Vec<PathBuf>,
+    },
+    /// Run the edge in a child process, and start it again after a crash
+    #[command(after_help = examples::KEEPER)]
+    Keeper {
+        /// Verb `run` with its flags
+        #[arg(last = true, required = true, value_name = "run [ARGS]", num_args = 1..)]
+        command: Vec<OsString>,
     },
     /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
     #[command(after_help = examples::DEMO, arg = no_config())]

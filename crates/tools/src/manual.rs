@@ -18,8 +18,9 @@ pub(super) const DATE: &str = "2026-11-21";
 const NO_HYPHENS: &[u8] = b".nh\n";
 
 /// Meanings of the exit codes 0, 1 and 2 for verbs that differ from [`PLAIN`].
-const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
+const EXIT_STATUS: [(&str, [&str; 3]); 13] = [
     ("run", ["the edge has ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
+    ("keeper", ["the edge has ended by SIGTERM or SIGINT", "the edge could not be started", REQUEST]),
     ("demo", ["every assertion holds", "an assertion does not hold", REQUEST]),
     (
         "check",
@@ -41,11 +42,17 @@ const PLAIN: [&str; 3] = ["success", "failure: no edge answers, or it refuses", 
 const REQUEST: &str = "the command is wrong: unknown flag, configuration with errors, no edge named";
 
 /// Environment variables of verbs without a flag for them: verb, name, meaning.
-const ENVIRONMENT: [(&str, &str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str, &str); 12] = [
     ("run", "TRUNKGATE_LOG", "log level, in the place of `level` of [log]"),
     ("run", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),
     ("run", "STATE_DIRECTORY", "directory of the store, if `data_directory` of [edge] is absent"),
+    ("run", "RUNTIME_DIRECTORY", "directory of the state of calls, if `state_directory` of [edge] is absent"),
     ("run", "NOTIFY_SOCKET, WATCHDOG_USEC", "set by systemd: the edge reports its state and that it lives"),
+    (
+        "keeper",
+        "NOTIFY_SOCKET",
+        "set by systemd: what the edge reports is passed on; the edge gets a socket of the keeper",
+    ),
     ("call", "TRUNKGATE_PASSWORD", "password of --username"),
     ("call", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf"),
     ("doctor", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf"),

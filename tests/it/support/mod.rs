@@ -178,6 +178,28 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
+    /// Starts a keeper of an edge with these environment variables. Dropping it leaves its edge.
+    pub(crate) fn start_keeper(config: &str, variables: &[(&str, &str)]) -> Process {
+        let (directory, file) = write(config);
+        let mut command = trunkgate(&["keeper", "--config", file.to_str().unwrap(), "--", "run", "--drain", "60s"]);
+        command.envs(variables.iter().copied());
+        Process::spawn(command, directory, file)
+    }
+
+    /// Starts a keeper as the first process of a PID namespace, which ends with the process of this value.
+    pub(crate) fn start_first_keeper(config: &str) -> Process {
+        let (directory, file) = write(config);
+        let mut command = without_environment(Command::new("unshare"));
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", env!("CARGO_BIN_EXE_trunkgate")]);
+        command.args(["keeper", "--config", file.to_str().unwrap(), "--", "run"]);
+        Process::spawn(command, directory, file)
+    }
+
+    /// Waits until another edge below the keeper is ready; its addresses are used from now on.
+    pub(crate) fn wait_for_next_edge(&mut self) {
+        self.ready = self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never ready again: {}", self.log()));
+    }
+
     /// Starts an edge with these files next to the configuration, in which FOLDER stands for their directory.
     pub(crate) fn start_with_documents(config: &str, files: &[(&str, &[u8])]) -> Process {
         Process::start_with_documents_and(config, files, &[])

@@ -12,6 +12,10 @@ pub(super) const RUN: &str = "EXAMPLES:
   trunkgate run
   trunkgate run --config /etc/trunkgate/trunkgate.toml --drain 2m";
 
+pub(super) const KEEPER: &str = "EXAMPLES:
+  trunkgate keeper -- run
+  trunkgate keeper -- --config /etc/trunkgate/trunkgate.toml run --drain 2m";
+
 pub(super) const DEMO: &str = "EXAMPLES:
   trunkgate demo
   trunkgate demo --serve";

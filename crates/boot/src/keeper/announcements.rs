@@ -1,0 +1,126 @@
+//! Socket that stands for the service manager of the edge (sd_notify(3)). The keeper learns from it which process
+//! continues the edge after an upgrade, and passes everything else on to its own service manager.
+
+use std::ffi::OsString;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::net::UnixDatagram;
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
+    setsockopt, socket, sockopt,
+};
+use nix::unistd::Pid;
+use trunkgate_system::notify::SystemdNotifier;
+
+/// Longest message.
+const MESSAGE_BYTES: usize = 4096;
+/// Variable that names the socket to the edge.
+pub(super) const VARIABLE: &str = "NOTIFY_SOCKET";
+/// Name of the announcement of a successor.
+const MAIN_PROCESS: &str = "MAINPID=";
+
+/// Socket of the edge's announcements.
+#[derive(Debug)]
+pub(super) struct AnnouncementSocket {
+    socket: UnixDatagram,
+    address: OsString,
+    manager: SystemdNotifier,
+}
+
+impl AnnouncementSocket {
+    /// Binds a socket to a free abstract address, which needs no directory.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub(super) fn bind(manager: SystemdNotifier) -> io::Result<AnnouncementSocket> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        setsockopt(&socket, sockopt::PassCred, &true)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        let socket = UnixDatagram::from(socket);
+        let address = socket.local_addr()?;
+        let name = address.as_abstract_name().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let address = OsString::from_vec([b"@", name].concat());
+        Ok(AnnouncementSocket { socket, address, manager })
+    }
+
+    /// Returns the value of [`VARIABLE`].
+    pub(super) fn address(&self) -> &OsString {
+        &self.address
+    }
+
+    /// Returns the connection to the keeper's service manager.
+    pub(super) fn manager(&self) -> &SystemdNotifier {
+        &self.manager
+    }
+
+    /// Reads the messages that wait. Those of the edge are passed on; returns the successor if it has announced one.
+    pub(super) fn read(&self, edge: Option<Pid>) -> Option<Pid> {
+        let mut successor = None;
+        while let Ok((sender, message)) = self.receive() {
+            // Other processes of the machine can send to the address too.
+            if sender.is_none() || sender != successor.or(edge) {
+                continue;
+            }
+            let (announced, others): (Vec<&str>, Vec<&str>) =
+                message.lines().partition(|line| line.starts_with(MAIN_PROCESS));
+            if !others.is_empty() {
+                self.manager.pass_on(&others.join("\n"));
+            }
+            let pid = announced.iter().find_map(|line| line.strip_prefix(MAIN_PROCESS)?.parse().ok());
+            successor = pid.map(Pid::from_raw).or(successor);
+        }
+        successor
+    }
+
+    /// Receives one message with the process that has sent it.
+    fn receive(&self) -> nix::Result<(Option<Pid>, String)> {
+        let mut bytes = [0; MESSAGE_BYTES];
+        let mut credentials = nix::cmsg_space!(UnixCredentials);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut buffers, Some(&mut credentials), flags)?;
+        let sender = message.cmsgs()?.find_map(|one| {
+            let ControlMessageOwned::ScmCredentials(about) = one else { return None };
+            Some(Pid::from_raw(about.pid()))
+        });
+        let len = message.bytes;
+        Ok((sender, String::from_utf8_lossy(&bytes[..len]).into_owned()))
+    }
+}
+
+impl AsFd for AnnouncementSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn only_the_edge_announces_its_successor() {
+        let socket = AnnouncementSocket::bind(SystemdNotifier::from_environment()).unwrap();
+        let own = Pid::this();
+        let address = socket.address().clone().into_vec();
+        let address = SocketAddr::from_abstract_name(&address[1..]).unwrap();
+        let edge = UnixDatagram::unbound().unwrap();
+        let send = |text: &str| edge.send_to_addr(text.as_bytes(), &address).unwrap();
+        assert_eq!(socket.read(Some(own)), None);
+        send("READY=1\nSTATUS=taking calls");
+        send("MAINPID=77");
+        assert_eq!(socket.read(Some(own)), Some(Pid::from_raw(77)));
+        send("MAINPID=78");
+        assert_eq!(socket.read(Some(Pid::parent())), None);
+        send("MAINPID=79");
+        assert_eq!(socket.read(None), None);
+        send("MAINPID=x");
+        assert_eq!(socket.read(Some(own)), None);
+    }
+}

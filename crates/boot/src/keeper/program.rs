@@ -1,0 +1,63 @@
+//! Program of the edge, and its start as a child process.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use nix::errno::Errno;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
+
+use super::announcements;
+
+/// Program of the keeper, even if another one has its name by now.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Command of the edge.
+#[derive(Debug)]
+pub(super) struct EdgeProgram {
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    /// Program of the last successor; `None`: the keeper's own.
+    file: Option<File>,
+}
+
+impl EdgeProgram {
+    /// Creates a command with the keeper's environment. `announcements` is the address of the edge's announcements.
+    pub(super) fn new(arguments: Vec<OsString>, announcements: Option<&OsStr>) -> EdgeProgram {
+        // `trunkgate upgrade` starts the program of the path by which this one was started.
+        let name = std::env::args_os().next().unwrap_or_else(|| "trunkgate".into());
+        let arguments = std::iter::once(name).chain(arguments).filter_map(|one| CString::new(one.into_vec()).ok());
+        let is_kept = |name: &OsStr| announcements.is_none() || name != announcements::VARIABLE;
+        let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
+        let own = announcements.map(|address| (announcements::VARIABLE.into(), address.to_owned()));
+        let environment = kept.chain(own).filter_map(|(name, value): (OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        });
+        EdgeProgram { arguments: arguments.collect(), environment: environment.collect(), file: None }
+    }
+
+    /// Uses the program of a successor from now on: it may be of another version, and writes its calls in that form.
+    pub(super) fn follow(&mut self, successor: Pid) {
+        match File::open(format!("/proc/{successor}/exe")) {
+            Ok(file) => self.file = Some(file),
+            Err(error) => tracing::warn!("after a crash the program before the upgrade starts again: {error}"),
+        }
+    }
+
+    /// Starts the edge in a process group of its own: a signal of the terminal reaches it through the keeper only.
+    pub(super) fn start(&self) -> Result<Pid, Errno> {
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+        attributes.set_pgroup(Pid::from_raw(0))?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        let path = match &self.file {
+            Some(file) => format!("/proc/self/fd/{}", file.as_raw_fd()),
+            None => OWN_PROGRAM.to_owned(),
+        };
+        let actions = PosixSpawnFileActions::init()?;
+        posix_spawn(path.as_str(), &actions, &attributes, &self.arguments, &self.environment)
+    }
+}

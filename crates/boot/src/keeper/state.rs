@@ -1,0 +1,321 @@
+//! Decisions of the keeper, without the system: which process is the edge, when it starts again, and when the keeper
+//! ends.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::run::USAGE;
+
+/// Pause before a start after a crash.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between two starts.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Time after a start within which a crash doubles the pause.
+const SOON: Duration = Duration::from_secs(10);
+/// Exit code of an edge that ends as requested.
+const SUCCESS: u8 = 0;
+/// Exit code of an edge that cannot be started.
+const FAILURE: u8 = 1;
+/// First exit code of those that stand for a signal, as in a shell.
+const BY_SIGNAL: u8 = 128;
+
+/// End of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdgeExit {
+    /// It has exited with this code.
+    Code(u8),
+    /// A signal has killed it.
+    Killed(Signal),
+    /// The system could not start it.
+    NotStarted,
+}
+
+impl EdgeExit {
+    /// Returns the exit code of a keeper that ends with it.
+    fn code(self) -> u8 {
+        match self {
+            EdgeExit::Code(code) => code,
+            EdgeExit::Killed(signal) => u8::try_from(signal as i32).map_or(FAILURE, |number| BY_SIGNAL + number),
+            EdgeExit::NotStarted => FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for EdgeExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EdgeExit::Code(code) => write!(f, "exited with code {code}"),
+            EdgeExit::Killed(signal) => write!(f, "was killed by {signal}"),
+            EdgeExit::NotStarted => f.write_str("could not be started"),
+        }
+    }
+}
+
+/// Event of the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeeperEvent {
+    /// An edge was started as this process.
+    Started(Pid),
+    /// The edge could not be started.
+    StartFailed,
+    /// The edge has announced this process as its successor.
+    Announced(Pid),
+    /// A child has ended: the edge, or an orphan.
+    Ended(Pid, EdgeExit),
+    /// The keeper has received a signal.
+    Signalled(Signal),
+    /// The time of [`KeeperState::wakes_at`] has come.
+    Woken,
+}
+
+/// Action of the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeeperAction {
+    /// Start the edge.
+    Start,
+    /// Send the edge a signal.
+    Forward(Pid, Signal),
+    /// Log a crash; the next start follows after the pause.
+    Pause(EdgeCrash),
+    /// End the keeper with this code.
+    Exit(u8),
+}
+
+/// Crash of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EdgeCrash {
+    /// End of the process.
+    pub(super) exit: EdgeExit,
+    /// Pause before the next start.
+    pub(super) pause: Duration,
+    /// Number of crashes since the start of the keeper, this one included.
+    pub(super) count: u64,
+}
+
+/// The edge of a keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptEdge {
+    /// It is being started.
+    Starting,
+    /// It runs since this time.
+    Running(Pid, Instant),
+    /// It has crashed and starts again at this time.
+    Paused(Instant),
+}
+
+/// State of the keeper.
+#[derive(Debug)]
+pub(super) struct KeeperState {
+    edge: KeptEdge,
+    /// Last pause.
+    pause: Duration,
+    /// Number of crashes.
+    crashes: u64,
+    /// SIGTERM or SIGINT, once received: the edge is not started again.
+    ending: Option<Signal>,
+}
+
+impl KeeperState {
+    /// Creates the state of a keeper that starts its first edge.
+    pub(super) fn new() -> KeeperState {
+        KeeperState { edge: KeptEdge::Starting, pause: FIRST_PAUSE, crashes: 0, ending: None }
+    }
+
+    /// Returns the process of the edge, if one runs.
+    pub(super) fn edge(&self) -> Option<Pid> {
+        match self.edge {
+            KeptEdge::Running(pid, _) => Some(pid),
+            KeptEdge::Starting | KeptEdge::Paused(_) => None,
+        }
+    }
+
+    /// Returns the time of the next start, during a pause.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        match self.edge {
+            KeptEdge::Paused(until) => Some(until),
+            KeptEdge::Starting | KeptEdge::Running(..) => None,
+        }
+    }
+
+    /// Handles an event.
+    pub(super) fn handle(&mut self, now: Instant, event: KeeperEvent) -> Option<KeeperAction> {
+        match event {
+            KeeperEvent::Started(pid) => {
+                self.edge = KeptEdge::Running(pid, now);
+                None
+            }
+            KeeperEvent::StartFailed => Some(self.edge_ended(now, EdgeExit::NotStarted, now)),
+            KeeperEvent::Announced(pid) => {
+                self.edge = KeptEdge::Running(pid, now);
+                // The edge before ignores signals after it has handed its calls over.
+                self.ending.map(|signal| KeeperAction::Forward(pid, signal))
+            }
+            KeeperEvent::Ended(pid, exit) => match self.edge {
+                KeptEdge::Running(edge, since) if edge == pid => Some(self.edge_ended(now, exit, since)),
+                KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_) => None,
+            },
+            KeeperEvent::Signalled(signal) => {
+                let is_end = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
+                self.ending = self.ending.or(is_end.then_some(signal));
+                match self.edge {
+                    KeptEdge::Running(pid, _) => Some(KeeperAction::Forward(pid, signal)),
+                    KeptEdge::Starting | KeptEdge::Paused(_) => is_end.then_some(KeeperAction::Exit(SUCCESS)),
+                }
+            }
+            KeeperEvent::Woken => match self.edge {
+                KeptEdge::Paused(until) if until <= now => {
+                    self.edge = KeptEdge::Starting;
+                    Some(KeeperAction::Start)
+                }
+                KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_) => None,
+            },
+        }
+    }
+
+    fn edge_ended(&mut self, now: Instant, exit: EdgeExit, since: Instant) -> KeeperAction {
+        let is_crash = match exit {
+            EdgeExit::Code(SUCCESS) => false,
+            // Configuration or address: after a crash, the address may still be in use for a moment.
+            EdgeExit::Code(USAGE) | EdgeExit::NotStarted => self.crashes > 0,
+            EdgeExit::Code(_) | EdgeExit::Killed(_) => true,
+        };
+        if !is_crash || self.ending.is_some() {
+            return KeeperAction::Exit(exit.code());
+        }
+        let is_soon = now.saturating_duration_since(since) < SOON;
+        self.pause = if is_soon && self.crashes > 0 { (self.pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+        self.crashes += 1;
+        self.edge = KeptEdge::Paused(now + self.pause);
+        KeeperAction::Pause(EdgeCrash { exit, pause: self.pause, count: self.crashes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use KeeperAction::{Exit, Forward, Start};
+    use KeeperEvent::{Announced, Ended, Signalled, StartFailed, Started, Woken};
+
+    const KILLED: EdgeExit = EdgeExit::Killed(Signal::SIGKILL);
+    const BUSY: EdgeExit = EdgeExit::Code(USAGE);
+    const PANIC: EdgeExit = EdgeExit::Code(101);
+
+    /// Plays events at times in milliseconds, and compares the action after each of them.
+    fn play(name: &str, script: &[(u64, KeeperEvent, Option<KeeperAction>)]) {
+        let (mut state, start) = (KeeperState::new(), Instant::now());
+        for (step, (at, event, wanted)) in script.iter().enumerate() {
+            let found = state.handle(start + Duration::from_millis(*at), *event);
+            assert_eq!(found, *wanted, "{name}, step {step}: {event:?}");
+        }
+    }
+
+    fn pid(number: i32) -> Pid {
+        Pid::from_raw(number)
+    }
+
+    fn crash(exit: EdgeExit, pause: u64, count: u64) -> Option<KeeperAction> {
+        Some(KeeperAction::Pause(EdgeCrash { exit, pause: Duration::from_millis(pause), count }))
+    }
+
+    #[test]
+    fn an_exit_that_is_no_crash_ends_the_keeper_with_its_code() {
+        for (exit, code) in [(EdgeExit::Code(0), 0), (BUSY, 2)] {
+            play("at once", &[(0, Started(pid(7)), None), (9, Ended(pid(7), exit), Some(Exit(code)))]);
+        }
+        play("no process", &[(0, StartFailed, Some(Exit(1)))]);
+        let stopped = [
+            (0, Started(pid(7)), None),
+            (10, Ended(pid(7), KILLED), crash(KILLED, 50, 1)),
+            (60, Woken, Some(Start)),
+            (61, Started(pid(8)), None),
+            (70, Ended(pid(8), EdgeExit::Code(0)), Some(Exit(0))),
+        ];
+        play("after a crash", &stopped);
+    }
+
+    #[test]
+    fn crashes_soon_after_a_start_double_the_pause() {
+        for exit in [KILLED, PANIC, EdgeExit::Code(1), EdgeExit::Killed(Signal::SIGABRT)] {
+            let script = [
+                (0, Started(pid(1)), None),
+                (5_000, Ended(pid(1), exit), crash(exit, 50, 1)),
+                (5_049, Woken, None),
+                (5_050, Woken, Some(Start)),
+                (5_051, Started(pid(2)), None),
+                (15_050, Ended(pid(2), exit), crash(exit, 100, 2)),
+                (15_150, Woken, Some(Start)),
+                (15_150, StartFailed, crash(EdgeExit::NotStarted, 200, 3)),
+                (15_350, Woken, Some(Start)),
+                (15_350, Started(pid(3)), None),
+                (25_350, Ended(pid(3), exit), crash(exit, 50, 4)),
+            ];
+            play("pauses", &script);
+        }
+        let (mut state, mut now, mut pauses) = (KeeperState::new(), Instant::now(), Vec::new());
+        for _ in 0..9 {
+            state.handle(now, Started(pid(1)));
+            assert!(matches!(state.handle(now, Ended(pid(1), BUSY)), Some(Exit(_))) == pauses.is_empty());
+            state.handle(now, Ended(pid(1), KILLED));
+            now = state.wakes_at().unwrap();
+            pauses.push(state.pause.as_millis());
+            state.handle(now, Woken);
+        }
+        assert_eq!((pauses[0], pauses.last()), (50, Some(&5_000)), "{pauses:?}");
+    }
+
+    #[test]
+    fn an_address_in_use_is_tried_again_after_a_crash() {
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Ended(pid(1), KILLED), crash(KILLED, 50, 1)),
+            (51, Woken, Some(Start)),
+            (51, Started(pid(2)), None),
+            (52, Ended(pid(2), BUSY), crash(BUSY, 100, 2)),
+        ];
+        play("address in use", &script);
+    }
+
+    #[test]
+    fn signals_reach_the_edge_and_end_a_pause() {
+        let forwarded = |signal| Some(Forward(pid(1), signal));
+        let mut script = vec![(0, Started(pid(1)), None)];
+        for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGTERM] {
+            script.push((1, Signalled(signal), forwarded(signal)));
+        }
+        script.push((2, Ended(pid(1), KILLED), Some(Exit(137))));
+        play("killed while it drains", &script);
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let script = [
+                (0, Started(pid(1)), None),
+                (1, Ended(pid(1), PANIC), crash(PANIC, 50, 1)),
+                (2, Signalled(Signal::SIGHUP), None),
+                (3, Signalled(signal), Some(Exit(0))),
+            ];
+            play("during a pause", &script);
+        }
+    }
+
+    #[test]
+    fn a_successor_is_the_edge() {
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Ended(pid(99), KILLED), None),
+            (2, Announced(pid(2)), None),
+            (3, Ended(pid(1), EdgeExit::Code(0)), None),
+            (4, Signalled(Signal::SIGHUP), Some(Forward(pid(2), Signal::SIGHUP))),
+            (5, Ended(pid(2), KILLED), crash(KILLED, 50, 1)),
+        ];
+        play("crash", &script);
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Signalled(Signal::SIGINT), Some(Forward(pid(1), Signal::SIGINT))),
+            (2, Announced(pid(2)), Some(Forward(pid(2), Signal::SIGINT))),
+            (3, Ended(pid(1), EdgeExit::Code(0)), None),
+            (4, Ended(pid(2), EdgeExit::Code(0)), Some(Exit(0))),
+        ];
+        play("signal during an upgrade", &script);
+    }
+}
