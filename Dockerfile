@@ -22,11 +22,13 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml
 # Tests in CI jobs (docs/operate/ci.md).
 COPY deploy/ci/trunkgate-ci.sh /usr/bin/trunkgate-ci
-# Directory of call records and of the store: a volume inherits its owner.
-RUN install -d -o 65534 -g 65534 -m 0750 /var/lib/trunkgate
-ENV STATE_DIRECTORY=/var/lib/trunkgate
+# Directory of call records and of the store: a volume inherits its owner. In /run/trunkgate is the state of calls, from which
+# they continue after a crash.
+RUN install -d -o 65534 -g 65534 -m 0750 /var/lib/trunkgate && install -d -o 65534 -g 65534 -m 0700 /run/trunkgate
+ENV STATE_DIRECTORY=/var/lib/trunkgate RUNTIME_DIRECTORY=/run/trunkgate
 USER 65534:65534
 # Queries the signalling loop over HTTP at [http] address of the configuration.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=15s CMD ["trunkgate", "status"]
 ENTRYPOINT ["trunkgate"]
-CMD ["run"]
+# The keeper starts the edge again after a crash. An edge without it: docker run … trunkgate run
+CMD ["keeper", "--", "run"]

@@ -17,7 +17,7 @@ pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
     install::packages(&[("buildah", "buildah"), (CERTIFICATES, "ca-certificates")])?;
     let staging = tempfile::tempdir()?;
     let root = staging.path();
-    for folder in ["usr/bin", "etc/ssl/certs", "etc/trunkgate", "var/lib/trunkgate", "tmp"] {
+    for folder in ["usr/bin", "etc/ssl/certs", "etc/trunkgate", "var/lib/trunkgate", "run/trunkgate", "tmp"] {
         std::fs::create_dir_all(root.join(folder))?;
     }
     std::fs::copy(binary, root.join("usr/bin/trunkgate"))?;
@@ -26,7 +26,8 @@ pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
     std::fs::write(root.join("etc/passwd"), "nobody:x:65534:65534:nobody:/:/sbin/nologin\n")?;
     std::fs::write(root.join("etc/group"), "nogroup:x:65534:\n")?;
     output(Command::new("chmod").arg("1777").arg(root.join("tmp")))?;
-    output(Command::new("chown").arg(USER).arg(root.join("var/lib/trunkgate")))?;
+    output(Command::new("chmod").arg("0700").arg(root.join("run/trunkgate")))?;
+    output(Command::new("chown").arg(USER).args([root.join("var/lib/trunkgate"), root.join("run/trunkgate")]))?;
     let buildah =
         |arguments: &[&str]| output(Command::new("buildah").args(["--storage-driver", "vfs"]).args(arguments));
     let container = buildah(&["from", "scratch"])?.trim().to_owned();
@@ -37,11 +38,13 @@ pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
             "--entrypoint",
             r#"["/usr/bin/trunkgate"]"#,
             "--cmd",
-            "run",
+            "keeper -- run",
             "--user",
             USER,
             "--env",
             "STATE_DIRECTORY=/var/lib/trunkgate",
+            "--env",
+            "RUNTIME_DIRECTORY=/run/trunkgate",
             "--label",
             &format!("org.opencontainers.image.version={}", release.version),
             "--label",

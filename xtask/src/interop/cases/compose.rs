@@ -69,6 +69,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     };
     let (_pbx, _agent) = (start("pbx")?, start("agent")?);
     let configuration = std::fs::read_to_string(root().join(mounted(&text)?))?;
+    let state = folder.path().join("state").display().to_string();
+    let configuration = configuration.replace("/run/trunkgate", &state);
     let mut edge = Command::new(std::path::absolute(binary())?);
     edge.env("STATE_DIRECTORY", folder.path());
     let edge = network.enter(|| Edge::start_as(edge, &configuration))?;
