@@ -37,6 +37,7 @@ WRONG = [
     ({"http": {"port": 0}}, "port"),
     ({"config": ""}, "config"),
     ({"data": {"hostPath": "records"}}, "hostPath"),
+    ({"state": {"hostPath": "/run"}}, "hostPath"),
     ({"secrets": {"values": {"CARRIER-PASSWORD": "x"}}}, "CARRIER-PASSWORD"),
     ({"nodeSelector": {"voice": True}}, "voice"),
     (rolling(0, 0), "rollingUpdate"),
@@ -78,7 +79,7 @@ def expect(what, found, wanted):
         sys.exit(f"{what}: {found!r} instead of {wanted!r}")
 
 
-def judge(name, kinds, drain):
+def judge(name, kinds, drain, limit):
     """Checks what the schemas of Kubernetes cannot know."""
     daemons = kinds["DaemonSet"]["spec"]
     pod = daemons["template"]["spec"]
@@ -88,7 +89,7 @@ def judge(name, kinds, drain):
         expect(f"{name}: label {key}", labels.get(key), value)
     expect(f"{name}: host network", pod["hostNetwork"], True)
     expect(f"{name}: roll-out", daemons["updateStrategy"]["rollingUpdate"], {"maxSurge": 0, "maxUnavailable": 1})
-    expect(f"{name}: drain", container["args"], ["run", "--drain", f"{drain}s"])
+    expect(f"{name}: drain", container["args"], ["keeper", "--", "run", "--drain", f"{drain}s"])
     expect(f"{name}: grace period", pod["terminationGracePeriodSeconds"], drain + 30)
     expect(f"{name}: preStop", container["lifecycle"]["preStop"]["exec"]["command"], ["trunkgate", "drain"])
     probes = {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
@@ -98,6 +99,8 @@ def judge(name, kinds, drain):
     expect(f"{name}: capabilities", container["securityContext"]["capabilities"], {"drop": ["ALL"]})
     expect(f"{name}: root file system", container["securityContext"]["readOnlyRootFilesystem"], True)
     mounts = {mount["name"] for mount in container["volumeMounts"]}
+    state = next(volume for volume in pod["volumes"] if volume["name"] == "state")
+    expect(f"{name}: state", state["emptyDir"], {"medium": "Memory", "sizeLimit": limit})
     expect(f"{name}: mounts", mounts, {volume["name"] for volume in pod["volumes"]})
 
 
@@ -122,7 +125,7 @@ def judge_surge(kinds):
     (container,) = daemons["template"]["spec"]["containers"]
     expect("surge", daemons["updateStrategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
     expect("surge: ready", daemons["minReadySeconds"], 10)
-    expect("surge: arguments", container["args"][3:], ["--take-over", "/var/lib/trunkgate/takeover.sock"])
+    expect("surge: arguments", container["args"][5:], ["--take-over", "/var/lib/trunkgate/takeover.sock"])
     expect("surge: preStop", container.get("lifecycle"), None)
 
 
@@ -152,7 +155,7 @@ def main():
         for name, values, drain in (("least", LEAST, 600), ("complete", complete, complete["drainSeconds"])):
             linted(values)
             kinds = rendered(chart, name, values)
-            judge(name, kinds, drain)
+            judge(name, kinds, drain, values.get("state", chart.values["state"])["sizeLimit"])
             text = kinds["ConfigMap"]["data"]["trunkgate.toml"]
             expect(f"{name}: configuration", text, values.get("config", chart.values["config"]))
             (FOLDER / f"{name}.toml").write_text(text, encoding="utf-8")
