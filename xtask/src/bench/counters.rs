@@ -23,14 +23,31 @@ struct Setup {
     tolerance_percent: u64,
     /// Whether the configuration is realistic, and the calls are between telephone numbers.
     is_as_used: bool,
+    /// Whether the state of calls is in a file.
+    has_state: bool,
+}
+
+/// Instructions of a call.
+#[derive(Debug, Clone, Copy)]
+struct InstructionCount {
+    /// Instructions of all threads.
+    total: u64,
+    /// Instructions of the thread that writes the state of calls, which are part of the total.
+    writer: u64,
 }
 
 /// Minimal configuration for a call: a UDP and a TCP listener, two trunks, one route.
-const BARE: Setup = Setup { name: "bare", instructions: 889_000, tolerance_percent: 3, is_as_used: false };
+const BARE: Setup =
+    Setup { name: "bare", instructions: 889_000, tolerance_percent: 3, is_as_used: false, has_state: false };
 /// Realistic configuration: also a country, a TLS listener, and ten trunks with a route each, except for the called
 /// one.
-const AS_USED: Setup = Setup { name: "as used", instructions: 940_000, tolerance_percent: 3, is_as_used: true };
+const AS_USED: Setup =
+    Setup { name: "as used", instructions: 940_000, tolerance_percent: 3, is_as_used: true, has_state: false };
+/// [`AS_USED`] with the state of calls in a file; not checked, since the times of its writes depend on the machine.
+const WITH_STATE: Setup = Setup { name: "as used, with state", has_state: true, ..AS_USED };
 const SETUPS: [&Setup; 2] = [&BARE, &AS_USED];
+/// Code of the thread that writes the state of calls.
+const WRITER: &str = "call_state::writer::WriterThread";
 /// Trunks of [`AS_USED`] in addition to those of [`CARRIER_TO_PBX`].
 const OTHER_TRUNKS: u8 = 8;
 /// File names of the certificate and the key of the TLS listener in [`AS_USED`].
@@ -62,6 +79,9 @@ pub(crate) struct Options {
     /// Only the instructions of a relayed packet
     #[arg(long, conflicts_with = "check")]
     packet: bool,
+    /// Only the instructions of a call
+    #[arg(long, conflicts_with_all = ["check", "packet"])]
+    instructions: bool,
 }
 
 /// Prints the counts for one call in each configuration.
@@ -71,14 +91,26 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         println!("{}", check("")?);
         return Ok(true);
     }
+    if options.instructions {
+        println!("| of one call | instructions | of which the writer of the state file |\n| --- | --- | --- |");
+        for setup in SETUPS.into_iter().chain([&WITH_STATE]) {
+            let InstructionCount { total, writer } = setup.count_instructions("")?;
+            println!("| {} | {total} | {writer} |", setup.name);
+        }
+        return Ok(true);
+    }
     println!("| of one relayed packet | count |\n| --- | --- |");
     println!("| instructions | {:.0} |\n", packet_count::count_instructions()?);
     if options.packet {
         return Ok(true);
     }
-    for setup in SETUPS {
+    for setup in SETUPS.into_iter().chain([&WITH_STATE]) {
         println!("| of one call, {} | count |\n| --- | --- |", setup.name);
-        println!("| instructions | {} |", setup.count_instructions("")?);
+        let counted = setup.count_instructions("")?;
+        println!("| instructions | {} |", counted.total);
+        if setup.has_state {
+            println!("| of which the writer of the state file | {} |", counted.writer);
+        }
         println!("| system calls | {:.1} |", setup.count_system_calls()?);
         for (thread, woken) in setup.wake_ups()? {
             println!("| wake-ups of {thread} | {woken:.1} |");
@@ -92,7 +124,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 pub(crate) fn check(more: &str) -> anyhow::Result<String> {
     let (mut counted, mut differs) = (Vec::new(), false);
     for setup in SETUPS {
-        let instructions = setup.count_instructions(more)?;
+        let instructions = setup.count_instructions(more)?.total;
         differs |= setup.differs(instructions);
         counted.push(format!("{}: {instructions} ({} expected)", setup.name, setup.instructions));
     }
@@ -117,7 +149,8 @@ impl Setup {
         if !self.is_as_used {
             return format!("{listeners}[limits]\ncalls_per_second = 0\n{CARRIER_TO_PBX}{more}");
         }
-        let listeners = listeners.replace("[edge]\n", "[edge]\ncountry = \"US\"\n");
+        let state = if self.has_state { "state = \"file\"\nstate_directory = \"state\"\n" } else { "" };
+        let listeners = listeners.replace("[edge]\n", &format!("[edge]\ncountry = \"US\"\n{state}"));
         let others: String = (1..=OTHER_TRUNKS).map(other_trunk).collect();
         format!(
             "{listeners}[[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
@@ -157,14 +190,15 @@ impl Setup {
         edge.end()
     }
 
-    fn count_instructions(&self, more: &str) -> anyhow::Result<u64> {
+    fn count_instructions(&self, more: &str) -> anyhow::Result<InstructionCount> {
         let counted = |calls| {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join("out");
-            self.load(callgrind(&file), calls, more).context("under callgrind")?;
-            total_instructions(&file)
+            self.load(callgrind_of_threads(&file), calls, more).context("under callgrind")?;
+            InstructionCount::of_threads(folder.path())
         };
-        Ok(of_one_call(counted)? as u64)
+        let [total, writer] = of_one_call(counted)?;
+        Ok(InstructionCount { total: total as u64, writer: writer as u64 })
     }
 
     fn count_system_calls(&self) -> anyhow::Result<f64> {
@@ -181,7 +215,9 @@ impl Setup {
             std::thread::sleep(SETTLE);
             // Last line of strace: `100.00    0.041083          12      3421        56 total`
             field(&file, |line| line.strip_suffix(" total")?.split_whitespace().nth(3)?.parse().ok())
+                .map(|calls| [calls])
         })
+        .map(|[calls]| calls)
     }
 
     /// Counts the wake-ups of each thread per call, sorted in descending order.
@@ -211,16 +247,41 @@ fn other_trunk(number: u8) -> String {
     )
 }
 
-/// Returns the count for one call: the difference of the two runs, divided by the difference of their calls.
-fn of_one_call(count: impl Fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
+impl InstructionCount {
+    /// Returns the instructions of all threads and of the writer from the files of [`callgrind_of_threads`].
+    fn of_threads(folder: &Path) -> anyhow::Result<[u64; 2]> {
+        let [mut total, mut writer] = [0, 0];
+        for entry in std::fs::read_dir(folder)? {
+            let file = entry?.path();
+            let instructions = total_instructions(&file)?;
+            total += instructions;
+            if std::fs::read_to_string(&file)?.contains(WRITER) {
+                writer += instructions;
+            }
+        }
+        Ok([total, writer])
+    }
+}
+
+/// Returns counts for one call: the differences of the two runs, divided by the difference of their calls.
+fn of_one_call<const N: usize>(count: impl Fn(u32) -> anyhow::Result<[u64; N]>) -> anyhow::Result<[f64; N]> {
     let (few, many) = (count(FEW)?, count(MANY)?);
-    Ok((many as f64 - few as f64) / f64::from(MANY - FEW))
+    Ok(std::array::from_fn(|n| (many[n] as f64 - few[n] as f64) / f64::from(MANY - FEW)))
 }
 
 /// Returns the command that runs the edge under callgrind, which writes this file.
 pub(super) fn callgrind(file: &Path) -> Command {
+    callgrind_with(&[], file)
+}
+
+/// Returns the command that runs the edge under callgrind, which writes a file with this prefix for each thread.
+fn callgrind_of_threads(file: &Path) -> Command {
+    callgrind_with(&["--separate-threads=yes"], file)
+}
+
+fn callgrind_with(options: &[&str], file: &Path) -> Command {
     let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--quiet"]);
+    command.args(["--tool=callgrind", "--quiet"]).args(options);
     command.arg(format!("--callgrind-out-file={}", file.display())).arg(edge::binary());
     command
 }

@@ -95,6 +95,8 @@ struct Stream<'a> {
     first: usize,
     /// Received packets, if they are analysed after the run.
     heard: Option<Vec<Heard>>,
+    /// Times and numbers of the received packets, if the run records them.
+    arrivals: Option<Vec<Arrival>>,
     protect: Option<SrtpOutbound>,
     unprotect: Option<SrtpInbound>,
 }
@@ -119,6 +121,14 @@ impl Stream<'_> {
         drop(self.socket.send_to(packet.data(), self.to));
         Ok(())
     }
+
+    /// Records the arrival of a packet with this RTP header, if the run records arrivals.
+    fn record(&mut self, head: Option<[u8; 12]>, is_authentic: bool) {
+        let Some(arrivals) = &mut self.arrivals else { return };
+        let Some([_, _, high, low, _, _, _, _, a, b, c, d]) = head else { return };
+        let (ssrc, sequence) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([high, low]));
+        arrivals.push(Arrival { at: Instant::now(), ssrc, sequence, is_authentic });
+    }
 }
 
 /// Returns the streams of all sessions; the two streams of a session have adjacent indices.
@@ -142,6 +152,7 @@ fn streams<'a>(
             payloads: said(codec),
             first: 0,
             heard: converted.then(|| Vec::with_capacity(rounds)),
+            arrivals: None,
             protect: None,
             unprotect: None,
         };
@@ -164,6 +175,44 @@ fn nanos(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Packet that arrived during a recorded run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) at: Instant,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    /// Whether the packet authenticated, if its stream uses SRTP.
+    pub(crate) is_authentic: bool,
+}
+
+/// Sends and receives for `seconds` after the warm-up, and returns the arrivals in each direction of each session; the
+/// two directions of a session have adjacent indices. Both sides send silence, whose delay and content are not judged.
+pub(crate) fn record(pairs: &[Pair], paths: &[Paths], seconds: u32) -> anyhow::Result<Vec<Vec<Arrival>>> {
+    let rounds = rounds(pairs, paths, seconds)?;
+    let silence = [vec![0xd5; PAYLOAD]];
+    let said = |_: Codec| &silence[..];
+    let mut streams = streams(pairs, paths, rounds, &said);
+    for stream in &mut streams {
+        (stream.heard, stream.arrivals) = (None, Some(Vec::with_capacity(rounds)));
+    }
+    Run::transmit(&mut streams, rounds, &|| Ok(Duration::ZERO))?;
+    Ok(streams.into_iter().filter_map(|stream| stream.arrivals).collect())
+}
+
+/// Returns the number of packets of each stream.
+fn rounds(pairs: &[Pair], paths: &[Paths], seconds: u32) -> anyhow::Result<usize> {
+    let rounds = usize::try_from((WARM_UP + Duration::from_secs(seconds.into())).as_millis() / FRAME.as_millis())?;
+    if pairs.len() != paths.len() || rounds > usize::from(u16::MAX) {
+        bail!("{} sessions, {} paths, {rounds} packets a stream", pairs.len(), paths.len());
+    }
+    Ok(rounds)
+}
+
+/// Returns the number of packets of each stream in the warm-up.
+fn warm_up_rounds() -> usize {
+    (WARM_UP.as_millis() / FRAME.as_millis()) as usize
+}
+
 /// Warms up, then sends and receives for `seconds`; `cpu` returns the device's CPU time so far.
 pub(crate) fn drive(
     pairs: &[Pair],
@@ -171,11 +220,7 @@ pub(crate) fn drive(
     seconds: u32,
     cpu: &dyn Fn() -> anyhow::Result<Duration>,
 ) -> anyhow::Result<Seen> {
-    let measured = Duration::from_secs(seconds.into());
-    let rounds = usize::try_from((WARM_UP + measured).as_millis() / FRAME.as_millis())?;
-    if pairs.len() != paths.len() || rounds > usize::from(u16::MAX) {
-        bail!("{} sessions, {} paths, {rounds} packets a stream", pairs.len(), paths.len());
-    }
+    let rounds = rounds(pairs, paths, seconds)?;
     let converted = pairs.iter().any(|pair| pair.codecs.0 != pair.codecs.1);
     let speech = if converted { Some(Speech::new()?) } else { None };
     let said = [Codec::Pcmu, Codec::Pcma, Codec::Opus].map(|codec| match &speech {
@@ -184,40 +229,12 @@ pub(crate) fn drive(
     });
     let said = |codec| said.iter().find(|(of, _)| *of == codec).map_or(&[][..], |(_, payloads)| payloads);
     let mut streams = streams(pairs, paths, rounds, &said);
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    for (at, stream) in streams.iter().enumerate() {
-        epoll.add(stream.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
-    }
-    let latencies = Vec::with_capacity(rounds * streams.len());
-    let mut run = Run { began: Instant::now(), latencies, forged: 0, came: 0 };
-    let (count, gap) = (streams.len(), FRAME / u32::try_from(streams.len())?);
-    let warm = usize::try_from(WARM_UP.as_millis() / FRAME.as_millis())? * count;
-    let (mut next, mut cpu_before) = (0, Duration::ZERO);
-    let mut packet = PacketBuf::new();
-    let mut events = vec![EpollEvent::empty(); 256];
-    while next < rounds * count {
-        if run.began.elapsed() >= gap * u32::try_from(next)? {
-            if next == warm {
-                cpu_before = cpu()?;
-                run.latencies.clear();
-                streams.iter_mut().for_each(|stream| stream.came = 0);
-            }
-            // The two sides of a session send half a frame apart.
-            let at = (next % count) * 2 % count + usize::from(next % count >= count / 2);
-            streams[at].send(u32::try_from(at)? + 1, &mut packet, run.began)?;
-            next += 1;
-        }
-        run.listen(&epoll, &mut events, &mut streams, &mut packet)?;
-    }
-    let spent = cpu()? - cpu_before;
-    let sent = u64::try_from(rounds * count - warm)?;
-    let end = Instant::now();
-    while end.elapsed() < Duration::from_millis(200) {
-        run.listen(&epoll, &mut events, &mut streams, &mut packet)?;
-    }
+    let (mut run, spent) = Run::transmit(&mut streams, rounds, cpu)?;
+    let (count, warm) = (streams.len(), warm_up_rounds());
+    let sent = u64::try_from((rounds - warm) * count)?;
     let packets: u64 = streams.iter().map(|stream| stream.came).sum();
     let lost = match &speech {
-        Some(speech) => run.judge(pairs, &streams, warm / count, speech)?,
+        Some(speech) => run.judge(pairs, &streams, warm, speech)?,
         None => sent.saturating_sub(packets),
     };
     let (p50_us, p99_us, max_us) = (run.percentile(50), run.percentile(99), run.percentile(100));
@@ -234,6 +251,46 @@ struct Run {
 }
 
 impl Run {
+    /// Sends this many packets of each stream, and receives until 200 ms after the last one. Returns the CPU time of the
+    /// device after the warm-up.
+    fn transmit(
+        streams: &mut [Stream<'_>],
+        rounds: usize,
+        cpu: &dyn Fn() -> anyhow::Result<Duration>,
+    ) -> anyhow::Result<(Run, Duration)> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        for (at, stream) in streams.iter().enumerate() {
+            epoll.add(stream.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
+        }
+        let latencies = Vec::with_capacity(rounds * streams.len());
+        let mut run = Run { began: Instant::now(), latencies, forged: 0, came: 0 };
+        let (count, gap) = (streams.len(), FRAME / u32::try_from(streams.len())?);
+        let warm = warm_up_rounds() * count;
+        let (mut next, mut cpu_before) = (0, Duration::ZERO);
+        let mut packet = PacketBuf::new();
+        let mut events = vec![EpollEvent::empty(); 256];
+        while next < rounds * count {
+            if run.began.elapsed() >= gap * u32::try_from(next)? {
+                if next == warm {
+                    cpu_before = cpu()?;
+                    run.latencies.clear();
+                    streams.iter_mut().for_each(|stream| stream.came = 0);
+                }
+                // The two sides of a session send half a frame apart.
+                let at = (next % count) * 2 % count + usize::from(next % count >= count / 2);
+                streams[at].send(u32::try_from(at)? + 1, &mut packet, run.began)?;
+                next += 1;
+            }
+            run.listen(&epoll, &mut events, streams, &mut packet)?;
+        }
+        let spent = cpu()? - cpu_before;
+        let end = Instant::now();
+        while end.elapsed() < Duration::from_millis(200) {
+            run.listen(&epoll, &mut events, streams, &mut packet)?;
+        }
+        Ok((run, spent))
+    }
+
     fn listen(
         &mut self,
         epoll: &Epoll,
@@ -247,10 +304,12 @@ impl Run {
             let Ok((len, _)) = streams[at].socket.recv_from(packet.receive_area()) else { continue };
             let now = nanos(self.began);
             packet.set_len(len);
+            let head = packet.data().first_chunk().copied();
             if let Some(unprotect) = &mut streams[at].unprotect
                 && unprotect.unprotect_rtp(packet, false).is_err()
             {
                 self.forged += 1;
+                streams[at].record(head, false);
                 continue;
             }
             let &[_, first, high, low, a, b, c, d, _, _, _, _, ref payload @ ..] = packet.data() else { continue };
@@ -260,6 +319,10 @@ impl Run {
             }
             streams[at].came += 1;
             self.came += 1;
+            if streams[at].arrivals.is_some() {
+                streams[at].record(head, true);
+                continue;
+            }
             let number = streams[at].number;
             if let Some(heard) = &mut streams[at].heard {
                 if first & 0x7f != number {

@@ -9,11 +9,13 @@ mod app;
 mod bare;
 mod conference;
 pub(crate) mod counters;
+mod crash;
 pub(crate) mod dialer;
 mod echo;
 mod fork;
 pub(crate) mod generator;
 mod hold;
+mod kinds;
 pub(crate) mod line;
 mod listener;
 mod load;
@@ -63,6 +65,8 @@ pub(crate) enum Bench {
     Memory(memory::Options),
     /// Relayed calls while the edge is replaced again and again.
     Upgrade(upgrade::Options),
+    /// Relayed calls while the edge is killed and started again.
+    Crash(crash::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -82,6 +86,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Counters(options) => counters::run(options),
         Bench::Memory(options) => memory::run(options),
         Bench::Upgrade(options) => upgrade::run(options),
+        Bench::Crash(options) => crash::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

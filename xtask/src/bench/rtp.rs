@@ -215,7 +215,8 @@ pub(super) fn relay_configuration(dialer: &Dialer) -> anyhow::Result<String> {
 /// Starts an edge with this section `recording`; `is_by_route`: the route has every call recorded.
 pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = if is_by_route { "record = true\n" } else { "" };
-    start_with(dialer, "", section, key, RELAYED.codecs)
+    let configuration = configuration(dialer, "", section, key, RELAYED.codecs)?;
+    Edge::start_as(on_device_core(edge::binary()), &configuration)
 }
 
 /// Starts an edge for sides with these codecs; `fork`: address of a listener that hears every call.
@@ -225,24 +226,24 @@ pub(super) fn start_edge(
     fork: Option<&str>,
     codecs: (Codec, Codec),
 ) -> anyhow::Result<Edge> {
-    let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
-    let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
-    let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };
-    start_with(dialer, srtp, &agent, fork, codecs)
-}
-
-/// Starts an edge with further keys of the called trunk, further sections, and further keys of the route.
-fn start_with(
-    dialer: &Dialer,
-    called_keys: &str,
-    sections: &str,
-    route_keys: &str,
-    codecs: (Codec, Codec),
-) -> anyhow::Result<Edge> {
-    let configuration = configuration(dialer, called_keys, sections, route_keys, codecs)?;
+    let configuration = edge_configuration(dialer, srtp, fork, codecs)?;
     Edge::start_as(on_device_core(edge::binary()), &configuration)
 }
 
+/// Returns the configuration of [`start_edge`].
+pub(super) fn edge_configuration(
+    dialer: &Dialer,
+    srtp: bool,
+    fork: Option<&str>,
+    codecs: (Codec, Codec),
+) -> anyhow::Result<String> {
+    let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
+    let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
+    let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };
+    configuration(dialer, srtp, &agent, fork, codecs)
+}
+
+/// Returns a configuration with further keys of the called trunk, further sections, and further keys of the route.
 fn configuration(
     dialer: &Dialer,
     called_keys: &str,

@@ -9,13 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::dialer::Dialer;
-use super::generator;
-use super::listener::Listener;
-use super::process;
-use super::rtp::start_edge;
-use super::speech::Codec;
-use super::srtp::Suite;
+use super::kinds::{self, RelayedCalls};
+use super::{generator, process};
 use crate::interop::edge::{self, Edge};
 
 /// Options of `cargo xtask bench upgrade`.
@@ -55,25 +50,6 @@ impl Drop for Successors {
     }
 }
 
-/// Kind of the relayed calls.
-struct CallKind {
-    name: &'static str,
-    suite: Option<Suite>,
-    /// Codec of the called side; the caller has PCMU.
-    codec: Codec,
-    /// Whether an agent listens to each call over a WebSocket.
-    is_forked: bool,
-}
-
-const PLAIN: CallKind = CallKind { name: "plain", suite: None, codec: Codec::Pcmu, is_forked: false };
-const KINDS: [CallKind; 5] = [
-    PLAIN,
-    CallKind { name: "SRTP AES-CM", suite: Some(Suite::AesCm128HmacSha1_80), ..PLAIN },
-    CallKind { name: "SRTP AES-GCM", suite: Some(Suite::AeadAes128Gcm), ..PLAIN },
-    CallKind { name: "PCMU to PCMA", codec: Codec::Pcma, ..PLAIN },
-    CallKind { name: "forked over ws://", is_forked: true, ..PLAIN },
-];
-
 /// Measures calls of each kind and prints a table. Returns `false` if a packet, a call or a stream is lost.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
@@ -85,13 +61,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         process::machine()
     );
     let mut is_kept = true;
-    let chosen = |kind: &&CallKind| options.only.is_empty() || options.only.iter().any(|part| kind.name.contains(part));
-    for CallKind { name, suite, codec, is_forked } in KINDS.iter().filter(chosen) {
-        let (dialer, listener, codecs) = (Dialer::new()?, Listener::start()?, (Codec::Pcmu, *codec));
-        let fork = is_forked.then(|| format!("ws://{}/media", listener.address));
-        let edge = start_edge(&dialer, suite.is_some(), fork.as_deref(), codecs)?;
-        let pairs = generator::coded_pairs(options.calls, codecs)?;
-        let paths = dialer.dial(edge.udp, &pairs, *suite).with_context(|| edge.log_tail())?;
+    for kind in kinds::chosen(&options.only) {
+        let RelayedCalls { edge, listener, pairs, paths, .. } = kind.set_up(options.calls, |text| text)?;
         let is_over = AtomicBool::new(false);
         let (seen, upgraded) = std::thread::scope(|scope| {
             let upgrading = scope.spawn(|| upgrade_until(&edge, Duration::from_secs(options.every), &is_over));
@@ -103,8 +74,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         let left: Value = serde_json::from_str(&edge.get("/v1/status")?)?;
         let left = left["calls"].as_u64().context("no number of live calls")?;
         println!(
-            "| {} {name} | {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {left} |",
+            "| {} {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {left} |",
             options.calls,
+            kind.name,
             successors.0.len(),
             seen.packets,
             seen.lost,
@@ -114,7 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             seen.max_us / 1000.0
         );
         is_kept &= seen.lost == 0 && seen.forged == 0 && left == u64::try_from(options.calls)?;
-        if *is_forked && listener.accepted() != options.calls {
+        if kind.is_forked && listener.accepted() != options.calls {
             println!("\n{} streams instead of {}: some were opened again.", listener.accepted(), options.calls);
             is_kept = false;
         }

@@ -1,9 +1,10 @@
 //! Edge under test: the real binary, started with the configuration of a case and stopped on drop.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -107,36 +108,13 @@ impl Edge {
     }
 
     /// Starts the edge with a complete configuration and with these files next to it.
-    pub(crate) fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
+    pub(crate) fn start_in(command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         for (name, bytes) in files {
             std::fs::write(folder.path().join(name), bytes)?;
         }
-        let file = folder.path().join("trunkgate.toml");
-        std::fs::write(&file, configuration)?;
-        let log = std::fs::File::create(folder.path().join("edge.log"))?;
-        let mut child = command
-            .arg("--config")
-            .arg(&file)
-            .arg("run")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("starting trunkgate")?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().context("stdout")?;
-        BufReader::new(stdout).read_line(&mut line)?;
-        let addresses: BTreeMap<&str, SocketAddr> = line
-            .trim()
-            .strip_prefix("ready ")
-            .ok_or_else(|| {
-                let log = std::fs::read_to_string(folder.path().join("edge.log")).unwrap_or_default();
-                anyhow!("the edge said {line:?} instead of ready: {log}")
-            })?
-            .split(' ')
-            .filter_map(|part| part.split_once('='))
-            .filter_map(|(name, address)| Some((name, address.parse().ok()?)))
-            .collect();
+        std::fs::write(folder.path().join("trunkgate.toml"), configuration)?;
+        let (child, addresses) = start_process(command, folder.path())?;
         let at = |name: &str| addresses.get(name).copied();
         Ok(Edge {
             udp: at("udp").context("no udp listener")?,
@@ -147,6 +125,13 @@ impl Edge {
             folder,
             client: reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?,
         })
+    }
+
+    /// Starts another process by this command, with the same files, after the end of the one before. The listeners need
+    /// fixed addresses.
+    pub(crate) fn start_again(&mut self, command: Command) -> anyhow::Result<()> {
+        (self.child, _) = start_process(command, self.folder.path())?;
+        Ok(())
     }
 
     /// Returns the process ID of the edge.
@@ -348,6 +333,35 @@ impl Edge {
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         self.metric("process_resident_memory_bytes")
     }
+}
+
+/// Starts the edge with the configuration in this folder, and waits for `ready`. Returns the process and its listeners'
+/// addresses by name.
+fn start_process(mut command: Command, folder: &Path) -> anyhow::Result<(Child, BTreeMap<String, SocketAddr>)> {
+    let log = folder.join("edge.log");
+    let mut child = command
+        .arg("--config")
+        .arg(folder.join("trunkgate.toml"))
+        .arg("run")
+        .stdout(Stdio::piped())
+        .stderr(OpenOptions::new().create(true).append(true).open(&log)?)
+        .spawn()
+        .context("starting trunkgate")?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("stdout")?;
+    BufReader::new(stdout).read_line(&mut line)?;
+    let addresses = line
+        .trim()
+        .strip_prefix("ready ")
+        .ok_or_else(|| {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            anyhow!("the edge said {line:?} instead of ready: {log}")
+        })?
+        .split(' ')
+        .filter_map(|part| part.split_once('='))
+        .filter_map(|(name, address)| Some((name.to_owned(), address.parse().ok()?)))
+        .collect();
+    Ok((child, addresses))
 }
 
 impl Drop for Edge {

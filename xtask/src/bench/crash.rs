@@ -1,0 +1,326 @@
+//! `cargo xtask bench crash`: relayed calls while the edge is killed and started again, with the state of calls in a file
+//! (`[edge] state = "file"`): the silence in each direction of each call, and the calls and call records that remain.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::generator::{self, Arrival};
+use super::kinds::{self, CallKind, RelayedCalls};
+use super::process::{self, on_device_core};
+use crate::interop::edge::{self, Edge};
+
+/// Options of `cargo xtask bench crash`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Relayed calls.
+    #[arg(long, default_value_t = 500)]
+    calls: usize,
+    /// Kills; an edge that crashes more than five times within 10 s of its starts does not continue its calls.
+    #[arg(long, default_value_t = 5)]
+    kills: u32,
+    /// Seconds of audio, in which the kills are spread.
+    #[arg(long, default_value_t = 40)]
+    seconds: u32,
+    /// Only the kinds of calls whose name contains this.
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+/// Address of the edge, which is the same after each start.
+const EDGE: &str = "127.0.0.44";
+const SIP_PORT: u16 = 5060;
+const HTTP_PORT: u16 = 8080;
+/// Time from the end of a process to the next start, as with `RestartSec=50ms` of systemd.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time after a start until the state file has all calls.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Maximum silence at the 99th percentile.
+const GOAL: Duration = Duration::from_secs(1);
+/// Failures to hang up after which the other calls are not tried.
+const HANG_UP_FAILURES: usize = 3;
+
+/// Kill of the edge and the start after it.
+#[derive(Debug)]
+struct Crash {
+    /// Time of the start: packets that arrive before it came from the killed process.
+    restarted: Instant,
+    /// Time from the start until the edge was ready.
+    until_ready: Duration,
+    /// Length of the state file, which then has each call once.
+    state_bytes: f64,
+    /// Number of calls in the file.
+    state_calls: f64,
+}
+
+/// Silences after crashes.
+#[derive(Debug, Default)]
+struct Silences {
+    /// Length of each silence that ended.
+    lengths: Vec<Duration>,
+    /// Number of directions without a packet until the next crash or the end.
+    endless: usize,
+}
+
+/// Outcome of the calls of a kind.
+struct CallsLeft {
+    /// Number of live calls at the end of the audio.
+    live: usize,
+    /// Number of calls that ended before they were hung up.
+    ended: usize,
+    /// Number of calls without a record.
+    missing_records: usize,
+    /// Number of records of calls that have another one.
+    further_records: usize,
+}
+
+/// Measures calls of each kind and prints a table. Returns `false` if a goal is missed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    process::stay_on_generator_core()?;
+    let (parent, is_memory) = state_parent();
+    println!(
+        "Machine: {}. State in {}{}.\n\n| calls | kills | silence p50 ms | p99 ms | longest ms | endless | calls left | \
+         ended by the edge | records missing, double | reused SRTP indices | not authentic | streams | ready p50, longest \
+         ms | state bytes of a call |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        process::machine(),
+        parent.display(),
+        if is_memory { "" } else { ", which may be a disk" }
+    );
+    let mut is_kept = true;
+    for kind in kinds::chosen(&options.only) {
+        is_kept &= measure(kind, options, &parent)?;
+    }
+    Ok(is_kept)
+}
+
+/// Returns the folder for the state directory, and whether its files are in memory.
+fn state_parent() -> (PathBuf, bool) {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() {
+        return (shared.to_owned(), true);
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(own) if own.is_dir() => (own, true),
+        _ => (std::env::temp_dir(), false),
+    }
+}
+
+/// Measures calls of one kind and prints their row. Returns `false` if a goal is missed.
+fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<bool> {
+    let state = tempfile::Builder::new().prefix("trunkgate-state-").tempdir_in(parent)?;
+    let mut calls = kind.set_up(options.calls, |text| configuration(&text, &state))?;
+    let (is_over, edge) = (AtomicBool::new(false), &mut calls.edge);
+    let (directions, crashes) = std::thread::scope(|scope| {
+        let crashing = scope.spawn(|| crash_at_random(edge, options, &is_over));
+        let directions = generator::record(&calls.pairs, &calls.paths, options.seconds);
+        is_over.store(true, Ordering::Relaxed);
+        (directions, crashing.join())
+    });
+    let (directions, crashes) = (directions?, crashes.map_err(|_| anyhow::anyhow!("the crashes ended by a panic"))??);
+    let mut silences = Silences::default();
+    directions.iter().for_each(|direction| silences.add(direction, &crashes));
+    silences.lengths.sort_unstable();
+    let is_protected = |(at, _): &(usize, &Vec<Arrival>)| kind.is_srtp() && at % 2 == 1;
+    let protected = directions.iter().enumerate().filter(is_protected);
+    let reused: usize = protected.map(|(_, direction)| reused_indices(direction)).sum();
+    let all = directions.iter().flatten();
+    let refused = all.filter(|arrival| !arrival.is_authentic).count();
+    let streams = calls.listener.accepted();
+    let left = CallsLeft::count(&mut calls)?;
+    let mut ready: Vec<Duration> = crashes.iter().map(|crash| crash.until_ready).collect();
+    ready.sort_unstable();
+    let last = crashes.last().context("no crash")?;
+    println!(
+        "| {} {} | {} | {:.0} | {:.0} | {:.0} | {} | {} | {} | {}, {} | {reused} | {refused} | {streams} | {:.0}, {:.0} | \
+         {:.0} |",
+        options.calls,
+        kind.name,
+        crashes.len(),
+        milliseconds(silences.percentile(50)),
+        milliseconds(silences.percentile(99)),
+        milliseconds(silences.percentile(100)),
+        silences.endless,
+        left.live,
+        left.ended,
+        left.missing_records,
+        left.further_records,
+        milliseconds(percentile(&ready, 50)),
+        milliseconds(percentile(&ready, 100)),
+        last.state_bytes / last.state_calls
+    );
+    let is_quiet = silences.endless == 0 && silences.percentile(99).is_some_and(|silence| silence <= GOAL);
+    Ok(is_quiet && reused == 0 && refused == 0 && left.are_all(options.calls))
+}
+
+/// Returns the configuration with fixed addresses and the state of calls in a file.
+fn configuration(text: &str, state: &TempDir) -> String {
+    text.replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{SIP_PORT}\""), 2)
+        .replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{HTTP_PORT}\""), 1)
+        .replacen("[\"127.0.0.1\"]", &format!("[{EDGE:?}]"), 1)
+        .replacen("[edge]\n", &format!("[edge]\nstate = \"file\"\nstate_directory = {:?}\n", state.path()), 1)
+}
+
+/// Kills the edge at random times, one in the middle half of each equal part of the audio, and starts it again.
+fn crash_at_random(edge: &mut Edge, options: &Options, is_over: &AtomicBool) -> anyhow::Result<Vec<Crash>> {
+    let (began, part) = (Instant::now(), Duration::from_secs(options.seconds.into()) / options.kills.max(1));
+    let mut crashes = Vec::new();
+    for n in 0..options.kills {
+        let at = part * n + part / 4 + part.mul_f64(random_fraction() / 2.0);
+        std::thread::sleep(at.saturating_sub(began.elapsed()));
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        edge.signal(Signal::SIGKILL)?;
+        edge.gone()?;
+        std::thread::sleep(PAUSE);
+        let restarted = Instant::now();
+        edge.start_again(on_device_core(edge::binary()))?;
+        let until_ready = restarted.elapsed();
+        std::thread::sleep(SETTLED);
+        let (state_bytes, state_calls) =
+            (edge.metric("trunkgate_call_state_bytes")?, edge.metric("trunkgate_call_state_calls")?);
+        let (continued, lost) = (edge.metric("trunkgate_calls_continued")?, edge.metric("trunkgate_calls_lost")?);
+        eprintln!("kill {}: ready after {until_ready:.1?}, {continued} calls continue, {lost} are lost", n + 1);
+        crashes.push(Crash { restarted, until_ready, state_bytes, state_calls });
+    }
+    Ok(crashes)
+}
+
+/// Returns a random number from 0 to 1.
+fn random_fraction() -> f64 {
+    let number = RandomState::new().hash_one(0) >> 32;
+    number as f64 / f64::from(u32::MAX)
+}
+
+impl Silences {
+    /// Adds the silences of one direction: from the last packet of the killed process to the first one of the next.
+    fn add(&mut self, direction: &[Arrival], crashes: &[Crash]) {
+        let came: Vec<Instant> = direction.iter().filter(|one| one.is_authentic).map(|one| one.at).collect();
+        let mut heard = 0;
+        for (n, crash) in crashes.iter().enumerate() {
+            let first = came.partition_point(|at| *at < crash.restarted);
+            let next = crashes.get(n + 1).map_or(came.len(), |next| came.partition_point(|at| *at < next.restarted));
+            if first == next {
+                self.endless += 1;
+            } else if first > heard {
+                self.lengths.push(came[first] - came[first - 1]);
+            }
+            heard = first;
+        }
+    }
+
+    fn percentile(&self, percent: usize) -> Option<Duration> {
+        percentile(&self.lengths, percent)
+    }
+}
+
+/// Returns a percentile of sorted durations.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
+}
+
+fn milliseconds(duration: Option<Duration>) -> f64 {
+    duration.map_or(f64::NAN, |duration| duration.as_secs_f64() * 1000.0)
+}
+
+/// Counts the packets with an SSRC and index (RFC 3711 §3.3.1) of an earlier packet under the same key: the keystream of
+/// both would be the same.
+fn reused_indices(direction: &[Arrival]) -> usize {
+    let (mut highest, mut seen) = (HashMap::new(), HashSet::new());
+    let mut reused = 0;
+    for Arrival { ssrc, sequence, .. } in direction {
+        let highest = highest.entry(*ssrc).or_insert(0x1_0000 + i64::from(*sequence));
+        // The index next to the highest one that has this sequence number.
+        let index = *highest + i64::from(sequence.wrapping_sub(*highest as u16).cast_signed());
+        *highest = index.max(*highest);
+        reused += usize::from(!seen.insert((*ssrc, index)));
+    }
+    reused
+}
+
+impl CallsLeft {
+    /// Counts the live calls, hangs them up, ends the edge and reads the call records.
+    fn count(calls: &mut RelayedCalls) -> anyhow::Result<CallsLeft> {
+        let status: Value = serde_json::from_str(&calls.edge.get("/v1/status")?)?;
+        let live = status["calls"].as_u64().context("no number of live calls")?;
+        let ended = calls.edge.records()?.len();
+        let mut failures = 0;
+        for call in &calls.calls {
+            if let Err(error) = calls.dialer.hang_up(calls.edge.udp, call) {
+                eprintln!("a call cannot be hung up: {error}");
+                failures += 1;
+            }
+            if failures == HANG_UP_FAILURES {
+                break;
+            }
+        }
+        calls.edge.end()?;
+        let records = calls.edge.records()?;
+        let sids: HashSet<&str> = records.iter().filter_map(|record| record["sid"].as_str()).collect();
+        Ok(CallsLeft {
+            live: usize::try_from(live)?,
+            ended,
+            missing_records: calls.calls.len().saturating_sub(sids.len()),
+            further_records: records.len() - sids.len(),
+        })
+    }
+
+    /// Returns whether all of this many calls remained and have one record each.
+    fn are_all(&self, calls: usize) -> bool {
+        self.live == calls && self.ended == 0 && self.missing_records == 0 && self.further_records == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrivals(began: Instant, times: &[u64]) -> Vec<Arrival> {
+        let arrival = |ms: &u64| {
+            let at = began + Duration::from_millis(*ms);
+            Arrival { at, ssrc: 1, sequence: *ms as u16, is_authentic: true }
+        };
+        times.iter().map(arrival).collect()
+    }
+
+    #[test]
+    fn a_silence_lasts_from_the_last_packet_before_a_start_to_the_first_after_it() {
+        let began = Instant::now();
+        let crash = |ms| Crash {
+            restarted: began + Duration::from_millis(ms),
+            until_ready: Duration::ZERO,
+            state_bytes: 0.0,
+            state_calls: 0.0,
+        };
+        let crashes = [crash(100), crash(500)];
+        let mut silences = Silences::default();
+        silences.add(&arrivals(began, &[20, 40, 130, 150, 450, 600]), &crashes);
+        assert_eq!(silences.lengths, [90, 150].map(Duration::from_millis));
+        assert_eq!(silences.endless, 0);
+        silences.add(&arrivals(began, &[20, 40, 600]), &crashes);
+        assert_eq!((silences.lengths.len(), silences.endless), (2, 1));
+        silences.add(&arrivals(began, &[20, 40]), &crashes);
+        assert_eq!((silences.lengths.len(), silences.endless), (2, 3));
+    }
+
+    #[test]
+    fn an_index_counts_as_reused_only_with_its_ssrc_and_roll_over() {
+        let began = Instant::now();
+        let direction = |numbers: &[(u32, u16)]| -> Vec<Arrival> {
+            numbers.iter().map(|&(ssrc, sequence)| Arrival { at: began, ssrc, sequence, is_authentic: true }).collect()
+        };
+        assert_eq!(reused_indices(&direction(&[(1, 65_534), (1, 65_535), (1, 0), (2, 65_535), (2, 0)])), 0);
+        assert_eq!(reused_indices(&direction(&[(1, 3), (1, 5), (1, 4), (1, 5)])), 1);
+        let rolled: Vec<(u32, u16)> = (0..140_000_u32).map(|n| (1, n as u16)).collect();
+        assert_eq!(reused_indices(&direction(&rolled)), 0);
+    }
+}
