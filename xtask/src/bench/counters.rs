@@ -253,6 +253,10 @@ impl InstructionCount {
         let [mut total, mut writer] = [0, 0];
         for entry in std::fs::read_dir(folder)? {
             let file = entry?.path();
+            // The file without the number of a thread.
+            if file.metadata()?.len() == 0 {
+                continue;
+            }
             let instructions = total_instructions(&file)?;
             total += instructions;
             if std::fs::read_to_string(&file)?.contains(WRITER) {

@@ -38,6 +38,10 @@ pub(crate) struct Options {
 const EDGE: &str = "127.0.0.44";
 const SIP_PORT: u16 = 5060;
 const HTTP_PORT: u16 = 8080;
+/// Name of the state file.
+const STATE_FILE: &str = "calls.state";
+/// Kind of the frames with a call.
+const CALL_FRAME: u8 = 2;
 /// Time from the end of a process to the next start, as with `RestartSec=50ms` of systemd.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time after a start until the state file has all calls.
@@ -54,10 +58,8 @@ struct Crash {
     restarted: Instant,
     /// Time from the start until the edge was ready.
     until_ready: Duration,
-    /// Length of the state file, which then has each call once.
-    state_bytes: f64,
-    /// Number of calls in the file.
-    state_calls: f64,
+    /// Mean length of the latest frame of a call in the state file.
+    bytes_of_call: usize,
 }
 
 /// Silences after crashes.
@@ -120,7 +122,7 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
     let mut calls = kind.set_up(options.calls, |text| configuration(&text, &state))?;
     let (is_over, edge) = (AtomicBool::new(false), &mut calls.edge);
     let (directions, crashes) = std::thread::scope(|scope| {
-        let crashing = scope.spawn(|| crash_at_random(edge, options, &is_over));
+        let crashing = scope.spawn(|| crash_at_random(edge, state.path(), options, &is_over));
         let directions = generator::record(&calls.pairs, &calls.paths, options.seconds);
         is_over.store(true, Ordering::Relaxed);
         (directions, crashing.join())
@@ -141,7 +143,7 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
     let last = crashes.last().context("no crash")?;
     println!(
         "| {} {} | {} | {:.0} | {:.0} | {:.0} | {} | {} | {} | {}, {} | {reused} | {refused} | {streams} | {:.0}, {:.0} | \
-         {:.0} |",
+         {} |",
         options.calls,
         kind.name,
         crashes.len(),
@@ -155,7 +157,7 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
         left.further_records,
         milliseconds(percentile(&ready, 50)),
         milliseconds(percentile(&ready, 100)),
-        last.state_bytes / last.state_calls
+        last.bytes_of_call
     );
     let is_quiet = silences.endless == 0 && silences.percentile(99).is_some_and(|silence| silence <= GOAL);
     Ok(is_quiet && reused == 0 && refused == 0 && left.are_all(options.calls))
@@ -170,7 +172,12 @@ fn configuration(text: &str, state: &TempDir) -> String {
 }
 
 /// Kills the edge at random times, one in the middle half of each equal part of the audio, and starts it again.
-fn crash_at_random(edge: &mut Edge, options: &Options, is_over: &AtomicBool) -> anyhow::Result<Vec<Crash>> {
+fn crash_at_random(
+    edge: &mut Edge,
+    state: &Path,
+    options: &Options,
+    is_over: &AtomicBool,
+) -> anyhow::Result<Vec<Crash>> {
     let (began, part) = (Instant::now(), Duration::from_secs(options.seconds.into()) / options.kills.max(1));
     let mut crashes = Vec::new();
     for n in 0..options.kills {
@@ -186,13 +193,27 @@ fn crash_at_random(edge: &mut Edge, options: &Options, is_over: &AtomicBool) -> 
         edge.start_again(on_device_core(edge::binary()))?;
         let until_ready = restarted.elapsed();
         std::thread::sleep(SETTLED);
-        let (state_bytes, state_calls) =
-            (edge.metric("trunkgate_call_state_bytes")?, edge.metric("trunkgate_call_state_calls")?);
+        let bytes_of_call = bytes_of_call(&std::fs::read(state.join(STATE_FILE))?).context("no call in the file")?;
         let (continued, lost) = (edge.metric("trunkgate_calls_continued")?, edge.metric("trunkgate_calls_lost")?);
         eprintln!("kill {}: ready after {until_ready:.1?}, {continued} calls continue, {lost} are lost", n + 1);
-        crashes.push(Crash { restarted, until_ready, state_bytes, state_calls });
+        crashes.push(Crash { restarted, until_ready, bytes_of_call });
     }
     Ok(crashes)
+}
+
+/// Returns the mean length of the latest frames of the calls in a state file: 8 bytes, then frames of length, checksum,
+/// kind and payload, which begins with the key of the call.
+fn bytes_of_call(file: &[u8]) -> Option<usize> {
+    let (mut calls, mut rest) = (HashMap::new(), file.get(8..)?);
+    while let Some((&[a, b, c, d, .., kind], payload)) = rest.split_first_chunk::<13>() {
+        let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+        let Some((payload, next)) = payload.split_at_checked(len) else { break };
+        if kind == CALL_FRAME {
+            calls.insert(payload.first_chunk::<8>()?, 13 + len);
+        }
+        rest = next;
+    }
+    calls.values().sum::<usize>().checked_div(calls.len())
 }
 
 /// Returns a random number from 0 to 1.
@@ -295,12 +316,8 @@ mod tests {
     #[test]
     fn a_silence_lasts_from_the_last_packet_before_a_start_to_the_first_after_it() {
         let began = Instant::now();
-        let crash = |ms| Crash {
-            restarted: began + Duration::from_millis(ms),
-            until_ready: Duration::ZERO,
-            state_bytes: 0.0,
-            state_calls: 0.0,
-        };
+        let crash =
+            |ms| Crash { restarted: began + Duration::from_millis(ms), until_ready: Duration::ZERO, bytes_of_call: 0 };
         let crashes = [crash(100), crash(500)];
         let mut silences = Silences::default();
         silences.add(&arrivals(began, &[20, 40, 130, 150, 450, 600]), &crashes);

@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use trunkgate_media::PacketBuf;
 
@@ -18,6 +18,8 @@ const FRAME: Duration = Duration::from_millis(20);
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Payload of a packet, in bytes: 20 ms of G.711.
 const PAYLOAD: usize = 160;
+/// Maximum delay of the end of a recorded run, beyond which the times of its packets mean nothing.
+const MOST_LATE: Duration = Duration::from_secs(1);
 /// Offset between the speech of two streams, in packets.
 const APART: usize = 37;
 
@@ -195,7 +197,10 @@ pub(crate) fn record(pairs: &[Pair], paths: &[Paths], seconds: u32) -> anyhow::R
     for stream in &mut streams {
         (stream.heard, stream.arrivals) = (None, Some(Vec::with_capacity(rounds)));
     }
+    let began = Instant::now();
     Run::transmit(&mut streams, rounds, &|| Ok(Duration::ZERO))?;
+    let late = began.elapsed().saturating_sub(FRAME * u32::try_from(rounds)?);
+    ensure!(late < MOST_LATE, "the generator was {late:.1?} late: take fewer calls, or an idle machine");
     Ok(streams.into_iter().filter_map(|stream| stream.arrivals).collect())
 }
 
