@@ -36,6 +36,7 @@ mod carries_on;
 mod changes;
 mod codecs;
 mod congestion;
+mod crashes;
 mod dtmf;
 mod early_dialogs;
 mod early_media;

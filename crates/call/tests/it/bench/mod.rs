@@ -294,8 +294,24 @@ impl Bench {
 
     /// Replaces the gateway by another, restored from a serialised snapshot, with these connections.
     pub fn restart_keeping(&mut self, table: Arc<RoutingTable>, connections: &[u64]) {
+        let snapshot = self.written();
+        self.start_again(table, connections, snapshot);
+    }
+
+    /// Ends the gateway without a goodbye, and replaces it `down` later by another, restored from what it had written.
+    pub fn crash(&mut self, table: Arc<RoutingTable>, down: Duration) {
+        let mut snapshot = self.written();
+        snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(down));
+        self.now += down;
+        self.start_again(table, &[], snapshot);
+    }
+
+    fn written(&self) -> GatewaySnapshot {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
-        let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn start_again(&mut self, table: Arc<RoutingTable>, connections: &[u64], snapshot: GatewaySnapshot) {
         let EdgeSettings { recogniser, recordings, .. } = self.gateway.settings();
         self.gateway = Gateway::new(GatewayConfig { seed: [8; 32], ..self.config.clone() }, table, addressing());
         let settings = EdgeSettings { recogniser, recordings, ..self.gateway.settings() };

@@ -1,0 +1,126 @@
+//! Calls that continue after a crash of the edge: their timers count from the answer, and the changes since then are
+//! listed for the state file.
+#![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
+use crate::bench::sessions::{SECOND, call, is_over, with};
+use crate::bench::*;
+use trunkgate_route::{Agent, RoutingTable};
+
+fn usual() -> Arc<RoutingTable> {
+    table(usual_trunks(), vec![route(vec![to_trunk("pbx"), to_trunk("backup")])])
+}
+
+/// Age of the snapshot from which a call is restored, for a call that was answered 20 s before.
+const AGES: [Duration; 4] = [Duration::ZERO, Duration::from_millis(30), SECOND, Duration::from_secs(15)];
+
+#[test]
+fn max_call_counts_from_the_time_when_the_agent_got_the_caller() {
+    for age in AGES {
+        let desk =
+            || agent_table(vec![Agent { max_call: SECOND * 60, ..agent("desk") }], route(vec![to_agent("desk")]));
+        let mut bench = Bench::with(desk());
+        let (caller, ..) = bench.talking();
+        bench.pass(SECOND * 20);
+        bench.crash(desk(), age);
+        let (again, _) = bench.asked().remove(0);
+        bench.pass(SECOND);
+        bench.open(again);
+        bench.pass(SECOND * 39 - age - Duration::from_millis(1));
+        bench.nothing();
+        bench.pass(Duration::from_millis(1));
+        let bye = bench.expect(CARRIER, "BYE");
+        assert!(bye.header("Reason").contains("max_call"), "{age:?}: {}", bye.text);
+        bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+        bench.finish();
+    }
+}
+
+#[test]
+fn rfc4028_a_session_is_refreshed_at_its_time() {
+    for age in AGES {
+        let mut bench = Bench::new();
+        let (_, callee, _) = call(&mut bench, "", "Session-Expires: 1800;refresher=uac\r\n");
+        bench.pass(SECOND * 20);
+        bench.crash(usual(), age);
+        bench.pass(SECOND * 880 - age - SECOND);
+        bench.nothing();
+        bench.pass(SECOND);
+        let refresh = bench.expect(PBX, "INVITE");
+        assert_eq!(refresh.header("CSeq"), "34 INVITE", "{age:?}");
+        let ok = with(&callee.respond(&refresh, 200, &answer()), "Session-Expires: 1800;refresher=uac\r\n");
+        bench.receive(PBX, ok);
+        bench.expect(PBX, "ACK");
+    }
+}
+
+#[test]
+fn rfc4028_a_session_that_the_remote_party_does_not_refresh_ends_at_its_time() {
+    for age in AGES {
+        let mut bench = Bench::new();
+        let (caller, callee, _) = call(&mut bench, "", "Session-Expires: 1800;refresher=uas\r\n");
+        bench.pass(SECOND * 20);
+        bench.crash(usual(), age);
+        bench.pass(SECOND * (1_800 - 32 - 20) - age - SECOND);
+        bench.nothing();
+        bench.pass(SECOND);
+        is_over(&mut bench, &caller, &callee);
+    }
+}
+
+/// A session that has expired while the edge was down ends soon after its start.
+#[test]
+fn deadlines_that_pass_during_the_downtime_are_met_afterwards() {
+    let desk = || agent_table(vec![Agent { max_call: SECOND * 60, ..agent("desk") }], route(vec![to_agent("desk")]));
+    let mut bench = Bench::with(desk());
+    let (caller, ..) = bench.talking();
+    bench.pass(SECOND * 50);
+    bench.crash(desk(), SECOND * 30);
+    let (again, _) = bench.asked().remove(0);
+    bench.open(again);
+    bench.pass(Duration::from_millis(1));
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn requests_go_on_behind_those_that_a_crash_may_have_hidden() {
+    let mut bench = Bench::with(usual());
+    let (caller, callee) = bench.answered();
+    bench.crash(usual(), SECOND);
+    bench.receive(PBX, callee.request("BYE", 1, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    let bye = bench.expect(CARRIER, "BYE");
+    assert_eq!(bye.header("CSeq"), "33 BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn each_touched_call_is_listed_once() {
+    let mut bench = Bench::with(usual());
+    let (mut first, callee) = bench.answered();
+    bench.gateway.track_changes();
+    let [one] = bench.gateway.take_changes().try_into().unwrap();
+    assert!(!bench.gateway.has_changes() && bench.gateway.take_changes().is_empty());
+    // Several events of a call, and of another one that begins between them.
+    let info = |cseq| callee.request("INFO", cseq, "");
+    bench.receive(PBX, info(1));
+    let second = bench.invite(CARRIER, "+14155550101", &offer());
+    bench.receive(PBX, info(2));
+    bench.receive(CARRIER, second.request("INVITE", &offer(), ""));
+    assert!(bench.gateway.has_changes());
+    let changed = bench.gateway.take_changes();
+    assert_eq!((changed.len(), changed[0]), (2, one), "{changed:?}");
+    assert!(bench.gateway.snapshot_call(bench.now, changed[0]).is_some());
+    assert!(bench.gateway.snapshot_call(bench.now, changed[1]).is_none() && bench.gateway.is_live(changed[1]));
+    // A call that has ended is listed for the last time.
+    bench.sent.clear();
+    first.cseq += 1;
+    hang_up(&mut bench, &mut first);
+    assert_eq!((bench.gateway.take_changes(), bench.gateway.is_live(one)), (vec![one], false));
+}
