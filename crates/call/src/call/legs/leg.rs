@@ -523,7 +523,8 @@ impl Leg {
             let mki = key.mki.map(Mki::to_bytes);
             SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
         };
-        let SrtpHistory { rolled, is_resumed } = self.srtp_history;
+        let SrtpHistory { is_resumed, .. } = self.srtp_history;
+        let rolled = self.srtp_history.rolled();
         Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled, is_resumed })
     }
 

@@ -85,8 +85,7 @@ const CSEQ_MARGIN: u32 = 32;
 impl LegSnapshot {
     /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of the remote party before.
     pub(super) fn resume_srtp(&mut self, rolled: u64) {
-        self.srtp_history.add_rolled(rolled);
-        self.srtp_history.is_resumed = true;
+        self.srtp_history.resume(rolled);
     }
 
     /// Leaves out CSeq numbers that the crashed process may have used.
@@ -276,7 +275,7 @@ impl StreamEnd {
         let EndSnapshot { index, end, bind, remote } = snapshot;
         let counters = edge.resume_end(media, end, bind);
         // A session that has crossed from another process keeps its own indices.
-        let SrtpHistory { rolled, is_resumed } = history;
+        let (rolled, is_resumed) = (history.rolled(), history.is_resumed);
         let resumed = |srtp: Box<SrtpSpec>| Box::new(SrtpSpec { rolled, is_resumed, ..*srtp });
         let remote = remote.map(|remote| RemoteSpec { withheld: false, srtp: remote.srtp.map(resumed), ..remote });
         if let Some(remote) = remote.clone() {

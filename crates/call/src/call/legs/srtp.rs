@@ -18,16 +18,30 @@ pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 /// What happened to a leg's SRTP streams before this process, or before the leg came to this call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SrtpHistory {
-    /// Maximum roll-overs of the remote party's sequence numbers.
-    pub(crate) rolled: u32,
+    /// Maximum roll-overs of the remote party's sequence numbers before the leg came to this call.
+    rolled: u32,
+    /// Maximum roll-overs in this call until it was restored.
+    rolled_here: u32,
     /// Whether another process may have sent packets under the leg's keys.
     pub(crate) is_resumed: bool,
 }
 
 impl SrtpHistory {
-    /// Raises the maximum number of roll-overs.
-    pub(crate) fn add_rolled(&mut self, rolled: u64) {
-        self.rolled = self.rolled.saturating_add(u32::try_from(rolled).unwrap_or(u32::MAX));
+    /// Returns the maximum number of roll-overs.
+    pub(crate) fn rolled(self) -> u32 {
+        self.rolled.saturating_add(self.rolled_here)
+    }
+
+    /// Records that the leg goes to another call after at most so many roll-overs in this one.
+    pub(crate) fn leave_call(&mut self, rolled: u64) {
+        self.rolled = self.rolled().saturating_add(u32::try_from(rolled).unwrap_or(u32::MAX));
+        self.rolled_here = 0;
+    }
+
+    /// Records that another process had the call, in which at most so many roll-overs have happened so far.
+    pub(crate) fn resume(&mut self, rolled: u64) {
+        self.rolled_here = u32::try_from(rolled).unwrap_or(u32::MAX);
+        self.is_resumed = true;
     }
 }
 

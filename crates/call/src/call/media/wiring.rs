@@ -376,7 +376,7 @@ impl CallMedia {
         side.number = Some(number);
         // The initial sequence number is random (RFC 3550 §5.1), so there may be one more roll-over.
         let rounds = side.quality.earlier.as_ref().map_or(0, |earlier| (earlier.rx_packets + earlier.lost) >> 16);
-        side.srtp_history.add_rolled(rounds + 1);
+        side.srtp_history.leave_call(rounds + 1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
             trunk: side.trunk.clone(),
