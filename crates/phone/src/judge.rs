@@ -106,6 +106,7 @@ impl AudioVerifier {
         let speaker = name.map_or(head.ssrc, |(ssrc, _)| ssrc);
         let before = self.streams.iter().rfind(|s| s.head.ssrc == head.ssrc && s.voice.ssrc() != speaker);
         let before = before.map(|s| s.head.sequence);
+        let is_new = !self.streams.iter().any(|s| s.has_used(head.ssrc));
         let at = match self.streams.iter().position(|s| s.voice.ssrc() == speaker && s.voice.codec() == codec) {
             Some(at) => at,
             None if self.streams.len() < limits::STREAMS => {
@@ -127,6 +128,7 @@ impl AudioVerifier {
             }
             return Some(FrameId { ssrc: head.ssrc, index: 0 });
         };
+        stream.note_start(head, index, is_new);
         stream.check_header(head, index, before, &self.silence);
         stream.hear(index, payload);
         Some(FrameId { ssrc, index })
@@ -168,6 +170,8 @@ struct ReceivedVoice {
     head: RtpPosition,
     /// Sequence number and timestamp of frame 0, once known.
     origin: Option<(u16, u32)>,
+    /// SSRC and origin before the sender began a stream with another SSRC.
+    former: Option<(u32, (u16, u32))>,
     packets: u64,
     duplicates: u64,
     reordered: u64,
@@ -186,6 +190,7 @@ impl ReceivedVoice {
             voice,
             head,
             origin: None,
+            former: None,
             packets: 0,
             duplicates: 0,
             reordered: 0,
@@ -199,18 +204,40 @@ impl ReceivedVoice {
         }
     }
 
+    /// Returns whether the voice was heard under this SSRC.
+    fn has_used(&self, ssrc: u32) -> bool {
+        self.head.ssrc == ssrc || self.former.is_some_and(|(former, _)| former == ssrc)
+    }
+
+    /// Notes that a later frame arrives under an SSRC that is new to the call: its sender began another stream, with
+    /// numbers of its own (RFC 3550 §8.1). A sender that has lost its SRTP indices does so.
+    fn note_start(&mut self, head: RtpPosition, index: u32, is_new: bool) {
+        if let Some(origin) = self.origin.filter(|_| is_new && index > self.highest) {
+            self.former = Some((self.head.ssrc, origin));
+            self.origin = Some(self.origin_of(head, index));
+            self.head = head;
+        }
+    }
+
+    /// Returns the sequence number and timestamp of frame 0 if `index` has this header.
+    fn origin_of(&self, head: RtpPosition, index: u32) -> (u16, u32) {
+        let (sequence, timestamp) =
+            (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
+        (
+            head.sequence.wrapping_sub(sequence),
+            head.timestamp.wrapping_sub(timestamp.wrapping_sub(self.voice.first_timestamp())),
+        )
+    }
+
     /// Checks the header of a frame. `before` is the last sequence number of the stream it was spliced into, and
     /// `silence` lists the packets of silence received.
     fn check_header(&mut self, head: RtpPosition, index: u32, before: Option<u16>, silence: &VecDeque<(u32, u16)>) {
-        let (sequence, timestamp) =
-            (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
-        let origin = (
-            head.sequence.wrapping_sub(sequence),
-            head.timestamp.wrapping_sub(timestamp.wrapping_sub(self.voice.first_timestamp())),
-        );
+        let origin = self.origin_of(head, index);
         let own = (self.voice.first_sequence(), self.voice.first_timestamp());
         let right = match self.origin {
             Some(known) if head.ssrc == self.head.ssrc && origin == known => true,
+            // A packet of the stream before arrives late.
+            Some(_) if self.former == Some((head.ssrc, origin)) => true,
             Some(known) => match self.silence_before(head, index, known, origin, silence) {
                 Some(frames) => {
                     self.delayed += u64::from(frames);
@@ -428,6 +455,27 @@ mod tests {
         let mut judge = AudioVerifier::default();
         hear_all(&mut judge, &first, 0..100);
         judge.add_packet(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
+        assert_eq!(judge.damaged(), 1);
+    }
+
+    #[test]
+    fn rfc3550_8_1_a_sender_may_begin_another_stream_in_mid_voice() {
+        let voice = MarkedVoice::new(5, G711Codec::Pcmu);
+        // Step of the second frame in the new stream, and whether it is correct.
+        for (step, right) in [(1, true), (2, false)] {
+            let (mut judge, now) = (AudioVerifier::default(), Instant::now());
+            hear_all(&mut judge, &voice, 0..10);
+            judge.add_packet(now, &joined(&voice, 12, 77, 1_000, 40_000));
+            judge.add_packet(now, &joined(&voice, 13, 77, 1_000 + step, 40_160));
+            // A packet of the former stream arrives late.
+            judge.add_packet(now, &voice.packet(10, 0));
+            let verdict = &judge.voice_reports()[0];
+            assert_eq!((verdict.packets, verdict.lost, verdict.damaged == 0), (13, 1, right));
+        }
+        // Frames that were heard before are not heard again under another SSRC.
+        let mut judge = AudioVerifier::default();
+        hear_all(&mut judge, &voice, 0..10);
+        judge.add_packet(Instant::now(), &joined(&voice, 4, 77, 1_000, 40_000));
         assert_eq!(judge.damaged(), 1);
     }
 
