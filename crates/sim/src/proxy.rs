@@ -146,7 +146,7 @@ impl ForkingProxy {
 }
 
 /// Returns the first value of a header in a message; empty if it is missing.
-fn value<'a>(text: &'a str, name: &str) -> &'a str {
+pub(crate) fn value<'a>(text: &'a str, name: &str) -> &'a str {
     let named = |line: &&str| line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name));
     text.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
 }

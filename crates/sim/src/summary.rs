@@ -19,8 +19,14 @@ pub struct RunSummary {
     pub heard: u64,
     /// SRTP packets that phones received.
     pub secure: u64,
-    /// Restarts of the edge.
+    /// Restarts of the edge, including those after a crash.
     pub restarts: u64,
+    /// Crashes of the edge.
+    pub crashes: u64,
+    /// Calls that continued after a crash.
+    pub continued: u64,
+    /// Calls that a crash ended, because they were not answered or not written yet.
+    pub cut_short: u64,
     /// RTP packets that the edge sent in calls with an agent or a tone.
     pub spoken: u64,
     /// Listeners added during a call.
@@ -96,6 +102,9 @@ impl AddAssign for RunSummary {
         self.heard += other.heard;
         self.secure += other.secure;
         self.restarts += other.restarts;
+        self.crashes += other.crashes;
+        self.continued += other.continued;
+        self.cut_short += other.cut_short;
         self.spoken += other.spoken;
         self.forks += other.forks;
         self.vaulted += other.vaulted;

@@ -6,6 +6,7 @@
 mod figures;
 mod recorded;
 mod sockets;
+mod state_file;
 mod table;
 mod talking;
 mod tape;
@@ -25,6 +26,7 @@ use trunkgate_route::RoutingTable;
 use crate::options::{Sabotage, SeedOptions};
 use recorded::SimRecordings;
 use sockets::SimSockets;
+use state_file::LeftCalls;
 use talking::AgentEndMap;
 
 pub use crate::places::*;
@@ -71,6 +73,8 @@ pub struct SimEdge {
     buffer: PacketBuf,
     config: GatewayConfig,
     generation: u8,
+    /// Calls that continue once the crashed edge starts again.
+    left: Option<LeftCalls>,
     sabotage: Sabotage,
 }
 
@@ -101,7 +105,10 @@ impl SimEdge {
             full_numbers: true,
             account_sid: format!("AC{:032x}", 0),
         };
-        let gateway = TapedGateway::new(start, config.clone(), table(options, 0, false), options.taped);
+        let mut gateway = TapedGateway::new(start, config.clone(), table(options, 0, false), options.taped);
+        if options.crashes > 0 {
+            gateway.keep_state(start, options.sabotage == Sabotage::ChangesAreMissed);
+        }
         SimEdge {
             gateway,
             sessions: BTreeMap::new(),
@@ -119,6 +126,7 @@ impl SimEdge {
             buffer: PacketBuf::new(),
             config,
             generation: 0,
+            left: None,
             sabotage: options.sabotage,
         }
     }
@@ -292,21 +300,9 @@ impl SimEdge {
     pub fn restart(&mut self, now: Instant, table: Arc<RoutingTable>, keep_media: bool) -> Result<(), String> {
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
-        self.generation += 1;
-        let mut config = self.config.clone();
-        if let Some(last) = config.seed.last_mut() {
-            *last = self.generation;
-        }
-        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
+        let config = self.next_config(now);
         self.gateway.restart(now, config, table)?;
-        self.sessions.clear();
-        self.ports.clear();
-        self.sockets.forget(None);
-        self.talking.forget(None);
-        self.told.clear();
-        self.recorders.clear();
-        self.node = ConferenceNode::new();
-        self.recorded.forget();
+        self.lose_media();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
             let session = Session::restore(now, snapshot);
@@ -317,6 +313,69 @@ impl SimEdge {
             self.kept.insert(id, session);
         }
         Ok(())
+    }
+
+    /// Returns the configuration of the next process.
+    fn next_config(&mut self, now: Instant) -> GatewayConfig {
+        self.generation += 1;
+        let mut config = self.config.clone();
+        if let Some(last) = config.seed.last_mut() {
+            *last = self.generation;
+        }
+        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
+        config
+    }
+
+    /// Loses all media sessions and sockets.
+    fn lose_media(&mut self) {
+        self.sessions.clear();
+        self.ports.clear();
+        self.sockets.forget(None);
+        self.talking.forget(None);
+        self.told.clear();
+        self.recorders.clear();
+        self.node = ConferenceNode::new();
+        self.recorded.forget();
+    }
+
+    /// Ends the process without a goodbye: the gateway and all media are lost. Only the state file remains.
+    ///
+    /// # Errors
+    /// The state file lacks a change that is older than its interval.
+    pub(crate) fn crash(&mut self, now: Instant, table: Arc<RoutingTable>) -> Result<(), String> {
+        let left = self.gateway.crash(now, self.config.clone(), table)?;
+        self.left = Some(left);
+        self.lose_media();
+        self.is_mixing = false;
+        Ok(())
+    }
+
+    /// Returns whether the edge has crashed and has not started again.
+    pub(crate) fn is_down(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// Starts the edge after a crash with the calls in the state file, except those in `recorded`, which ended before
+    /// the crash. Returns the SIDs of the calls that continue.
+    ///
+    /// # Errors
+    /// A call cannot be restored.
+    pub(crate) fn recover(
+        &mut self,
+        now: Instant,
+        table: Arc<RoutingTable>,
+        recorded: &BTreeSet<&String>,
+    ) -> Result<BTreeSet<String>, String> {
+        let Some(left) = self.left.take() else { return Ok(BTreeSet::new()) };
+        let mut calls = left.read(now, self.sabotage != Sabotage::CrashesAreIgnored)?;
+        calls.calls.retain(|call| !recorded.contains(&call.sid));
+        let sids = calls.calls.iter().map(|call| call.sid.clone()).collect();
+        let config = self.next_config(now);
+        match self.gateway.recover(now, config, table, calls).first() {
+            Some(sid) => return Err(format!("call {sid} cannot be restored")),
+            None => self.gateway.keep_state(now, self.sabotage == Sabotage::ChangesAreMissed),
+        }
+        Ok(sids)
     }
 
     /// Closes the kept sessions that belong to no call of the new gateway, after it has restored all calls.

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_call::gateway::{CallRestoration, GatewaySnapshot};
 use trunkgate_call::{
     AppResource, CallControl, CallRequest, EdgeSettings, ForkControl, Gateway, GatewayConfig, GatewayControl,
     GatewayInput, GatewayOutput, RecogniserSpec, RecordingControl, RecordingLinks, RecordingStart,
@@ -16,6 +17,7 @@ use trunkgate_media::agent::AgentFormat;
 use trunkgate_route::RoutingTable;
 
 use super::figures::{SharedFigures, StatisticsValues};
+use super::state_file::{LeftCalls, StateFile};
 use super::table::addressing;
 use super::through_json;
 
@@ -27,6 +29,8 @@ pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
 pub enum TapedInput {
     /// Start of a gateway, or restart from its snapshot.
     Begin(Box<(GatewayConfig, Arc<RoutingTable>)>),
+    /// Start of a gateway after a crash, with the calls that continue.
+    Recover(Box<(GatewayConfig, Arc<RoutingTable>, GatewaySnapshot)>),
     /// Event from outside the gateway.
     Input(Box<GatewayInput>),
     /// Timeout of a timer of the gateway.
@@ -174,6 +178,8 @@ pub struct TapedGateway {
     tape: Option<Tape>,
     /// Statistics of all media ends added while the tape records.
     shared: Vec<SharedFigures>,
+    /// State file that outlives a crash, if the seed has crashes.
+    state_file: Option<StateFile>,
 }
 
 impl Deref for TapedGateway {
@@ -189,7 +195,58 @@ impl TapedGateway {
     pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<RoutingTable>, taped: bool) -> TapedGateway {
         let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
         let tape = taped.then(|| Tape(vec![TapeEntry::Input(now, Box::new(begun()))]));
-        TapedGateway { gateway: recognising(now, Gateway::new(config, table, addressing())), tape, shared: Vec::new() }
+        let gateway = recognising(now, Gateway::new(config, table, addressing()));
+        TapedGateway { gateway, tape, shared: Vec::new(), state_file: None }
+    }
+
+    /// Writes the state of calls to a file from now on. With `misses_changes`, a call is written only once.
+    pub(crate) fn keep_state(&mut self, now: Instant, misses_changes: bool) {
+        self.state_file = Some(StateFile::follow(now, &mut self.gateway, misses_changes));
+    }
+
+    /// Returns the time of the next write to the state file.
+    pub(crate) fn next_write(&self) -> Option<Instant> {
+        self.state_file.as_ref()?.poll_timeout(&self.gateway)
+    }
+
+    /// Writes changes to the state file, if its interval is over.
+    ///
+    /// # Errors
+    /// A snapshot cannot be written.
+    pub(crate) fn write_state(&mut self, now: Instant) -> Result<(), String> {
+        self.state_file.as_mut().map_or(Ok(()), |file| file.write(now, &mut self.gateway))
+    }
+
+    /// Loses the gateway. Returns the contents of its state file; the gateway in its place receives nothing until
+    /// [`Self::recover`].
+    ///
+    /// # Errors
+    /// The state file lacks a change that is older than its interval.
+    pub(crate) fn crash(
+        &mut self,
+        now: Instant,
+        config: GatewayConfig,
+        table: Arc<RoutingTable>,
+    ) -> Result<LeftCalls, String> {
+        let file = self.state_file.take().ok_or("the edge has no state file")?;
+        file.check(now, &mut self.gateway)?;
+        self.gateway = Gateway::new(config, table, addressing());
+        Ok(file.into_left())
+    }
+
+    /// Starts a gateway after a crash, with the calls that continue. Returns the SIDs of calls that cannot be restored.
+    pub(crate) fn recover(
+        &mut self,
+        now: Instant,
+        config: GatewayConfig,
+        table: Arc<RoutingTable>,
+        calls: GatewaySnapshot,
+    ) -> Vec<String> {
+        self.note(now, || TapedInput::Recover(Box::new((config.clone(), Arc::clone(&table), calls.clone()))));
+        self.gateway = recognising(now, Gateway::new(config, table, addressing()));
+        let mut restoration = CallRestoration::begin(&mut self.gateway, now, calls);
+        while restoration.restore_next(&mut self.gateway, now) {}
+        restoration.into_lost()
     }
 
     /// Stops the recording and returns the tape; `None` if there is none.
@@ -209,6 +266,10 @@ impl TapedGateway {
     fn take(&mut self, now: Instant, input: TapedInput) -> Result<(), String> {
         match input {
             TapedInput::Begin(begun) => return self.restart(now, begun.0, begun.1),
+            TapedInput::Recover(begun) => {
+                let (config, table, calls) = *begun;
+                self.recover(now, config, table, calls);
+            }
             TapedInput::Input(input) => self.handle_input(now, *input),
             TapedInput::Timeout => self.handle_timeout(now),
             TapedInput::Call(control) => self.change_again(now, control),
@@ -238,12 +299,16 @@ impl TapedGateway {
         self.note(now, || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table)))));
         self.gateway = recognising(now, Gateway::new(config, table, addressing()));
         self.gateway.restore(now, calls);
+        if let Some(file) = &mut self.state_file {
+            file.start_over(now, &mut self.gateway);
+        }
         Ok(())
     }
 
     /// Records an event on the tape and passes it to the gateway.
     pub fn handle_input(&mut self, now: Instant, input: GatewayInput) {
         self.note(now, || TapedInput::Input(Box::new(input.clone())));
+        self.state_file.iter_mut().for_each(StateFile::handled);
         self.gateway.handle_input(now, input);
     }
 
@@ -256,6 +321,7 @@ impl TapedGateway {
     /// Records a change on the tape, makes it, and returns the gateway's answer.
     pub(crate) fn change<C: GatewayControl + Into<TapedInput>>(&mut self, now: Instant, control: C) -> C::Answer {
         self.note(now, || control.clone().into());
+        self.state_file.iter_mut().for_each(StateFile::handled);
         control.apply(&mut self.gateway, now)
     }
 

@@ -53,6 +53,11 @@ pub enum Sabotage {
     NewsAreLost,
     /// The edge receives only the first 2xx of a forked INVITE.
     SecondAnswersAreLost,
+    /// The state file misses the changes of calls that it has.
+    ChangesAreMissed,
+    /// Calls continue after a crash as after an upgrade: as if no time had passed and no request had been sent since
+    /// they were written.
+    CrashesAreIgnored,
 }
 
 /// Credentials between two sides, one of which may require them from the other.
@@ -174,6 +179,8 @@ pub struct SeedOptions {
     pub apps: bool,
     /// Whether the edge has a recording server.
     pub siprec: bool,
+    /// Number of crashes of the edge. If there are any, it writes the state of calls to a file.
+    pub crashes: u32,
     /// Deliberate fault of this run.
     pub sabotage: Sabotage,
     /// Whether a failure includes all events of the run.
@@ -234,6 +241,7 @@ impl SeedOptions {
             redirects: rng.random_bool(0.3),
             apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
             siprec: ChaCha12Rng::seed_from_u64(seed ^ 0x7661_756c_7421).random_bool(0.4),
+            crashes: ChaCha12Rng::seed_from_u64(seed ^ 0x6372_6173_6821).random_range(0..8_u32).saturating_sub(4),
             sabotage: Sabotage::Nothing,
             whole_log: false,
             taped: false,
@@ -248,7 +256,7 @@ impl fmt::Display for SeedOptions {
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
              restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?} {:?} {:?} {:?} \
-             forks={} redirects={} apps={} siprec={}",
+             forks={} redirects={} apps={} siprec={} crashes={}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -272,7 +280,8 @@ impl fmt::Display for SeedOptions {
             self.forks,
             self.redirects,
             self.apps,
-            self.siprec
+            self.siprec,
+            self.crashes
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

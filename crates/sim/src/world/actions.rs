@@ -13,7 +13,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use super::asked::{self, CallRequestKind, RequestedTarget};
 use super::within::{self, MidCallRequest};
-use super::{RECOVERY, SimEvent, SimPhone, World, registrations, sessions, transfers};
+use super::{RECOVERY, SimEvent, SimPhone, World, crashes, registrations, sessions, transfers};
 use crate::edge;
 use crate::net::NetworkConditions;
 use crate::options::Sabotage;
@@ -53,6 +53,8 @@ pub(crate) enum WorldAction {
     Mend(usize),
     /// The edge is restarted from a snapshot, with or without its media sessions.
     Restart { keep_media: bool },
+    /// The edge crashes, now or soon after its next request within a dialog.
+    Crash { is_after_request: bool },
     /// An operator sends a command.
     Control(OperatorAction),
     /// An API request about a random call.
@@ -107,6 +109,7 @@ impl fmt::Display for WorldAction {
             | WorldAction::Cut(_)
             | WorldAction::Mend(_)
             | WorldAction::Restart { .. }
+            | WorldAction::Crash { .. }
             | WorldAction::Control(_)
             | WorldAction::Ask(_)
             | WorldAction::Originate { .. }
@@ -116,6 +119,39 @@ impl fmt::Display for WorldAction {
             | WorldAction::Register { .. }
             | WorldAction::Heal
             | WorldAction::Quiet => write!(f, "{self:?}"),
+        }
+    }
+}
+
+impl WorldAction {
+    /// Returns whether the action does nothing while the edge is down. A reload changes the configuration with which the
+    /// edge starts.
+    pub(crate) fn needs_edge(&self) -> bool {
+        match self {
+            WorldAction::Stranger(_)
+            | WorldAction::StrangerRtp
+            | WorldAction::Noise(..)
+            | WorldAction::Limit(_)
+            | WorldAction::Restart { .. }
+            | WorldAction::Crash { .. }
+            | WorldAction::Control(_)
+            | WorldAction::Ask(_)
+            | WorldAction::Originate { .. } => true,
+            WorldAction::Dial(..)
+            | WorldAction::Options(_)
+            | WorldAction::Squat(..)
+            | WorldAction::Reload
+            | WorldAction::Storm(_)
+            | WorldAction::Calm
+            | WorldAction::Die(_)
+            | WorldAction::Cut(_)
+            | WorldAction::Mend(_)
+            | WorldAction::Say(_)
+            | WorldAction::Deafen(_)
+            | WorldAction::ExpectOver(_)
+            | WorldAction::Register { .. }
+            | WorldAction::Heal
+            | WorldAction::Quiet => false,
         }
     }
 }
@@ -339,7 +375,7 @@ fn random_sip(world: &mut World) -> Bytes {
 /// Carries out an action now.
 pub(crate) fn act(world: &mut World, action: WorldAction) {
     let now = world.now;
-    world.rough |= matches!(
+    let is_fault = matches!(
         action,
         WorldAction::Storm(_)
             | WorldAction::Cut(_)
@@ -347,6 +383,8 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             | WorldAction::Deafen(_)
             | WorldAction::Restart { .. }
     );
+    world.rough |= is_fault;
+    world.faulty |= is_fault;
     world.limited |= matches!(action, WorldAction::Limit(_) | WorldAction::Control(OperatorAction::Drain));
     match action {
         WorldAction::Dial(from, dial) => {
@@ -387,7 +425,9 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
         WorldAction::Reload => {
             world.table_version += 1;
             let table = edge::table(&world.options, world.table_version, false);
-            world.edge.configure(now, |settings| settings.table = table);
+            if !world.edge.is_down() {
+                world.edge.configure(now, |settings| settings.table = table);
+            }
         }
         WorldAction::Storm(weather) => world.net.set(weather),
         WorldAction::Calm => world.net.clear(),
@@ -398,6 +438,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             world.before.forget();
             restart(world, keep_media);
         }
+        WorldAction::Crash { is_after_request } => crashes::crash(world, is_after_request),
         WorldAction::Control(wish) => control(world, wish),
         WorldAction::Ask(asked) => asked::ask(world, asked),
         WorldAction::Originate { call, wanted, digits } => asked::originate(world, call, wanted, digits),
@@ -408,6 +449,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
             // Packets still in transit to the previous port are lost.
             world.rough |= seat.address.port() != port;
+            world.faulty |= seat.address.port() != port;
             seat.address.set_port(port);
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };
             seat.phone.register(now, flow, &format!("sip:{EDGE}"), "phone-mobile", seconds);

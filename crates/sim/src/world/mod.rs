@@ -10,6 +10,7 @@ mod apps;
 mod asked;
 mod check;
 mod conferences;
+mod crashes;
 mod line;
 mod recognisers;
 mod recordings;
@@ -89,6 +90,8 @@ pub(crate) enum SimEvent {
     Record,
     /// The writer has completed the file of a recording.
     Recorded(Box<RecordingDone>),
+    /// The crashed edge starts again.
+    Recover,
     /// An action of the seed is due.
     Act(WorldAction),
 }
@@ -132,6 +135,8 @@ pub struct World {
     pub(crate) failure: Option<String>,
     /// Whether packets were lost or a phone omitted a message, so that phones may end calls by timeout.
     pub(crate) rough: bool,
+    /// Whether packets were lost or a phone omitted a message for another reason than a crash of the edge.
+    pub(crate) faulty: bool,
     /// Whether calls may have been refused by a limit.
     pub(crate) limited: bool,
     /// Whether the network is ideal for the rest of the run, and actions have ended.
@@ -150,6 +155,7 @@ pub struct World {
     pub(crate) apps: apps::SimApp,
     pub(crate) recognisers: recognisers::SimRecognisers,
     pub(crate) recordings: recordings::RecordingRequests,
+    pub(crate) crashes: crashes::SimCrashes,
     steps_at_once: u32,
 }
 
@@ -190,6 +196,7 @@ impl World {
             table_version: 0,
             failure: None,
             rough: options.weather.loss > 0.0,
+            faulty: options.weather.loss > 0.0,
             limited: false,
             healed: false,
             unreached: Vec::new(),
@@ -202,11 +209,13 @@ impl World {
             apps: apps::SimApp::new(options.seed),
             recognisers: recognisers::SimRecognisers::new(options.seed),
             recordings: recordings::RecordingRequests::new(options.seed),
+            crashes: crashes::SimCrashes::new(options.seed, start),
             steps_at_once: 0,
             options,
         };
         actions::plan(&mut world);
         recordings::plan(&mut world);
+        crashes::plan(&mut world);
         world
     }
 
@@ -249,7 +258,9 @@ impl World {
     /// Returns a description of the violated invariant.
     pub fn step(&mut self, end: Instant) -> Result<bool, String> {
         let queue = self.queue.keys().next().map(|(at, _)| *at);
-        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at);
+        let is_down = self.edge.is_down();
+        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at).filter(|_| !is_down);
+        let write = self.edge.gateway.next_write();
         let sweep = self.edge.next_sweep();
         let phone = self
             .seats
@@ -258,7 +269,7 @@ impl World {
             .filter(|(_, seat)| !seat.dead)
             .filter_map(|(at, seat)| seat.phone.poll_timeout().map(|due| (due, at)))
             .min();
-        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0)].into_iter().flatten().min() else {
+        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0), write].into_iter().flatten().min() else {
             return Ok(false);
         };
         if next > end {
@@ -281,12 +292,14 @@ impl World {
             for left in self.edge.sweep(self.now) {
                 self.edge_speaks(&left);
             }
-        } else if let Some((_, at)) = phone
+        } else if let Some((due, at)) = phone
+            && due == next
             && let Some(seat) = self.seats.get_mut(at)
         {
             seat.phone.handle_timeout(self.now);
         }
         self.drain();
+        self.edge.gateway.write_state(self.now)?;
         self.check_step()?;
         Ok(true)
     }
@@ -297,6 +310,7 @@ impl World {
             return Err(failure);
         }
         self.edge.gateway.check_invariants()?;
+        crashes::check_limits(self)?;
         self.summary.waited += self.before.check(self.now, &self.options, self.table_version, &self.edge)?;
         transfers::told(self)?;
         check::audio(self)
@@ -314,6 +328,15 @@ impl World {
 
     fn happen(&mut self, happening: SimEvent) {
         match happening {
+            SimEvent::ToEdge(flow, bytes) if self.edge.is_down() => {
+                self.log.line(self.now, format_args!("nobody  ← {} {}", flow.remote, describe(&bytes)));
+            }
+            SimEvent::Record if self.edge.is_down() => {}
+            SimEvent::Act(action) if self.edge.is_down() && action.needs_edge() => {}
+            SimEvent::Recover => {
+                self.log.line(self.now, format_args!("action  the edge starts again"));
+                crashes::recover(self);
+            }
             SimEvent::ToEdge(flow, bytes) => {
                 let said = describe(&bytes);
                 self.log.line(self.now, format_args!("edge    ← {} {said}", flow.remote));
@@ -417,11 +440,15 @@ impl World {
     }
 
     pub(crate) fn drain_gateway(&mut self) {
+        if self.edge.is_down() {
+            return;
+        }
         while let Some(output) = self.edge.gateway.poll_output() {
             match output {
                 GatewayOutput::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
                 GatewayOutput::Media { id, command } => {
                     self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
+                    crashes::commanded(self, id, &command);
                     self.edge.command(self.now, id, command);
                 }
                 GatewayOutput::Conference(command) => self.mixer_told(*command),
@@ -472,6 +499,7 @@ impl World {
         };
         self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
         self.note_sent(flow, &bytes);
+        crashes::sent(self, &bytes);
         if flow.remote == REGISTRAR {
             for arrival in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
                 self.at(arrival, SimEvent::ToRegistrar(bytes.clone()));

@@ -6,7 +6,7 @@ use trunkgate_phone::{CallEnding, PhoneCallState};
 
 use super::actions::WorldAction;
 use super::{SimEvent, World};
-use crate::options::Sabotage;
+use crate::options::{OversizeTransport, Sabotage};
 
 /// Grace period after a session has expired: Timer F of an unanswered BYE.
 const OVER_BY: Duration = Duration::from_secs(40);
@@ -41,15 +41,20 @@ pub(crate) fn expect_over(world: &mut World, call_id: &str) {
     }
 }
 
-/// Checks that, without network faults, sessions expire only if a phone omits its refreshes.
+/// Checks that, without network faults, sessions expire only if a phone omits its refreshes. After a crash, this holds for
+/// the calls that continued; requests over a connection of the crashed edge are lost.
 pub(crate) fn check(world: &World) -> Result<(), String> {
-    if world.rough || world.options.sessions.is_forgotten() {
+    let is_connected = world.options.tcp_trunk != 0 || world.options.trust.oversize == OversizeTransport::Taken;
+    let is_cut = world.summary.crashes > 0 && is_connected;
+    if world.faulty || is_cut || world.options.sessions.is_forgotten() {
         return Ok(());
     }
-    if let Some(sid) = world.expired.first() {
+    let is_checked = |sid: &&String| !world.rough || world.crashes.continued.contains(*sid);
+    if let Some(sid) = world.expired.iter().find(is_checked) {
         return Err(format!("the session of {sid} is over, and everybody refreshes"));
     }
-    for seat in &world.seats {
+    // The phones of calls that a crash has ended are not notified.
+    for seat in world.seats.iter().filter(|_| !world.rough) {
         if let Some(call) = seat.phone.calls().find(|call| call.ending() == Some(CallEnding::SessionExpired)) {
             let name = &seat.phone.config().name;
             return Err(format!("{name} was not refreshed in {:?}", call.number()));

@@ -1,0 +1,196 @@
+//! State of calls that outlives a crash of the edge, with the contents and the delays of the state file of the product:
+//! a changed call is written at most every 20 ms, and the part that calls share at most every second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::{CallKey, CallSnapshot, Gateway};
+
+/// Interval of writes of changed calls.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Interval of writes of the part that calls share.
+const SHARED_INTERVAL: Duration = Duration::from_secs(1);
+/// Fields of a snapshot that change without an event of the call: audio figures, times until the snapshot, and removed
+/// ends that the worker has still to close.
+const MOVING: [&str; 9] =
+    ["answered_ms", "ends_left", "figures", "held_ms", "ran_ms", "refresh_ms", "scores", "talked_ms", "waited"];
+
+/// Snapshot of a call as it was written.
+#[derive(Debug)]
+struct WrittenCall {
+    at: Instant,
+    json: String,
+}
+
+/// State file of one process of the edge.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    calls: BTreeMap<CallKey, WrittenCall>,
+    shared: Option<String>,
+    /// Time of the next write of calls.
+    next: Instant,
+    /// Time of the next write of the shared part.
+    shared_at: Instant,
+    /// Whether the shared part may have changed since it was written.
+    is_shared_changed: bool,
+    /// Whether changes of calls that are in the file are missed: a fault for tests.
+    misses_changes: bool,
+}
+
+/// Calls that a crashed process has left.
+#[derive(Debug)]
+pub(crate) struct LeftCalls {
+    calls: Vec<WrittenCall>,
+    shared: Option<String>,
+}
+
+impl StateFile {
+    /// Follows a gateway from now on; its calls are written first.
+    pub(crate) fn follow(now: Instant, gateway: &mut Gateway, misses_changes: bool) -> StateFile {
+        gateway.track_changes();
+        let (calls, shared) = (BTreeMap::new(), None);
+        StateFile { calls, shared, next: now, shared_at: now, is_shared_changed: true, misses_changes }
+    }
+
+    /// Follows the gateway of a new process, which replaces the file.
+    pub(crate) fn start_over(&mut self, now: Instant, gateway: &mut Gateway) {
+        *self = StateFile::follow(now, gateway, self.misses_changes);
+    }
+
+    /// Notes that the gateway has handled an event.
+    pub(crate) fn handled(&mut self) {
+        self.is_shared_changed = true;
+    }
+
+    /// Returns the time of the next write, if there is anything to write.
+    pub(crate) fn poll_timeout(&self, gateway: &Gateway) -> Option<Instant> {
+        let calls = gateway.has_changes().then_some(self.next);
+        calls.into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
+    }
+
+    /// Writes the changes, if the interval is over.
+    ///
+    /// # Errors
+    /// A snapshot cannot be written.
+    pub(crate) fn write(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
+        if self.next <= now && gateway.has_changes() {
+            self.next = now + INTERVAL;
+            for key in gateway.take_changes() {
+                if self.misses_changes && self.calls.contains_key(&key) {
+                    continue;
+                }
+                match gateway.snapshot_call(now, key) {
+                    Some(call) => {
+                        self.calls.insert(key, WrittenCall { at: now, json: written(&call)? });
+                    }
+                    // A call in a state that cannot be written keeps its former snapshot.
+                    None if gateway.is_live(key) => {}
+                    None => drop(self.calls.remove(&key)),
+                }
+            }
+        }
+        if self.is_shared_changed && self.shared_at <= now {
+            self.shared = Some(written(&GatewaySnapshot::without_calls(gateway, now))?);
+            self.is_shared_changed = false;
+            self.shared_at = now + SHARED_INTERVAL;
+        }
+        Ok(())
+    }
+
+    /// Checks that only calls whose change is still to be written differ from the file.
+    ///
+    /// # Errors
+    /// Returns the first call that differs although no change of it was listed.
+    pub(crate) fn check(&self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
+        let pending: BTreeSet<CallKey> = gateway.take_changes().into_iter().collect();
+        let keys: BTreeSet<CallKey> = self.calls.keys().copied().chain(gateway.call_keys()).collect();
+        for key in keys.difference(&pending) {
+            let current = gateway.snapshot_call(now, *key);
+            match (self.calls.get(key), current) {
+                (None, None) => {}
+                (Some(_), None) if gateway.is_live(*key) => {}
+                (Some(_), None) => return Err(format!("{key:?} has ended, and the state file has it")),
+                (None, Some(call)) => return Err(format!("call {} is answered, and not in the state file", call.sid)),
+                (Some(file), Some(call)) => {
+                    let (file, call) = (comparable(&file.json)?, comparable(&written(&call)?)?);
+                    if let Some(place) = difference(&file, &call) {
+                        return Err(format!("{key:?} has changed, and the state file has not: {place}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the contents of the file after a crash.
+    pub(crate) fn into_left(self) -> LeftCalls {
+        LeftCalls { calls: self.calls.into_values().collect(), shared: self.shared }
+    }
+}
+
+impl LeftCalls {
+    /// Reads the calls for a process that starts now. With `is_counted`, they are restored as after a crash, otherwise
+    /// as in an upgrade.
+    ///
+    /// # Errors
+    /// A snapshot cannot be read.
+    pub(crate) fn read(self, now: Instant, is_counted: bool) -> Result<GatewaySnapshot, String> {
+        let mut snapshot = match self.shared {
+            Some(json) => read(&json)?,
+            None => GatewaySnapshot::default(),
+        };
+        for WrittenCall { at, json } in self.calls {
+            let mut call: CallSnapshot = read(&json)?;
+            if is_counted {
+                call.outlive_crash(now.saturating_duration_since(at));
+            }
+            snapshot.calls.push(call);
+        }
+        Ok(snapshot)
+    }
+}
+
+fn written(value: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string(value).map_err(|error| format!("snapshot cannot be written: {error}"))
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|error| format!("snapshot cannot be read: {error}"))
+}
+
+/// Returns a snapshot without the fields that change by themselves.
+fn comparable(json: &str) -> Result<Value, String> {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !MOVING.contains(&name.as_str()));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut value = read(json)?;
+    strip(&mut value);
+    Ok(value)
+}
+
+/// Returns the path of the first difference between two values, with both.
+fn difference(file: &Value, call: &Value) -> Option<String> {
+    match (file, call) {
+        (Value::Object(file), Value::Object(call)) => {
+            let names: BTreeSet<&String> = file.keys().chain(call.keys()).collect();
+            names.into_iter().find_map(|name| {
+                let found = difference(file.get(name).unwrap_or(&Value::Null), call.get(name).unwrap_or(&Value::Null));
+                found.map(|rest| format!("{name}.{rest}"))
+            })
+        }
+        (Value::Array(file), Value::Array(call)) if file.len() == call.len() => {
+            let mut items = file.iter().zip(call).enumerate();
+            items.find_map(|(at, (file, call))| Some(format!("{at}.{}", difference(file, call)?)))
+        }
+        (file, call) => (file != call).then(|| format!(" {file} is now {call}")),
+    }
+}
