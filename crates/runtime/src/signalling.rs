@@ -158,7 +158,7 @@ impl SignallingLoop {
             self.transports.breathe().await;
             return WakeEvent::Work;
         }
-        let state = self.state.as_ref().and_then(|state| state.poll_timeout(&self.gateway));
+        let state = self.state.as_ref().and_then(StateFeed::poll_timeout);
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout()).chain(state);
         let deadline = due.into_iter().chain(own).min();
         tokio::select! {

@@ -164,14 +164,15 @@ impl Gateway {
         if let Some(dialog) = dialog.filter(|_| is_taken) {
             self.edge.ack(now, dialog);
         }
-        let Gateway { calls, edge, .. } = self;
-        let Some(call) = calls.get_mut(&at.key) else { return };
+        let Some(call) = self.calls.get_mut(&at.key) else { return };
         let Some(leaving) = call.parts.bridge.negotiation.take_leaving(client) else { return };
         if call.shared.state != CallState::Answered {
             return;
         }
         let to = leaving.to;
-        self.at_work = Some(to);
+        self.begin_work(at.key);
+        self.begin_work(to);
+        let Gateway { calls, edge, .. } = self;
         let waits = both(calls, to, at.key).filter(|(to, _)| to.parts.bridge.negotiation.joins_by(&to.shared, client));
         let moved = match (waits, is_taken) {
             (Some((to, from)), true) => {

@@ -3,6 +3,7 @@
 pub(crate) mod announcements;
 pub(crate) mod arrival;
 mod attended;
+mod change_feed;
 mod conferences;
 pub mod control;
 pub(crate) mod dispatch;
@@ -51,6 +52,7 @@ use crate::gateway::arrival::ArrivalDispatch;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
+pub use change_feed::ChangeFeed;
 pub use conferences::{ComingReport, coming, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use queues::{QueuesCounted, queues, queues_counted};
@@ -487,11 +489,6 @@ impl Gateway {
         changed.sort_unstable();
         changed.dedup();
         changed
-    }
-
-    /// Returns whether calls may have changed since the last [`Self::take_changes`].
-    pub fn has_changes(&self) -> bool {
-        self.changed.as_ref().is_some_and(|changed| !changed.is_empty())
     }
 
     /// Returns whether a call exists and has not ended.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::sessions::{SECOND, call, is_over, with};
 use crate::bench::*;
+use trunkgate_call::gateway::ChangeFeed;
 use trunkgate_route::{Agent, RoutingTable};
 
 fn usual() -> Arc<RoutingTable> {
@@ -106,14 +107,13 @@ fn each_touched_call_is_listed_once() {
     let (mut first, callee) = bench.answered();
     bench.gateway.track_changes();
     let [one] = bench.gateway.take_changes().try_into().unwrap();
-    assert!(!bench.gateway.has_changes() && bench.gateway.take_changes().is_empty());
+    assert!(bench.gateway.take_changes().is_empty());
     // Several events of a call, and of another one that begins between them.
     let info = |cseq| callee.request("INFO", cseq, "");
     bench.receive(PBX, info(1));
     let second = bench.invite(CARRIER, "+14155550101", &offer());
     bench.receive(PBX, info(2));
     bench.receive(CARRIER, second.request("INVITE", &offer(), ""));
-    assert!(bench.gateway.has_changes());
     let changed = bench.gateway.take_changes();
     assert_eq!((changed.len(), changed[0]), (2, one), "{changed:?}");
     assert!(bench.gateway.snapshot_call(bench.now, changed[0]).is_some());
@@ -123,4 +123,33 @@ fn each_touched_call_is_listed_once() {
     first.cseq += 1;
     hang_up(&mut bench, &mut first);
     assert_eq!((bench.gateway.take_changes(), bench.gateway.is_live(one)), (vec![one], false));
+}
+
+#[test]
+fn a_call_is_written_soon_then_at_intervals_and_removed_at_once() {
+    let mut bench = Bench::with(usual());
+    let mut feed = ChangeFeed::new(bench.now, &mut bench.gateway);
+    let (mut caller, callee) = bench.answered();
+    assert!(feed.take_ended(&mut bench.gateway).is_empty());
+    let now = bench.now;
+    let [key] = feed.take_due(feed.poll_timeout().unwrap()).try_into().unwrap();
+    feed.note_written(now, key);
+    assert_eq!(feed.poll_timeout(), None);
+    // Later changes wait for the interval of the call, and are written together.
+    for cseq in 1..4 {
+        bench.receive(PBX, callee.request("INFO", cseq, ""));
+        assert!(feed.take_ended(&mut bench.gateway).is_empty() && feed.is_waiting(key));
+        assert!(feed.take_due(now + Duration::from_millis(249)).is_empty());
+    }
+    let due = feed.poll_timeout().unwrap();
+    assert_eq!((due, feed.take_due(due)), (now + Duration::from_millis(250), vec![key]));
+    feed.note_written(due, key);
+    // After a loss of writes all calls are due.
+    assert_eq!(feed.begin_again(due, &bench.gateway), [key]);
+    assert_eq!(feed.take_due(feed.poll_timeout().unwrap()), [key]);
+    bench.sent.clear();
+    caller.cseq += 1;
+    hang_up(&mut bench, &mut caller);
+    assert_eq!(feed.take_ended(&mut bench.gateway), [key]);
+    assert!(!feed.is_waiting(key));
 }

@@ -1,29 +1,23 @@
-//! Follows the gateway's changes in the signalling loop: each call that changed is written at most once per interval.
+//! Source of the state file's changes in the signalling loop.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use trunkgate_call::gateway::GatewaySnapshot;
-use trunkgate_call::{CallKey, Gateway};
+use trunkgate_call::gateway::{ChangeFeed, GatewaySnapshot};
+use trunkgate_call::{CallKey, CallSnapshot, Gateway};
 use trunkgate_system::clock;
 
 use super::writer::{StateCommand, StateWriter};
 
-/// Interval of writes; the file is behind by at most this time and the writer's own.
-const INTERVAL: Duration = Duration::from_millis(20);
 /// Shortest interval at which the part that calls share is written.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
 /// The shared part takes at most this fraction of the loop's time: many phones may be registered.
 const SHARED_FRACTION: u32 = 200;
 
-/// Source of the state file's changes.
+/// Writes the changes of a gateway to the state file.
 #[derive(Debug)]
 pub struct StateFeed {
     writer: StateWriter,
-    /// Calls in the file.
-    written: HashSet<CallKey>,
-    /// Time of the next write of calls.
-    next: Instant,
+    calls: ChangeFeed,
     /// Time of the next write of the shared part.
     shared_at: Instant,
     /// Whether the shared part may have changed since it was written.
@@ -33,8 +27,7 @@ pub struct StateFeed {
 impl StateFeed {
     /// Follows a gateway from now on; its calls are written first.
     pub fn new(now: Instant, gateway: &mut Gateway, writer: StateWriter) -> StateFeed {
-        gateway.track_changes();
-        StateFeed { writer, written: HashSet::new(), next: now, shared_at: now, is_shared_changed: true }
+        StateFeed { writer, calls: ChangeFeed::new(now, gateway), shared_at: now, is_shared_changed: true }
     }
 
     /// Records that the gateway has handled an event.
@@ -43,35 +36,33 @@ impl StateFeed {
     }
 
     /// Returns the time of the next write, if anything waits for one.
-    pub fn poll_timeout(&self, gateway: &Gateway) -> Option<Instant> {
-        let calls = gateway.has_changes().then_some(self.next);
-        calls.into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
     }
 
-    /// Writes what has changed, if the interval is over. `snapshot` returns a call as plain data.
+    /// Writes the changes that are due. `snapshot` returns a call as plain data; a call in a state that cannot be
+    /// written keeps its former one.
     pub fn write(
         &mut self,
         now: Instant,
         gateway: &mut Gateway,
-        mut snapshot: impl FnMut(&mut Gateway, CallKey) -> Option<trunkgate_call::CallSnapshot>,
+        mut snapshot: impl FnMut(&mut Gateway, CallKey) -> Option<CallSnapshot>,
     ) {
-        if self.next <= now && gateway.has_changes() {
-            self.next = now + INTERVAL;
-            if self.writer.take_behind() {
-                gateway.track_changes();
-            }
+        for key in self.calls.take_ended(gateway) {
+            self.writer.write(StateCommand::Gone(key.0));
+        }
+        let due = self.calls.take_due(now);
+        if !due.is_empty() {
             let at = clock::monotonic();
-            for key in gateway.take_changes() {
-                match snapshot(gateway, key) {
-                    Some(call) => {
-                        self.written.insert(key);
-                        self.writer.write(StateCommand::Call(key.0, at, Box::new(call)));
-                    }
-                    // A call in a state that cannot be written keeps its former snapshot.
-                    None if gateway.is_live(key) => {}
-                    None if self.written.remove(&key) => self.writer.write(StateCommand::Gone(key.0)),
-                    None => {}
+            for key in due {
+                if let Some(call) = snapshot(gateway, key) {
+                    self.calls.note_written(now, key);
+                    self.writer.write(StateCommand::Call(key.0, at, Box::new(call)));
                 }
+            }
+            if self.writer.take_behind() {
+                let live = self.calls.begin_again(now, gateway);
+                self.writer.write(StateCommand::Only(live.into_iter().map(|key| key.0).collect()));
             }
         }
         if self.is_shared_changed && self.shared_at <= now {

@@ -1,7 +1,7 @@
 //! Thread that writes the state file. Signalling never waits for it: if its queue is full or a write fails,
 //! [`StateWriter::take_behind`] asks for all calls again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -35,6 +35,8 @@ pub enum StateCommand {
     Call(u64, Duration, Box<CallSnapshot>),
     /// The call has ended.
     Gone(u64),
+    /// Only these calls exist: after lost changes.
+    Only(HashSet<u64>),
     /// Latest snapshot of what calls share, with the monotonic time.
     Shared(Duration, Box<GatewaySnapshot>),
 }
@@ -267,6 +269,10 @@ impl WriterThread {
                 StateFrame::Gone { key }.write_to(bytes);
                 self.file.note(key, None);
             }
+            StateCommand::Only(live) => {
+                let ended: Vec<u64> = self.file.calls.keys().filter(|key| !live.contains(key)).copied().collect();
+                ended.into_iter().for_each(|key| self.take(StateCommand::Gone(key), bytes));
+            }
             StateCommand::Shared(at, snapshot) => match serde_json::to_vec(&*snapshot) {
                 Ok(json) => {
                     StateFrame::Shared { at, json }.write_to(&mut frame);
@@ -347,7 +353,11 @@ mod tests {
             match frame {
                 StateFrame::Call { key, json, .. } => drop(latest.insert(key, frames::value::<String>(&json).unwrap())),
                 StateFrame::Gone { key } => drop(latest.remove(&key)),
-                _ => {}
+                StateFrame::Header(_)
+                | StateFrame::Shared { .. }
+                | StateFrame::Settled
+                | StateFrame::Start
+                | StateFrame::Continues { .. } => {}
             }
         }
         assert_eq!(latest.len(), 4);

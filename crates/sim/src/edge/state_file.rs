@@ -1,15 +1,13 @@
 //! State of calls that outlives a crash of the edge, with the contents and the delays of the state file of the product:
-//! a changed call is written at most every 20 ms, and the part that calls share at most every second.
+//! calls are written by its schedule, and the part that calls share at most every second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::gateway::{ChangeFeed, GatewaySnapshot};
 use trunkgate_call::{CallKey, CallSnapshot, Gateway};
 
-/// Interval of writes of changed calls.
-const INTERVAL: Duration = Duration::from_millis(20);
 /// Interval of writes of the part that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
 /// Fields of a snapshot that change without an event of the call: audio figures, times until the snapshot, and removed
@@ -29,8 +27,7 @@ struct WrittenCall {
 pub(crate) struct StateFile {
     calls: BTreeMap<CallKey, WrittenCall>,
     shared: Option<String>,
-    /// Time of the next write of calls.
-    next: Instant,
+    feed: ChangeFeed,
     /// Time of the next write of the shared part.
     shared_at: Instant,
     /// Whether the shared part may have changed since it was written.
@@ -49,9 +46,8 @@ pub(crate) struct LeftCalls {
 impl StateFile {
     /// Follows a gateway from now on; its calls are written first.
     pub(crate) fn follow(now: Instant, gateway: &mut Gateway, misses_changes: bool) -> StateFile {
-        gateway.track_changes();
-        let (calls, shared) = (BTreeMap::new(), None);
-        StateFile { calls, shared, next: now, shared_at: now, is_shared_changed: true, misses_changes }
+        let (calls, shared, feed) = (BTreeMap::new(), None, ChangeFeed::new(now, gateway));
+        StateFile { calls, shared, feed, shared_at: now, is_shared_changed: true, misses_changes }
     }
 
     /// Follows the gateway of a new process, which replaces the file.
@@ -65,9 +61,8 @@ impl StateFile {
     }
 
     /// Returns the time of the next write, if there is anything to write.
-    pub(crate) fn poll_timeout(&self, gateway: &Gateway) -> Option<Instant> {
-        let calls = gateway.has_changes().then_some(self.next);
-        calls.into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.feed.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
     }
 
     /// Writes the changes, if the interval is over.
@@ -75,20 +70,17 @@ impl StateFile {
     /// # Errors
     /// A snapshot cannot be written.
     pub(crate) fn write(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
-        if self.next <= now && gateway.has_changes() {
-            self.next = now + INTERVAL;
-            for key in gateway.take_changes() {
-                if self.misses_changes && self.calls.contains_key(&key) {
-                    continue;
-                }
-                match gateway.snapshot_call(now, key) {
-                    Some(call) => {
-                        self.calls.insert(key, WrittenCall { at: now, json: written(&call)? });
-                    }
-                    // A call in a state that cannot be written keeps its former snapshot.
-                    None if gateway.is_live(key) => {}
-                    None => drop(self.calls.remove(&key)),
-                }
+        for key in self.feed.take_ended(gateway) {
+            self.calls.remove(&key);
+        }
+        for key in self.feed.take_due(now) {
+            if self.misses_changes && self.calls.contains_key(&key) {
+                continue;
+            }
+            // A call in a state that cannot be written keeps its former snapshot.
+            if let Some(call) = gateway.snapshot_call(now, key) {
+                self.feed.note_written(now, key);
+                self.calls.insert(key, WrittenCall { at: now, json: written(&call)? });
             }
         }
         if self.is_shared_changed && self.shared_at <= now {
@@ -103,10 +95,12 @@ impl StateFile {
     ///
     /// # Errors
     /// Returns the first call that differs although no change of it was listed.
-    pub(crate) fn check(&self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
-        let pending: BTreeSet<CallKey> = gateway.take_changes().into_iter().collect();
+    pub(crate) fn check(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
+        for key in self.feed.take_ended(gateway) {
+            self.calls.remove(&key);
+        }
         let keys: BTreeSet<CallKey> = self.calls.keys().copied().chain(gateway.call_keys()).collect();
-        for key in keys.difference(&pending) {
+        for key in keys.iter().filter(|key| !self.feed.is_waiting(**key)) {
             let current = gateway.snapshot_call(now, *key);
             match (self.calls.get(key), current) {
                 (None, None) => {}

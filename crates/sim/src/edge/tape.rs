@@ -206,7 +206,7 @@ impl TapedGateway {
 
     /// Returns the time of the next write to the state file.
     pub(crate) fn next_write(&self) -> Option<Instant> {
-        self.state_file.as_ref()?.poll_timeout(&self.gateway)
+        self.state_file.as_ref()?.poll_timeout()
     }
 
     /// Writes changes to the state file, if its interval is over.
@@ -228,7 +228,7 @@ impl TapedGateway {
         config: GatewayConfig,
         table: Arc<RoutingTable>,
     ) -> Result<LeftCalls, String> {
-        let file = self.state_file.take().ok_or("the edge has no state file")?;
+        let mut file = self.state_file.take().ok_or("the edge has no state file")?;
         file.check(now, &mut self.gateway)?;
         self.gateway = Gateway::new(config, table, addressing());
         Ok(file.into_left())

@@ -1,0 +1,95 @@
+//! Schedule of the writes of calls to a state that outlives a crash: a call is written soon after its answer, and a
+//! later change together with those that follow it within an interval. A call that has ended is removed at once.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use trunkgate_resources::lookups::key::CallKey;
+
+use crate::gateway::Gateway;
+
+/// Interval of writes: the state of a new call is behind by at most this time.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Shortest interval between two writes of one call. Most changes, such as of quality, need no haste, and requests of
+/// this time are covered by the CSeq numbers that a restored call leaves out.
+const CALL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Changed calls of a gateway, with the times at which they are written.
+#[derive(Debug)]
+pub struct ChangeFeed {
+    /// Written calls, with the earliest times of their next writes.
+    written: HashMap<CallKey, Instant>,
+    /// Calls that have changed since they were written.
+    waiting: BTreeSet<CallKey>,
+    /// Time of the next write of one of them.
+    due: Option<Instant>,
+    /// Earliest time of the next write of any call.
+    next: Instant,
+}
+
+impl ChangeFeed {
+    /// Follows a gateway from now on; its calls are written first.
+    pub fn new(now: Instant, gateway: &mut Gateway) -> ChangeFeed {
+        gateway.track_changes();
+        ChangeFeed { written: HashMap::new(), waiting: BTreeSet::new(), due: None, next: now }
+    }
+
+    /// Takes the gateway's changes. Returns the written calls that have ended, which must be removed at once.
+    pub fn take_ended(&mut self, gateway: &mut Gateway) -> Vec<CallKey> {
+        let mut ended = Vec::new();
+        for key in gateway.take_changes() {
+            if gateway.is_live(key) {
+                self.wait(key);
+                continue;
+            }
+            self.waiting.remove(&key);
+            if self.written.remove(&key).is_some() {
+                ended.push(key);
+            }
+        }
+        ended
+    }
+
+    /// Returns the time of the next write, if a call waits for one.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Returns the calls that are to be written now; [`Self::note_written`] follows for each that was.
+    pub fn take_due(&mut self, now: Instant) -> Vec<CallKey> {
+        if self.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        (self.due, self.next) = (None, now + INTERVAL);
+        let (due, later): (Vec<CallKey>, Vec<CallKey>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|key| self.written.get(key).is_none_or(|next| *next <= now));
+        later.into_iter().for_each(|key| self.wait(key));
+        due
+    }
+
+    /// Records that a call was written.
+    pub fn note_written(&mut self, now: Instant, key: CallKey) {
+        self.written.insert(key, now + CALL_INTERVAL);
+    }
+
+    /// Schedules all calls after a loss of writes. Returns them: all others have ended.
+    pub fn begin_again(&mut self, now: Instant, gateway: &Gateway) -> Vec<CallKey> {
+        let live: Vec<CallKey> = gateway.call_keys().into_iter().filter(|key| gateway.is_live(*key)).collect();
+        self.written = live.iter().map(|key| (*key, now)).collect();
+        live.iter().for_each(|key| self.wait(*key));
+        live
+    }
+
+    /// Returns whether a change of a call is still to be written.
+    pub fn is_waiting(&self, key: CallKey) -> bool {
+        self.waiting.contains(&key)
+    }
+
+    fn wait(&mut self, key: CallKey) {
+        if self.waiting.insert(key) {
+            let at = self.written.get(&key).copied().unwrap_or(self.next).max(self.next);
+            self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        }
+    }
+}
