@@ -40,7 +40,7 @@ pub struct OutgoingSnapshot {
     pub feeder: Option<u32>,
     /// Last packet that was sent; `None` before the first.
     pub sent: Option<SentPacket>,
-    /// Current offsets; `None` while numbers pass unchanged.
+    /// Current offsets; `None` while numbers pass unchanged. Before the first packet they are that packet's numbers.
     pub rewrite: Option<RewriteOffsets>,
     /// Packets sent under the last SSRC, and their payload bytes, modulo 2^32.
     #[serde(default)]
@@ -55,20 +55,21 @@ pub struct OutgoingSnapshot {
 pub struct OutgoingStream {
     state: OutgoingSnapshot,
     sent_at: Option<Instant>,
-    /// Numbers of the first packet, if it must not carry those of its feeder.
-    own_start: Option<StreamStart>,
 }
 
 impl OutgoingStream {
     /// Returns whether the stream is rewritten and does not carry the feeder's own numbers.
     pub fn is_rewritten(&self) -> bool {
-        self.state.rewrite.is_some() || self.own_start.is_some()
+        self.state.rewrite.is_some()
     }
 
     /// Makes the stream begin with numbers of its own instead of those of its feeder. A stream that has begun continues
     /// unchanged.
     pub(crate) fn begin_with(&mut self, start: StreamStart) {
-        self.own_start = self.state.sent.is_none().then_some(start);
+        if self.state.sent.is_none() {
+            let StreamStart { serial: _, ssrc, sequence, timestamp } = start;
+            self.state.rewrite = Some(RewriteOffsets { ssrc, seq_add: sequence, ts_add: timestamp });
+        }
     }
 
     /// Returns the SSRC and the clock rate (Hz) of the last packet sent.
@@ -96,7 +97,7 @@ impl OutgoingStream {
 
     /// Restores the stream from a snapshot; the last packet counts as sent now.
     pub fn restore(now: Instant, state: OutgoingSnapshot) -> OutgoingStream {
-        OutgoingStream { state, sent_at: state.sent.map(|_| now), own_start: None }
+        OutgoingStream { state, sent_at: state.sent.map(|_| now) }
     }
 
     /// Rewrites the header of a packet of `feeder` if needed; `clock_hz` is its payload's clock rate. If `takes`
@@ -117,12 +118,9 @@ impl OutgoingStream {
             if other_feeder || new_stream || !takes(add.ssrc, rtp.sequence.wrapping_add(add.seq_add)) {
                 self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
             }
-        } else if let Some(start) = self.own_start.take() {
-            self.state.rewrite = Some(RewriteOffsets {
-                ssrc: start.ssrc,
-                seq_add: start.sequence.wrapping_sub(rtp.sequence),
-                ts_add: start.timestamp.wrapping_sub(rtp.timestamp),
-            });
+        } else if let Some(first) = &mut self.state.rewrite {
+            first.seq_add = first.seq_add.wrapping_sub(rtp.sequence);
+            first.ts_add = first.ts_add.wrapping_sub(rtp.timestamp);
         }
         self.state.feeder = Some(feeder);
         if let Some(rewrite) = self.state.rewrite {

@@ -31,7 +31,7 @@ pub(super) struct RtpEnds {
     /// Serial number of the next feeder.
     next_serial: u32,
     /// Random number of the process, from which initial numbers of streams are derived.
-    salt: u64,
+    salt: u32,
     /// End with a transcoder that may still hold packets.
     converting: Option<EndIndex>,
     gauge: TranscodingGauge,
@@ -168,7 +168,7 @@ impl RtpEnds {
     }
 
     /// Sets the random number from which initial numbers of streams are derived.
-    pub(super) fn set_salt(&mut self, salt: u64) {
+    pub(super) fn set_salt(&mut self, salt: u32) {
         self.salt = salt;
     }
 

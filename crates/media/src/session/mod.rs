@@ -206,7 +206,8 @@ impl Session {
         match command {
             MediaCommand::Open { idle_timeout_ms, names_key, .. } => {
                 self.origin.name_by(names_key);
-                self.ends.set_salt(self.origin.draw(STREAM_SALT));
+                // Truncation is intended: the salt only makes the numbers differ.
+                self.ends.set_salt(self.origin.draw(STREAM_SALT) as u32);
                 self.sweep.set_idle_timeout(idle_timeout_ms);
                 self.sweep.plan(now, &self.ends);
             }
