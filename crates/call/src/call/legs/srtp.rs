@@ -19,30 +19,37 @@ pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SrtpHistory {
     /// Maximum roll-overs of the remote party's sequence numbers before the leg came to this call.
-    rolled: u32,
-    /// Maximum roll-overs in this call until it was restored.
-    rolled_here: u32,
-    /// Whether another process may have sent packets under the leg's keys.
+    rolled: u8,
+    /// Maximum roll-overs in this call until it was restored, when they are counted again.
+    #[serde(skip)]
+    rolled_here: u8,
+    /// Whether another process may have sent packets under the leg's keys, as after each restore.
+    #[serde(skip)]
     pub(crate) is_resumed: bool,
 }
 
 impl SrtpHistory {
     /// Returns the maximum number of roll-overs.
     pub(crate) fn rolled(self) -> u32 {
-        self.rolled.saturating_add(self.rolled_here)
+        u32::from(self.rolled.saturating_add(self.rolled_here))
     }
 
     /// Records that the leg goes to another call after at most so many roll-overs in this one.
     pub(crate) fn leave_call(&mut self, rolled: u64) {
-        self.rolled = self.rolled().saturating_add(u32::try_from(rolled).unwrap_or(u32::MAX));
+        self.rolled = self.rolled.saturating_add(self.rolled_here).saturating_add(counted(rolled));
         self.rolled_here = 0;
     }
 
     /// Records that another process had the call, in which at most so many roll-overs have happened so far.
     pub(crate) fn resume(&mut self, rolled: u64) {
-        self.rolled_here = u32::try_from(rolled).unwrap_or(u32::MAX);
+        self.rolled_here = counted(rolled);
         self.is_resumed = true;
     }
+}
+
+/// Returns a number of roll-overs; media tries fewer than fit.
+fn counted(rolled: u64) -> u8 {
+    u8::try_from(rolled).unwrap_or(u8::MAX)
 }
 
 impl Leg {
