@@ -237,7 +237,12 @@ impl LiveRecording {
         let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
         let place = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path));
         let place = place.ok_or_else(|| io::Error::other("the recording has no file"))?;
-        let file = place.open(true)?;
+        let file = match place.open(true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return LiveRecording::begin_absent(interrupted, entry, (place, channels), figures, date);
+            }
+            file => file?,
+        };
         let about = file.metadata()?;
         let (encoder, written) = repair::continued(&file, about.len(), (entry.is_opus, channels))
             .ok_or_else(|| io::Error::other("the file is damaged"))?;
@@ -248,6 +253,37 @@ impl LiveRecording {
         let encoder =
             RecordingEncoder::resume(encoder).ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
         let output = RecordingOutput::reopen(place, file, written, Arc::clone(&figures));
+        Ok(LiveRecording {
+            id: interrupted.id,
+            encoder,
+            output,
+            entry,
+            gathered: 0,
+            first,
+            heard: first,
+            gaps: 0,
+            lost: RecordingLosses::default(),
+            told: 0,
+            trim: interrupted.is_trimmed,
+            key: None,
+            figures,
+        })
+    }
+
+    /// Begins the file of a crashed process that it had not written yet, or that was removed. The time since the
+    /// beginning of the recording is a gap.
+    fn begin_absent(
+        interrupted: &InterruptedRecording,
+        entry: RecordingEntry,
+        (place, channels): (RecordingLocation, Channels),
+        figures: Arc<RecordingFigures>,
+        date: i64,
+    ) -> io::Result<LiveRecording> {
+        let container = if entry.is_opus { Container::Opus } else { Container::Wav };
+        let (encoder, beginning) = encoder(container, channels, None)?;
+        let absent = u64::try_from(date.saturating_sub(entry.started)).unwrap_or(0) / u64::from(FRAME_MS);
+        let first = if interrupted.is_cut { 0 } else { absent };
+        let output = RecordingOutput::begin_absent(place, beginning, Arc::clone(&figures));
         Ok(LiveRecording {
             id: interrupted.id,
             encoder,
@@ -322,8 +358,10 @@ impl LiveRecording {
 
     fn lose(&mut self, frames: u64, reason: LossReason) {
         self.lost.add(reason, milliseconds(frames));
-        self.figures.lost(milliseconds(frames));
-        self.figures.gap(self.gaps == 0);
+        if reason != LossReason::Restart {
+            self.figures.lost(milliseconds(frames));
+            self.figures.gap(self.gaps == 0);
+        }
         self.gaps += 1;
     }
 

@@ -108,6 +108,15 @@ impl RecordingOutput {
         RecordingOutput { file: Some(file), written, reason: Some(LossReason::Restart), ..new }
     }
 
+    /// Begins a file that a crashed process has not left. The audio that is missing is lost by the crash.
+    pub(super) fn begin_absent(
+        place: RecordingLocation,
+        beginning: Vec<u8>,
+        figures: Arc<RecordingFigures>,
+    ) -> RecordingOutput {
+        RecordingOutput { reason: Some(LossReason::Restart), ..RecordingOutput::new(place, beginning, figures) }
+    }
+
     /// Creates the output with its first bytes; the file is created by the first write.
     pub(super) fn new(place: RecordingLocation, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> RecordingOutput {
         RecordingOutput {

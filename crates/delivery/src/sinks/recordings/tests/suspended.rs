@@ -146,7 +146,7 @@ fn a_plain_file_goes_on_after_a_crash_with_a_gap_of_its_length() {
 }
 
 #[test]
-fn an_encrypted_or_absent_file_ends_with_the_crash() {
+fn an_encrypted_file_ends_with_the_crash_and_an_absent_one_begins() {
     for is_absent in [false, true] {
         let key = AgeIdentities::parse(&AgeIdentity::from_secret([9; 32]).unwrap().reveal()).unwrap();
         let change = |settings: &mut RecordingSettings| settings.key = Some(Arc::new(key)).filter(|_| !is_absent);
@@ -159,6 +159,12 @@ fn an_encrypted_or_absent_file_ends_with_the_crash() {
         let key = AgeIdentities::parse(&AgeIdentity::from_secret([9; 32]).unwrap().reveal()).unwrap();
         let change = |settings: &mut RecordingSettings| settings.key = Some(Arc::new(key)).filter(|_| !is_absent);
         let mut bench = after_crash(bench, change, false);
+        if is_absent {
+            bench.blocks(1, 0..2);
+            let entry = bench.end(1);
+            assert_eq!((entry.state, entry.gaps), (RecordingState::Completed, 1), "{entry:?}");
+            continue;
+        }
         let told = bench
             .events
             .lock()
