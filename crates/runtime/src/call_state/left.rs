@@ -1,7 +1,7 @@
 //! State that a crashed process has left: read at the start, before the file is replaced.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use super::frames::{self, StateFrame, StateHeader};
 const CALL_ATTEMPTS: usize = 2;
 /// Number of starts in a row that crashed soon after which no call is restored.
 const STARTS: u32 = 5;
+/// Number of bytes that are read of a file: more than the calls of one edge need.
+const LONGEST: u64 = 1 << 30;
 
 /// Calls of a crashed process, and its file, which stays until the calls continue.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl LeftState {
     pub fn read(directory: &Path) -> io::Result<StateReading> {
         let path = directory.join(FILE_NAME);
         let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-        let mut file = match OpenOptions::new().read(true).append(true).custom_flags(flags).open(&path) {
+        let file = match OpenOptions::new().read(true).append(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StateReading::Nothing),
             Err(error) => return Err(named(&path, &error)),
@@ -84,9 +86,13 @@ impl LeftState {
             let why = io::Error::other("is not a file of this user with mode 0600");
             return Err(named(&path, &why));
         }
-        file.try_lock().map_err(|error| named(&path, &io::Error::from(error)))?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => named(&path, &io::Error::other("another edge uses it")),
+            TryLockError::Error(error) => named(&path, &error),
+        })?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
+        // A longer file is none of an edge.
+        (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
         let boot = ClockReading::now().boot;
         match LeftContents::of(&bytes, &boot, clock::monotonic()) {
             Ok(contents) => {
@@ -153,7 +159,7 @@ impl LeftContents {
             }
         }
         crashes = crashes.saturating_add(1);
-        if crashes > STARTS || suspects.len() >= STARTS as usize {
+        if crashes >= STARTS || suspects.len() >= STARTS as usize {
             return Err(StateRefusal::CrashLoop);
         }
         let mut left = LeftContents {
@@ -246,8 +252,8 @@ mod tests {
 
     #[test]
     fn a_crash_loop_ends_and_a_settled_start_begins_it_again() {
-        assert_eq!(read(&file(4, &[])).unwrap().crashes, 5);
-        assert_eq!(read(&file(5, &[])).unwrap_err(), StateRefusal::CrashLoop);
+        assert_eq!(read(&file(3, &[])).unwrap().crashes, 4);
+        assert_eq!(read(&file(4, &[])).unwrap_err(), StateRefusal::CrashLoop);
         assert_eq!(read(&file(5, &[StateFrame::Settled])).unwrap().crashes, 1);
         let starts = vec![StateFrame::Start; 5];
         assert_eq!(read(&file(0, &starts[..4])).unwrap().crashes, 1);

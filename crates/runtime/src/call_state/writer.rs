@@ -22,7 +22,7 @@ use super::frames::{StateFrame, StateHeader, beginning};
 /// Length of the queue; one turn of the signalling loop changes far fewer calls.
 const QUEUE: usize = 4096;
 /// The file is rewritten if it is longer than twice its valid frames and this many bytes.
-const SLACK: u64 = 4 << 20;
+const SLACK: u64 = 256 << 10;
 /// Time after which a start counts as successful.
 const SETTLED: Duration = Duration::from_secs(10);
 /// Pause after a failed write.
@@ -77,17 +77,21 @@ impl StateWriter {
     /// Begins a new file, which replaces that of another process, and starts the thread. `crashes` is the number of
     /// starts in a row after which the edge crashed soon.
     ///
+    /// A file that cannot be made is tried again with later changes.
+    ///
     /// # Errors
-    /// Returns the system's error if the file cannot be made.
+    /// Returns the system's error if the thread cannot be created.
     pub fn start(directory: &Path, crashes: u32, figures: Arc<StateFigures>) -> io::Result<StateWriter> {
         let header =
             StateHeader { version: env!("CARGO_PKG_VERSION").to_owned(), boot: ClockReading::now().boot, crashes };
-        let file = StateFile::begin(directory.join(FILE_NAME), header)?;
+        let file = StateFile::new(directory.join(FILE_NAME), header);
         let (commands, received) = sync_channel(QUEUE);
         let shared = Arc::new(WriterState { figures, ..WriterState::default() });
         let state = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("call-state".to_owned()).spawn(move || {
-            WriterThread { file, state, failed: None, began: Instant::now(), is_settled: false }.run(&received);
+            let mut writer = WriterThread { file, state, failed: None, began: Instant::now(), is_settled: false };
+            writer.write(&[]);
+            writer.run(&received);
         })?;
         Ok(StateWriter { commands, thread: Some(thread), shared })
     }
@@ -147,7 +151,8 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
 #[derive(Debug)]
 struct StateFile {
     path: PathBuf,
-    file: File,
+    /// File, once it could be made.
+    file: Option<File>,
     header: StateHeader,
     /// Latest frame of each call.
     calls: HashMap<u64, Vec<u8>>,
@@ -160,19 +165,17 @@ struct StateFile {
 }
 
 impl StateFile {
-    fn begin(path: PathBuf, header: StateHeader) -> io::Result<StateFile> {
-        let text = beginning(header.clone());
-        let file = replaced(&path, &text)?;
-        let len = text.len() as u64;
-        Ok(StateFile { path, file, header, calls: HashMap::new(), common: Vec::new(), len, valid: len })
+    fn new(path: PathBuf, header: StateHeader) -> StateFile {
+        StateFile { path, file: None, header, calls: HashMap::new(), common: Vec::new(), len: 0, valid: 0 }
     }
 
-    /// Appends frames. After an error the file has its former length.
+    /// Appends frames, which are among the latest ones already.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
-            // A part of the frames would hide those behind it.
-            let _ = self.file.set_len(self.len);
-            return Err(error);
+        let Some(file) = &mut self.file else { return self.rewrite() };
+        if file.write_all(bytes).is_err() {
+            // A part of the frames would hide those behind it. A shorter file may find room.
+            let _ = file.set_len(self.len);
+            return self.rewrite();
         }
         self.len += bytes.len() as u64;
         if self.len > 2 * self.valid + SLACK { self.rewrite() } else { Ok(()) }
@@ -182,7 +185,15 @@ impl StateFile {
         let mut text = beginning(self.header.clone());
         text.extend_from_slice(&self.common);
         self.calls.values().for_each(|call| text.extend_from_slice(call));
-        self.file = replaced(&self.path, &text)?;
+        let file = match replaced(&self.path, &text) {
+            Err(_) if self.file.is_none() => {
+                // Calls of another process must not come back later, and their file takes room.
+                let _ = std::fs::remove_file(&self.path);
+                replaced(&self.path, &text)?
+            }
+            replaced => replaced?,
+        };
+        self.file = Some(file);
         (self.len, self.valid) = (text.len() as u64, text.len() as u64);
         Ok(())
     }
@@ -222,7 +233,7 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn run(mut self, commands: &Receiver<StateCommand>) {
+    fn run(&mut self, commands: &Receiver<StateCommand>) {
         loop {
             // A settled file needs no more than the commands.
             let first = match self.is_settled {
@@ -318,7 +329,9 @@ mod tests {
 
     fn at(path: PathBuf) -> StateFile {
         let header = StateHeader { version: "0.1.0".to_owned(), boot: "b".to_owned(), crashes: 0 };
-        StateFile::begin(path, header).unwrap()
+        let mut file = StateFile::new(path, header);
+        file.append(&[]).unwrap();
+        file
     }
 
     fn put(file: &mut StateFile, key: u64, text: &str) {

@@ -56,6 +56,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/configure/recording.md).",
     ),
     (
+        "state_failed",
+        "reason of a line of the log",
+        "The state of calls cannot be written to `state_directory` of [edge]: calls go on, and would not survive a crash. Check space and permissions of the directory; the edge tries again each second with the next change (docs/operate/crash.md).",
+    ),
+    (
         "store_failed",
         "reason of a line of the log",
         "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not noted until it does; `trunkgate status` names the error while it lasts (docs/operate/deploy.md, The store).",
