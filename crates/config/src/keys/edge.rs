@@ -31,7 +31,7 @@ keyed! {
     "data_directory": FOLDER, told("`$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "directory of the store: queued call records and messages, opt-outs (STOP), daily counts";
     "data_required": ValueKind::Boolean, is("false"), "refuses the start (TG0202) while the store, `[cdr] file` or `[recording] directory` cannot be written; false: takes calls and reports it in `status`";
     "state": ValueKind::Word(&["memory", "file"]), is(r#""memory""#), "place of the state of answered calls: a \"file\" in `state_directory`, from which they continue after a crash";
-    "state_directory": FOLDER, told("`$RUNTIME_DIRECTORY` (systemd's `RuntimeDirectory`)").beside("state"), "directory of that file, best on a tmpfs";
+    "state_directory": FOLDER, told("`$RUNTIME_DIRECTORY` (systemd's `RuntimeDirectory`)"), "directory of that file, best on a tmpfs";
     "time_zone": ValueKind::Text("time zone")
         => read!(hours::time_zone, |edge, zone| edge.calendar.zone = zone), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
     "holidays": ValueKind::Many(&ValueKind::Text("date"))
