@@ -10,10 +10,20 @@ use trunkgate_call::{CallKey, CallSnapshot, Gateway};
 
 /// Interval of writes of the part that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
-/// Fields of a snapshot that change without an event of the call: audio figures, times until the snapshot, and removed
-/// ends that the worker has still to close.
-const MOVING: [&str; 9] =
-    ["answered_ms", "ends_left", "figures", "held_ms", "ran_ms", "refresh_ms", "scores", "talked_ms", "waited"];
+/// Fields of a snapshot that change without an event of the call: audio figures, times until the snapshot, removed
+/// ends that the worker has still to close, and the CSeq of requests that the endpoint answers alone.
+const MOVING: [&str; 10] = [
+    "answered_ms",
+    "ends_left",
+    "figures",
+    "held_ms",
+    "ran_ms",
+    "refresh_ms",
+    "remote_cseq",
+    "scores",
+    "talked_ms",
+    "waited",
+];
 
 /// Snapshot of a call as it was written.
 #[derive(Debug)]
