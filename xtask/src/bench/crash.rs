@@ -23,8 +23,8 @@ pub(crate) struct Options {
     /// Relayed calls.
     #[arg(long, default_value_t = 500)]
     calls: usize,
-    /// Kills; an edge that crashes more than five times within 10 s of its starts does not continue its calls.
-    #[arg(long, default_value_t = 5)]
+    /// Kills; an edge that crashes five times in a row within 10 s of its start does not continue its calls.
+    #[arg(long, default_value_t = 4)]
     kills: u32,
     /// Seconds of audio, in which the kills are spread.
     #[arg(long, default_value_t = 40)]
