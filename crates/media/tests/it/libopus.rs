@@ -6,7 +6,7 @@
 use std::f64::consts::TAU;
 
 use proptest::prelude::*;
-use trunkgate_media::codec::opus::{self, Settings, Wanted, libopus, ropus};
+use trunkgate_media::codec::opus::{OpusEncoder, OpusPreferences, OpusSettings, libopus, ropus};
 
 const RATES: [u32; 3] = [8000, 16_000, 48_000];
 
@@ -25,28 +25,28 @@ fn voice(rate_hz: u32, ms: u32) -> Vec<i16> {
     (0..ms * rate_hz / 1000).map(sample).collect()
 }
 
-fn settings(rate_hz: u32) -> Settings {
-    Settings::new(rate_hz, Wanted::default())
+fn settings(rate_hz: u32) -> OpusSettings {
+    OpusSettings::new(rate_hz, OpusPreferences::default())
 }
 
-fn fec(rate_hz: u32) -> Settings {
-    Settings::new(rate_hz, Wanted { fec: true, ..Wanted::default() })
+fn fec(rate_hz: u32) -> OpusSettings {
+    OpusSettings::new(rate_hz, OpusPreferences { fec: true, ..OpusPreferences::default() })
 }
 
 /// Lists every kind of packet: SILK, hybrid and CELT with their configuration numbers (RFC 6716 §3.1), and with FEC.
-fn kinds() -> Vec<(Settings, std::ops::Range<u8>)> {
+fn kinds() -> Vec<(OpusSettings, std::ops::Range<u8>)> {
     vec![
         (settings(8000), 0..4),
         (settings(16_000), 8..12),
-        (Settings { bit_rate: 24_000, ..settings(48_000) }, 12..16),
-        (Settings { bit_rate: 96_000, ..settings(48_000) }, 16..32),
+        (OpusSettings { bit_rate: 24_000, ..settings(48_000) }, 12..16),
+        (OpusSettings { bit_rate: 96_000, ..settings(48_000) }, 16..32),
         (fec(8000), 0..4),
         (fec(16_000), 8..12),
     ]
 }
 
 fn packets(
-    settings: Settings,
+    settings: OpusSettings,
     samples: &[i16],
     mut encode: impl FnMut(&[i16], &mut [u8]) -> Option<usize>,
 ) -> Vec<Vec<u8>> {
@@ -59,16 +59,16 @@ fn packets(
     samples.chunks_exact(settings.rate_hz as usize / 50).map(packet).collect()
 }
 
-fn by_libopus(settings: Settings, samples: &[i16]) -> Vec<Vec<u8>> {
+fn by_libopus(settings: OpusSettings, samples: &[i16]) -> Vec<Vec<u8>> {
     let mut encoder = libopus::Encoder::new(settings).unwrap();
     packets(settings, samples, |frame, packet| encoder.encode(frame, packet))
 }
 
-fn by_ropus(settings: Settings, samples: &[i16]) -> Vec<Vec<u8>> {
+fn by_ropus(settings: OpusSettings, samples: &[i16]) -> Vec<Vec<u8>> {
     // Deliberate fault for `cargo xtask interop --sabotage opus-libopus`: fewer bits than configured.
     let broken = std::env::var_os("TRUNKGATE_SABOTAGE").is_some_and(|what| what == "opus");
     let bit_rate = if broken { settings.bit_rate / 2 } else { settings.bit_rate };
-    let mut encoder = ropus::Encoder::new(Settings { bit_rate, ..settings }).unwrap();
+    let mut encoder = ropus::Encoder::new(OpusSettings { bit_rate, ..settings }).unwrap();
     packets(settings, samples, |frame, packet| encoder.encode(frame, packet))
 }
 
@@ -186,7 +186,7 @@ fn a_loss_is_concealed_as_well_by_both() {
 #[test]
 fn both_are_silent_at_the_same_time() {
     for rate_hz in RATES {
-        let settings = Settings::new(rate_hz, Wanted { dtx: true, ..Wanted::default() });
+        let settings = OpusSettings::new(rate_hz, OpusPreferences { dtx: true, ..OpusPreferences::default() });
         let mut said = voice(rate_hz, 1000);
         said.extend(vec![0; 2 * rate_hz as usize]);
         said.extend(voice(rate_hz, 500));
@@ -203,9 +203,9 @@ fn both_are_silent_at_the_same_time() {
 #[test]
 fn the_codec_is_libopus() {
     let said = voice(16_000, 1000);
-    let wanted = Wanted::default();
-    let mut encoder = opus::Encoder::new(16_000, wanted).unwrap();
-    for (frame, theirs) in said.chunks_exact(320).zip(by_libopus(Settings::new(16_000, wanted), &said)) {
+    let wanted = OpusPreferences::default();
+    let mut encoder = OpusEncoder::new(16_000, wanted).unwrap();
+    for (frame, theirs) in said.chunks_exact(320).zip(by_libopus(OpusSettings::new(16_000, wanted), &said)) {
         let mut packet = [0; 1500];
         let bytes = encoder.encode(frame, &mut packet);
         assert_eq!(packet[..bytes], theirs);
