@@ -119,9 +119,9 @@ mod tests {
         assert!(data.state.is_none() && found.len() == 1 && found[0].contains("no effect"), "{found:?}");
         let trunk = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n";
         for (state, code, help) in [
-            ("file", "TG0110", "state_directory = "),
+            ("file", "TG0105", "state_directory = "),
             ("redis://192.0.2.9", "TG0190", "\"file\""),
-            ("disk", "TG0110", "memory, file"),
+            ("disk", "TG0105", "memory, file"),
         ] {
             let found = parse(Path::new("t.toml"), &format!("{trunk}[edge]\nstate = '{state}'\n")).unwrap_err();
             assert!(found.iter().any(|one| one.code == code && one.help.contains(help)), "{found:?}");
