@@ -75,11 +75,6 @@ impl SuspendedRecording {
         self.id
     }
 
-    /// Returns the SID of the recording.
-    pub(super) fn sid(&self) -> &str {
-        &self.entry.sid
-    }
-
     /// Returns the index entry of the recording at its start.
     pub(super) fn entry(&self) -> &RecordingEntry {
         &self.entry
@@ -104,6 +99,10 @@ pub(super) struct EndedRecording {
 
 fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
+}
+
+fn container_of(entry: &RecordingEntry) -> Container {
+    if entry.is_opus { Container::Opus } else { Container::Wav }
 }
 
 /// Creates an encoder, and the first bytes of its file.
@@ -238,56 +237,34 @@ impl LiveRecording {
         let place = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path));
         let place = place.ok_or_else(|| io::Error::other("the recording has no file"))?;
         let file = match place.open(true) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return LiveRecording::begin_absent(interrupted, entry, (place, channels), figures, date);
-            }
-            file => file?,
+            Ok(file) => Some(file),
+            // The process had not written the file yet, or it was removed: its audio so far is in the gap.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
         };
-        let about = file.metadata()?;
-        let (encoder, written) = repair::continued(&file, about.len(), (entry.is_opus, channels))
-            .ok_or_else(|| io::Error::other("the file is damaged"))?;
-        file.set_len(written)?;
-        let changed = about.mtime().saturating_mul(1000).saturating_add(about.mtime_nsec() / 1_000_000);
+        let (encoder, output, changed) = match file {
+            Some(file) => {
+                let about = file.metadata()?;
+                let (encoder, written) = repair::continued(&file, about.len(), (entry.is_opus, channels))
+                    .ok_or_else(|| io::Error::other("the file is damaged"))?;
+                file.set_len(written)?;
+                let encoder =
+                    RecordingEncoder::resume(encoder).ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
+                let output = RecordingOutput::new(place, Vec::new(), Arc::clone(&figures)).with_file(file, written);
+                let changed = about.mtime().saturating_mul(1000).saturating_add(about.mtime_nsec() / 1_000_000);
+                (encoder, output, changed)
+            }
+            None => {
+                let (encoder, beginning) = encoder(container_of(&entry), channels, None)?;
+                (encoder, RecordingOutput::new(place, beginning, Arc::clone(&figures)), entry.started)
+            }
+        };
         let absent = u64::try_from(date.saturating_sub(changed)).unwrap_or(0) / u64::from(FRAME_MS);
         let first = encoder.frames() + if interrupted.is_cut { 0 } else { absent };
-        let encoder =
-            RecordingEncoder::resume(encoder).ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
-        let output = RecordingOutput::reopen(place, file, written, Arc::clone(&figures));
         Ok(LiveRecording {
             id: interrupted.id,
             encoder,
-            output,
-            entry,
-            gathered: 0,
-            first,
-            heard: first,
-            gaps: 0,
-            lost: RecordingLosses::default(),
-            told: 0,
-            trim: interrupted.is_trimmed,
-            key: None,
-            figures,
-        })
-    }
-
-    /// Begins the file of a crashed process that it had not written yet, or that was removed. The time since the
-    /// beginning of the recording is a gap.
-    fn begin_absent(
-        interrupted: &InterruptedRecording,
-        entry: RecordingEntry,
-        (place, channels): (RecordingLocation, Channels),
-        figures: Arc<RecordingFigures>,
-        date: i64,
-    ) -> io::Result<LiveRecording> {
-        let container = if entry.is_opus { Container::Opus } else { Container::Wav };
-        let (encoder, beginning) = encoder(container, channels, None)?;
-        let absent = u64::try_from(date.saturating_sub(entry.started)).unwrap_or(0) / u64::from(FRAME_MS);
-        let first = if interrupted.is_cut { 0 } else { absent };
-        let output = RecordingOutput::begin_absent(place, beginning, Arc::clone(&figures));
-        Ok(LiveRecording {
-            id: interrupted.id,
-            encoder,
-            output,
+            output: output.after_crash(),
             entry,
             gathered: 0,
             first,
@@ -392,10 +369,11 @@ impl LiveRecording {
             // A reload or an upgrade has removed the key.
             return;
         }
-        let container = if self.entry.is_opus { Container::Opus } else { Container::Wav };
         let channels = Channels::of(self.entry.channels).unwrap_or(Channels::Dual);
         // Without random numbers the file is started by the next check.
-        let Ok((encoder, beginning)) = encoder(container, channels, self.key.as_deref()) else { return };
+        let Ok((encoder, beginning)) = encoder(container_of(&self.entry), channels, self.key.as_deref()) else {
+            return;
+        };
         (self.encoder, self.gathered) = (encoder, 0);
         // The lost audio includes the earlier gaps.
         (self.gaps, self.lost) = (0, RecordingLosses::default());

@@ -97,24 +97,14 @@ impl RecordingOutput {
         Ok(RecordingOutput { place, file, written, pending, rests, looks: None, error, reason, figures })
     }
 
-    /// Continues a file of a crashed process, which has this length. The audio that is missing is lost by the crash.
-    pub(super) fn reopen(
-        place: RecordingLocation,
-        file: File,
-        written: u64,
-        figures: Arc<RecordingFigures>,
-    ) -> RecordingOutput {
-        let new = RecordingOutput::new(place, Vec::new(), figures);
-        RecordingOutput { file: Some(file), written, reason: Some(LossReason::Restart), ..new }
+    /// Continues a file that has this length.
+    pub(super) fn with_file(self, file: File, written: u64) -> RecordingOutput {
+        RecordingOutput { file: Some(file), written, ..self }
     }
 
-    /// Begins a file that a crashed process has not left. The audio that is missing is lost by the crash.
-    pub(super) fn begin_absent(
-        place: RecordingLocation,
-        beginning: Vec<u8>,
-        figures: Arc<RecordingFigures>,
-    ) -> RecordingOutput {
-        RecordingOutput { reason: Some(LossReason::Restart), ..RecordingOutput::new(place, beginning, figures) }
+    /// Makes the next gap one that a crash has caused.
+    pub(super) fn after_crash(self) -> RecordingOutput {
+        RecordingOutput { reason: Some(LossReason::Restart), ..self }
     }
 
     /// Creates the output with its first bytes; the file is created by the first write.

@@ -63,11 +63,9 @@ pub(super) fn repair(
     }
     let length = file.metadata()?.len();
     if entry.is_opus {
-        let mut count = PageCounter::default();
-        FileContents::plain(length).for_each(file, |part| count.push(part))?;
-        may_be_cut(length, count.bytes())?;
-        file.set_len(count.bytes())?;
-        return Ok(count.milliseconds());
+        let pages = complete_pages(file, length)?;
+        file.set_len(pages.bytes())?;
+        return Ok(pages.milliseconds());
     }
     let data = wav::data_bytes(channels, length);
     if data > 0 {
@@ -85,14 +83,20 @@ pub(super) fn continued(
     (is_opus, channels): (bool, Channels),
 ) -> Option<(EncoderSnapshot, u64)> {
     if is_opus {
-        let mut count = PageCounter::default();
-        FileContents::plain(length).for_each(file, |part| count.push(part)).ok()?;
-        may_be_cut(length, count.bytes()).ok()?;
-        return Some((EncoderSnapshot::of_pages(channels, &count)?, count.bytes()));
+        let pages = complete_pages(file, length).ok()?;
+        return Some((EncoderSnapshot::of_pages(channels, &pages)?, pages.bytes()));
     }
     let of_frame = u64::from(channels.count()) * 2 * FRAME_SAMPLES as u64;
     let frames = length.checked_sub(HEADER_BYTES)? / of_frame;
     Some((EncoderSnapshot::of_wav(channels, frames), HEADER_BYTES + frames * of_frame))
+}
+
+/// Counts the complete pages of a plain Ogg file of this length.
+fn complete_pages(file: &File, length: u64) -> Result<PageCounter, RecordingRepairError> {
+    let mut pages = PageCounter::default();
+    FileContents::plain(length).for_each(file, |part| pages.push(part))?;
+    may_be_cut(length, pages.bytes())?;
+    Ok(pages)
 }
 
 fn may_be_cut(length: u64, to: u64) -> Result<(), RecordingRepairError> {

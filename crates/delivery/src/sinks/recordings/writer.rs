@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -103,20 +104,13 @@ impl RecordingWriter {
 
     /// Continues a recording of another process. One that cannot be continued is completed as after a crash.
     fn resume(&mut self, suspended: SuspendedRecording, now: Instant) {
-        let (id, sid, entry) = (suspended.id(), suspended.sid().to_owned(), suspended.entry().clone());
+        let (id, entry) = (suspended.id(), suspended.entry().clone());
         let key = self.shared.settings().and_then(|settings| settings.key.clone());
-        match LiveRecording::resume(suspended, key, Arc::clone(&self.shared.figures), now) {
-            Ok(live) => {
-                self.shared.begun(&sid);
-                self.live.insert(id, live);
-            }
-            Err(error) => {
-                self.shared.closed(&sid);
-                let entry = RecordingEntry { error: Some(format!("not continued after an upgrade: {error}")), ..entry };
-                let lost = RecordingLosses::default();
-                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(id), entry, lost })));
-            }
-        }
+        let live = LiveRecording::resume(suspended, key, Arc::clone(&self.shared.figures), now);
+        self.adopt_recording(id, live, |error| RecordingEntry {
+            error: Some(format!("not continued after an upgrade: {error}")),
+            ..entry
+        });
     }
 
     /// Continues a recording of a crashed process. One that cannot be continued is completed as it is.
@@ -125,18 +119,29 @@ impl RecordingWriter {
         // A recording that is not in the index has no file.
         let Ok(Some(entry)) = self.shared.find(sid) else { return };
         let date = clock::now().as_millisecond();
-        let reopened = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), date);
-        match reopened {
+        let live = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), date);
+        self.adopt_recording(*id, live, |error| {
+            tracing::error!(reason = "recording_failed", "recording {sid} ends with the crash: {error}");
+            RecordingEntry { error: Some(format!("not continued after a crash: {error}")), ..entry }
+        });
+    }
+
+    /// Adds a recording of another process, or reports the entry of one that cannot be continued.
+    fn adopt_recording(
+        &mut self,
+        id: RecordingId,
+        live: io::Result<LiveRecording>,
+        failed: impl FnOnce(io::Error) -> RecordingEntry,
+    ) {
+        match live {
             Ok(live) => {
-                self.shared.begun(sid);
-                self.live.insert(*id, live);
+                self.shared.begun(&live.entry().sid);
+                self.live.insert(id, live);
             }
             Err(error) => {
-                tracing::error!(reason = "recording_failed", "recording {sid} ends with the crash: {error}");
-                self.shared.closed(sid);
-                let entry = RecordingEntry { error: Some(format!("not continued after a crash: {error}")), ..entry };
-                let lost = RecordingLosses::default();
-                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(*id), entry, lost })));
+                let (entry, lost) = (failed(error), RecordingLosses::default());
+                self.shared.closed(&entry.sid);
+                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id: Some(id), entry, lost })));
             }
         }
     }
