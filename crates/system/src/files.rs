@@ -126,6 +126,11 @@ pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
+/// Returns an error that names the file.
+pub fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Reads a file, but at most `most` + 1 bytes, so that the caller notices a larger one.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use std::time::Duration;
 use trunkgate_call::CallSnapshot;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_system::clock::{self, ClockReading};
+use trunkgate_system::files::named;
 
 use super::FILE_NAME;
 use super::frames::{self, StateFrame, StateHeader};
@@ -173,12 +174,13 @@ impl LeftContents {
             complete,
         };
         for (at, json) in calls.into_values() {
-            let sid = sid_in(&json);
+            let call = frames::value::<CallSnapshot>(&json);
+            let sid = call.as_ref().map_or_else(|_| sid_in(&json), |call| call.sid.clone());
             if suspects.iter().flatten().filter(|suspect| **suspect == sid).count() >= CALL_ATTEMPTS {
                 left.set_aside.push((sid, "the edge crashed twice while it was restored"));
                 continue;
             }
-            let Ok(mut call) = frames::value::<CallSnapshot>(&json) else {
+            let Ok(mut call) = call else {
                 left.set_aside.push((sid, "its state is of another version"));
                 continue;
             };
@@ -192,14 +194,10 @@ impl LeftContents {
     }
 }
 
-/// Returns the SID in a snapshot, which may be of another version.
+/// Returns the SID in a snapshot that cannot be read.
 fn sid_in(json: &[u8]) -> String {
     let value: serde_json::Value = frames::value(json).unwrap_or_default();
     value.get("sid").and_then(|sid| sid.as_str()).unwrap_or("?").to_owned()
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trunkgate_system::files;
+pub(crate) use trunkgate_system::files::named;
 
 /// File to which lines are appended. A partially written line is removed, so that the next one starts on a new line.
 #[derive(Debug)]
@@ -171,11 +172,6 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(path, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// Returns an error that names the file.
-pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Checks that files in a directory may be opened for changes; only tests refuse that.
