@@ -15,11 +15,10 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use tokio::net::UnixListener;
 use trunkgate_runtime::handover::HandoverLink;
+use trunkgate_system::ownership::{self, DirectoryFault};
 
 /// Permissions of the socket: only its user may connect.
 const SOCKET_MODE: u32 = 0o600;
-/// Permission bits with which other users could replace the socket.
-const OTHERS_WRITE: u32 = 0o022;
 
 /// Connects to the running edge that serves a path; `None` if no process does.
 ///
@@ -55,14 +54,15 @@ fn check_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let found = fs::metadata(directory)
         .map_err(|error| io::Error::new(error.kind(), format!("directory {}: {error}", directory.display())))?;
-    let (own, owner) = (geteuid().as_raw(), found.uid());
-    let directory = directory.display();
-    let what = if owner != own && owner != 0 {
-        format!("directory {directory} belongs to uid {owner}, this process runs as {own}")
-    } else if found.mode() & OTHERS_WRITE != 0 {
-        format!("other users can write to directory {directory}: set its mode to 0700")
-    } else {
-        return Ok(());
+    let (own, directory) = (geteuid().as_raw(), directory.display());
+    let what = match ownership::fault_of(&found) {
+        Some(DirectoryFault::OtherOwner(owner)) => {
+            format!("directory {directory} belongs to uid {owner}, this process runs as {own}")
+        }
+        Some(DirectoryFault::OthersWrite) => {
+            format!("other users can write to directory {directory}: set its mode to 0700")
+        }
+        None => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
 }

@@ -22,7 +22,7 @@ use trunkgate_runtime::handover::{
 use crate::takeover::TakeoverSocket;
 
 /// Program of this process, even if another one has its name by now.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Maximum time until a program has checked its configuration, and again until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Maximum time for the response to a request before the hand-over closes its connection.

@@ -19,6 +19,7 @@ pub mod interfaces;
 pub mod limits;
 pub mod log;
 pub mod notify;
+pub mod ownership;
 pub mod problem;
 pub mod programs;
 pub mod public_name;

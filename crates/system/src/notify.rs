@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+/// Variable that names the socket of the service manager.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
 /// Connection to the service manager. Without a service manager nothing is sent.
 #[derive(Debug)]
 pub struct SystemdNotifier {
@@ -17,7 +20,7 @@ pub struct SystemdNotifier {
 impl SystemdNotifier {
     /// Creates the connection named by `$NOTIFY_SOCKET`, with the watchdog limit of `$WATCHDOG_USEC`.
     pub fn from_environment() -> SystemdNotifier {
-        let address = std::env::var_os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
+        let address = std::env::var_os(NOTIFY_SOCKET).and_then(|path| match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
         });

@@ -17,8 +17,6 @@ use trunkgate_system::notify::SystemdNotifier;
 
 /// Longest message.
 const MESSAGE_BYTES: usize = 4096;
-/// Variable that names the socket to the edge.
-pub(super) const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Name of the announcement of a successor.
 const MAIN_PROCESS: &str = "MAINPID=";
 
@@ -47,7 +45,7 @@ impl AnnouncementSocket {
         Ok(AnnouncementSocket { socket, address, manager })
     }
 
-    /// Returns the value of [`VARIABLE`].
+    /// Returns the value of [`NOTIFY_SOCKET`](trunkgate_system::notify::NOTIFY_SOCKET).
     pub(super) fn address(&self) -> &OsString {
         &self.address
     }

@@ -10,10 +10,8 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
-use super::announcements;
-
-/// Program of the keeper, even if another one has its name by now.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+use crate::upgrade::OWN_PROGRAM;
+use trunkgate_system::notify::NOTIFY_SOCKET;
 
 /// Command of the edge.
 #[derive(Debug)]
@@ -30,9 +28,9 @@ impl EdgeProgram {
         // `trunkgate upgrade` starts the program of the path by which this one was started.
         let name = std::env::args_os().next().unwrap_or_else(|| "trunkgate".into());
         let arguments = std::iter::once(name).chain(arguments).filter_map(|one| CString::new(one.into_vec()).ok());
-        let is_kept = |name: &OsStr| announcements.is_none() || name != announcements::VARIABLE;
+        let is_kept = |name: &OsStr| announcements.is_none() || name != NOTIFY_SOCKET;
         let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
-        let own = announcements.map(|address| (announcements::VARIABLE.into(), address.to_owned()));
+        let own = announcements.map(|address| (NOTIFY_SOCKET.into(), address.to_owned()));
         let environment = kept.chain(own).filter_map(|(name, value): (OsString, OsString)| {
             CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
         });
