@@ -1,7 +1,7 @@
 //! `/metrics`: counters of the gateway, the workers, the sockets and the process, with their documented names.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use axum::extract::State;
@@ -681,7 +681,7 @@ fn queues(out: &mut Exposition, counted: &GatewayCounts) {
 
 /// Writes the figures of the state of calls in a file.
 fn call_state(out: &mut Exposition, figures: &StateFigures) {
-    let gauge = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
+    let gauge = |value: &Counter| value.get() as f64;
     let help = "Calls in the state file, which continue after a crash.";
     out.single("trunkgate_call_state_calls", MetricKind::Gauge, help, gauge(&figures.calls));
     let help = "Length of the state file in bytes.";

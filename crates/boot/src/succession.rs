@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -197,8 +196,8 @@ pub(crate) fn restore(
     });
     lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
     if let Some(left) = left {
-        figures.continued.store((sids.len() - lost.len()) as u64, Ordering::Relaxed);
-        figures.lost.store((lost.len() + left.set_aside.len()) as u64, Ordering::Relaxed);
+        figures.continued.set((sids.len() - lost.len()) as u64);
+        figures.lost.set((lost.len() + left.set_aside.len()) as u64);
     }
     // Before those that go on, for which the queue may lack room.
     records::hand_over_restored(reports, lost);

@@ -14,7 +14,10 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::gateway::{CallRestoration, GatewaySnapshot};
 use trunkgate_call::intake::{DropReason, IntakeStep};
-use trunkgate_call::{AppAnswer, EdgeEvent, EdgeEventKind, Gateway, GatewayInput, GatewayOutput, QueryId, SipIntake};
+use trunkgate_call::{
+    AppAnswer, CallKey, CallSnapshot, EdgeEvent, EdgeEventKind, Gateway, GatewayInput, GatewayOutput, QueryId,
+    SipIntake,
+};
 use trunkgate_conference::NodeEvent;
 use trunkgate_media::{MediaEvent, MediaId, SendFailure};
 use trunkgate_route::RoutingTable;
@@ -230,9 +233,7 @@ impl SignallingLoop {
     /// Queues the changed calls for the state file.
     fn write_state(&mut self, now: Instant) {
         let Some(state) = &mut self.state else { return };
-        state.write(now, &mut self.gateway, |gateway, key| {
-            guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten()
-        });
+        state.write(now, &mut self.gateway, |gateway, key| guarded_snapshot(gateway, now, key));
     }
 
     /// Notifies the gateway, at most once per second, if the wall clock was set.
@@ -421,10 +422,7 @@ impl SignallingLoop {
     /// Returns the answered calls for a successor.
     fn snapshot(&mut self, now: Instant) -> GatewaySnapshot {
         let gateway = &mut self.gateway;
-        let written = gateway
-            .call_keys()
-            .into_iter()
-            .filter_map(|key| guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten());
+        let written = gateway.call_keys().into_iter().filter_map(|key| guarded_snapshot(gateway, now, key));
         GatewaySnapshot { calls: written.collect(), ..GatewaySnapshot::without_calls(gateway, now) }
     }
 
@@ -547,6 +545,11 @@ fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway
         let _ = catch_unwind(AssertUnwindSafe(|| gateway.recover(now)));
     }
     done
+}
+
+/// Returns a call as plain data, unless a snapshot omits it or its state is in doubt.
+fn guarded_snapshot(gateway: &mut Gateway, now: Instant, key: CallKey) -> Option<CallSnapshot> {
+    guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten()
 }
 
 /// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others

@@ -64,9 +64,9 @@ impl StateFrame {
     pub(crate) fn write_to(&self, bytes: &mut Vec<u8>) {
         let (kind, payload) = match self {
             StateFrame::Header(header) => (kind::HEADER, serde_json::to_vec(header).unwrap_or_default()),
-            StateFrame::Call { key, at, json } => (kind::CALL, stamped(&[&key.to_le_bytes()], *at, json)),
+            StateFrame::Call { key, at, json } => (kind::CALL, [&key.to_le_bytes()[..], &stamped(*at, json)].concat()),
             StateFrame::Gone { key } => (kind::GONE, key.to_le_bytes().to_vec()),
-            StateFrame::Shared { at, json } => (kind::SHARED, stamped(&[], *at, json)),
+            StateFrame::Shared { at, json } => (kind::SHARED, stamped(*at, json)),
             StateFrame::Settled => (kind::SETTLED, Vec::new()),
             StateFrame::Start => (kind::START, Vec::new()),
             StateFrame::Continues { sid } => (kind::CONTINUES, sid.clone().into_bytes()),
@@ -137,12 +137,9 @@ pub(crate) fn value<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(json)
 }
 
-fn stamped(before: &[&[u8]], at: Duration, json: &[u8]) -> Vec<u8> {
-    let mut payload = before.concat();
+fn stamped(at: Duration, json: &[u8]) -> Vec<u8> {
     // Truncation is impossible: the machine is not that old.
-    payload.extend_from_slice(&(at.as_micros() as u64).to_le_bytes());
-    payload.extend_from_slice(&lz4_flex::compress_prepend_size(json));
-    payload
+    [&(at.as_micros() as u64).to_le_bytes()[..], &lz4_flex::compress_prepend_size(json)].concat()
 }
 
 fn unstamped(payload: &[u8]) -> Option<(Duration, Vec<u8>)> {

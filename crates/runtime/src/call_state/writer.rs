@@ -2,19 +2,21 @@
 //! [`StateWriter::take_behind`] asks for all calls again.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trunkgate_call::CallSnapshot;
 use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_media::counters::Counter;
 use trunkgate_system::clock::ClockReading;
+use trunkgate_system::{files, ownership};
 
 use super::FILE_NAME;
 use super::frames::{StateFrame, StateHeader, beginning};
@@ -45,15 +47,15 @@ pub enum StateCommand {
 #[derive(Debug, Default)]
 pub struct StateFigures {
     /// Number of calls in the file.
-    pub calls: AtomicU64,
+    pub calls: Counter,
     /// Length of the file in bytes.
-    pub bytes: AtomicU64,
+    pub bytes: Counter,
     /// Whether the last write failed.
     pub is_failing: AtomicBool,
     /// Number of calls of a crashed process that continued here.
-    pub continued: AtomicU64,
+    pub continued: Counter,
     /// Number of calls of a crashed process that were lost.
-    pub lost: AtomicU64,
+    pub lost: Counter,
 }
 
 /// Sender to the thread.
@@ -136,11 +138,10 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let about = std::fs::metadata(directory)?;
-    let own = nix::unistd::geteuid().as_raw();
     if !about.is_dir() {
         return Err(io::Error::other(format!("{} is not a directory", directory.display())));
     }
-    if (about.uid() != own && about.uid() != 0) || about.mode() & 0o022 != 0 {
+    if ownership::fault_of(&about).is_some() {
         let why = "belongs to another user or can be changed by others: `chmod go-w` it, or name another directory";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", directory.display())));
     }
@@ -216,7 +217,7 @@ fn replaced(path: &Path, text: &[u8]) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = files::create_new(&new, files::SECRET)?;
     file.write_all(text)?;
     file.try_lock()?;
     std::fs::rename(&new, path)?;
@@ -240,11 +241,11 @@ impl WriterThread {
                 true => commands.recv().ok(),
                 false => match commands.recv_timeout(SETTLED.saturating_sub(self.began.elapsed())) {
                     Ok(command) => Some(command),
-                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    Err(RecvTimeoutError::Timeout) => {
                         self.settle();
                         continue;
                     }
-                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
+                    Err(RecvTimeoutError::Disconnected) => None,
                 },
             };
             let Some(first) = first else { break };
@@ -317,13 +318,15 @@ impl WriterThread {
             self.state.is_behind.store(true, Ordering::Relaxed);
         }
         figures.is_failing.store(written.is_err(), Ordering::Relaxed);
-        figures.calls.store(self.file.calls.len() as u64, Ordering::Relaxed);
-        figures.bytes.store(self.file.len, Ordering::Relaxed);
+        figures.calls.set(self.file.calls.len() as u64);
+        figures.bytes.set(self.file.len);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::super::frames;
     use super::*;
 

@@ -329,7 +329,7 @@ impl World {
     fn happen(&mut self, happening: SimEvent) {
         match happening {
             SimEvent::ToEdge(flow, bytes) if self.edge.is_down() => {
-                self.log.line(self.now, format_args!("nobody  ← {} {}", flow.remote, describe(&bytes)));
+                self.log.line(self.now, format_args!("lost    ← {} {}", flow.remote, describe(&bytes)));
             }
             SimEvent::Record if self.edge.is_down() => {}
             SimEvent::Act(action) if self.edge.is_down() && action.needs_edge() => {}
