@@ -139,11 +139,16 @@ fn only_answered_calls_go_on() {
     until_stored(&edge, 1.0);
     ended.hang_up(2, &caller, &callee);
     until_stored(&edge, 0.0);
+    assert_eq!(records(&folder, 1).len(), 1);
     let invite = caller.sip.request_with("INVITE", NUMBER, sip, "rings", (1, ""), &caller.description(1, ""));
     caller.sip.send(sip, &invite);
     let (invite, from) = callee.sip.receive("INVITE ");
     callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
     caller.sip.receive("SIP/2.0 180");
+    let sid = edge.sid();
+    until("the call is in the journal", || {
+        std::fs::read_to_string(folder.join("cdr.jsonl.live")).ok()?.contains(&sid).then_some(())
+    });
     let edge = edge.kill_and_start_again();
     assert_eq!(edge.metric("trunkgate_calls_continued"), 0.0);
     let records = records(&folder, 2);

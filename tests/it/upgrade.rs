@@ -278,7 +278,8 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
         talk(&call, &caller, &callee, 1);
     }
     let before = status(&url)["started_at"].clone();
-    install(&edge, &ready(&edge, PROTOCOL));
+    // It ends only after the verdict: before that, the old process would refuse it and keep the calls.
+    install(&edge, &format!("{}; head -c 1 >/dev/null", ready(&edge, PROTOCOL)));
     let output = finish(&["upgrade", "--url", &url]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("runs again with its calls"), "{said}");
