@@ -473,7 +473,8 @@ impl ClientTransactions {
         self.repeat_request(cx, id, arrival, refusal, &changed)
     }
 
-    /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name.
+    /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name. In a dialog
+    /// that has ended only its BYE is repeated, because the next number is known of the last request only.
     fn repeat_request(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -484,7 +485,7 @@ impl ClientTransactions {
     ) -> bool {
         let Some(client) = self.clients.get(&id) else { return false };
         let within = client.dialog;
-        let is_lost = client.method == Method::Invite && within.is_some_and(|dialog| !cx.dialogs.contains(dialog));
+        let is_lost = client.method != Method::Bye && within.is_some_and(|dialog| !cx.dialogs.contains(dialog));
         if is_lost || self.is_full(cx) {
             return false;
         }

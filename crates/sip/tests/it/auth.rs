@@ -311,6 +311,31 @@ fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
     assert!(edge.events.iter().all(told) && edge.events.len() == 1, "no failed credentials: {:?}", edge.events);
 }
 
+/// The number that follows the last one is no longer known once the dialog has ended. The edge's own BYE is the last
+/// request, so its repetition has the next number.
+#[test]
+fn no_number_of_an_ended_dialog_is_used_twice() {
+    let mut edge = client(Transport::Udp);
+    let (dialog, tag) = edge.answered_call();
+    let send = |edge: &mut Edge, method| {
+        edge.endpoint.request(edge.now, dialog, method, vec![], None).unwrap();
+        edge.drain();
+        edge.last()
+    };
+    let info = send(&mut edge, Method::Info);
+    send(&mut edge, Method::Info);
+    edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
+    edge.receive(&response(&info, 401, "", CHALLENGE));
+    assert_eq!((edge.lines(), edge.response().map(|(code, _)| code)), (vec![], Some(401)));
+    let mut edge = client(Transport::Udp);
+    let (dialog, _) = edge.answered_call();
+    edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
+    edge.drain();
+    let bye = edge.last();
+    edge.receive(&response(&bye, 401, "", CHALLENGE));
+    assert_eq!((edge.last().method(), cseq(&edge.last())), (Method::Bye, cseq(&bye) + 1));
+}
+
 #[test]
 fn rfc3261_22_1_a_cancel_is_never_challenged() {
     let mut edge = server();
