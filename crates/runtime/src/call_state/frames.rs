@@ -1,15 +1,21 @@
 //! Frames of the state file: length, checksum, kind and payload. The file is only appended to, so a crash leaves at
 //! most one incomplete frame, at its end. Bytes behind an incomplete or damaged frame are not read.
+//!
+//! Snapshots are JSON, compressed with a dictionary: the snapshot of a typical call, which the file contains, so that a
+//! program with another dictionary can read it.
 
 use std::hash::Hasher as _;
 use std::time::Duration;
 
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use rustc_hash::FxHasher;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 
 /// First bytes of a file; the last one is the version of the framing.
-const MAGIC: &[u8; 8] = b"TGSTATE\x01";
+const MAGIC: &[u8; 8] = b"TGSTATE\x02";
+/// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys belong to nobody.
+const DICTIONARY: &str = include_str!("dictionary.json");
 /// Maximum length of a payload, as read and as decompressed: far more than the largest call needs.
 const PAYLOAD: usize = 64 << 20;
 
@@ -22,6 +28,7 @@ mod kind {
     pub(super) const SETTLED: u8 = 5;
     pub(super) const START: u8 = 6;
     pub(super) const CONTINUES: u8 = 7;
+    pub(super) const DICTIONARY: u8 = 8;
 }
 
 /// First frame of a file.
@@ -40,12 +47,12 @@ pub(crate) struct StateHeader {
 pub(crate) enum StateFrame {
     /// First frame.
     Header(StateHeader),
-    /// Latest snapshot of a call: its key in the process, monotonic time, JSON.
-    Call { key: u64, at: Duration, json: Vec<u8> },
+    /// Latest snapshot of a call, with its key in the process and the monotonic time.
+    Call { key: u64, at: Duration, state: PackedState },
     /// The call has ended.
     Gone { key: u64 },
-    /// Latest snapshot of what calls share: monotonic time, JSON.
-    Shared { at: Duration, json: Vec<u8> },
+    /// Latest snapshot of what calls share, with the monotonic time.
+    Shared { at: Duration, state: PackedState },
     /// The edge has run without a crash for a while.
     Settled,
     /// Another process begins to continue the calls of this file.
@@ -57,25 +64,28 @@ pub(crate) enum StateFrame {
 impl StateFrame {
     /// Creates a frame with the snapshot of a call.
     pub(crate) fn call(key: u64, at: Duration, snapshot: &impl Serialize) -> serde_json::Result<StateFrame> {
-        Ok(StateFrame::Call { key, at, json: serde_json::to_vec(snapshot)? })
+        Ok(StateFrame::Call { key, at, state: PackedState::pack(snapshot)? })
+    }
+
+    /// Creates a frame with the snapshot of what calls share.
+    pub(crate) fn shared(at: Duration, snapshot: &impl Serialize) -> serde_json::Result<StateFrame> {
+        Ok(StateFrame::Shared { at, state: PackedState::pack(snapshot)? })
     }
 
     /// Appends the frame in its written form.
     pub(crate) fn write_to(&self, bytes: &mut Vec<u8>) {
         let (kind, payload) = match self {
             StateFrame::Header(header) => (kind::HEADER, serde_json::to_vec(header).unwrap_or_default()),
-            StateFrame::Call { key, at, json } => (kind::CALL, [&key.to_le_bytes()[..], &stamped(*at, json)].concat()),
+            StateFrame::Call { key, at, state } => {
+                (kind::CALL, [&key.to_le_bytes()[..], &micros(*at), state.0.as_slice()].concat())
+            }
             StateFrame::Gone { key } => (kind::GONE, key.to_le_bytes().to_vec()),
-            StateFrame::Shared { at, json } => (kind::SHARED, stamped(*at, json)),
+            StateFrame::Shared { at, state } => (kind::SHARED, [&micros(*at)[..], state.0.as_slice()].concat()),
             StateFrame::Settled => (kind::SETTLED, Vec::new()),
             StateFrame::Start => (kind::START, Vec::new()),
             StateFrame::Continues { sid } => (kind::CONTINUES, sid.clone().into_bytes()),
         };
-        // Truncation is impossible: payloads are far shorter than 4 GiB.
-        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&checksum(kind, &payload));
-        bytes.push(kind);
-        bytes.extend_from_slice(&payload);
+        write(bytes, kind, &payload);
     }
 
     fn parse(kind: u8, payload: &[u8]) -> Option<StateFrame> {
@@ -83,13 +93,13 @@ impl StateFrame {
             kind::HEADER => Some(StateFrame::Header(serde_json::from_slice(payload).ok()?)),
             kind::CALL => {
                 let (key, rest) = payload.split_first_chunk()?;
-                let (at, json) = unstamped(rest)?;
-                Some(StateFrame::Call { key: u64::from_le_bytes(*key), at, json })
+                let (at, state) = stamped_state(rest)?;
+                Some(StateFrame::Call { key: u64::from_le_bytes(*key), at, state })
             }
             kind::GONE => Some(StateFrame::Gone { key: u64::from_le_bytes(payload.try_into().ok()?) }),
             kind::SHARED => {
-                let (at, json) = unstamped(payload)?;
-                Some(StateFrame::Shared { at, json })
+                let (at, state) = stamped_state(payload)?;
+                Some(StateFrame::Shared { at, state })
             }
             kind::SETTLED => Some(StateFrame::Settled),
             kind::START => Some(StateFrame::Start),
@@ -99,26 +109,73 @@ impl StateFrame {
     }
 }
 
-/// Returns the beginning of a file.
+/// Snapshot as compressed JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackedState(Vec<u8>);
+
+impl PackedState {
+    fn pack(snapshot: &impl Serialize) -> serde_json::Result<PackedState> {
+        let json = serde_json::to_vec(snapshot)?;
+        Ok(PackedState(compress_prepend_size_with_dict(&json, DICTIONARY.as_bytes())))
+    }
+
+    /// Returns the snapshot's value; `dictionary` is that of the file.
+    ///
+    /// # Errors
+    /// Returns the parser's error, or an error if the text cannot be decompressed.
+    pub(crate) fn value<T: DeserializeOwned>(&self, dictionary: &[u8]) -> serde_json::Result<T> {
+        let length = self.0.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+        if length.is_none_or(|length| length > PAYLOAD) {
+            return Err(serde_json::Error::custom("the snapshot is damaged"));
+        }
+        let json = decompress_size_prepended_with_dict(&self.0, dictionary).map_err(serde_json::Error::custom)?;
+        serde_json::from_slice(&json)
+    }
+}
+
+/// Complete frames of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StateContents {
+    /// First frame.
+    pub(crate) header: StateHeader,
+    /// Dictionary of the packed snapshots.
+    pub(crate) dictionary: Vec<u8>,
+    /// Frames behind the dictionary.
+    pub(crate) frames: Vec<StateFrame>,
+    /// Number of bytes that were read: behind them the file is incomplete or damaged.
+    pub(crate) complete: usize,
+}
+
+/// Returns the beginning of a file: header and dictionary.
 pub(crate) fn beginning(header: StateHeader) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     StateFrame::Header(header).write_to(&mut bytes);
+    write(&mut bytes, kind::DICTIONARY, DICTIONARY.as_bytes());
     bytes
 }
 
-/// Reads the complete frames of a file; `None` if it is no state file of this form. Also returns the number of bytes
-/// that were read: behind them the file is incomplete or damaged.
-pub(crate) fn read(bytes: &[u8]) -> Option<(StateHeader, Vec<StateFrame>, usize)> {
+/// Reads the complete frames of a file; `None` if it is no state file of this form.
+pub(crate) fn read(bytes: &[u8]) -> Option<StateContents> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
-    let StateFrame::Header(header) = next(&mut rest)? else { return None };
+    let StateFrame::Header(header) = next_frame(&mut rest)? else { return None };
+    let (kind::DICTIONARY, dictionary) = next_payload(&mut rest)? else { return None };
     let mut frames = Vec::new();
-    while let Some(frame) = next(&mut rest) {
+    while let Some(frame) = next_frame(&mut rest) {
         frames.push(frame);
     }
-    Some((header, frames, bytes.len() - rest.len()))
+    Some(StateContents { header, dictionary: dictionary.to_vec(), frames, complete: bytes.len() - rest.len() })
 }
 
-fn next(rest: &mut &[u8]) -> Option<StateFrame> {
+fn next_frame(rest: &mut &[u8]) -> Option<StateFrame> {
+    let mut behind = *rest;
+    let (kind, payload) = next_payload(&mut behind)?;
+    let frame = StateFrame::parse(kind, payload)?;
+    *rest = behind;
+    Some(frame)
+}
+
+/// Takes the next frame: its kind and its payload.
+fn next_payload<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (len, behind) = rest.split_first_chunk()?;
     let (sum, behind) = behind.split_first_chunk::<8>()?;
     let (kind, behind) = behind.split_first()?;
@@ -127,26 +184,26 @@ fn next(rest: &mut &[u8]) -> Option<StateFrame> {
     if checksum(*kind, payload) != *sum {
         return None;
     }
-    let frame = StateFrame::parse(*kind, payload)?;
     *rest = behind;
-    Some(frame)
+    Some((*kind, payload))
 }
 
-/// Returns the value of a snapshot in a frame.
-pub(crate) fn value<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(json)
+fn write(bytes: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    // Truncation is impossible: payloads are far shorter than 4 GiB.
+    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&checksum(kind, payload));
+    bytes.push(kind);
+    bytes.extend_from_slice(payload);
 }
 
-fn stamped(at: Duration, json: &[u8]) -> Vec<u8> {
+fn micros(at: Duration) -> [u8; 8] {
     // Truncation is impossible: the machine is not that old.
-    [&(at.as_micros() as u64).to_le_bytes()[..], &lz4_flex::compress_prepend_size(json)].concat()
+    (at.as_micros() as u64).to_le_bytes()
 }
 
-fn unstamped(payload: &[u8]) -> Option<(Duration, Vec<u8>)> {
-    let (at, rest) = payload.split_first_chunk()?;
-    let (size, _) = rest.split_first_chunk()?;
-    usize::try_from(u32::from_le_bytes(*size)).ok().filter(|size| *size <= PAYLOAD)?;
-    Some((Duration::from_micros(u64::from_le_bytes(*at)), lz4_flex::decompress_size_prepended(rest).ok()?))
+fn stamped_state(payload: &[u8]) -> Option<(Duration, PackedState)> {
+    let (at, state) = payload.split_first_chunk()?;
+    Some((Duration::from_micros(u64::from_le_bytes(*at)), PackedState(state.to_vec())))
 }
 
 fn checksum(kind: u8, payload: &[u8]) -> [u8; 8] {
@@ -171,7 +228,7 @@ mod tests {
         let at = Duration::from_micros(1_234_567);
         vec![
             StateFrame::call(7, at, &"a call").unwrap(),
-            StateFrame::Shared { at, json: b"{}".to_vec() },
+            StateFrame::shared(at, &serde_json::json!({})).unwrap(),
             StateFrame::Gone { key: 7 },
             StateFrame::Settled,
             StateFrame::Start,
@@ -196,13 +253,35 @@ mod tests {
             let complete = ends.iter().filter(|end| **end <= len).count();
             match (read(&bytes[..len]), complete.checked_sub(1)) {
                 (None, None) => {}
-                (Some((read, kept, used)), Some(complete)) => {
-                    assert_eq!((read, used), (header(), ends[complete]));
-                    assert_eq!(kept, frames()[..complete]);
+                (Some(read), Some(complete)) => {
+                    assert_eq!((read.header, read.complete), (header(), ends[complete]));
+                    assert_eq!(read.frames, frames()[..complete]);
                 }
                 (read, complete) => panic!("{len}: {read:?} {complete:?}"),
             }
         }
+    }
+
+    /// A change of the snapshot's form makes the dictionary a poorer one: then it is to be replaced by the text that
+    /// this test shows.
+    #[test]
+    fn the_dictionary_is_a_snapshot_of_todays_form() {
+        let call: trunkgate_call::CallSnapshot = serde_json::from_str(DICTIONARY).unwrap();
+        assert_eq!(serde_json::to_string(&call).unwrap(), DICTIONARY.trim_end());
+    }
+
+    /// Another program may have another dictionary; the state is read with that of its file.
+    #[test]
+    fn a_snapshot_is_read_with_the_dictionary_of_its_file() {
+        let (bytes, _) = written();
+        let read = read(&bytes).unwrap();
+        let StateFrame::Call { state, .. } = &read.frames[0] else { panic!("{read:?}") };
+        assert_eq!(state.value::<String>(&read.dictionary).unwrap(), "a call");
+        let snapshot: trunkgate_call::CallSnapshot = serde_json::from_str(DICTIONARY).unwrap();
+        let packed = PackedState::pack(&snapshot).unwrap();
+        assert!(packed.0.len() < 100, "{}", packed.0.len());
+        assert!(packed.value::<serde_json::Value>(b"another").is_err());
+        assert!(PackedState(vec![255; 9]).value::<String>(&read.dictionary).is_err());
     }
 
     #[test]
@@ -231,7 +310,7 @@ mod tests {
             let before = ends.iter().filter(|end| **end <= at).count();
             match read(&bytes) {
                 None => prop_assert_eq!(before, 0),
-                Some((_, kept, _)) => prop_assert_eq!(kept, &frames()[..before - 1]),
+                Some(read) => prop_assert_eq!(read.frames, &frames()[..before - 1]),
             }
         }
     }

@@ -13,7 +13,7 @@ use trunkgate_system::clock::{self, ClockReading};
 use trunkgate_system::files::named;
 
 use super::FILE_NAME;
-use super::frames::{self, StateFrame, StateHeader};
+use super::frames::{self, PackedState, StateContents, StateFrame, StateHeader};
 
 /// Number of failed restores of one call after which it is set aside.
 const CALL_ATTEMPTS: usize = 2;
@@ -140,7 +140,8 @@ struct LeftContents {
 impl LeftContents {
     /// Reads a file at the monotonic time `now` of the boot `boot`.
     fn of(bytes: &[u8], boot: &str, now: Duration) -> Result<LeftContents, StateRefusal> {
-        let (header, frames, complete) = frames::read(bytes).ok_or(StateRefusal::Unreadable)?;
+        let StateContents { header, dictionary, frames, complete } =
+            frames::read(bytes).ok_or(StateRefusal::Unreadable)?;
         let StateHeader { version: _, boot: before, mut crashes } = header;
         if before != boot {
             return Err(StateRefusal::Rebooted);
@@ -151,9 +152,9 @@ impl LeftContents {
         for frame in frames {
             match frame {
                 StateFrame::Header(_) => return Err(StateRefusal::Unreadable),
-                StateFrame::Call { key, at, json } => drop(calls.insert(key, (at, json))),
+                StateFrame::Call { key, at, state } => drop(calls.insert(key, (at, state))),
                 StateFrame::Gone { key } => drop(calls.remove(&key)),
-                StateFrame::Shared { at: _, json } => shared = Some(json),
+                StateFrame::Shared { at: _, state } => shared = Some(state),
                 StateFrame::Settled => crashes = 0,
                 StateFrame::Start => suspects.push(None),
                 StateFrame::Continues { sid } => drop(suspects.last_mut().and_then(|last| last.replace(sid))),
@@ -165,7 +166,7 @@ impl LeftContents {
         }
         let mut left = LeftContents {
             calls: match shared {
-                Some(json) => frames::value(&json).map_err(|_| StateRefusal::Unreadable)?,
+                Some(state) => state.value(&dictionary).map_err(|_| StateRefusal::Unreadable)?,
                 None => GatewaySnapshot::default(),
             },
             set_aside: Vec::new(),
@@ -173,9 +174,9 @@ impl LeftContents {
             crashes,
             complete,
         };
-        for (at, json) in calls.into_values() {
-            let call = frames::value::<CallSnapshot>(&json);
-            let sid = call.as_ref().map_or_else(|_| sid_in(&json), |call| call.sid.clone());
+        for (at, state) in calls.into_values() {
+            let call = state.value::<CallSnapshot>(&dictionary);
+            let sid = call.as_ref().map_or_else(|_| sid_in(&state, &dictionary), |call| call.sid.clone());
             if suspects.iter().flatten().filter(|suspect| **suspect == sid).count() >= CALL_ATTEMPTS {
                 left.set_aside.push((sid, "the edge crashed twice while it was restored"));
                 continue;
@@ -195,8 +196,8 @@ impl LeftContents {
 }
 
 /// Returns the SID in a snapshot that cannot be read.
-fn sid_in(json: &[u8]) -> String {
-    let value: serde_json::Value = frames::value(json).unwrap_or_default();
+fn sid_in(state: &PackedState, dictionary: &[u8]) -> String {
+    let value: serde_json::Value = state.value(dictionary).unwrap_or_default();
     value.get("sid").and_then(|sid| sid.as_str()).unwrap_or("?").to_owned()
 }
 

@@ -285,9 +285,9 @@ impl WriterThread {
                 let ended: Vec<u64> = self.file.calls.keys().filter(|key| !live.contains(key)).copied().collect();
                 ended.into_iter().for_each(|key| self.take(StateCommand::Gone(key), bytes));
             }
-            StateCommand::Shared(at, snapshot) => match serde_json::to_vec(&*snapshot) {
-                Ok(json) => {
-                    StateFrame::Shared { at, json }.write_to(&mut frame);
+            StateCommand::Shared(at, snapshot) => match StateFrame::shared(at, &*snapshot) {
+                Ok(shared) => {
+                    shared.write_to(&mut frame);
                     bytes.extend_from_slice(&frame);
                     self.file.valid = self.file.valid + frame.len() as u64 - self.file.common.len() as u64;
                     self.file.common = frame;
@@ -362,12 +362,14 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len() as u64, file.len);
         assert!(file.len <= 2 * file.valid + SLACK + 100_000, "{} {}", file.len, file.valid);
-        let (_, read, used) = frames::read(&bytes).unwrap();
-        assert_eq!(used, bytes.len());
+        let frames::StateContents { dictionary, frames: read, complete, .. } = frames::read(&bytes).unwrap();
+        assert_eq!(complete, bytes.len());
         let mut latest = HashMap::new();
         for frame in read {
             match frame {
-                StateFrame::Call { key, json, .. } => drop(latest.insert(key, frames::value::<String>(&json).unwrap())),
+                StateFrame::Call { key, state, .. } => {
+                    drop(latest.insert(key, state.value::<String>(&dictionary).unwrap()))
+                }
                 StateFrame::Gone { key } => drop(latest.remove(&key)),
                 StateFrame::Header(_)
                 | StateFrame::Shared { .. }
