@@ -162,6 +162,9 @@ fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
                 newest.as_secs_f64(),
                 oldest.as_secs_f64()
             );
+            if left.is_damaged {
+                tracing::error!("the state of calls is damaged: the last changes are lost, and calls may be missing");
+            }
             for (sid, why) in &left.set_aside {
                 tracing::error!("call {sid} is lost: {why}");
             }

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 const MAGIC: &[u8; 8] = b"TGSTATE\x02";
 /// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys belong to nobody.
 const DICTIONARY: &str = include_str!("dictionary.json");
+/// Length of a frame before its payload: length, checksum and kind.
+const FRAME_HEAD: usize = 13;
 /// Maximum length of a payload, as read and as decompressed: far more than the largest call needs.
 const PAYLOAD: usize = 64 << 20;
 
@@ -144,6 +146,8 @@ pub(crate) struct StateContents {
     pub(crate) frames: Vec<StateFrame>,
     /// Number of bytes that were read: behind them the file is incomplete or damaged.
     pub(crate) complete: usize,
+    /// Whether a whole frame that cannot be read follows. A crash leaves an incomplete one.
+    pub(crate) is_damaged: bool,
 }
 
 /// Returns the beginning of a file: header and dictionary.
@@ -163,7 +167,8 @@ pub(crate) fn read(bytes: &[u8]) -> Option<StateContents> {
     while let Some(frame) = next_frame(&mut rest) {
         frames.push(frame);
     }
-    Some(StateContents { header, dictionary: dictionary.to_vec(), frames, complete: bytes.len() - rest.len() })
+    let (complete, dictionary) = (bytes.len() - rest.len(), dictionary.to_vec());
+    Some(StateContents { header, dictionary, frames, complete, is_damaged: has_whole_frame(rest) })
 }
 
 fn next_frame(rest: &mut &[u8]) -> Option<StateFrame> {
@@ -172,6 +177,11 @@ fn next_frame(rest: &mut &[u8]) -> Option<StateFrame> {
     let frame = StateFrame::parse(kind, payload)?;
     *rest = behind;
     Some(frame)
+}
+
+fn has_whole_frame(rest: &[u8]) -> bool {
+    let length = rest.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+    rest.get(FRAME_HEAD..).zip(length).is_some_and(|(payload, length)| payload.len() >= length)
 }
 
 /// Takes the next frame: its kind and its payload.

@@ -19,6 +19,8 @@ use super::frames::{self, PackedState, StateContents, StateFrame, StateHeader};
 const CALL_ATTEMPTS: usize = 2;
 /// Number of starts in a row that crashed soon after which no call is restored.
 const STARTS: u32 = 5;
+/// Time since the crash after which the parties of a call have hung up.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(300);
 /// Number of bytes that are read of a file: more than the calls of one edge need.
 const LONGEST: u64 = 1 << 30;
 
@@ -33,6 +35,8 @@ pub struct LeftState {
     pub ages: Option<(Duration, Duration)>,
     /// Number of starts in a row after which the edge crashed soon, this one included.
     pub crashes: u32,
+    /// Whether the file is damaged before its last change, so that calls are missing or restored from older states.
+    pub is_damaged: bool,
     file: File,
 }
 
@@ -43,6 +47,8 @@ pub enum StateRefusal {
     Unreadable,
     /// The machine has been restarted since.
     Rebooted,
+    /// The edge crashed long ago.
+    Outdated,
     /// The edge has crashed too often soon after its start.
     CrashLoop,
 }
@@ -53,6 +59,7 @@ impl StateRefusal {
         match self {
             StateRefusal::Unreadable => "it is damaged, or was written by another program",
             StateRefusal::Rebooted => "the machine has been restarted since",
+            StateRefusal::Outdated => "the edge crashed more than five minutes ago",
             StateRefusal::CrashLoop => "the edge has crashed five times within 10 s of its start",
         }
     }
@@ -94,13 +101,16 @@ impl LeftState {
         let mut bytes = Vec::new();
         // A longer file is none of an edge.
         (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
+        if about.modified()?.elapsed().is_ok_and(|absence| absence > LONGEST_ABSENCE) {
+            return Ok(StateReading::Refused(StateRefusal::Outdated, None));
+        }
         let boot = ClockReading::now().boot;
         match LeftContents::of(&bytes, &boot, clock::monotonic()) {
             Ok(contents) => {
                 // The frames of this start follow the last complete one.
                 file.set_len(contents.complete as u64)?;
-                let LeftContents { calls, set_aside, ages, crashes, complete: _ } = contents;
-                let mut left = LeftState { calls, set_aside, ages, crashes, file };
+                let LeftContents { calls, set_aside, ages, crashes, complete: _, is_damaged } = contents;
+                let mut left = LeftState { calls, set_aside, ages, crashes, is_damaged, file };
                 left.append(&StateFrame::Start)?;
                 Ok(StateReading::Left(Box::new(left)))
             }
@@ -135,12 +145,14 @@ struct LeftContents {
     crashes: u32,
     /// Length of the complete frames.
     complete: usize,
+    /// Whether a damaged frame follows them, not an incomplete one.
+    is_damaged: bool,
 }
 
 impl LeftContents {
     /// Reads a file at the monotonic time `now` of the boot `boot`.
     fn of(bytes: &[u8], boot: &str, now: Duration) -> Result<LeftContents, StateRefusal> {
-        let StateContents { header, dictionary, frames, complete } =
+        let StateContents { header, dictionary, frames, complete, is_damaged } =
             frames::read(bytes).ok_or(StateRefusal::Unreadable)?;
         let StateHeader { version: _, boot: before, mut crashes } = header;
         if before != boot {
@@ -173,6 +185,7 @@ impl LeftContents {
             ages: None,
             crashes,
             complete,
+            is_damaged,
         };
         for (at, state) in calls.into_values() {
             let call = state.value::<CallSnapshot>(&dictionary);
@@ -203,6 +216,8 @@ fn sid_in(state: &PackedState, dictionary: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     const BOOT: &str = "boot";
@@ -266,7 +281,10 @@ mod tests {
         assert_eq!(read(b"anything").unwrap_err(), StateRefusal::Unreadable);
         // A torn end hides no call before it.
         let torn = read(&bytes[..bytes.len() - 1]).unwrap();
-        assert!(torn.set_aside.is_empty() && torn.complete < bytes.len() - 1);
+        assert!(torn.set_aside.is_empty() && torn.complete < bytes.len() - 1 && !torn.is_damaged);
+        let mut damaged = file(0, &[call(1, "CA1"), call(2, "CA2")]);
+        *damaged.last_mut().unwrap() ^= 1;
+        assert!(read(&damaged).unwrap().is_damaged);
     }
 
     #[test]
@@ -287,6 +305,10 @@ mod tests {
         // The test's file is of another boot.
         let refused = LeftState::read(folder.path()).unwrap();
         assert!(matches!(refused, StateReading::Refused(StateRefusal::Rebooted, None)));
+        let written = File::options().write(true).open(&path).unwrap();
+        written.set_modified(SystemTime::now() - LONGEST_ABSENCE - Duration::from_secs(60)).unwrap();
+        let refused = LeftState::read(folder.path()).unwrap();
+        assert!(matches!(refused, StateReading::Refused(StateRefusal::Outdated, None)));
         std::fs::write(&path, b"anything").unwrap();
         let StateReading::Refused(StateRefusal::Unreadable, Some(kept)) = LeftState::read(folder.path()).unwrap()
         else {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_call::CallSnapshot;
 use trunkgate_call::gateway::GatewaySnapshot;
@@ -29,6 +29,8 @@ const SLACK: u64 = 256 << 10;
 const SETTLED: Duration = Duration::from_secs(10);
 /// Pause after a failed write.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Interval of updates of the modification time, which shows how long the process lived.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Change of the state.
 #[derive(Debug)]
@@ -182,6 +184,12 @@ impl StateFile {
         if self.len > 2 * self.valid + SLACK { self.rewrite() } else { Ok(()) }
     }
 
+    /// Updates the modification time.
+    fn touch(&self) {
+        // A failure shows at the next write.
+        let _ = self.file.as_ref().map(|file| file.set_modified(SystemTime::now()));
+    }
+
     fn rewrite(&mut self) -> io::Result<()> {
         let mut text = beginning(self.header.clone());
         text.extend_from_slice(&self.common);
@@ -236,19 +244,17 @@ struct WriterThread {
 impl WriterThread {
     fn run(&mut self, commands: &Receiver<StateCommand>) {
         loop {
-            // A settled file needs no more than the commands.
-            let first = match self.is_settled {
-                true => commands.recv().ok(),
-                false => match commands.recv_timeout(SETTLED.saturating_sub(self.began.elapsed())) {
-                    Ok(command) => Some(command),
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.settle();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => None,
-                },
+            if !self.is_settled && self.began.elapsed() >= SETTLED {
+                self.settle();
+            }
+            let first = match commands.recv_timeout(TOUCH_INTERVAL) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.file.touch();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
             };
-            let Some(first) = first else { break };
             let mut bytes = Vec::new();
             std::iter::once(first).chain(commands.try_iter().take(QUEUE)).for_each(|one| self.take(one, &mut bytes));
             self.write(&bytes);
