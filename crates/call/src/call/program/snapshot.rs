@@ -75,8 +75,9 @@ impl ProgramSnapshot {
         has_callee: bool,
     ) -> ProgramSnapshot {
         let CallProgram { run, conference, queue, reports, opened: _ } = program;
+        let has_place = conference.is_joined() || queue.has_place();
         ProgramSnapshot {
-            run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee)),
+            run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee, has_place)),
             conference: conference.step().cloned(),
             queue: queue.snapshot(now, key, &edge.sessions().queues),
             reports: reports.snapshot(),
@@ -98,7 +99,9 @@ impl ProgramSnapshot {
 }
 
 impl RunSnapshot {
-    fn of(now: Instant, run: &ProgramRun, has_callee: bool) -> RunSnapshot {
+    /// Returns a program in plain data. With `has_place`, the caller is in a conference or queue. It joins again, and
+    /// its wait document begins again, so the document's step and sound are omitted.
+    fn of(now: Instant, run: &ProgramRun, has_callee: bool, has_place: bool) -> RunSnapshot {
         let ProgramRun {
             app,
             runner,
@@ -114,7 +117,7 @@ impl RunSnapshot {
             is_turned_away: _,
         } = run;
         let side = side.as_ref().filter(|_| has_callee).and_then(|side| ConnectionSnapshot::of(now, side));
-        let under_way = under_way.clone().filter(|_| side.is_none());
+        let under_way = under_way.clone().filter(|_| side.is_none() && !has_place);
         let plays = under_way.as_deref().is_some_and(|step| {
             matches!(step, ProgramStep::Say { .. } | ProgramStep::Play { .. } | ProgramStep::Beep { .. })
         });

@@ -545,6 +545,29 @@ fn after_a_restart_parties_join_again() {
 }
 
 #[test]
+fn after_a_restart_a_party_that_hears_a_sound_of_its_wait_document_joins_again() {
+    let mut party = Party::app();
+    party.joins_by("<Dial><Conference waitUrl='/wait'>a</Conference></Dial>");
+    assert_eq!(party.document("<Say>Please wait</Say>").purpose, "wait");
+    party.sound();
+    assert_eq!(party.heard(), ["sound"]);
+    party.mixed();
+    for crashes in [false, true] {
+        let table = table(vec![TargetSpec::App("ivr".into())]);
+        match crashes {
+            true => party.bench.crash(table, Duration::from_millis(700)),
+            false => party.bench.restart(table),
+        }
+        assert_eq!(party.mixed(), ["seat 0", "0 away"]);
+        assert_eq!(party.document("<Say>Please wait</Say>").purpose, "wait", "it begins again");
+        party.sound();
+        assert_eq!(party.heard(), ["sound"]);
+    }
+    party.bench.gateway.check_invariants().unwrap();
+    party.hangs_up(0);
+}
+
+#[test]
 fn a_wait_file_of_a_document_in_a_file_is_one_of_its_folder() {
     let app = App { document: AppDocument::File("ivr/menu.xml".into()), ..app() };
     let connect = vec![TargetSpec::App("ivr".into())];

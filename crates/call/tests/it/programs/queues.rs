@@ -318,6 +318,19 @@ fn after_a_restart_callers_have_their_places_and_connections_again() {
 }
 
 #[test]
+fn after_a_restart_a_caller_that_hears_a_sound_of_its_wait_document_is_in_its_queue_again() {
+    let mut party = Party::app();
+    party.joins_by(ENQUEUE);
+    assert_eq!(party.document("<Say>Please wait</Say>").purpose, "queue wait");
+    party.sound();
+    party.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    assert_eq!((party.size(), party.heard()), (vec![1], vec!["silence".to_owned()]));
+    assert_eq!(party.document("<Pause length='600'/>").purpose, "queue wait", "it begins again");
+    party.joins_by(DIAL);
+    assert_eq!(party.heard(), ["others", "others"]);
+}
+
+#[test]
 fn log_lines_name_a_queue_by_its_sid_alone() {
     let mut party = Party::app();
     party.joins_by("<Enqueue>+14155550199</Enqueue>");
