@@ -778,6 +778,8 @@ impl Program {
             && dialling.id == answered
         {
             dialling.bridged = true;
+            // A restored caller joins its conference again. The document that it heard belongs to its former seat.
+            dialling.waits = None;
             // With `answerOnBridge` the party's answer has answered the caller's call.
             self.answered = true;
             self.steps.trace(dialling.after.line, "Dial", TraceNote::Result("answered".to_owned()));

@@ -7,7 +7,9 @@ use trunkgate_call::{
     ConferenceRefused, ConnectTarget, OperatorCommand, ParticipantRequest, PartyControl, RecordingChange,
     RecordingSource,
 };
-use trunkgate_conference::{ClipId, MemberChange, NodeCommand, NodeEvent, ParticipantId, ParticipantRole, WaitMusic};
+use trunkgate_conference::{
+    CallbackMethod, ClipId, MemberChange, NodeCommand, NodeEvent, ParticipantId, ParticipantRole, WaitMusic,
+};
 use trunkgate_media::{MediaCommand, MediaId, PlayerSound, RecordingPause};
 use trunkgate_twiml::DocumentLocation;
 
@@ -565,6 +567,26 @@ fn after_a_restart_a_party_that_hears_a_sound_of_its_wait_document_joins_again()
     }
     party.bench.gateway.check_invariants().unwrap();
     party.hangs_up(0);
+}
+
+#[test]
+fn after_a_restart_a_party_does_not_hear_the_document_of_its_former_hold() {
+    let mut party = Party::app();
+    for _ in 0..2 {
+        party.joins_by("<Dial><Conference>a</Conference></Dial>");
+    }
+    let call = party.bench.gateway.calls(party.bench.now).remove(0);
+    let conference = call.conference.unwrap().sid;
+    let music = WaitMusic::Url { url: "https://app.example.com/hold".to_owned(), method: CallbackMethod::Post };
+    let changes = vec![MemberChange::Hold(Some(music))];
+    party.bench.change(PartyControl { conference, party: call.sid, changes }).unwrap();
+    party.bench.drain();
+    assert_eq!(party.document("<Pause length='30'/><Say>Still on hold</Say>").purpose, "wait");
+    party.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    assert_eq!(party.heard(), ["others", "others"]);
+    party.bench.pass(Duration::from_secs(31));
+    assert!(party.bench.questions.is_empty(), "{:?}", party.bench.questions);
+    assert_eq!(party.heard(), ["others", "others"]);
 }
 
 #[test]
