@@ -20,12 +20,23 @@ pub(crate) type QueryKey = (u64, QueryId);
 #[derive(Debug)]
 pub(crate) struct SimApp {
     rng: ChaCha12Rng,
-    /// Callbacks received, by call SID: their number, and whether the end was reported.
-    reports: BTreeMap<String, (u64, bool)>,
+    /// Callbacks received about calls, by call SID.
+    reports: BTreeMap<String, ReceivedReports>,
     /// Queries that have no response yet.
     open: BTreeSet<QueryKey>,
     /// Callbacks received about conferences.
     conferences: ReportedConferences,
+}
+
+/// Status callbacks received about one call.
+#[derive(Debug, Default)]
+struct ReceivedReports {
+    /// Lowest sequence number that the next callback may have.
+    next: u64,
+    /// Whether the end was reported.
+    is_over: bool,
+    /// Crashes of the edge before the last callback.
+    crashes: u64,
 }
 
 impl SimApp {
@@ -43,18 +54,21 @@ impl SimApp {
     /// Checks a callback about a dialled party.
     ///
     /// # Errors
-    /// Fails if the callback is out of order, or follows the one about the end.
-    fn report(&mut self, request: &DocumentRequest) -> Result<(), String> {
+    /// Fails if the callback is out of order, or follows the one about the end. `crashes` is the number of crashes so
+    /// far. After a crash numbers may be left out, and an end that an older state does not have may be reported again,
+    /// but no number is repeated.
+    fn report(&mut self, request: &DocumentRequest, crashes: u64) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, status) = (value("CallSid"), value("SequenceNumber"), value("CallStatus"));
-        let (count, is_over) = self.reports.entry(sid.to_owned()).or_default();
-        if *is_over || number != count.to_string() {
-            return Err(format!(
-                "report {number} ({status}) of {sid} comes after {count} others, the end told: {is_over}"
-            ));
-        }
-        *count += 1;
-        *is_over = !matches!(status, "initiated" | "ringing" | "in-progress");
+        let known = self.reports.entry(sid.to_owned()).or_default();
+        let is_after_crash = known.crashes < crashes;
+        let is_next = |number: u64| if is_after_crash { number >= known.next } else { number == known.next };
+        let number = number.parse().ok().filter(|number| is_next(*number) && (is_after_crash || !known.is_over));
+        let Some(number) = number else {
+            return Err(format!("report {request:?} comes after {known:?}"));
+        };
+        let is_over = !matches!(status, "initiated" | "ringing" | "in-progress");
+        *known = ReceivedReports { next: number + 1, is_over, crashes };
         Ok(())
     }
 
@@ -64,8 +78,8 @@ impl SimApp {
             world.apps.conferences.check()?;
         }
         // After a restart, the edge no longer knows ringing parties.
-        let left = world.apps.reports.iter().find(|(_, (_, is_over))| world.summary.restarts == 0 && !is_over);
-        left.map_or(Ok(()), |(sid, (count, _))| Err(format!("the end of {sid} was not reported, {count} reports were")))
+        let left = world.apps.reports.iter().find(|(_, known)| world.summary.restarts == 0 && !known.is_over);
+        left.map_or(Ok(()), |(sid, known)| Err(format!("the end of {sid} was not reported: {known:?}")))
     }
 }
 
@@ -126,7 +140,7 @@ pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCa
         }
     }
     if request.purpose == "status"
-        && let Err(what) = world.apps.report(request)
+        && let Err(what) = world.apps.report(request, world.summary.crashes)
     {
         world.fail(what);
     }
@@ -274,4 +288,29 @@ fn dial(rng: &mut ChaCha12Rng, action: &str, to: &str) -> String {
     };
     let parties: String = (0..rng.random_range(1..4)).map(|_| party(rng)).collect();
     format!("<Dial{attributes}>{parties}</Dial>")
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_call::AppPlace;
+    use trunkgate_route::WebhookMethod;
+
+    use super::*;
+
+    #[test]
+    fn a_number_of_a_report_that_repeats_is_noticed() {
+        let mut app = SimApp::new(1);
+        let mut report = |number: u64, status: &str, crashes| {
+            let parameters = [("CallSid", "CA1"), ("SequenceNumber", &number.to_string()), ("CallStatus", status)];
+            let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let place = AppPlace::Url("/status".to_owned());
+            let request = DocumentRequest { place, method: WebhookMethod::Post, purpose: "status", parameters };
+            app.report(&request, crashes).is_ok()
+        };
+        assert!(report(0, "initiated", 0) && report(1, "in-progress", 0));
+        assert!(!report(1, "completed", 0) && !report(3, "completed", 0), "no crash hides a report");
+        assert!(report(2, "completed", 0) && !report(3, "completed", 0), "the end is the last one");
+        assert!(!report(2, "completed", 1) && report(6, "completed", 1), "an older state does not have the end");
+        assert!(!report(7, "completed", 1));
+    }
 }

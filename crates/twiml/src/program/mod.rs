@@ -684,6 +684,14 @@ impl Program {
         }
     }
 
+    /// Leaves out sequence numbers of partial results that a crashed process may have reported since the program was
+    /// saved.
+    pub fn skip_partial_results(&mut self) {
+        if let ProgramState::Gathering(gathering) = &mut self.state {
+            gathering.skip_partial_results();
+        }
+    }
+
     fn gathered(&mut self, now: Duration, ending: GatherResult) {
         let ProgramState::Gathering(gathering) = std::mem::replace(&mut self.state, ProgramState::Ready) else {
             return;

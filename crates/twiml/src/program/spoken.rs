@@ -14,6 +14,9 @@ use crate::secret::SensitiveText;
 
 /// Scale of confidences: parts per million, so that this value is a confidence of 1.
 pub(super) const PARTS: u32 = 1_000_000;
+/// Sequence numbers left out after a crash, because reports since the program was saved are unknown. Recognisers return
+/// a few partial results a second.
+const SEQUENCE_MARGIN: u32 = 32;
 
 /// Speech input of a Gather with the results so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -205,6 +208,11 @@ impl SpeechState {
             purpose: FetchPurpose::Partial,
             parameters,
         }));
+    }
+
+    /// Leaves out sequence numbers that a crashed process may have used.
+    pub(super) fn skip_partial_results(&mut self) {
+        self.sequence = self.sequence.saturating_add(SEQUENCE_MARGIN);
     }
 
     /// Returns the final results followed by the latest partial one, with the mean confidence.

@@ -57,6 +57,7 @@ impl CallSnapshot {
     pub fn outlive_crash(&mut self, age: Duration) {
         self.age = age;
         self.legs.skip_cseqs();
+        self.program.skip_reports();
     }
 
     /// Lists the recordings of the call that have not ended: id and SID.

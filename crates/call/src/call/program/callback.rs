@@ -46,6 +46,13 @@ pub(crate) struct ReportsSnapshot {
     reports: u32,
 }
 
+impl ReportsSnapshot {
+    /// Leaves out numbers of reports that a crashed process may have sent.
+    pub(crate) fn skip_reports(&mut self) {
+        progress::skip_reports(&mut self.reports);
+    }
+}
+
 impl CallReports {
     /// Creates the reports to an application, of which it has received `reports` so far; empty if the application
     /// requests none.

@@ -85,6 +85,14 @@ impl ProgramSnapshot {
         }
     }
 
+    /// Leaves out sequence numbers of reports that a crashed process may have sent.
+    pub(crate) fn skip_reports(&mut self) {
+        self.reports.iter_mut().for_each(ReportsSnapshot::skip_reports);
+        let Some(run) = &mut self.run else { return };
+        run.program.skip_partial_results();
+        run.side.iter_mut().filter_map(|side| side.call.as_mut()).for_each(PartyCallSnapshot::skip_reports);
+    }
+
     /// Restores the programs of the call with the SID `sid`.
     pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
         let ProgramSnapshot { run, conference, queue, reports, cookies } = self;

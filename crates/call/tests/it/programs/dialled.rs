@@ -488,6 +488,19 @@ fn of_parties_that_ring_at_once_each_has_its_reports() {
 }
 
 #[test]
+fn reports_of_a_party_leave_out_the_numbers_that_a_crash_may_have_hidden() {
+    let mut menu = Menu::answered(&format!("<Dial><Number {ALL_EVENTS}>+14155550111</Number></Dial>"));
+    let party = menu.joined();
+    menu.is_told(&[("initiated", "0"), ("in-progress", "1")]);
+    menu.bench.crash(table(vec![TargetSpec::App("ivr".into())]), Duration::from_millis(250));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    menu.is_told(&[("completed", "6")]);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
 fn the_call_of_a_party_is_one_whichever_way_it_takes() {
     for parties in [1, 2] {
         let number = format!("<Number {ALL_EVENTS}>+14155550111</Number>");

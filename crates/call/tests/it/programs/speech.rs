@@ -209,6 +209,22 @@ fn a_restart_asks_for_the_recogniser_again() {
 }
 
 #[test]
+fn partial_results_leave_out_the_numbers_that_a_crash_may_have_hidden() {
+    let mut menu = listening("<Gather input='speech' partialResultCallback='/partial'/>");
+    let end = menu.recogniser();
+    menu.hears(end, "one", false);
+    assert_eq!(parameter(&menu.requested(), "SequenceNumber"), Some("0"));
+    menu.document("");
+    menu.bench.crash(table(vec![TargetSpec::App("ivr".into())]), Duration::from_millis(250));
+    let again = menu.recogniser();
+    menu.hears(again, "one two", false);
+    assert_eq!(parameter(&menu.requested(), "SequenceNumber"), Some("33"));
+    menu.document("");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
 fn a_called_party_is_not_listened_to() {
     let mut menu = listening("<Dial><Number url='/screen'>+14155550111</Number></Dial>");
     let party = menu.party();
