@@ -28,6 +28,19 @@ fn seeds_that_have_found_a_fault_find_none() {
     }
 }
 
+/// Seeds whose crashes have found a fault: a party in a conference that heard a sound of its wait document did not join
+/// again, and a status callback had the number of an earlier one.
+const FOUND_BY_CRASHES: [u64; 2] = [7_458, 5_261];
+
+#[test]
+fn crashes_that_have_found_a_fault_find_none() {
+    for seed in FOUND_BY_CRASHES {
+        if let Err(failure) = run(Instant::now(), SeedOptions::of_seed(seed)) {
+            panic!("{failure}");
+        }
+    }
+}
+
 /// Returns the options of a seed as they were when it found its fault: before there were crashes.
 fn without_crashes(seed: u64) -> SeedOptions {
     SeedOptions { crashes: 0, ..SeedOptions::of_seed(seed) }
