@@ -23,7 +23,8 @@ pub const EARLY_DIALOGS: usize = 8;
 pub const ADDRESSES_PER_PEER: usize = 8;
 /// Time without a response after which a long request sent over TCP is sent over UDP (the contract's 1 s).
 pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
-/// Minimum interval between log lines of one trunk about INVITEs too long for UDP; each is in the call's trace.
+/// Minimum interval between log lines about INVITEs of one trunk that are too long for UDP; each is also in its call's
+/// trace.
 pub(crate) const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Maximum trunk addresses with health state.
 pub(crate) const HEALTH_SPOTS: usize = 4096;
@@ -31,7 +32,7 @@ pub(crate) const HEALTH_SPOTS: usize = 4096;
 pub const HEALTH_FAILURES: u32 = 3;
 /// Maximum time for a response to OPTIONS, in seconds; less if `no_response_timeout` is shorter.
 pub(crate) const HEALTH_WAIT_SECONDS: u64 = 4;
-/// Interval of connection attempts to an agent without `probe` that refused one after the loss of a call's
+/// Interval of connection attempts to an agent without `probe` that refuses connections after a call lost its
 /// connection.
 pub const AGENT_CONNECTS_AGAIN: Duration = Duration::from_secs(5);
 /// Time within which a new address gets its first OPTIONS, in seconds, unless `options_interval` is shorter.
@@ -50,10 +51,10 @@ pub(crate) const HEALTH_HASTE: Duration = Duration::from_secs(2);
 pub(crate) const HEALTH_BACKOFF_SECONDS: u64 = 120;
 /// Maximum back-off of an address after 503 with Retry-After, in seconds.
 pub(crate) const RETRY_AFTER_MOST_SECONDS: u64 = 300;
-/// Time that an answer with media ports, sent before the agent is connected, waits for the worker to confirm the
-/// ports.
+/// Maximum wait for the worker to confirm the caller's media ports, before the edge sends an answer that names them and
+/// has no connected agent yet.
 pub const PORTS_NEWS: Duration = Duration::from_millis(100);
-/// Maximum legs reserved for later targets of a call, counting each peer of a trunk.
+/// Maximum legs of a call that are reserved for its later targets, counting each peer of a trunk.
 pub const LEGS_KEPT: usize = 16;
 /// Maximum port pairs tried for one end before its attempt fails.
 pub const BIND_TRIES: u8 = 3;
@@ -310,16 +311,18 @@ pub(crate) const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
 pub(crate) const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
 /// Upper bound of the requested and granted lifetime of an outbound registration, in seconds.
 pub(crate) const REGISTER_LONGEST_SECONDS: u32 = 86_400;
-/// Maximum unknown sources with a message rate, and with failures; beyond it, older rates are forgotten.
+/// Maximum unknown sources with a message rate, and maximum sources with failures; beyond it, the rates of older
+/// sources are forgotten.
 pub(crate) const STRANGERS: usize = 8_192;
 /// Maximum bytes sent to an unknown source beyond those received in its datagrams, and maximum credit: enough for a
 /// few lost challenges, useless for amplification towards a third party.
 pub const STRANGER_CREDIT_BYTES: i64 = 2_048;
 /// Maximum failures kept of one unknown source; upper bound of `ban.after`.
 pub(crate) const BAN_FAILURES_NOTED: usize = 1_000;
-/// Accounts with enough failures to close each, after which a source is banned.
+/// Multiple of the failures that close one account (`SlowBan::after`): a source with that many failures at all accounts
+/// together is banned.
 pub(crate) const SLOW_ACCOUNTS: u32 = 4;
-/// Maximum accounts closed to sources.
+/// Maximum accounts that are closed to sources at once, counting each pair of source and account.
 pub(crate) const CLOSED_ACCOUNTS: usize = 8_192;
 /// Maximum phones registered with one trunk.
 pub const BINDINGS_PER_TRUNK: usize = 64;
@@ -363,7 +366,7 @@ pub(crate) const UNKNOWN_TOLD_SECONDS: u64 = 60;
 pub(crate) const STRAYS_COMPARED_PER_SECOND: u32 = 2;
 /// Maximum characters of an unknown user in messages.
 pub const STRAY_USER_CHARS: usize = 64;
-/// Maximum emergency calls per second that take precedence over other calls, also in overload.
+/// Maximum emergency calls per second that take precedence over other calls; precedence also applies in overload.
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 /// Minimum interval between log lines of one alarm, in seconds.
 pub(crate) const ALARM_SECONDS: u64 = 60;

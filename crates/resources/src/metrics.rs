@@ -161,11 +161,12 @@ pub struct Metrics {
     pub rtp_of_trunks: BTreeMap<Arc<str>, TrunkPackets>,
     /// Gauge: media ports in use, two for each RTP stream endpoint.
     pub media_ports_in_use: u64,
-    /// Gauge: whether a peer of a trunk answered its last probe, by trunk.
+    /// Gauge: whether a trunk can take calls, because an address of a peer is up or a phone is registered, by trunk;
+    /// absent while unknown.
     pub trunk_up: BTreeMap<Arc<str>, bool>,
     /// Gauge: banned addresses.
     pub sources_banned: u64,
-    /// Gauge: expiry of the edge's registration, by trunk; 1970 if the registration was refused and never accepted.
+    /// Gauge: expiry of the edge's registration, by trunk; 1970 if it has failed and never succeeded.
     pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
     /// Gauge: whether a peer answered when last tried, by (trunk, peer as configured).
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,

@@ -28,7 +28,7 @@ impl Random {
         self.rng.random()
     }
 
-    /// Returns a number below `total`.
+    /// Returns a number below `total`; 0 if `total` is 0.
     pub fn below(&mut self, total: u32) -> u32 {
         pick(&mut self.rng)(total)
     }
@@ -94,7 +94,7 @@ impl Random {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Fills a key with random bytes.
+    /// Fills a buffer with random bytes, for a key.
     pub fn draw(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);
     }
@@ -115,7 +115,7 @@ impl Random {
     }
 }
 
-/// Returns a function that draws numbers below its argument.
+/// Returns a function that draws a number below its argument, and 0 for the argument 0.
 pub fn pick(rng: &mut ChaCha12Rng) -> impl FnMut(u32) -> u32 {
     |total| rng.random_range(0..total.max(1))
 }

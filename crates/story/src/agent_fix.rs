@@ -6,19 +6,18 @@ use trunkgate_route::{Agent, host_of, is_loopback_host};
 
 use crate::tls::{NOT_TLS, UNKNOWN_ISSUER, UNTRUSTED};
 
-/// Message for an agent that accepts connections but does not open the WebSocket.
+/// Error text for an agent that accepts TCP connections but does not complete the WebSocket handshake.
 pub const NO_UPGRADE: &str = "it accepts the connection and does not answer the WebSocket handshake";
-/// Message for an agent that ends the connection during the handshake.
+/// Error text for an agent that closes the connection during the handshake.
 pub const ENDED: &str = "the connection ended before an answer to the handshake";
 
-/// Message for a call that its agent ended within the first seconds without audio.
+/// Text for a call that its agent ended within the first seconds without having sent audio.
 pub const LEFT_AT_ONCE: &str = "ended the call at once, without audio";
 /// Fix for an agent that ends calls before it has sent audio.
 pub const WHY_ENDED: &str = "see the agent's log for why it ended; it may greet, or wait for the caller to speak";
 
-/// Returns the fix for a loss that the agent's own message explains. `words` is that message; `signed`: whether the
-/// handshake was signed.
-/// signed.
+/// Returns the fix for a failed or lost stream if its status or error text is specific enough; `None` leaves the choice
+/// to [`remedy`]. `words` is the error text, `signed` is true if the handshake was signed (`auth_token`).
 fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static str> {
     match loss {
         StreamLoss::Status(401) if signed => Some(
@@ -72,8 +71,8 @@ fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static
     }
 }
 
-/// Returns a fix with the command that verifies it. `name` is the name of the agent, empty if an application gave its
-/// URL.
+/// Appends the command that verifies a fix. `name` is the name of the agent; if it is empty, because an application
+/// gave the URL, the fix is returned unchanged.
 pub fn with_test(fix: &str, name: &str) -> String {
     if name.is_empty() {
         fix.to_owned()
@@ -88,21 +87,22 @@ const NOT_STARTED: &str = "start the bot: nothing of this machine accepts connec
 const OTHER_CA: &str = "`ca` contains another certificate: set it to the certificate of the CA that issued the one which the bot presents now, and have the \
                         bot send its intermediate certificates";
 
-/// Returns the fix for a loss of an agent. A certificate that the configured `ca` does not verify has a fix of its own;
-/// [`remedy_at`] has all others.
+/// Returns the fix for a failed or lost stream of a configured agent: that of a wrong `ca` if the error text names an
+/// unknown issuer, else the result of [`remedy_at`].
 pub fn remedy_of(agent: &Agent, loss: StreamLoss, words: &str) -> &'static str {
     let is_other_ca = loss == StreamLoss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
     if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
 }
 
-/// Like [`remedy`]; a refused loopback URL means that the bot is not started.
+/// Returns the fix for a failed or lost stream of the agent at `url`: a refused connection to a loopback host means
+/// that the bot is not started; everything else is left to [`remedy`].
 pub fn remedy_at(url: &str, loss: StreamLoss, words: &str, signed: bool) -> &'static str {
     let is_refused = loss == StreamLoss::Unreachable && words.contains("refused");
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
-/// Returns the fix for a loss. `words` is the message of the loss, `signed` whether the handshake was signed
-/// (`auth_token`).
+/// Returns the fix for a failed or lost stream by its kind and error text (`words`). `signed` is true if the handshake
+/// was signed (`auth_token`).
 pub fn remedy(loss: StreamLoss, words: &str, signed: bool) -> &'static str {
     if let Some(fix) = explained_fix(loss, words, signed) {
         return fix;

@@ -19,7 +19,7 @@ pub struct CaptureRecord {
 /// Content of an item for the capture agent.
 #[derive(Debug, Clone)]
 pub enum CapturedItem {
-    /// A SIP message with secrets masked, and whether it was received.
+    /// A SIP message with secrets masked; true if the edge received it, false if the edge sent it.
     Message(RawMessage, bool),
     /// Receive statistics of one end of a leg's media.
     Report(ReceptionReport),

@@ -11,14 +11,14 @@ use crate::limits::{
 };
 use crate::unsent::{self, came_back};
 
-/// Value of `kind` for packets that this machine refuses to send.
+/// Slug of [`FaultCause::Unsent`]: packets that this machine refuses to send.
 pub const UNSENT: &str = "unsent";
 /// Slug of [`FaultCause::Silence`].
 pub const SILENCE: &str = "silence";
-/// Value of `kind` for an address of the edge that the side cannot reach.
+/// Slug of [`FaultCause::OurAddress`]: an address of the edge that the side cannot reach.
 pub const OUR_ADDRESS: &str = "our_address";
 
-/// Value of `kind` for an agent that has the caller and sends no audio.
+/// Slug of [`FaultCause::AgentSilent`]: an agent that has the caller and sends no audio.
 pub const NO_AGENT_AUDIO: &str = "no_agent_audio";
 
 /// Fix if both sides of a call are silent.
@@ -30,7 +30,7 @@ pub const COMMON: &str = "what both sides have in common: `public_address`, the 
 pub struct Diagnosis {
     /// Cause of the fault; each cause is reported once per call.
     pub cause: FaultCause,
-    /// Description with evidence: the end of a sentence that begins with the side.
+    /// Description with evidence, which continues a sentence that begins with the name of the side.
     pub text: String,
     /// Fix in plain text.
     pub fix: String,
@@ -185,7 +185,7 @@ impl Diagnosis {
     }
 }
 
-/// Messages without audio that an agent has sent.
+/// Messages that an agent has sent although no audio came from it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SentInstead<'a> {
     /// Messages that name another stream.
@@ -212,7 +212,7 @@ fn ordinal(n: u64) -> String {
     format!("{n}{end}")
 }
 
-/// Counters of a side at an earlier check.
+/// Packet counters of a side at one moment, to compare with a later check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CounterSnapshot {
     heard: u64,
@@ -230,13 +230,13 @@ impl CounterSnapshot {
         }
     }
 
-    /// Returns the packets received so far.
+    /// Returns the number of packets received at the time of the snapshot.
     pub fn heard(self) -> u64 {
         self.heard
     }
 }
 
-/// Evidence about the media of a side.
+/// Evidence about the media of one side of a call, from which the methods derive a [`Diagnosis`].
 #[derive(Debug)]
 pub struct SideEvidence<'a> {
     /// Name of the side for messages: trunk, agent, or peer.
@@ -300,7 +300,8 @@ impl SideEvidence<'_> {
         self.found(cause, format!("{text} ({})", self.evidence()), fix)
     }
 
-    /// Returns the reason why no valid packets came from the side.
+    /// Returns the most certain reason why no valid packets came from the side; [`FaultCause::Nothing`] without
+    /// specific evidence.
     pub fn why_unheard(&self) -> Option<Diagnosis> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
@@ -334,14 +335,16 @@ impl SideEvidence<'_> {
         )
     }
 
-    /// Returns the fault of packets received from the side or sent to it.
+    /// Returns the most certain fault of a side that was heard before or is heard now: on hold, in its packets, or on
+    /// the path to it. `None` if there is none.
     pub fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
         let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
         self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())
     }
 
-    /// Returns the reason why the side's continuous stream stopped `silent` ago, in mid-call.
+    /// Returns the reason why the side's stream, continuous until then, stopped in mid-call and has been silent for
+    /// `silent`.
     pub fn why_stopped(&self, silent: Duration) -> Diagnosis {
         let heard = packets(self.heard(), "");
         let bad = self.dropped(DropReason::SrtpAuth) + self.dropped(DropReason::SrtpPlain);
@@ -389,7 +392,7 @@ impl SideEvidence<'_> {
         self.unauthentic(bad)
     }
 
-    /// Returns a diagnosis of SRTP packets that do not authenticate.
+    /// Returns the diagnosis of `bad` SRTP packets that did not authenticate.
     fn unauthentic(&self, bad: u64) -> Option<Diagnosis> {
         let text = format!(
             "{} do not authenticate: the key differs from its description, or the packets are plain RTP",
@@ -464,7 +467,8 @@ impl SideEvidence<'_> {
         self.proven(FaultCause::Unreachable, &text, fix)
     }
 
-    /// Returns a diagnosis if this machine refused to send every second packet, in total or recently.
+    /// Returns a diagnosis if this machine refused to send at least half of the packets to the side: in the whole call,
+    /// or since the previous check and then at least [`UNSENT_LATELY`].
     fn unsent(&self) -> Option<Diagnosis> {
         let why = self.counters.symptoms.unsent()?;
         let to = self.remote.rtp?;

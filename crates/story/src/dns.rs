@@ -37,7 +37,7 @@ pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
     }
 }
 
-/// Returns the diagnosis of a peer with a host that has no address.
+/// Returns the diagnosis of a peer with a host name for which DNS returned no address. `place` is as in [`fix`].
 pub fn diagnosis(fault: NameFault, peer: &str, place: &str) -> Diagnosis {
     let host = host_of(peer);
     let text = format!("{peer}: {} (name_not_found)", words(fault, host));

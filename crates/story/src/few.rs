@@ -44,7 +44,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         self.place(key).ok().map(|at| &mut self.0[at].1)
     }
 
-    /// Returns the lowest key.
+    /// Returns the lowest key; `None` if the map is empty.
     pub fn first(&self) -> Option<K> {
         self.0.first().map(|(key, _)| *key)
     }

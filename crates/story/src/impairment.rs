@@ -31,7 +31,7 @@ impl LossShare {
         self.of = self.of.saturating_add(other.of);
     }
 
-    /// Returns the lost and the expected packets as `u64`.
+    /// Returns lost and expected packets, widened so that products do not overflow.
     fn wide(self) -> (u64, u64) {
         (self.lost.into(), self.of.into())
     }
@@ -75,8 +75,8 @@ impl DirectionLoss {
         }
     }
 
-    /// Returns the loss to report with its start and end: intervals of poor audio that last long enough, or a poor
-    /// ended call as a whole.
+    /// Returns the loss to report, with start and end since the answer: the sum of the intervals with poor audio if
+    /// they last long enough, else the whole call if it has ended (`ended`: its duration) and was poor as a whole.
     fn reportable_loss(
         &self,
         codec: Option<MosCodec>,

@@ -12,7 +12,7 @@ const RECENT_MINUTES: u64 = 4;
 /// `N` counters of the last hour.
 #[derive(Debug)]
 pub struct LastHour<const N: usize> {
-    /// Start of minute 0.
+    /// Time of the first count, at which minute 0 starts.
     begin: Option<Instant>,
     /// Minutes with counts, each with its number since `begin`: at most 61.
     minutes: VecDeque<(u64, [u64; N])>,

@@ -115,7 +115,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Overwrites a key except its padding.
+    /// Overwrites a base64 key with [`KEY_MASK`], except its padding and white space.
     fn hide_key(&mut self, at: Range<usize>) {
         for byte in self.bytes.get_mut(at).unwrap_or_default() {
             match byte {
@@ -368,7 +368,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Returns the position of the next `=` or `:`, plain or as a URI escape, and its length.
+    /// Returns position and length of the next `=` or `:`, which may be a URI escape (`%3d`, `%3a`).
     fn separator(&self, at: Range<usize>) -> Option<(usize, usize)> {
         let text = self.get(&at);
         (0..text.len()).find_map(|place| match text.get(place..)? {

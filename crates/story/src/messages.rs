@@ -81,7 +81,7 @@ impl Wire<'_> {
     }
 }
 
-/// Step in which a block's list of messages grows.
+/// Number of entries by which a block's list of messages grows.
 const PLACES_STEP: usize = 8;
 
 /// Path and lengths of a message in a block. The message's offset is the sum of the lengths before it.
@@ -142,7 +142,8 @@ impl MessageBlock {
         matches!(self.text, BlockText::Open { .. })
     }
 
-    /// Adds a message, unless it is a retransmission of a kept one. Returns its number.
+    /// Adds a message. If `again` is true and the block has an identical message, nothing is added. Returns the number
+    /// of the added or known message; `None` if the block is compressed already.
     fn add(&mut self, place: MessagePosition, bytes: Bytes, again: bool) -> Option<u32> {
         let before = if again { self.repeated(place.way, &bytes) } else { None };
         let at = match (before, &mut self.text) {
@@ -163,7 +164,7 @@ impl MessageBlock {
         self.first.checked_add(u32::try_from(at).ok()?)
     }
 
-    /// Returns the position of an identical earlier message.
+    /// Returns the index of an identical message of the same path in the open block.
     fn repeated(&self, way: u8, bytes: &[u8]) -> Option<usize> {
         let BlockText::Open { masked, raw } = &self.text else { return None };
         let hidden = self.places.len().checked_sub(raw.len())?;
@@ -183,7 +184,8 @@ impl MessageBlock {
         self.begins().enumerate().position(&mut is_it)
     }
 
-    /// Returns all texts of the block, masked; `like` has the texts of the call's first block.
+    /// Returns the concatenated texts of the block with secrets masked. `like` is the dictionary for decompression: the
+    /// texts of the call's first block, empty for that block itself.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
             BlockText::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
@@ -199,7 +201,7 @@ impl MessageBlock {
         }
     }
 
-    /// Masks the messages of an open block that are still as on the wire.
+    /// Masks the messages of an open block that are still unmasked.
     fn hide(&mut self) {
         let BlockText::Open { masked, raw } = &mut self.text else { return };
         masked.reserve_exact(raw.iter().map(Bytes::len).sum());
@@ -208,7 +210,7 @@ impl MessageBlock {
         self.places.shrink_to_fit();
     }
 
-    /// Returns the position of each message with the offset of its text.
+    /// Returns the position of each message, with the offset of its text in the block.
     fn begins(&self) -> impl Iterator<Item = (usize, MessagePosition)> {
         self.places.iter().scan(0, |at, place| {
             let begins = *at;
@@ -253,7 +255,8 @@ impl CallMessages {
         self.bytes
     }
 
-    /// Keeps a message unmasked. Returns its number; a recent message sent `again` is kept once.
+    /// Stores a message unmasked. Returns its number: that of the stored copy if it is a retransmission (`again`).
+    /// `None` if it cannot be stored, because the call has too many flows or messages.
     pub fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
         // A call with more flows is exceptional: its further messages are not kept.
         let way = u8::try_from(self.way(message.path)).ok()?;
@@ -281,7 +284,8 @@ impl CallMessages {
         Some(number)
     }
 
-    /// Masks the latest messages, and compresses them if that saves memory: done once a call is established.
+    /// Masks the messages of the open block, and compresses them if that saves memory. Called once a call is
+    /// established.
     pub fn settle(&mut self) {
         let Some(block) = self.blocks.back_mut().filter(|block| block.is_open()) else { return };
         if block.length() >= MESSAGE_BLOCK_BYTES {
@@ -345,7 +349,7 @@ impl CallMessages {
         all
     }
 
-    /// Drops all messages. Returns their number.
+    /// Drops all messages, for lack of memory. Returns their number.
     pub fn forget(&mut self) -> usize {
         let gone = self.blocks.iter().map(|block| block.places.len()).sum();
         *self = CallMessages { next: self.next, ..CallMessages::default() };

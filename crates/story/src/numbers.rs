@@ -37,6 +37,9 @@ impl Caller {
 
 /// Returns the called number: the user of the Request-URI, or of To if the Request-URI has the user of the trunk's
 /// registration.
+///
+/// # Errors
+/// [`AddressIncomplete`] if there is no user, or it is not a complete number by the numbering plan.
 pub fn called(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan) -> Result<Number, AddressIncomplete> {
     let (user, context) = dialled(request, trunk).ok_or(AddressIncomplete)?;
     numbers.normalise(&user, context.as_deref())
@@ -73,14 +76,15 @@ fn may_be_value(name: &str, value: &str) -> bool {
     }
 }
 
-/// Returns the callee's user part and its `phone-context`.
+/// Returns the user part of the called URI and its `phone-context`; `None` without a Request-URI.
 fn dialled(request: &SipMessage, trunk: &Trunk) -> Option<(String, Option<String>)> {
     of_dialled(request, trunk, |uri| {
         (shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned))
     })
 }
 
-/// Applies `read` to the URI of the callee.
+/// Applies `read` to the called URI: that of To if the Request-URI has the user of the trunk's registration, else the
+/// Request-URI.
 fn of_dialled<T>(request: &SipMessage, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
     let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());

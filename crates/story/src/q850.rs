@@ -47,7 +47,7 @@ pub const CAUSES: [(u8, &str); 43] = [
     (127, "interworking, unspecified"),
 ];
 
-/// Returns the name of a cause.
+/// Returns the name of a Q.850 cause; `None` for one that is not in [`CAUSES`].
 pub fn name(cause: u8) -> Option<&'static str> {
     CAUSES.iter().find(|(known, _)| *known == cause).map(|(_, name)| *name)
 }

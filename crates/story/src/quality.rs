@@ -17,7 +17,7 @@ pub struct ScoreSum {
 }
 
 impl ScoreSum {
-    /// Adds the scores of another leg or end.
+    /// Adds the scores of another leg or media end to this sum.
     pub fn add(&mut self, other: ScoreSum) {
         self.count += other.count;
         self.sum += other.sum;
@@ -59,7 +59,7 @@ fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// Adds the counters of an end to a view.
+/// Adds the packet counters of a media end to a view; times become milliseconds.
 pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     let ms = |us: u64| us as f64 / 1000.0;
     rtp.rx_packets += counters.rx_packets.get();
@@ -82,7 +82,7 @@ pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     }
 }
 
-/// Adds the counters and scores of an end that is removed.
+/// Adds the counters and scores of a media end that is being removed to the totals of its leg.
 pub fn retire(earlier: &mut RtpView, scores: &mut ScoreSum, counters: &EndCounters) {
     add_counters(earlier, counters);
     scores.add(ScoreSum::of(counters));
@@ -96,7 +96,7 @@ pub fn score(codec: Option<MosCodec>, lost_of: (u64, u64), jitter_us: u64, rtt_u
     Some(hundredths(mos(codec, lost.min(of) as f64 / of as f64, delay_ms(jitter_us, rtt_us))))
 }
 
-/// Sets the scores of a view in both directions.
+/// Sets the mean opinion scores of a view, for received audio and for audio that the remote party reports.
 pub fn score_view(rtp: &mut RtpView, codec: Option<MosCodec>) {
     let us = |ms: f64| (ms * 1000.0) as u64;
     let rtt = us(rtp.rtt_ms.unwrap_or(0.0));

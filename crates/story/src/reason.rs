@@ -757,7 +757,7 @@ impl ReasonSlug {
         self.row().outcome
     }
 
-    /// Returns the reason for a loss of an agent.
+    /// Returns the reason slug for a failed or lost stream of an agent.
     pub const fn of_loss(loss: StreamLoss) -> ReasonSlug {
         match loss {
             StreamLoss::Unreachable => ReasonSlug::AgentUnreachable,

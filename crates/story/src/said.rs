@@ -36,7 +36,7 @@ pub struct FailureResponse {
 }
 
 impl FailureResponse {
-    /// Returns the texts without the code; `None` if there are none.
+    /// Formats phrase, texts and Q.850 cause of the response, without the status code; `None` if it has none of them.
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
         let phrase = Some(self.phrase.clone()).filter(|phrase| !phrase.is_empty());
@@ -64,8 +64,8 @@ impl FailureResponse {
         }
     }
 
-    /// Returns the fix like [`advice`](Self::advice), for calls that another target takes: without the advice to add a
-    /// target.
+    /// Returns the fix like [`advice`](Self::advice), but without the advice to add a target: for a trunk that rejects
+    /// calls which another target then accepts.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         if self.is_of_the_account() || self.code == 403 && self.answers_others {
             self.advice()

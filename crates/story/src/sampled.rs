@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use crate::report::CallRecord;
 use crate::trace::TraceView;
 
-/// Number of low bits of a trace id that decide: they are random (W3C Trace Context Level 2, §2.2.3.2), and other
-/// samplers use the same ones.
+/// Number of low bits of a trace id that decide whether a call is sampled: they are random (W3C Trace Context Level 2,
+/// §2.2.3.2), and other samplers use the same ones.
 const DECIDING_BITS: u32 = 56;
 
 /// Share of calls to sample.
@@ -52,8 +52,8 @@ pub fn span_id(sid: &str) -> Option<&str> {
     trace_id(sid)?.get(16..)
 }
 
-/// Returns the `traceparent` (W3C Trace Context §3.2) that makes spans of the remote party children of the leg's
-/// span.
+/// Returns the `traceparent` (W3C Trace Context §3.2) sent to the remote party of a leg, so that its spans become
+/// children of the leg's span. `None` if `call` or `leg` is not a SID.
 pub fn traceparent(call: &str, leg: &str) -> Option<String> {
     Some(format!("00-{}-{}-01", trace_id(call)?, span_id(leg)?))
 }

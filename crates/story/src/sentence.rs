@@ -28,7 +28,7 @@ pub fn without_numbers(text: &str) -> String {
     out
 }
 
-/// Returns the text with those numbers masked that have separators between their digits.
+/// Returns the text with those numbers masked that have separators between their digits (`415 555-0100`).
 fn parted(text: &str) -> String {
     let is_inside = |c: char| c.is_ascii_digit() || c == '+' || SEPARATORS.contains(&c);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);

@@ -36,7 +36,7 @@ pub struct LegTotals {
 }
 
 impl LegTotals {
-    /// Returns the totals of removed ends, or of a process before a restart, from their figures.
+    /// Returns the totals of media ends that were removed, or that a process before a restart had, from their view.
     pub fn of_earlier(figures: &RtpView) -> LegTotals {
         let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
         let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);
@@ -55,7 +55,7 @@ pub struct CounterReading {
     pub is_over: bool,
 }
 
-/// Intervals of one leg.
+/// Intervals of one leg: counters at the start of the open interval, and finished samples.
 #[derive(Debug, Clone, Default)]
 struct LegSeries {
     before: LegTotals,
@@ -79,7 +79,8 @@ pub struct QualitySeries {
 }
 
 impl QualitySeries {
-    /// Returns the data for display up to now; `None` before the answer.
+    /// Returns a copy of the series up to now for display, including the open interval; `None` before the answer.
+    /// `readings` and `legs` are in the order of the call's legs.
     pub fn kept(
         &self,
         now: Instant,
@@ -98,8 +99,8 @@ impl QualitySeries {
         Some(QualityRecord { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
     }
 
-    /// Returns the packet loss of a leg. `other` is the leg that sends the audio forwarded to it; `rest` has the
-    /// counters of the legs at the end of the call, and the length of the open interval.
+    /// Returns the packet loss of the leg with index `leg`. `other` is the index of the leg that sends the audio
+    /// forwarded to it. `rest`, if the open interval is to count, has its length and the current counters of all legs.
     pub fn losses(
         &self,
         (leg, other): (usize, Option<usize>),
@@ -143,7 +144,7 @@ impl QualitySeries {
         self.open.map(|open| now.saturating_duration_since(open)).unwrap_or_default()
     }
 
-    /// Returns whether more than one interval is finished.
+    /// Returns whether at least two intervals are finished.
     pub fn is_past_the_first(&self) -> bool {
         self.over > 1 || self.doublings > 0
     }
@@ -159,12 +160,13 @@ impl QualitySeries {
         self.legs = legs.map(|leg| LegSeries { before: leg.totals, ..LegSeries::default() }).collect();
     }
 
-    /// Adjusts the time of the answer to a step of the wall clock.
+    /// Shifts the time of the answer after the wall clock was set.
     pub fn set_clock(&mut self, step: ClockStep) {
         self.began = self.began.map(|began| step.apply_to(began));
     }
 
-    /// Finishes an interval. Returns the time until the end of the next one.
+    /// Finishes the open interval with the current counters of the legs. Returns the time until the timer for the next
+    /// one.
     pub fn finish_interval(&mut self, now: Instant, legs: impl Iterator<Item = CounterReading>) -> Duration {
         // Lateness of the timer must not accumulate; after a missed interval, time restarts.
         let due = self.open.and_then(|open| open.checked_add(self.interval()));

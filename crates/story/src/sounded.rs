@@ -37,7 +37,7 @@ impl AudioQuality {
         format!("MOS {:.1}, {lost:.1} % packet loss, jitter {jitter:.0} ms{rtt}, codec {}", self.mos, self.codec)
     }
 
-    /// Returns the fix for the first bad figure.
+    /// Returns the fix for the first figure that is bad enough: loss, jitter, round-trip time; else for the codec.
     pub fn fix(&self) -> String {
         if self.lost_percent() >= LOSSY_PERCENT {
             "find where packets are lost: `mtr -u ADDRESS` from this machine; a full uplink, Wi-Fi or a VPN on the side of the trunk"

@@ -126,13 +126,13 @@ pub fn not_tried(next: &str, codes: &[u16], trunk: &str) -> String {
     }
 }
 
-/// Returns advice without the advice to add a target, for calls that have another one.
+/// Removes the clause that recommends a further target from advice, for calls that have one.
 pub fn beside_a_target(advice: &str) -> String {
     ADDS_A_TARGET.iter().fold(advice.to_owned(), |advice, clause| advice.replace(clause, ""))
 }
 
 impl StatusExplanation {
-    /// Returns the next step like [`advice`](Self::advice), without the advice to add a target.
+    /// Returns the next step like [`advice`](Self::advice), without the clause that recommends a further target.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         let advice = self.advice()?;
         Some(ADDS_A_TARGET.iter().find_map(|clause| advice.strip_suffix(clause)).unwrap_or(advice))

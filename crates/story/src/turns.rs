@@ -81,7 +81,7 @@ impl std::fmt::Display for LegTurnView {
     }
 }
 
-/// Returns the quantile `share` of sorted times, by nearest rank.
+/// Returns the quantile `share` (0 to 1) of sorted times, by nearest rank; `None` for an empty list.
 fn nearest(times: &[Duration], share: f64) -> Option<Duration> {
     let rank = (share * times.len() as f64).ceil() as usize;
     times.get(rank.max(1) - 1).copied()

@@ -19,7 +19,7 @@ pub fn text(why: SendFailure, to: &str) -> String {
     format!("this machine cannot send packets to {to}: {why}")
 }
 
-/// Returns the cause named by the result of [`text`].
+/// Returns the cause that a text made by [`text`] names; `None` for another text, and for [`SendFailure::Other`].
 pub fn named(text: &str) -> Option<SendFailure> {
     let (_, why) = text.split_once("this machine cannot send packets to ")?;
     [

@@ -155,13 +155,13 @@ pub struct SiprecView {
 /// SIP status code of a remote party that declines a call.
 const DECLINE: u16 = 603;
 
-/// Reports whether a remote party that rejects an INVITE with this SIP status code is busy, or declines the call.
+/// Returns whether a SIP status code of a rejected INVITE means that the remote party is busy or declines the call.
 pub const fn is_busy_or_declined(code: u16) -> bool {
     is_busy(code) || code == DECLINE
 }
 
-/// Reports whether a call or leg that ended with this reason slug and SIP status code counts as busy. The edge itself
-/// uses 603 for other reasons.
+/// Returns whether a call or leg that ended with this reason slug and SIP status code counts as busy. A 603 counts only
+/// if the target sent it, since the edge itself uses 603 for other reasons.
 pub fn ended_busy(reason: Option<&str>, code: u16) -> bool {
     is_busy(code) || code == DECLINE && reason == Some(ReasonSlug::TargetRejected.as_str())
 }

@@ -23,7 +23,7 @@ impl fmt::Display for ClockStep {
 }
 
 impl ClockStep {
-    /// Returns the step from the expected to the actual reading of a clock.
+    /// Returns the step of a clock that was expected to read `before` and reads `after`.
     pub fn between(before: SystemTime, after: SystemTime) -> ClockStep {
         match after.duration_since(before) {
             Ok(ahead) => ClockStep::Ahead(ahead),

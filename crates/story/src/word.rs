@@ -17,7 +17,8 @@ const WORD_BYTES: usize = 64;
 /// Strings read back so far.
 static READ: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
 
-/// Returns a static copy of a string.
+/// Returns a static copy of a string, made once per distinct string; `None` if the string or the number of copies is
+/// too large.
 fn lasting(text: &str) -> Option<Word> {
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(word) = read.get(text) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecordingId(pub u64);
 
-/// Content of a recording in the place of a pause.
+/// Effect of a pause on the recorded file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingPause {
@@ -16,7 +16,7 @@ pub enum RecordingPause {
     Cut,
 }
 
-/// Part of a recording, as sent to the writer.
+/// Message from a media worker or mixer to the writer of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded<'a> {
     /// Consecutive frames.
@@ -52,7 +52,7 @@ pub enum RecordedSamples<'a> {
 pub struct Alaw(pub u8);
 
 impl RecordedSamples<'_> {
-    /// Returns the number of samples of both channels together.
+    /// Returns the number of samples, both channels together for a two-channel recording.
     pub fn len(&self) -> usize {
         match self {
             RecordedSamples::Linear(samples) => samples.len(),

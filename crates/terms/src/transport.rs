@@ -13,7 +13,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Returns whether the transport retransmits: timers A, E, G are off; D, I, J, K are zero (RFC 3261 §17).
+    /// Returns whether the transport (TCP, TLS) delivers reliably, so that SIP retransmits no request: timers A, E, G
+    /// are off; D, I, J, K are zero (RFC 3261 §17).
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)
     }

@@ -60,7 +60,8 @@ impl EmergencyCalls {
         if has_room { Ok(()) } else { Err((ReasonSlug::LimitEmergency, self.key())) }
     }
 
-    /// Counts an attempt that [`EmergencyCalls::check`] has allowed.
+    /// Counts an attempt that [`EmergencyCalls::check`] has allowed, until [`EmergencyCalls::end`] or
+    /// [`EmergencyCalls::end_call`].
     pub fn count(&mut self, now: Instant, who: (CallKey, Branch)) {
         self.live.push(who);
         self.begun.push_back(now);
@@ -73,7 +74,7 @@ impl EmergencyCalls {
         }
     }
 
-    /// Moves one slot of a call to another call, in which the callee of the emergency call continues.
+    /// Moves one attempt of call `from` to call `to`, in which the callee of the emergency call continues.
     pub fn pass_on(&mut self, from: CallKey, to: CallKey) {
         if let Some((key, _)) = self.live.iter_mut().rev().find(|(key, _)| *key == from) {
             *key = to;
@@ -85,7 +86,7 @@ impl EmergencyCalls {
         self.live.retain(|(counted, _)| *counted != key);
     }
 
-    /// Returns the calls that count towards the limit.
+    /// Returns the calls of the attempts in progress, one entry for each attempt; for invariant checks.
     pub fn live(&self) -> impl Iterator<Item = CallKey> {
         self.live.iter().map(|(key, _)| *key)
     }

@@ -58,8 +58,8 @@ pub struct RefusalsByLimit {
 }
 
 impl RefusalsByLimit {
-    /// Counts a refused call. `key` is the configuration key of the limit with its value, `sid` the SID of the call, if
-    /// it has a trace.
+    /// Counts a refused call. `key` is the configuration key of the limit with its value; `sid` is the SID of the call,
+    /// if it has a trace.
     pub fn count_refusal(&mut self, now: Instant, limit: CallLimit, key: &str, sid: Option<&str>) {
         if !self.by_limit.contains_key(&limit) {
             self.by_limit.retain(|_, refused| refused.calls.sums(now) != [0]);

@@ -23,7 +23,7 @@ use crate::limits::{
     FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND, URGENT_CALLS_PER_SECOND,
 };
 
-/// Limits of the edge and their use.
+/// Limits of the edge (`[limits]`) and their use by live calls.
 #[derive(Debug)]
 pub struct Admission {
     max_calls: u32,
@@ -64,7 +64,7 @@ struct TrunkUsage {
 }
 
 impl LimitUsage {
-    /// Returns the account of a trunk, which becomes active, and the number of active trunks.
+    /// Returns the usage entry of a trunk, which becomes active, and the number of active trunks.
     fn account(&mut self, now: Instant, trunk: &str, calls_per_second: u32) -> (&mut TrunkUsage, u32) {
         let is_old = |at: Instant, seconds| now.saturating_duration_since(at) >= Duration::from_secs(seconds);
         if self.swept.is_none_or(|at| is_old(at, 1)) {
@@ -110,7 +110,11 @@ impl Admission {
         self.bucket.set_rate(calls_per_second);
     }
 
-    /// Checks whether a new call from a trunk is admitted: concurrent calls, calls per second, and draining.
+    /// Checks whether a new call from a trunk is admitted, and takes a token of the calls per second.
+    /// [`Admission::begin`] counts the admitted call.
+    ///
+    /// # Errors
+    /// The reason of the refusal: the limit of concurrent calls or of calls per second, or draining.
     pub fn check(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         let most = usize::try_from(self.max_calls).unwrap_or(usize::MAX);
         let (account, active) = self.shares.account(now, trunk, self.calls_per_second);
@@ -124,13 +128,19 @@ impl Admission {
         self.check_rate(now, trunk)
     }
 
-    /// Checks whether an emergency call is admitted: limits do not apply, but a draining edge could not complete the
-    /// call.
+    /// Checks whether an emergency call is admitted: limits do not apply.
+    ///
+    /// # Errors
+    /// [`ReasonSlug::Draining`] while the edge drains, because it could not complete the call.
     pub fn check_emergency(&self) -> Result<(), ReasonSlug> {
         if self.draining { Err(ReasonSlug::Draining) } else { Ok(()) }
     }
 
-    /// Checks whether a live call of a trunk may begin another attempt (a transfer), which counts as a new call.
+    /// Checks whether a live call of a trunk may begin another attempt (a transfer), which counts towards the calls per
+    /// second like a new call.
+    ///
+    /// # Errors
+    /// The reason of the refusal: draining, or the limit of calls per second.
     pub fn check_rate(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         if self.draining {
             return Err(ReasonSlug::Draining);
@@ -162,7 +172,7 @@ impl Admission {
         if is_rate { format!("`calls_per_second = {}` of [limits]", self.calls_per_second) } else { String::new() }
     }
 
-    /// Counts a new call from a trunk.
+    /// Counts an admitted call from a trunk as live, until [`Admission::end`].
     pub fn begin(&mut self, now: Instant, trunk: &str) {
         self.live += 1;
         self.shares.account(now, trunk, self.calls_per_second).0.live += 1;
@@ -181,12 +191,13 @@ impl Admission {
         self.live
     }
 
-    /// Returns whether a refused call gets a record: a flood must not fill the disk.
+    /// Returns whether the record of a refused call may be written, and counts it: their rate is limited, so that a
+    /// flood does not fill the disk.
     pub fn may_record(&mut self, now: Instant) -> bool {
         self.records.take_token(now)
     }
 
-    /// Returns whether a refusal may be logged now: a flood must not flood the log.
+    /// Returns whether a refusal may be logged now, and then starts the pause until the next line.
     pub fn may_log(&mut self, now: Instant) -> bool {
         let may =
             self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(REFUSAL_LOG_SECONDS));

@@ -28,7 +28,7 @@ use crate::limits::{
 };
 use crate::lookups::key::CallKey;
 
-/// Answer of a breaker to a call that wants to try the agent.
+/// Answer of a breaker to a call that requests the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerDecision {
     /// The call may try the agent.
@@ -72,7 +72,8 @@ struct OpenBreaker {
     pause: Duration,
     next: Instant,
     trial: Option<CallKey>,
-    /// Time at which the stream of the trial was open.
+    /// Time at which the trial's WebSocket opened, if the last failure was a silent stream: such a trial must still
+    /// prove itself.
     trial_open: Option<Instant>,
     /// Whether only probes have failed, and no call.
     by_probes: bool,
@@ -157,7 +158,8 @@ impl Breaker {
         self.again = Some(again);
     }
 
-    /// Returns whether the agent has kept the trial's call long enough for others to try, although it has not spoken.
+    /// Returns whether the trial's stream has been open for [`PROVEN_SECONDS`], so that other calls may try the agent
+    /// although it has not spoken.
     fn is_proven(&self, now: Instant) -> bool {
         let opened = self.open.as_ref().and_then(|open| open.trial_open);
         opened.is_some_and(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROVEN_SECONDS))

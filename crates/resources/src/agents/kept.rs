@@ -70,7 +70,7 @@ pub struct FailedStream<'a> {
 }
 
 impl AgentCallResults {
-    /// Counts a failed call; further streams of the same call do not count.
+    /// Counts a call in which a stream of the agent failed; further failed streams of the same call do not count.
     pub(crate) fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
         let had_spoken = self.words.remove(&stream.key).is_some();
         let is_same = self.is_last_failed(stream.key);
@@ -146,7 +146,7 @@ impl AgentCallResults {
         }
     }
 
-    /// Forgets an ended call.
+    /// Removes an ended call without counting a success.
     pub(crate) fn drop(&mut self, key: CallKey) {
         self.words.remove(&key);
     }
@@ -198,7 +198,7 @@ impl AgentCallResults {
         self.recovery.note_good();
     }
 
-    /// Returns whether the most recent failed call is this one.
+    /// Returns whether this call is the most recent one in which the agent failed.
     fn is_last_failed(&self, key: CallKey) -> bool {
         self.last_failed.as_ref().is_some_and(|last| last.key == key)
     }

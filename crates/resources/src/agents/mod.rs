@@ -112,7 +112,7 @@ impl AgentAudioResults {
 }
 
 impl AgentState {
-    /// Returns whether a call uses the agent or is queued for it.
+    /// Returns whether a socket of the agent is open, or a call has a session or is queued.
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.session_queue.is_empty()
     }
@@ -152,32 +152,33 @@ pub struct AgentStates {
     by_name: BTreeMap<Arc<str>, AgentState>,
     /// Streams that restored calls may continue.
     kept_streams: Vec<KeptStream>,
-    /// Queued calls that must check their turn.
+    /// Queued calls that must call [`AgentStates::turn`], because a session may be free.
     woken: Vec<CallKey>,
-    /// Sessions with an ending stream, in order of time.
+    /// Sessions with an ending stream and the time at which each is free, the earliest first.
     ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
-/// Open stream of a call in plain data, which another process may continue on its connection.
+/// Open stream of a call in plain data. After a restart, the next process continues it on the same connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptStream {
     /// SID of the call.
     pub call_sid: String,
     /// URL of the agent.
     pub url: String,
-    /// Whether the agent takes part in the call.
+    /// Whether the agent takes part in the call; otherwise it only listens.
     pub talks: bool,
     /// SID of the stream.
     pub stream_sid: String,
 }
 
 impl AgentStates {
-    /// Keeps the streams of restored calls until their calls ask for them.
+    /// Stores the streams of calls that are being restored, until [`AgentStates::take_kept_stream`] claims them.
     pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
         self.kept_streams = streams;
     }
 
-    /// Returns the SID of a stream that a restored call had to an agent, once.
+    /// Removes and returns the SID of the stream that a restored call had to the agent at `url`; `None` if there is
+    /// none, or it is claimed already.
     pub fn take_kept_stream(&mut self, call_sid: &str, url: &str, talks: bool) -> Option<String> {
         let is_asked = |one: &KeptStream| one.call_sid == call_sid && one.url == url && one.talks == talks;
         let at = self.kept_streams.iter().position(is_asked)?;
@@ -214,7 +215,7 @@ impl AgentStates {
         self.by_name.entry(name.clone()).or_default().session_queue.enter(key, returns)
     }
 
-    /// Grants a queued call its session if it is the next one. Returns whether it has one.
+    /// Grants a queued call its session if the call is next and a session is free. Returns whether it was granted.
     pub fn turn(&mut self, name: &str, key: CallKey) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
         let has = state.session_queue.take_turn(key);
@@ -222,7 +223,7 @@ impl AgentStates {
         has
     }
 
-    /// Releases the session of a call, or its place in the queue.
+    /// Releases the session of a call, or its position in the queue.
     pub fn leave_line(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.session_queue.leave(key);
@@ -230,7 +231,8 @@ impl AgentStates {
         }
     }
 
-    /// Releases the session of a call once its stream, which was just asked to end, has ended.
+    /// Releases the session of a call that has asked its stream to end. The session still counts for [`SESSION_ENDS`],
+    /// until the stream has ended.
     pub fn end_session(&mut self, now: Instant, name: &Arc<str>, key: CallKey) {
         let until = now + SESSION_ENDS;
         if let Some(state) = self.by_name.get_mut(name) {
@@ -256,7 +258,7 @@ impl AgentStates {
         }
     }
 
-    /// Takes the queued calls that must check their turn.
+    /// Removes and returns the queued calls that must call [`AgentStates::turn`], because a session may be free.
     pub fn woken(&mut self) -> Vec<CallKey> {
         std::mem::take(&mut self.woken)
     }
@@ -343,7 +345,7 @@ impl AgentStates {
         self.by_name.entry(name.clone()).or_default().audio_results.count_silent_call(sid, is_proven)
     }
 
-    /// Notes that an open socket is closed.
+    /// Notes that a socket counted by [`AgentStates::opened`] is closed.
     pub fn closed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sessions = state.sessions.saturating_sub(1);
@@ -376,7 +378,8 @@ impl AgentStates {
         state.breaker.went_well(began)
     }
 
-    /// Notes that a call has dropped its stream, including failures that are not the agent's fault.
+    /// Notes that a call has ended its stream without a result for the agent: an ended call, or a failure that is not
+    /// the agent's fault.
     pub fn dropped(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.call_results.drop(key);

@@ -59,7 +59,7 @@ impl AgentSessions {
         SessionGrant::Waits(behind + 1)
     }
 
-    /// Grants a queued call its session if it is the next one. Returns whether it has one.
+    /// Grants a queued call its session if the call is next and a session is free. Returns whether it was granted.
     pub fn take_turn(&mut self, key: CallKey) -> bool {
         if self.next() != Some(key) {
             return false;
@@ -86,14 +86,14 @@ impl AgentSessions {
         counts
     }
 
-    /// Frees a leaving session, unless the call has a session again.
+    /// Frees the session that is leaving until `until`; ignored if the call has used it again, or left it again later.
     pub fn end_leaving(&mut self, key: CallKey, until: Instant) {
         if self.leaving.get(&key) == Some(&until) {
             self.leaving.remove(&key);
         }
     }
 
-    /// Returns the next queued call, if a session is free.
+    /// Returns the first queued call, if a session is free for it.
     pub fn next(&self) -> Option<CallKey> {
         self.waiting.front().map(|(key, _)| *key).filter(|_| self.is_free())
     }

@@ -115,7 +115,7 @@ impl RecogniserState {
         self.spec.as_ref()
     }
 
-    /// Applies new settings; live sessions keep the old ones. Past failures are forgotten.
+    /// Applies settings; live sessions continue with the old ones. Changed settings clear the last failure.
     pub fn configure(&mut self, spec: Option<Arc<RecogniserSpec>>) {
         if self.spec != spec {
             (self.spec, self.last) = (spec, None);

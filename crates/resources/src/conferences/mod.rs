@@ -485,7 +485,7 @@ impl Conferences {
         self.vacate((seated.room, seated.member));
     }
 
-    /// Removes a participant that leaves with the star key.
+    /// Removes a participant that has pressed the star key, if its settings let it leave that way.
     pub fn leave_by_key(&mut self, now: Instant, seated: &ParticipantHandle) {
         self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
     }
@@ -531,7 +531,8 @@ impl Conferences {
         self.due.push_back(ConferenceEffect::Node(NodeCommand::Stop { clip }));
     }
 
-    /// Announces to a participant's call that an announcement for it alone starts or ends.
+    /// Queues an event for a participant's call: an announcement for that call alone starts or ends. Without `member`
+    /// nothing is sent.
     pub fn announces(&mut self, room: RoomId, member: Option<MemberId>, is_heard: bool) {
         let place = member.and_then(|member| self.places.get(&(room, member)));
         self.due.extend(place.map(|place| ConferenceEffect::Call(place.key, ConferenceEvent::Announced(is_heard))));
@@ -666,7 +667,7 @@ impl Conferences {
         self.expected.iter().find(|one| one.is(sid_or_name))
     }
 
-    /// Returns the mixing role of a participant, with the mixers' seat numbers.
+    /// Returns the role of a participant for the mixers, which identify the coached participant by its seat.
     fn part(&self, room: RoomId, standing: MemberRole) -> ParticipantRole {
         match standing {
             MemberRole::Speaker => ParticipantRole::Speaker,
@@ -777,19 +778,19 @@ impl ExpectedConference {
     }
 }
 
-/// Returns the loop-detection word of a conference.
+/// Returns the loop-detection word of a conference: a hash of its name with the lowest bit set.
 fn loop_word(hop_key: u64, name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (hop_key, name).hash(&mut hasher);
     hasher.finish() | 1
 }
 
-/// Returns a loop-detection word that stands for no conference.
+/// Clears the bit that marks a loop-detection word as that of a conference; for words of edges.
 pub const fn no_link(word: u64) -> u64 {
     word & !1
 }
 
-/// Returns whether a loop-detection word stands for a conference.
+/// Returns whether a loop-detection word is that of a conference, not of an edge.
 pub const fn is_link(word: u64) -> bool {
     word & 1 == 1
 }

@@ -137,22 +137,22 @@ impl Edge {
         &mut self.states.quotas
     }
 
-    /// Returns the calls with early media to an unproven address.
+    /// Returns the calls that send early media to an unproven address.
     pub fn unproven_early(&self) -> &UnprovenEarly {
         &self.states.unproven_early
     }
 
-    /// Returns the calls with early media to an unproven address for modification.
+    /// Returns the calls that send early media to an unproven address, for modification.
     pub fn unproven_early_mut(&mut self) -> &mut UnprovenEarly {
         &mut self.states.unproven_early
     }
 
-    /// Returns the health of all addresses.
+    /// Returns the health of all addresses of trunks.
     pub fn health(&self) -> &HealthTable {
         &self.states.health
     }
 
-    /// Returns the health of all addresses for modification.
+    /// Returns the health of all addresses of trunks for modification.
     pub fn health_mut(&mut self) -> &mut HealthTable {
         &mut self.states.health
     }

@@ -65,7 +65,7 @@ pub fn not_served(method: Method) -> ResponseSpec {
 /// Supported option tags (Supported header).
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
-/// Work of one input that is pending before the next input.
+/// State of the input that is being handled: outputs and clean-up that must be finished before the next input.
 #[derive(Debug, Default)]
 pub struct PendingWork {
     /// Outputs of the endpoint that are not handled yet.
@@ -76,7 +76,8 @@ pub struct PendingWork {
     pub finished: Vec<ClientId>,
     /// INVITEs rejected in this turn: forgotten at the end of the turn, after the last message is traced.
     pub refused: Vec<ServerId>,
-    /// Re-INVITEs of joins with a call that has ended: waiting call, re-INVITE, and reason of the end.
+    /// Re-INVITEs that were to move a leg to another call, but whose call has ended: waiting call, re-INVITE, and
+    /// reason of the end.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// Cause of the connection failure that is being handled.
     pub cause: Option<StreamFailure>,
@@ -111,7 +112,7 @@ pub struct EdgeBase {
     pub(super) random: Random,
     /// Metrics.
     pub(super) metrics: Metrics,
-    /// Connections of the process before that go on here, during a restore.
+    /// During a restore after an upgrade: connections of the previous process that this process has taken over.
     kept_connections: FxHashSet<ConnectionId>,
 }
 
@@ -152,12 +153,12 @@ impl EdgeBase {
         }
     }
 
-    /// Sets the connections of the process before that go on here.
+    /// Sets the connections of the previous process that this process has taken over.
     pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
         self.kept_connections = connections.into_iter().collect();
     }
 
-    /// Returns a flow of the process before, without its connection unless that goes on here.
+    /// Returns a flow of the previous process. Its connection is removed unless this process has taken it over.
     pub fn kept_flow(&self, flow: Flow) -> Flow {
         Flow { connection: flow.connection.filter(|id| self.kept_connections.contains(id)), ..flow }
     }
@@ -250,23 +251,26 @@ impl EdgeBase {
         self.output(GatewayOutput::Changed(Box::new(change)));
     }
 
-    /// Returns the reason why a request could not be sent to an address.
+    /// Returns the reason why a request (`what`) could not be sent to an address, for traces and logs.
     pub fn why_unsent(&self, what: &str, transport: Transport, address: SocketAddr) -> String {
         why_unsent(self.turn.cause.as_ref(), what, transport, address)
     }
 
-    /// Returns the reason why a request has no response.
+    /// Returns the reason why a request (`what`) to an address has no response; `sent` is false if it could not be
+    /// sent.
     pub fn why_unanswered(&self, what: &str, spot: &TrunkAddress, sent: bool) -> String {
         if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
     }
 
-    /// Returns the leg of a dialog; an early dialog belongs to the leg of its outbound INVITE.
+    /// Returns the leg of a dialog; an early dialog belongs to the leg of its outbound INVITE. `None` if no call has
+    /// it.
     pub fn place_of(&self, dialog: DialogId) -> Option<LegRef> {
         let entered = self.index.dialogs.get(&dialog).copied();
         entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
-    /// Returns the leg to which a CANCEL belongs; the endpoint sends CANCELs on its own.
+    /// Returns the leg of the INVITE that a CANCEL of the endpoint cancels; `None` if the message is no CANCEL or no
+    /// leg has its Call-ID.
     pub fn place_of_cancel(&self, transmit: &SipTransmit) -> Option<LegRef> {
         let what = &transmit.what;
         let is_cancel = what.method == Method::Cancel && what.code.is_none();
@@ -274,7 +278,7 @@ impl EdgeBase {
         Some(self.index.named(message.call_id()?)?.at)
     }
 
-    /// Acknowledges a 2xx.
+    /// Sends the ACK, without SDP, for the 2xx that established a dialog.
     pub fn ack(&mut self, now: Instant, dialog: DialogId) {
         self.endpoint.ack(now, dialog, None);
         self.pump();
@@ -286,18 +290,18 @@ impl EdgeBase {
         self.pump();
     }
 
-    /// Marks the CANCEL of an INVITE, if one is sent, as answered elsewhere.
+    /// Marks an INVITE as answered elsewhere: a CANCEL sent for it gets that Reason.
     pub fn answered_elsewhere(&mut self, id: ClientId) {
         self.endpoint.answered_elsewhere(id);
     }
 
-    /// Abandons an INVITE without a response.
+    /// Gives up an INVITE to which no response has arrived.
     pub fn abandon(&mut self, now: Instant, id: ClientId) {
         self.endpoint.abandon(now, id);
         self.pump();
     }
 
-    /// Sends the INVITE of an attempt.
+    /// Sends the INVITE of an attempt and enters it in the look-ups.
     pub fn invite(&mut self, now: Instant, at: LegRef, invite: InviteRequest) -> ClientId {
         let id = self.endpoint.invite(now, invite);
         self.index.clients.insert(id, ClientEntry { at, purpose: RequestPurpose::Invite, sent: Some(now) });
@@ -305,7 +309,8 @@ impl EdgeBase {
         id
     }
 
-    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS within a dialog.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS within a dialog, and enters it in the
+    /// look-ups. `None` if the endpoint did not send it.
     pub fn request(
         &mut self,
         now: Instant,
@@ -347,7 +352,7 @@ impl EdgeBase {
         self.output(GatewayOutput::Callback(Box::new(callback)));
     }
 
-    /// Cancels a pending request of an application.
+    /// Cancels a pending request of an application; its response is dropped.
     pub fn give_up(&mut self, query: QueryId) {
         self.index.queries.remove(&query);
         self.output(GatewayOutput::AppGivenUp(query));
@@ -372,14 +377,15 @@ impl EdgeBase {
         (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 
-    /// Returns the targets of the first route that accepts a call now.
+    /// Returns the targets of the first route that accepts a call now; `None` if no route does.
     pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<RoutePlan> {
         let at = self.timestamp(now);
         let draw = self.table.has_shares().then(|| self.random.rng.random());
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
-    /// Returns the target that an agent, operator or application names in mid-call; listen-only agents are excluded.
+    /// Returns the target that an agent, operator or application names in mid-call; `None` if it is unknown, or an
+    /// agent that can only listen.
     pub fn target(&mut self, target: &TargetSpec) -> Option<CallTarget> {
         let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
         let only_listens = matches!(&found, CallTarget::Agent(agent) if agent.is_raw());

@@ -11,7 +11,8 @@ use crate::lookups::key::CallKey;
 use crate::sessions::{MediaSession, MediaSessions, NewEnd};
 
 impl MediaSessions {
-    /// Opens a session for a call. `beside` is the session from which an end will be moved.
+    /// Opens a media session for a call. `beside` is an existing session from which an end will be moved to the new
+    /// one.
     pub(super) fn open_session(&mut self, base: &mut EdgeBase, key: CallKey, beside: Option<MediaId>) -> MediaId {
         let id = MediaId(self.next);
         self.next += 1;
@@ -39,7 +40,8 @@ impl MediaSessions {
         Some(NewEnd { end, bind, counters })
     }
 
-    /// Returns the id of a new end without sockets: an agent or a player.
+    /// Returns the id of a new end without sockets (an agent or a player); `None` if the session is closed or out of
+    /// ids.
     pub(super) fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
@@ -84,8 +86,8 @@ impl MediaSessions {
         own.for_each(|(id, _)| base.media(*id, MediaCommand::Close));
     }
 
-    /// Frees the ports named by a worker's event. Returns the call that must handle the event; closed ends concern no
-    /// call.
+    /// Frees the ports named by a worker's event. Returns the call that must handle the event; `None` if the event
+    /// concerns no call, such as a closed end.
     pub(super) fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {
         let session = self.live.get_mut(&id)?;
         let key = session.key;

@@ -167,8 +167,8 @@ impl Edge {
         self.apps.recognition.record_result(now, sid, result, why);
     }
 
-    /// Requests a document or sound of an application from the shell. `key`: the call that gets the response; `None`:
-    /// an announcement gets it.
+    /// Requests a document or sound of an application from the shell. The response goes to call `key`, or with `None`
+    /// to an announcement.
     pub fn ask_for(&mut self, key: Option<CallKey>, call: &str, app: &Arc<App>, wanted: AppResource) -> QueryId {
         let query = self.base.index.query();
         self.base.index.queries.extend(key.map(|key| (query, key)));
@@ -217,7 +217,8 @@ impl Edge {
         self.base.output(GatewayOutput::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
-    /// Records that a limit of the edge has refused a call of a trunk; an empty `key`: the reason is no limit.
+    /// Records that a limit of the edge has refused a call of a trunk, unless `key` is empty, which means that the
+    /// reason is no limit.
     pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
         if !key.is_empty() {
             self.alarm(now, "", trunk, reason, key);
@@ -282,8 +283,8 @@ impl Edge {
         self.states.alarm(&mut self.base, now, call, trunk, reason, what)
     }
 
-    /// Sorts the trunks of a plan that are ordered by answer-seizure ratio, and adds the order to the trace.
-    /// `may_probe`: a trunk with a low ratio may be tried first to measure it again.
+    /// Sorts the trunks of a plan that are ordered by answer-seizure ratio (`order = "asr"`), and adds the order to the
+    /// trace. `may_probe`: a trunk with a low ratio may be tried first to measure it again.
     pub fn by_ratio(&mut self, now: Instant, key: CallKey, plan: &mut RoutePlan, may_probe: bool) {
         for order in self.states.by_ratio(&mut self.base, now, plan, may_probe) {
             self.decide(now, key, order);
@@ -301,12 +302,18 @@ impl Edge {
         self.states.refuse_method(now, trunk, method)
     }
 
-    /// Counts a new call of a trunk, or returns the limit that refuses it.
+    /// Counts a new call from a trunk.
+    ///
+    /// # Errors
+    /// The limit that refuses the call.
     pub fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.states.begin_trunk_call(&mut self.base, now, name)
     }
 
-    /// Counts an attempt towards a trunk, after those already waiting, or returns the limit that refuses it.
+    /// Counts an attempt towards a trunk, unless earlier attempts are waiting or a limit refuses it.
+    ///
+    /// # Errors
+    /// The limit that refuses the attempt.
     pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: WaitingAttempt) -> Result<(), ReasonSlug> {
         self.states.begin_target_call(&mut self.base, now, name, who)
     }
@@ -321,7 +328,10 @@ impl Edge {
         self.states.end_trunk_call(&mut self.base, name)
     }
 
-    /// Counts a call towards the trunk's limits that match its numbers, or returns the limit that is reached.
+    /// Counts a call towards the trunk's limits that match its numbers.
+    ///
+    /// # Errors
+    /// The limit that is reached; the call is then counted towards none.
     pub fn take_quota(
         &mut self,
         now: Instant,
@@ -359,12 +369,12 @@ impl Edge {
         self.states.peer_unanswered(&mut self.base, now, client, sent)
     }
 
-    /// Records a response from an address.
+    /// Records a response from an address, with the round-trip time if it was measured: the address is up.
     pub fn peer_heard(&mut self, spot: &TrunkAddress, rtt: Option<Duration>) {
         self.states.peer_heard(&mut self.base, spot, rtt)
     }
 
-    /// Records that an address did not answer.
+    /// Records that an address did not answer (`problem`); after several times it is down.
     pub fn peer_missed(&mut self, now: Instant, spot: &TrunkAddress, problem: String) {
         self.states.peer_missed(&mut self.base, now, spot, problem)
     }
@@ -440,12 +450,12 @@ impl Edge {
         self.states.registering(&mut self.base, &mut self.sources, now, server, (party, flow), request)
     }
 
-    /// Adds an item to a call's trace.
+    /// Adds an item to the trace of a live call.
     pub fn trace(&mut self, now: Instant, key: CallKey, item: TraceItem) {
         self.tracing.trace(&mut self.base, now, key, item)
     }
 
-    /// Adds a decision to a call's trace.
+    /// Adds a decision to the trace of a live call.
     pub fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
         self.tracing.decide(&mut self.base, now, key, text)
     }
@@ -506,7 +516,8 @@ impl Edge {
         self.tracing.traceparent(key, call, leg)
     }
 
-    /// Opens a session for a call. `beside` is the session from which an end will be moved.
+    /// Opens a media session for a call. `beside` is an existing session from which an end will be moved to the new
+    /// one.
     pub fn open_session(&mut self, key: CallKey, beside: Option<MediaId>) -> MediaId {
         self.sessions.open_session(&mut self.base, key, beside)
     }
@@ -573,6 +584,9 @@ impl Edge {
     }
 
     /// Adds a call to a conference, which is created if there is none with the name.
+    ///
+    /// # Errors
+    /// As for [`Conferences::join`](crate::conferences::Conferences::join).
     pub fn join_conference(
         &mut self,
         now: Instant,
@@ -597,6 +611,9 @@ impl Edge {
     }
 
     /// Adds a call to a queue, which is created if there is none with the name.
+    ///
+    /// # Errors
+    /// As for [`Queues::enqueue`](crate::conferences::queues::Queues::enqueue).
     pub fn enqueue(
         &mut self,
         now: Instant,
@@ -616,7 +633,7 @@ impl Edge {
         self.base.turn.trying = None;
     }
 
-    /// Sets the names of peers that could not be resolved.
+    /// Replaces the set of peers' host names that could not be resolved, and updates the state of their trunks.
     pub fn set_unresolved(&mut self, now: Instant, names: HashMap<Destination, NameFault>) {
         self.states.health.unresolved = names;
         self.states.configure_health(&mut self.base, now);

@@ -232,7 +232,10 @@ impl Notifier {
         self.notify(cx, now, dialog);
     }
 
-    /// Parses a SUBSCRIBE, or returns the response that rejects it.
+    /// Checks a SUBSCRIBE outside a dialog: its syntax, the user's mailboxes, and room for another subscription.
+    ///
+    /// # Errors
+    /// The response that rejects it: 405, 404, 503, or one of [`SubscribeRequest::read`].
     fn judge(
         &mut self,
         cx: &mut NotifierCx<'_>,
@@ -396,7 +399,8 @@ impl Notifier {
         }
     }
 
-    /// Sends a NOTIFY in the dialog of a subscription, at once or after the response to the last one.
+    /// Sends a NOTIFY in the dialog of a subscription, or notes that one must follow while another is unanswered or the
+    /// counts are unknown.
     fn notify(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
         let indications = &mut self.indications;
         let is_known = indications.is_known();
@@ -425,7 +429,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies each contact or peer of a lamp that has outdated counts.
+    /// Notifies each phone or peer of a lamp to which outdated counts were sent.
     fn notify_lamp(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
         let indications = &self.indications;
         let Some(lamp) = indications.lamps.get(key) else { return };
@@ -496,7 +500,7 @@ impl Notifier {
         self.try_next(cx, now, key, count);
     }
 
-    /// Notifies a lamp at the next address; when none is left, the next attempt is made later.
+    /// Notifies a lamp at the next address that a listener can reach; when none is left, schedules the next attempt.
     fn try_next(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, count: MessageCount) {
         let listen = cx.base.table.trunk(&key.trunk).and_then(|trunk| trunk.listen.clone());
         while let Some((transport, remote, uri)) =
@@ -540,7 +544,7 @@ impl Notifier {
         let Some(at) = lamp.asking.iter().position(|one| one.client == id) else { return };
         let PendingNotify { place, count, .. } = lamp.asking.swap_remove(at);
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
-        // Whether a later attempt, or another address, may succeed.
+        // True if a later attempt, or another address, may succeed.
         let is_lost = code.is_none_or(|code| code == 408 || (500..600).contains(&code));
         let was_failing = std::mem::replace(&mut lamp.is_failing, !is_taken);
         if !is_taken {

@@ -157,7 +157,8 @@ impl TrunkStates {
         self.ask_registrar(base, now, name, problem, None);
     }
 
-    /// Sends a REGISTER to the next address; without one the registration has failed with `problem`.
+    /// Sends a REGISTER to the next address. If no address is left, the registration has failed with `problem`, and the
+    /// next attempt is at least `pause` away.
     fn ask_registrar(
         &mut self,
         base: &mut EdgeBase,
@@ -267,8 +268,8 @@ impl TrunkStates {
         }
     }
 
-    /// Schedules the next attempt after all addresses have failed: after a growing pause (RFC 5626 §4.5), at least
-    /// `least`.
+    /// Schedules the next attempt after all addresses have failed: after a random pause that grows with each failure
+    /// (RFC 5626 §4.5), but not before `least`.
     fn registration_failed(
         &mut self,
         base: &mut EdgeBase,
@@ -295,7 +296,7 @@ impl TrunkStates {
         base.warn("", text, Some(ReasonSlug::NotRegistered));
     }
 
-    /// Removes a binding at the registrar, and forgets the registration.
+    /// Removes the edge's binding at the registrar (REGISTER with expiry 0), and forgets the registration.
     fn unregister(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>) {
         self.registrations.stop_waiting(name);
         let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
@@ -373,7 +374,7 @@ impl TrunkStates {
         }
     }
 
-    /// Removes the bindings that are not wanted, and logs the reason for each phone.
+    /// Removes the bindings of a trunk for which `wanted` returns false, and logs each with the reason `why`.
     fn forget_phones(
         &mut self,
         base: &mut EdgeBase,

@@ -161,7 +161,8 @@ impl TrunkStates {
         orders
     }
 
-    /// Occasionally moves a trunk with a lower rank to the front. Returns whether one was moved.
+    /// Occasionally moves a trunk with a lower answer-seizure ratio to the front, to measure it again. Returns whether
+    /// one was moved.
     fn probe(
         &mut self,
         base: &mut EdgeBase,
@@ -202,7 +203,10 @@ impl TrunkStates {
         not_served(method)
     }
 
-    /// Counts a new call of a trunk, or returns the limit that refuses it.
+    /// Counts a new call from a trunk.
+    ///
+    /// # Errors
+    /// The limit that refuses the call.
     pub(super) fn begin_trunk_call(
         &mut self,
         base: &mut EdgeBase,
@@ -214,7 +218,10 @@ impl TrunkStates {
         Ok(())
     }
 
-    /// Counts an attempt towards a trunk, after those already waiting, or returns the limit that refuses it.
+    /// Counts an attempt towards a trunk, unless earlier attempts are waiting or a limit refuses it.
+    ///
+    /// # Errors
+    /// The limit that refuses the attempt.
     pub(super) fn begin_target_call(
         &mut self,
         base: &mut EdgeBase,
@@ -241,7 +248,10 @@ impl TrunkStates {
         }
     }
 
-    /// Counts a call towards the trunk's limits that match its numbers, or returns the limit that is reached.
+    /// Counts a call towards the trunk's limits that match its numbers.
+    ///
+    /// # Errors
+    /// The limit that is reached; the call is then counted towards none.
     pub(super) fn take_quota(
         &mut self,
         base: &mut EdgeBase,
@@ -296,7 +306,7 @@ impl TrunkStates {
     }
 }
 
-/// Figures of a trunk that determine its rank.
+/// Figures that determine the rank of a trunk among those ordered by answer-seizure ratio.
 pub(crate) struct RankFigures {
     pub(crate) figures: PerformanceFigures,
     pub(crate) is_down: bool,

@@ -27,7 +27,8 @@ impl FaultKind {
     /// Kinds that may begin at any time, so that only an ended call is known to be free of them.
     pub const LATE: [FaultKind; 2] = [FaultKind::Loss, FaultKind::Stopped];
 
-    /// Returns the kind of a cause; `None` if the cause is not kept.
+    /// Returns the kind under which a cause is counted; `None` for causes of silent sides and others, which are not
+    /// counted here.
     pub const fn of(cause: FaultCause) -> Option<FaultKind> {
         match cause {
             FaultCause::Codecs | FaultCause::Payload => Some(FaultKind::Codecs),
@@ -82,7 +83,7 @@ struct LastFault {
     /// SID of the call.
     sid: String,
     at: Instant,
-    /// Good calls answered since the fault.
+    /// Calls without the fault that were answered after it.
     good: u64,
 }
 
@@ -103,8 +104,8 @@ impl TrunkFaults {
         }
     }
 
-    /// Notes a call without a fault of this kind. A call that was answered before the most recent fault does not
-    /// count: of concurrent calls, some show the fault before others.
+    /// Notes a call without a fault of this kind, answered at `answered`. It does not count if it was answered before
+    /// the most recent fault, because concurrent calls may show the same fault later.
     pub(crate) fn note_good(&mut self, kind: FaultKind, answered: Instant) {
         let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
         if let Some(last) = last.filter(|last| answered >= last.at) {
@@ -132,7 +133,8 @@ impl TrunkFaults {
     }
 }
 
-/// Returns the view of a fault; the numbers are calls with the fault, all calls, and good calls since.
+/// Returns the view of a fault from three numbers: calls with the fault, all calls, and good calls since the last
+/// fault.
 pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
     FaultView {

@@ -47,7 +47,7 @@ struct LastUnreachedCall {
 }
 
 impl UnreachedCalls {
-    /// Counts a call that did not reach the target. Repeated attempts of one call count once.
+    /// Counts a call that did not reach the target. Consecutive attempts of one call count once.
     pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
         let UnreachedCall { key, sid, route, is_lost } = call;
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);

@@ -22,12 +22,13 @@ pub struct ListenerSpec {
     pub public_addresses: Vec<IpAddr>,
 }
 
-/// Addresses of the machine, read at start, and the source address towards each destination.
+/// Addresses of the machine, read at the start and whenever they change, and the source address towards each
+/// destination.
 #[derive(Debug, Clone, Default)]
 pub struct Interfaces {
     /// Networks of the interfaces, with the local address in each.
     pub networks: Vec<(IpNet, IpAddr)>,
-    /// Destinations with a source address that differs from `networks` and the defaults, with that address.
+    /// Routes that need another source address than `networks` and the defaults give: destination, and that address.
     pub routes: Vec<(IpNet, IpAddr)>,
     /// Source address towards all other IPv4 destinations.
     pub default_v4: Option<IpAddr>,
@@ -91,7 +92,8 @@ impl Addressing {
         bound.or_else(towards).or_else(|| self.media_shown_to(peer, listener))
     }
 
-    /// Returns the address and port for Via and Contact of messages to `peer` over `listener`.
+    /// Returns the address and port for Via and Contact of messages to `peer` over `listener`; `None` without such a
+    /// listener or without a route.
     pub fn local(&self, peer: IpAddr, listener: ListenerId) -> Option<LocalAddress> {
         let port = self.listener(listener)?.bound.port();
         Some(LocalAddress { ip: self.shown_to(peer, Some(listener))?, port })

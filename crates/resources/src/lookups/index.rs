@@ -194,7 +194,7 @@ impl CallIndex {
         self.names.get(call_id)
     }
 
-    /// Returns whether the signalling of a live leg goes to an address, which may no longer belong to a trunk.
+    /// Returns whether a live leg sends its signalling to this address. The address may no longer belong to a trunk.
     pub fn is_far_end(&self, source: IpAddr) -> bool {
         self.far_ends.contains_key(&source)
     }

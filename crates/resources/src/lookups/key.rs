@@ -9,7 +9,7 @@ pub struct CallKey(pub u64);
 pub struct Branch(u8);
 
 impl Branch {
-    /// Attempt at a target that is tried alone, as agents always are.
+    /// Number of an attempt at a target that is tried alone; agents always are.
     pub const ALONE: Branch = Branch(0);
 
     /// Returns the concurrent attempt with this number.

@@ -60,7 +60,11 @@ pub(crate) struct SubscribeRequest {
 }
 
 impl SubscribeRequest {
-    /// Parses a SUBSCRIBE, or returns the response that rejects it.
+    /// Parses a SUBSCRIBE.
+    ///
+    /// # Errors
+    /// The response that rejects it: 489 for another event package, 423 for a lifetime that is too short, or another
+    /// for a Contact or Accept that does not fit.
     pub(crate) fn read(request: &SipMessage) -> Result<SubscribeRequest, Box<ResponseSpec>> {
         let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
         let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
@@ -103,7 +107,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
 }
 
-/// Returns whether an action limited to once a second may be done now. `last` is the time of the last one.
+/// Returns whether an action limited to once a second may be done now, and then sets `last`, the time of the last one.
 fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
     let may = last.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
     if may {
@@ -169,7 +173,7 @@ pub(crate) struct Subscription {
     pub(crate) ends: Option<&'static str>,
 }
 
-/// Active subscription in plain data, for another process.
+/// Active subscription in plain data, which the next process restores after an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptSubscription {
     pub(crate) trunk: String,
@@ -179,7 +183,7 @@ pub struct KeptSubscription {
     pub(crate) dialog: DialogSnapshot,
 }
 
-/// A user of a trunk that is notified without a subscription.
+/// Recipient of unsolicited NOTIFYs: a user of a trunk, by `mwi` of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LampKey {
     pub(crate) trunk: Arc<str>,
@@ -263,7 +267,7 @@ impl Indications {
         self.queued.extend(dialogs);
     }
 
-    /// Takes the subscribers that may be notified now.
+    /// Removes and returns the queued subscribers that may be notified now, at most [`MWI_BURST`].
     pub(crate) fn next_burst(&mut self, now: Instant) -> Vec<DialogId> {
         if self.queued.is_empty() || self.burst.is_some_and(|at| now < at) {
             return Vec::new();
@@ -295,12 +299,12 @@ impl Indications {
         self.subscriptions.len()
     }
 
-    /// Returns whether a new subscription may be logged: once a second.
+    /// Returns whether a new subscription may be logged now (once a second), and then starts the pause.
     pub(crate) fn may_log(&mut self, now: Instant) -> bool {
         once_a_second(&mut self.logged, now)
     }
 
-    /// Returns whether a subscription that ended by a failure may be logged: once a second.
+    /// Returns whether the failure of a subscription may be logged now (once a second), and then starts the pause.
     pub(crate) fn may_warn(&mut self, now: Instant) -> bool {
         once_a_second(&mut self.warned, now)
     }
@@ -341,7 +345,7 @@ impl Indications {
         self.subscriptions.insert(dialog, subscription);
     }
 
-    /// Removes a subscription.
+    /// Removes a subscription with its deadline and pending NOTIFY. Returns it; `None` if there is none in the dialog.
     pub(crate) fn remove(&mut self, dialog: DialogId) -> Option<Subscription> {
         let gone = self.subscriptions.remove(&dialog)?;
         self.due.remove(&(gone.until, NotifyOwner::Subscription(dialog)));
@@ -376,7 +380,7 @@ impl Indications {
         }
     }
 
-    /// Returns whether a subscriber of a trunk is notified of one of these mailboxes.
+    /// Returns whether a subscription of the trunk is active that covers one of these mailboxes.
     pub(crate) fn is_subscribed(&self, trunk: &str, mailboxes: &[Arc<str>]) -> bool {
         let mut of_trunk = self.subscriptions.values().filter(|one| *one.trunk == *trunk && one.ends.is_none());
         of_trunk.any(|one| one.mailboxes.iter().any(|name| mailboxes.contains(name)))

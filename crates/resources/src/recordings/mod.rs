@@ -21,7 +21,7 @@ use trunkgate_story::wall::rfc2822;
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use crate::recordings::losses::RecordingLosses;
 
-/// Recording of a crashed process, which another one continues in its file.
+/// Recording of a process that has crashed. The next process completes its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterruptedRecording {
     /// Id of the recording.
@@ -478,7 +478,7 @@ impl AfterRecording {
     }
 }
 
-/// A recording with an incomplete file.
+/// A recording with an incomplete file: SIDs of recording and call, and the request to send once the file is complete.
 #[derive(Debug)]
 pub(crate) struct OpenRecording {
     pub(crate) sid: String,
@@ -552,7 +552,7 @@ impl EdgeRecordings {
         self.is_on() && self.refuses
     }
 
-    /// Notes a call that is refused because it cannot be recorded.
+    /// Counts a call that was refused because it cannot be recorded.
     pub fn note_refused(&mut self, now: Instant, sid: &str) {
         self.refused.count(now, [true]);
         self.last_refused = Some(sid.to_owned());
@@ -612,7 +612,7 @@ impl EdgeRecordings {
         self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }
 
-    /// Removes a recording with a complete file.
+    /// Removes a recording, because its file is complete or has failed.
     pub(crate) fn done(&mut self, id: RecordingId) -> Option<OpenRecording> {
         self.open.remove(&id)
     }

@@ -134,7 +134,8 @@ impl Registrations {
         }
     }
 
-    /// Stops waiting for the response or DNS result of a registration.
+    /// Forgets the pending REGISTER or DNS query of a registration, so that its result is ignored, and sets the state
+    /// to waiting.
     pub(crate) fn stop_waiting(&mut self, name: &Arc<str>) {
         match self.by_trunk.get(name).map(|registration| registration.state) {
             Some(RegistrationState::Resolving(query)) => drop(self.queries.remove(&query)),

@@ -64,7 +64,7 @@ pub struct Registrar {
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
 }
 
-/// Request of one Contact in a REGISTER.
+/// Contact of a REGISTER with its requested lifetime in seconds; 0 removes the binding.
 pub(crate) struct ContactRequest {
     pub(crate) contact: String,
     pub(crate) seconds: u32,
@@ -161,7 +161,7 @@ pub(crate) fn parse_contact(contact: &NameAddr<'_>, request: &SipMessage) -> Opt
 }
 
 impl KeptBinding {
-    /// Returns the name of the trunk.
+    /// Returns the name of the binding's trunk.
     pub(crate) fn trunk(&self) -> &str {
         &self.trunk
     }
@@ -171,7 +171,7 @@ impl KeptBinding {
         &self.flow
     }
 
-    /// Returns the binding.
+    /// Converts the entry to a binding whose remaining time counts from `now`.
     pub(crate) fn restored(self, now: Instant) -> Binding {
         let KeptBinding { trunk: _, flow, contact, left, call_id, cseq } = self;
         Binding { flow, contact, until: now + left, call_id, cseq }

@@ -30,7 +30,7 @@ impl PortPool {
         PortPool { first, free: free.into(), taken, in_use: 0 }
     }
 
-    /// Takes a free pair. Returns its RTP port.
+    /// Removes a free pair from the pool. Returns its RTP port; `None` if all pairs are in use.
     pub fn allocate_pair(&mut self) -> Option<u16> {
         let port = self.free.pop_front()?;
         self.mark(port, true);
@@ -44,7 +44,8 @@ impl PortPool {
         }
     }
 
-    /// Takes this pair for a call restored from a snapshot. Returns whether it was free.
+    /// Marks a pair as used by a call that is restored from a snapshot. Returns false if it was in use already or is
+    /// not in the pool.
     pub fn reserve(&mut self, port: u16) -> bool {
         let was_free = self.mark(port, true);
         if was_free {

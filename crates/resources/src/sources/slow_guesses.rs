@@ -61,7 +61,8 @@ pub(crate) struct SlowGuesses {
 }
 
 impl SlowGuesses {
-    /// Counts wrong credentials of a source at an account.
+    /// Counts wrong credentials of a source at an account, and closes the account to the source if there are too many.
+    /// Returns the consequence.
     pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>, limits: SlowBan) -> BanScope {
         if limits.after == 0 {
             return BanScope::None;

@@ -162,7 +162,8 @@ impl UnknownSources {
         self.ban(now, source, lasting)
     }
 
-    /// Notes wrong credentials for an account (a trunk).
+    /// Notes wrong credentials for an account (a trunk), which may close the account to the source or ban the source.
+    /// Returns which of these it did.
     pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> BanScope {
         if self.failed(now, source) {
             return BanScope::Source;
@@ -231,7 +232,7 @@ impl UnknownSources {
         ban.into_iter().chain(self.slow.next()).min()
     }
 
-    /// Ends expired bans.
+    /// Ends expired bans, and opens accounts that were closed long enough.
     pub fn release(&mut self, now: Instant) {
         self.slow.release(now);
         while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {

@@ -66,9 +66,8 @@ impl UnknownTraffic {
         self.sources.push((source, before + 1, now));
     }
 
-    /// Returns the most recent sources, at most [`UNKNOWN_SOURCES`], the one with the most messages first: messages
-    /// counted since the source is listed, and the age of the last one. A source is forgotten after an hour without a
-    /// message.
+    /// Returns the sources of the last hour, at most [`UNKNOWN_SOURCES`], the one with the most messages first, with
+    /// the number of messages since the source is listed and the age of the last one.
     pub fn sources(&self, now: Instant) -> Vec<SourceView> {
         let ago = |at: Instant| now.saturating_duration_since(at);
         let all = self.sources.iter().map(|(source, count, at)| (*source, *count, ago(*at)));

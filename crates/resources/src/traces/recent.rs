@@ -132,7 +132,7 @@ impl RecentCalls {
         ended.or_else(|| self.turned_down_traces.find(sid))
     }
 
-    /// Returns the trace of an ended call, if there is room for more entries.
+    /// Returns the trace of an ended call for a further entry; `None` if there is no trace, or it is full.
     fn open(&mut self, sid: &str) -> Option<&mut CallTrace> {
         let ended = match self.traces.find_mut(sid) {
             Some(ended) => Some(ended),
@@ -141,8 +141,8 @@ impl RecentCalls {
         ended.map(|ended| &mut ended.trace).filter(|trace| trace.count() < TRACE_ENTRIES)
     }
 
-    /// Returns the traces of ended calls: first of refused calls, then of calls without failures, the oldest first,
-    /// then the rest.
+    /// Returns the traces of ended calls in the order in which their messages are dropped: of refused calls, of calls
+    /// without failures, each the oldest first, then of calls with failures.
     pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut CallTrace> {
         let turned_down = self.turned_down_traces.entries.iter_mut();
         let usual = turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| ended);
@@ -205,12 +205,12 @@ impl RecentCalls {
         self.calls.find(sid).or_else(|| self.turned_down.find(sid)).map(|call| &**call)
     }
 
-    /// Returns a call's trace with the start of the call.
+    /// Returns the start of a call, and its trace; with `raw`, messages have their text.
     pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         self.ended(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
 
-    /// Returns whether a call's trace includes messages; `None` if there is no trace.
+    /// Returns whether a call's trace has the texts of messages; `None` if there is no trace.
     pub fn is_traced(&self, sid: &str) -> Option<bool> {
         self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }

@@ -152,7 +152,8 @@ impl HealthTable {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// Returns the action for the next address with a deadline that has passed; `None` if no deadline has.
+    /// Removes the earliest deadline that has passed, and returns the action for its address; `None` if no deadline has
+    /// passed or the address is unknown.
     pub fn pop_due(&mut self, now: Instant) -> Option<HealthAction> {
         let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
         self.queue.remove(&(at, spot.clone()));
@@ -185,7 +186,7 @@ impl HealthTable {
         Some((spot, now.saturating_duration_since(sent)))
     }
 
-    /// Returns whether an OPTIONS is pending.
+    /// Returns whether a transaction is a pending OPTIONS of this table.
     pub fn is_asked(&self, client: ClientId) -> bool {
         self.pending.contains_key(&client)
     }

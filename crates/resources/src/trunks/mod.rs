@@ -54,8 +54,9 @@ struct TrunkState {
     buckets: [TokenBucket; 3],
     /// Attempts that wait for capacity, in order of arrival.
     waiting: VecDeque<WaitingAttempt>,
-    /// Rate limit per address, and state of the addresses called recently.
+    /// Maximum new calls per second to one address of the trunk; 0: unlimited.
     peer_rate: u32,
+    /// Rate of new calls to each address called recently.
     addresses: BTreeMap<IpAddr, TokenBucket>,
     tried: u64,
     /// Calls tried, and calls answered.
@@ -74,7 +75,7 @@ struct TrunkState {
     probed: Option<Instant>,
     /// Last problem and its time.
     last_problem: Option<(String, Instant)>,
-    /// Sides in answered calls, and silent ones.
+    /// Sides of the trunk in answered calls: all, and the silent ones.
     sides_lately: LastHour<2>,
     /// Causes of silent sides, the most recent last.
     silent_sides: Vec<SilentSides>,
@@ -122,7 +123,7 @@ struct TrunkFailure {
 #[derive(Debug, Default)]
 pub struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
-    /// Attempts that may have capacity now.
+    /// Waiting attempts that must try again, because capacity may be free.
     woken: Vec<WaitingAttempt>,
     /// Time of the last log line of each alarm, by trunk and reason.
     alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
@@ -145,7 +146,10 @@ struct HeardSides {
 }
 
 impl TrunkState {
-    /// Counts a new call, or returns the limit that refuses it.
+    /// Counts a new call in a direction.
+    ///
+    /// # Errors
+    /// The limit that refuses the call: concurrent calls, or calls per second.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
             return Err(ReasonSlug::LimitCalls);
@@ -156,7 +160,10 @@ impl TrunkState {
         Ok(())
     }
 
-    /// Takes a token from each of the trunk's rate limits for a direction, or refuses the call if one has none.
+    /// Takes a token from each of the trunk's rate limits for a direction.
+    ///
+    /// # Errors
+    /// [`ReasonSlug::LimitRate`] if one of the limits has no token; then none is taken.
     fn take_tokens(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if !self.wait(now, direction).is_zero() {
             return Err(ReasonSlug::LimitRate);
@@ -260,12 +267,18 @@ impl Trunks {
         }
     }
 
-    /// Counts a new call from a trunk, or returns the limit that refuses it.
+    /// Counts a new call from a trunk.
+    ///
+    /// # Errors
+    /// The limit that refuses the call.
     pub fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.state(name).begin(now, IN)
     }
 
-    /// Counts a new call to a trunk, after waiting attempts, or returns the limit that refuses it.
+    /// Counts a new call to a trunk. `who` is the attempt, which must not overtake waiting ones.
+    ///
+    /// # Errors
+    /// The limit that refuses the call; [`ReasonSlug::LimitRate`] also if another attempt is the first that waits.
     pub(crate) fn begin_outbound(
         &mut self,
         now: Instant,
@@ -280,6 +293,9 @@ impl Trunks {
     }
 
     /// Counts a mid-call request of a trunk towards its rate of new calls.
+    ///
+    /// # Errors
+    /// [`ReasonSlug::LimitRate`] if the rate is exceeded.
     pub fn count_request(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.state(name).take_tokens(now, IN)
     }
@@ -298,18 +314,19 @@ impl Trunks {
         }
     }
 
-    /// Returns the time until a waiting attempt may have capacity; `None` if it will be woken.
+    /// Returns the time until the first waiting attempt of a trunk may have capacity. `None` if `who` is not the first,
+    /// or waits for a call to end: then it will be woken.
     pub fn next_place(&mut self, now: Instant, name: &str, who: WaitingAttempt) -> Option<Duration> {
         let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
         Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
     }
 
-    /// Takes the attempts that may have capacity now.
+    /// Removes and returns the waiting attempts that must try again, because capacity may be free.
     pub fn woken(&mut self) -> Vec<WaitingAttempt> {
         std::mem::take(&mut self.woken)
     }
 
-    /// Returns whether another call may go to an address of a trunk within this second.
+    /// Returns whether another call may go to an address of a trunk within this second, and counts it.
     pub fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
         let state = self.state(name);
         if state.peer_rate == 0 {
@@ -473,7 +490,7 @@ impl Trunks {
         }
     }
 
-    /// Returns whether an INVITE too long for UDP must be logged now.
+    /// Returns whether an INVITE too long for UDP may be logged now, and then starts the pause until the next line.
     pub fn may_log_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
         let told = &mut self.state(name).oversize_told;
         let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
@@ -483,7 +500,8 @@ impl Trunks {
         due
     }
 
-    /// Returns whether an alarm (trunk, reason) must be logged now: at least `again` after the last one.
+    /// Returns whether an alarm (trunk, reason) may be logged now, at least `again` after its last line, and then
+    /// starts that pause.
     pub(crate) fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
         let told = self.alarms.get(&alarm);
         let is_due = told.is_none_or(|at| now.saturating_duration_since(*at) >= again);
@@ -500,13 +518,13 @@ impl Trunks {
             .map_or_else(|| TrunkPerformance::default().figures(now), |state| state.standing.figures(now))
     }
 
-    /// Returns whether a call may test a trunk of lower rank.
+    /// Returns whether a call may try this trunk first to measure its ratio again: at most one in [`PROBE_SECONDS`].
     pub(crate) fn may_probe(&self, now: Instant, name: &str) -> bool {
         let probed = self.by_name.get(name).and_then(|state| state.probed);
         probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
     }
 
-    /// Notes that a call tests the trunk.
+    /// Notes that a call tries this trunk first to measure its ratio again.
     pub fn probed(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.probed = Some(now);
@@ -551,7 +569,8 @@ impl Trunks {
         }
     }
 
-    /// Returns the reason to refuse calls that a group must record: its servers rejected the last ones.
+    /// Returns the reason to refuse a call that a recording group must record; `None` if the call is admitted, also as
+    /// a test of the group.
     pub fn refuses_recording(&mut self, now: Instant, name: &str) -> Option<&str> {
         self.by_name.get_mut(name)?.recorders.refuse(now)
     }

@@ -142,8 +142,10 @@ impl Quotas {
         }
     }
 
-    /// Counts a call towards every matching limit of a trunk, or towards none if one is reached. Returns the new sums
-    /// of daily limits.
+    /// Counts a call towards every matching limit of a trunk. Returns the new counts of daily limits.
+    ///
+    /// # Errors
+    /// The limit that is reached; the call is then counted towards none.
     pub fn begin(
         &mut self,
         (now, at): (Instant, Timestamp),

@@ -150,7 +150,7 @@ impl UnansweredStreak {
     }
 }
 
-/// Takes the rejections that are not counted yet; each called number once.
+/// Marks rejections as counted. Returns those that were not counted before, for each called number one.
 fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut PendingRejection)>) -> Vec<SingleRejection> {
     let mut numbers: Vec<Box<str>> = Vec::new();
     let mut singles = Vec::new();
@@ -286,8 +286,8 @@ impl Rejections {
         })
     }
 
-    /// Returns the rejected numbers that count now: a single wrong number is no fault of the trunk, several in a row
-    /// or many of the latest calls are.
+    /// Returns the rejected numbers that count against the trunk now, and marks them as counted: a single wrong number
+    /// is no fault of the trunk, several in a row or many of the latest calls are.
     fn numbers(&mut self) -> Vec<SingleRejection> {
         let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for (is_in_row, held) in self.held(true) {
@@ -306,7 +306,8 @@ impl Rejections {
         }
     }
 
-    /// Returns the unreached callees since the last answered call.
+    /// Returns the rejections because of busy or absent callees since the last answered call, and marks them as
+    /// counted.
     fn parties(&mut self) -> Vec<SingleRejection> {
         uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
     }

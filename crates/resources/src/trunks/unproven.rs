@@ -1,4 +1,4 @@
-//! Early media to callers with an unproven media address: slots of each trunk.
+//! Limits for early media to callers whose media address is unproven: each trunk has a number of slots.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

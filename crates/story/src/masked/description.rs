@@ -30,7 +30,7 @@ pub(super) const SECRET_WORDS: [&[u8]; 17] = [
 ];
 /// Secret words in lines other than attributes, in which more words are harmless.
 pub(super) const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
-/// Words, and a search for the first of them.
+/// Secret words, and a compiled search for the first of them in a line.
 type KeywordSet = (&'static [&'static [u8]], Option<AhoCorasick>);
 
 static OF_ATTRIBUTES: LazyLock<KeywordSet> = LazyLock::new(|| (&SECRET_WORDS, searched(&SECRET_WORDS)));

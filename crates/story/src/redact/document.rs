@@ -34,7 +34,8 @@ pub(super) fn without(document: &str, mut hidden: Vec<RedactedRange>) -> String 
     shown + document.get(from..).unwrap_or_default()
 }
 
-/// Returns the values of passwords: after each name, everything up to the next quotation mark of the same kind.
+/// Returns the ranges of password values: after each attribute name that ends in [`SECRET`], everything up to the next
+/// quotation mark of the same kind.
 pub(super) fn passwords(document: &str) -> Vec<RedactedRange> {
     if memchr::memchr(b'=', document.as_bytes()).is_none() {
         return Vec::new();
@@ -102,7 +103,7 @@ struct DocumentReader<'a> {
 }
 
 impl DocumentReader<'_> {
-    /// Returns the rest of the document from an offset.
+    /// Returns the document from an offset to its end.
     fn rest(&self, from: usize) -> &str {
         self.document.get(from..).unwrap_or_default()
     }

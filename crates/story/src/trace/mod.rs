@@ -1,4 +1,4 @@
-//! Event ring of a call: messages, decisions and media events; the ladder diagram is a view of it.
+//! Event ring of a call: messages, decisions and media events in order of time; the ladder diagram is a view of it.
 
 mod packed;
 mod webhook;
@@ -108,7 +108,7 @@ pub struct TraceView {
     pub legs: Vec<String>,
     /// Entries in chronological order.
     pub entries: Vec<TraceEntry>,
-    /// Entries not stored because the trace was full.
+    /// Entries dropped because the trace was full: the oldest ones.
     pub dropped: u64,
 }
 
@@ -118,7 +118,7 @@ impl TraceView {
         self.entries.iter().filter(|entry| is_stray_ack(&entry.what, leg)).count()
     }
 
-    /// Returns the leg with a repeated 200 OK but no ACK, and the number of transmissions.
+    /// Returns the index of the first leg with a repeated 200 OK but no ACK, and how often the 200 OK was sent.
     pub fn unacknowledged(&self) -> Option<(usize, u32)> {
         let mut sent: Vec<u32> = vec![0; self.legs.len()];
         for entry in &self.entries {
@@ -290,7 +290,8 @@ impl CallTrace {
 /// Maximum m-lines, and payload types of each, in the ladder.
 const NOTED: (usize, usize) = (4, 8);
 
-/// Returns a summary of a message's body for the ladder: kind, port and payload types of each m-line.
+/// Returns a summary of a message's body for the ladder: kind, port and payload types of each m-line; empty without a
+/// body.
 pub fn body_note(bytes: &[u8]) -> String {
     static END_OF_HEADERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     let end = END_OF_HEADERS.find(bytes);

@@ -38,7 +38,7 @@ const WORD: u8 = 16;
 const NOTED: u8 = 32;
 const WIRED: u8 = 64;
 
-/// An entry and the number of its message.
+/// A trace entry and the number of its message in [`CallMessages`](crate::messages::CallMessages), if stored.
 pub(crate) type NumberedEntry = (TraceEntry, Option<u32>);
 
 /// Entries of a trace as bytes.
@@ -46,9 +46,9 @@ pub(crate) type NumberedEntry = (TraceEntry, Option<u32>);
 pub(crate) struct PackedEntries {
     bytes: Vec<u8>,
     count: usize,
-    /// Time of the last dropped entry, from which the times of the remaining ones are counted.
+    /// Time of the last dropped entry in microseconds, to which the first stored entry's time is relative.
     before: u64,
-    /// Time of the last entry.
+    /// Time of the last entry, in microseconds since the start of the call.
     now: u64,
 }
 
@@ -58,7 +58,7 @@ impl PackedEntries {
         self.count
     }
 
-    /// Adds an entry; times must not decrease.
+    /// Appends an entry; `at_us` must not be below that of the last one.
     pub(crate) fn push(&mut self, at_us: u64, what: &TraceItem, message: Option<u32>) {
         let (kind, leg, text, note) = match what {
             TraceItem::Message { leg, received, text, note, again } => {

@@ -13,7 +13,7 @@ const COOKIE_NAME_CHARS: usize = 64;
 /// with one of them is not retried.
 pub const FINAL_CODES: [u16; 2] = [11_100, 11_243];
 
-/// Describes a failed attempt at a callback, and whether it is retried.
+/// Describes a failed attempt at a callback: its number, and whether it is final, by Twilio's error code.
 pub fn failed_attempt(attempt: u32, code: u16) -> String {
     let next = if FINAL_CODES.contains(&code) { "final" } else { "will be retried" };
     format!("attempt {attempt}, {next}")
@@ -82,7 +82,7 @@ pub struct DroppedCookie {
 }
 
 impl CookieChanges {
-    /// Returns the changes as the end of a clause; an empty text if there are none.
+    /// Returns the changes as the end of a clause (`, cookie set: a, b`); empty if there are none.
     fn text(&self) -> String {
         named("set", self.set.iter().map(|name| shown_name(name)))
             + &named("removed", self.removed.iter().map(|name| shown_name(name)))

@@ -19,14 +19,14 @@ pub use spec::{
     KeptQueue, QueueEffect, QueueEntry, QueueEvent, QueuePosition, QueueRefusal, QueueReport, QueueWhisper, QueuedCall,
 };
 
-/// First mixer id of connections and seats of queues; ids of conferences are below.
+/// Lowest mixer id of connections and seats of queues; conferences use lower ids.
 const FIRST: u64 = 1 << 63;
 
 /// Id of a queue; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct QueueId(u64);
 
-/// Id of a caller and the party that has taken it; never reused.
+/// Id of a connection between a caller and the party that has taken it; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PairId(u64);
 
@@ -191,7 +191,7 @@ impl Queues {
         matches!(self.places.get(&key), Some(QueueCallState::Waits(..) | QueueCallState::Dials(..)))
     }
 
-    /// Connects a caller that has heard the document with the party that has taken it.
+    /// Connects a queued caller with the party that has taken it, now that it has heard the document for it.
     pub fn ready(&mut self, key: CallKey) {
         if let Some(QueueCallState::Taken(id)) = self.places.get(&key) {
             self.connect(*id);
@@ -252,7 +252,7 @@ impl Queues {
         self.due.pop_front()
     }
 
-    /// Returns the position of a call.
+    /// Returns the position of a queued or taken caller, or of the party that has taken one; `None` for any other call.
     pub fn standing(&self, now: Instant, key: CallKey) -> Option<QueuePosition> {
         let (id, rank) = match *self.places.get(&key)? {
             QueueCallState::Waits(id, rank) => (id, rank),
@@ -441,7 +441,7 @@ impl Queues {
         }
     }
 
-    /// Connects waiting callers with parties that have dialled the queue.
+    /// Pairs the first callers of a queue with the first parties that have dialled it, as long as there are both.
     fn settle(&mut self, now: Instant, id: QueueId) {
         while let Some((rank, number)) = self.queues.get(&id).and_then(CallQueue::next_two) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
@@ -480,7 +480,8 @@ impl Queues {
         );
     }
 
-    /// Disconnects a pair after the caller, or the party that has taken it, has left.
+    /// Ends a pair because one of its calls has left: the caller if `by_waiter`, else the party that had taken it. If
+    /// they were not connected yet, the remaining call waits again.
     fn disconnect_pair(&mut self, now: Instant, id: PairId, by_waiter: bool) {
         let Some(pair) = self.pairs.remove(&id) else { return };
         let stays = if by_waiter { pair.dialler.key } else { pair.waiter.key };
