@@ -288,9 +288,9 @@ fn join(
     Ok(())
 }
 
-/// Ends the call that a leg has left, or continues it with a leg that stays. In the error case `moved` has the code
-/// with which the re-INVITE was refused (`None`: it was accepted), and the code for the sender of the REFER, which may
-/// have come in this call.
+/// Concludes the move of a leg to another call, in the call from which it moves: that call ends if the leg has moved,
+/// else it continues. `moved` is the result; an error has the code with which the re-INVITE was refused (`None`: it was
+/// accepted) and the code for the sender of the REFER, which may have come in this call.
 fn left(parts: &mut CallParts, cx: &mut CallCx<'_>, leaving: &LeavingLeg, moved: Result<(), (Option<u16>, u16)>) {
     let transfers = &mut parts.transfers;
     match moved {

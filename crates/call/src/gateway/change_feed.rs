@@ -1,5 +1,6 @@
-//! Schedule of the writes of calls to a state that outlives a crash: a call is written soon after its answer, and a
-//! later change together with those that follow it within an interval. A call that has ended is removed at once.
+//! Schedule for writing calls to the journal, from which they are restored after a crash: a call is written soon after
+//! its answer, and a later change together with those that follow it within an interval. A call that has ended is
+//! removed at once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use crate::gateway::Gateway;
 
 /// Interval of writes: the state of a new call is behind by at most this time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Shortest interval between two writes of one call. Most changes, such as of quality, need no haste, and requests of
-/// this time are covered by the CSeq numbers that a restored call leaves out.
+/// Shortest interval between two writes of one call. Most changes, such as those of quality figures, are not urgent; a
+/// restored call skips the CSeq numbers that it may have used in this time.
 const CALL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Changed calls of a gateway, with the times at which they are written.
@@ -21,7 +22,7 @@ pub struct ChangeFeed {
     written: HashMap<CallKey, Instant>,
     /// Calls that have changed since they were written.
     waiting: BTreeSet<CallKey>,
-    /// Time of the next write of one of them.
+    /// Time at which a call of `waiting` is next written; `None` if none waits.
     due: Option<Instant>,
     /// Earliest time of the next write of any call.
     next: Instant,
@@ -34,7 +35,8 @@ impl ChangeFeed {
         ChangeFeed { written: HashMap::new(), waiting: BTreeSet::new(), due: None, next: now }
     }
 
-    /// Takes the gateway's changes. Returns the written calls that have ended, which must be removed at once.
+    /// Schedules the calls that have changed in the gateway. Returns the written calls that have ended, which must be
+    /// removed from the journal at once.
     pub fn take_ended(&mut self, gateway: &mut Gateway) -> Vec<CallKey> {
         let mut ended = Vec::new();
         for key in gateway.take_changes() {
@@ -55,7 +57,8 @@ impl ChangeFeed {
         self.due
     }
 
-    /// Returns the calls that are to be written now; [`Self::note_written`] follows for each that was.
+    /// Removes from the schedule and returns the calls that are to be written now. [`Self::note_written`] must follow
+    /// for each that was written.
     pub fn take_due(&mut self, now: Instant) -> Vec<CallKey> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
@@ -73,7 +76,7 @@ impl ChangeFeed {
         self.written.insert(key, now + CALL_INTERVAL);
     }
 
-    /// Schedules all calls after a loss of writes. Returns them: all others have ended.
+    /// Schedules all live calls, because the journal has lost writes. Returns them; the journal must drop all others.
     pub fn begin_again(&mut self, now: Instant, gateway: &Gateway) -> Vec<CallKey> {
         let live: Vec<CallKey> = gateway.call_keys().into_iter().filter(|key| gateway.is_live(*key)).collect();
         self.written = live.iter().map(|key| (*key, now)).collect();

@@ -294,7 +294,10 @@ impl Gateway {
         self.note_if_done(key);
     }
 
-    /// Checks a new call against the limits of the edge and of its trunk; an error has the limit that refuses it.
+    /// Checks a new call against the limits of the edge and of its trunk.
+    ///
+    /// # Errors
+    /// The limit that refuses the call.
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &SipMessage) -> Result<(), AdmissionRefusal> {
         self.edge.admission_mut().check(now, &trunk.name).map_err(|reason| {
             let key = self.edge.admission().limit_of(reason);
@@ -494,7 +497,8 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
-    /// Records an address proof: a response repeats the branch of our request, so its sender receives our messages.
+    /// Records that a response has proven the address of a leg's remote party: the response repeats the branch of our
+    /// request, so that its sender receives our messages.
     fn proves(&mut self, now: Instant, at: LegRef) {
         if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.shared.legs.has(at.leg)) {
             call.act(now, &mut self.edge).1.prove(at.leg, "a request of ours was answered");
@@ -505,7 +509,7 @@ impl Gateway {
         self.calls.get(&at.key)?.shared.legs.get(at.leg)
     }
 
-    /// Returns the reason why a challenge to an INVITE was not answered, or the answer not accepted.
+    /// Returns the reason why the challenge to an INVITE could not be answered, or why the credentials were rejected.
     fn unanswerable(&self, at: LegRef, response: &SipMessage) -> String {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_ref());
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
@@ -535,7 +539,7 @@ impl Gateway {
         headers::collect_relayed_headers(message, rules, self.edge.table())
     }
 
-    /// Ends the dialog of a 2xx to an INVITE without a live call (RFC 3261 §13.2.2.4).
+    /// Ends the dialog of a 2xx that arrived for an INVITE without a live call: by ACK and BYE (RFC 3261 §13.2.2.4).
     fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &SipMessage) {
         // The endpoint has sent this PRACK itself.
         if response.method() == Method::Prack

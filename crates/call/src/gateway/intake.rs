@@ -259,7 +259,7 @@ impl<N> SipIntake<N> {
         self.overloaded_until
     }
 
-    /// Detects the beginning and the end of an overload.
+    /// Updates the overload state: begins an overload if INVITEs are late, ends it if none was late for a while.
     pub fn judge(&mut self, now: Instant) {
         if !self.is_behind(now, self.invites.oldest()) {
             self.late_since = None;
@@ -371,7 +371,7 @@ impl RejectedInvites {
     }
 }
 
-/// Takes the first entry; a queue that has become empty releases its memory.
+/// Removes and returns the first entry; a queue that has become empty releases most of its memory.
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     let first = queue.pop_front();
     if queue.is_empty() && queue.capacity() > 2 * ROOM_KEPT {

@@ -300,7 +300,7 @@ impl Gateway {
         live.find(|call| call.shared.legs.iter().any(|leg| leg.sid == sid)).map(|call| call.view())
     }
 
-    /// Returns a live call, and its number of failovers.
+    /// Returns the view of a live call, and its number of failovers.
     pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
         let call = self.live(sid).filter(|call| call.shared.state != CallState::Ended)?;
         Some((call.view(), call.shared.story.failovers))
@@ -459,14 +459,14 @@ impl Gateway {
         self.edge.agents_mut().keep_streams(streams);
     }
 
-    /// Sets the SIP connections of the process before that go on under the same numbers. Dialogs restored by
-    /// [`Self::restore`] use them; the others find new ones.
+    /// Sets the SIP connections of the previous process that this process has taken over under the same ids. Dialogs
+    /// restored by [`Self::restore`] use them; all others need new connections.
     pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
         self.edge.keep_connections(connections);
     }
 
-    /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
-    /// handed over; its name is.
+    /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent is not part of
+    /// it: only the agent's name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         let calls = self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect();
         GatewaySnapshot { calls, ..GatewaySnapshot::without_calls(self, now) }
@@ -477,12 +477,13 @@ impl Gateway {
         self.calls.keys().copied().collect()
     }
 
-    /// Begins to list the calls that change, for [`Self::take_changes`]. The existing ones are listed.
+    /// Starts to record which calls change, for [`Self::take_changes`]; all existing calls count as changed.
     pub fn track_changes(&mut self) {
         self.changed = Some(self.call_keys());
     }
 
-    /// Returns the calls that may have changed since the last time, each once. Calls that have ended are among them.
+    /// Removes and returns the calls that may have changed since the last time, each once; calls that have ended are
+    /// included. Empty without [`Self::track_changes`].
     pub fn take_changes(&mut self) -> Vec<CallKey> {
         let Some(changed) = &mut self.changed else { return Vec::new() };
         let mut changed = std::mem::take(changed);
@@ -496,7 +497,7 @@ impl Gateway {
         self.calls.get(&key).is_some_and(|call| call.shared.state != CallState::Ended)
     }
 
-    /// Marks a call as the one that is being handled.
+    /// Marks a call as the one that is being handled, and as changed.
     fn begin_work(&mut self, key: CallKey) {
         self.at_work = Some(key);
         if let Some(changed) = self.changed.as_mut().filter(|changed| changed.last() != Some(&key)) {
@@ -504,7 +505,7 @@ impl Gateway {
         }
     }
 
-    /// Returns one call as plain data; `None` if a snapshot omits it. After a panic [`Self::recover`] ends the call.
+    /// Returns one call as plain data; `None` if a snapshot omits it. If this panics, [`Self::recover`] ends the call.
     pub fn snapshot_call(&mut self, now: Instant, key: CallKey) -> Option<CallSnapshot> {
         self.at_work = Some(key);
         let call = self.calls.get(&key).and_then(|call| call.snapshot(now, &self.edge));
@@ -568,6 +569,9 @@ impl Gateway {
     }
 
     /// Runs a function on an answered call.
+    ///
+    /// # Errors
+    /// The refusal if there is no such call or it is not answered, or the function's own.
     fn ask<T>(
         &mut self,
         now: Instant,
@@ -581,6 +585,9 @@ impl Gateway {
     }
 
     /// Runs a function on a call that has not ended.
+    ///
+    /// # Errors
+    /// The refusal if there is no such call or it has ended, or the function's own.
     fn ask_live<T>(
         &mut self,
         now: Instant,
@@ -616,7 +623,7 @@ impl Gateway {
         if known { RequestRefusal::CallEnded } else { RequestRefusal::UnknownCall }
     }
 
-    /// Outputs the samples of ended calls that still wait for a last response, before the process ends.
+    /// Outputs the data of sampled calls that have ended but still wait for a last response, before the process ends.
     pub fn tell_ended(&mut self) {
         for call in self.calls.values() {
             call.tell_sampled(&mut self.edge);

@@ -66,7 +66,7 @@ impl GatewaySnapshot {
 pub struct CallRestoration {
     /// Calls that are not entered yet.
     remaining: VecDeque<CallSnapshot>,
-    /// Ports that rest once all calls are entered.
+    /// Ports of calls that are not restored. Once all calls are entered, these ports move to the end of the rotation.
     ports: Vec<u16>,
     /// Entered calls that have not continued yet.
     entered: VecDeque<EnteredCall>,

@@ -20,7 +20,7 @@ use trunkgate_story::wall::millis;
 
 use crate::call::legs::agents::shortened;
 
-/// State of a leg to an agent.
+/// State of a leg to an agent: its stream, its role, and its failure.
 #[derive(Debug)]
 pub(crate) struct AgentSide {
     /// Configuration of the agent.

@@ -18,9 +18,9 @@ use crate::call::legs::leg::Leg;
 pub(crate) const USUAL_MS: u16 = 100;
 /// Maximum duration in a received INFO, in milliseconds.
 const MOST_MS: u32 = 10_000;
-/// Maximum duration accepted in a received INFO, in milliseconds.
+/// Minimum duration named in an INFO of the edge for a digit received in media, in milliseconds.
 pub(crate) const LEAST_MS: u32 = 40;
-/// Minimum duration of a digit in an INFO of the edge, in milliseconds (ITU-T Q.24).
+/// Minimum duration of a digit from a received INFO when it is played in media, in milliseconds (ITU-T Q.24).
 pub(crate) const LEAST_TONE_MS: u64 = 80;
 /// Payload type of comfort noise (RFC 3551 §6), with any codec.
 const COMFORT_NOISE: u8 = 13;

@@ -54,7 +54,7 @@ const URI_PTIME_MS: u32 = 20;
 /// State of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LegState {
-    /// INVITE sent or received, without a response that rings.
+    /// INVITE sent or received; no ringing response yet.
     Trying,
     /// Ringing.
     Ringing,
@@ -260,7 +260,8 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    /// Changes the state, and returns the previous one. An ended leg stays ended.
+    /// Changes the state, and returns the previous one. A leg must not leave [`LegState::Ended`], which debug builds
+    /// check.
     pub(crate) fn enter(&mut self, state: LegState) -> LegState {
         debug_assert!(self.state != LegState::Ended || state == LegState::Ended, "an ended leg becomes {state:?}");
         std::mem::replace(&mut self.state, state)
@@ -502,7 +503,7 @@ impl Leg {
             rtcp_mux: far.rtcp_mux,
             may_send: sends,
             may_receive: receives,
-            // Decided afterwards, from all other fields, in `Cx::tell_remote`.
+            // Decided afterwards, from all other fields, in `CallCx::tell_remote`.
             withheld: false,
             relatch,
             // Either side of a hold may be silent, and so may a receiving fax machine. A description without an address

@@ -46,7 +46,7 @@ pub(crate) struct LegsSnapshot {
     former: Option<FormerAgentSnapshot>,
     /// Legs of recording servers.
     servers: Vec<LegSnapshot>,
-    /// Their ids in the process that made the snapshot.
+    /// Ids of `servers` in the process that made the snapshot, in the same order.
     #[serde(skip)]
     server_ids: Vec<LegId>,
 }
@@ -72,7 +72,7 @@ impl LegsSnapshot {
         self.kept.iter_mut().chain(&mut self.servers).for_each(LegSnapshot::skip_cseqs);
     }
 
-    /// Returns the place of a recording server among those in the snapshot.
+    /// Returns the index in `servers` of a recording server, given by its id in the process that made the snapshot.
     pub(crate) fn server(&self, leg: LegId) -> Option<usize> {
         self.server_ids.iter().position(|id| *id == leg)
     }
@@ -145,7 +145,8 @@ impl Legs {
         Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
     }
 
-    /// Returns the id of a recording server in restored legs, of which the last `servers` are those of servers.
+    /// Returns the id of a recording server in restored legs: the last `servers` legs are those of recording servers,
+    /// `at` is the index among them.
     pub(crate) fn nth_server(&self, at: usize, servers: usize) -> LegId {
         LegId::nth(self.list.len().saturating_sub(servers) + at)
     }
@@ -237,7 +238,7 @@ impl Legs {
         &self[LegId::CALLER].sid
     }
 
-    /// Returns the place of a leg in the index.
+    /// Returns the reference to a leg of this call, as used in look-ups.
     pub(crate) fn place(&self, leg: LegId) -> LegRef {
         LegRef { key: self.key, leg }
     }
@@ -305,13 +306,13 @@ impl Legs {
         }
     }
 
-    /// Marks canceled INVITEs as answered elsewhere, for a CANCEL that is sent only after a late response.
+    /// Marks canceled INVITEs as answered elsewhere, for CANCELs that are sent only later, after a first response.
     pub(crate) fn completed(&self, edge: &mut Edge) {
         let withdrawn = self.iter().filter(|leg| leg.state == LegState::Canceling);
         withdrawn.filter_map(|leg| leg.sip.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
-    /// Ends a canceled leg.
+    /// Ends a canceled leg; does nothing for any other leg.
     pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
         if self[leg].state == LegState::Canceling {
             self.leg_gone(edge, leg);
@@ -357,14 +358,14 @@ impl Legs {
         true
     }
 
-    /// Releases a leg's place at the limits of its trunk.
+    /// Removes a leg from the count of live calls of its trunk.
     pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
         if let Some(trunk) = self[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);
         }
     }
 
-    /// Refuses a request on a leg that is no side of the call. Returns whether the leg was none.
+    /// Refuses a request with 491 if its leg is not one of the two connected sides. Returns whether it was refused.
     pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
         let is_outsider = !self.is_side(leg);
         if is_outsider {

@@ -122,7 +122,7 @@ impl SessionTimer {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))
     }
 
-    /// Returns the action that is due.
+    /// Returns the action that is due. If the process has stalled past the expiry, the expiry is postponed once.
     pub(crate) fn due(&mut self, now: Instant) -> SessionDue {
         let Some(agreed) = self.agreed else { return SessionDue::Nothing };
         let late = now.saturating_duration_since(agreed.expires);

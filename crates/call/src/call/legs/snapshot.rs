@@ -150,7 +150,7 @@ impl Leg {
         })
     }
 
-    /// Restores a leg at its place in the index.
+    /// Restores a leg, and enters its dialog and Call-ID in the look-ups as leg `at`.
     pub(super) fn restore(now: Instant, edge: &mut Edge, at: LegRef, media: MediaId, snapshot: LegSnapshot) -> Leg {
         let LegSnapshot {
             sid,

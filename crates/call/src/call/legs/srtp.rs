@@ -15,12 +15,12 @@ use crate::call::words::answer::TargetFailure;
 /// Status code for an offer that is not acceptable (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 
-/// What happened to a leg's SRTP streams before this process, or before the leg came to this call.
+/// Roll-overs of a leg's SRTP streams before this process had it, or before the leg came to this call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SrtpHistory {
     /// Maximum roll-overs of the remote party's sequence numbers before the leg came to this call.
     rolled: u8,
-    /// Maximum roll-overs in this call until it was restored, when they are counted again.
+    /// Maximum roll-overs in this call before it was restored by this process, which counts from zero again.
     #[serde(skip)]
     rolled_here: u8,
     /// Whether another process may have sent packets under the leg's keys, as after each restore.
@@ -47,7 +47,7 @@ impl SrtpHistory {
     }
 }
 
-/// Returns a number of roll-overs; media tries fewer than fit.
+/// Returns a number of roll-overs, capped at 255; the media worker tries fewer.
 fn counted(rolled: u64) -> u8 {
     u8::try_from(rolled).unwrap_or(u8::MAX)
 }

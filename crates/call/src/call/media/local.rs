@@ -278,7 +278,7 @@ impl CallMedia {
         Ok(answer)
     }
 
-    /// Puts an agreement with the caller into force, and closes its other streams.
+    /// Puts an audio agreement between the caller and the edge into force, and closes the caller's other streams.
     pub(crate) fn apply_audio_agreement(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -389,14 +389,15 @@ impl CallMedia {
         }
     }
 
-    /// Removes a mixer input; the caller hears the player again.
+    /// Removes a mixer input with its connections.
     pub(crate) fn drop_seat(&mut self, cx: &mut CallCx<'_>, seat: EndId) {
         let Some(media) = cx.call.session else { return };
         self.wires.retain(|from, (to, _)| from != seat && *to != seat);
         cx.edge.remove_end(media, seat);
     }
 
-    /// Ends the connection between the caller and the application.
+    /// Marks the caller as no longer connected with an application; its media connections stay until others replace
+    /// them.
     pub(crate) fn end_talk(&mut self) {
         self.talks_to_caller = false;
     }

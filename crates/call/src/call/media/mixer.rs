@@ -84,7 +84,8 @@ impl CallerMixerEnd {
         Ok(())
     }
 
-    /// Removes the mixer input; the caller hears the application's player again.
+    /// Removes the caller's mixer input; from its next connection to the application on, the caller hears the player
+    /// again.
     pub(crate) fn leave(media: &mut CallMedia, cx: &mut CallCx<'_>) {
         if let Some(CallerMixerEnd { end, .. }) = media.mixer_end.take() {
             cx.call.listeners.remove(end);

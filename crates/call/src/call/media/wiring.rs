@@ -267,7 +267,8 @@ impl CallMedia {
         }
     }
 
-    /// Draws another port pair for an end of the caller that could not be bound.
+    /// Draws another port pair for a media end of the caller that could not be bound. The call is refused with 503 if
+    /// the caller already knows the port, or after [`BIND_TRIES`] failures.
     pub(crate) fn redraw_caller(&mut self, cx: &mut CallCx<'_>, end: EndId) -> CallEffect {
         self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
@@ -432,7 +433,7 @@ impl CallMedia {
         Leg { ends, quality, srtp_history, latched, ..leaves }
     }
 
-    /// Gives the leg `at` the place of the leg `by`, which is about to be hung up; `waits` is the other side.
+    /// Makes the leg `at` the other side of the leg `waits`, in place of the leg `by`, which is about to be hung up.
     pub(crate) fn take_side(&mut self, cx: &mut CallCx<'_>, by: LegId, at: LegId, waits: LegId) {
         (cx.call.legs.near, cx.call.legs.callee) = (waits, Some(at));
         self.end_holds(cx);

@@ -85,12 +85,12 @@ impl CallNegotiation {
         self.joining.as_deref()
     }
 
-    /// Takes the remote party that is being moved into this call.
+    /// Removes and returns the remote party that is being moved into this call.
     pub(crate) fn take_joining(&mut self) -> Option<Box<JoiningLeg>> {
         self.joining.take()
     }
 
-    /// Takes the moving leg to which the re-INVITE `client` was sent.
+    /// Removes and returns the leg that is being moved out of this call, if `client` is the re-INVITE sent to it.
     pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Box<LeavingLeg>> {
         self.leaving.take_if(|leaving| leaving.client == client)
     }

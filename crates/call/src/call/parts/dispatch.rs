@@ -22,8 +22,8 @@ use crate::call::words::incoming::IncomingInvite;
 use crate::call::words::state::CallState;
 
 impl CallParts {
-    /// Runs the work that was waiting for a change: the return from an early session change, a deferred REFER, pending
-    /// re-INVITEs, and reports of the parties that a program has dialled.
+    /// Runs the work that waits for a change of the call: cancels session changes before the answer if their target is
+    /// gone, serves a deferred REFER, sends pending re-INVITEs, and reports the parties that a program has dialled.
     pub(super) fn poll(&mut self, cx: &mut CallCx<'_>) {
         let search = &self.search;
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());

@@ -6,8 +6,8 @@ use crate::call::legs::leg::Leg;
 use crate::call::parts::CallParts;
 use crate::call::shared::CallCx;
 
-/// Releases an ended call at admission, quotas and trunks, and counts it in the metrics. `legs` are the legs that count
-/// as calls of their trunks.
+/// Releases an ended call's slots at admission, quotas and trunks, and counts the call in the metrics. `legs` are the
+/// legs that count as calls of their trunks.
 pub(crate) fn give_places_back(cx: &mut CallCx<'_>, legs: Vec<LegId>) {
     cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
     cx.edge.quotas_mut().end_call(cx.call.key);
@@ -28,7 +28,7 @@ pub(crate) fn give_places_back(cx: &mut CallCx<'_>, legs: Vec<LegId>) {
     }
 }
 
-/// Removes an ended call from the index.
+/// Removes an ended call from the look-ups, with its timers.
 pub(crate) fn forget(parts: &CallParts, cx: &mut CallCx<'_>) {
     while let Some(timer) = cx.call.deadlines.first() {
         cx.disarm(timer);

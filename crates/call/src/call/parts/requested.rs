@@ -73,7 +73,7 @@ pub struct CallRequest {
 pub enum ConnectTarget {
     /// Target named in the configuration.
     Target(TargetSpec),
-    /// Route name of calls that the API has requested, in views, records and metrics.
+    /// Application of the request, with its first document.
     App(Arc<App>),
 }
 
@@ -132,7 +132,7 @@ impl PendingCallRequest {
         self.onward = vec![target];
     }
 
-    /// Takes the digits that are sent to the party before its application begins.
+    /// Removes and returns the digits that are sent to the party before its application begins.
     pub(crate) fn take_digits(&mut self) -> Option<SensitiveText> {
         self.digits.take()
     }
@@ -216,7 +216,7 @@ impl PendingCallRequest {
         if waits { CallEffect::Stay } else { CallEffect::Search }
     }
 
-    /// Returns the rest of an answered call's request, with its origin, in plain data.
+    /// Returns the parts of an answered call's request that still apply, with its origin, in plain data.
     pub(crate) fn snapshot(&self, now: Instant, origin: &RequestOrigin) -> CallRequestSnapshot {
         let PendingCallRequest { time_limit, since, recording, onward: _, digits: _, record: _, detection: _ } = self;
         let talked = since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
@@ -228,7 +228,8 @@ impl PendingCallRequest {
         }
     }
 
-    /// Restores the origin and the rest of the request; the party is the first leg of a restored call.
+    /// Restores the origin and the parts of the request that still apply; the party is the first leg of a restored
+    /// call.
     pub(crate) fn restore(
         now: Instant,
         snapshot: CallRequestSnapshot,

@@ -187,8 +187,8 @@ impl CallParts {
         self.advance(cx, outcome);
     }
 
-    /// Takes the controller's steps until a target is being tried or the call is over. `result`: result of a target
-    /// that was not connected.
+    /// Carries out the controller's steps until a target is being tried or the call is over. `result` is the result of
+    /// a target that was not connected, if one was tried before.
     pub(crate) fn advance(&mut self, cx: &mut CallCx<'_>, result: Option<TargetResult>) {
         self.take_steps(cx, result.map(StepResult::NotConnected));
     }

@@ -260,7 +260,8 @@ impl ProgramConnection {
         }
     }
 
-    /// Returns the detection settings for a party and the receiver of its result, if its Dial requests detection.
+    /// Returns the settings of answering-machine detection for a party and the receiver of the verdict; `None` unless
+    /// its Dial requests detection.
     pub(crate) fn wanted_detection(
         &self,
         cx: &CallCx<'_>,

@@ -280,7 +280,7 @@ impl ProgramRun {
         self.screened.as_ref().map_or(self, |called| &called.outer)
     }
 
-    /// Returns the caller's program, mutably.
+    /// Returns the caller's program, which a called party's program may have displaced, for modification.
     pub(crate) fn of_caller_mut(&mut self) -> &mut ProgramRun {
         match self.screened {
             Some(ref mut called) => &mut called.outer,

@@ -221,7 +221,7 @@ impl PartyCallSnapshot {
         skip_reports(&mut self.reports);
     }
 
-    /// Restores the call, without its leg.
+    /// Restores the call without its leg, which [`PartyCall::resume`] sets.
     pub(crate) fn restore(self, now: Instant) -> PartyCall {
         let PartyCallSnapshot { to, receiver, reports, answered_ms, extensions } = self;
         let answered = now.checked_sub(Duration::from_millis(answered_ms)).unwrap_or(now);

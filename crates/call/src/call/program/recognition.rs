@@ -158,7 +158,7 @@ impl CallerRecognition {
         Some(failure(cx, id, text))
     }
 
-    /// Handles a result of the recogniser.
+    /// Handles a result of the recogniser. Returns the input for its program; `None` if there is no recogniser.
     fn heard(&mut self, transcript: Transcript) -> Option<ProgramInput> {
         let recogniser = self.current.as_mut()?;
         let Transcript { text, is_final, confidence_ppm } = transcript;

@@ -47,7 +47,8 @@ impl DialRecording {
         DialRecording { from_ringing: false, request: None, sid: Some(sid) }
     }
 
-    /// Begins the recording if it is due: with the ringing, or once the parties are connected.
+    /// Begins the recording if it is due and has not begun: with the ringing if the Dial requests that, else once the
+    /// parties are connected (`is_connected`).
     pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if !is_connected && !self.from_ringing {
             return;

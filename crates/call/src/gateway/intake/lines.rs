@@ -48,7 +48,7 @@ impl TrunkQueues {
         self.fronts.first().map(|(came, _)| *came)
     }
 
-    /// Takes the next message, and moves its trunk to the end of the turns.
+    /// Removes and returns the next message, and moves its trunk to the end of the turns.
     pub(super) fn pop(&mut self) -> Option<QueuedMessage> {
         let origin = pop(&mut self.turns)?;
         let line = self.lines.get_mut(&origin)?;
