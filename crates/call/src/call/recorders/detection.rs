@@ -180,7 +180,7 @@ impl RunningDetection {
         post(cx, leg, self.receiver, verdict);
     }
 
-    /// Ends the detection without a verdict of the detector.
+    /// Ends the detection without a verdict of the detector; its receiver, if any, gets `unknown`.
     fn end(self, cx: &mut CallCx<'_>) {
         if self.receiver.is_none() {
             return self.judge.dismiss(cx);

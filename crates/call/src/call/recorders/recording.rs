@@ -264,7 +264,8 @@ impl CallRecordings {
         Some(RecordingAnnouncement { parties, name: announcement.file.clone(), sound: announcement.sound.clone() })
     }
 
-    /// Begins a recording that no HTTP request waits for; a failure is written to log and trace. Returns its SID.
+    /// Begins a recording that no HTTP request waits for, and returns its SID. A failure is written to log and trace,
+    /// and gives `None`; `wanted` is a clause for the log such as `its route asks for`.
     pub(crate) fn begin_unasked(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -277,7 +278,7 @@ impl CallRecordings {
             Err(why) => {
                 let sid = cx.call.legs.sid().to_owned();
                 cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
-                cx.edge.warn(&sid, format!("the call is not recorded, as {wanted}: {why}"), None);
+                cx.edge.warn(&sid, format!("the call is not recorded, although {wanted} it: {why}"), None);
                 None
             }
         }

@@ -299,7 +299,11 @@ impl Search {
         cx.edge.log(&sid, line, None);
     }
 
-    /// Takes a session of the agent that is being tried; returns `false` if the call has to wait for one.
+    /// Requests a session of the agent that is being tried. Returns `true` if the call has one or the agent is skipped
+    /// anyway, and `false` if the call is queued for one.
+    ///
+    /// # Errors
+    /// All sessions are in use, and the queue is full. The attempt is removed.
     pub(crate) fn take_session(
         &mut self,
         cx: &mut CallCx<'_>,

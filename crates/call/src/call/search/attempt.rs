@@ -331,7 +331,7 @@ impl Attempt {
                 address: Some(binding.flow.remote),
                 plain: false,
                 only_sdp: false,
-                // // A registered phone is reachable only over the flow on which it registered.
+                // A registered phone is reachable only over the flow on which it registered.
                 by_udp: true,
                 registered: Some((binding.flow, binding.contact.clone())),
             });

@@ -529,7 +529,8 @@ impl Search {
         bridge.media.close_agent(cx, agent);
     }
 
-    /// Keeps the caller with its agent after a failed consultation. Returns whether a consultation was in progress.
+    /// Leaves the caller with its agent after a failed consultation. Returns `false` if no consultation was in
+    /// progress, or the target is to be tried again.
     pub(crate) fn stays(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, failure: &TargetFailure) -> bool {
         // An agent that gets another stream has not failed yet.
         if self.retries.next > 0 {

@@ -125,7 +125,10 @@ impl Search {
         Err(TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::TrunkCongested) })
     }
 
-    /// Calls the next candidate of the target, or ends the attempt.
+    /// Resolves or calls the target's next candidate, skipping those that cannot be called.
+    ///
+    /// # Errors
+    /// No candidate is left; the attempt is ended.
     pub(crate) fn next_candidate(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -215,7 +218,10 @@ impl Search {
         self.hear_another(cx, bridge);
     }
 
-    /// Calls the first candidate once the trunk has a slot for the call.
+    /// Calls the first candidate once the trunk has a slot for the call; the call may wait for one.
+    ///
+    /// # Errors
+    /// A limit of the trunk refuses the call, or no candidate can be called.
     pub(crate) fn take_place(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -442,6 +448,9 @@ impl Search {
     }
 
     /// Checks an INVITE for reasons to refuse it, in order of precedence, and returns the plan of its route.
+    ///
+    /// # Errors
+    /// The final response: hops, loop, number, caller ID, session interval or offer are refused, or no route matches.
     pub(crate) fn find_plan(
         &self,
         cx: &mut CallCx<'_>,

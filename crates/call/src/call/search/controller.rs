@@ -77,7 +77,8 @@ pub(crate) enum SearchStep {
 pub(crate) enum Controller {
     /// Targets of a route, in order.
     Plan(RemainingTargets),
-    /// No source: the call was refused before it had a route, or was restored from a snapshot.
+    /// No targets: the call was refused before it had a route, was restored from a snapshot, or is answered and needs
+    /// no further target.
     #[default]
     Done,
 }
@@ -170,7 +171,7 @@ impl Controller {
         }
     }
 
-    /// Puts a failed target in front of the remaining ones.
+    /// Puts a target in front of the remaining ones, so that it is tried next; earlier failures still count.
     pub(crate) fn again(&mut self, target: CallTarget) {
         match self {
             Controller::Plan(targets) => targets.left.push_front(target),

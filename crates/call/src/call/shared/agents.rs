@@ -20,7 +20,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::CallCx;
 
 impl CallCx<'_> {
-    /// Adds an agent's leg and requests its WebSocket; `None` if the call has too many legs.
+    /// Adds an agent's leg and requests its WebSocket; `None` if the call has too many legs, or no media session.
     pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: AgentRole) -> Option<LegId> {
         let media = self.call.session?;
         let listens = part.listens();

@@ -102,9 +102,12 @@ impl SharedCallState {
         all
     }
 
-    /// Refuses a call that has passed this edge before, over the same trunk, from the same caller, to the same number,
-    /// with 482: it would take the same route again. Returning to another number, or over another trunk, is a
-    /// forwarding. A call that has passed too many edges is refused with 483.
+    /// Checks how often the call has passed the edge.
+    ///
+    /// # Errors
+    /// 482 for a call that has passed this edge before, over the same trunk, from the same caller, to the same number:
+    /// it would take the same route again. Returning to another number, or over another trunk, is a forwarding. 483 for
+    /// a call that has passed too many edges.
     pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
         if self.facts.hops.words.iter().any(|word| *word == self.own_hop(edge, nonce_of(*word))) {
             return Err(FinalAnswer::new(482, ReasonSlug::Loop));

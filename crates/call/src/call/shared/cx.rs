@@ -118,7 +118,10 @@ impl CallCx<'_> {
         }
     }
 
-    /// Checks that the caller's trunk may show the calling number, and replaces a number that it may not show.
+    /// Replaces a calling number that the caller's trunk may not send by the one its rule gives.
+    ///
+    /// # Errors
+    /// 403 if the rule refuses the number instead; never for an emergency call.
     pub(crate) fn screen_caller(&mut self, trunk: &Trunk) -> Result<(), FinalAnswer> {
         let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.call.facts.caller.anonymous) else {
             return Ok(());
@@ -250,7 +253,8 @@ impl CallCx<'_> {
         self.arm_sessions();
     }
 
-    /// Returns the session headers of our 2xx to a leg's INVITE.
+    /// Consumes the session parameters of a leg's INVITE: starts the agreed interval, and returns the session headers
+    /// of our 2xx. Empty if the parameters have been consumed.
     pub(crate) fn session_answer(&mut self, leg: LegId) -> Vec<ExtraHeader> {
         match self.call.legs[leg].timer.asked.take() {
             Some(asked) => self.session_agreed(leg, asked),
@@ -258,7 +262,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Returns the session headers of our 2xx to any request of a leg.
+    /// Starts the session interval that a leg's request has asked for, and returns the session headers of our 2xx.
     pub(crate) fn session_agreed(&mut self, leg: LegId, asked: SessionTimerRequest) -> Vec<ExtraHeader> {
         let headers = self.call.legs[leg].answer_session(self.now, asked);
         self.arm_sessions();
@@ -437,7 +441,8 @@ impl CallCx<'_> {
         }
     }
 
-    /// Returns whether the caller gets early media although its address is not proven.
+    /// Returns whether the caller gets early media although its address is not proven; the first time, requests this
+    /// from the limit of its trunk and starts the time limit.
     fn may_hear_early(&mut self, to: Option<SocketAddr>) -> bool {
         let before = self.edge.unproven_early().grant(self.call.key);
         if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
@@ -495,8 +500,11 @@ impl CallCx<'_> {
         Ok(fitted)
     }
 
-    /// Counts a call of `caller` to this number against the limits of the trunk with the remote party that names the
+    /// Counts a call of `caller` to this number against the limits of the trunk with the remote party that named the
     /// number: transfers and redirections are limited like calls. Emergency calls are not counted.
+    ///
+    /// # Errors
+    /// The limit that is reached; the refusal is counted and raises an alarm.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
         if self.edge.numbers().is_emergency(number) {
             return Ok(());
@@ -529,12 +537,15 @@ impl CallCx<'_> {
     }
 
     /// Checks that a trunk's rules allow calls to a number in this form.
+    ///
+    /// # Errors
+    /// 403; the refusal is traced, counted, and raises an alarm.
     pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), TargetFailure> {
         let Some(denied) = trunk.denied_as(self.edge.numbers(), number, form) else { return Ok(()) };
         let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
-        // `why` reads this line.
+        // The command `why` prints the same sentence.
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         if let Some(rule) = CallLimit::from_reason(Some(name), true, reason) {
             self.edge.admission_mut().limited.count_refusal(self.now, rule, &denied.by.setting(), Some(&sid));
@@ -593,6 +604,9 @@ impl CallCx<'_> {
     }
 
     /// Sends a leg the re-INVITE that moves its media to another call.
+    ///
+    /// # Errors
+    /// No offer can be made, or the dialog cannot send a request now (491).
     pub(crate) fn ask_to_leave(
         &mut self,
         leg: LegId,

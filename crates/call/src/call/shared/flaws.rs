@@ -18,7 +18,7 @@ pub(crate) struct AppErrors {
     has_more: bool,
     /// Whether the last error is the last entry of `named`.
     is_last_named: bool,
-    /// Whether there was any error.
+    /// Whether there was any error of the application; unrecognised speech does not count.
     is_any: bool,
 }
 
@@ -69,13 +69,13 @@ impl AppErrors {
         }
     }
 
-    /// Returns whether there was any error.
+    /// Returns whether there was any error of the application; unrecognised speech does not count.
     pub(crate) const fn is_any(&self) -> bool {
         self.is_any
     }
 
-    /// Takes the text of the last error, if it is in `named`: it ended the application's control of the call, and is
-    /// the reason.
+    /// Removes the last error and returns its sentence, because that error ended the application's control and is
+    /// reported as the reason of the end. `None` if the last error is not the last entry of `named`.
     pub(crate) fn take_reason(&mut self) -> Option<Box<str>> {
         let (text, _) = std::mem::take(&mut self.is_last_named).then(|| self.named.pop()).flatten()?;
         let reason = text.strip_prefix(OF_THE_APPLICATION).unwrap_or(&text);

@@ -39,8 +39,8 @@ impl CallerListeners {
         self.ends.is_none()
     }
 
-    /// Connects all listeners with the caller's side as it is wired now. Returns the commands for listeners that are
-    /// not yet connected so.
+    /// Sets the caller's side, as wired now, as the source of all listeners. Returns a command for each listener that
+    /// had another source, or none.
     pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<MediaCommand> {
         self.ends
             .iter_mut()

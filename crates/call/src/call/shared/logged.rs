@@ -14,7 +14,8 @@ pub(crate) struct LoggedErrors {
 }
 
 impl LoggedErrors {
-    /// Counts an error; returns whether it must be logged.
+    /// Counts an error; returns whether the caller must log it. Beyond [`KNOWN`] different errors, further ones are
+    /// only counted.
     pub(crate) fn is_new(&mut self, error: &str) -> bool {
         if let Some((_, times)) = self.known.iter_mut().find(|(known, _)| known == error) {
             *times = times.saturating_add(1);
@@ -28,7 +29,7 @@ impl LoggedErrors {
         is_new
     }
 
-    /// Takes the lines that summarise repeated and further errors.
+    /// Returns the log lines that summarise repeated and further errors, and resets the counts.
     pub(crate) fn take_repeated(&mut self) -> Vec<String> {
         let LoggedErrors { known, further } = std::mem::take(self);
         let repeated = known.into_iter().filter(|(_, times)| *times > 0);

@@ -155,19 +155,19 @@ pub(crate) struct MediaSessionSnapshot {
 }
 
 impl CallTimes {
-    /// Returns the times of an answered call in plain data; `None` for any other call.
+    /// Returns the times of an answered call in plain data; `None` before the answer.
     pub(crate) fn snapshot(&self) -> Option<TimesSnapshot> {
         let CallTimes { started, first_ring, answered, began: _, ended: _ } = *self;
         let (started_ms, answered_ms) = (unix_ms(started), unix_ms(answered?));
         Some(TimesSnapshot { started_ms, answered_ms, first_ring_ms: first_ring.map(millis) })
     }
 
-    /// Returns the time since the answer on `date`.
+    /// Returns the time from the answer in the snapshot to `date`; zero if `date` is earlier.
     pub(crate) fn since_answer(snapshot: &TimesSnapshot, date: SystemTime) -> Duration {
         date.duration_since(of_unix_ms(snapshot.answered_ms)).unwrap_or_default()
     }
 
-    /// Restores the times.
+    /// Restores the times; `now` becomes the start from which delays count.
     pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> CallTimes {
         let TimesSnapshot { started_ms, answered_ms, first_ring_ms } = snapshot;
         CallTimes {
@@ -181,14 +181,15 @@ impl CallTimes {
 }
 
 impl MediaSessionSnapshot {
-    /// Creates the snapshot of a session. `is_kept` returns whether a restored leg owns an end.
+    /// Creates the snapshot of a session; `None` if no such session exists. `is_kept` returns whether a restored leg
+    /// owns an end.
     pub(crate) fn of(edge: &Edge, id: MediaId, is_kept: impl Fn(EndId) -> bool) -> Option<MediaSessionSnapshot> {
         let (mut ends_left, next_end) = edge.sessions().ends(id)?;
         ends_left.retain(|end| !is_kept(*end));
         Some(MediaSessionSnapshot { id, next_end, ends_left })
     }
 
-    /// Reopens the session, without the ends of legs that are not restored.
+    /// Reopens the session, and removes the ends of legs that are not restored. Returns the session's id.
     pub(crate) fn restore(self, edge: &mut Edge, key: CallKey) -> MediaId {
         let MediaSessionSnapshot { id, next_end, ends_left } = self;
         edge.resume_session(id, key, next_end);
@@ -353,7 +354,7 @@ impl SharedCallState {
         leg != LegId::CALLER && origin.party().is_none_or(|party| leg <= party)
     }
 
-    /// Returns the time from answer to end, in seconds.
+    /// Returns the time from answer to end, in seconds; `None` if the call was not answered or has not ended.
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);
         Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
@@ -405,8 +406,9 @@ impl SharedCallState {
         !self.legs.holds.is_empty()
     }
 
-    /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles. `None`: the
-    /// description changes the codec or the streams, or the other side takes part in the hold.
+    /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles. `None`: it
+    /// does neither, it also changes the codec or the streams, or the other side takes part in the hold because neither
+    /// trunk has `hold = "local"` or no music can be played to it.
     pub(crate) fn local_hold_change(
         &self,
         leg: LegId,
@@ -437,8 +439,8 @@ impl SharedCallState {
         (may && holds && self.legs.playback_wire(other).is_some()).then_some(true)
     }
 
-    /// Returns the description of a side in force. A hold that the edge handles is removed from it, because the other
-    /// side is not aware of the hold.
+    /// Returns the last description of a side; `None` if it has sent none. A hold that the edge handles is removed from
+    /// it, because the other side is not aware of the hold.
     pub(crate) fn standing(&self, leg: LegId) -> Option<SessionDescription> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.legs.holds.contains(leg) {
@@ -448,7 +450,8 @@ impl SharedCallState {
         Some(theirs)
     }
 
-    /// Returns whether silence or an expired session would show that the remote parties are gone.
+    /// Returns whether the edge would notice that the remote parties of an answered call are gone, by missing media or
+    /// by the end of a session interval. True in all other states.
     pub(crate) fn is_watched(&self) -> bool {
         let is_heard =
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
@@ -473,7 +476,7 @@ impl SharedCallState {
         }
     }
 
-    /// Returns the time since the INVITE arrived.
+    /// Returns the time since the call began; for a restored call, the time since the restart.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.times.began)
     }
@@ -497,7 +500,8 @@ impl SharedCallState {
         }
     }
 
-    /// Returns whether no stream flows both ways.
+    /// Returns whether the edge handles a hold, or no stream of the caller's side flows both ways. False before any
+    /// stream is agreed.
     fn is_held(&self) -> bool {
         if self.is_held_here() {
             return true;
@@ -506,7 +510,7 @@ impl SharedCallState {
         remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }
 
-    /// Returns whether missing media counts as a fault, which is so once the call is answered.
+    /// Returns whether the call is answered and connected; only then does missing media count as a fault.
     pub(crate) fn is_answered(&self) -> bool {
         self.state == CallState::Answered
     }
@@ -516,8 +520,8 @@ impl SharedCallState {
         rewrite::escape_user(&self.facts.called.received)
     }
 
-    /// Returns whether the agent being tried determines when the caller is answered; requests and applications have
-    /// their own rule.
+    /// Returns whether an agent that is tried now determines when the caller is answered: the caller has no 2xx, and
+    /// neither an HTTP request nor an application controls the call.
     pub(crate) fn is_answered_by_agent(&self) -> bool {
         self.state == CallState::Searching && !self.is_requested() && !self.is_programmed
     }

@@ -12,7 +12,8 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::{reading, totals};
 
-/// Checks the loss of a side. `ended` is true if the call is over. Each direction is reported once.
+/// Checks the packet loss of a side, and reports each direction with too much loss once in trace and log. `ended` is
+/// true if the call is over; the last, incomplete interval is then included.
 pub(crate) fn look(cx: &mut CallCx<'_>, leg: LegId, ended: bool) {
     let side = &cx.call.legs[leg];
     let all = totals(side);

@@ -55,7 +55,8 @@ impl CodecSide {
 /// Codecs that remote parties ask for and the edge passes through without transcoding.
 const FOREIGN: [&str; 9] = ["G729", "G729A", "G723", "G726", "GSM", "iLBC", "AMR", "Speex", "EVS"];
 
-/// Returns the codecs that a Warning names: those that the edge transcodes, and others.
+/// Returns the codecs that the Warning header in a response names: those that the edge transcodes, and those of
+/// [`FOREIGN`].
 fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let warning = detail.split_once("Warning: ").map_or("", |(_, warning)| warning);
     let words: Vec<&str> = warning.split(|c: char| !c.is_ascii_alphanumeric()).collect();
@@ -64,7 +65,7 @@ fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     (of(&EDGE_CODECS), of(&FOREIGN))
 }
 
-/// Returns the fix, and whether the caller's trunk needs it. `detail` is the target's response.
+/// Returns the fix, and `true` if it must be made at the caller's side. `detail` is the target's response.
 fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
@@ -113,14 +114,16 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
     (text, false)
 }
 
-/// Returns whether a target's 488 or 606 refuses the offered codecs.
+/// Returns whether a target's 488 or 606 refuses the offered codecs. `detail` contains the Warning, and `RTP/SAVP` if
+/// SRTP was offered.
 pub(crate) fn refuses_codecs(detail: &str) -> bool {
     // An offer with SRTP keys is refused because of the keys, unless the Warning names the codecs.
     let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
     !detail.contains("RTP/SAVP") || says_so
 }
 
-/// Returns the diagnosis of a failed target; `None` if the failure is not about codecs.
+/// Returns the diagnosis of a failed target, with `true` if the fix must be made at the caller's side. `None` if the
+/// failure is not about codecs.
 pub(crate) fn judge(
     caller: &CodecSide,
     target: Option<&CodecSide>,

@@ -53,7 +53,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Replaces a leg's diagnosis; a new one is reported for its trunk.
+    /// Replaces a leg's diagnosis; the leg's trunk gets a new fault of each kind once per call.
     pub(crate) fn set_flaw(&mut self, leg: LegId, found: Option<Box<Diagnosis>>) {
         if let (Some(found), Some(trunk)) = (&found, self.call.legs[leg].trunk.clone()) {
             self.tell_fault(&trunk.name, found);
@@ -111,7 +111,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Reports to a leg's trunk that the call had no fault of these kinds.
+    /// Reports to a leg's trunk those of these kinds of fault that were not counted for it in this call.
     pub(crate) fn count_without(&mut self, leg: LegId, kinds: [FaultKind; 2]) {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
@@ -172,7 +172,7 @@ impl CallCx<'_> {
         self.count_found(trunk, CallFault { kind, what: found }, refused).then_some(kind)
     }
 
-    /// Counts a fault with a known kind for its trunk. Returns whether it is new in this call.
+    /// Counts a fault of a known kind for its trunk, once per call. Returns whether it is new in this call.
     pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: CallFault<'_>, refused: bool) -> bool {
         let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
@@ -184,7 +184,7 @@ impl CallCx<'_> {
         true
     }
 
-    /// Counts a fault for its trunk and notifies observers; the call continues.
+    /// Counts a fault for its trunk once per call, and notifies observers the first time; the call continues.
     pub(crate) fn tell_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis) {
         let what = match self.count_fault(trunk, found, false) {
             Some(FaultKind::Codecs) => EdgeEventKind::MediaMismatch,
@@ -197,7 +197,7 @@ impl CallCx<'_> {
         self.edge.changed(EdgeEvent { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
     }
 
-    /// Records the media figures of both sides of an answered call.
+    /// Records jitter, round-trip time and scores of both sides of an answered call in metrics and for their trunks.
     pub(crate) fn count_media(&mut self) {
         for leg in [Some(self.call.legs.near), self.call.legs.callee].into_iter().flatten() {
             let (heard, scores) = (self.call.legs[leg].rtp(), self.call.legs[leg].scores());
@@ -268,7 +268,8 @@ impl CallCx<'_> {
         self.arm(CallTimer::Quality, self.call.story.series.interval());
     }
 
-    /// Sets the text message rule of the call's route, and stores the message, so that it is sent after a crash.
+    /// Sets the text message rule of the call's route, except for emergency calls. If the rule includes failed calls,
+    /// the message is also stored, so that it is sent after a crash.
     pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
         // No text message after an emergency call: the emergency service calls the caller back.
         let Some(rule) = rule.filter(|_| !self.edge.numbers().is_emergency(&self.call.facts.called)) else {
@@ -282,7 +283,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Drops the text message, because the call was answered.
+    /// Drops the text message rule and a stored message: the call was answered, or its outcome needs no text.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
             self.edge.output(GatewayOutput::Sms(SmsEvent::Forget(self.call.legs.sid().to_owned())));
@@ -424,7 +425,7 @@ impl SharedCallState {
         self.story.series.kept(now, self.legs.sid(), self.legs.iter().map(reading), legs)
     }
 
-    /// Returns the outcome for the text rule; `None` for a call that was refused.
+    /// Returns the outcome for the text rule; `None` for a call that was refused or answered elsewhere.
     fn text_outcome(&self, ending: CallOutcome) -> Option<TextOutcome> {
         if self.facts.answered_elsewhere {
             return None;
@@ -469,13 +470,13 @@ impl SharedCallState {
         proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
     }
 
-    /// Returns the fix for this call if it is more specific than the fix for the reason.
+    /// Returns the fix for this call if there is one more specific than the fix for the reason.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
         let fault = fault_of(self, reason).map(|found| found.fix.clone());
         fault.or_else(|| unrecorded::fix(self, reason).map(str::to_owned))
     }
 
-    /// Returns the last log line of the call.
+    /// Returns the last log line of the call; empty before its end.
     pub(crate) fn last_line(&self) -> String {
         let Some(ending) = self.ending else { return String::new() };
         let why = end_for_log(self, ending.reason);

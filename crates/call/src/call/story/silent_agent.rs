@@ -34,8 +34,8 @@ pub(crate) fn look(cx: &mut CallCx<'_>) {
     note(cx, leg, found);
 }
 
-/// Records for the agent at the end of the call that it was heard, silent for too long, or silent in another short
-/// call.
+/// Records for the agent at the end of the call whether it was heard, silent for too long, or silent in another short
+/// call. A call too short for a decision is not recorded.
 pub(crate) fn settle(cx: &mut CallCx<'_>) {
     let Some(leg) = talker(cx.call) else { return };
     let agent = cx.call.legs[leg].agent.as_ref().filter(|agent| !agent.has_failed && !agent.agent.name.is_empty());
@@ -66,7 +66,7 @@ pub(crate) fn settle(cx: &mut CallCx<'_>) {
     }
 }
 
-/// Keeps the diagnosis for the verdict, counts it, and reports it to observers and the log.
+/// Stores the diagnosis for the verdict, counts it, and reports it to observers and the log.
 fn note(cx: &mut CallCx<'_>, leg: LegId, found: Diagnosis) {
     let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
     let line = format!("no audio from {name} in an answered call: {}", found.text);
@@ -75,7 +75,7 @@ fn note(cx: &mut CallCx<'_>, leg: LegId, found: Diagnosis) {
     cx.count_silent_agent(leg, line, fix);
 }
 
-/// Returns the leg of the agent that has the caller.
+/// Returns the leg of the agent that has the caller; `None` if the called party is no agent or only listens.
 fn talker(call: &SharedCallState) -> Option<LegId> {
     let leg = call.legs.callee?;
     call.legs[leg].agent.as_ref().filter(|side| !side.listens())?;
@@ -85,7 +85,7 @@ fn talker(call: &SharedCallState) -> Option<LegId> {
 /// An agent that has the caller and was not heard.
 struct SilentAgent {
     leg: LegId,
-    /// Time for which the agent had the caller.
+    /// Time for which the agent has had the caller.
     held: Duration,
     /// Number of the agent's messages for another stream, and of messages that its protocol does not define.
     foreign: u64,
@@ -109,7 +109,8 @@ impl SilentAgent {
     }
 }
 
-/// Returns the agent that has had the caller for some time without audio. `is_over` is true if the call ends now.
+/// Returns the agent if it has sent no audio for [`AGENT_UNHEARD_AFTER`] while its caller was heard, or for
+/// [`AGENT_SHORT_AFTER`] if the call ends now (`is_over`), or if the edge had to drop its messages.
 fn silent(cx: &CallCx<'_>, is_over: bool) -> Option<SilentAgent> {
     let call = &cx.call;
     let leg = talker(call)?;

@@ -11,7 +11,7 @@ use crate::call::words::answer::TargetFailure;
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum TransferEffect {
-    /// No effect: only the transfer's own state has changed.
+    /// No further step: the transfer has done its work, and the call remains in its state.
     Stay,
     /// The answered call ends.
     End(ReasonSlug),

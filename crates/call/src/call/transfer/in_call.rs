@@ -169,8 +169,13 @@ impl CallTransfers {
         self.begin(cx, lower, ActiveReferral { by: leg, refer }, Controller::plan(plan), false)
     }
 
-    /// Decides how a REFER is served; the other side may go to the targets of a call to the same number from the same
-    /// trunk.
+    /// Decides how a REFER is served. The other side may be sent to those targets that the routes give for a call of
+    /// the transferor from its trunk to the same number.
+    ///
+    /// # Errors
+    /// The final response: the trunk or an agent does not permit the REFER (403), no route matches (404), the hop
+    /// limit is reached (483), no media can be offered (488), another change is in progress (491), or a limit is
+    /// reached (503).
     fn referable(
         &self,
         cx: &mut CallCx<'_>,
@@ -232,7 +237,7 @@ impl CallTransfers {
         self.accept_refer(cx, leg, server, refer);
     }
 
-    /// Accepts a REFER; its sender gets notifications.
+    /// Accepts a REFER with 202. Unless the sender wants no NOTIFY, its subscription begins, and 100 is notified.
     pub(crate) fn accept_refer(&mut self, cx: &mut CallCx<'_>, leg: LegId, server: ServerId, refer: &ReferRequest) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
         cx.edge.respond(cx.now, server, ResponseSpec { code: 202, headers, ..ResponseSpec::default() });
@@ -263,7 +268,7 @@ impl CallTransfers {
         self.begin(cx, lower, ActiveReferral { by: leg, refer }, Controller::plan_of(vec![target]), false)
     }
 
-    /// Serves a waiting REFER once the session change is over.
+    /// Serves a waiting REFER once the session change is over; refuses it with 487 if the call has ended.
     pub(crate) fn serve_waiting(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> TransferEffect {
         if lower.bridge.negotiation.is_changing(cx.call) {
             return TransferEffect::Stay;
@@ -282,7 +287,7 @@ impl CallTransfers {
         }
     }
 
-    /// Refuses a waiting REFER: the session change takes too long.
+    /// Refuses a waiting REFER with 491, because the session change takes too long.
     pub(crate) fn refer_overdue(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::Refer);
         if let Some(waiting) = self.waiting.take() {
@@ -290,7 +295,8 @@ impl CallTransfers {
         }
     }
 
-    /// Starts the search for a party that replaces the transferor; the other side waits.
+    /// Starts the search for a party that replaces the transferor; the other side waits. `is_requested` is true for a
+    /// transfer over HTTP, which the transferor has not requested by REFER.
     pub(crate) fn begin(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -332,14 +338,14 @@ impl CallTransfers {
         TransferEffect::Advance
     }
 
-    /// Ends the transfer in progress, and returns it with the leg of the transferor.
+    /// Removes the transfer in progress, and returns it with the leg of the transferor; `None` if there is none.
     fn take(&mut self, call: &mut SharedCallState) -> Option<(LegId, ActiveTransfer)> {
         let referral = call.facts.referral.take()?;
         Some((referral.by, *self.now.take()?))
     }
 
-    /// Undoes a transfer without an answering target, unless the transferor has gone; returns whether a transfer was
-    /// undone.
+    /// Notifies the transferor that no target has answered, and reconnects it with the other side. Returns `false` if
+    /// no transfer was in progress, or the transferor has hung up and cannot be reconnected.
     pub(crate) fn failed(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -387,7 +393,8 @@ impl CallTransfers {
         true
     }
 
-    /// Completes a transfer: its target has answered and replaced the transferor.
+    /// Completes a transfer whose target has answered. The transferor leaves: after a transfer over HTTP the edge hangs
+    /// up; otherwise the transferor has [`REFERRER_SECONDS`] to do so.
     pub(crate) fn target_answered(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         let Some((leg, transfer)) = self.take(cx.call) else { return };
         if transfer.is_stale {
@@ -432,7 +439,8 @@ impl CallTransfers {
         }
     }
 
-    /// Handles the hang-up of a leg that is not connected with another side, such as a transferor.
+    /// Handles the hang-up of a leg that is not connected with another side, such as a transferor. A transfer in
+    /// progress continues.
     pub(crate) fn referrer_left(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId) {
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_leg_subscription(cx, leg);

@@ -47,7 +47,8 @@ impl ReferSubscription {
 }
 
 impl CallTransfers {
-    /// Notifies the transferor of a provisional or final status of the new call.
+    /// Notifies the transferor of a provisional or final status of the new call, after the response to an earlier
+    /// NOTIFY. A repeated status, and any status after a final one, is ignored.
     pub(crate) fn notify_transferor(&mut self, cx: &mut CallCx<'_>, code: u16) {
         let Some(news) = &mut self.subscription else { return };
         if news.last == code || news.last >= 200 {
@@ -84,7 +85,8 @@ impl CallTransfers {
         }
     }
 
-    /// Handles the response to a NOTIFY, or its time-out. `taken` is true if the response is a 2xx.
+    /// Handles the response to a NOTIFY, or its time-out, and sends the next status. `taken` is true if the response is
+    /// a 2xx; otherwise the subscription ends.
     pub(super) fn notified(&mut self, cx: &mut CallCx<'_>, client: ClientId, taken: bool) {
         let Some(news) = self.subscription.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;
@@ -111,7 +113,8 @@ impl CallTransfers {
         }
     }
 
-    /// Sends the final NOTIFY at once, because the call is over.
+    /// Sends the final NOTIFY at once, because the call is over: the final status that is queued, or 487 if the
+    /// transfer has none.
     pub(crate) fn send_final_notify(&mut self, cx: &mut CallCx<'_>) {
         let Some(news) = &self.subscription else { return };
         let code = if news.last < 200 { Some(487) } else { news.next };

@@ -39,7 +39,9 @@ pub(crate) fn requested_by_agent(
     }
 }
 
-/// Notes the reason for a refused transfer, and reports it to an agent that still has the caller (`stays`).
+/// Notes the reason for a refused transfer in the trace, and reports it to the agent. `stays` is true if the agent
+/// would have kept its leg until the target answers; for other transfers only forbidden targets and the hop limit are
+/// reported.
 fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRefusal, stays: bool) {
     let is_barred = matches!(refused, RequestRefusal::NotAllowed | RequestRefusal::ForbiddenAddress);
     let why = if refused == RequestRefusal::TooManyTargets {
@@ -94,7 +96,8 @@ pub(crate) fn requested(
     Ok(send_on(cx, lower, leg, (target, text), mode, EndedBy::Edge))
 }
 
-/// Tries the target, shown as `text`. A consultation in progress is withdrawn.
+/// Puts the target, shown as `text`, in front of the remaining ones, so that the search tries it next. A consultation
+/// in progress is withdrawn.
 fn send_on(
     cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,

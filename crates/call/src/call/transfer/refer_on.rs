@@ -60,7 +60,8 @@ impl RelayedRefers {
 }
 
 impl CallTransfers {
-    /// Relays a REFER to the other side.
+    /// Relays a REFER to the other side. Refuses it if another relayed request has no response yet (491), or the other
+    /// side may not call the number itself.
     pub(crate) fn pass_refer(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -125,7 +126,8 @@ impl CallTransfers {
         passed.subscriptions.push(RelayedSubscription { from: leg, to: other, id: refer.cseq, sent, client });
     }
 
-    /// Relays the NOTIFY of a relayed REFER.
+    /// Relays the NOTIFY of a relayed REFER to the subscriber. Refuses it if there is no such subscription (481), or
+    /// too many relayed requests have no response (500).
     pub(super) fn told(&mut self, cx: &mut CallCx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
         let passed = self.relayed.as_mut().filter(|_| cx.call.state == CallState::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
@@ -155,7 +157,8 @@ impl CallTransfers {
         }
     }
 
-    /// Relays the final response to a relayed request; 408 if there was none.
+    /// Relays the final response to a relayed request; `code` is 408 if there was none. An error also ends the
+    /// subscription.
     pub(super) fn passed_answered(&mut self, cx: &mut CallCx<'_>, client: ClientId, code: u16) {
         let Some(passed) = &mut self.relayed else { return };
         let Some(server) = passed.open.remove(client) else { return };

@@ -150,7 +150,8 @@ impl Consults {
         }
     }
 
-    /// Handles the whisper synthesised by the shell, or its failure.
+    /// Handles the sound of the whisper, which the shell has loaded or synthesised, or its failure; after a failure the
+    /// target is given up.
     pub(crate) fn whisper_came(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -179,7 +180,7 @@ impl Consults {
         self.asked().is_some() && media.called_player == Some(end)
     }
 
-    /// Handles the end of the whisper: connects the party, or waits for its digit.
+    /// Handles the end of the whisper: waits for the party's digit, or accepts the party if none is required.
     pub(crate) fn whisper_heard(&mut self, cx: &mut CallCx<'_>) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let Some(asked) = warm.prompted.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
@@ -193,7 +194,8 @@ impl Consults {
         self.accepted_if_heard()
     }
 
-    /// Connects a party that needs no digit, once it has heard the whisper and is not a machine.
+    /// Accepts a party that needs no digit once it has heard the whisper and detection, if any, has not found a
+    /// machine.
     fn accepted_if_heard(&self) -> TransferEffect {
         let Some(warm) = &self.warm else { return TransferEffect::Stay };
         let is_ready = warm.prompted.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
@@ -203,7 +205,8 @@ impl Consults {
         }
     }
 
-    /// Handles a digit of the prompted party.
+    /// Handles a digit of the prompted party: the configured one accepts, after [`ACCEPTED_WAIT`]; any other declines.
+    /// Ignored if no digit is required.
     pub(crate) fn digit_pressed(&mut self, cx: &mut CallCx<'_>, key: char) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let Some(asked) = warm.prompted.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
@@ -230,7 +233,8 @@ impl Consults {
         }
     }
 
-    /// Handles the verdict of answering machine detection on the prompted party.
+    /// Handles the verdict of answering machine detection on the prompted party. A machine or a fax has the target
+    /// given up; any other verdict counts as a person.
     pub(crate) fn judged(&mut self, cx: &mut CallCx<'_>, end: EndId, verdict: DetectionVerdict) -> TransferEffect {
         let Some(asked) = self.warm.as_mut().and_then(|warm| warm.prompted.as_mut()) else {
             return TransferEffect::Stay;
@@ -258,7 +262,7 @@ impl Consults {
     }
 }
 
-/// Connects the party with the caller; the agent that had the caller leaves, or stays as a coach.
+/// Connects the party that accepts with the caller; the agent that had the caller leaves, or becomes a coach.
 pub(crate) fn accept(
     cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,

@@ -131,7 +131,7 @@ impl TargetFailure {
         TargetFailure { said: Some(Box::new(said)), detail, ..self }
     }
 
-    /// Returns the original status code of the target.
+    /// Returns the original status code of the target; `None` if it sent no final response.
     pub(crate) fn answered(&self) -> Option<u16> {
         self.said.as_ref().map(|said| said.code)
     }

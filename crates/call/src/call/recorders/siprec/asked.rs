@@ -37,7 +37,8 @@ pub(super) struct SiprecRequest {
 }
 
 impl SiprecRequest {
-    /// Returns the event to report for a session that has entered this state; `None` if there is none to report.
+    /// Records that the session has entered this state, and returns the event to report; `None` if there is none, or it
+    /// has been reported.
     fn follow(&mut self, stage: SiprecState) -> Option<&'static str> {
         if self.is_over {
             return None;

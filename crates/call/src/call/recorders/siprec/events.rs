@@ -755,6 +755,9 @@ fn refuse(cx: &mut CallCx<'_>, server: ServerId, code: u16) -> CallEffect {
 }
 
 /// Applies the description of a server. Returns its streams, and whether the edge latches onto their sources again.
+///
+/// # Errors
+/// The problem as text for trace and log: the description is missing, invalid, or does not fit our offer.
 fn agreed(cx: &mut CallCx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([RecordedStream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
     let words = |failure: crate::call::words::answer::TargetFailure| {

@@ -145,8 +145,8 @@ impl RecordingSessions {
         self.all().iter().filter(|session| session.stage == SiprecState::Recording).filter_map(|session| session.leg)
     }
 
-    /// Writes the sessions down. One whose server is not among the legs begins again as a new one with the same
-    /// metadata, except if it is paused: it would record the part that the pause was to exclude.
+    /// Returns the sessions in plain data. One whose server is not among the legs begins again as a new one with the
+    /// same metadata, except if it is paused: it would record the part that the pause was to exclude.
     pub(crate) fn snapshot(&self, legs: &LegsSnapshot) -> RecordingSessionsSnapshot {
         let mut established = Vec::new();
         let mut waiting: Vec<Arc<str>> = self.waiting().iter().map(|waiting| Arc::clone(&waiting.group)).collect();
@@ -360,7 +360,7 @@ impl RecordingSessions {
 }
 
 impl RecordingSessionSnapshot {
-    /// Writes a session down; `None` without a server.
+    /// Returns a session in plain data; `None` without a server.
     fn of(session: &RecordingSession) -> Option<RecordingSessionSnapshot> {
         let RecordingSession {
             trunk,
