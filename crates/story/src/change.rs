@@ -216,8 +216,9 @@ impl EdgeEvent {
     }
 }
 
-/// Returns the target because of which a call ended (the last one with the call's reason, or the application), and
-/// its rejection code; for an answered call, the agent that ended it.
+/// Returns the target because of which a call ended (the last one with the call's reason, or the application), and its
+/// rejection code; for an answered call, the agent that ended it. `None` if the call ended for another cause than a
+/// target.
 fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
     let reason = call.reason?;
     if call.outcome == Some("answered") {

@@ -295,7 +295,7 @@ impl SideEvidence<'_> {
         Some(Diagnosis { cause, text: text.into(), fix: fix.into() })
     }
 
-    /// Returns a diagnosis with the evidence appended.
+    /// Returns a diagnosis with the evidence appended. Always `Some`, for chains of alternatives.
     fn proven(&self, cause: FaultCause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
         self.found(cause, format!("{text} ({})", self.evidence()), fix)
     }
@@ -392,7 +392,8 @@ impl SideEvidence<'_> {
         self.unauthentic(bad)
     }
 
-    /// Returns the diagnosis of `bad` SRTP packets that did not authenticate.
+    /// Returns the diagnosis of `bad` SRTP packets that did not authenticate. Always `Some`, for chains of
+    /// alternatives.
     fn unauthentic(&self, bad: u64) -> Option<Diagnosis> {
         let text = format!(
             "{} do not authenticate: the key differs from its description, or the packets are plain RTP",

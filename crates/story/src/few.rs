@@ -12,7 +12,7 @@ impl<K, V> Default for SmallMap<K, V> {
 }
 
 impl<K: Ord + Copy, V> SmallMap<K, V> {
-    /// Adds an entry. Returns the previous value of the key.
+    /// Adds an entry. Returns the previous value of the key; `None` if it was new.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),

@@ -185,7 +185,7 @@ impl MessageBlock {
     }
 
     /// Returns the concatenated texts of the block with secrets masked. `like` is the dictionary for decompression: the
-    /// texts of the call's first block, empty for that block itself.
+    /// texts of the call's first block, empty for that block itself. `None` if decompression fails.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
             BlockText::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),

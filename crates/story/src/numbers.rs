@@ -84,7 +84,7 @@ fn dialled(request: &SipMessage, trunk: &Trunk) -> Option<(String, Option<String
 }
 
 /// Applies `read` to the called URI: that of To if the Request-URI has the user of the trunk's registration, else the
-/// Request-URI.
+/// Request-URI. `None` if the Request-URI is invalid.
 fn of_dialled<T>(request: &SipMessage, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
     let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());

@@ -27,12 +27,12 @@ impl ScoreSum {
         };
     }
 
-    /// Returns the lowest score, rounded to hundredths.
+    /// Returns the lowest score, rounded to hundredths; `None` without any score.
     pub fn lowest(&self) -> Option<f64> {
         (self.lowest > 0).then(|| hundredths(self.lowest as f64 / 1000.0))
     }
 
-    /// Returns the mean score, rounded to hundredths.
+    /// Returns the mean score, rounded to hundredths; `None` without any score.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
     }

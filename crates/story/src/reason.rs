@@ -786,7 +786,8 @@ impl ReasonSlug {
     }
 }
 
-/// Returns the Q.850 cause in the value of a Reason header (RFC 3326, RFC 6432).
+/// Returns the Q.850 cause in the value of a Reason header (RFC 3326, RFC 6432). `None` if no entry has one from 1 to
+/// 127.
 pub fn q850_of(value: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(value).ok()?;
     text.split(',').find_map(|entry| {

@@ -47,7 +47,7 @@ pub fn trace_id(sid: &str) -> Option<&str> {
     sid.get(2..).filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Returns the span id of a leg: the last 16 digits of its SID.
+/// Returns the span id of a leg: the last 16 digits of its SID. `None` if the SID has another form.
 pub fn span_id(sid: &str) -> Option<&str> {
     trace_id(sid)?.get(16..)
 }

@@ -145,7 +145,7 @@ impl StatusExplanation {
     }
 }
 
-/// Returns the explanation of a code.
+/// Returns the explanation of a code; `None` for a code without one.
 pub fn status(code: u16) -> Option<&'static StatusExplanation> {
     STATUSES.iter().find(|status| status.code == code)
 }

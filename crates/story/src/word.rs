@@ -33,17 +33,26 @@ fn lasting(text: &str) -> Option<Word> {
 }
 
 /// Deserializes a static string.
+///
+/// # Errors
+/// The string is none of the words of a call.
 pub(crate) fn one<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
     lasting(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("no word of a call"))
 }
 
 /// Deserializes a static string or `null`.
+///
+/// # Errors
+/// The string is none of the words of a call.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Word>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| lasting(&text).ok_or_else(|| D::Error::custom("no word of a call"))).transpose()
 }
 
 /// Deserializes a list of static strings.
+///
+/// # Errors
+/// A string is none of the words of a call.
 pub(crate) fn many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Word>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| lasting(text).ok_or_else(|| D::Error::custom("no word of a call"))).collect()

@@ -85,7 +85,8 @@ impl Suite {
         if self.is_aead() { 16 } else { 10 }
     }
 
-    /// Finds a suite by name, also by the spelling of FreeSWITCH, Linphone and others that differs from RFC 6188.
+    /// Finds a suite by name, also by the spelling of FreeSWITCH, Linphone and others that differs from RFC 6188;
+    /// `None` if it is unknown.
     pub fn of_name(name: &str) -> Option<Suite> {
         let name = match name.to_ascii_uppercase().as_str() {
             "AES_CM_256_HMAC_SHA1_80" => "AES_256_CM_HMAC_SHA1_80",

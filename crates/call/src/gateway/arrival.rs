@@ -144,7 +144,7 @@ impl ArrivalDispatch<'_> {
     }
 
     /// Returns the party of a sorted message. A message without one is dropped; the configuration may have changed
-    /// while the message was queued.
+    /// while the message was queued. `None` if the message was dropped.
     fn sender(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> Option<SipPartyId> {
         let source = flow.remote.ip();
         let table = Arc::clone(self.edge.table());
@@ -213,7 +213,7 @@ impl ArrivalDispatch<'_> {
         self.edge.metrics_mut().dropped("unknown_source");
     }
 
-    /// Records and drops a message of an unknown source.
+    /// Records and drops a message of an unknown source. Always `None`.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
         if let Some(line) = self.edge.sources_mut().unknown.note(now, source, TrafficKind::Message) {
             self.edge.log("", line, None);
@@ -286,7 +286,8 @@ impl ArrivalDispatch<'_> {
     }
 
     /// Returns the owner of a known source: a trunk by its certificate or address, or the remote party of a live leg
-    /// that no trunk names (a bare URI, a trunk removed by a reload). `at_home`: the trunk with this address.
+    /// that no trunk names (a bare URI, a trunk removed by a reload). `at_home`: the trunk with this address. `None`
+    /// for an unknown source.
     fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<SourceOwner> {
         let identity = flow.connection.and_then(|connection| self.edge.index().identities.get(&connection));
         let identity = identity.map(|known| known.identity.clone());

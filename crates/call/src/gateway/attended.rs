@@ -91,6 +91,9 @@ impl Gateway {
 
     /// Rewrites the Replaces of a relayed REFER to the dialog with the remote party of the other call, as that party
     /// knows the dialog. Without a remote party on that side, for example with an agent, the REFER is refused.
+    ///
+    /// # Errors
+    /// 403 if the other call has no remote party on that side, 603 if the dialog has ended or is unknown.
     fn named_for_the_other_side(
         &mut self,
         by: LegRef,
@@ -227,6 +230,10 @@ impl Gateway {
     /// Returns the leg of the dialog that an INVITE names (RFC 3891 §3: its to-tag is ours), and the leg that is
     /// replaced. One exception: a dialog that a relayed REFER (`refer = "relay"`) has named to the sender is identified
     /// from the remote party's point of view, with the tags swapped.
+    ///
+    /// # Errors
+    /// 400 for an invalid Replaces, 403 if the trunk refuses transfers, 481 for an unknown or early dialog, 486 if only
+    /// an early dialog may be replaced, 603 for an ended dialog.
     fn named_by(&mut self, incoming: &IncomingInvite) -> Result<(LegRef, LegId), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {

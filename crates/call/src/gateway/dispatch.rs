@@ -622,7 +622,7 @@ impl Gateway {
         }
     }
 
-    /// Returns the leg of a dialog, after adding the request to its trace.
+    /// Returns the leg of a dialog, after adding the request to its trace. `None` if the dialog belongs to no leg.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &SipMessage) -> Option<LegRef> {
         // In an early dialog of a target only UPDATE concerns the call.
         let entered = self.edge.index().dialogs.get(&dialog).copied();
@@ -756,6 +756,9 @@ const fn word_of(reason: DropReason) -> &'static str {
 }
 
 /// Parses a REFER that has arrived on a leg of a call.
+///
+/// # Errors
+/// As of [`ReferRequest::read`].
 fn refer_of(request: &SipMessage, gateway: &Gateway, at: LegRef) -> Result<ReferRequest, ReferRefusal> {
     let leg = gateway.calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
     ReferRequest::read(request, gateway.edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))

@@ -21,7 +21,10 @@ pub(crate) struct Invariants<'g> {
 }
 
 impl Invariants<'_> {
-    /// Returns the first invariant that does not hold, in words.
+    /// Checks all invariants between the calls and the state of the edge.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, as text.
     pub(crate) fn check(&self) -> Result<(), String> {
         let edge = self.edge;
         for (what, at) in edge.index().places() {

@@ -288,7 +288,7 @@ impl Gateway {
         })
     }
 
-    /// Returns a call, live or recent.
+    /// Returns a call, live or recent; `None` if it is unknown or no longer stored.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.shared.state != CallState::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent().call(sid).cloned())
@@ -300,7 +300,7 @@ impl Gateway {
         live.find(|call| call.shared.legs.iter().any(|leg| leg.sid == sid)).map(|call| call.view())
     }
 
-    /// Returns the view of a live call, and its number of failovers.
+    /// Returns the view of a live call, and its number of failovers; `None` if the call has ended.
     pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
         let call = self.live(sid).filter(|call| call.shared.state != CallState::Ended)?;
         Some((call.view(), call.shared.story.failovers))
@@ -330,14 +330,14 @@ impl Gateway {
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
 
-    /// Returns the quality of a call, live or recent, over time.
+    /// Returns the quality of a call, live or recent, over time. `None` if the call is unknown, or was not answered.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
         let live = self.live(sid).filter(|call| call.shared.state != CallState::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
         live.or_else(|| self.edge.recent().series(sid).map(QualityRecord::view))
     }
 
-    /// Returns the trace of a call.
+    /// Returns the trace of a call, live or recent; `None` if none is stored.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, false).map(|(_, trace)| trace)
     }

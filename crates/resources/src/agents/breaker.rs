@@ -236,7 +236,7 @@ impl Breaker {
         }
     }
 
-    /// Returns the call that is the trial.
+    /// Returns the call that is the trial; `None` if calls are not skipping the agent, or no trial is in progress.
     pub fn trial(&self) -> Option<CallKey> {
         self.open.as_ref()?.trial
     }

@@ -340,7 +340,8 @@ impl AgentStates {
     }
 
     /// Counts an ended call in which an agent was not heard, before [`Self::listened`]. Returns the number of such
-    /// calls in a row if that must be reported. `is_proven`: the call was long enough to count on its own.
+    /// calls in a row if that must be reported. `is_proven`: the call was long enough to count on its own. `None`
+    /// otherwise.
     pub fn silent_in_row(&mut self, name: &Arc<str>, sid: &str, is_proven: bool) -> Option<u64> {
         self.by_name.entry(name.clone()).or_default().audio_results.count_silent_call(sid, is_proven)
     }

@@ -389,6 +389,9 @@ impl Conferences {
 
     /// Returns the name of a conference, and the loop-detection words of other conferences that a call connects with
     /// it.
+    ///
+    /// # Errors
+    /// No conference has the SID, or the connection would close a loop of conferences.
     fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
         let name = self.named(name)?;
         let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
@@ -473,6 +476,9 @@ impl Conferences {
     }
 
     /// Returns the name of a conference, given by SID or name.
+    ///
+    /// # Errors
+    /// No conference that has not ended has the SID; a name is always valid.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
         let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
         let name = if is_conference_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };

@@ -181,7 +181,7 @@ impl EdgeBase {
         }
     }
 
-    /// Responds to a request.
+    /// Responds to a request. Returns the dialog if the response creates one.
     pub fn respond(&mut self, now: Instant, id: ServerId, answer: ResponseSpec) -> Option<DialogId> {
         let dialog = self.endpoint.respond(now, id, answer);
         self.pump();

@@ -527,7 +527,8 @@ impl Edge {
         self.sessions.add_end(&mut self.base, id, address)
     }
 
-    /// Returns the id of a new end without sockets: an agent or a player.
+    /// Returns the id of a new end without sockets: an agent or a player; `None` if the session is gone or has used all
+    /// ids.
     pub fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         self.sessions.new_end(id)
     }
@@ -558,7 +559,8 @@ impl Edge {
         self.tracing.forget_call(key);
     }
 
-    /// Frees the ports named by a worker's event. Returns the call that must handle the event.
+    /// Frees the ports named by a worker's event. Returns the call that must handle the event; `None` if its session is
+    /// closed, or the event only closes an end.
     pub fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {
         self.sessions.settle_media(id, event)
     }

@@ -121,7 +121,7 @@ impl TrunkFaults {
     }
 
     /// Returns the faults of a kind in the last hour. `answered` is the number of sides of answered calls within the
-    /// hour, and within the last five minutes.
+    /// hour, and within the last five minutes. `None` without such faults.
     pub(crate) fn view(&self, now: Instant, kind: FaultKind, answered: (u64, u64)) -> Option<FaultView> {
         let faults = self.by_kind.get(kind as usize)?;
         let [calls, refused] = faults.calls.sums(now);

@@ -69,7 +69,7 @@ pub struct Addressing {
 }
 
 impl Addressing {
-    /// Returns the address shown to `peer` in Via, Contact and SDP.
+    /// Returns the address shown to `peer` in Via, Contact and SDP. `None` if no interface leads to `peer`.
     pub fn shown_to(&self, peer: IpAddr, listener: Option<ListenerId>) -> Option<IpAddr> {
         let listener = listener.and_then(|id| self.listener(id));
         let bound = listener.map(|l| l.bound.ip());
@@ -77,14 +77,15 @@ impl Addressing {
     }
 
     /// Returns the address shown in SDP to `peer`, which signals over `listener`: a public address, else the one to
-    /// which media or the listener is bound, else the source address towards `peer`.
+    /// which media or the listener is bound, else the source address towards `peer`. `None` if no interface leads to
+    /// `peer`.
     pub fn media_shown_to(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let written = self.public_for(peer, self.listener(listener));
         written.or_else(|| self.media_bound(peer, listener)).or_else(|| self.interfaces.towards(peer))
     }
 
     /// Returns the address shown in SDP to a peer that offers to receive media at `media`: by preference the source
-    /// address towards `media`.
+    /// address towards `media`. `None` if no interface leads to `peer`.
     pub fn media_shown_to_offer(&self, peer: IpAddr, media: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let written = self.public_for(peer, self.listener(listener));
         let bound = written.or_else(|| self.media_bound(peer, listener));
@@ -112,7 +113,8 @@ impl Addressing {
     }
 
     /// Returns the listener for a request to `peer`: the named one, else the first of the transport and family on the
-    /// interface with the route to `peer`, else the first of the transport and family.
+    /// interface with the route to `peer`, else the first of the transport and family. `None` without a listener of the
+    /// transport and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
         let fitting = || self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));
         let named = name.and_then(|name| fitting().find(|l| l.name == name));
@@ -129,14 +131,15 @@ impl Addressing {
         Some((Flow { transport, listener, remote, connection: None }, local))
     }
 
-    /// Returns the address for a media socket towards `peer`: the one of `[media] address` of its family.
+    /// Returns the address for a media socket towards `peer`: the one of `[media] address` of its family; `None` if no
+    /// address has that family.
     pub fn media_bind(&self, peer: IpAddr) -> Option<IpAddr> {
         self.media_bind.iter().copied().find(|ip| same_family(*ip, peer))
     }
 
-    /// Returns the address for a media socket of a leg with this signalling flow: its listener's address if packets
-    /// of a socket bound to all addresses would have another source than the SDP shows. Without a flow (agents) it is
-    /// the first IPv4 address.
+    /// Returns the address for a media socket of a leg with this signalling flow: its listener's address if packets of
+    /// a socket bound to all addresses would have another source than the SDP shows. Without a flow (agents) it is the
+    /// first IPv4 address. `None` if `[media] address` has no address of the family.
     pub fn media_bind_for(&self, flow: Option<Flow>) -> Option<IpAddr> {
         let peer = flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip());
         let written = self.media_bind(peer)?;
@@ -265,7 +268,8 @@ impl Addressing {
         self.listeners.iter().find(|l| l.id == id)
     }
 
-    /// Returns the public address of the right family for a peer outside the local networks.
+    /// Returns the public address of the right family for a peer outside the local networks. `None` for other peers, or
+    /// without such an address.
     fn public_for(&self, peer: IpAddr, listener: Option<&ListenerSpec>) -> Option<IpAddr> {
         if self.local_networks.iter().any(|network| network.contains(&peer.to_canonical())) {
             return None;

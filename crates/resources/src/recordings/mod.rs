@@ -116,7 +116,7 @@ impl RecordingReceiver {
         }
     }
 
-    /// Returns the receiver that a mailbox sets for its messages.
+    /// Returns the receiver that a mailbox sets for its messages; `None` without `notify`.
     pub fn of_mailbox(mailbox: &Mailbox) -> Option<RecordingReceiver> {
         Some(RecordingReceiver {
             app: mailbox.target(),
@@ -517,7 +517,7 @@ impl EdgeRecordings {
         (self.links, self.announcement) = (links, announcement);
     }
 
-    /// Returns the announcement for recordings of routes.
+    /// Returns the announcement for recordings of routes; `None` without one, or if recordings are not configured.
     pub fn announcement(&self) -> Option<&Arc<RecordingAnnouncement>> {
         self.announcement.as_ref().filter(|_| self.is_on())
     }
@@ -612,7 +612,7 @@ impl EdgeRecordings {
         self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }
 
-    /// Removes a recording, because its file is complete or has failed.
+    /// Removes a recording, because its file is complete or has failed; `None` if it has been removed.
     pub(crate) fn done(&mut self, id: RecordingId) -> Option<OpenRecording> {
         self.open.remove(&id)
     }

@@ -46,13 +46,14 @@ impl MediaSessions {
         MediaSessions { ports, recordings, conferences, queues, next: 0, live: BTreeMap::new() }
     }
 
-    /// Returns the RTP ends of a session, and the id of its next end.
+    /// Returns the RTP ends of a session, and the id of its next end; `None` if the session is closed.
     pub fn ends(&self, id: MediaId) -> Option<(Vec<EndId>, u16)> {
         let session = self.live.get(&id)?;
         Some((session.ports.keys().copied().collect(), session.next_end))
     }
 
     /// Moves the port pair of an end to another session. Returns the new id of the end, and the command for its worker.
+    /// `None` if a session is closed, the end is unknown, or the ids are used up; nothing has changed then.
     pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, MediaCommand)> {
         let named = self.live.get(&to).map(|session| EndId(session.next_end))?;
         let next_end = named.0.checked_add(1)?;

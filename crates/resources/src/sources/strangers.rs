@@ -92,8 +92,11 @@ impl UnknownSources {
         speakers.for_each(|speaker| speaker.bucket.set_rate(limits.messages_per_second));
     }
 
-    /// Checks whether a message of a source is processed, else returns the reason. `datagram`: length of a datagram,
-    /// whose source address may be forged.
+    /// Counts a message of a source that belongs to no trunk, and checks whether it is processed. `datagram` is the
+    /// length in octets of a datagram, the source address of which may be forged.
+    ///
+    /// # Errors
+    /// The name of the reason in metrics: `banned`, or `unknown_limit` if the source sends too much.
     pub fn check_message(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
         if self.is_banned(source) {
             return Err("banned");

@@ -57,6 +57,7 @@ impl<T> FailureGroups<T> {
     }
 
     /// Removes the oldest entry of the largest group; of equally large groups, of the one with the oldest entry.
+    /// Returns it, or `None` if there are none.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let rank = |calls: &VecDeque<(u64, String)>| (calls.len(), Reverse(calls.front().map(|(number, _)| *number)));
         let (fault, calls) = self.groups.iter_mut().max_by_key(|(_, calls)| rank(calls))?;

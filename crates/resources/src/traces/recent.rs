@@ -40,7 +40,7 @@ impl<T> SidRing<T> {
         gone
     }
 
-    /// Removes the oldest entry.
+    /// Removes the oldest entry. Returns it, or `None` if there are none.
     fn pop(&mut self) -> Option<T> {
         let (oldest, entry) = self.entries.pop_front()?;
         self.numbers.remove(&oldest);

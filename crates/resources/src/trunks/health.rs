@@ -178,7 +178,8 @@ impl HealthTable {
         self.set_due(spot, Some(due));
     }
 
-    /// Ends a pending OPTIONS. Returns its address, and the time since it was sent.
+    /// Ends a pending OPTIONS. Returns its address, and the time since it was sent. `None` if the transaction is no
+    /// such OPTIONS.
     pub fn ended(&mut self, now: Instant, client: ClientId) -> Option<(TrunkAddress, Duration)> {
         let spot = self.pending.remove(&client)?;
         let (_, sent) = self.by_spot.get_mut(&spot)?.pending.take()?;
@@ -308,7 +309,7 @@ impl HealthTable {
         self.unresolved(peer).is_some()
     }
 
-    /// Returns the reason why a peer has no address.
+    /// Returns the reason why a peer has no address; `None` if it has one, or has not been resolved yet.
     pub fn unresolved(&self, peer: &Peer) -> Option<NameFault> {
         self.unresolved.get(&peer.destination).copied().filter(|_| peer.servers.is_empty())
     }
@@ -358,12 +359,13 @@ impl AddressHealth {
     }
 }
 
-/// Returns the seconds of a response's Retry-After.
+/// Returns the seconds of a response's Retry-After; `None` without a valid one.
 pub fn retry_after(response: &SipMessage) -> Option<u32> {
     response.header(HeaderName::RetryAfter).and_then(delta_seconds)
 }
 
-/// Parses a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
+/// Parses a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33). A number that is too large
+/// counts as the maximum; `None` without a number.
 fn delta_seconds(value: &[u8]) -> Option<u32> {
     let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();
     let text = std::str::from_utf8(&digits).ok().filter(|text| !text.is_empty())?;

@@ -93,7 +93,7 @@ impl QuotaCounters {
         format!("`{key} = {value}`{which}")
     }
 
-    /// Returns the reason of a reached limit.
+    /// Returns the reason of a reached limit; `None` if none is reached.
     fn reached(&mut self, now: Instant, at: Timestamp) -> Option<ReasonSlug> {
         self.begin_day(self.quota.day(at));
         let is_reached = |limit: u32, used: usize| limit > 0 && used >= usize::try_from(limit).unwrap_or(usize::MAX);

@@ -43,7 +43,7 @@ impl RecordingResults {
     }
 
     /// Returns the reason to refuse a call that must be recorded, after too many failures in a row. From time to time
-    /// one call is admitted as a test.
+    /// one call is admitted as a test. `None` also after fewer failures.
     pub(crate) fn refuse(&mut self, now: Instant) -> Option<&str> {
         let trial = self.trial.as_mut()?;
         if now >= *trial {

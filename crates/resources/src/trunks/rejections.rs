@@ -334,7 +334,7 @@ impl Rejections {
         self.by_words.push(RejectionGroup { calls, is_present: true, said, fault, sid });
     }
 
-    /// Returns the trunk's rejections of the last hour.
+    /// Returns the trunk's rejections of the last hour; `None` if there were none.
     pub(crate) fn view(&self, now: Instant, trunk: &Trunk) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
         let calls = calls.min(of);

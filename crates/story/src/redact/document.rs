@@ -187,7 +187,7 @@ impl DocumentReader<'_> {
     }
 }
 
-/// Returns the length of a JSON string up to its closing quotation mark.
+/// Returns the length of a JSON string up to its closing quotation mark; `None` if it is not closed.
 fn string_length(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     text.bytes().position(|byte| {

@@ -169,7 +169,8 @@ impl Characters<'_> {
         Some(RedactedRange { at: first.start..last.map_or(first.end, |last| last.at.end), shown: "" })
     }
 
-    /// Returns the password of a SIP address with its colon, and the parameters of its user.
+    /// Returns the password of a SIP address with its colon, and the parameters of its user. `None` without an `@` or a
+    /// password.
     fn password(self) -> Option<RedactedRange> {
         let (mut from, mut until) = (None, None);
         for Character { sign, at } in self {
@@ -198,7 +199,8 @@ fn first_character(text: &str) -> Option<(Option<char>, usize)> {
     Some(found.unwrap_or((Some(sign), sign.len_utf8())))
 }
 
-/// Returns the character of a reference at the start of a text, and the length of the reference.
+/// Returns the character of a reference at the start of a text, and the length of the reference. `None` if the text
+/// begins with no complete reference.
 fn reference(text: &str) -> Option<(char, usize)> {
     let inside = text.strip_prefix('&')?;
     let Some(number) = inside.strip_prefix('#') else {

@@ -118,7 +118,8 @@ impl TraceView {
         self.entries.iter().filter(|entry| is_stray_ack(&entry.what, leg)).count()
     }
 
-    /// Returns the index of the first leg with a repeated 200 OK but no ACK, and how often the 200 OK was sent.
+    /// Returns the index of the first leg with a repeated 200 OK but no ACK, and how often the 200 OK was sent. `None`
+    /// if there is no such leg.
     pub fn unacknowledged(&self) -> Option<(usize, u32)> {
         let mut sent: Vec<u32> = vec![0; self.legs.len()];
         for entry in &self.entries {

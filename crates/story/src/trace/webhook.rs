@@ -140,7 +140,7 @@ impl WebhookTry {
         parts(self) == parts(other) && self.cookies == other.cookies
     }
 
-    /// Returns the reason why a redirect was not followed, as a clause.
+    /// Returns the reason why a redirect was not followed, as a clause; `None` without a refused redirect.
     pub fn refused_redirect(&self) -> Option<&str> {
         self.status.and(self.failure.as_deref())
     }

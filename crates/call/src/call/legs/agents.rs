@@ -111,7 +111,8 @@ impl Legs {
         self.iter().filter_map(Leg::fork_view).collect()
     }
 
-    /// Returns the ended leg of an agent that a restart has cut off.
+    /// Returns the ended leg of an agent that a restart has cut off. `name` is the agent's; `None` if there is no such
+    /// leg.
     pub(crate) fn cut_off_agent(&self, name: &str) -> Option<LegId> {
         let is_cut_off = |leg: &Leg| {
             leg.end == Some(LegEnd::BY_RESTART) && leg.agent.as_ref().is_some_and(|side| &*side.agent.name == name)

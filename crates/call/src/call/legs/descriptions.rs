@@ -77,7 +77,8 @@ impl Legs {
         }
     }
 
-    /// Returns the media end over which the edge can send its own audio to a side, with codec and payload types.
+    /// Returns the media end over which the edge can send its own audio to a side, with codec and payload types. `None`
+    /// if the side has no session, or a codec that the edge cannot transcode.
     pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, AudioAgreement)> {
         let (_, spoken) = self.offer_of(leg)?;
         let spoken = spoken?;
@@ -131,6 +132,9 @@ impl Legs {
     }
 
     /// Parses a remote party's description, and refuses forbidden media addresses.
+    ///
+    /// # Errors
+    /// The failure with Warning 399: the description is invalid, or media must not be sent to its address.
     pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<SessionDescription, TargetFailure> {
         let theirs = SessionDescription::parse(sdp)
             .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
@@ -140,7 +144,8 @@ impl Legs {
         }
     }
 
-    /// Returns the media end and the wire through which the edge can play audio to a side.
+    /// Returns the media end and the wire through which the edge can play audio to a side. `None` if the edge cannot
+    /// encode the side's codec.
     pub(crate) fn playback_wire(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
         let leg = &self[leg];
         let theirs = leg.theirs()?;

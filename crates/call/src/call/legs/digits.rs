@@ -71,7 +71,7 @@ pub(crate) fn parse_info(body: Option<&MessageBody>) -> ParsedInfo {
     key.map_or(ParsedInfo::Unreadable, |key| ParsedInfo::Key(key, ms))
 }
 
-/// Parses a digit, or its event code (RFC 4733 §3.2), which some senders use for `*` and above.
+/// Parses a digit, or its event code (RFC 4733 §3.2), which some senders use for `*` and above. `None` for other text.
 fn parse_digit(text: &str) -> Option<char> {
     let mut all = text.chars();
     match (all.next()?.to_ascii_uppercase(), all.next()) {

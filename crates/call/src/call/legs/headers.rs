@@ -91,7 +91,7 @@ fn privacy_of(message: &SipMessage) -> Vec<String> {
 const ATTESTATION: [&str; 2] = ["Attestation-Info", "P-Attestation-Indicator"];
 
 /// Returns the caller's `verstat` parameter, or Twilio's header for it, in Twilio's form and with the attestation level
-/// if known.
+/// if known. `None` without a valid value.
 fn verstat_of(request: &SipMessage) -> Option<Box<str>> {
     let text = |name: &str| Some(std::str::from_utf8(request.header_named(name)?).ok()?.trim());
     let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
@@ -408,7 +408,7 @@ pub(crate) fn from(
 }
 
 /// Rewrites a header with addresses for one side: with the edge's hosts, and without numbers that a rule forbids.
-/// `rules` are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's.
+/// `rules` are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's. `None` if no address is left.
 pub(crate) fn own_addresses(
     value: &str,
     to: &HeaderRecipient<'_>,
@@ -424,6 +424,7 @@ fn own_address(number: &Number, to: &HeaderRecipient<'_>, numbers: &NumberingPla
 }
 
 /// Rewrites a list of addresses with the edge's hosts, and omits unreadable entries and numbers that may not be shown.
+/// `None` if none is left.
 fn addresses(
     value: &str,
     to: &HeaderRecipient<'_>,

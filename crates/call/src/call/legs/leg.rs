@@ -391,7 +391,8 @@ impl Leg {
         self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
     }
 
-    /// Returns the trunk with the limits against which the leg counts.
+    /// Returns the trunk with the limits against which the leg counts; `None` for an agent, and for a URI that leads to
+    /// no trunk.
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
@@ -462,17 +463,17 @@ impl Leg {
         changed
     }
 
-    /// Parses the last description that we sent.
+    /// Parses the last description that we sent; `None` if there is none.
     pub(crate) fn sent(&self) -> Option<SessionDescription> {
         self.sdp.last_sent.as_ref()?.read()
     }
 
-    /// Parses the remote party's description in force.
+    /// Parses the remote party's description in force; `None` if there is none.
     pub(crate) fn theirs(&self) -> Option<SessionDescription> {
         self.sdp.theirs.as_ref()?.read()
     }
 
-    /// Parses both descriptions in force: ours and the remote party's.
+    /// Parses both descriptions in force: ours and the remote party's. `None` if one is missing.
     pub(crate) fn session(&self) -> Option<(SessionDescription, SessionDescription)> {
         let (ours, theirs) = self.sdp.ours.as_ref().zip(self.sdp.theirs.as_ref())?;
         Some((ours.read()?, theirs.read()?))
@@ -773,6 +774,9 @@ impl Leg {
     }
 
     /// Parses the offer of an INVITE, if it has one.
+    ///
+    /// # Errors
+    /// 400 if the offer is invalid, 488 if its media address, codecs or SRTP use are not allowed.
     pub(crate) fn offered(&self, edge: &Edge, request: &SipMessage) -> Result<Option<SessionDescription>, FinalAnswer> {
         let Some(sdp) = request.sdp() else { return Ok(None) };
         let offer = SessionDescription::parse(&sdp)

@@ -98,7 +98,8 @@ impl RequestOrigin {
         }
     }
 
-    /// Cancels the announced arrival of the party at its conference; returns that conference.
+    /// Cancels the announced arrival of the party at its conference; returns that conference. `None` if the party is
+    /// expected in none.
     pub(crate) fn comes_no_longer(
         &mut self,
         now: Instant,

@@ -136,7 +136,8 @@ impl SessionTimer {
         if agreed.refresh.is_some_and(|at| at <= now) { SessionDue::Refresh } else { SessionDue::Nothing }
     }
 
-    /// Returns the session in plain data; a refresh in progress will be repeated.
+    /// Returns the session in plain data; a refresh in progress will be repeated. `None` if no session interval is
+    /// agreed.
     pub(crate) fn written(&self, now: Instant, edge: &Edge) -> Option<SessionTimerSnapshot> {
         let SessionInterval { seconds, ours, refresh, expires, .. } = self.agreed?;
         let date = |at: Instant| unix_ms(edge.date(at));

@@ -92,6 +92,9 @@ impl Leg {
     }
 
     /// Adds our keys to a first offer.
+    ///
+    /// # Errors
+    /// The failure 488 if the leg requires SRTP and the offer has only streams that cannot be encrypted (UDPTL fax).
     pub(crate) fn protect_first(
         &self,
         edge: &mut Edge,
@@ -105,12 +108,18 @@ impl Leg {
 
     /// Adds our keys to a further offer: each stream keeps its SRTP form in force, and a new stream gets the form of
     /// the others.
+    ///
+    /// # Errors
+    /// The failure 488 if the leg requires SRTP and the offer has only streams that cannot be encrypted (UDPTL fax).
     pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut SessionDescription) -> Result<(), TargetFailure> {
         self.protect_further(edge, offer, true)
     }
 
     /// Adds new keys to a further offer if the media source changes, because the new source cannot know the rollover
     /// counter (RFC 3711 §3.3.1).
+    ///
+    /// # Errors
+    /// The failure 488 if the leg requires SRTP and the offer has only streams that cannot be encrypted (UDPTL fax).
     pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut SessionDescription) -> Result<(), TargetFailure> {
         self.protect_further(edge, offer, false)
     }
@@ -159,7 +168,7 @@ impl Leg {
         (answer, relatch)
     }
 
-    /// Returns the suite in force of the first protected stream.
+    /// Returns the suite in force of the first protected stream; `None` if no stream is protected.
     pub(crate) fn suite(&self) -> Option<Suite> {
         if !self.sdp.ours.as_ref()?.has_keys() {
             return None;
@@ -169,6 +178,9 @@ impl Leg {
     }
 
     /// Restricts an offer to the streams that the leg's policy accepts.
+    ///
+    /// # Errors
+    /// The failure 488 if no stream is left.
     pub(crate) fn admit(&self, mut offer: SessionDescription) -> Result<SessionDescription, TargetFailure> {
         keep_family(&mut offer, self.identity().ip)
             .map_err(|refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal))?;
@@ -176,6 +188,9 @@ impl Leg {
     }
 
     /// Checks that an answer to our offer has the SRTP protection that the leg's policy requires.
+    ///
+    /// # Errors
+    /// The failure 488 if a stream lacks the required protection.
     pub(crate) fn check_answer(
         &self,
         sent: &SessionDescription,

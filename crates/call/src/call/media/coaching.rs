@@ -139,7 +139,8 @@ impl Coaching {
         media.close_agent(cx, agent);
     }
 
-    /// Returns the call to which a refused or lost mixer input belongs.
+    /// Returns the call to which a refused or lost mixer input belongs. `None` for other events and for inputs that do
+    /// not belong to coaching.
     pub(crate) fn lost(event: NodeEvent) -> Option<CallKey> {
         let (NodeEvent::Refused(ParticipantId(seat)) | NodeEvent::Gone(ParticipantId(seat))) = event else {
             return None;
@@ -159,7 +160,7 @@ pub(crate) fn mix(media: &CallMedia, cx: &mut CallCx<'_>) {
     cx.edge.media(session, MediaCommand::Wire { from: party_seat, to: party_end, wire: wire_to_caller(party) });
 }
 
-/// Returns the media ends of the caller and of a party that are wired to each other.
+/// Returns the media ends of the caller and of a party that are wired to each other. `None` if they are not connected.
 fn ends(media: &CallMedia, cx: &CallCx<'_>, party: LegId) -> Option<[EndId; 2]> {
     let is_party = |end: EndId| cx.call.legs[party].ends.iter().any(|slot| slot.end == end);
     let callers = cx.call.legs.near_leg().ends.iter().map(|slot| slot.end);

@@ -18,7 +18,7 @@ use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::ONE_WAY_LEAST;
 use crate::call::story::{losses, silent_agent};
 
-/// Returns the counters by which a leg's audio is checked.
+/// Returns the counters by which a leg's audio is checked; `None` if no remote address is known.
 fn look(leg: &Leg) -> Option<CounterSnapshot> {
     leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| CounterSnapshot::at(&slot.counters))
 }

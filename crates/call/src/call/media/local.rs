@@ -69,6 +69,9 @@ impl CallMedia {
     }
 
     /// Adds a listener on request.
+    ///
+    /// # Errors
+    /// The agent is unknown, the limit of listeners is reached, or the agent's protocol lacks the call's codec.
     pub(crate) fn begin_fork(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -90,6 +93,9 @@ impl CallMedia {
     }
 
     /// Disconnects a listener on request.
+    ///
+    /// # Errors
+    /// The call has no listener with the SID `id`, or it has ended already.
     pub(crate) fn end_fork(&mut self, cx: &mut CallCx<'_>, id: &str) -> Result<ForkView, RequestRefusal> {
         let leg = cx.call.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(RequestRefusal::UnknownFork)?;
         if cx.call.legs[leg].state == LegState::Ended {
@@ -141,7 +147,8 @@ impl CallMedia {
         self.copied_end(call).is_some() && self.audible(call).is_none()
     }
 
-    /// Returns the audio for listeners: the caller's media end and its payload types.
+    /// Returns the audio for listeners: the caller's media end and its payload types. `None` if the edge can decode no
+    /// audio of the caller.
     fn audible(&self, call: &SharedCallState) -> Option<(EndId, TapSpec)> {
         match self.local_end(call) {
             Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
@@ -149,7 +156,8 @@ impl CallMedia {
         }
     }
 
-    /// Returns the caller's media end if the caller has a session with the edge itself.
+    /// Returns the caller's media end if the caller has a session with the edge itself. `None` if a remote party is
+    /// connected with it.
     fn local_end(&self, call: &SharedCallState) -> Option<(EndId, AudioAgreement)> {
         let far = call.legs.callee.is_some_and(|leg| call.legs[leg].agent.is_none());
         if far { None } else { self.spoken_end(call) }
@@ -251,6 +259,9 @@ impl CallMedia {
     }
 
     /// Answers an offer of the caller for the session with the edge itself, and points the media accordingly.
+    ///
+    /// # Errors
+    /// No codec of the offer can be transcoded, or no port is available.
     pub(crate) fn answer_locally(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -301,7 +312,8 @@ impl CallMedia {
         cx.call.legs.note_media(cx.now, cx.edge, &[cx.call.legs.near], &codec);
     }
 
-    /// Returns the caller's media end in its session with the edge, with codec and payload types.
+    /// Returns the caller's media end in its session with the edge, with codec and payload types; `None` if it has no
+    /// such session.
     pub(crate) fn spoken_end(&self, call: &SharedCallState) -> Option<(EndId, AudioAgreement)> {
         let spoken = self.spoken?;
         Some((call.legs.near_leg().end(spoken.index)?.end, spoken))

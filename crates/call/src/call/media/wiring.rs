@@ -479,7 +479,8 @@ pub(crate) fn turned(before: Option<&SessionDescription>, now: &SessionDescripti
     })
 }
 
-/// Describes our offer that a target refused, with the Warning of its response (RFC 3261 §20.43).
+/// Describes our offer that a target refused, with the Warning of its response (RFC 3261 §20.43). `None` if we sent no
+/// offer.
 pub(crate) fn refused_offer(leg: &Leg, response: &SipMessage) -> Option<String> {
     let sent = leg.sent()?;
     let section = anchored_streams(&sent).into_iter().find_map(|index| sent.media.get(index))?;

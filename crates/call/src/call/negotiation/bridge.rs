@@ -75,6 +75,9 @@ impl Bridge {
 
     /// Applies a callee's description from a 18x or 2xx: the answer to the caller's offer, or the base of our offer to
     /// a caller that made none. Returns our description for the caller.
+    ///
+    /// # Errors
+    /// The description is missing, invalid, or has no usable codec or SRTP protection.
     pub(crate) fn agree(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -210,6 +213,9 @@ impl Bridge {
     }
 
     /// Applies a remote party's answer to our offer, which was derived from the description of `other`.
+    ///
+    /// # Errors
+    /// The answer is invalid, does not fit our offer, or lacks SRTP protection.
     pub(crate) fn late_answer(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -445,6 +451,9 @@ impl Bridge {
 
     /// Applies a callee's description for a caller that already has our offer, and returns that offer unchanged.
     /// Schedules a re-INVITE to the caller if another target answered.
+    ///
+    /// # Errors
+    /// No offer was sent to one of the sides, or the description lacks the required SRTP protection.
     pub(crate) fn agree_as_told(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -482,6 +491,9 @@ impl Bridge {
     }
 
     /// Connects the edge to a caller that has already answered our offer.
+    ///
+    /// # Errors
+    /// The caller has not answered our offer yet, or its answer is unusable.
     pub(crate) fn speak_as_told(&mut self, cx: &mut CallCx<'_>) -> Result<SessionDescription, TargetFailure> {
         let missing = || bad_media("no answer to our offer yet");
         let caller = &cx.call.legs[LegId::CALLER];

@@ -76,6 +76,7 @@ impl EarlyMedia {
     }
 
     /// Returns the description of a dialog; without one, a description that came without a To tag (RFC 3261 §12.1).
+    /// `None` if there is neither.
     pub(crate) fn of(&self, dialog: DialogId) -> Option<Written> {
         let said = |wanted| self.dialogs.iter().find(|known| known.id == wanted);
         said(Some(dialog)).or_else(|| said(None)).map(|known| known.said.clone())

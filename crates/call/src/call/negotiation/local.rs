@@ -33,6 +33,10 @@ use crate::call::words::state::CallState;
 
 impl Bridge {
     /// Returns our description for the caller's 200: the answer to its offer, or an offer if it made none.
+    ///
+    /// # Errors
+    /// The caller's offer has no codec that the edge can transcode, no port is available, or its SRTP policy cannot be
+    /// met.
     pub(crate) fn first_description(&mut self, cx: &mut CallCx<'_>) -> Result<SessionDescription, TargetFailure> {
         if let Some(ours) = self.standing_description(cx.call) {
             self.point_again(cx);
@@ -169,6 +173,9 @@ impl Bridge {
     }
 
     /// Applies the caller's answer to our offer, received in an ACK or PRACK.
+    ///
+    /// # Errors
+    /// The answer is invalid, does not fit our offer, or lacks SRTP protection.
     pub(crate) fn late_answer_locally(&mut self, cx: &mut CallCx<'_>, sdp: &[u8]) -> Result<(), TargetFailure> {
         let missing = || TargetFailure::unreached(ReasonSlug::BadMedia);
         let answer = cx.read_answer(cx.call.legs.near, sdp)?;
@@ -332,6 +339,9 @@ impl Bridge {
 
     /// Sends a 183 with our description, so that the caller hears hold audio. Does nothing without hold audio, or for a
     /// caller without an offer, which cannot receive a description before its 2xx (RFC 3261 §13.2.1).
+    ///
+    /// # Errors
+    /// The edge itself cannot answer the caller's offer.
     pub(crate) fn begin_early(&mut self, cx: &mut CallCx<'_>, agent: &Arc<Agent>) -> Result<(), TargetFailure> {
         if self.negotiation.offer.is_none() || agent.hold.is_none() || self.media.is_early(cx.call) {
             return Ok(());
@@ -418,6 +428,10 @@ impl Bridge {
 
     /// Sends DTMF digits to the caller of an agent for an HTTP request. The digits are never written to a trace or a
     /// log.
+    ///
+    /// # Errors
+    /// The caller is not connected with the edge itself, a digit is invalid, there are no or too many digits, or the
+    /// caller cannot receive digits.
     pub(crate) fn press_keys(&mut self, cx: &mut CallCx<'_>, digits: &str) -> Result<(), RequestRefusal> {
         if !cx.call.is_local() {
             return Err(RequestRefusal::NoAgent);

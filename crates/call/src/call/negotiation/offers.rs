@@ -243,7 +243,10 @@ impl CallNegotiation {
         }
     }
 
-    /// Checks that the edge itself could answer the caller's offer.
+    /// Checks that the edge itself could answer the caller's offer. Passes without an offer.
+    ///
+    /// # Errors
+    /// The failure 488 if no offered codec can be transcoded.
     pub(crate) fn answerable(&self, call: &SharedCallState) -> Result<(), TargetFailure> {
         let Some(offer) = &self.offer else { return Ok(()) };
         let nowhere = LocalOrigin { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
@@ -342,6 +345,9 @@ impl CallNegotiation {
     }
 
     /// Returns the answer that the caller already has. Schedules a re-INVITE after the ACK if `answer` differs from it.
+    ///
+    /// # Errors
+    /// The caller has no answer yet, or it cannot be parsed.
     pub(crate) fn answer_as_told(
         &mut self,
         call: &mut SharedCallState,
@@ -356,7 +362,8 @@ impl CallNegotiation {
         Ok(told)
     }
 
-    /// Returns the caller's offer, reduced to the formats and streams that our early answer accepted.
+    /// Returns the caller's offer, reduced to the formats and streams that our early answer accepted; `None` if the
+    /// INVITE had no offer.
     pub(crate) fn offer_as_told(&self, call: &SharedCallState) -> Option<SessionDescription> {
         let mut offer = self.offer.clone()?;
         let told = call.legs[LegId::CALLER]
@@ -374,7 +381,10 @@ impl CallNegotiation {
         Some(offer)
     }
 
-    /// Checks that a target shares a codec with the caller's offer.
+    /// Checks that a target shares a codec with the caller's offer. Passes without an offer.
+    ///
+    /// # Errors
+    /// The failure 488 if the target may use none of the offered codecs.
     pub(crate) fn connectable(&self, call: &SharedCallState, trunk: Option<&Trunk>) -> Result<(), TargetFailure> {
         let theirs = policy(trunk);
         let ours = call.legs.near_leg().policy();
@@ -383,6 +393,9 @@ impl CallNegotiation {
     }
 
     /// Creates our offer to a leg, and closes the leg's media ends on failure.
+    ///
+    /// # Errors
+    /// No port is available, or the leg may use no codec or no SRTP suite of the offer.
     pub(crate) fn offer_or_close(
         &self,
         cx: &mut CallCx<'_>,
@@ -397,6 +410,10 @@ impl CallNegotiation {
     }
 
     /// Draws the media ends of a called leg and makes our offer to it. `plain` means that the leg has refused SRTP.
+    ///
+    /// # Errors
+    /// No port is available, or the leg may use no codec or no SRTP suite of the offer. The ends drawn so far stay
+    /// open.
     fn offer_to(&self, cx: &mut CallCx<'_>, leg: &mut Leg, plain: bool) -> Result<MessageBody, TargetFailure> {
         let no_ports = || TargetFailure::unreached(ReasonSlug::NoPorts);
         let media = cx.call.session.ok_or_else(no_ports)?;
@@ -429,6 +446,9 @@ impl CallNegotiation {
     }
 
     /// Reads the caller's offer, if its INVITE has one.
+    ///
+    /// # Errors
+    /// The final response: the offer is invalid (400) or unusable (488).
     pub(crate) fn take_offer(&mut self, cx: &mut CallCx<'_>, request: &SipMessage) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
         if let Some(flow) = cx.call.legs[LegId::CALLER].flow {
@@ -440,6 +460,9 @@ impl CallNegotiation {
     }
 
     /// Opens the media session with the caller's ends, so that their ports are bound while a target rings.
+    ///
+    /// # Errors
+    /// 503 if no address or port is available for media.
     pub(crate) fn open_media(&mut self, cx: &mut CallCx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
         let bind = cx.edge.addressing().media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;

@@ -26,7 +26,8 @@ pub(crate) fn part_from_caller(
 }
 
 /// Returns the payload type of telephone-events that the callee was offered although its caller has none. Once the
-/// offer is forgotten, the callee's answer is searched instead.
+/// offer is forgotten, the callee's answer is searched instead. `None` if the caller has telephone-events, or none were
+/// added.
 fn added_events(cx: &CallCx<'_>, leg: LegId, offer: Option<&SessionDescription>) -> Option<u8> {
     let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
     if spoken.is_some_and(|spoken| spoken.presses.is_some()) {

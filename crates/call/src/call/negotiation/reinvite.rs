@@ -223,6 +223,9 @@ impl Bridge {
     }
 
     /// Applies the answer to a relayed offer, and returns our answer for the leg that made the offer.
+    ///
+    /// # Errors
+    /// The answer is missing, invalid or does not fit the offer. Nothing has changed then.
     fn reinvite_agreed(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -479,6 +482,9 @@ impl Bridge {
     }
 
     /// Adds a new leg that replaces the leg `by` (RFC 3891).
+    ///
+    /// # Errors
+    /// The final response that refuses the new INVITE; the leg `by` stays.
     pub(crate) fn replace(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -537,6 +543,10 @@ impl Bridge {
     }
 
     /// Answers a new leg that made no offer with the description of the other side; its ACK brings the answer.
+    ///
+    /// # Errors
+    /// The final response: the other side's session has no description or codec to offer (488), or no port is available
+    /// (503).
     fn answer_in_place(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -566,6 +576,9 @@ impl Bridge {
     }
 
     /// Answers the offer of a new leg with the description of the other side, which gets no re-INVITE.
+    ///
+    /// # Errors
+    /// The final response: the offer does not fit the other side's session (488), or no port is available (503).
     fn keep_in_place(
         &mut self,
         cx: &mut CallCx<'_>,

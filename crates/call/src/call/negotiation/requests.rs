@@ -122,7 +122,8 @@ impl CallNegotiation {
     }
 
     /// Returns the answer to any offer from the other side's session: streams that the other side lacks are refused,
-    /// and codecs that it offered and we did not accept are not used.
+    /// and codecs that it offered and we did not accept are not used. `None` if that session cannot be used for the
+    /// offer.
     pub(crate) fn as_kept(
         &self,
         call: &SharedCallState,
@@ -384,6 +385,10 @@ impl CallNegotiation {
     }
 
     /// Sends one leg's offer to the other leg.
+    ///
+    /// # Errors
+    /// The final response for the sender of the offer: no port is available, the other leg may not use the offer, or
+    /// its dialog cannot send a request now.
     pub(crate) fn relay(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -480,6 +485,9 @@ impl CallNegotiation {
     }
 
     /// Relays the offer of a new leg to the other side of the leg that it replaces.
+    ///
+    /// # Errors
+    /// The final response for the new leg, as of [`Self::relay`].
     pub(crate) fn offer_in_place(
         &mut self,
         cx: &mut CallCx<'_>,

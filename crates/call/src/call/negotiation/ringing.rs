@@ -28,7 +28,7 @@ pub(crate) struct AudibleTarget {
 }
 
 impl RingingState {
-    /// Returns the early dialog for requests to a leg.
+    /// Returns the early dialog for requests to a leg; `None` if the caller does not hear this leg.
     pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
         self.audible.filter(|heard| heard.leg == leg).map(|heard| heard.dialog)
     }

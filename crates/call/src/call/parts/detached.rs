@@ -195,6 +195,10 @@ fn caller_for_all(call: &SharedCallState) -> Caller {
 }
 
 /// Returns the leg of a party that may leave.
+///
+/// # Errors
+/// The call is not answered or has ended, the party is an agent or was not dialled by an application, its session is
+/// changing, or the edge cannot transcode for both sides.
 fn detachable(
     program: &CallProgram,
     cx: &CallCx<'_>,

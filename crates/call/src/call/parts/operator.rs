@@ -179,6 +179,9 @@ impl RemoteParties {
     }
 
     /// Checks that parties can hear the edge, and can be connected with each other again.
+    ///
+    /// # Errors
+    /// The edge cannot encode for a party, or the two sides could not be connected again without a new negotiation.
     fn check_audible(
         self,
         cx: &CallCx<'_>,

@@ -551,6 +551,9 @@ impl CallParts {
 
     /// Joins two calls: the remote party of the other call has accepted our offer, so its leg moves into this call and
     /// replaces the leg that requested the join.
+    ///
+    /// # Errors
+    /// The answer of the remote party is missing or unusable, or no port is available. Nothing has been moved then.
     pub(crate) fn joined_by(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -55,6 +55,9 @@ impl Takeover {
     }
 
     /// Takes over an unanswered call and withdraws its targets. The party of a requested call continues to ring.
+    ///
+    /// # Errors
+    /// An application already controls the call.
     fn take_ringing(
         self,
         cx: &mut CallCx<'_>,
@@ -79,6 +82,9 @@ impl Takeover {
     }
 
     /// Takes over an answered call; the other party is hung up on.
+    ///
+    /// # Errors
+    /// The session is changing, or the edge cannot transcode for the caller.
     fn take_answered(self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Result<ProgramEffect, RequestRefusal> {
         let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(RequestRefusal::Changing)?);
         if lower.bridge.negotiation.is_unsettled() {

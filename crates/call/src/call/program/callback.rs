@@ -171,7 +171,7 @@ impl CallReports {
 }
 
 /// Returns the status code with which an unanswered call ended. For a requested call this is the called party's own
-/// code, because there is no caller from which it must be hidden.
+/// code, because there is no caller from which it must be hidden. `None` before the end of the call.
 fn final_code(call: &SharedCallState) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);

@@ -223,7 +223,8 @@ impl CallerConference {
         run.end_step(cx.now, ProgramInput::DialEnded { id, result })
     }
 
-    /// Leaves the conference because the call is over. Returns the report for its program.
+    /// Leaves the conference because the call is over. Returns the report for its program. `None` if it is in no
+    /// conference.
     pub(crate) fn hung_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<ProgramInput> {
         let seated = self.seat.as_ref()?.seated.clone();
         cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
@@ -239,7 +240,7 @@ impl CallerConference {
         }
     }
 
-    /// Removes the seat. Returns the id of the step by which the caller had joined.
+    /// Removes the seat. Returns the id of the step by which the caller had joined. `None` if there is no seat.
     fn stand_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<u32> {
         let seat = self.seat.take()?;
         CallerMixerEnd::leave(media, cx);

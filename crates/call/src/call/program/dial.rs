@@ -172,6 +172,9 @@ impl<'a> DialledParties<'a> {
     }
 
     /// Returns the targets of a number: those of `connect`, else those of the route for a call from the caller's trunk.
+    ///
+    /// # Errors
+    /// The reason as a clause: the text is no number, a limit is reached, or no target can be called.
     fn number(&self, cx: &mut CallCx<'_>, text: &str) -> Result<Vec<CallTarget>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number cannot be called".to_owned());
@@ -207,6 +210,9 @@ impl<'a> DialledParties<'a> {
     }
 
     /// Returns the target of a SIP address at a trunk, or at a host that the application may call.
+    ///
+    /// # Errors
+    /// The reason as a clause: the address is invalid or forbidden, or belongs to no trunk and is not in `sip_to`.
     pub(crate) fn sip_address(
         &self,
         cx: &mut CallCx<'_>,

@@ -295,7 +295,7 @@ impl CallerQueue {
         inform(cx, media, run, ended)
     }
 
-    /// Leaves the queue because the call is over. Returns the report for its program.
+    /// Leaves the queue because the call is over. Returns the report for its program. `None` if it is in no queue.
     pub(crate) fn hung_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<ProgramInput> {
         self.left(cx, media, QueueOutcome::Hangup)
     }
@@ -317,7 +317,7 @@ impl CallerQueue {
     }
 
     /// Returns the report of a queue place that has ended. `status` is the status of a Dial that the connection does
-    /// not determine.
+    /// not determine. `None` if there is none.
     fn ended(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -47,7 +47,7 @@ impl CallerRecognition {
         self.current.as_ref().is_some_and(|recogniser| recogniser.end == end)
     }
 
-    /// Handles an event of the recogniser. Returns the input for its program.
+    /// Handles an event of the recogniser. Returns the input for its program. `None` if the program continues to wait.
     pub(super) fn handle(&mut self, cx: &mut CallCx<'_>, event: AgentEvent) -> Option<ProgramInput> {
         match event {
             AgentEvent::Lost(loss) => return self.lost(cx, Some(loss)),
@@ -61,7 +61,8 @@ impl CallerRecognition {
         None
     }
 
-    /// Starts the recognition of the caller's speech. Returns the input for the program if that fails.
+    /// Starts the recognition of the caller's speech, and ends an earlier one. Returns the input for the program if
+    /// that fails, else `None`.
     pub(crate) fn start(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -116,7 +117,8 @@ impl CallerRecognition {
         self.drop_recogniser(cx, if has_heard { RecognitionResult::Speech } else { RecognitionResult::Silence });
     }
 
-    /// Removes the recogniser from the media session. Returns the id of its step, and the reason in plain text.
+    /// Removes the recogniser from the media session. Returns the id of its step, and the reason in plain text. `None`
+    /// if there is no recogniser.
     fn drop_recogniser(&mut self, cx: &mut CallCx<'_>, result: RecognitionResult) -> Option<(u32, String)> {
         let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);

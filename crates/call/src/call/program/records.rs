@@ -95,7 +95,7 @@ pub(crate) fn start(app: &App, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, 
     begin_unasked(cx, lower, request(app, RecordingSource::StartVerb, step));
 }
 
-/// Begins a recording requested by a document. Returns its SID.
+/// Begins a recording requested by a document. Returns its SID; `None` if it failed, which is logged.
 fn begin_unasked(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, request: RecordingRequest) -> Option<String> {
     lower.recorders.recordings.begin_unasked(cx, &mut lower.bridge.media, request, "its document asks for")
 }

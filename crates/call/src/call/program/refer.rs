@@ -122,7 +122,8 @@ impl CallerReferral {
         if referral.is_over && referral.answered.is_some() { self.over(cx) } else { None }
     }
 
-    /// Ends the transfer, whether it is complete or not. Returns the input for the program.
+    /// Ends the transfer, whether it is complete or not. Returns the input for the program. `None` if no transfer is in
+    /// progress.
     pub(crate) fn over(&mut self, cx: &mut CallCx<'_>) -> Option<ProgramInput> {
         let referral = self.pending.take()?;
         cx.disarm(CallTimer::Program);
@@ -133,7 +134,7 @@ impl CallerReferral {
     }
 
     /// Ends a transfer after its caller has gone. Returns the input for the program: the progress of the transfer so
-    /// far.
+    /// far. `None` if no transfer is in progress.
     pub(crate) fn abandoned(&mut self, cx: &mut CallCx<'_>) -> Option<ProgramInput> {
         let referral = self.pending.take()?;
         cx.edge.index_mut().clients.remove(&referral.client);

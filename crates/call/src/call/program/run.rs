@@ -363,7 +363,7 @@ impl CallProgram {
     }
 
     /// Carries out the program's steps until it waits, or until a step has an effect on the call. Returns that effect;
-    /// the remaining steps are carried out after it.
+    /// the remaining steps are carried out after it. `None` if the program waits.
     pub(crate) fn run_steps(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         while let Some(run) = &mut self.run {
             if run.runner.waits == ProgramWait::Caller || cx.call.state == CallState::Ended {
@@ -511,7 +511,8 @@ impl CallProgram {
         go_on(cx, lower, &run.app, TargetFailure { detail, ..TargetFailure::unreached(reason) })
     }
 
-    /// Removes the program from the call, with its pending question and its timers.
+    /// Removes the program from the call, with its pending question and its timers. Returns it; `None` if none is
+    /// running.
     fn end_program(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<ProgramRun>> {
         self.run.iter_mut().for_each(|run| run.runner.drop_question(cx.edge));
         self.opened.iter_mut().for_each(|opened| opened.recognition.end(cx));

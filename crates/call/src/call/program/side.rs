@@ -339,7 +339,7 @@ impl CallProgram {
     }
 
     /// Removes the program of a called party and restores the caller's. Returns the party with its pending media
-    /// connections.
+    /// connections. `None` if no such program is running.
     pub(crate) fn drop_whisper(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<SeparatedParty> {
         let mut run = self.run.take_if(|run| run.is_whispering())?;
         run.runner.drop_question(cx.edge);

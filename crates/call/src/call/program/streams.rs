@@ -109,7 +109,7 @@ impl AppStreams {
         self.list.iter().filter(move |stream| stream.name.as_deref() == Some(name)).filter_map(|stream| stream.leg)
     }
 
-    /// Returns the leg of a live stream by its name or SID.
+    /// Returns the leg of a live stream by its name or SID. `None` if it is unknown or has ended.
     fn live(&self, call: &SharedCallState, name: &str) -> Option<LegId> {
         let is_live = |leg: &LegId| call.legs[*leg].state != LegState::Ended && call.legs[*leg].listens();
         let has_sid = |leg: &LegId| call.legs[*leg].agent.as_ref().is_some_and(|side| side.stream_sid == name);

@@ -233,7 +233,8 @@ impl CallRecordings {
         }
     }
 
-    /// Begins the recording of the route, once the call is answered. Returns the announcement for the parties.
+    /// Begins the recording of the route, once the call is answered. Returns the announcement for the parties. `None`
+    /// without parties to whom one is played.
     pub(super) fn begin_by_route(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -400,14 +401,15 @@ impl CallRecordings {
         }
     }
 
-    /// Returns the input for a Record step after the reported time of silence.
+    /// Returns the input for a Record step after the reported time of silence. `end` is the recorder's; `None` if no
+    /// step waits for the recording.
     pub(super) fn silent(&mut self, end: EndId) -> Option<ProgramInput> {
         let id = self.at(end)?.verb?;
         Some(ProgramInput::Silent { id })
     }
 
     /// Handles the end of a recorder. `frames` is the number of 20 ms frames in its file, `sound` the first and last
-    /// frame with sound. Returns the input for the program's waiting step.
+    /// frame with sound. Returns the input for the program's waiting step. `None` if no step waits.
     pub(super) fn ended(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -66,7 +66,8 @@ impl Attempt {
         Some(edge.numbers().normalise(value, None))
     }
 
-    /// Returns the trunk that owns the address or host name of a bare URI, before DNS resolution.
+    /// Returns the trunk that owns the address or host name of a bare URI, before DNS resolution. `None` if no trunk
+    /// owns it, or the target is no bare URI.
     pub(crate) fn owner_by_name(&self, edge: &Edge) -> Option<Arc<Trunk>> {
         let destination = self.bare_destination()?;
         match destination.literal() {

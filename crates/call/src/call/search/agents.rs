@@ -40,6 +40,9 @@ use crate::call::words::state::CallState;
 
 impl Search {
     /// Opens the WebSocket of the agent that is being tried.
+    ///
+    /// # Errors
+    /// The call has too many legs. The attempt and its session are given up.
     pub(crate) fn open_agent(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
         let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, AgentRole::Talk)?, wait, n)));
@@ -77,6 +80,9 @@ impl Search {
 
     /// Begins an attempt at an agent: prepares the caller's side, then starts the attempt. A caller that is sent our
     /// media ports before the agent is connected waits until they are bound.
+    ///
+    /// # Errors
+    /// The caller's side cannot be prepared, all sessions are in use, or calls skip the agent.
     pub(crate) fn engage(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -102,6 +108,9 @@ impl Search {
     }
 
     /// Begins an agent's attempt once the agent has a free session.
+    ///
+    /// # Errors
+    /// All sessions are in use and the queue is full, or calls skip the agent.
     pub(crate) fn begin_agent(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         match self.alone().and_then(|attempt| attempt.agent.clone()) {
             Some(agent) if !self.take_session(cx, bridge, &agent)? => Ok(()),
@@ -110,6 +119,9 @@ impl Search {
     }
 
     /// Begins the agent's stream: immediately, or after a pause if it has failed in this call.
+    ///
+    /// # Errors
+    /// Calls skip the agent, or the call has too many legs.
     pub(crate) fn begin_stream(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         let retried = self.alone().map_or(0, |attempt| attempt.retried);
         let wait = wait_before(retried);
@@ -124,7 +136,11 @@ impl Search {
         Ok(())
     }
 
-    /// Opens the WebSocket of the agent that is being tried, unless calls skip the agent.
+    /// Opens the WebSocket of the agent that is being tried, unless calls skip the agent. An agent that is the last
+    /// target left is never skipped.
+    ///
+    /// # Errors
+    /// Calls skip the agent, or the call has too many legs. The attempt is removed.
     pub(crate) fn try_agent(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
             self.attempts.remove(Branch::ALONE);
@@ -194,6 +210,9 @@ impl Search {
 
     /// Answers the caller or starts early media if the next agent's `answer` requires it. `Break` means that the agent
     /// is not tried now: the call waits for the caller's ACK, or is over.
+    ///
+    /// # Errors
+    /// The edge itself cannot answer the caller's offer.
     pub(crate) fn before_agent(
         &mut self,
         cx: &mut CallCx<'_>,

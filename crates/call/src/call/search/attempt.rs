@@ -71,7 +71,7 @@ impl Candidate {
         if servers.is_empty() { vec![way] } else { way.at(servers) }
     }
 
-    /// Returns the key of this address in its trunk's health table.
+    /// Returns the key of this address in its trunk's health table; `None` before DNS resolution.
     pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<TrunkAddress> {
         Some(TrunkAddress::new(&trunk.name, self.transport, self.address?))
     }
@@ -255,7 +255,7 @@ impl Attempt {
         self.early = EarlyMedia::default();
     }
 
-    /// Returns the destination of a bare URI.
+    /// Returns the destination of a bare URI; `None` for any other target.
     pub(crate) fn bare_destination(&self) -> Option<&Destination> {
         match &self.spec {
             TargetSpec::Uri { destination, .. } => Some(destination),
@@ -270,7 +270,8 @@ impl Attempt {
         }
     }
 
-    /// Returns the trunk with the limits that apply to this attempt.
+    /// Returns the trunk with the limits that apply to this attempt; `None` for an agent, and for a URI that leads to
+    /// no trunk.
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }

@@ -59,7 +59,7 @@ impl Search {
         self.attempts.get_mut(branch).map(|attempt| &mut **attempt)
     }
 
-    /// Returns the attempt that is made alone.
+    /// Returns the attempt that is made alone; `None` if there is none, or several targets ring at once.
     pub(crate) fn alone(&self) -> Option<&Attempt> {
         self.attempt(Branch::ALONE)
     }
@@ -74,7 +74,8 @@ impl Search {
         self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
 
-    /// Returns the attempt with an INVITE in progress on a leg.
+    /// Returns the attempt with an INVITE in progress on a leg. `None` for an agent's leg and for a party that is being
+    /// prompted.
     pub(crate) fn calling_on(&self, call: &SharedCallState, leg: LegId) -> Option<Branch> {
         let is_out = |branch: &Branch| self.attempt(*branch).is_some_and(|attempt| attempt.progress.asking().is_none());
         self.branch_of(leg).filter(is_out).filter(|_| call.legs[leg].agent.is_none())
@@ -147,6 +148,9 @@ impl Search {
     }
 
     /// Rings several targets simultaneously.
+    ///
+    /// # Errors
+    /// The result of the targets if none of them is being tried.
     pub(crate) fn ring_all(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -208,6 +212,9 @@ impl Search {
     }
 
     /// Adds a new leg that replaces the leg `by`, if the call has room for it.
+    ///
+    /// # Errors
+    /// The final response that refuses the new INVITE; 503 if the call has no room.
     pub(crate) fn replace(
         &self,
         cx: &mut CallCx<'_>,
@@ -364,7 +371,8 @@ impl Search {
     }
 
     /// Stores an early dialog's description, and connects its media if the caller hears this dialog. Returns our
-    /// description for the caller.
+    /// description for the caller. `None` if the description is invalid or unchanged, or the caller does not hear this
+    /// dialog.
     fn early_media(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -386,7 +394,8 @@ impl Search {
         self.connect_early_media(cx, bridge, branch, leg, sdp)
     }
 
-    /// Connects early media to the caller.
+    /// Connects early media to the caller, and returns our description for the caller; `None` if the description cannot
+    /// be used.
     fn connect_early_media(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -445,7 +454,8 @@ impl Search {
         }
     }
 
-    /// Returns the single ringing target with a single early dialog that the caller hears.
+    /// Returns the single ringing target with a single early dialog that the caller hears. `None` if several targets
+    /// ring.
     pub(crate) fn only_heard(&self) -> Option<(&Attempt, LegId)> {
         let mut attempts = self.attempts.values();
         let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;

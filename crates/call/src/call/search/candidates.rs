@@ -39,6 +39,9 @@ use crate::call::words::state::CallState;
 
 impl Search {
     /// Begins a target, or all targets that ring simultaneously.
+    ///
+    /// # Errors
+    /// The result of a target that cannot be tried.
     pub(crate) fn connect(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -53,6 +56,9 @@ impl Search {
     }
 
     /// Begins one target.
+    ///
+    /// # Errors
+    /// The result of a target that cannot be tried.
     pub(crate) fn try_target(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -80,6 +86,9 @@ impl Search {
     }
 
     /// Begins an attempt, after checks that the target may be tried.
+    ///
+    /// # Errors
+    /// The result of the target if a check fails or none of its candidates can be called.
     pub(crate) fn begin_attempt(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -112,6 +121,9 @@ impl Search {
     }
 
     /// Checks that the trunk is not congested; passes if no other target can be tried, and for emergency calls.
+    ///
+    /// # Errors
+    /// The trunk is congested: the target is skipped.
     fn is_wanted_now(&self, cx: &CallCx<'_>, attempt: &Attempt) -> Result<(), TargetFailure> {
         let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks().is_congested(cx.now, &trunk.name);
         let has_others = self.controller.has_more() && !self.is_consulting();
@@ -373,6 +385,9 @@ impl Search {
     }
 
     /// Begins the attempt for a peer that a 3xx names.
+    ///
+    /// # Errors
+    /// The result of a peer that cannot be called.
     fn try_place(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -490,6 +505,9 @@ impl Search {
     }
 
     /// Applies the plan of the call's route, and draws the caller's media ports.
+    ///
+    /// # Errors
+    /// 503 if no address or port is available for media.
     pub(crate) fn take_plan(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -508,6 +526,9 @@ impl Search {
 }
 
 /// Checks that an agent allows this caller, and that the edge can answer its offer.
+///
+/// # Errors
+/// `allow_callers` excludes the caller, which ends the search with 486, or no offered codec can be transcoded.
 fn agent_connectable(call: &SharedCallState, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
     // The caller number of a requested call belongs to the edge, so `allow_callers` does not apply.
     if !call.is_requested() && !agent.allows(&call.facts.caller.number) {
@@ -544,6 +565,7 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
 }
 
 /// Returns the Request-URI of a REFER's target at the trunk that sent the REFER. Targets of a route have a number.
+/// `None` for any other target.
 fn returned_uri(call: &SharedCallState, attempt: &Attempt) -> Option<String> {
     let ActiveReferral { by, refer } = call.facts.referral.as_deref().filter(|_| !call.is_programmed)?;
     let trunk = attempt.trunk.as_ref().filter(|_| attempt.number.is_none())?;

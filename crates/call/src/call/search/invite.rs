@@ -145,6 +145,10 @@ impl Attempt {
     }
 
     /// Sends the INVITE of a new leg.
+    ///
+    /// # Errors
+    /// No listener leads to the address, the trunk's rate limit is reached, or no offer can be made. The leg is not
+    /// added then.
     pub(crate) fn invite(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -224,7 +228,7 @@ impl Attempt {
         cx.arm(CallTimer::Ring(branch), self.ring_timeout);
     }
 
-    /// Returns the flow from one of our listeners to a candidate.
+    /// Returns the flow from one of our listeners to a candidate. `None` if no listener leads to its address.
     fn flow_of(&self, edge: &Edge, way: &Candidate) -> Option<(Flow, LocalAddress)> {
         if let Some((flow, _)) = &way.registered {
             return Some((*flow, edge.addressing().local(flow.remote.ip(), flow.listener)?));
@@ -234,7 +238,7 @@ impl Attempt {
         edge.addressing().way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
     }
 
-    /// Creates the leg of an INVITE that is sent on `flow`.
+    /// Creates the leg of an INVITE that is sent on `flow`. `None` if no local address leads to the remote one.
     fn new_leg(&self, cx: &mut CallCx<'_>, way: &Candidate, flow: Flow) -> Option<Leg> {
         let (trunk, governs) = (self.trunk.clone(), self.governs.clone());
         let party = match &trunk {

@@ -119,6 +119,7 @@ fn thousandths(value: &[u8]) -> u16 {
 
 /// Returns the trunk and the peer that a URI names. A peer with exactly the named port precedes another peer on the
 /// same host, so that no trunk reaches another trunk under its own rules. Among several trunks, `own` comes first.
+/// `None` if no trunk has such a peer.
 pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &RoutingTable) -> Option<RedirectPeer> {
     let TargetSpec::Uri { destination, .. } = target::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
@@ -135,7 +136,7 @@ pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &RoutingTable) -
 }
 
 /// Returns a peer as addressed by a URI with the peer's host: over the peer's transport, to the port in the URI or else
-/// the peer's own port.
+/// the peer's own port. `None` if the URI names another host or transport.
 fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
     let own = &peer.destination;
     let address = destination.host.parse::<IpAddr>().ok();
@@ -165,7 +166,7 @@ pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
 }
 
 /// Returns the number that a URI names at the edge itself, by address, by a host name sent to `own`, or by `tel:`. A
-/// URI without a port matches every listener.
+/// URI without a port matches every listener. `None` if it leads elsewhere or has no number.
 pub(crate) fn number_here(edge: &Edge, uri: &str, own: Option<&Trunk>) -> Option<Number> {
     let read = Uri::parse(uri.as_bytes())?;
     let user = match read.scheme {

@@ -43,7 +43,8 @@ impl CodecSide {
         }
     }
 
-    /// Returns the offered codecs that the edge transcodes: those that the trunk allows, then the others.
+    /// Returns the offered codecs that the edge transcodes: those that the trunk allows, then the others. `None` if the
+    /// offer is unknown.
     fn offered_of_the_edge(&self) -> Option<(Vec<&'static str>, Vec<&'static str>)> {
         let offered = self.offered.as_ref()?;
         let has = |codecs: &[String], codec: &str| codecs.iter().any(|one| one.eq_ignore_ascii_case(codec));

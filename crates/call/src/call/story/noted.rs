@@ -464,7 +464,8 @@ impl SharedCallState {
         Ok(SmsRequest { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
     }
 
-    /// Returns the evidence for the end of the call, or of a target, with this reason.
+    /// Returns the evidence for the end of the call, or of a target, with this reason; `None` if there is no evidence
+    /// for it.
     pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
         let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
         proof.or(fault_of(self, reason).map(|found| found.text.as_str()))

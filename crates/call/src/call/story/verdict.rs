@@ -160,7 +160,8 @@ fn rejected(call: &SharedCallState, reason: ReasonSlug) -> Option<(LegId, &Failu
     Some((last, call.legs[last].said()?))
 }
 
-/// Returns the response of the target because of which a call ended, and the advice for its code.
+/// Returns the response of the target because of which a call ended, and the advice for its code. `None` if no
+/// rejection ended it.
 pub(crate) fn rejection_in_words(call: &SharedCallState, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
     let (_, said) = rejected(call, reason)?;
     Some((why(call, reason), said.advice()))
@@ -211,7 +212,7 @@ fn why(call: &SharedCallState, reason: ReasonSlug) -> String {
 }
 
 /// Returns the evidence for an agent's failure: the status of its handshake, its close code, or the fault of its
-/// certificate.
+/// certificate. `None` without such evidence.
 fn of_agent(leg: &Leg) -> Option<String> {
     let problem = leg.agent.as_ref()?.problem.as_deref()?;
     let (loss, fault) = problem.split_once(": ").map_or((problem, None), |(loss, fault)| (loss, Some(fault)));
@@ -472,7 +473,8 @@ fn not_answered(call: &SharedCallState, search: &SearchStatus, ending: CallOutco
     }
 }
 
-/// Returns a note on remaining targets that were not tried because of a trunk's rejection code.
+/// Returns a note on remaining targets that were not tried because of a trunk's rejection code. `None` if there are no
+/// such targets.
 fn not_tried_behind(call: &SharedCallState, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
     let (leg, said) = rejected(call, reason)?;
     let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;

@@ -35,7 +35,7 @@ impl ReferReport {
     }
 }
 
-/// Returns the status code in the first line of a message/sipfrag (RFC 3420).
+/// Returns the status code in the first line of a message/sipfrag (RFC 3420). `None` if there is none from 100 to 699.
 pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
     let rest = fragment.strip_prefix(b"SIP/2.0 ")?;
     let digits = rest.get(..3)?;

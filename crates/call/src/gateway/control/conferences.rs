@@ -172,6 +172,9 @@ impl GatewayControl for ConferenceRecordingControl {
 }
 
 /// Returns the ids of a conference and of its party.
+///
+/// # Errors
+/// No active conference has this SID or name, or no participant this SID or label.
 fn find(gateway: &Gateway, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {
     let conferences = &gateway.edge.sessions().conferences;
     let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));

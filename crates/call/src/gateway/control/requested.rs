@@ -54,7 +54,7 @@ impl GatewayControl for CallRequest {
 }
 
 /// Returns the SID of a conference by its SID or name: the active one, or the newest ended one, since a call that has
-/// failed at once may have ended the conference.
+/// failed at once may have ended the conference. `None` if neither exists.
 fn sid_of_conference(gateway: &Gateway, named: &str) -> Option<String> {
     let all = conferences(gateway);
     let is_named = |report: &ConferenceReport| report.sid == named || report.name == named;

@@ -38,7 +38,7 @@ impl TrunkQueues {
         self.len += 1;
     }
 
-    /// Returns the message that is served next.
+    /// Returns the message that is served next; `None` if no message waits.
     pub(super) fn first(&self) -> Option<&QueuedMessage> {
         self.lines.get(self.turns.front()?)?.waiting.front()
     }

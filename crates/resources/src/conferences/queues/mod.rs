@@ -283,7 +283,7 @@ impl Queues {
         })
     }
 
-    /// Returns the SID of the call with which a call is connected.
+    /// Returns the SID of the call with which a call is connected; `None` if it waits or is in no queue.
     pub fn connected_with(&self, key: CallKey) -> Option<&str> {
         let (id, is_waiter) = match self.places.get(&key)? {
             QueueCallState::Taken(id) => (id, true),
@@ -509,6 +509,7 @@ impl Queues {
 
 impl CallQueue {
     /// Returns the next caller and party to connect: two that were connected before a restart, or the first of each.
+    /// `None` if one of the two is missing.
     fn next_two(&self) -> Option<(QueueRank, u64)> {
         for (number, dialler) in &self.diallers {
             let Some(rejoins) = &dialler.rejoins else { continue };
@@ -564,6 +565,9 @@ fn rejoining(
 }
 
 /// Validates and trims the name of a queue.
+///
+/// # Errors
+/// The trimmed name is empty or too long, or contains control characters.
 fn validated_name(name: &str) -> Result<String, QueueRefusal> {
     let name = name.trim();
     let is_one = (1..=QUEUE_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);

@@ -78,7 +78,7 @@ impl RecordingSession {
     }
 
     /// Returns our next offer on a leg, with SRTP keys if the leg uses SRTP. `is_first` is true if nothing has been
-    /// negotiated yet.
+    /// negotiated yet. `None` without ports or a usable SRTP suite.
     pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<SessionDescription> {
         let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
         let ports = ports(leg)?;
@@ -128,7 +128,8 @@ impl RecordingSession {
         Some(())
     }
 
-    /// Returns the TCP flow for an INVITE that is too long for UDP (RFC 3261 §18.1.1), to the same address.
+    /// Returns the TCP flow for an INVITE that is too long for UDP (RFC 3261 §18.1.1), to the same address. `None` if
+    /// the trunk or the server uses UDP for it all the same, or no TCP listener leads there.
     fn by_tcp(&self, cx: &CallCx<'_>, flow: Flow, server: &RecordingServer) -> Option<(usize, Flow, LocalAddress)> {
         if !self.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
             return None;
@@ -180,7 +181,7 @@ pub(super) fn wait_for_answer(cx: &mut CallCx<'_>, at: usize) {
     cx.arm(timer(at), Duration::from_secs(SIPREC_ANSWER_SECONDS));
 }
 
-/// Creates the leg of an INVITE, with an end for each stream.
+/// Creates the leg of an INVITE, with an end for each stream. `None` without a media session, address or port.
 fn new_leg(cx: &mut CallCx<'_>, trunk: &std::sync::Arc<Trunk>, server: &RecordingServer, flow: Flow) -> Option<Leg> {
     let media = cx.call.session?;
     let party = cx.edge.party(&trunk.name);

@@ -102,7 +102,7 @@ impl RecordingSessions {
         self.wait_for(PlannedSession { group, request: Some(Box::new(asked)) });
     }
 
-    /// Returns the reason why a group does not begin to record the call.
+    /// Returns the reason why a group does not begin to record the call; `None` if it begins.
     fn refused(&self, cx: &CallCx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
         if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
             return Some("the configuration has no [siprec] of that name");

@@ -602,7 +602,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Answers an offer of a server, and applies both descriptions.
+    /// Answers an offer of a server, and applies both descriptions. `None` if the offer is unusable.
     fn answer(
         &self,
         cx: &mut CallCx<'_>,
