@@ -85,7 +85,7 @@ pub struct RecognitionMetrics {
 pub struct SiprecMetrics {
     /// Gauge: sessions in which a server records.
     pub sessions: BTreeMap<Arc<str>, u64>,
-    /// Results, by (trunk, result).
+    /// Results of sessions, by (trunk, result).
     pub results: BTreeMap<(Arc<str>, &'static str), u64>,
     /// Gauge: whether no server recorded the latest call.
     pub failing: BTreeMap<Arc<str>, bool>,
@@ -98,7 +98,7 @@ impl SiprecMetrics {
         *sessions = if begins { *sessions + 1 } else { sessions.saturating_sub(1) };
     }
 
-    /// Counts a result.
+    /// Counts a result; `recorded` and `failed` also set the gauge `failing`.
     pub fn count(&mut self, trunk: &Arc<str>, result: &'static str) {
         *self.results.entry((Arc::clone(trunk), result)).or_default() += 1;
         if matches!(result, "recorded" | "failed") {

@@ -204,7 +204,7 @@ impl Gateway {
         self.note_if_done(to);
     }
 
-    /// Handles an INVITE that replaces a leg.
+    /// Handles an INVITE with Replaces: its leg replaces another one, or the INVITE is refused.
     pub(crate) fn replacing(&mut self, now: Instant, incoming: &IncomingInvite) {
         let named = self.named_by(incoming);
         let answer = match named {

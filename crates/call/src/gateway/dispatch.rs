@@ -391,7 +391,7 @@ impl Gateway {
         }
     }
 
-    /// Returns the content of an INFO or MESSAGE for the other leg.
+    /// Returns the content of an INFO or MESSAGE, to be relayed to the other leg.
     fn info(&self, at: LegRef, request: &SipMessage) -> Info {
         let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let bytes = request.body();

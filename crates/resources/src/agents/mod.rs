@@ -27,7 +27,7 @@ use crate::failures::unreached::{UnreachedCall, UnreachedCalls};
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::lookups::key::CallKey;
 
-/// State of one agent.
+/// State of one agent in all calls: reachability, failures, sessions and turn latencies.
 #[derive(Debug, Default)]
 struct AgentState {
     sessions: u64,
@@ -136,17 +136,17 @@ impl AgentState {
 /// Change of an agent's availability caused by a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeEffect {
-    /// No change.
+    /// The availability has not changed.
     AsBefore,
     /// The first failed probe in a row.
     Down,
     /// Calls with another target skip the agent from now on.
     Skipped,
-    /// The agent answers again.
+    /// The agent answers again after failed probes.
     Back,
 }
 
-/// Agents by name.
+/// State of all agents, and streams that outlast a restart.
 #[derive(Debug, Default)]
 pub struct AgentStates {
     by_name: BTreeMap<Arc<str>, AgentState>,

@@ -237,7 +237,7 @@ struct ExpectedConference {
     calls: BTreeSet<CallKey>,
 }
 
-/// All conferences.
+/// All conferences of the edge: active ones, ones that wait for called participants, and reports of ended ones.
 #[derive(Debug, Default)]
 pub struct Conferences {
     rooms: RoomRegistry,
@@ -583,7 +583,7 @@ impl Conferences {
         Some(sid)
     }
 
-    /// Handles an event of the mixers.
+    /// Handles an event of the mixers: a lost seat is reported to its call, and the speech of participants is noted.
     pub fn handle_mixer_event(&mut self, event: NodeEvent) {
         match event {
             NodeEvent::Refused(seat) | NodeEvent::Gone(seat) => {
@@ -741,7 +741,7 @@ impl Conferences {
         self.ended.drain(..surplus);
     }
 
-    /// Keeps the report of an ended conference.
+    /// Ends a conference's details, and stores the report of the ended conference.
     fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
         let Some(ConferenceDetails { sid, name, began, .. }) = self.details.remove(&room) else { return };
         let (status, ended) = (ConferenceStatus::Completed, Some((ended, reason, call_sid)));

@@ -70,7 +70,7 @@ const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 pub struct PendingWork {
     /// Outputs of the endpoint that are not handled yet.
     pub pending: VecDeque<trunkgate_sip::EndpointOutput>,
-    /// Outputs of the gateway.
+    /// Outputs of the gateway that the caller has not taken yet.
     pub outputs: VecDeque<GatewayOutput>,
     /// Client transactions with a final response: forgotten at the end of the turn, after the last message is traced.
     pub finished: Vec<ClientId>,
@@ -198,12 +198,12 @@ impl EdgeBase {
         self.parties.name(party)
     }
 
-    /// Writes a log line.
+    /// Writes a log line. `call` is the SID of the call; empty for none.
     pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         self.output(GatewayOutput::Log(log_line(call, false, text, reason)));
     }
 
-    /// Writes a log line that asks an operator to act.
+    /// Writes a log line that asks an operator to act. `call` is the SID of the call; empty for none.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         self.output(GatewayOutput::Log(log_line(call, true, text, reason)));
     }
@@ -246,7 +246,7 @@ impl EdgeBase {
         self.output(GatewayOutput::Captured(Box::new(CaptureRecord { call, at, what })));
     }
 
-    /// Publishes a change.
+    /// Publishes an event for clients that watch the edge (`GET /v1/events`).
     pub fn changed(&mut self, change: EdgeEvent) {
         self.output(GatewayOutput::Changed(Box::new(change)));
     }

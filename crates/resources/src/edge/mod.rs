@@ -73,7 +73,7 @@ pub struct Edge {
     agents: AgentStates,
     /// State of each application.
     apps: AppStates,
-    /// Media sessions.
+    /// Media sessions, recordings, conferences and queues.
     sessions: MediaSessions,
     /// Traces, and settings for copies of them.
     tracing: TraceStore,
@@ -410,7 +410,7 @@ impl Edge {
         self.states.registrations_due(&mut self.base, now)
     }
 
-    /// Handles the DNS result for a registrar.
+    /// Handles the DNS result for a registrar: sends the REGISTER, or notes the failure and schedules a retry.
     pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[DestinationServer], NameFault>) {
         self.states.registrar_resolved(&mut self.base, now, query, found)
     }
@@ -435,7 +435,7 @@ impl Edge {
         self.states.restore_phones(&mut self.base, now, bindings)
     }
 
-    /// Forgets expired bindings.
+    /// Forgets bindings of phones that have expired.
     pub fn bindings_due(&mut self, now: Instant) {
         self.states.bindings_due(&mut self.base, now)
     }

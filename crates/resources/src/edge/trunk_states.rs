@@ -47,10 +47,10 @@ fn forget_trunk(endpoint: &mut SipEndpoint, party: SipPartyId) {
     endpoint.show_hosts(party, OwnHosts::default());
 }
 
-/// State of all trunks.
+/// State of all trunks: limits, health, registrations, and bindings of phones.
 #[derive(Debug, Default)]
 pub(super) struct TrunkStates {
-    /// State of each trunk.
+    /// Calls, results and problems of each trunk.
     pub(super) trunks: Trunks,
     /// Use of the trunks' limits for certain called numbers and callers.
     pub(super) quotas: Quotas,

@@ -59,7 +59,7 @@ impl Recovery {
         [self.bad, self.of]
     }
 
-    /// Notes a good call.
+    /// Counts a good call, which brings the recovery one call nearer to its end.
     pub(crate) fn note_good(&mut self) {
         self.good = self.good.saturating_add(1);
         self.left = self.left.saturating_sub(1);

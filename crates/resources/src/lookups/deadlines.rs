@@ -106,12 +106,12 @@ pub struct CallDeadlines {
 }
 
 impl CallDeadlines {
-    /// Adds a deadline.
+    /// Adds a deadline; an earlier one of the same kind must be cleared separately.
     pub fn set(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
         self.queue.insert((at, key, timer));
     }
 
-    /// Removes a deadline.
+    /// Removes the deadline at exactly this time.
     pub fn clear(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
         self.queue.remove(&(at, key, timer));
     }

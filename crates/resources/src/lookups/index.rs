@@ -105,7 +105,7 @@ impl CallIdOwner {
     }
 }
 
-/// All look-ups.
+/// All look-ups by which messages, responses and queries find their calls and legs.
 #[derive(Debug, Default)]
 pub struct CallIndex {
     /// Open INVITEs and re-INVITEs of remote parties.

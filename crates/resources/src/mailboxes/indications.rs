@@ -324,7 +324,7 @@ impl Indications {
         self.counts.get_or_insert_default().insert(mailbox, count);
     }
 
-    /// Notes that all message counts are known.
+    /// Notes that all message counts are known, also if there is no mailbox with messages.
     pub(crate) fn note_known(&mut self) {
         self.counts.get_or_insert_default();
     }
@@ -361,7 +361,7 @@ impl Indications {
         Some(gone)
     }
 
-    /// Sets the expiry of a subscription.
+    /// Sets the time at which a subscription expires, and its deadline.
     pub(crate) fn last_until(&mut self, dialog: DialogId, until: Instant) {
         let Some(subscription) = self.subscriptions.get_mut(&dialog) else { return };
         let before = std::mem::replace(&mut subscription.until, until);
@@ -369,7 +369,7 @@ impl Indications {
         self.due.insert((until, NotifyOwner::Subscription(dialog)));
     }
 
-    /// Sets the deadline of a lamp.
+    /// Sets the time of the next action for a lamp; `None` for no action.
     pub(crate) fn set_due(&mut self, key: &LampKey, at: Option<Instant>) {
         let Some(lamp) = self.lamps.get_mut(key) else { return };
         if let Some(before) = std::mem::replace(&mut lamp.due, at) {

@@ -565,7 +565,8 @@ impl EdgeRecordings {
         self.refuses().then_some(UnrecordedView { calls, recent, last_sid })
     }
 
-    /// Sets whether the writer cannot write.
+    /// Records whether the writer reports that it cannot write, for example to a full disk; mailboxes then accept no
+    /// messages.
     pub fn fail(&mut self, fails: bool) {
         self.fails = fails;
     }

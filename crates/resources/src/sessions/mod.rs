@@ -15,7 +15,7 @@ use crate::lookups::key::CallKey;
 use crate::recordings::EdgeRecordings;
 use crate::sessions::ports::PortPool;
 
-/// A media session.
+/// A media session of a call at a worker: its RTP ends with their ports.
 #[derive(Debug)]
 pub(crate) struct MediaSession {
     /// Call of the session, which may have ended.
@@ -24,7 +24,7 @@ pub(crate) struct MediaSession {
     pub(crate) next_end: u16,
 }
 
-/// All media sessions.
+/// All media sessions of the edge, with recordings, conferences and queues.
 #[derive(Debug)]
 pub struct MediaSessions {
     /// Pool of port pairs.

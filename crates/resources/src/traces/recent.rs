@@ -67,12 +67,12 @@ impl<T> SidRing<T> {
 /// Trace of an ended call.
 #[derive(Debug)]
 struct EndedTrace {
-    /// View without entries.
+    /// Columns and verdict of the view; its entries are in `trace`.
     head: TraceView,
     trace: CallTrace,
 }
 
-/// Recently ended calls.
+/// Recently ended calls with their views, traces and quality.
 #[derive(Debug)]
 pub struct RecentCalls {
     calls: SidRing<Arc<CallView>>,

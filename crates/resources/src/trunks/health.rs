@@ -260,7 +260,7 @@ impl HealthTable {
         is_down_now
     }
 
-    /// Notes a problem of an address that answers.
+    /// Sets the last problem of an address that answers, for status views.
     pub fn problem(&mut self, spot: &TrunkAddress, problem: String) {
         if let Some(health) = self.by_spot.get_mut(spot) {
             health.last_problem = Some(problem);

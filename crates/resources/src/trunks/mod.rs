@@ -45,7 +45,7 @@ pub(crate) const NOT_REGISTERED: &str = "not registered: ";
 /// A waiting attempt and its call.
 pub type WaitingAttempt = (CallKey, Branch);
 
-/// State of one trunk.
+/// State of one trunk: counters, limits in use, results of calls, and waiting attempts.
 #[derive(Debug, Default)]
 struct TrunkState {
     calls: u64,
@@ -326,7 +326,8 @@ impl Trunks {
         std::mem::take(&mut self.woken)
     }
 
-    /// Returns whether another call may go to an address of a trunk within this second, and counts it.
+    /// Returns whether another call may go to an address of a trunk within this second, and counts it. Always true
+    /// without a rate limit, and for further addresses if too many are counted.
     pub fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
         let state = self.state(name);
         if state.peer_rate == 0 {
@@ -347,7 +348,7 @@ impl Trunks {
         self.state(name).calls += 1;
     }
 
-    /// Removes an ended call.
+    /// Removes an ended call from the live calls of a trunk; the first attempt that waits for a slot is woken.
     pub fn end(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.calls = state.calls.saturating_sub(1);
@@ -374,7 +375,7 @@ impl Trunks {
         self.by_name.get(name).is_some_and(|state| state.congestion.is_on(now))
     }
 
-    /// Notes an answered attempt.
+    /// Counts an attempt that the trunk answered, which ends a series of rejections.
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered = AnsweredCalls { calls: state.answered.calls + 1, last: Some(now) };
@@ -384,7 +385,7 @@ impl Trunks {
         }
     }
 
-    /// Notes a failed attempt.
+    /// Counts a failed attempt at an address of the trunk.
     pub fn failed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.failed += 1;
@@ -548,7 +549,7 @@ impl Trunks {
         self.by_name.iter().map(|(name, state)| (name, state.rejections.decisions()))
     }
 
-    /// Notes the last problem of a trunk.
+    /// Sets the last problem of a trunk, for status views.
     pub fn problem(&mut self, now: Instant, name: &str, text: String) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem = Some((text, now));

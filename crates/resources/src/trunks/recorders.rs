@@ -24,7 +24,7 @@ pub(crate) struct RecordingResults {
 }
 
 impl RecordingResults {
-    /// Notes a recording that a server accepted.
+    /// Notes a recording that a server accepted, which ends a series of failures.
     pub(crate) fn taken(&mut self, now: Instant) {
         self.hour.count(now, [true, false]);
         (self.in_row, self.trial) = (0, None);

@@ -141,7 +141,7 @@ impl UnansweredStreak {
         self.rejected + self.of_party >= UNANSWERED_OF_TRUNK && is_of_several
     }
 
-    /// Counts a rejection.
+    /// Counts a rejection in the series since the last answered call.
     fn note(&mut self, one: &SingleRejection) {
         let is_lost = one.is_in_row && one.is_lost;
         self.rejected += u64::from(one.is_in_row);
@@ -180,7 +180,7 @@ struct RejectionGroup {
 }
 
 impl Rejections {
-    /// Notes an answered call.
+    /// Counts an answered call, which ends the series of rejections.
     pub(crate) fn answered(&mut self, now: Instant) {
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
@@ -216,7 +216,7 @@ impl Rejections {
         self.latest.push_back(one);
     }
 
-    /// Notes the trunk's final response to a call.
+    /// Counts the trunk's final error response to a call, as far as it is evidence against the trunk.
     pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
         let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
         self.decided.count(now, [true, false]);
@@ -312,7 +312,7 @@ impl Rejections {
         uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
     }
 
-    /// Counts a rejection by its text.
+    /// Counts a rejection in the group of its code, phrase and fault.
     fn count(&mut self, now: Instant, one: &SingleRejection) {
         let SingleRejection { said, fault, sid, .. } = one;
         self.present.add(now, [1, u64::from(one.is_lost)]);

@@ -20,7 +20,7 @@ pub(crate) struct TrunkScores {
 }
 
 impl TrunkScores {
-    /// Notes the quality of a call.
+    /// Counts the quality of a call; a score below [`POOR_TRUNK_MOS`] is poor.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, call: AudioQuality) {
         let is_poor = call.mos < POOR_TRUNK_MOS;
         self.scores.add(now, [1, (call.mos * 100.0).round() as u64, u64::from(is_poor)]);

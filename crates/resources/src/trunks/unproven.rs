@@ -32,7 +32,7 @@ impl EarlySlots {
     }
 }
 
-/// A call to an unproven address.
+/// A call with early media, or a request for early media, to an unproven address of its caller.
 #[derive(Debug)]
 struct UnprovenCall {
     trunk: Arc<str>,
@@ -44,7 +44,7 @@ struct UnprovenCall {
 /// Early media of a call to an unproven address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EarlyGrant {
-    /// No early media yet.
+    /// The call is unknown: it has requested no early media, or its address is proven.
     Unasked,
     /// Early media is sent, for at most [`UNPROVEN_EARLY_MEDIA`](crate::limits::UNPROVEN_EARLY_MEDIA).
     Granted,
@@ -114,7 +114,7 @@ impl UnprovenEarly {
         }
     }
 
-    /// Returns the known calls.
+    /// Returns the calls that have requested early media, with or without a slot.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.calls.keys().copied()
     }

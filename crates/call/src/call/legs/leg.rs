@@ -56,9 +56,9 @@ const URI_PTIME_MS: u32 = 20;
 pub(crate) enum LegState {
     /// INVITE sent or received; no ringing response yet.
     Trying,
-    /// Ringing.
+    /// A ringing response was sent or received, without media.
     Ringing,
-    /// Ringing, with early media.
+    /// A response with early media was sent or received.
     Early,
     /// 2xx sent or received.
     Answered,
@@ -86,13 +86,13 @@ impl LegState {
 /// Media end of one stream at this leg.
 #[derive(Debug)]
 pub(crate) struct StreamEnd {
-    /// Index of the m-line.
+    /// Index of the stream's m-line in the session descriptions.
     pub(crate) index: usize,
     /// Identifier in the media session.
     pub(crate) end: EndId,
     /// Local address and RTP port.
     pub(crate) bind: SocketAddr,
-    /// Counters of the end.
+    /// Packet counters that the media worker updates.
     pub(crate) counters: Arc<EndCounters>,
     /// Remote address and mode that the media worker was last sent.
     pub(crate) remote: Option<RemoteSpec>,
@@ -208,7 +208,7 @@ pub(crate) struct LegQuality {
     pub(crate) looked: Option<(CounterSnapshot, Instant)>,
 }
 
-/// Leg of a call.
+/// Leg of a call: the signalling and media with one remote party.
 #[derive(Debug)]
 pub(crate) struct Leg {
     /// SID: `CA` + 32 hex digits.

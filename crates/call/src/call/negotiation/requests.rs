@@ -262,7 +262,7 @@ impl CallNegotiation {
         }
     }
 
-    /// Sends the OPTIONS probes.
+    /// Sends OPTIONS to the held sides if nothing else would show that they are gone, and schedules the next probe.
     pub(crate) fn check_hold(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::HoldCheck);
         if cx.call.is_watched() {

@@ -87,7 +87,7 @@ impl CallParts {
         }
     }
 
-    /// Handles an event of the media session.
+    /// Handles an event of the media session: of an agent, recorder, detector, player or RTP end.
     fn handle_media(&mut self, cx: &mut CallCx<'_>, event: MediaEvent) {
         use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
         use MediaEvent as E;
@@ -126,7 +126,7 @@ impl CallParts {
         }
     }
 
-    /// Handles an expired timer.
+    /// Handles an expired timer of the call, according to the call's state.
     fn due(&mut self, cx: &mut CallCx<'_>, timer: CallTimer) {
         use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
         use CallTimer as T;

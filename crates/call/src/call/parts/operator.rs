@@ -194,7 +194,7 @@ impl RemoteParties {
         if is_audible && can_resume { Ok(()) } else { Err(RequestRefusal::OtherAudio) }
     }
 
-    /// Notes a request in trace and log.
+    /// Notes a request about a party in trace and log. `what` is a clause that follows the party's name.
     fn note(self, cx: &mut CallCx<'_>, party: CallParty, what: &str) {
         self.note_as(cx, party, what, what);
     }
@@ -216,7 +216,7 @@ pub(crate) struct TransferRequest<'a> {
     pub(crate) party: CallParty,
     /// Target as text: a name, number or URI.
     pub(crate) target: &'a str,
-    /// Mode of the transfer.
+    /// Condition for the end of the transferor's leg.
     pub(crate) mode: TransferMode,
 }
 

@@ -304,7 +304,7 @@ impl CallParts {
         }
     }
 
-    /// Handles a final non-2xx response.
+    /// Handles a final non-2xx response to the INVITE of a target.
     fn rejected(
         &mut self,
         cx: &mut CallCx<'_>,

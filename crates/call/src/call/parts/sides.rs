@@ -88,7 +88,7 @@ impl CallParts {
         }
     }
 
-    /// Handles the opened WebSocket of an agent.
+    /// Handles the opened WebSocket of an agent: the agent that is being tried gets the call.
     fn agent_open(&mut self, cx: &mut CallCx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
@@ -345,7 +345,7 @@ impl CallParts {
         self.refuse(cx, &FinalAnswer::new(code, reason));
     }
 
-    /// Ends an answered call.
+    /// Ends an answered call at once: all legs are hung up, and its record is emitted.
     pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         self.finish(cx, reason, 200, reason.q850());
     }

@@ -52,17 +52,17 @@ pub(crate) enum ProgramEffect {
 }
 
 impl ProgramEffect {
-    /// Ends the answered call.
+    /// Returns the effect that ends the answered call.
     pub(crate) fn end(reason: ReasonSlug) -> ProgramEffect {
         ProgramEffect::Next(CallEffect::End(reason))
     }
 
-    /// Refuses the caller's INVITE.
+    /// Returns the effect that refuses the caller's INVITE.
     pub(crate) fn refuse(answer: FinalAnswer) -> ProgramEffect {
         ProgramEffect::Next(CallEffect::Refuse(Box::new(answer)))
     }
 
-    /// Tries the remaining targets for an answered caller.
+    /// Returns the effect that tries the remaining targets for an answered caller.
     pub(crate) fn search_on() -> ProgramEffect {
         ProgramEffect::Next(CallEffect::Search)
     }

@@ -83,7 +83,7 @@ pub(crate) struct CallProgram {
     run: Option<Box<ProgramRun>>,
     /// Streams and recognisers opened by applications; boxed, as few calls have any.
     opened: Option<Box<OpenedByApps>>,
-    /// Conference of the caller.
+    /// Conference of which the caller is a participant.
     pub(crate) conference: CallerConference,
     /// Queue in which the caller waits, or which the caller has dialled.
     pub(crate) queue: CallerQueue,
@@ -94,7 +94,7 @@ pub(crate) struct CallProgram {
 /// Streams and recognisers that applications have opened beside the call.
 #[derive(Debug, Default)]
 struct OpenedByApps {
-    /// Streams.
+    /// Streams of the caller's audio to WebSockets.
     streams: AppStreams,
     /// Recognition of the caller's speech for the program.
     recognition: CallerRecognition,
@@ -105,7 +105,7 @@ struct OpenedByApps {
 /// A running program of a call.
 #[derive(Debug)]
 pub(crate) struct ProgramRun {
-    /// Application of the program.
+    /// Application to which the program belongs.
     app: Arc<App>,
     /// Interpreter, and the answer that it waits for.
     runner: ProgramRunner,
@@ -149,7 +149,7 @@ pub(crate) struct ProgramConnection {
     is_bridged: bool,
     /// Parties that are being called, by branch.
     parties: Vec<DialParty>,
-    /// Recording of the Dial.
+    /// Recording that the Dial has requested.
     record: Option<Box<DialRecording>>,
     /// Parties to call next, in turns; the parties of one turn are called at once.
     further: VecDeque<Vec<DialParty>>,
@@ -203,7 +203,7 @@ pub(crate) struct ScreenedParty {
     party: SeparatedParty,
     /// Document to play after the digits.
     then: Option<(DocumentLocation, HttpMethod)>,
-    /// Program of the caller.
+    /// Program of the caller, which continues after this one.
     outer: Box<ProgramRun>,
 }
 

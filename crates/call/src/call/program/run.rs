@@ -430,7 +430,7 @@ impl CallProgram {
         }
     }
 
-    /// Requests a document.
+    /// Requests a document for the program, with the parameters of the call.
     pub(crate) fn fetch(&mut self, cx: &mut CallCx<'_>, id: u32, mut request: FetchRequest) -> ProgramEffect {
         request.parameters.splice(0..0, self.conference.parameters_of(request.purpose));
         request.parameters.extend(queueing::parameters_of(cx, request.purpose));
@@ -574,7 +574,7 @@ impl ProgramRun {
         self.take_input(now, ProgramInput::Digit(digit.to_ascii_uppercase()))
     }
 
-    /// Handles the digit of an INFO.
+    /// Handles the DTMF digit of an INFO, which is answered with 200.
     pub(crate) fn informed(&mut self, cx: &mut CallCx<'_>, server: ServerId, info: &Info) -> ProgramEffect {
         cx.edge.respond(cx.now, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
         match parse_info(info.body.as_ref()) {

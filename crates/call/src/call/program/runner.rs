@@ -21,7 +21,7 @@ use trunkgate_twiml::{DocumentLocation, LoopCount, Program, ProgramInput, Progra
 use crate::call::shared::SharedCallState;
 use crate::call::words::webhooks;
 
-/// A running program.
+/// A running program, and the event for which it waits.
 #[derive(Debug)]
 pub(crate) struct ProgramRunner {
     /// Interpreter of the program.
@@ -39,7 +39,7 @@ pub(crate) enum ProgramWait {
     Nothing,
     /// The caller's ports, or its ACK with a media address; no step is carried out before.
     Caller,
-    /// A document.
+    /// The response to the request of a document.
     Document { query: QueryId, id: u32 },
     /// A sound that is being fetched or synthesised.
     Sound { query: QueryId, id: u32, repeat: LoopCount },
@@ -124,7 +124,7 @@ impl ProgramRunner {
         self.program.poll_output()
     }
 
-    /// Passes an input to the interpreter.
+    /// Passes an input to the interpreter at the time `now`.
     pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) {
         self.program.handle_input(self.time(now), input);
     }
@@ -159,7 +159,7 @@ impl ProgramRunner {
         self.program.handle_timeout(self.time(now));
     }
 
-    /// Requests a document.
+    /// Requests a document, and waits for it.
     pub(crate) fn fetch(
         &mut self,
         edge: &mut Edge,
@@ -178,7 +178,7 @@ impl ProgramRunner {
         self.waits = ProgramWait::Sound { query, id, repeat };
     }
 
-    /// Requests a sound file.
+    /// Requests a sound file, and waits for it. Does nothing for an inline document.
     pub(crate) fn play_file(
         &mut self,
         edge: &mut Edge,

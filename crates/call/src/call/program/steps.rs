@@ -156,7 +156,8 @@ impl CallProgram {
         self.answer_now(cx, lower)
     }
 
-    /// Answers the caller.
+    /// Answers the caller for the application, and connects it with the application's player once its media address is
+    /// known.
     pub(crate) fn answer_now(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(app) = self.run.as_ref().map(|run| &run.app) else { return ProgramEffect::Stay };
         let linked = app.as_conference().and_then(|name| cx.call.linked(cx.edge, name));

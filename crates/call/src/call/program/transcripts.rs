@@ -38,7 +38,7 @@ pub(crate) struct LiveTranscripts {
     list: Vec<LiveTranscription>,
 }
 
-/// A live transcription.
+/// A live transcription that a document has started.
 #[derive(Debug)]
 struct LiveTranscription {
     /// Application that started the transcription.
@@ -52,7 +52,7 @@ struct LiveTranscription {
     recognisers: Vec<TrackRecogniser>,
 }
 
-/// Recogniser of one track.
+/// Recogniser of one track of a live transcription.
 #[derive(Debug)]
 struct TrackRecogniser {
     tracks: TrackSet,
@@ -311,7 +311,7 @@ impl LiveTranscription {
         self.report(cx, "transcription-error", vec![("TranscriptionError", why.to_owned())]);
     }
 
-    /// Handles a result of a track's recogniser.
+    /// Reports a result of a track's recogniser, unless it is empty, or partial and such results are not requested.
     fn heard(&mut self, cx: &mut CallCx<'_>, at: usize, transcript: Transcript) {
         let Transcript { text, is_final, confidence_ppm } = transcript;
         if text.trim().is_empty() {

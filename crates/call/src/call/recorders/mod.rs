@@ -128,7 +128,7 @@ impl CallRecorders {
         announcement.map_or(RecorderEffect::Next(CallEffect::Stay), RecorderEffect::Announce)
     }
 
-    /// Handles an event of a recorder.
+    /// Handles the end of a recorder, or the silence that a Record step waits for.
     pub(crate) fn handle(&mut self, cx: &mut CallCx<'_>, end: EndId, event: RecorderEvent) -> RecorderEffect {
         let input = match event {
             RecorderEvent::Ended { frames, sound } => self.recordings.ended(cx, end, (frames, sound)),

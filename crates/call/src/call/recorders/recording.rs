@@ -39,7 +39,7 @@ pub enum RecordingChange {
 /// A recording that a request has begun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BegunRecording {
-    /// View of the recording.
+    /// The recording as shown by the API.
     pub view: RecordingView,
     /// Time at which the recording began.
     pub began: SystemTime,
@@ -103,7 +103,7 @@ impl RecordingsSnapshot {
 /// Recording of a call, in progress or finished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CallRecording {
-    /// Id of its audio.
+    /// Id of the recording at the media worker and the writer.
     id: RecordingId,
     sid: String,
     source: RecordingSource,
@@ -188,7 +188,7 @@ impl CallRecordings {
         }
     }
 
-    /// Sets the audio losses of a recording.
+    /// Replaces the audio losses of a recording, as last reported by its writer.
     pub(crate) fn lack(&mut self, sid: &str, lost: &RecordingLosses) {
         if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {
             recording.lost = *lost;

@@ -38,7 +38,7 @@ pub enum CallAction {
         party: CallParty,
         /// Target, in the syntax of a route.
         target: String,
-        /// Kind of transfer.
+        /// Condition for the end of the transferor's leg.
         mode: TransferMode,
     },
     /// Sends digits to a party.

@@ -31,7 +31,7 @@ pub enum ForkAction {
     Begin(ForkRequest),
     /// Ends a listener.
     End {
-        /// Id of the listener.
+        /// SID of the listener's leg.
         id: String,
     },
 }

@@ -53,7 +53,7 @@ struct RejoinPartner {
     until: Instant,
 }
 
-/// A queued caller.
+/// A caller that waits in a queue.
 #[derive(Debug, Clone)]
 struct Waiter {
     key: CallKey,
@@ -94,7 +94,7 @@ enum QueueCallState {
     Takes(PairId),
 }
 
-/// All queues.
+/// All call queues of the edge, with waiting callers, parties that have dialled a queue, and connected pairs.
 #[derive(Debug, Default)]
 pub struct Queues {
     queues: BTreeMap<QueueId, CallQueue>,
