@@ -175,7 +175,7 @@ impl CallParts {
             RedirectProgress::Over(result) => result,
         };
         if is_global(&result) && self.search.attempts.first().is_some() {
-            cx.edge.decide(cx.now, cx.call.key, "final for all targets: the others are canceled");
+            cx.edge.decide(cx.now, cx.call.key, "this response is final for all targets: the others are canceled");
             self.search.withdraw_all(cx, &mut self.bridge, ReasonSlug::TargetRejected);
         }
         if self.search.attempts.first().is_some() {
@@ -523,7 +523,7 @@ impl CallParts {
         let Some(attempt) = self.search.attempt_mut(branch) else { return };
         match attempt.take_place(cx, branch) {
             Ok(()) => {
-                cx.edge.decide(cx.now, cx.call.key, format!("{}: its turn", trunk.name));
+                cx.edge.decide(cx.now, cx.call.key, format!("{}: a slot is free", trunk.name));
                 self.try_next_candidate(cx, branch);
             }
             Err((_, None)) if cx.now < until => self.search.wait_on(cx, branch, until),

@@ -396,7 +396,7 @@ impl Search {
         place: RedirectPeer,
     ) -> Result<CallEffect, TargetResult> {
         let shown = cx.edge.shown_name(&place.uri);
-        cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
+        cx.edge.decide(cx.now, cx.call.key, format!("redirected to {shown}"));
         let RedirectPeer { uri, trunk, peer, number } = place;
         let target = CallTarget::Trunk { trunk, number: Some(number), peers: vec![peer] };
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
