@@ -280,8 +280,8 @@ pub(super) struct CallsResponse {
 struct ListExtent {
     /// Start of the list: calls that ended before are missing. Null if ended calls are stored (with `[api]`).
     listed_since: Option<String>,
-    /// Calls that were up as the previous process ended without a stop (crash, SIGKILL, power cut); null if it was
-    /// stopped, or had none.
+    /// Calls that the previous process left live when it ended without a stop (crash, SIGKILL, power cut); null if it
+    /// was stopped, or had none.
     cut_short: Option<usize>,
     /// File of call records; null without `[cdr] file`.
     records: Option<String>,

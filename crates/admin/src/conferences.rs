@@ -24,16 +24,16 @@ struct ShownConference<'a> {
     sid: &'a str,
     /// Name of the conference.
     name: &'a str,
-    /// `init` (its parties wait), `in-progress`, `completed`.
+    /// `init` (participants wait for the start), `in-progress`, `completed`.
     status: &'static str,
-    /// Time of the first party.
+    /// Time at which the first participant joined.
     began_at: String,
-    /// Time of the end.
+    /// End of the conference; null while it is active.
     ended_at: Option<String>,
     /// `last-participant-left`, `last-participant-kicked`, `participant-with-end-conference-on-exit-left`,
     /// `participant-with-end-conference-on-exit-kicked`, `conference-ended-via-api`.
     end_reason: Option<&'static str>,
-    /// Recordings that are being made.
+    /// Recordings in progress.
     recordings: Vec<ShownRecording<'a>>,
     /// Participants in the order in which they joined; empty after the end of the conference.
     parties: Vec<ShownParty>,
@@ -44,16 +44,16 @@ struct ShownConference<'a> {
 struct ShownRecording<'a> {
     /// `RE` and 32 hex digits.
     sid: &'a str,
-    /// Whether it is paused.
+    /// Whether the recording is paused.
     paused: bool,
 }
 
 /// Participant of a conference.
 #[derive(Debug, Serialize)]
 struct ShownParty {
-    /// SID of the party's call.
+    /// SID of the participant's call.
     call: String,
-    /// Its `participantLabel`.
+    /// Label of the participant (`participantLabel`).
     label: Option<String>,
     /// Calling number.
     from: String,
@@ -67,7 +67,7 @@ struct ShownParty {
     muted: bool,
     /// Whether it is on hold.
     held: bool,
-    /// SID of the call that alone hears it.
+    /// SID of the call that is coached: only its party hears this participant.
     coaches: Option<String>,
 }
 

@@ -71,23 +71,23 @@ pub(super) struct RouteReport {
     name: String,
     /// Line in the configuration file; null if the route is in another file.
     line: Option<usize>,
-    /// Trunks of the callers; empty, as in the next three: any.
+    /// Trunks that callers may come from; an empty list permits all, as for `to`, `caller` and `when`.
     from: Vec<String>,
-    /// Called numbers.
+    /// Called numbers that match.
     to: Vec<String>,
-    /// Calling numbers.
+    /// Calling numbers that match.
     caller: Vec<String>,
-    /// Schedules.
+    /// Schedules during which the route matches.
     when: Vec<String>,
-    /// Percentage of the matching calls that it takes.
+    /// Percentage of the matching calls that the route takes.
     share: u8,
     /// Targets as in the configuration.
     connect: Vec<String>,
     /// Listeners as in the configuration.
     fork: Vec<String>,
-    /// Whether lines of a `routes_file` decide.
+    /// Whether the lines of a `routes_file` determine the targets.
     has_file: bool,
-    /// Calls that it took and that have ended since the start, by outcome.
+    /// Calls of the route that have ended since the start, by outcome.
     calls: BTreeMap<&'static str, u64>,
 }
 

@@ -20,17 +20,17 @@ const CODES_SHOWN: usize = 8;
 /// Calls and audio quality of a trunk or an agent in the last hour.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Activity {
-    /// Live calls from it.
+    /// Live calls from the trunk or agent.
     live_in: u64,
-    /// Live calls to it.
+    /// Live calls to the trunk or agent.
     live_out: u64,
-    /// Calls from it that ended in the last hour.
+    /// Calls from the trunk or agent that ended in the last hour.
     calls_in: u64,
-    /// Calls to it that ended in the last hour, those that passed it over among them.
+    /// Calls to the trunk or agent that ended in the last hour, including those that skipped it.
     calls_out: u64,
-    /// Codes of 300 and above of these calls, the most frequent first, at most 8.
+    /// SIP codes of 300 and above in these calls, the most frequent first, at most 8.
     codes: Vec<CodeCount>,
-    /// Mean MOS of the audio received from it; null if none is known.
+    /// Mean MOS of the audio received from the trunk or agent; null if unknown.
     mos: Option<f64>,
 }
 
@@ -47,12 +47,12 @@ enum CodeDirection {
 /// Calls that ended with the same code from the same side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct CodeCount {
-    /// `received`: sent by it, which rejected calls to it; `sent`: sent by the edge, which rejected calls from it. The
-    /// calls: `/v1/calls` with `trunk`, `code` and this [`direction`](http.md#filters).
+    /// `received`: the trunk or agent rejected calls with the code; `sent`: the edge rejected calls from the trunk with
+    /// it. `/v1/calls` with `trunk`, `code` and this [`direction`](http.md#filters) lists the calls.
     direction: CodeDirection,
     /// SIP code.
     code: u16,
-    /// Calls with it.
+    /// Number of calls with the code.
     calls: u64,
 }
 

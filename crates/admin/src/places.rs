@@ -3,7 +3,6 @@
 //! A connection is *incomplete* while none of its requests is being served: during its TLS handshake, while a request
 //! head or body arrives, and while it is idle. If no slot is free, an incomplete connection is evicted: the oldest one
 //! of the address with the most connections. A connection is *serving* from the admission of a request until the
-//! response body is written. It is not evicted meanwhile.
 //! response body is written; it is never evicted.
 
 use std::cmp::Reverse;
@@ -188,7 +187,7 @@ impl HttpSlotTable {
 }
 
 impl HttpSlot {
-    /// Returns whether the connection was evicted; otherwise the task is woken when that happens.
+    /// Returns whether the connection was evicted; if not, registers the task to be woken by the eviction.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let is_over = self.evicted.as_mut().is_none_or(|evicted| Pin::new(evicted).poll(cx).is_ready());
         if is_over {

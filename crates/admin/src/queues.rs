@@ -20,19 +20,19 @@ struct ShownQueue<'a> {
     sid: &'a str,
     /// Name of the [queue](../configure/queues.md).
     name: &'a str,
-    /// Callers that wait.
+    /// Number of waiting callers.
     size: usize,
-    /// Callers that it has room for.
+    /// Maximum number of waiting callers.
     max_size: u32,
-    /// Mean wait of those that wait.
+    /// Mean waiting time of the waiting callers, in seconds.
     average_wait_seconds: u64,
-    /// Longest wait of them.
+    /// Longest waiting time of a waiting caller, in seconds.
     longest_wait_seconds: u64,
-    /// Parties that have dialled it and wait for a caller.
+    /// Number of parties that dialled the queue and wait for a caller.
     dialling: usize,
-    /// Time of its beginning.
+    /// Creation time of the queue.
     created_at: String,
-    /// Callers in their order, at most 100.
+    /// Waiting callers in order, at most 100.
     calls: Vec<ShownCall>,
 }
 
@@ -45,11 +45,11 @@ struct ShownCall {
     from: String,
     /// Called number.
     to: String,
-    /// Place in line, from 1.
+    /// Position in the queue, from 1.
     position: usize,
-    /// Time in the queue.
+    /// Time in the queue, in seconds.
     waited_seconds: u64,
-    /// Time at which it came.
+    /// Time at which the caller entered the queue.
     enqueued_at: String,
 }
 

@@ -31,15 +31,15 @@ use trunkgate_system::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 pub(super) struct RecordingResponse {
     /// `RE` and 32 hex digits.
     sid: String,
-    /// SID of the call.
+    /// SID of the recorded call.
     call_sid: String,
-    /// SID of the conference, for a recording of one.
+    /// SID of the recorded conference; null for a recording of a call.
     conference_sid: Option<String>,
     /// Origin, as Twilio names it: `DialVerb`, `Conference`, `RecordVerb`, `StartCallRecordingTwiML` (TwiML),
     /// `OutboundAPI` (a call made with `Record`), `StartCallRecordingAPI` (a request), `Trunking` (`record` of a
     /// route); `Voicemail`: a message.
     source: String,
-    /// 1, or 2: caller left, what the caller hears right.
+    /// 1, or 2: caller left, audio to the caller right.
     channels: u16,
     /// `in-progress`, `completed`, `absent` (without audio), `deleted`, `incomplete` (cut by a crash, and cannot be
     /// completed: `error` says why).
@@ -50,22 +50,22 @@ pub(super) struct RecordingResponse {
     encrypted: bool,
     /// Time of the first frame.
     started_at: String,
-    /// Length of the audio.
+    /// Length of the audio, in milliseconds.
     duration_ms: u64,
-    /// Length of the file as it is stored.
+    /// Length of the stored file, in bytes.
     bytes: u64,
-    /// Check sum of the file as it is stored, in hex.
+    /// SHA-256 checksum of the stored file, in hex.
     sha256: Option<String>,
-    /// Gaps, which contain silence.
+    /// Number of gaps; each contains silence.
     gaps: u64,
-    /// Audio that is missing, in gaps and at the end.
+    /// Audio missing in gaps and at the end, in milliseconds.
     lost_ms: u64,
-    /// First error of the disk.
+    /// First error of the disk, or the reason for the state `incomplete`.
     error: Option<String>,
-    /// Mailbox that has taken the message; absent for other recordings, as are the next three.
+    /// Mailbox of a voicemail message; absent for other recordings, like `from`, `to` and `heard_at`.
     #[serde(skip_serializing_if = "Option::is_none")]
     voicemail: Option<String>,
-    /// Calling number.
+    /// Calling number of a voicemail message.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     /// Called number.
@@ -88,7 +88,7 @@ struct ShownTranscription {
     state: &'static str,
     /// Time of the request.
     created_at: String,
-    /// The text; null before it is there.
+    /// Text of the transcription; null until the service has returned it.
     text: Option<String>,
     /// Reason why the last request failed, or why the text cannot be decrypted.
     error: Option<String>,

@@ -54,7 +54,7 @@ pub struct StatusReport {
     pub state: &'static str,
     /// Start of the edge.
     pub started_at: String,
-    /// Time since the start.
+    /// Time since the start, in seconds.
     pub uptime_seconds: u64,
     /// Process id.
     pub pid: u32,
@@ -70,19 +70,19 @@ pub struct StatusReport {
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
-    /// [Conferences](../configure/conferences.md) that go on.
+    /// Number of active [conferences](../configure/conferences.md).
     pub conferences: usize,
-    /// Their parties.
+    /// Number of participants of all active conferences.
     pub conference_parties: usize,
-    /// [Queues](../configure/queues.md) of calls.
+    /// Number of call [queues](../configure/queues.md).
     pub queues: usize,
-    /// Callers that wait in them.
+    /// Number of callers that wait in queues.
     pub queued_calls: usize,
-    /// Longest time for which one of them has waited.
+    /// Longest waiting time of a queued caller, in seconds.
     pub queue_longest_wait_seconds: u64,
     /// Whether new calls are refused because they would wait too long.
     pub overloaded: bool,
-    /// Whether no route has a target that takes calls now.
+    /// Whether no route has a target that is available now.
     pub without_target: bool,
     /// Trunks in the order of the file.
     pub trunks: Vec<TrunkView>,
@@ -93,7 +93,7 @@ pub struct StatusReport {
     pub ignored_parameters: Vec<IgnoredParameter>,
     /// Current problems, a sentence each, the greatest harm to calls first; empty if there are none.
     pub problems: Vec<String>,
-    /// The same problems in parts.
+    /// Current problems as objects, in the order of `problems`.
     pub problem_details: Vec<Problem>,
 }
 
@@ -110,12 +110,11 @@ pub struct ConfigReport {
     pub last_reload_success: bool,
     /// First error of the last reload with its place, and the number of errors; null if the reload was accepted.
     pub last_reload_error: Option<String>,
-    /// Keys that a reload found changed and that only a restart applies, as [`needs_restart`](#reload).
+    /// Keys that a reload found changed but that only a restart applies; see [`needs_restart`](#reload).
     pub restart_needed: Vec<String>,
     /// Progress of a reload that has read a `routes_file` for more than a second: `numbers.csv: 250000 lines read`.
     pub reading: Option<String>,
-    /// Numbers of which the [Twilio-compatible API](twilio-api.md#numbers) has set something that stands above the
-    /// file.
+    /// Numbers with settings of the [Twilio-compatible API](twilio-api.md#numbers) that override the file.
     pub number_overrides: Vec<OverrideReport>,
 }
 
@@ -633,7 +632,7 @@ pub(super) async fn upgrade(
     }
 }
 
-/// Drains the edge (without a body, or `{"on":true}`), or accepts calls again (`{"on":false}`).
+/// Drains the edge (for a request without a body, or with `{"on":true}`), or accepts calls again (`{"on":false}`).
 pub(super) async fn drain(
     State(handle): State<EdgeHandle>,
     body: Result<Bytes, BytesRejection>,

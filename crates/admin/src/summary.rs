@@ -14,9 +14,9 @@ const BOUNDS: [u32; 11] = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 /// Figures of all calls that match a filter, including those omitted from the list.
 #[derive(Debug, Serialize)]
 pub(super) struct CallSummary {
-    /// Calls that match.
+    /// Number of matching calls.
     total: u64,
-    /// Those of them that have not ended.
+    /// Number of matching calls that have not ended.
     live: u64,
     /// Answered calls that have ended, by duration; counted without `longer` and `shorter` of the filter.
     durations: Vec<DurationBin>,
@@ -29,9 +29,9 @@ pub(super) struct CallSummary {
 /// Calls of similar duration.
 #[derive(Debug, Serialize)]
 struct DurationBin {
-    /// Shortest duration in seconds.
+    /// Lower limit of the duration in seconds, inclusive.
     from: u32,
-    /// Duration in seconds that is too long; null for the last entry.
+    /// Upper limit of the duration in seconds, exclusive; null for the last entry.
     to: Option<u32>,
     /// Number of calls.
     calls: u64,

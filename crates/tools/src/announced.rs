@@ -72,7 +72,7 @@ pub(crate) fn unrouted(trunks: &[TrunkAddresses]) -> impl Iterator<Item = (&str,
     trunks.iter().filter_map(move |trunk| Some((trunk.name.as_str(), lost(trunk)?)))
 }
 
-/// Formats the addresses for SIP and SDP, as one if they are equal.
+/// Formats the addresses for SIP and SDP, as one if they are equal; `None` if there is no route to the peer.
 fn shown(announced: &AnnouncedAddresses) -> Option<String> {
     let (sip, media) = (announced.sip?, announced.media?);
     Some(if sip == media { sip.to_string() } else { format!("{sip} (media {media})") })

@@ -179,24 +179,24 @@ struct ShownCount {
 /// Request to a webhook of text messages.
 #[derive(Debug, Serialize)]
 struct ShownMessageRequest {
-    /// Time of the answer.
+    /// Time of the response.
     at: String,
     /// SID of the message.
     message: String,
-    /// Number of the edge that it was sent to.
+    /// Number of the edge that received the message.
     number: String,
     /// Code of the [error](codes.md).
     code: Option<u32>,
     /// Cause of the error.
     cause: Option<String>,
-    /// Request and answer, as in a [trace](../operate/traces.md), without addresses.
+    /// Request and response, as in a [trace](../operate/traces.md), without addresses.
     webhook: WebhookExchange,
 }
 
 /// Failed callback.
 #[derive(Debug, Serialize)]
 struct ShownCallbackError {
-    /// Application; `api`: URLs that requests to the API named.
+    /// Name of the application; `api` for URLs given in API requests.
     app: Arc<str>,
     /// Code of the [error](codes.md).
     code: u32,
@@ -206,16 +206,16 @@ struct ShownCallbackError {
     call: Option<String>,
     /// Time of the attempt.
     at: String,
-    /// Time of the next attempt; null if none waits.
+    /// Time of the next attempt; null if no attempt is pending.
     next_at: Option<String>,
 }
 
-/// Answered request.
+/// API request to which the edge has responded.
 #[derive(Debug, Serialize)]
 struct ShownRequest {
-    /// Time of the answer.
+    /// Time of the response.
     at: String,
-    /// HTTP method; empty, as the path, for a request without valid credentials.
+    /// HTTP method; empty, like `path`, for a request without valid credentials.
     method: String,
     /// Path below the account, or of a lookup below its version.
     path: String,
@@ -225,19 +225,19 @@ struct ShownRequest {
     resource: &'static str,
     /// HTTP status.
     status: u16,
-    /// Twilio's code of an error.
+    /// Twilio's error code; null for a success.
     code: Option<u32>,
-    /// Message of that error.
+    /// Message of the error; null for a success.
     message: Option<String>,
-    /// SID of the call that the request was about, or has made.
+    /// SID of the call that the request concerned or created.
     call: Option<String>,
-    /// Time that the answer took.
+    /// Duration of the request, in milliseconds.
     ms: f64,
     /// Address of the client (in IPv6 its /64).
     source: Option<IpAddr>,
-    /// SID of the key that authenticated it; null for the account's token.
+    /// SID of the API key that authenticated the request; null for the account's auth token.
     key: Option<String>,
-    /// Names of its ignored parameters.
+    /// Names of the request's ignored parameters.
     ignored: Vec<String>,
 }
 
@@ -303,9 +303,9 @@ pub(crate) async fn show(State(handle): State<EdgeHandle>) -> Json<ShownLog> {
 pub struct IgnoredParameter {
     /// Name of the parameter.
     name: String,
-    /// Requests with it.
+    /// Number of requests with the parameter.
     count: u64,
-    /// Parameter that it differs from by a letter or by two swapped letters.
+    /// Known parameter with a similar name: one letter differs, or two letters are swapped; null if there is none.
     meant: Option<&'static str>,
 }
 

@@ -58,7 +58,7 @@ struct UnwrittenCalls {
     removed: RemovedCalls,
 }
 
-/// SIDs of calls removed by a request, which may still be in memory.
+/// SIDs of calls that an API request has removed from the list, but that other parts of the edge may still report.
 #[derive(Debug, Default)]
 struct RemovedCalls {
     sids: HashSet<String>,
@@ -84,7 +84,7 @@ impl CallListState {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps calls until the store accepts them; the newest ones are lost if there are too many.
+    /// Queues calls that the store has refused, to be written later; the newest ones are lost if the queue is full.
     fn put_back(&self, calls: Vec<StoredCall>) {
         let mut inner = self.lock();
         let room = CALLS_UNWRITTEN.saturating_sub(inner.unwritten.len());

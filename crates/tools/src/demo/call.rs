@@ -78,15 +78,16 @@ pub(super) struct CallResult {
     call: Option<CallView>,
     /// Trace of the call.
     trace: Option<TraceView>,
-    /// Received audio.
+    /// Quality of the audio in each direction.
     directions: Vec<AudioDirection>,
     /// All audio that the caller received, as one RTP stream.
     stream: Continuity,
-    /// Problems found.
+    /// Problems found in the call.
     pub(super) problems: Vec<String>,
-    /// Longest time that the demo waited for a CPU.
+    /// Longest time that the demo waited for a CPU, in milliseconds.
     pub(super) waited_ms: u64,
-    /// Total time that all threads, including those of the edge, waited for a CPU; 0 if the kernel does not report it.
+    /// Total time that all threads, including those of the edge, waited for a CPU, in milliseconds; 0 if the kernel
+    /// does not report it.
     pub(super) queued_ms: u64,
 }
 

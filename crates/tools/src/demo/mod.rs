@@ -70,9 +70,9 @@ enum DemoEvent {
 /// Result of the demo, printed by `--json`.
 #[derive(Debug, Serialize)]
 struct DemoOutcome {
-    /// Exit code 0 if true.
+    /// Whether all audio was correct, that is, exit code 0.
     ok: bool,
-    /// Duration of the demo.
+    /// Duration of the demo, in seconds.
     seconds: f64,
     /// Calls of the demo.
     calls: Vec<CallResult>,

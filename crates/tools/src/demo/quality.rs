@@ -64,17 +64,17 @@ pub(super) struct AudioDirection {
     pub(super) damaged: u64,
     /// Whether the audio was transcoded; `damaged` then counts packets that do not contain the tone at its level.
     pub(super) converted: bool,
-    /// Silence played in place of frames that arrived too late.
+    /// Silence played in place of frames that arrived too late, in milliseconds.
     pub(super) delayed_ms: u64,
-    /// Interarrival jitter.
+    /// Interarrival jitter, in milliseconds.
     pub(super) jitter_ms: f64,
-    /// Median one-way delay.
+    /// Median one-way delay, in milliseconds.
     pub(super) delay_ms: f64,
-    /// Longest one-way delay.
+    /// Longest one-way delay, in milliseconds.
     pub(super) delay_max_ms: f64,
     /// Level of the tone, in dB of full scale; null if nothing was received.
     pub(super) tone_dbfs: Option<f64>,
-    /// Level of the tone against all else.
+    /// Ratio of the tone to all other sound, in dB; null if nothing was received.
     pub(super) tone_snr_db: Option<f64>,
     /// MOS from loss and delay; null if nothing was received.
     pub(super) mos: Option<f64>,

@@ -24,15 +24,15 @@ pub(super) struct RtpArrivals {
 /// Continuity of a received RTP stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Continuity {
-    /// Ticks between timestamps.
+    /// Timestamp units between consecutive packets.
     pub(super) step: u32,
-    /// Packets in total.
+    /// Number of packets.
     pub(super) packets: u64,
     /// Packets that did not continue the SSRC, sequence number or timestamp of the previous one.
     pub(super) breaks: u64,
-    /// First of them in words.
+    /// Description of the first such break; null without breaks.
     pub(super) first_break: Option<String>,
-    /// Longest time between two packets.
+    /// Longest time between two packets, in milliseconds.
     pub(super) largest_gap_ms: u64,
 }
 

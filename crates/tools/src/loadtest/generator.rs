@@ -124,7 +124,8 @@ impl<'a> LoadGenerator<'a> {
         [due, next].into_iter().flatten().fold(told + TOLD, Instant::min)
     }
 
-    /// Returns whether the test and all its calls have ended.
+    /// Ends the test when its duration is over or it is stopped. Returns true once all its calls have ended, at the
+    /// latest [`FAREWELL`] later or after a second stop signal.
     fn is_done(&mut self, now: Instant) -> bool {
         let is_cut = self.lines.stops() > 0;
         if self.over.is_none() && (is_cut || now >= self.began + self.plan.duration) {

@@ -87,7 +87,8 @@ impl CallSide {
         }
     }
 
-    /// Returns whether an equal message was received before, that is, whether this one is a retransmission.
+    /// Remembers a received message. Returns true if an equal one was received before, so that this is a
+    /// retransmission.
     pub(super) fn came_before(&mut self, bytes: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);

@@ -24,8 +24,8 @@ impl CallPacer {
         CallPacer { interval, most, next: now, waits: false, latest: Duration::ZERO }
     }
 
-    /// Returns whether a call must be placed now, while `held` calls are active. The generator calls this until it
-    /// returns false.
+    /// Returns true if a call must be placed now, while `held` calls are active, and then sets the time of the next
+    /// one. The generator calls this until it returns false.
     pub(super) fn is_due(&mut self, now: Instant, held: usize) -> bool {
         if now < self.next {
             return false;

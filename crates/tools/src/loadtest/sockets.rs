@@ -81,6 +81,9 @@ pub(super) fn catch_signals() -> io::Result<SignalFd> {
 }
 
 /// Raises the limit of open files to hold `files` sockets, if necessary.
+///
+/// # Errors
+/// Returns a message if the system does not permit that many open files.
 pub(super) fn make_room(files: usize) -> Result<(), String> {
     let wanted = files as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;

@@ -52,7 +52,7 @@ impl CallbackWorker {
         CallbackWorker(Worker::new(store, CallbackOutbox { means, client: WebhookClient::new(), figures }))
     }
 
-    /// Sends callbacks until all handles are dropped, then for some seconds those that need no pause.
+    /// Sends callbacks until all handles are dropped, then for some more seconds those that wait for no back-off pause.
     pub async fn keep(self, incoming: CallbackReceiver) {
         self.0.keep(Intake::Handed(incoming)).await;
     }

@@ -23,7 +23,7 @@ pub struct StoredCallback {
     pub call: String,
     /// SID of the resource that the callback describes.
     pub about: String,
-    /// Name of the application; its share of the queue.
+    /// Name of the application, or other receiver, whose callbacks share one part of the queue.
     pub app: String,
     /// True if the receiver may be at a private address.
     pub allow_private: bool,
@@ -45,7 +45,8 @@ impl std::fmt::Debug for StoredCallback {
 }
 
 impl StoredCallback {
-    /// Creates the callback for a request; `None` if the request has no URL, which does not occur for calls.
+    /// Creates the callback for a request. Returns `None` if the request is for a file instead of a URL, which does not
+    /// occur for callbacks.
     pub(super) fn of(asked: AppCallback, created: i64) -> Option<StoredCallback> {
         let AppCallback { call, about, app, allow_private, request } = asked;
         let AppPlace::Url(url) = request.place else { return None };

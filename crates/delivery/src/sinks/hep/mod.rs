@@ -32,7 +32,7 @@ pub struct HepTarget {
 }
 
 impl HepTarget {
-    /// Returns the target of a configuration, if it has one.
+    /// Returns the HEP target of a configuration; `None` without `[hep]`.
     pub fn of(config: &Config) -> Option<HepTarget> {
         let hep = config.hep.clone()?;
         Some(HepTarget { hep, node: config.edge.name.clone() })
@@ -58,8 +58,8 @@ impl HepCounters {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 
-    /// Returns the problem that packets failed recently. Whether the others arrived is unknown, since the server sends
-    /// no confirmation.
+    /// Returns the problem for `status` if a packet could not be sent recently. Packets counted as sent may be lost as
+    /// well, since the server confirms nothing.
     pub fn problem(&self) -> Option<Problem> {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;

@@ -56,7 +56,8 @@ impl WaitingSpans {
         Some(first.at + wait)
     }
 
-    /// Removes the oldest spans for one request, in whole calls. Their room is free only after [`Self::done`].
+    /// Removes and returns the oldest spans, in whole calls, up to the limits of one request; `None` if no spans wait.
+    /// They count towards the size limit until [`Self::done`].
     pub(super) fn take(&mut self) -> Option<SpanBatch> {
         let (mut json, mut spans, mut bytes) = (Vec::new(), 0, 0);
         while let Some(call) = self.calls.front() {
@@ -75,7 +76,7 @@ impl WaitingSpans {
         (!json.is_empty()).then_some(SpanBatch { json, spans })
     }
 
-    /// Frees the room of the spans in the request that has ended.
+    /// Stops counting the spans of the last request towards the size limit, because the request has ended.
     pub(super) fn done(&mut self) {
         self.taken = 0;
     }

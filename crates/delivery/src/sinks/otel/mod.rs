@@ -33,7 +33,7 @@ pub struct OtelTarget {
 }
 
 impl OtelTarget {
-    /// Returns the target of a configuration, if it has one.
+    /// Returns the OTLP target of a configuration; `None` without `[otel]`.
     pub fn of(config: &Config) -> Option<OtelTarget> {
         let otel = config.otel.clone()?;
         Some(OtelTarget { otel, node: config.edge.name.clone() })
@@ -58,7 +58,7 @@ impl OtelCounters {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Returns the problem that the collector does not accept spans, while it lasts.
+    /// Returns the problem for `status` while the collector does not accept spans.
     pub fn problem(&self) -> Option<Problem> {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();

@@ -296,7 +296,7 @@ impl Queue {
         }
     }
 
-    /// Drops the body of a stored row from memory if the memory use is high.
+    /// Drops the body of a stored row from memory if the bodies in memory exceed [`OUTBOX_HELD_BYTES`].
     fn relieve(&mut self, id: Id) {
         let Some(waiting) = self.rows.get_mut(&id) else { return };
         if waiting.is_stored && self.held > OUTBOX_HELD_BYTES && waiting.whole.take().is_some() {
@@ -383,7 +383,7 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Takes a row out of the ready or the resting rows.
+    /// Removes a row from the set of ready or of resting rows, whichever contains it.
     fn leave_place(&mut self, id: Id) {
         let Some(waiting) = self.rows.get_mut(&id) else { return };
         match waiting.place {

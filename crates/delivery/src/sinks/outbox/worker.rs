@@ -87,8 +87,8 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends rows until the source ends. If rows are handed over (not only stored), those that need no pause are then
-    /// still sent for some seconds.
+    /// Sends rows until the source ends, then waits for pending changes of the store, at most [`APP_LAST_SECONDS`].
+    /// Meanwhile, rows handed over through a channel are still sent unless they wait for a back-off pause.
     pub(in crate::sinks) async fn keep(mut self, mut intake: Intake<K::New>) {
         let mut chores = interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -117,7 +117,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Waits for pending changes of the store. If `sends`, also sends the rows that need no pause.
+    /// Waits for pending changes of the store. If `sends`, also sends the rows that wait for no back-off pause.
     ///
     /// These changes refer to the kind, which may refer to the store, and the store's own thread must not drop the last
     /// handle.

@@ -64,9 +64,9 @@ pub struct RecordingEntry {
     pub updated: i64,
     /// Duration of the audio in milliseconds.
     pub milliseconds: u64,
-    /// Length of the file as it is stored.
+    /// Length of the file as stored, in bytes.
     pub bytes: u64,
-    /// Check sum of the file as it is stored, in hex.
+    /// SHA-256 checksum of the file as stored, in hex; `None` if there is no file.
     pub sha256: Option<String>,
     /// Number of gaps in the audio.
     pub gaps: u64,

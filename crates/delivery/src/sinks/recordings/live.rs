@@ -25,7 +25,7 @@ use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAME
 
 /// Number of samples of a frame with both channels.
 const STEREO: usize = 2 * FRAME_SAMPLES;
-/// Additional loss in milliseconds that is reported to the call during the recording.
+/// Minimum growth of the loss, in milliseconds, before a recording in progress reports it to its call again.
 const TOLD_MS: u64 = 1_000;
 /// Cause of a gap for frames that never reached the writer.
 const BEHIND: &str = "the writer was behind";
@@ -342,7 +342,8 @@ impl LiveRecording {
         self.gaps += 1;
     }
 
-    /// Returns the losses so far, including a gap that has not ended, if they have grown by [`TOLD_MS`].
+    /// Returns the losses so far, including a gap that has not ended, and marks them as reported. Returns `None` if
+    /// they have grown by less than [`TOLD_MS`] since the last report and a gap is open, or have not changed.
     pub(super) fn losing(&mut self) -> Option<(RecordingId, RecordingLosses)> {
         let mut lost = self.lost;
         if self.output.is_refused() {

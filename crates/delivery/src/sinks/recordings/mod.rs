@@ -249,7 +249,7 @@ enum RecordingCommand {
     Block(FrameBlock),
     /// Ends a recording; contains its first and last frame with sound.
     End(RecordingId, SoundRange),
-    /// Ends all other recordings; these are handed over to another process later.
+    /// Ends all recordings except those with these ids, which are handed over to another process later.
     Keep(Vec<RecordingId>),
     /// Writes recordings to the disk and returns them, for another process.
     Suspend(Vec<RecordingId>, SyncSender<Vec<SuspendedRecording>>),

@@ -102,7 +102,7 @@ impl RecordingOutput {
         RecordingOutput { file: Some(file), written, ..self }
     }
 
-    /// Makes the next gap one that a crash has caused.
+    /// Attributes the next gap to a crash of the edge.
     pub(super) fn after_crash(self) -> RecordingOutput {
         RecordingOutput { reason: Some(LossReason::Restart), ..self }
     }

@@ -53,7 +53,7 @@ impl FileContents {
         }
     }
 
-    /// Reads and decrypts the part with an index.
+    /// Reads the part with index `at`, decrypted if needed.
     fn part(&self, file: &File, at: u64) -> io::Result<Vec<u8>> {
         match self {
             FileContents::Plain { bytes } => {

@@ -94,7 +94,7 @@ pub(crate) struct SharedRecordings {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
     pub(super) reports: RecordingReports,
-    /// First entries of recordings that the store has refused.
+    /// Entries of starting recordings that the store has refused; the closing thread retries them.
     pub(super) refused: RefusedEntries,
     /// Waker of the transcription task.
     pub(super) transcribing: Arc<TaskWaker>,
@@ -204,7 +204,7 @@ impl SharedRecordings {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Announces recordings that another process hands over: their entries and files stay as they are meanwhile.
+    /// Announces recordings that another process will hand over. Until then their entries and files are not changed.
     pub(super) fn expect(&self, sids: Vec<String>) {
         self.expected().extend(sids);
     }

@@ -134,7 +134,8 @@ impl Figures {
 }
 
 impl Sink {
-    /// Returns the problem that the destination fails, with its failure and the number of waiting records.
+    /// Returns the problem of a destination that fails, with its failure and the number of waiting records; empty while
+    /// it works.
     fn told(
         &self,
         of: &impl Fn(RecordProblem, Failure, &str) -> Problem,

@@ -23,7 +23,7 @@ use trunkgate_system::problem::Failure;
 pub(super) const NAME: &str = "record";
 /// File for records that the endpoint rejects, in the directory of the store.
 const REJECTED: &str = "refused.jsonl";
-/// Pauses of a failing endpoint, and of a record that it rejects.
+/// Back-off intervals after failures of the endpoint, and between the attempts of a record that it rejects.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
 
 /// Returns the outbox row of a call record.

@@ -527,8 +527,8 @@ impl Writer {
         }
     }
 
-    /// Returns whether files that were missing are configured again and still cannot be opened; the reload then
-    /// succeeds nevertheless.
+    /// Retries to open missing files if a reload configures the same ones again. Returns true if they still cannot be
+    /// opened; the reload then succeeds nevertheless.
     fn stays_missing(&mut self, cdr: &CdrSettings, journal: &Path) -> bool {
         let is_same = self.missing.files.as_ref().is_some_and(|old| self.journal_path(old).as_deref() == Some(journal));
         if !is_same {
@@ -553,7 +553,8 @@ impl Writer {
     }
 }
 
-/// Waits for the store, but not longer than calls can wait for their journal lines.
+/// Waits for a result of the store for at most [`STORE_PATIENCE_SECONDS`], then returns an error, because the journal
+/// lines of calls wait meanwhile.
 async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
     timeout(patience, asked).await.unwrap_or_else(|_| Err(io::Error::other("the store does not answer")))

@@ -27,8 +27,11 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Hands a command of a call to the text thread. Returns the number of a text to be stored, until which the SIP
-    /// messages of the call are held.
+    /// Hands a command of a call to the text thread. For a command with a text to be stored, returns the number of the
+    /// text; the SIP messages of the call are held until that text is stored.
+    ///
+    /// # Errors
+    /// Returns [`Untold`] if the queue of the text thread is full.
     pub fn hand_over(&mut self, news: SmsEvent) -> Result<Option<u64>, Untold> {
         let number = matches!(news, SmsEvent::Send(_) | SmsEvent::Watch(_)).then(|| self.held.number());
         self.orders.try_send(SmsOrder::News(news, number)).map(|()| number).map_err(|_| Untold)
@@ -44,7 +47,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Returns the number of a new text.
+    /// Assigns and returns the number of a new text.
     fn number(&mut self) -> u64 {
         self.last += 1;
         self.last

@@ -162,7 +162,7 @@ pub(super) fn add(store: &Connection, head: &Head) -> rusqlite::Result<()> {
     table::add(store, NAME, &[Row { head: head.clone(), body: String::new() }])
 }
 
-/// Takes up texts after a restart: those of interrupted calls are sent.
+/// Queues the stored texts that have no outcome after a restart, including those of calls that the restart interrupted.
 pub(super) fn take_up(store: &Connection) -> rusqlite::Result<()> {
     store.execute("UPDATE sms SET state = ?1 WHERE state = ?2", [State::Due as i64, State::Watched as i64])?;
     let mut rows = store.prepare(

@@ -184,7 +184,7 @@ pub(super) fn writable(_: &Path) -> io::Result<()> {
 #[cfg(test)]
 pub(super) use tests::writable;
 
-/// Step of a change, about to be made.
+/// Kind of a file change that is about to be made, so that a test can let it fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Open,

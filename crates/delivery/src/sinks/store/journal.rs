@@ -33,7 +33,8 @@ pub(crate) struct CallJournal {
     behind: Option<Instant>,
     /// SIDs of calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,
-    /// Records of calls of the process before that are to go on in this one, until [`CallJournal::take_lost`].
+    /// Records of the previous process's calls that this process is to continue, until [`CallJournal::take_lost`]
+    /// learns which of them were not restored.
     continued: Vec<LeftoverRecord>,
     /// Time of the last check that the path still leads to the file.
     seen: Option<Instant>,
@@ -130,8 +131,8 @@ impl CallJournal {
         self.note(call.sid.clone(), line.into(), 0)
     }
 
-    /// Returns the records of calls that were to go on and are lost; those of the others are dropped, because they go
-    /// on.
+    /// Returns the records of the calls in `lost`, which this process was to continue but did not restore. Discards the
+    /// records of the other continued calls.
     pub(crate) fn take_lost(&mut self, lost: &[String]) -> Vec<LeftoverRecord> {
         let mut records = std::mem::take(&mut self.continued);
         records.retain(|left| lost.contains(&left.record.sid));

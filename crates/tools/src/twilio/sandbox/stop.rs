@@ -43,10 +43,10 @@ impl StopSignal {
 pub(super) struct StopReceiver(watch::Receiver<Option<StopSignal>>);
 
 impl StopReceiver {
-    /// Handles signals from now on.
+    /// Begins to handle the signals that stop the sandbox.
     ///
     /// # Errors
-    /// Returns the system's error.
+    /// Returns the system's error if a signal handler cannot be installed.
     pub(super) fn listen() -> std::io::Result<StopReceiver> {
         let (mut hangup, mut interrupt) = (signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?);
         let mut terminate = signal(SignalKind::terminate())?;

@@ -53,10 +53,10 @@ impl fmt::Display for StoreChange {
 }
 
 impl StoreChange {
-    /// Applies the change.
+    /// Writes or removes the file, or runs the command, of the change.
     ///
     /// # Errors
-    /// Returns the error as a message.
+    /// Returns a message if the file cannot be changed or the command fails.
     pub(super) fn make(&self) -> Result<(), String> {
         match self {
             StoreChange::Write { file, text } => {

@@ -106,7 +106,7 @@ pub(super) struct Text {
     stored: Stored,
 }
 
-/// Data read by [`Kind::settle`]: results for the rest of the edge.
+/// Data read by [`Kind::settle`], for counters, and for events and callbacks about ended transcriptions.
 pub(super) struct Seen {
     counts: Counts,
     /// Transcriptions that have ended.
