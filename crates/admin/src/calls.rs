@@ -266,7 +266,7 @@ fn is_number(number: &str, part: &str) -> bool {
 /// Response of `/v1/calls`: `{"calls":[…],"summary":{…}}`.
 #[derive(Debug, Serialize)]
 pub(super) struct CallsResponse {
-    /// Live calls, then those that have ended, the last first.
+    /// Live calls, then ended calls, the one that ended last first.
     calls: Vec<Arc<CallView>>,
     /// Figures of all matching calls, with `summary=true`.
     #[serde(skip_serializing_if = "Option::is_none")]

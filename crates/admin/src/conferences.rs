@@ -59,13 +59,13 @@ struct ShownParty {
     from: String,
     /// Called number.
     to: String,
-    /// Time at which it joined.
+    /// Time at which the participant joined.
     joined_at: String,
-    /// Whether it speaks now.
+    /// Whether the participant speaks now.
     talking: bool,
-    /// Whether it is muted.
+    /// Whether the participant is muted.
     muted: bool,
-    /// Whether it is on hold.
+    /// Whether the participant is on hold.
     held: bool,
     /// SID of the call that is coached: only its party hears this participant.
     coaches: Option<String>,

@@ -68,7 +68,7 @@ pub(super) struct RecordingResponse {
     /// Calling number of a voicemail message.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
-    /// Called number.
+    /// Called number of a voicemail message.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
     /// Time at which the message was first [heard](../configure/voicemail.md#new-messages).

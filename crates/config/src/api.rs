@@ -14,7 +14,7 @@ use super::values::KeyReader;
 
 use trunkgate_system::text::hex;
 
-/// Reads the section.
+/// Reads `[api]`.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> SpannedApi {
     let account_sid = default_sid(&section.scope().edge.name);
     let mut api = ApiSettings { account_sid, ..ApiSettings::default() };

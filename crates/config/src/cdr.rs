@@ -111,7 +111,7 @@ pub enum CdrRetention {
     For(Duration),
 }
 
-/// Reads the section.
+/// Reads `[cdr]`.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> CdrSettings {
     let mut both = CdrDraft::default();
     section.fill((keys::CDR, keys::PUT_CDR), &mut both, findings);

@@ -21,13 +21,13 @@ pub(super) struct SpannedClient {
 }
 
 impl SpannedClient {
-    /// Returns the identity with its targets.
+    /// Converts the client to its identity and its targets, without their positions.
     pub(super) fn into_entry(self) -> (Box<str>, Vec<TargetSpec>) {
         (self.identity.into(), self.targets.into_iter().map(|(target, _)| target).collect())
     }
 }
 
-/// Reads the section.
+/// Reads `[client]`.
 pub(super) fn read(reader: &mut KeyReader<'_>) -> Option<Vec<SpannedClient>> {
     reader.scope.groups = None;
     let entries = reader.entries("a table: [client] with agent1 = \"trunk:pbx/201\"")?;

@@ -133,7 +133,7 @@ pub(super) struct SpannedListen {
     pub(super) name: Option<SourceSpan>,
 }
 
-/// Trunk with its positions.
+/// Trunk, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedTrunk {
     pub(super) trunk: Trunk,
@@ -154,7 +154,7 @@ pub(super) struct SpannedTrunk {
     pub(super) preset: Option<(&'static str, Vec<SourceSpan>)>,
 }
 
-/// Agent with its positions.
+/// Agent, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedAgent {
     pub(super) agent: Agent,
@@ -170,7 +170,7 @@ pub(super) struct SpannedAgent {
     pub(super) transfer_to: Vec<SourceSpan>,
 }
 
-/// Application with its positions.
+/// Application, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedApp {
     pub(super) app: App,
@@ -185,7 +185,7 @@ pub(super) struct SpannedApp {
     pub(super) speech_input: Option<Excerpt>,
 }
 
-/// Mailbox with its positions.
+/// Mailbox, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedMailbox {
     pub(super) mailbox: Mailbox,
@@ -197,7 +197,7 @@ pub(super) struct SpannedMailbox {
     pub(super) mwi: Vec<SourceSpan>,
 }
 
-/// `[api]` with its positions.
+/// Settings of `[api]`, with the positions of its targets in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedApi {
     pub(super) api: ApiSettings,
@@ -205,7 +205,7 @@ pub(super) struct SpannedApi {
     pub(super) connect: Vec<TargetSpan>,
 }
 
-/// `[[number]]` with its positions.
+/// Phone number of `[[number]]`, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedNumber {
     pub(super) number: PhoneNumber,
@@ -283,7 +283,7 @@ impl SpannedRoute {
     }
 }
 
-/// Route with its positions.
+/// Route, with the positions of its keys in the file, for diagnostics.
 #[derive(Debug)]
 pub(super) struct SpannedRoute {
     pub(super) route: Route,

@@ -24,7 +24,7 @@ pub struct HepSettings {
     pub password: Option<Secret>,
 }
 
-/// Reads the section; `None` without a usable address.
+/// Reads `[hep]`; `None` without a usable address.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<HepSettings> {
     let mut hep = HepSettings::default();
     section.fill((keys::HEP, keys::PUT_HEP), &mut hep, findings);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{AbsentMeaning, ConfigKey, KeyDefault, ROOT, ValueKind};
 
-/// Returns the schema.
+/// Returns the JSON Schema of the configuration file.
 pub fn json_schema() -> Value {
     let mut schema = of_table(ROOT);
     let head = json!({

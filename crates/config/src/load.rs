@@ -30,7 +30,7 @@ const QUICK_BYTES: u64 = 1 << 18;
 /// Reads and checks a file; returns the configuration with its warnings.
 ///
 /// # Errors
-/// Returns every error and warning.
+/// Returns every error and warning if the file cannot be read or has an error.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     parse(path, &not_empty(source(path)?)?)
 }
@@ -167,7 +167,7 @@ fn header_over(source: &str, line: usize) -> Option<&str> {
 /// Parses and checks a configuration text; positions and relative paths refer to `path`.
 ///
 /// # Errors
-/// Returns every error and warning.
+/// Returns every error and warning if the text has an error.
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     read(path, source, u64::MAX, ErrorTolerance::None)
 }

@@ -75,7 +75,7 @@ pub(crate) struct MailUrl {
     user: Option<String>,
 }
 
-/// Reads the section; `None` if it cannot be used to send mail.
+/// Reads `[mail]`; `None` if it cannot be used to send mail.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<MailSettings> {
     let mut mail = MailSettings {
         host: String::new(),

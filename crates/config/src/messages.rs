@@ -48,7 +48,7 @@ pub fn permits(prefixes: &[String], recipient: &str) -> bool {
     prefixes.is_empty() || prefixes.iter().any(is_one)
 }
 
-/// Reads the section.
+/// Reads `[messages]`.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> MessageSettings {
     let mut read = MessageSettings { allow_prefixes: section.scope().texts_to.to_vec(), ..MessageSettings::default() };
     section.fill((keys::MESSAGES, keys::PUT_MESSAGES), &mut read, findings);

@@ -39,7 +39,7 @@ pub struct OtelSettings {
     pub url: String,
     /// Sent with each request.
     pub headers: Vec<(String, Secret)>,
-    /// Sampled calls.
+    /// Selection of the calls that are traced.
     pub sampling: Sampling,
     /// Resource attribute `service.name`.
     pub service_name: String,
@@ -51,7 +51,7 @@ pub struct OtelSettings {
     pub local_networks: Vec<IpNet>,
 }
 
-/// Reads the section; `None` without a usable endpoint.
+/// Reads `[otel]`; `None` without a usable endpoint.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<OtelSettings> {
     let mut otel = OtelSettings {
         url: String::new(),

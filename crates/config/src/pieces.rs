@@ -10,7 +10,7 @@ use super::diagnostic::Findings;
 use super::draft::{SourceSpan, SpannedRoute};
 use super::nearest;
 
-/// Checks one route.
+/// Reports number parts in a route's targets that its patterns do not capture, and weights without effect.
 pub(super) fn pieces(placed: &SpannedRoute, findings: &mut Findings) {
     for (target, span) in placed.targets() {
         let Some(text) = template(target) else { continue };

@@ -14,7 +14,7 @@ use super::section::Section;
 use super::values::KeyReader;
 use trunkgate_system::agent_url;
 
-/// Reads the section.
+/// Reads `[recognition]`.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<Arc<RecogniserSpec>> {
     let mut spec = RecogniserSpec {
         url: String::new(),

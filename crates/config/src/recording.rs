@@ -133,7 +133,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     }
 }
 
-/// Reads the section; `None` without a usable directory.
+/// Reads `[recording]`; `None` without a usable directory.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<RecordingSettings> {
     let mut recording = RecordingSettings {
         directory: PathBuf::new(),

@@ -264,7 +264,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Reports a key that is unknown.
+/// Reports a key that is not one of `keys`, with a suggestion.
 fn judge(title: &str, (name, span): (&str, Range<usize>), keys: &[ConfigKey], findings: &mut Findings) {
     let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
     if !keys.iter().any(|key| key.name == name) {

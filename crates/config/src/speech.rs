@@ -46,7 +46,7 @@ const VOICE_BYTES: usize = 256;
 /// Keys that apply to `url`.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
-/// Reads the section; the default is an installed program. Returns `None` if text-to-speech is not available.
+/// Reads `[speech]`; the default is an installed program. Returns `None` if text-to-speech is not available.
 pub(super) fn read(section: Option<&Section<'_>>, findings: &mut Findings) -> Option<SpeechSettings> {
     let Some(section) = section else { return installed() };
     let words = section.read("command", findings, command);

@@ -35,7 +35,7 @@ pub struct TranscriptionSettings {
     pub all: bool,
 }
 
-/// Reads the section and its position; `None` without a usable URL.
+/// Reads `[transcription]`; `None` without a usable URL.
 pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<TranscriptionSettings> {
     let mut read = TranscriptionSettings::default();
     section.fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), &mut read, findings);

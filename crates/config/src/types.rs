@@ -38,15 +38,15 @@ pub struct Config {
     pub places: ConfigLines,
     /// Source text, for comparison with another configuration.
     pub(super) written: Arc<WrittenConfig>,
-    /// `[edge]`
+    /// Settings of `[edge]`.
     pub edge: EdgeConfig,
     /// `[[listen]]`, never empty.
     pub listen: Vec<ListenSettings>,
-    /// `[media]`
+    /// Settings of `[media]`.
     pub media: MediaSettings,
-    /// `[limits]`
+    /// Settings of `[limits]`.
     pub limits: LimitSettings,
-    /// `[http]`
+    /// Settings of `[http]`.
     pub http: HttpSettings,
     /// `acme` of `[tls]`
     pub acme: Option<AcmeSettings>,
@@ -70,33 +70,33 @@ pub struct Config {
     pub numbers: Vec<PhoneNumber>,
     /// `[client]`: targets of Voice SDK clients by identity.
     pub clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
-    /// `[api]`
+    /// Settings of `[api]`.
     pub api: ApiSettings,
     /// Route of each `[[number]]` with an application, then `[[route]]` in file order.
     pub routes: RouteList,
-    /// `[log]`
+    /// Settings of `[log]`.
     pub log: LogSettings,
-    /// `[speech]`
+    /// Settings of `[speech]`.
     pub speech: Option<SpeechSettings>,
     /// True if `[speech]` turns text-to-speech off.
     pub speech_is_off: bool,
-    /// `[recognition]`
+    /// Settings of `[recognition]`.
     pub recogniser: Option<Arc<RecogniserSpec>>,
     /// Texts to be synthesized for agents.
     pub announcements: Vec<AgentAnnouncement>,
-    /// `[cdr]`
+    /// Settings of `[cdr]`.
     pub cdr: CdrSettings,
-    /// `[recording]`
+    /// Settings of `[recording]`.
     pub recording: Option<RecordingSettings>,
-    /// `[edge] data_directory`
+    /// Data directory (`data_directory` of `[edge]`) and the directory of the calls' state.
     pub data: DataDirectory,
-    /// `[hep]`
+    /// Settings of `[hep]`.
     pub hep: Option<HepSettings>,
-    /// `[otel]`
+    /// Settings of `[otel]`.
     pub otel: Option<OtelSettings>,
     /// `[twilio]` and `[sms]`
     pub sms: Option<Arc<SmsSettings>>,
-    /// `[messages]`
+    /// Settings of `[messages]`.
     pub messages: Arc<MessageSettings>,
 }
 
@@ -125,7 +125,7 @@ pub enum SpeechEngine {
 /// Web service compatible with OpenAI's `/audio/speech`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpeechEndpoint {
-    /// `http` or `https`.
+    /// URL of the service, `http` or `https`.
     pub url: String,
     /// Bearer token.
     pub token: Option<Secret>,
@@ -266,7 +266,7 @@ pub struct HttpSettings {
     pub public_url: Option<String>,
     /// Networks of reverse proxies; their `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// HTTPS instead of HTTP.
+    /// Certificate for HTTPS; `None` for plain HTTP.
     pub tls: Option<HttpTls>,
     /// Position of the address in the file, for the message about a port in use.
     pub place: String,

@@ -42,7 +42,7 @@ fn read_one(table: NamedSection<'_>, findings: &mut Findings) -> SpannedMailbox 
     SpannedMailbox { mailbox, name: span, keys: section.spans(), mwi }
 }
 
-/// Reads an entry of `mwi`.
+/// Reads an entry of `mwi`: a trunk, and the user that is notified of waiting messages.
 fn mwi_party(reader: &mut KeyReader<'_>) -> Option<MwiParty> {
     let text = reader.string()?;
     let named =
@@ -62,22 +62,22 @@ fn mwi_party(reader: &mut KeyReader<'_>) -> Option<MwiParty> {
     }
 }
 
-/// Reads `max_length`.
+/// Reads `max_length`: the maximum duration of a message.
 pub(super) fn max_length(reader: &mut KeyReader<'_>) -> Option<Duration> {
     reader.duration_within(LENGTHS, "use \"1s\" to \"1h\"")
 }
 
-/// Reads `max_size`.
+/// Reads `max_size`: the total size of messages at which the mailbox is full.
 pub(super) fn max_size(reader: &mut KeyReader<'_>) -> Option<u64> {
     reader.size_within(SIZES, "is not a size from 1 MiB to 1 TiB", "use \"1 GiB\"")
 }
 
-/// Reads `silence`.
+/// Reads `silence`: the duration of silence that ends a message.
 pub(super) fn silence(reader: &mut KeyReader<'_>) -> Option<Duration> {
     reader.duration_within(SILENCES, "use \"1s\" to \"1m\"")
 }
 
-/// Reads `notify`.
+/// Reads `notify`: the URL or e-mail address that is notified of new messages.
 pub(super) fn notify(reader: &mut KeyReader<'_>) -> Option<String> {
     let text = reader.text().unwrap_or_default();
     if text.get(..Mailbox::MAILTO.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO)) {

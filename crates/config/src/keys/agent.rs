@@ -9,7 +9,7 @@ use super::{ConfigKey, FILE, FOLDER, FieldSetter, MUST, NONE, NUMBER, TEXT, Valu
 use crate::agents;
 
 keyed! {
-    /// `[agent.NAME]`
+    /// Keys of `[agent.NAME]`.
     AGENT, PUT_AGENT: Agent;
     "url": ValueKind::Url, MUST, "WebSocket URL of the agent; `rtp://host:port` for a listener that receives plain RTP";
     "ca": FILE
@@ -65,7 +65,7 @@ pub(crate) const HOLD: &[ConfigKey] = keys! {
     "music": FILE, NONE, "audio file played in a loop";
 };
 
-/// `[speech]`
+/// Keys of `[speech]`.
 pub(crate) const SPEECH: &[ConfigKey] = keys! {
     "command": ValueKind::Command, NONE, "text-to-speech program and its arguments, with {voice} and {text}; writes an audio file to stdout";
     "url": ValueKind::Url, NONE, "text-to-speech endpoint compatible with OpenAI's `/audio/speech`, instead of a program";

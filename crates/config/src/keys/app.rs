@@ -15,7 +15,7 @@ use crate::values::KeyReader;
 use crate::{agents, api, caller_id, documents, recognition, webhook_url};
 
 keyed! {
-    /// `[app.NAME]`
+    /// Keys of `[app.NAME]`.
     APP, PUT_APP: AppKeys;
     "url": ValueKind::Url
         => read!(webhook_url::read, |app, url| app.url = Some(url)), NONE, "URL of the webhook that answers with TwiML; either `url` or `file` is required";
@@ -40,7 +40,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[recognition]`
+    /// Keys of `[recognition]`.
     RECOGNITION, PUT_RECOGNITION: RecogniserSpec;
     "url": ValueKind::Url
         => read!(recognition::url, |to, url| to.url = url), must(r#"add url = "wss://asr.example.com/stream""#), "WebSocket URL of the recogniser; its query is sent";
@@ -58,7 +58,7 @@ keyed! {
         => FieldSetter::Boolean(|to, is_so| to.events = is_so), is("false"), "publishes what live transcriptions understand as `call.transcribed` of `/v1/events`, readable with the token of [http]";
 }
 
-/// `[[number]]`
+/// Keys of `[[number]]`.
 pub(crate) const NUMBERS: &[ConfigKey] = keys! {
     "number": NUMBER, MUST, "phone number";
     "name": TEXT, NONE, "name of the number, for people";
@@ -67,7 +67,7 @@ pub(crate) const NUMBERS: &[ConfigKey] = keys! {
 };
 
 keyed! {
-    /// `[api]`
+    /// Keys of `[api]`.
     API, PUT_API: ApiSettings;
     "account_sid": TEXT
         => read!(api::account_sid, |api, sid| api.account_sid = sid), told("`AC` and a hash of `[edge] name`"), "account SID sent to agents and webhooks";

@@ -16,7 +16,7 @@ use crate::{emergency, hours, schema, tls};
 use trunkgate_system::log::LogSettings;
 
 keyed! {
-    /// `[edge]`
+    /// Keys of `[edge]`.
     EDGE, PUT_EDGE: EdgeConfig;
     "name": ValueKind::Name
         => read!(KeyReader::name, |edge, name| edge.name = name), told("host name"), "name of the edge in logs, status and metrics";
@@ -38,7 +38,7 @@ keyed! {
         => read!(hours::holidays, |edge, dates| edge.calendar.holidays = dates.into()), NONE, "dates matched by `holidays` in a `when`: `12-25` each year, `2026-12-25` once";
 }
 
-/// `[[listen]]`
+/// Keys of `[[listen]]`.
 pub(crate) const LISTEN: &[ConfigKey] = keys! {
     "name": ValueKind::Name, told("transport and address"), "name of the listener, used by `listen` of a trunk";
     "transport": ValueKind::Word(&["udp", "tcp", "tls"]), is(r#""udp""#), "SIP transport";
@@ -57,7 +57,7 @@ pub(crate) const CERTIFICATE: &[ConfigKey] = keys! {
 };
 
 keyed! {
-    /// `[media]`
+    /// Keys of `[media]`.
     MEDIA, PUT_MEDIA: MediaSettings;
     "address": ValueKind::Many(&ADDRESS)
         => read!(schema::media_addresses, |media, list| media.address = list), is(r#"["0.0.0.0", "::"]"#), "local addresses of media sockets; the first of the remote party's address family is used";
@@ -74,7 +74,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[limits]`
+    /// Keys of `[limits]`.
     LIMITS, PUT_LIMITS: LimitSettings;
     "calls": ValueKind::Integer(1, u32::MAX)
         => FieldSetter::Integer(|limits, most| limits.calls = most), told("media ports / 4"), "maximum number of concurrent calls; further calls are rejected with 503";
@@ -89,7 +89,7 @@ keyed! {
 }
 
 keyed! {
-    /// `ban` of `[limits]`.
+    /// Keys of `ban` of `[limits]`.
     BAN, PUT_BAN: BanRule;
     "after": ValueKind::Integer(0, 1_000)
         => FieldSetter::Integer(|ban, failures| ban.after = failures), is("20"), "number of failed digests and malformed messages before an address is banned; 0: no bans";
@@ -106,7 +106,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[http]`
+    /// Keys of `[http]`.
     HTTP, PUT_HTTP: HttpSettings;
     "address": SOCKET
         => read!(KeyReader::socket_address, |http, address| http.address = address), is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
@@ -120,13 +120,13 @@ keyed! {
         => read!(tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
 }
 
-/// `[tls]`
+/// Keys of `[tls]`.
 pub(crate) const TLS: &[ConfigKey] = keys! {
     "acme": ValueKind::Table(ACME), NONE, "certificate of `[[listen]]` tables with `transport = \"tls\"` and no `certificate`, obtained and renewed by ACME";
 };
 
 keyed! {
-    /// `acme` of `[tls]`.
+    /// Keys of `acme` of `[tls]`.
     ACME, PUT_ACME: AcmeSettings;
     "domains": ValueKind::Many(&ValueKind::Text("host name"))
         => read!(acme::domains, |acme, list| acme.domains = list), MUST, "host names of the certificate";
@@ -142,7 +142,7 @@ keyed! {
         => read!(KeyReader::socket_address, |acme, address| acme.challenge_address = address), is(r#""0.0.0.0:80""#), "local address and port that answer the challenge; the authority connects to port 80 of each host name";
 }
 
-/// `tls` of `[http]`.
+/// Keys of `tls` of `[http]`.
 pub(crate) const HTTP_TLS: &[ConfigKey] = keys! {
     "certificate": FILE, MUST, "certificate chain (PEM), leaf first; reloaded when the file changes";
     "private_key": FILE, MUST, "private key (PEM) of `certificate`";
@@ -150,7 +150,7 @@ pub(crate) const HTTP_TLS: &[ConfigKey] = keys! {
 };
 
 keyed! {
-    /// `[log]`
+    /// Keys of `[log]`.
     LOG, PUT_LOG: LogSettings;
     "format": ValueKind::Word(&["auto", "text", "json"])
         => FieldSetter::Word(|log, word| log.format = word.to_owned()), is(r#""auto""#), "log format; `auto`: text on a terminal, JSON otherwise";

@@ -21,7 +21,7 @@ use crate::values::KeyReader;
 use crate::{agents, api, schema, voicemail, webhook_url};
 
 keyed! {
-    /// `[cdr]`
+    /// Keys of `[cdr]`.
     CDR, PUT_CDR: CdrDraft;
     "file": OUTPUT
         => read!(cdr::path, |to, path| to.file.path = path), NONE, "call record file, one record per call (also after a crash)";
@@ -46,7 +46,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[recording]`
+    /// Keys of `[recording]`.
     RECORDING, PUT_RECORDING: RecordingSettings;
     "directory": FOLDER
         => read!(recording::directory, |to, path| to.directory = path), must(r#"add directory = "/var/lib/trunkgate/recordings""#), "directory of the recordings; the edge creates the last part of the path, with mode 700";
@@ -67,7 +67,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[voicemail.NAME]`
+    /// Keys of `[voicemail.NAME]`.
     VOICEMAIL, PUT_VOICEMAIL: Mailbox;
     "greeting": FILE
         => read!(KeyReader::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
@@ -87,7 +87,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[mail]`
+    /// Keys of `[mail]`.
     MAIL, PUT_MAIL: MailSettings;
     "server": ValueKind::Text("smtps:// or smtp:// URL")
         => read!(mail::server, |to, place| place.put(to)), must(mail::SERVER_HELP), "mail server with its user: `smtps://user@host` (TLS), or `smtp://user@host` (STARTTLS required, except to loopback)";
@@ -100,7 +100,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[transcription]`
+    /// Keys of `[transcription]`.
     TRANSCRIPTION, PUT_TRANSCRIPTION: TranscriptionSettings;
     "url": ValueKind::Url
         => read!(transcription::url, |to, url| to.url = url), must(r#"add url = "https://asr.example.com/v1/audio/transcriptions""#), "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
@@ -115,7 +115,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[hep]`
+    /// Keys of `[hep]`.
     HEP, PUT_HEP: HepSettings;
     "address": TEXT
         => read!(hep::address, |hep, address| hep.address = address), must(r#"address = "127.0.0.1:9060""#), "host and port of the HEP server that receives a copy of each call's SIP messages";
@@ -126,7 +126,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[otel]`
+    /// Keys of `[otel]`.
     OTEL, PUT_OTEL: OtelSettings;
     "endpoint": ValueKind::Url
         => read!(otel::endpoint, |otel, url| otel.url = url), must(r#"endpoint = "http://127.0.0.1:4318""#), "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
@@ -143,7 +143,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[twilio]`
+    /// Keys of `[twilio]`.
     TWILIO, PUT_TWILIO: SmsSettings;
     "account_sid": TEXT
         => read!(api::account_sid, |sms, sid| sms.account_sid = sid), MUST, "account SID: `AC` and 32 hexadecimal digits";
@@ -158,7 +158,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[sms]`
+    /// Keys of `[sms]`.
     SMS, PUT_SMS: SmsSettings;
     "expires": ValueKind::Duration
         => FieldSetter::Duration(|sms, time| sms.expires = time), is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
@@ -172,7 +172,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[messages]`
+    /// Keys of `[messages]`.
     MESSAGES, PUT_MESSAGES: MessageSettings;
     "url": ValueKind::Url
         => read!(messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
@@ -185,7 +185,7 @@ keyed! {
 }
 
 keyed! {
-    /// `replies` of `[sms]`.
+    /// Keys of `replies` of `[sms]`.
     REPLIES, PUT_REPLIES: OptOutReplies;
     "stop": TEXT
         => read!(sms::text_of_message, |replies, text| replies.stop = Some(text)), NONE, "reply to STOP";

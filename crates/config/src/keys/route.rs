@@ -7,7 +7,7 @@ use super::{ConfigKey, FILE, MUST, NONE, NUMBER, PATTERN, TEXT, ValueKind, is, k
 const TARGET: ValueKind = ValueKind::Either(&[ValueKind::Text("target"), ValueKind::Table(RING_ALL)]);
 const ORDER: ValueKind = ValueKind::Word(&["listed", "asr"]);
 
-/// `[[route]]`
+/// Keys of `[[route]]`.
 pub(crate) const ROUTE: &[ConfigKey] = keys! {
     "name": ValueKind::Name, told("`route-1`, `route-2` …"), "name of the route in logs, call records and metrics";
     "from": ValueKind::Many(&TEXT), told("any"), "source trunks";
@@ -29,7 +29,7 @@ pub(crate) const ROUTE: &[ConfigKey] = keys! {
     "siprec": ValueKind::Many(&TEXT), NONE, "names of [siprec.NAME]: each records calls from their answer on";
 };
 
-/// `[group.NAME]`
+/// Keys of `[group.NAME]`.
 pub(crate) const GROUP: &[ConfigKey] = keys! {
     "connect": ValueKind::Many(&TARGET), MUST, "targets, tried in order";
     "order": ORDER, is(r#""listed""#), "order of targets: as listed, or trunks by recent answer rate (`asr`)";

@@ -18,7 +18,7 @@ use crate::{credentials, preset, register, trunks};
 const T1: Duration = Duration::from_millis(500);
 
 keyed! {
-    /// `[trunk.NAME]`
+    /// Keys of `[trunk.NAME]`.
     TRUNK, PUT_TRUNK: Trunk;
     "preset": ValueKind::Word(&preset::NAMES), NONE, "settings for a known provider, voice-agent platform or PBX; keys of the trunk override them";
     "domain": ValueKind::Text("host"), NONE, "termination domain of a Twilio trunk, or SIP domain (BYOC), from which `peers` is derived (preset `twilio`)";
@@ -113,7 +113,7 @@ keyed! {
 }
 
 keyed! {
-    /// `[siprec.NAME]`
+    /// Keys of `[siprec.NAME]`.
     SIPREC, PUT_SIPREC: Trunk;
     "peers": ValueKind::Many(&ValueKind::Either(&[ValueKind::Text("SIP URI"), ValueKind::Table(PEER)])), MUST, "SIP URIs of the recording servers: one records a call, the next one if it fails, by priority, then weight";
     "required": ValueKind::Boolean
