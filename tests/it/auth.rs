@@ -17,12 +17,12 @@ fn asking(callee: &Party) -> Process {
     Process::start_with(&config(&rest), &[("THEIR_PASSWORD", "a-right-one")])
 }
 
-/// Starts an edge that calls the `other` one with this password.
+/// Starts an edge that calls the edge `other` with this password.
 fn showing(caller: &Party, other: &Process, password: &str) -> Process {
     showing_as(caller, other, ("acme", password))
 }
 
-/// Starts an edge that calls the `other` one with this user and password.
+/// Starts an edge that calls the edge `other` with this user and password.
 fn showing_as(caller: &Party, other: &Process, (user, password): (&str, &str)) -> Process {
     Process::start(&config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\

@@ -27,7 +27,7 @@ pub(crate) fn until_stored(edge: &Process, calls: f64) {
     until("the calls are in the file", || (edge.metric("trunkgate_call_state_calls") == calls).then_some(()));
 }
 
-/// Sends packets each way until both are heard: the first ones may come before the sockets are open again.
+/// Sends packets each way until both are heard: the first packets may be sent before the sockets are open again.
 pub(crate) fn until_heard(call: &Call, caller: &Phone, callee: &Phone) {
     for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
         let mut sequence = 100;

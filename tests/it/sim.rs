@@ -14,9 +14,9 @@ use trunkgate_sim::{RunSummary, Sabotage, SeedOptions, run, run_all};
 /// Number of seeds that `cargo test` runs: without optimisation, a thousand take minutes.
 const SEEDS: u64 = 100;
 
-/// Seeds that have found a fault: a document for a party that had left; a restart behind a stream that had given its
-/// caller away, and one behind a Record that had been replaced; a leg that a transfer had left when another one asked
-/// its party.
+/// Seeds that have found a fault: a document for a party that had left; a restart after a stream had passed on its
+/// caller; a restart after a Record had been replaced; a leg left by a transfer, to whose party another transfer
+/// applied.
 const FOUND: [u64; 7] = [4_595, 5_358, 700_779, 1_003_659, 4_004_415, 4_004_588, 4_009_904];
 
 #[test]

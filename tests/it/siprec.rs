@@ -285,7 +285,7 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     assert_documented(&edge);
 }
 
-/// The server notices nothing: the same session and dialog, and its streams go on in their numbers.
+/// The server notices nothing: session and dialog stay the same, and its streams continue their sequence numbers.
 #[test]
 fn a_server_keeps_its_session_over_an_upgrade_until_the_call_ends() {
     let (caller, callee, server) = (phones().0, phones().1, Server::new("127.0.0.4"));

@@ -59,7 +59,7 @@ fn refuse_all(callee: &Party) -> JoinHandle<()> {
     })
 }
 
-/// Returns whether the endpoint accepts a post: of the others, one gets an error and one no response.
+/// Returns whether the endpoint accepts a post. Of 150 posts, one gets an error instead, and one gets no response.
 fn is_taken(post: usize) -> bool {
     post % 150 != 7 && post % 150 != 90
 }

@@ -42,7 +42,7 @@ impl NotifySocket {
         until(wanted, || Some(self.hear()).filter(|lines| lines.iter().any(|line| line == wanted)))
     }
 
-    /// Returns whether an unread notification waits.
+    /// Reads one notification without waiting. Returns true if there was one.
     fn has_news(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let news = self.socket.recv(&mut [0; 1024]).is_ok();

@@ -251,8 +251,8 @@ fn ready(edge: &Process, protocol: u32) -> String {
     format!("cat {} >&0", file.display())
 }
 
-/// A new program that ends, in whichever step, loses no call: before it has them the old process goes on, and after
-/// that the old program starts again.
+/// A new program that ends, in whichever step, loses no call. The old process continues the calls as long as it has
+/// them; after the handover, the old program is started again.
 #[test]
 fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
     let (caller, callee) = phones();

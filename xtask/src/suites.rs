@@ -80,7 +80,7 @@ enum Outcome {
     LeftOut(&'static str),
 }
 
-/// Fetches the suites and runs them; returns whether all failures have a verdict.
+/// Fetches the suites and runs them. Returns false if a failure has no verdict.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("sipp", "sip-tester"), ("git", "git")])?;
     edge::build()?;
@@ -227,7 +227,7 @@ impl Slot {
     }
 
     /// Makes one call with a scenario in its role and SIPp's own other side; the caller sends to `to`. Returns the
-    /// fault, if any.
+    /// fault; `None` if the call succeeded.
     fn play(&self, file: &Path, role: Role, to: Ipv4Addr) -> anyhow::Result<Option<String>> {
         let folder = tempfile::tempdir()?;
         let here = file.parent().context("a folder")?;

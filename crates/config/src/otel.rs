@@ -37,7 +37,7 @@ const URL_WORDS: UrlWords = UrlWords {
 pub struct OtelSettings {
     /// URL for traces, including the path.
     pub url: String,
-    /// Sent with each request.
+    /// Names and values of the headers sent with each request.
     pub headers: Vec<(String, Secret)>,
     /// Selection of the calls that are traced.
     pub sampling: Sampling,

@@ -39,9 +39,9 @@ pub struct LegMedia {
 /// Style of a ladder in text form.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TextStyle {
-    /// Width of the terminal, in characters; `None` if unlimited.
+    /// Width of the terminal, in characters; `None` for no limit.
     pub width: Option<usize>,
-    /// Whether to use colours.
+    /// Whether the text has colours.
     pub colour: bool,
 }
 
@@ -285,11 +285,11 @@ struct TextLadder {
     columns: LadderColumns,
     /// Names shown for the legs.
     names: Vec<String>,
-    /// Width of the terminal, in characters; `None` if unlimited.
+    /// Width of the terminal, in characters; `None` for no limit.
     width: Option<usize>,
     /// Whether any remark does not fit to the right of the bars.
     narrow: bool,
-    /// Whether to use colours.
+    /// Whether the text has colours.
     colour: bool,
 }
 

@@ -183,7 +183,7 @@ impl TcpSequences {
         CapturedPacket { bytes, length: length + header }
     }
 
-    /// Returns the sequence number of the next byte from one address to another.
+    /// Returns the sequence number of the next byte from one address to another, which the caller may advance.
     fn position(&mut self, from: SocketAddr, to: SocketAddr) -> &mut u32 {
         self.0.entry((from, to)).or_insert(1)
     }

@@ -46,6 +46,9 @@ pub struct CallQuestion {
 
 /// Returns the number in a pasted text: the user part of a `sip:`, `sips:` or `tel:` URI, with or without angle
 /// brackets, or the text itself.
+///
+/// # Errors
+/// Returns a message if digits of the number are masked.
 fn number_of(text: &str) -> Result<String, String> {
     let uri = text.trim();
     let uri = uri.split_once('<').map_or(uri, |(_, rest)| rest.split('>').next().unwrap_or(rest));
@@ -60,12 +63,18 @@ fn number_of(text: &str) -> Result<String, String> {
 
 impl CallQuestion {
     /// Returns the question with URIs replaced by their numbers.
+    ///
+    /// # Errors
+    /// Returns a message if digits of a number are masked.
     fn plain(&self) -> Result<CallQuestion, String> {
         let (called, caller) = (number_of(&self.called)?, number_of(&self.caller)?);
         Ok(CallQuestion { called, caller, ..self.clone() })
     }
 
     /// Returns the time of the call; `None` if none is given. A time without an offset is in `zone`.
+    ///
+    /// # Errors
+    /// Returns a message if the text is not a time.
     pub fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
         let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
@@ -76,6 +85,9 @@ impl CallQuestion {
     }
 
     /// Returns the header fields of the INVITE as names and values.
+    ///
+    /// # Errors
+    /// Returns a message if a line is not of the form `NAME: VALUE`.
     pub fn headers(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
         let split = |line: &str| {
@@ -215,6 +227,9 @@ fn place(config: &Config, line: Option<usize>) -> Option<String> {
 }
 
 /// Finds a trunk by its name or by a source address. Also returns the configuration key that assigns the address.
+///
+/// # Errors
+/// Returns a message if `from` is neither a trunk nor an address, or no trunk has the address.
 fn origin(table: &RoutingTable, config: &Config, from: &str) -> Result<(String, Value), String> {
     if let Some(trunk) = table.trunk(from) {
         let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });

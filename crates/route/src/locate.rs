@@ -246,7 +246,7 @@ impl ServerSearch {
         ServerSearch { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
     }
 
-    /// Returns the first queries to send, or the result if none is needed.
+    /// Starts the search. Returns the first queries to send, or the result if no query is needed.
     pub fn start_search(&mut self) -> LocateStep {
         if self.destination.is_odd_address() {
             return self.found(Vec::new());

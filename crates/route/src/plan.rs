@@ -40,7 +40,7 @@ pub enum CallTarget {
     Trunk {
         /// Configuration of the trunk.
         trunk: Arc<Trunk>,
-        /// Number to call instead of the called one; `None` calls that one.
+        /// Number to call instead of the called number; `None` calls the called number.
         number: Option<String>,
         /// Peers in the order to try them (priority, then weight).
         peers: Vec<Peer>,

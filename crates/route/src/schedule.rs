@@ -118,7 +118,7 @@ impl ScheduleHours {
     /// Parses a schedule; `zone` returns the time zone with a name, or `None`.
     ///
     /// # Errors
-    /// Fails with [`HoursError`], which names the invalid word.
+    /// Returns [`HoursError`] with the invalid word if the text is not a schedule.
     pub fn parse(
         text: &str,
         calendar: &Calendar,

@@ -9,7 +9,7 @@ pub enum TargetSpec {
     Trunk {
         /// Name of the trunk.
         name: String,
-        /// Number to call instead of the called one; may contain placeholders in braces, such as `{rest}`.
+        /// Number to call instead of the called number; may contain placeholders in braces, such as `{rest}`.
         number: Option<String>,
         /// Weight among adjacent targets that have one.
         #[serde(default)]

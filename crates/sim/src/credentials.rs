@@ -29,7 +29,7 @@ fn password(name: &str, asked: CredentialCheck) -> String {
     if asked == CredentialCheck::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
 }
 
-/// Returns a trunk with the credentials that it shows and requires.
+/// Returns a trunk with the credentials that the edge shows to the trunk, and those that the edge requires from it.
 pub(crate) fn of_trunk(options: &SeedOptions, trunk: Trunk) -> Trunk {
     let (of_edge, of_phone) = asked(&options.trust, &trunk.name);
     let shown_at =
@@ -46,7 +46,7 @@ pub(crate) fn of_trunk(options: &SeedOptions, trunk: Trunk) -> Trunk {
     }
 }
 
-/// Sets the credentials that the trunk's phone requires and shows.
+/// Sets the credentials that the trunk's phone requires from the edge, and those that it shows to the edge.
 pub(crate) fn of_phone(options: &SeedOptions, name: &str, config: &mut PhoneConfig) {
     let (of_edge, of_phone) = asked(&options.trust, name);
     let credentials =
@@ -59,7 +59,7 @@ pub(crate) fn of_phone(options: &SeedOptions, name: &str, config: &mut PhoneConf
     }
 }
 
-/// Returns an error if a message from the edge shows the credentials of one trunk to another.
+/// Returns a message if a text from the edge shows the credentials of one trunk to another; `None` otherwise.
 pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let user = format!("username=\"{OURS}");

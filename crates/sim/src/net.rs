@@ -66,7 +66,7 @@ impl SimNetwork {
         self.weather = NetworkConditions::CALM;
     }
 
-    /// Returns the times at which copies of a packet sent now arrive: none, one or two.
+    /// Draws the times at which copies of a packet sent now arrive: none, one or two.
     pub fn arrivals(&mut self, now: Instant, carriage: DeliveryGuarantee) -> Vec<Instant> {
         let weather = self.weather;
         if carriage == DeliveryGuarantee::Stream {

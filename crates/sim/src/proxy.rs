@@ -41,7 +41,7 @@ struct ForkedInvite {
     early: Vec<usize>,
     /// Number of phones that have answered with a 2xx.
     answered: u32,
-    /// Rejection with the lowest status code so far, and that code.
+    /// Rejection with the lowest status code so far, after that code; `None` before the first rejection.
     best: Option<(u16, Bytes)>,
 }
 
@@ -71,7 +71,9 @@ impl ForkingProxy {
         }
     }
 
-    /// Returns the index of the other phone that also receives a message of the edge; `None` if it is not forked.
+    /// Forks a message of the edge to the phone with index `at`, if the proxy forks it, and remembers a new INVITE.
+    /// Returns the index of the other phone that also receives the message; `None` if it is not an INVITE or CANCEL
+    /// that is forked.
     pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
         let forks = self.is_there && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
         let text = String::from_utf8_lossy(bytes);

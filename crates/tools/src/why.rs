@@ -17,7 +17,8 @@ use trunkgate_system::terminal;
 const INDENT: usize = 2;
 
 /// Explains a call by the configuration file, as `check` reads it (host names of peers are not resolved), with the
-/// targets' states if the edge of the file is running. With `--url` that edge explains it by its own configuration.
+/// targets' states if the edge of the file is running. With `--url`, the edge at that URL explains the call by its own
+/// configuration.
 pub fn run(given: Option<&Path>, verb: &WhyArgs) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));

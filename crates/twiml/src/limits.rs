@@ -10,7 +10,7 @@ pub(crate) const ELEMENTS: usize = 1_000;
 pub const DEPTH: usize = 16;
 /// Maximum number of attributes of an element.
 pub const ATTRIBUTES: usize = 64;
-/// Maximum length of a reference or URL in bytes; longer ones are not parsed.
+/// Maximum length of a reference or URL, in bytes; longer references are not parsed.
 pub(crate) const URL_BYTES: usize = 4_096;
 /// Maximum number of warnings kept per document; the rest is counted.
 pub const WARNINGS: usize = 50;
@@ -57,7 +57,7 @@ pub const RING_SECONDS: u32 = 600;
 pub(crate) const DOCUMENT_BURST: u32 = 30;
 /// Minimum mean interval between documents of a call.
 pub const DOCUMENT_INTERVAL: Duration = Duration::from_millis(333);
-/// Number of sounds that a call may start in a burst before [`SOUND_INTERVAL`] applies; failed ones count, too.
+/// Number of sounds that a call may start in a burst before [`SOUND_INTERVAL`] applies; failed sounds count, too.
 pub(crate) const SOUND_BURST: u32 = 50;
 /// Minimum mean interval between sounds of a call.
 pub const SOUND_INTERVAL: Duration = Duration::from_millis(200);

@@ -22,7 +22,10 @@ pub enum DocumentLocation {
 }
 
 impl DocumentLocation {
-    /// Parses a configured URL; returns an error text unless it is an http or https URL.
+    /// Parses a configured URL.
+    ///
+    /// # Errors
+    /// Returns a message if the text is too long, or is not an http or https URL.
     pub fn url(text: &str) -> Result<DocumentLocation, String> {
         match Url::parse(short(text)?) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
@@ -34,7 +37,11 @@ impl DocumentLocation {
     }
 
     /// Resolves a reference in the document at this location: an http or https URL or, in a file, a path below the
-    /// folder of static documents. An empty reference is the document itself. The error is a text for the trace.
+    /// folder of static documents. An empty reference is the document itself.
+    ///
+    /// # Errors
+    /// Returns a message for the trace if the reference is too long, has another scheme, or leads out of the folder, or
+    /// if it is empty in an inline document.
     pub fn resolve(&self, reference: &str) -> Result<DocumentLocation, String> {
         let reference = short(reference.trim())?;
         if reference.is_empty() {
@@ -60,7 +67,10 @@ impl DocumentLocation {
         }
     }
 
-    /// Resolves a reference that must lead to an HTTP server, such as a callback; returns an error text otherwise.
+    /// Resolves a reference that must lead to an HTTP server, such as a callback.
+    ///
+    /// # Errors
+    /// Returns a message for the trace if the reference cannot be resolved, or does not lead to an HTTP server.
     pub fn resolve_url(&self, reference: &str) -> Result<String, String> {
         match self.resolve(reference)? {
             DocumentLocation::Url(url) => Ok(url),
@@ -68,8 +78,11 @@ impl DocumentLocation {
         }
     }
 
-    /// Resolves a WebSocket URL; a relative one gets the host of the document. Returns an error text for other
-    /// schemes.
+    /// Resolves a WebSocket URL; a relative URL gets the host of the document.
+    ///
+    /// # Errors
+    /// Returns a message for the trace if the URL is too long, has another scheme than `ws` or `wss`, contains user
+    /// information, or is relative in a document without a URL.
     pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
         let reference = short(reference.trim())?;
         let wrong = || format!("{} is not a wss URL", shown(reference));
@@ -126,8 +139,11 @@ impl fmt::Display for DocumentLocation {
     }
 }
 
-/// Rejects a text that is too long for a URL. It is checked before parsing, because a long host name may take
-/// milliseconds to parse.
+/// Returns the text unchanged. The length is checked before parsing, because a long host name may take milliseconds to
+/// parse.
+///
+/// # Errors
+/// Returns a message if the text is too long for a URL.
 fn short(text: &str) -> Result<&str, String> {
     match text.len() <= URL_BYTES {
         true => Ok(text),
@@ -143,8 +159,10 @@ fn has_scheme(reference: &str) -> bool {
     })
 }
 
-/// Returns the path of a reference relative to the file `base`, or an error text if it leaves the folder of static
-/// documents.
+/// Returns the path of a reference relative to the file `base`.
+///
+/// # Errors
+/// Returns a message if the reference is not a relative path, or leaves the folder of static documents.
 fn below(base: &str, reference: &str) -> Result<String, String> {
     let wrong = |why: &str| Err(format!("the file {} {why}", shown(reference)));
     if reference.starts_with('/') || reference.contains(['\\', '\0', '?', '#', ':']) {

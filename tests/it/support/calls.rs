@@ -257,7 +257,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     }
 }
 
-/// Returns whether only keep-alive packets, or none, wait in a socket.
+/// Reads the packets that wait in a socket. Returns true if they are only keep-alive packets, or there are none.
 pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 2048];

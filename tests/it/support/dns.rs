@@ -101,7 +101,7 @@ impl NameServer {
         self.state.lock().unwrap().zone.insert((name.to_owned(), kind), records);
     }
 
-    /// Returns the questions since the last call of this function, as `SRV _sip._udp.pbx.test`.
+    /// Takes the questions since the last call of this function, as `SRV _sip._udp.pbx.test`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }

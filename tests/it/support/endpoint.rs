@@ -22,8 +22,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts a service that responds to each post, by its number, with the output of `answer`; if that returns
-    /// `false`, the connection is closed.
+    /// Starts a service that responds to each post, by its number, with the output of `answer`; if `answer` returns
+    /// false, the connection is closed.
     pub(crate) fn doing(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static) -> Endpoint {
         Endpoint::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
     }

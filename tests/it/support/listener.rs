@@ -58,7 +58,7 @@ impl Listener {
     }
 
     /// Starts a server that calls `deed` after each message with its socket and the stream so far, until `deed` returns
-    /// `false`.
+    /// false.
     pub(crate) fn doing(deed: impl Fn(&mut Socket, &Stream) -> bool + Send + Sync + 'static) -> Listener {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

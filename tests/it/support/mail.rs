@@ -84,7 +84,7 @@ impl MailServer {
         self.taken.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Returns whether no further message has arrived.
+    /// Returns true if no further message has arrived; an arrived message is discarded.
     pub(crate) fn is_silent(&self) -> bool {
         self.taken.try_recv().is_err()
     }

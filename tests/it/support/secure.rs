@@ -111,7 +111,7 @@ impl<'a> Media<'a> {
         }
     }
 
-    /// Returns all packets that wait in the socket, decrypted.
+    /// Reads all packets that wait in the socket, and returns them decrypted.
     pub(crate) fn drain(&mut self) -> Vec<Vec<u8>> {
         self.socket.set_nonblocking(true).unwrap();
         let mut bytes = [0; 2048];

@@ -69,7 +69,7 @@ impl Party {
         }
     }
 
-    /// Returns whether no new message has arrived; see [`Party::heard`].
+    /// Reads all messages that wait in the socket, and returns true if there is no new one; see [`Party::heard`].
     pub(crate) fn heard_nothing(&self) -> bool {
         let heard = self.heard();
         if !heard.is_empty() {
@@ -78,8 +78,8 @@ impl Party {
         heard.is_empty()
     }
 
-    /// Returns all messages that wait in the socket, without retransmissions of messages read before and without "100
-    /// Trying", which can come at any time on a slow machine.
+    /// Reads all messages that wait in the socket. Returns them without retransmissions of messages read before, and
+    /// without "100 Trying", which can come at any time on a slow machine.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 65_535];

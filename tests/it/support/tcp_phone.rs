@@ -11,7 +11,7 @@ use super::calls::{NUMBER, Phone};
 use super::sip::field;
 
 pub(crate) struct TcpPhone {
-    /// Its media sockets, and the texts of its messages.
+    /// Phone with the media sockets, which also formats the messages.
     pub(crate) phone: Phone,
     stream: TcpStream,
     received: String,
@@ -37,7 +37,7 @@ impl TcpPhone {
         TcpPhone { phone, stream, received: String::new() }
     }
 
-    /// Returns another handle of its connection.
+    /// Returns another handle of the phone's connection.
     pub(crate) fn stream(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
     }
@@ -74,7 +74,7 @@ impl TcpPhone {
         }
     }
 
-    /// Returns a request as of this connection, in a dialog if there is a tag.
+    /// Returns a request with the transport and address of this connection, in a dialog if there is a tag.
     pub(crate) fn request(
         &self,
         method: &str,

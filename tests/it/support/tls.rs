@@ -210,7 +210,7 @@ impl Server {
         Ok(Line::new(StreamOwned::new(session, stream), raw, about))
     }
 
-    /// Returns whether no connection has arrived.
+    /// Returns true if no connection has arrived; an arrived connection is closed.
     pub(crate) fn is_alone(&self) -> bool {
         self.listener.set_nonblocking(true).unwrap();
         let alone = self.listener.accept().is_err();
@@ -264,8 +264,10 @@ impl Line {
         self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush())
     }
 
-    /// Receives the next message that has `what` in its first line, skipping others; the error is the end of the
-    /// connection.
+    /// Receives the next message that has `what` in its first line, skipping others.
+    ///
+    /// # Errors
+    /// Returns an error if the connection ends before.
     pub(crate) fn try_receive(&mut self, what: &str) -> io::Result<String> {
         loop {
             if let Some(message) = self.cut() {
@@ -293,7 +295,7 @@ impl Line {
         self.try_receive(what).unwrap_or_else(|error| panic!("no {what}: {error}"))
     }
 
-    /// Returns whether the edge closes the connection without a byte of SIP.
+    /// Reads from the connection. Returns true if the edge has closed it without a byte of SIP.
     pub(crate) fn is_closed_in_silence(&mut self) -> bool {
         let mut buffer = [0; 16];
         !matches!(self.stream.read(&mut buffer), Ok(1..)) && self.read.is_empty()

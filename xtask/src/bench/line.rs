@@ -55,7 +55,7 @@ impl Open {
         Open { stream: Box::new(stream), read: Vec::new(), there, shown }
     }
 
-    /// Returns the next complete message of the bytes read so far.
+    /// Removes the next complete message from the bytes read so far and returns it; `None` if no message is complete.
     fn cut(&mut self) -> Option<Text> {
         // Keep-alives between messages are skipped.
         let quiet = self.read.iter().take_while(|byte| b"\r\n".contains(byte)).count();

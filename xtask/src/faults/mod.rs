@@ -49,7 +49,7 @@ struct Job {
     moment: Moment,
 }
 
-/// Runs the matrix and the calls of a killed agent; returns whether no caller was lost and no cell is empty.
+/// Runs the matrix and the calls of a killed agent. Returns false if a caller was lost or a cell is empty.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     let cells: Vec<Job> = all().filter(|job| is_wanted(*job, options.only.as_deref())).collect();

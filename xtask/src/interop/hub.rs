@@ -278,7 +278,8 @@ fn pump(
     Ok(())
 }
 
-/// Takes the first complete message out of the bytes read (RFC 3261 §18.3).
+/// Removes the first complete message from the bytes read (RFC 3261 §18.3) and returns it; `None` if no message is
+/// complete.
 fn cut(read: &mut Vec<u8>) -> anyhow::Result<Option<Text>> {
     // Keep-alives (RFC 5626 §3.5.1) are skipped.
     while read.starts_with(b"\r\n") {

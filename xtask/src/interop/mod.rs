@@ -159,7 +159,7 @@ impl Setting {
     }
 }
 
-/// Runs the suite; returns whether every case passed, or, with `--sabotage`, whether the broken one failed.
+/// Runs the suite. Returns false if a case failed or, with `--sabotage`, if the broken case passed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let all = cases::all();
     if options.list {

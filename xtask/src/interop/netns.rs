@@ -22,7 +22,7 @@ pub(crate) struct Namespace {
     name: String,
 }
 
-/// Returns the reason why no namespace can be created here, if there is one.
+/// Returns the reason why no namespace can be created here; `None` if one can be created.
 pub(crate) fn missing() -> Option<String> {
     let tried = install::packages(&[("ip", "iproute2"), ("nft", "nftables")]).and_then(|()| {
         let probe = Namespace::new("probe")?;

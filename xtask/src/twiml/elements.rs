@@ -22,7 +22,7 @@ pub(super) enum Row {
     Differs(&'static str),
     /// Not supported, for this reason.
     NotSupported(&'static str),
-    /// The table has no row for it.
+    /// The table has no row for the element or attribute.
     Missing,
 }
 

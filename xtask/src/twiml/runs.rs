@@ -105,7 +105,7 @@ impl Driver {
         bail!("no end after {BOUND} events")
     }
 
-    /// Returns the events that follow a step.
+    /// Carries out a step, and returns the events that follow it.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the others are not reported; a program that waits for one of them is an error"

@@ -70,8 +70,8 @@ impl SharedFigures {
         self.queue.as_ref().map(|queue| [&queue.unheard, &queue.unsent])
     }
 
-    /// Returns the values if they have changed since the last call. `None` also if only the tape still holds the
-    /// statistics.
+    /// Returns the values if they have changed since the last call, and stores them for the next one. Returns `None` if
+    /// they have not changed, or only the tape still holds the statistics.
     pub(super) fn changed(&mut self) -> Option<StatisticsValues> {
         if Arc::strong_count(&self.counters) == 1 {
             return None;

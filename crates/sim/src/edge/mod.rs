@@ -222,7 +222,8 @@ impl SimEdge {
         self.serve(now, id);
     }
 
-    /// Delivers a packet to the session of its port. Returns the packet that the session forwards.
+    /// Delivers a packet to the session of its port. Returns the packet that the session forwards; `None` if it
+    /// forwards none.
     pub fn packet(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Option<OutgoingPacket> {
         let (id, end, rtcp) = *self.ports.get(&to)?;
         let session = self.sessions.get_mut(&id)?;
@@ -287,7 +288,7 @@ impl SimEdge {
         left
     }
 
-    /// Returns the time of the earliest session timer.
+    /// Returns the time of the earliest session timer; `None` if no timer runs.
     pub(crate) fn next_sweep(&self) -> Option<Instant> {
         self.sessions.values().filter_map(Session::poll_timeout).min()
     }
@@ -296,7 +297,7 @@ impl SimEdge {
     /// sessions and their sockets survive, as in a take-over; otherwise they are created again.
     ///
     /// # Errors
-    /// Fails if a snapshot could not be written or read.
+    /// Returns a message if a snapshot cannot be written or read.
     pub fn restart(&mut self, now: Instant, table: Arc<RoutingTable>, keep_media: bool) -> Result<(), String> {
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
@@ -315,7 +316,7 @@ impl SimEdge {
         Ok(())
     }
 
-    /// Returns the configuration of the next process.
+    /// Counts the next process and returns its configuration.
     fn next_config(&mut self, now: Instant) -> GatewayConfig {
         self.generation += 1;
         let mut config = self.config.clone();
@@ -341,7 +342,8 @@ impl SimEdge {
     /// Ends the process without a goodbye: the gateway and all media are lost. Only the state file remains.
     ///
     /// # Errors
-    /// The state file lacks a change that is older than its interval.
+    /// Returns a message if the edge has no state file, or the state file lacks a change that is older than its
+    /// interval.
     pub(crate) fn crash(&mut self, now: Instant, table: Arc<RoutingTable>) -> Result<(), String> {
         let left = self.gateway.crash(now, self.config.clone(), table)?;
         self.left = Some(left);
@@ -359,7 +361,7 @@ impl SimEdge {
     /// the crash. Returns the SIDs of the calls that continue.
     ///
     /// # Errors
-    /// A call cannot be restored.
+    /// Returns a message if a call cannot be restored.
     pub(crate) fn recover(
         &mut self,
         now: Instant,

@@ -70,7 +70,7 @@ impl StateFile {
         self.is_shared_changed = true;
     }
 
-    /// Returns the time of the next write, if there is anything to write.
+    /// Returns the time of the next write; `None` if there is nothing to write.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.feed.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
     }
@@ -78,7 +78,7 @@ impl StateFile {
     /// Writes the changes, if the interval is over.
     ///
     /// # Errors
-    /// A snapshot cannot be written.
+    /// Returns a message if a snapshot cannot be written.
     pub(crate) fn write(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
         for key in self.feed.take_ended(gateway) {
             self.calls.remove(&key);
@@ -104,7 +104,8 @@ impl StateFile {
     /// Checks that only calls whose change is still to be written differ from the file.
     ///
     /// # Errors
-    /// Returns the first call that differs although no change of it was listed.
+    /// Returns a message on the first call that differs although no change of it was listed, that has ended, or that is
+    /// missing in the file.
     pub(crate) fn check(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
         for key in self.feed.take_ended(gateway) {
             self.calls.remove(&key);
@@ -139,7 +140,7 @@ impl LeftCalls {
     /// as in an upgrade.
     ///
     /// # Errors
-    /// A snapshot cannot be read.
+    /// Returns a message if a snapshot cannot be read.
     pub(crate) fn read(self, now: Instant, is_counted: bool) -> Result<GatewaySnapshot, String> {
         let mut snapshot = match self.shared {
             Some(json) => read(&json)?,

@@ -204,7 +204,7 @@ impl TapedGateway {
         self.state_file = Some(StateFile::follow(now, &mut self.gateway, misses_changes));
     }
 
-    /// Returns the time of the next write to the state file.
+    /// Returns the time of the next write to the state file; `None` if there is nothing to write.
     pub(crate) fn next_write(&self) -> Option<Instant> {
         self.state_file.as_ref()?.poll_timeout()
     }
@@ -212,7 +212,7 @@ impl TapedGateway {
     /// Writes changes to the state file, if its interval is over.
     ///
     /// # Errors
-    /// A snapshot cannot be written.
+    /// Returns a message if a snapshot cannot be written.
     pub(crate) fn write_state(&mut self, now: Instant) -> Result<(), String> {
         self.state_file.as_mut().map_or(Ok(()), |file| file.write(now, &mut self.gateway))
     }
@@ -221,7 +221,8 @@ impl TapedGateway {
     /// [`Self::recover`].
     ///
     /// # Errors
-    /// The state file lacks a change that is older than its interval.
+    /// Returns a message if the edge has no state file, or the state file lacks a change that is older than its
+    /// interval.
     pub(crate) fn crash(
         &mut self,
         now: Instant,
@@ -288,7 +289,7 @@ impl TapedGateway {
     /// Ends the gateway and starts another from its snapshot, as plain data through JSON.
     ///
     /// # Errors
-    /// Fails if the snapshot could not be written or read.
+    /// Returns a message if the snapshot cannot be written or read.
     pub(crate) fn restart(
         &mut self,
         now: Instant,
@@ -325,7 +326,7 @@ impl TapedGateway {
         control.apply(&mut self.gateway, now)
     }
 
-    /// Returns the gateway's next output, after recording it on the tape.
+    /// Returns the gateway's next output after recording it on the tape; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<GatewayOutput> {
         let output = self.gateway.poll_output()?;
         if let Some(tape) = &mut self.tape {

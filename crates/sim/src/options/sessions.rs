@@ -11,7 +11,7 @@ use trunkgate_phone::SessionTimerConfig;
 pub struct SessionTimerOptions {
     /// Setting `session_expires` for the carrier and each trunk, in seconds.
     pub by_edge: [u16; 3],
-    /// Session timers of each phone, in the order of seats; `None` for a phone without.
+    /// Session timers of each phone, in the order of seats; `None` for a phone without session timers.
     pub by_phones: [Option<SessionTimerConfig>; 5],
     /// Factor by which calls last longer than in other seeds.
     pub stretch: u32,

@@ -72,7 +72,11 @@ impl SimApp {
         Ok(())
     }
 
-    /// Checks that the end of each dialled party's call, and of each conference, was reported.
+    /// Checks that the end of each dialled party's call, and of each conference, was reported, unless the edge was
+    /// restarted.
+    ///
+    /// # Errors
+    /// Returns a message on the first end that was not reported.
     pub(super) fn check(world: &World) -> Result<(), String> {
         if world.summary.restarts == 0 {
             world.apps.conferences.check()?;

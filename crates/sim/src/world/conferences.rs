@@ -28,7 +28,7 @@ impl ReportedConferences {
     /// Checks a callback about a conference.
     ///
     /// # Errors
-    /// Fails if the callback is out of order, or follows the one about the end.
+    /// Returns a message if the callback is out of order, or follows the callback about the end.
     pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));
@@ -49,7 +49,7 @@ impl ReportedConferences {
     /// Checks that each conference has ended without participants.
     ///
     /// # Errors
-    /// Fails if a conference has not ended.
+    /// Returns a message if a conference has not ended.
     pub(super) fn check(&self) -> Result<(), String> {
         let left = self.0.iter().find(|(_, told)| !told.is_over || told.there != 0);
         left.map_or(Ok(()), |(sid, told)| Err(format!("conference {sid} has not ended: {told:?}")))

@@ -252,7 +252,7 @@ impl World {
         Ok(self.summary)
     }
 
-    /// Advances to the next event until `end` and handles it. Returns `false` if there is none.
+    /// Advances to the next event until `end` and handles it. Returns false if there is no such event.
     ///
     /// # Errors
     /// Returns a description of the violated invariant.
@@ -654,7 +654,7 @@ impl World {
         self.summary.registered += u64::from(bytes.starts_with(b"SIP/2.0 200") && is_of_register(bytes));
     }
 
-    /// Handles a message that arrives at the recording server.
+    /// Handles a message that arrives at the recording server, and schedules the server's responses.
     fn is_recorded(&mut self, bytes: &[u8]) {
         self.log.line(self.now, format_args!("vault   ← {}", describe(bytes)));
         self.summary.vaulted += u64::from(bytes.starts_with(b"ACK "));

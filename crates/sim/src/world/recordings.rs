@@ -86,7 +86,7 @@ impl RecordingRequests {
     /// Checks a document request of a program for data about recordings.
     ///
     /// # Errors
-    /// Fails if the request names an unknown recording, or lacks data about one.
+    /// Returns a message if the request names an unknown recording, or lacks data about a recording.
     pub(crate) fn requested(&self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name);
         let (sid, url) = (value("RecordingSid"), value("RecordingUrl"));
@@ -104,7 +104,7 @@ impl RecordingRequests {
     /// Checks a callback about a recording.
     ///
     /// # Errors
-    /// Fails if the beginning of a recording is reported twice to the receiver of all recordings.
+    /// Returns a message if the beginning of a recording is reported twice to the receiver of all recordings.
     pub(crate) fn reported(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let is_of_all = request.place == AppPlace::Url(NOTIFIED.to_owned());
         let Some(sid) = parameter(request, "RecordingSid").filter(|_| request.purpose == "recording" && is_of_all)

@@ -43,7 +43,7 @@ fn refer_mode(world: &World, seat: usize) -> ReferMode {
     mode.copied().unwrap_or_default()
 }
 
-/// Checks that the sender of a REFER receives one final NOTIFY, and none after it.
+/// Checks that the sender of a REFER receives one final NOTIFY, and no NOTIFY after it.
 pub(crate) fn told(world: &World) -> Result<(), String> {
     for seat in &world.seats {
         for told in seat.phone.calls().map(PhoneCall::transfer_progress) {

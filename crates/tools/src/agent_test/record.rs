@@ -76,10 +76,12 @@ pub(super) struct ConversationRecord {
     pub(super) first_audio_most_ms: Option<u64>,
     /// Audio format in both directions.
     pub(super) format: AgentFormat,
-    /// Times of the first audio message, and of the first one with more than silence.
+    /// Times of the first audio message, and of the first audio message with more than silence (`first_voice_ms`), in
+    /// milliseconds after the connection was opened.
     pub(super) first_piece_ms: Option<u64>,
     pub(super) first_voice_ms: Option<u64>,
-    /// Times at which the caller began and finished speaking.
+    /// Times at which the caller began to speak, and finished speaking (`said_ms`), in milliseconds after the
+    /// connection was opened.
     pub(super) spoke_ms: Option<u64>,
     pub(super) said_ms: Option<u64>,
     /// Time of the agent's first voice after the caller began to speak.

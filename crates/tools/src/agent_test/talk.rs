@@ -64,7 +64,7 @@ struct TestConversation<'a> {
     acted: u32,
     /// Bytes of the caller's words already sent.
     said: usize,
-    /// Ticks of the agent's voice in this step, and ticks since its last voice.
+    /// Ticks of the agent's voice in this step, and ticks since its last voice (`quiet`).
     voiced: u32,
     quiet: u32,
     pinged: Option<Instant>,

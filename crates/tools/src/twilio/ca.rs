@@ -4,7 +4,7 @@ use crate::client;
 use trunkgate_system::authority;
 use trunkgate_system::twilio_hosts::DOMAIN;
 
-/// API paths of the CA certificate for clients of the API, and of that for clients of the proxy.
+/// API path of the CA certificate for clients of the API, and of the CA certificate for clients of the proxy.
 const CA_PATH: &str = "/v1/twilio/ca";
 pub(super) const CA_OF_PROXY: &str = "/v1/twilio/ca?for=proxy";
 

@@ -71,6 +71,9 @@ fn is_account(sid: &str) -> bool {
 
 /// Returns environment variables for a program started next to a local edge, after writing the edge's CA certificate
 /// into a directory.
+///
+/// # Errors
+/// Returns a message if the edge does not send a CA certificate limited to Twilio's names, or a file cannot be written.
 pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
     let url = Url::parse(base).and_then(|url| url.join(CA_OF_PROXY)).map_err(|error| error.to_string())?;
     let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;

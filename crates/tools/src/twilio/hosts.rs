@@ -28,6 +28,9 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioHosts) -> ExitCode {
 
 /// Returns the address at which clients reach a listener: its own address, or the edge's if it is bound to all
 /// addresses.
+///
+/// # Errors
+/// Returns a message if the listener is bound to all addresses, and `base` has no IP address.
 fn reached_at(listener: SocketAddr, base: &str) -> Result<IpAddr, String> {
     if !listener.ip().is_unspecified() {
         return Ok(listener.ip());

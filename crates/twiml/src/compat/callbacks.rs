@@ -55,7 +55,7 @@ impl CallbackKind {
     }
 }
 
-/// Returns whether a field has this name.
+/// Returns whether a field has this name, or is a prefix of this name.
 pub fn is_named((known, _): &CallbackField, name: &str) -> bool {
     known.strip_suffix('…').map_or(*known == name, |start| name.starts_with(start))
 }

@@ -78,8 +78,8 @@ const GUARDED_WITH_SLIPS: &[&str] = &[
     "recipient",
 ];
 
-/// Returns whether an unknown parameter must not be ignored: it concerns recording, privacy, money, time limits,
-/// emergencies or called parties.
+/// Returns whether an unknown parameter with this name must not be ignored: it concerns recording, privacy, audio
+/// between parties, money, time limits, emergencies or called parties.
 pub fn is_guarded(name: &str) -> bool {
     let words = words(name);
     let joined = words.concat();

@@ -46,12 +46,12 @@ impl<'p> ApiPath<'p> {
         is_below.then(|| ApiPath { parts: parts.collect(), is_json: short.is_some() })
     }
 
-    /// Returns the SID of the account, if the path has one.
+    /// Returns the SID of the account; `None` if the path has none.
     pub fn account(&self) -> Option<&'p str> {
         self.parts.first().copied()
     }
 
-    /// Returns the list below the account, such as `Calls`, if the path has one.
+    /// Returns the name of the list below the account, such as `Calls`; `None` if the path has none.
     pub fn list(&self) -> Option<&'p str> {
         self.parts.get(1).copied()
     }

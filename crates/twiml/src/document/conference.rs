@@ -23,9 +23,9 @@ pub struct ConferenceNoun {
     pub starts: bool,
     /// True if the conference ends when the party leaves (`endConferenceOnExit`).
     pub ends: bool,
-    /// Label of the party.
+    /// Label of the party; `None` for no label.
     pub label: Option<String>,
-    /// SID of the call that the party coaches.
+    /// SID of the call that the party coaches; `None` if the party coaches none.
     pub coach: Option<String>,
     /// Audio for the party before the start, as written. An empty text selects silence, `None` the edge's music.
     pub wait: Option<String>,
@@ -33,13 +33,13 @@ pub struct ConferenceNoun {
     pub wait_method: HttpMethod,
     /// Maximum number of parties; if `None`, the edge's limit applies.
     pub most: Option<u32>,
-    /// Receiver of conference events, as written.
+    /// URL that receives conference events, as written; `None` if no events are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
     /// Events to report, separated by spaces.
     pub events: String,
-    /// Recording of the conference from its start.
+    /// Recording of the conference from its start; `None` for no recording.
     #[serde(default)]
     pub record: Option<Box<RecordingNoun>>,
 }

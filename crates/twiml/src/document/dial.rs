@@ -104,17 +104,17 @@ pub enum DialTarget {
 /// Document and callbacks of a party that is dialled.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartyCallbacks {
-    /// Document run for the party between its answer and the connection, as written.
+    /// Document run for the party between its answer and the connection, as written; `None` for no document.
     pub url: Option<String>,
     /// Method of the request for `url`.
     pub method: HttpMethod,
-    /// Receiver of call progress events, as written.
+    /// URL that receives call progress events, as written; `None` if no events are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
-    /// Events to report to `status`.
+    /// Events to report to the URL in `status`.
     pub events: CallbackEvents,
-    /// Answering machine detection on the party's call, if requested.
+    /// Answering machine detection on the party's call; `None` if not requested.
     #[serde(default)]
     pub detection: Option<DialDetection>,
 }
@@ -124,9 +124,9 @@ pub struct PartyCallbacks {
 pub struct DialDetection {
     /// Detection thresholds and timeout.
     pub settings: DetectionSettings,
-    /// Receiver of the result, as written.
+    /// URL that receives the detection result, as written; `None` if the result is not reported.
     pub receiver: Option<String>,
-    /// Method of the request to `receiver`.
+    /// Method of the request to the URL in `receiver`.
     pub method: HttpMethod,
 }
 
@@ -373,9 +373,10 @@ pub(super) fn headers_of_uri(
 }
 
 /// Splits the headers after `?` off a SIP URI of an API request.
+/// Splits the headers after `?` off a SIP URI of an API request, and returns the URI and the headers.
 ///
 /// # Errors
-/// Returns the name of the first header that must not be set, and the reason.
+/// Returns a message with the name of the first header that must not be set, and the reason.
 pub fn headers_of_request(uri: &str) -> Result<(String, Vec<SipHeader>), String> {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
@@ -438,7 +439,8 @@ fn has_control(value: &str) -> bool {
     has_one(value) || unescaped.any(|(name, value)| has_one(&name) || has_one(&value))
 }
 
-/// Returns the SIP URI in the text of an element, if any.
+/// Returns the SIP URI in the text of an element, with `sip:` prepended to a text without a scheme; `None` if the text
+/// is empty, or contains white space or a control character.
 pub(super) fn sip_uri(element: &XmlElement) -> Option<String> {
     let text = element.text();
     let has_scheme = ["sip:", "sips:"]

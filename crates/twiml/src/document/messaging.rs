@@ -40,11 +40,11 @@ pub enum ReplyKind {
         body: String,
         /// URLs of media to send, as written.
         media: Vec<String>,
-        /// URL requested when the message has been queued, as written.
+        /// URL requested when the message has been queued, as written; `None` if no request is made.
         action: Option<String>,
         /// Method of the request to `action`.
         method: HttpMethod,
-        /// Receiver of delivery states, as written.
+        /// URL that receives delivery states, as written; `None` if no states are reported.
         status: Option<String>,
     },
     /// Continues the conversation with another document.
@@ -57,6 +57,9 @@ pub enum ReplyKind {
 }
 
 /// Parses a document in response to a message webhook.
+///
+/// # Errors
+/// Returns [`DocumentError`] if the document is malformed XML, exceeds a limit, or has a root other than `Response`.
 pub fn parse_messaging(text: &str) -> Result<MessagingDocument, DocumentError> {
     let root = root(text)?;
     let mut warnings = DocumentWarnings::default();

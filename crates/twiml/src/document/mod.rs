@@ -79,6 +79,9 @@ impl DocumentWarnings {
 /// let error = trunkgate_twiml::parse("<Response>\n  <Say>Hello</Response>").unwrap_err();
 /// assert_eq!((error.code, error.position.line), (12100, 2));
 /// ```
+///
+/// # Errors
+/// Returns [`DocumentError`] if the document is malformed XML, exceeds a limit, or has a root other than `Response`.
 pub fn parse(text: &str) -> Result<CallDocument, DocumentError> {
     let root = root(text)?;
     let mut warnings = DocumentWarnings::default();
@@ -91,11 +94,17 @@ pub fn parse(text: &str) -> Result<CallDocument, DocumentError> {
 }
 
 /// Parses the document in the body of an HTTP response; `charset` is the charset of its content type.
+///
+/// # Errors
+/// Returns [`DocumentError`] if the body cannot be decoded, or [`parse`] rejects the text.
 pub fn parse_body(body: &[u8], charset: Option<&str>) -> Result<CallDocument, DocumentError> {
     parse(&xml::decode(body, charset)?)
 }
 
 /// Returns the text in the body of a `text/plain` response.
+///
+/// # Errors
+/// Returns [`DocumentError`] if the body is too long or cannot be decoded.
 pub(crate) fn plain_text(body: &[u8], charset: Option<&str>) -> Result<String, DocumentError> {
     xml::decode(body, charset).map(|text| text.into_owned())
 }

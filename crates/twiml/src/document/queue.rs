@@ -31,7 +31,7 @@ pub struct EnqueueVerb {
 pub struct QueueNoun {
     /// Name of the queue to take a caller from.
     pub name: String,
-    /// Document run for the queued caller before the connection, as written.
+    /// Document run for the queued caller before the connection, as written; `None` for no document.
     pub url: Option<String>,
     /// Method of the request for `url`.
     pub method: HttpMethod,

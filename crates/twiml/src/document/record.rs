@@ -30,7 +30,7 @@ pub struct RecordVerb {
     pub finish_on_key: String,
     /// True if a tone is played before the recording.
     pub play_beep: bool,
-    /// Requested transcription of the recording, if any.
+    /// Transcription of the recording; `None` if not requested.
     pub transcription: Option<TranscriptionNoun>,
     /// Settings of the recorded file.
     pub recording: RecordingNoun,
@@ -39,7 +39,7 @@ pub struct RecordVerb {
 /// Transcription of a recorded message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionNoun {
-    /// Receiver of the transcription, as written.
+    /// URL that receives the transcription, as written; `None` if the transcription is not reported.
     pub status: Option<String>,
 }
 
@@ -52,11 +52,11 @@ pub struct RecordingNoun {
     pub track: TrackSelection,
     /// True if silence at the beginning and the end is removed.
     pub trim: bool,
-    /// Receiver of recording states, as written.
+    /// URL that receives recording states, as written; `None` if no states are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
-    /// Recording states to report to `status`.
+    /// Recording states to report to the URL in `status`.
     pub events: ReportedStates,
 }
 
@@ -108,7 +108,7 @@ pub(super) fn record(mut fields: ElementFields<'_>) -> RecordVerb {
     }
 }
 
-/// Reads the transcription of a Record. A receiver of the result requests one, too.
+/// Reads the transcription of a Record. A URL in `transcribeCallback` also requests a transcription.
 fn transcription(fields: &mut ElementFields<'_>) -> Option<TranscriptionNoun> {
     let status = fields.text("transcribeCallback");
     let is_wanted = fields.flag_or("transcribe", code::SCHEMA, status.is_some());

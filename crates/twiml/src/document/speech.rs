@@ -34,9 +34,9 @@ pub struct SpeechInput {
     pub profanity_filter: bool,
     /// True if speech interrupts the prompts.
     pub barge_in: bool,
-    /// Receiver of partial results, as written.
+    /// URL that receives partial results, as written; `None` if partial results are not reported.
     pub partial_callback: Option<String>,
-    /// Method of the requests to `partial_callback`.
+    /// Method of the requests to the URL in `partial_callback`.
     pub partial_method: HttpMethod,
 }
 

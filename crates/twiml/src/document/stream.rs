@@ -27,13 +27,13 @@ pub struct ConnectVerb {
 pub struct Stream {
     /// WebSocket URL of the server, as written.
     pub url: String,
-    /// Name by which a Stop verb refers to the stream.
+    /// Name by which a Stop verb refers to the stream; `None` for no name.
     pub name: Option<String>,
     /// Directions of the call's audio that are sent.
     pub tracks: TrackSelection,
-    /// Receiver of stream events, as written.
+    /// URL that receives stream events, as written; `None` if no events are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
     /// Custom parameters of the start message, in order.
     pub parameters: Vec<(String, String)>,
@@ -47,11 +47,11 @@ pub struct SiprecNoun {
     /// True if only one direction is to be recorded, which recording servers do not support.
     #[serde(default)]
     pub is_one_track: bool,
-    /// Name by which a Stop verb refers to the recording.
+    /// Name by which a Stop verb refers to the recording; `None` for no name.
     pub name: Option<String>,
-    /// Receiver of recording events, as written.
+    /// URL that receives recording events, as written; `None` if no events are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
 }
 

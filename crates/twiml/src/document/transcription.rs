@@ -13,15 +13,15 @@ use crate::problem::code;
 /// Live transcription of a call, as written in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveTranscript {
-    /// Name used to stop the transcription.
+    /// Name by which a Stop verb refers to the transcription; `None` for no name.
     pub name: Option<String>,
     /// Audio directions that are transcribed.
     pub tracks: TrackSelection,
     /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
-    /// Receiver of transcription events, as written.
+    /// URL that receives transcription events, as written; `None` if no events are reported.
     pub status: Option<String>,
-    /// Method of the requests to `status`.
+    /// Method of the requests to the URL in `status`.
     pub status_method: HttpMethod,
     /// True if partial results are reported.
     pub partial: bool,

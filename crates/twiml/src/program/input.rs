@@ -48,7 +48,7 @@ pub enum ProgramInput {
     },
     /// A document could not be fetched.
     FetchFailed {
-        /// Id of the fetch.
+        /// Id of the [`ProgramStep::Fetch`](super::ProgramStep::Fetch).
         id: u32,
         /// Error code of Twilio for the failure.
         code: u16,
@@ -85,26 +85,28 @@ pub enum ProgramInput {
         /// Reason, without any recognised text.
         text: String,
     },
-    /// A dialled party answered and is connected with the caller.
+    /// A dialled party answered and is connected with the caller, a conference admitted the caller, or the caller was
+    /// connected with a queued caller.
     DialAnswered {
-        /// Id of the dial.
+        /// Id of the Dial, conference or queue step.
         id: u32,
     },
-    /// All calls of a dial have ended.
+    /// A Dial has ended: all calls to its parties, the caller's time in a conference, or the connection with a queued
+    /// caller.
     DialEnded {
-        /// Id of the dial.
+        /// Id of the Dial, conference or queue step.
         id: u32,
         /// Result of the dial.
         result: DialResult,
     },
-    /// The audio for the caller in a conference changes.
+    /// The audio for a caller in a conference or a queue changes.
     Background {
-        /// Id of the conference step.
+        /// Id of the conference or Enqueue step.
         id: u32,
-        /// New audio; if `None`, the audio of the other parties.
+        /// New audio; if `None`, the audio of the other parties, or of the party that dialled the queue.
         background: Option<BackgroundAudio>,
     },
-    /// A queued caller must hear a document before it is connected.
+    /// A queued caller must hear a document before being connected.
     Prelude {
         /// Id of the Enqueue step.
         id: u32,
@@ -141,14 +143,14 @@ pub enum ProgramInput {
     },
     /// A connected stream ended, or could not be opened.
     StreamEnded {
-        /// Id of the stream.
+        /// Id of the [`ProgramStep::ConnectStream`](super::ProgramStep::ConnectStream).
         id: u32,
         /// Error code of Twilio; `None` if the stream did not fail.
         error: Option<u16>,
     },
     /// A transfer by REFER completed or failed.
     ReferEnded {
-        /// Id of the transfer.
+        /// Id of the [`ProgramStep::Refer`](super::ProgramStep::Refer).
         id: u32,
         /// Result of the transfer.
         result: ReferResult,
@@ -173,7 +175,7 @@ pub enum QueueOutcome {
     Bridged,
     /// A document for the waiting caller failed.
     Error,
-    /// The caller hung up before it was connected.
+    /// The caller hung up before being connected.
     Hangup,
     /// A document for the waiting caller left the queue.
     Leave,
@@ -221,9 +223,9 @@ pub struct RecordResult {
 pub struct DialResult {
     /// Outcome of the calls to the parties.
     pub status: DialStatus,
-    /// SID of the party's call, if one was placed.
+    /// SID of the party's call; `None` if no call was placed.
     pub sid: Option<String>,
-    /// Duration of the connection, if a party answered.
+    /// Duration of the connection; `None` if no party answered.
     pub duration: Option<Duration>,
     /// True if the caller was connected with a party.
     pub bridged: bool,
@@ -274,8 +276,8 @@ impl DialStatus {
 pub struct ReferResult {
     /// State of the new call that NOTIFY reported, as named by Twilio; `None` without a report.
     pub status: Option<&'static str>,
-    /// Status code of the response to the REFER, if there was one.
+    /// Status code of the response to the REFER; `None` without a response.
     pub refer: Option<u16>,
-    /// Last status code that NOTIFY reported, if any.
+    /// Last status code that NOTIFY reported; `None` without a report.
     pub notify: Option<u16>,
 }

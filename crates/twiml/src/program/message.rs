@@ -17,7 +17,7 @@ const KEY: &str = "#";
 /// Voicemail message to be recorded. It ends by silence, `#`, its maximum length, or the end of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoiceMessage {
-    /// Sound played before the tone.
+    /// Sound played before the tone; `None` for no greeting.
     pub greeting: Option<DocumentLocation>,
     /// Duration of silence that ends the message.
     pub silence: Duration,

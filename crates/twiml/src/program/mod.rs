@@ -50,7 +50,7 @@ pub use step::{
 /// Settings of an application for its programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramSettings {
-    /// Location and method of the document requested after an error, if any.
+    /// Location and method of the document requested after an error; `None` for no fallback.
     pub fallback: Option<(DocumentLocation, HttpMethod)>,
     /// Party for which the documents are executed.
     pub role: ProgramRole,
@@ -107,10 +107,10 @@ pub struct Program {
     location: DocumentLocation,
     /// Verbs of the current document that have not started.
     verbs: VecDeque<Verb>,
-    /// Document to run after the remaining verbs, if any.
+    /// Document to run after the remaining verbs; `None` for no document.
     #[serde(default)]
     then: Option<DocumentSource>,
-    /// Document of a waiting party, which is repeated at its end.
+    /// Document of a waiting party, which is repeated at its end; `None` for any other party.
     #[serde(default)]
     waits_with: Option<DocumentSource>,
     /// True if the current document came from the fallback URL.
@@ -176,7 +176,8 @@ struct RunningDial {
     /// True if the other parties are those of a conference, which answers the caller's call when it admits the caller.
     #[serde(default)]
     is_conference: bool,
-    /// Document for the caller in a conference while it does not hear the others.
+    /// Program of the document for the caller in a conference while it does not hear the others; `None` if no document
+    /// runs.
     #[serde(default)]
     waits: Option<Box<Program>>,
 }
@@ -343,7 +344,8 @@ impl Program {
         self.steps.pop()
     }
 
-    /// Returns the latest time for the next call of [`handle_timeout`](Program::handle_timeout).
+    /// Returns the latest time for the next call of [`handle_timeout`](Program::handle_timeout); `None` if the program
+    /// waits for no deadline.
     pub fn poll_timeout(&self) -> Option<Duration> {
         match &self.state {
             ProgramState::Pausing { until } => Some(*until),
@@ -667,7 +669,7 @@ impl Program {
         }
     }
 
-    /// Returns the recognition in progress, which must be requested again after a restore.
+    /// Returns the recognition in progress, which must be requested again after a restore; `None` if there is none.
     pub fn recognition(&self) -> Option<RecognitionStep> {
         match &self.state {
             ProgramState::Gathering(gathering) => gathering.listening(),

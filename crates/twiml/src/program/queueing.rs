@@ -22,13 +22,13 @@ pub(super) struct RunningEnqueue {
     pub(super) id: u32,
     /// Line of the Enqueue verb in its document.
     pub(super) line: u32,
-    /// Location and method of the action to request at the end.
+    /// Location and method of the action to request at the end; `None` if the verb has no action.
     pub(super) action: Option<(DocumentLocation, HttpMethod)>,
     /// True if speech can be recognised.
     recognition: bool,
     /// True if the caller has hung up and only the action remains to be requested.
     pub(super) abandoned: bool,
-    /// Program of the document played to the caller.
+    /// Program of the document played to the caller; `None` if no document runs.
     hears: Option<Box<Program>>,
 }
 
@@ -119,7 +119,7 @@ impl RunningEnqueue {
         }
     }
 
-    /// Returns the deadline for [`RunningEnqueue::pass`].
+    /// Returns the deadline for [`RunningEnqueue::pass`]; `None` without a deadline.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.hears.as_ref()?.poll_timeout()
     }

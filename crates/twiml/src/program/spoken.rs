@@ -22,14 +22,14 @@ const SEQUENCE_MARGIN: u32 = 32;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SpeechState {
     input: SpeechInput,
-    /// Id of the active recogniser.
+    /// Id of the active recogniser; `None` if none is active.
     listens: Option<u32>,
     /// True if the recogniser has ended and none will be started.
     is_over: bool,
     /// True if no recogniser is available; the input then waits for the timeout.
     #[serde(default)]
     is_unrecognised: bool,
-    /// URL for partial results (`partialResultCallback`).
+    /// URL for partial results (`partialResultCallback`); `None` if partial results are not reported.
     partial_url: Option<String>,
     /// Sequence number of the next report of a partial result.
     sequence: u32,
@@ -50,7 +50,7 @@ pub struct RecogniserResult {
     pub text: SensitiveText,
     /// True if the recogniser will not change the text any more.
     pub is_final: bool,
-    /// Confidence in parts per million, if the recogniser reports one.
+    /// Confidence in parts per million; `None` if the recogniser does not report it.
     pub confidence_ppm: Option<u32>,
 }
 
@@ -140,7 +140,7 @@ impl SpeechState {
         }
     }
 
-    /// Handles the failure of recogniser `id`. Returns false if that recogniser is no longer the active one.
+    /// Handles the failure of recogniser `id`. Returns false if `id` is not that of the active recogniser.
     pub(super) fn fail(&mut self, id: u32) -> bool {
         let is_it = self.listens == Some(id);
         if is_it {
@@ -149,7 +149,7 @@ impl SpeechState {
         is_it
     }
 
-    /// Handles a result of recogniser `id`. Returns whether it contains a new word.
+    /// Handles a result of recogniser `id`. Returns true if the result contains a new word.
     pub(super) fn hear(&mut self, now: Duration, id: u32, heard: &RecogniserResult, steps: &mut StepQueue) -> bool {
         let text = heard.text.reveal().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.listens != Some(id) || text.is_empty() {

@@ -371,7 +371,8 @@ pub struct DialQueueStep {
     pub id: u32,
     /// Name of the queue.
     pub name: String,
-    /// Document for the queued caller before the connection: its location and the HTTP method.
+    /// Document for the queued caller before the connection, as its location and the HTTP method; `None` for no
+    /// document.
     pub prelude: Option<(DocumentLocation, HttpMethod)>,
     /// Maximum time to wait for a caller in an empty queue.
     pub timeout: Duration,
@@ -413,7 +414,7 @@ pub struct RecordingStep {
     pub track: TrackSelection,
     /// True if silence at the beginning and the end of the recording is removed.
     pub trim: bool,
-    /// Receiver of recording states: absolute URL, method, and the states to report.
+    /// Receiver of recording states: absolute URL, method, and the states to report. `None` if no states are reported.
     pub status: Option<(String, HttpMethod, ReportedStates)>,
 }
 
@@ -433,7 +434,7 @@ pub struct RecordStep {
 /// Transcription of a recording made by a Record verb.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionStep {
-    /// Absolute URL that receives the text; `None` reports none.
+    /// Absolute URL that receives the text; `None` if the text is not reported.
     pub status: Option<String>,
 }
 
@@ -442,9 +443,9 @@ pub struct TranscriptionStep {
 pub struct DialPartyStep {
     /// Address of the party: number, client or SIP addresses.
     pub address: PartyAddress,
-    /// Document for the party before the connection: its location and the HTTP method.
+    /// Document for the party before the connection, as its location and the HTTP method; `None` for no document.
     pub whisper: Option<(DocumentLocation, HttpMethod)>,
-    /// Receiver of call progress events of the party's call; `None` reports none.
+    /// Receiver of call progress events of the party's call; `None` if no events are reported.
     pub status: Option<StatusCallback>,
     /// Answering machine detection on the party's call; `None` for none.
     #[serde(default)]
@@ -456,7 +457,7 @@ pub struct DialPartyStep {
 pub struct PartyDetection {
     /// Detection thresholds and timeout.
     pub settings: DetectionSettings,
-    /// Receiver of the detection result: absolute URL and HTTP method.
+    /// Receiver of the detection result, as absolute URL and HTTP method; `None` if the result is not reported.
     pub receiver: Option<(String, HttpMethod)>,
 }
 
@@ -475,7 +476,7 @@ pub enum PartyAddress {
         /// Identity of the client.
         identity: String,
     },
-    /// SIP addresses, lowest priority first.
+    /// SIP addresses, in ascending order of their priority values.
     Sip {
         /// Addresses to call, each with the headers of its URI.
         uris: Vec<SipUri>,
@@ -519,11 +520,11 @@ pub struct StreamStep {
     pub id: u32,
     /// Absolute `ws` or `wss` URL of the server.
     pub url: String,
-    /// Name by which a Stop verb refers to the stream.
+    /// Name by which a Stop verb refers to the stream; `None` for no name.
     pub name: Option<String>,
     /// Directions of the call's audio that the server receives.
     pub tracks: TrackSelection,
-    /// Receiver of stream events: absolute URL and HTTP method.
+    /// Receiver of stream events, as absolute URL and HTTP method; `None` if no events are reported.
     pub status: Option<(String, HttpMethod)>,
     /// Custom parameters (`customParameters`) of the start message, as name and value.
     pub parameters: Vec<(String, String)>,
@@ -537,22 +538,22 @@ pub struct SiprecStep {
     /// True if the document asks for one direction only, which recording servers do not support.
     #[serde(default)]
     pub is_one_track: bool,
-    /// Name by which a Stop verb refers to the recording.
+    /// Name by which a Stop verb refers to the recording; `None` for no name.
     pub name: Option<String>,
-    /// Receiver of recording events: absolute URL and HTTP method.
+    /// Receiver of recording events, as absolute URL and HTTP method; `None` if no events are reported.
     pub status: Option<(String, HttpMethod)>,
 }
 
 /// Live transcription to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptStep {
-    /// Name by which a Stop verb refers to the transcription.
+    /// Name by which a Stop verb refers to the transcription; `None` for no name.
     pub name: Option<String>,
     /// Directions of the call's audio that are transcribed.
     pub tracks: TrackSelection,
     /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
-    /// Receiver of transcription events: absolute URL and HTTP method.
+    /// Receiver of transcription events, as absolute URL and HTTP method; `None` if no events are reported.
     pub status: Option<(String, HttpMethod)>,
     /// True if partial results are reported too.
     pub partial: bool,

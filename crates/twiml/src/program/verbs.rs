@@ -319,7 +319,7 @@ impl Program {
         }));
     }
 
-    /// Resolves the audio for a waiting caller. An unresolvable URL, or none, selects the edge's music.
+    /// Resolves the audio for a waiting caller. The edge's music replaces a missing or unresolvable URL.
     fn background(&mut self, (url, method): (Option<String>, HttpMethod), line: u32, verb: &str) -> BackgroundAudio {
         match url.map(|url| (self.location.resolve(&url), url)) {
             None => BackgroundAudio::Music,
@@ -404,7 +404,7 @@ impl Program {
         Ok(DialPartyStep { address, whisper, status, detection })
     }
 
-    /// Resolves a callback URL. An unresolvable one is left out with a warning.
+    /// Resolves a callback URL. Returns `None` without a URL, or with a warning if the URL cannot be resolved.
     fn callback_url(&mut self, reference: Option<&str>, line: u32, verb: &str) -> Option<String> {
         match self.location.resolve_url(reference?) {
             Ok(url) => Some(url),

@@ -62,12 +62,12 @@ impl RunningDial {
         }
     }
 
-    /// Returns the deadline for [`RunningDial::pass_waiting`].
+    /// Returns the deadline for [`RunningDial::pass_waiting`]; `None` without a deadline.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.waits.as_ref()?.poll_timeout()
     }
 
-    /// Forwards the steps of the waiting document's program. If it fails, music follows.
+    /// Forwards the steps of the waiting document's program. If that program fails, music follows.
     fn take_waiting_steps(&mut self, steps: &mut StepQueue) {
         while let Some(step) = self.waits.as_mut().and_then(|waits| waits.poll_output()) {
             if matches!(step, ProgramStep::Failed { .. }) {

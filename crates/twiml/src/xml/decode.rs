@@ -15,7 +15,11 @@ const WINDOWS_1252: [char; 32] = [
 ];
 
 /// Decodes a response body. The encoding is given by the byte order mark, else by `charset`, else by the XML
-/// declaration.
+/// declaration, else it is UTF-8.
+///
+/// # Errors
+/// Returns [`DocumentError`] if the body is too long, its encoding is not supported, or its bytes are invalid in the
+/// encoding.
 pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, DocumentError> {
     if body.len() > DOCUMENT_BYTES {
         let message = format!("the document has more than {DOCUMENT_BYTES} bytes");

@@ -93,7 +93,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Returns the reason why no container can be started here.
+/// Returns the reason why no container can be started here; `None` if one can be started.
 fn no_container() -> Option<String> {
     let tried = output(container(Path::new("/")).args(["--pipe", "/bin/true"]).stdin(Stdio::null()));
     tried.err().map(|error| format!("{SKIPPED}no container can be started here: {error:#}"))

@@ -342,7 +342,7 @@ fn with_own_sids(text: &str, samples: &Samples) -> String {
     text
 }
 
-/// Returns whether there is a sample output; the edge's response must have all fields of the sample.
+/// Checks that the edge's response has all fields of the sample output. Returns false if there is no sample output.
 fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<bool> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
     let file = at.join("output").join(format!("{name}.json"));

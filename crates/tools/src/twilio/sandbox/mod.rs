@@ -147,7 +147,7 @@ pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
     code
 }
 
-/// Writes the results: JSON to stdout, JUnit to its file. Returns whether that succeeded.
+/// Writes the results: JSON to stdout, JUnit to its file. Returns false if the JUnit file cannot be written.
 fn write(options: &TwilioSandbox, reports: &[ScriptReport]) -> bool {
     if options.json {
         client::say(&report::as_json(reports));
@@ -219,7 +219,10 @@ impl Drop for DataDirectory {
     }
 }
 
-/// Parses a webhook URL; the error names the option.
+/// Parses a webhook URL.
+///
+/// # Errors
+/// Returns a message with the name of the option if the text is not an http or https URL.
 fn webhook(option: &str, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| format!("{option} {text}: not an http or https URL"))

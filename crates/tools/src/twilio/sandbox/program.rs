@@ -43,6 +43,9 @@ pub(super) struct ApplicationProcess {
 impl ApplicationProcess {
     /// Starts a command with the shell, in its own process group. Its output is copied to stderr, each line with a
     /// prefix.
+    ///
+    /// # Errors
+    /// Returns a message if the command cannot be started.
     pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<ApplicationProcess, String> {
         let failed = |error: std::io::Error| format!("`{command}` cannot be started: {error}");
         let (guarded, life) = std::io::pipe().map_err(failed)?;

@@ -96,7 +96,7 @@ struct ScriptRun<'a> {
     means: &'a ScriptEnvironment<'a>,
     phone: Extension,
     began: Instant,
-    /// Call of the script's caller, if it has one, and its SID at the edge once known.
+    /// Call of the script's caller; `None` if the script places no call.
     caller: Option<PlacedCall>,
     caller_sid: Option<String>,
     listener: AudioMatcher,
@@ -290,7 +290,7 @@ impl<'a> ScriptRun<'a> {
         }
     }
 
-    /// Returns whether a text message may belong to the script, because it is not for the caller of another one.
+    /// Returns whether a text message may belong to the script, because it is not for the caller of another script.
     fn has_text(&self, text: &SentText) -> bool {
         text.to == self.means.line.from || !self.means.callers.contains(&text.to)
     }
@@ -526,7 +526,10 @@ impl<'a> ScriptRun<'a> {
         self.wait_for(ExpectationScope::Party, has, NO_PARTY).await
     }
 
-    /// Returns an error if no called party selected by `is_there` can still answer.
+    /// Checks whether a called party selected by `is_there` can still answer.
+    ///
+    /// # Errors
+    /// Returns a message if no such party can still answer.
     fn may_answer(&self, is_there: impl Fn(&CalledParty) -> bool) -> Result<(), String> {
         let never = self
             .parties
