@@ -117,7 +117,7 @@ impl FilterMismatch {
         (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
     }
 
-    /// The call meets all conditions.
+    /// Result for a call that meets all conditions.
     pub(super) const NONE: FilterMismatch = FilterMismatch { reason: false, code: false, duration: false };
 }
 

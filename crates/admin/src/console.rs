@@ -13,7 +13,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// File of the console.
+/// File of the web console, compiled into the binary.
 struct ConsoleFile {
     path: &'static str,
     kind: &'static str,

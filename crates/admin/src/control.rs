@@ -26,7 +26,7 @@ use trunkgate_system::limits::{APP_DECODED_AT_ONCE, AUDIO_FILE_BYTES, PLAY_SECON
 /// Limit for the number of sound files that are decoded at the same time.
 static DECODING: Semaphore = Semaphore::const_new(APP_DECODED_AT_ONCE);
 
-/// One party of a call.
+/// One party of a call, to whom a request applies.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SingleParty {
@@ -63,7 +63,7 @@ impl PartySelection {
     }
 }
 
-/// Body of a transfer request.
+/// JSON body of a request to transfer a call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TransferBody {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use trunkgate_call::metrics::Histogram;
 
-/// Type of a metric family.
+/// Type of a Prometheus metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricKind {
     Counter,
@@ -12,7 +12,7 @@ pub(super) enum MetricKind {
     Histogram,
 }
 
-/// Text of metrics under construction.
+/// Prometheus metrics text under construction.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
@@ -78,7 +78,7 @@ impl Exposition {
         self.sample(&format!("{name}_count"), labels, total as f64);
     }
 
-    /// Returns the complete text.
+    /// Returns the complete metrics text.
     pub(super) fn finish(self) -> String {
         self.text
     }

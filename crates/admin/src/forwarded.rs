@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 use trunkgate_route::household;
 
-/// Name of the header.
+/// Header in which reverse proxies list the addresses of clients.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Returns the client address of a request, for IPv6 its /64. On a connection from a trusted proxy it is the last

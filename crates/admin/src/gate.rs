@@ -30,7 +30,7 @@ pub(super) const CA_PATH: &str = "/v1/twilio/ca";
 const PROXY_HEADERS: [&str; 7] =
     ["forwarded", "via", "x-real-ip", "x-client-ip", "x-original-forwarded-for", "cf-connecting-ip", "true-client-ip"];
 
-/// State of the access control.
+/// Shared state of the HTTP access control.
 #[derive(Clone)]
 pub(super) struct AccessControl {
     pub(super) handle: EdgeHandle,

@@ -27,7 +27,7 @@ const FILE: &str = "twilio-ca.pem";
 /// handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientPath {
-    /// Through the proxy, with CONNECT.
+    /// The client connects through the proxy, with CONNECT.
     Proxy,
     /// At the TLS listener, by a hosts entry or DNS alias.
     Listener,

@@ -49,7 +49,7 @@ pub(super) struct LimitedListener {
     complaint: LogThrottle,
 }
 
-/// Source of a listener's certificates.
+/// Certificates that an HTTPS listener presents.
 #[derive(Debug, Clone)]
 pub(super) enum ListenerCertificates {
     /// Current certificates of `[http] tls`; without any, the listener uses plain HTTP.

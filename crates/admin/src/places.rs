@@ -76,7 +76,7 @@ pub(crate) struct HttpSlot {
 pub(super) struct HttpSlotOccupant {
     shared: Arc<SharedHttpSlots>,
     number: u64,
-    /// Remote address of the connection.
+    /// Remote address of the HTTP connection.
     address: IpAddr,
     is_loopback: bool,
     /// Whether the connection uses TLS.

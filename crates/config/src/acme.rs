@@ -38,7 +38,7 @@ const DOMAIN_HELP: &str = "use the host name that peers connect to: \"sbc.exampl
 pub struct AcmeSettings {
     /// DNS names of the certificate, in lower case.
     pub domains: Vec<String>,
-    /// Contact of the account.
+    /// E-mail address with which the ACME account is registered.
     pub email: Option<String>,
     /// URL of the ACME directory.
     pub directory: String,

@@ -60,7 +60,7 @@ pub(super) struct CdrDraft {
 /// HTTP receiver of call records: `url` of `[cdr]` and its delivery settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CdrUrl {
-    /// `http` or `https` URL.
+    /// `http` or `https` URL to which records are posted.
     pub url: String,
     /// Signing secrets; each record carries one signature per secret.
     pub secrets: Vec<Secret>,
@@ -68,7 +68,7 @@ pub struct CdrUrl {
     pub token: Option<Secret>,
     /// CA bundle (PEM) to verify the receiver; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,
-    /// Maximum duration of one request.
+    /// Maximum duration of a request with a record.
     pub timeout: Duration,
     /// Maximum size of the spool in bytes.
     pub most_waiting: u64,
@@ -77,29 +77,29 @@ pub struct CdrUrl {
 /// Call record file: `file` of `[cdr]` with format, rotation and retention.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CdrFile {
-    /// Path of the file.
+    /// Path of the call record file.
     pub path: PathBuf,
-    /// Line format.
+    /// Format of the records in the file.
     pub format: CdrFormat,
     /// Maximum file size in bytes; the file is rotated before a record would exceed it.
     pub rotate_bytes: Option<u64>,
     /// Rotation interval; rotations happen at multiples of the interval since 1970-01-01 UTC.
     pub rotate_every: Option<Duration>,
-    /// Retention of rotated files.
+    /// Rule for the deletion of rotated files.
     pub keep: CdrRetention,
 }
 
 /// Line format of the record file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CdrFormat {
-    /// One JSON object per line.
+    /// JSON, with one object per line.
     #[default]
     Jsonl,
     /// CSV (RFC 4180) with a header line.
     Csv,
 }
 
-/// Retention of rotated record files.
+/// Rule for the deletion of rotated record files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CdrRetention {
     /// Keep all files.

@@ -14,9 +14,9 @@ const IDENTITY_CHARS: usize = 121;
 /// Client with the positions of its targets in the file.
 #[derive(Debug)]
 pub(super) struct SpannedClient {
-    /// Identity as written by applications.
+    /// Identity of the Voice SDK client, as applications write it.
     pub(super) identity: String,
-    /// Targets in calling order.
+    /// Targets that ring for the client, in calling order.
     pub(super) targets: Vec<(TargetSpec, SourceSpan)>,
 }
 

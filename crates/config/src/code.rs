@@ -1,20 +1,20 @@
 //! Codes of configuration errors, with the text of `trunkgate help CODE`. The meaning of a code never changes.
 
-/// Error code with its explanation.
+/// Error code of `check`, with its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiagnosticCode {
     /// Identifier, for example `TG0104`.
     pub id: &'static str,
-    /// Title of one line.
+    /// Title of the error, one line.
     pub title: &'static str,
-    /// Explanation and remedy.
+    /// Explanation of the error, and the remedy.
     pub text: &'static str,
 }
 
 macro_rules! codes {
     ($($name:ident = $id:literal, $title:literal, $text:literal;)*) => {
         $(#[doc = $title] pub const $name: DiagnosticCode = DiagnosticCode { id: $id, title: $title, text: $text };)*
-        /// All codes in ascending order.
+        /// All error codes, in ascending order.
         pub const ALL: &[DiagnosticCode] = &[$($name),*];
     };
 }

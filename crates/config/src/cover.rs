@@ -145,7 +145,7 @@ pub(super) fn shown_line(written: &str, covered: &str) -> String {
     if written == covered { covered.to_owned() } else { format!("{value}{}", starred_values(comment)) }
 }
 
-/// Secrets found in a file.
+/// Secrets in a configuration file that are masked for display.
 struct SecretMask<'a> {
     source: &'a str,
     /// Byte ranges of the secrets.

@@ -20,7 +20,7 @@ pub(super) const LINE_BYTES: usize = 16_384;
 const SHOWN_BYTES: usize = 160;
 /// Number of lines read between two checks of the clock.
 const LINES_AT_ONCE: usize = 65_536;
-/// Interval between progress messages.
+/// Interval between progress messages while a long file is read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Contents of a CSV file with its delimiter.
@@ -30,7 +30,7 @@ pub(super) struct CsvText {
     delimiter: u8,
 }
 
-/// Start of a line.
+/// Position of a CSV line in the text.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct CsvLine {
     /// Line number, from 1.
@@ -141,7 +141,7 @@ fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// Error that was already reported.
+/// Marker for an error that was already added to the diagnostics.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReportedError {
     code: &'static str,

@@ -7,7 +7,7 @@ use super::diagnostic::Findings;
 use super::section::Section;
 use super::values::{self, KeyReader};
 
-/// Persistent data directory.
+/// Directory for data that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataDirectory {
     /// Path of the directory.

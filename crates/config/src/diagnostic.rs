@@ -27,10 +27,10 @@ pub struct Diagnostic {
     pub elsewhere: Option<Excerpt>,
 }
 
-/// Position in another file.
+/// Quoted line of another file, to which a diagnostic refers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Path of the file.
+    /// Path of the other file.
     pub path: PathBuf,
     /// Line number, from 1.
     pub line: usize,
@@ -38,11 +38,11 @@ pub struct Excerpt {
     pub column: usize,
     /// Number of highlighted characters.
     pub width: usize,
-    /// Text of the line.
+    /// Text of the quoted line.
     pub text: String,
 }
 
-/// Diagnostics collected so far.
+/// Diagnostics of a configuration, collected while it is read.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Diagnostic>,

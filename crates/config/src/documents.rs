@@ -27,9 +27,9 @@ const NO_FILE: &str = "use a file below the directory of this configuration: fil
 /// TwiML file named by the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TwimlFile {
-    /// Normalised file name.
+    /// Normalised name of the document's file.
     pub(super) name: String,
-    /// Contents, if valid.
+    /// Text of the document; `None` if the file is not valid.
     pub(super) text: Option<Arc<str>>,
     /// Position of the first `Say` in the document or in one that it leads to.
     pub(super) speech: Option<Excerpt>,
@@ -155,7 +155,7 @@ struct ReferenceWalk<'a, 'v> {
     value: &'a SpannedValue<'v>,
     folder: &'a Path,
     findings: &'a mut Findings,
-    /// Visited references.
+    /// References that were already followed.
     seen: HashSet<ReferenceKind>,
     speech: Option<Excerpt>,
     speech_input: Option<Excerpt>,

@@ -29,7 +29,7 @@ use super::types::{
 };
 use trunkgate_system::log::LogSettings;
 
-/// Byte range in the file.
+/// Byte range in the configuration file, for diagnostics.
 pub(super) type SourceSpan = Range<usize>;
 
 /// Parsed configuration before the checks across tables.

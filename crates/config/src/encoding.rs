@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Encoding of a text file.
+/// Character encoding of a text file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextEncoding {
     /// UTF-16 with a byte order mark.

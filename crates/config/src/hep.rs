@@ -18,7 +18,7 @@ const HOST_CHARS: usize = 253;
 pub struct HepSettings {
     /// Host and port of the capture server.
     pub address: String,
-    /// Capture agent ID.
+    /// Capture agent ID that packets carry.
     pub id: u32,
     /// Authentication key of the capture server.
     pub password: Option<Secret>,

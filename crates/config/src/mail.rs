@@ -16,7 +16,7 @@ use super::types::{ProxyMode, Secret};
 use super::values::KeyReader;
 use trunkgate_system::smtp::Security;
 
-/// Supported schemes of `server`.
+/// URL schemes that `server` may have.
 const SCHEMES: [&str; 2] = ["smtps", "smtp"];
 /// Default port of `smtps` (RFC 8314 §3.3).
 const TLS_PORT: u16 = 465;
@@ -45,15 +45,15 @@ pub(super) const ADD_MAIL: &str =
 pub struct MailSettings {
     /// Host name or address of the server, without brackets.
     pub host: String,
-    /// TCP port of the server.
+    /// TCP port of the mail server.
     pub port: u16,
-    /// TLS mode of the connection.
+    /// Use of TLS on the connection to the server.
     pub security: Security,
-    /// User name for authentication.
+    /// User name for authentication; `None` to send mail without authentication.
     pub user: Option<String>,
-    /// Password of the user.
+    /// Password for authentication.
     pub password: Option<Secret>,
-    /// Address of the sender.
+    /// E-mail address of the sender.
     pub from: String,
     /// CA bundle (PEM) to verify the server; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,
@@ -104,7 +104,7 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Option<Mai
 }
 
 impl MailUrl {
-    /// Stores the values in `to`.
+    /// Stores the values of the URL in the settings.
     pub(super) fn put(self, to: &mut MailSettings) {
         (to.host, to.port, to.security, to.user) = (self.host, self.port, self.security, self.user);
     }

@@ -23,11 +23,11 @@ const URL_WORDS: UrlWords = UrlWords {
 /// Settings of `[messages]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageSettings {
-    /// Service that sends messages.
+    /// URL of the service that sends messages; `None` without such a service.
     pub url: Option<String>,
     /// Shared secret of the edge and the service.
     pub token: Option<Secret>,
-    /// Maximum duration of one request.
+    /// Maximum duration of a request to the service.
     pub timeout: Duration,
     /// Webhook for messages to numbers without their own webhook.
     pub inbound: Option<String>,

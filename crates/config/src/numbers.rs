@@ -16,18 +16,18 @@ use super::values::KeyReader;
 /// Maximum length of `name` in characters, as Twilio's FriendlyName.
 const NAME_CHARS: usize = 64;
 
-/// Phone number of the edge.
+/// Phone number of the edge: a `[[number]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhoneNumber {
     /// Number in E.164.
     pub number: String,
-    /// Display name.
+    /// Display name of the number.
     pub name: Option<String>,
     /// Application for calls to the number; `None` if the routes decide.
     pub app: Option<String>,
     /// Trunks from which calls to the number are accepted.
     pub from: Vec<String>,
-    /// True if `from` is set.
+    /// True if the key `from` is set in the file.
     pub has_from: bool,
     /// Route of the number, if it has an application and accepts calls.
     pub route: Option<NumberRoute>,
@@ -38,9 +38,9 @@ pub struct PhoneNumber {
 /// Webhook for messages to a number.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SmsWebhook {
-    /// URL of the webhook.
+    /// URL of the webhook; `None` if the number has none.
     pub url: Option<String>,
-    /// HTTP method.
+    /// HTTP method of the request for `url`.
     pub method: WebhookMethod,
     /// URL requested if `url` fails.
     pub fallback_url: Option<String>,

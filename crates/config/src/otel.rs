@@ -43,7 +43,7 @@ pub struct OtelSettings {
     pub sampling: Sampling,
     /// Resource attribute `service.name`.
     pub service_name: String,
-    /// Maximum duration of one request.
+    /// Maximum duration of a request to the collector.
     pub timeout: Duration,
     /// CA bundle (PEM) to verify the collector; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,

@@ -20,7 +20,7 @@ use trunkgate_system::reach::ReachRules;
 /// Parameter of a number that API requests can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NumberParameter {
-    /// Display name.
+    /// Display name of the number.
     FriendlyName,
     /// URL of the first document of a call.
     VoiceUrl,

@@ -73,7 +73,7 @@ const MAX_LABEL_BYTES: usize = 63;
 pub struct PresetValue {
     /// Name of the key.
     pub key: String,
-    /// Value in TOML syntax.
+    /// Value of the key, in TOML syntax.
     #[serde(skip)]
     pub text: &'static str,
     /// Restricts the value to secure (`true`) or insecure (`false`) trunks; `None` if it applies to both.
@@ -85,9 +85,9 @@ pub struct PresetValue {
     pub domain: String,
     /// Minimum duration that the remote party accepts; may be empty.
     pub least: String,
-    /// Explanation; may be empty.
+    /// Explanation of the value; may be empty.
     pub note: String,
-    /// Source of the value.
+    /// Document or web page from which the value is taken.
     pub source: String,
     /// Day on which the source was read, as `2026-11-28`.
     pub date: String,
@@ -124,11 +124,11 @@ impl UnsetPresetKey {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PresetKind {
-    /// Carrier side: `--trunk`.
+    /// Carrier, given to `init` by `--trunk`.
     Carrier,
-    /// PBX side: `--pbx`.
+    /// PBX, given to `init` by `--pbx`.
     Pbx,
-    /// Not offered by `init`.
+    /// Remote party that `init` does not offer.
     #[default]
     #[serde(other)]
     Other,
@@ -138,13 +138,13 @@ pub enum PresetKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct OwnHeader {
-    /// Name of the header.
+    /// Name of the SIP header.
     pub name: String,
-    /// Source of this information.
+    /// Document or web page from which this information is taken.
     pub source: String,
 }
 
-/// Hosts derived from `domain`.
+/// Host names that a preset derives from the key `domain`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PresetDomain {
@@ -155,7 +155,7 @@ pub struct PresetDomain {
     pub others: String,
 }
 
-/// Form of a provider's domains.
+/// Form of the domain names at a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct DomainForm {
@@ -167,7 +167,7 @@ pub struct DomainForm {
     pub at_edge: String,
     /// Edge locations of the provider.
     pub edges: Vec<String>,
-    /// Source of the form.
+    /// Document or web page from which the form is taken.
     pub source: String,
 }
 
@@ -175,7 +175,7 @@ pub struct DomainForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DomainParts<'a> {
     form: &'a DomainForm,
-    /// Customer's part.
+    /// Part of the domain that is the customer's own.
     name: &'a str,
     /// True if the domain names an edge location of the provider.
     has_edge: bool,
@@ -201,7 +201,7 @@ impl PresetDomain {
 pub struct Preset {
     /// Name of the preset.
     pub name: &'static str,
-    /// Description of the remote party.
+    /// Description of the remote party to which the preset applies.
     pub title: String,
     /// Side of the edge for which `init` offers the preset.
     pub side: PresetKind,
@@ -213,7 +213,7 @@ pub struct Preset {
     pub domain: Option<PresetDomain>,
     /// Headers that only trunks with this preset may send.
     pub own_headers: Vec<OwnHeader>,
-    /// Values in file order.
+    /// Keys set by the preset, in the order of its file.
     pub values: Vec<PresetValue>,
     /// Keys that are left to the user.
     pub left_out: Vec<UnsetPresetKey>,
@@ -276,7 +276,7 @@ pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
     others.flat_map(|preset| &preset.own_headers).map(|header| header.name.clone()).collect()
 }
 
-/// Contents of a preset file.
+/// Contents of a preset file, as it is deserialised.
 #[derive(Debug, Deserialize)]
 struct PresetFile {
     title: String,
@@ -327,7 +327,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
 /// Keys of a trunk, completed by its preset.
 #[derive(Debug)]
 pub(super) struct CompletedTrunk<'a> {
-    /// All keys.
+    /// Keys of the trunk together with those of its preset.
     pub(super) table: DeTable<'a>,
     /// Preset, and the positions of the trunk's keys that determine its values.
     pub(super) preset: Option<(&'static Preset, Vec<SourceSpan>)>,

@@ -10,7 +10,7 @@ use super::preset::{Preset, PresetValue};
 use super::section::{Section, SpannedValue};
 use super::show;
 
-/// Trunk that uses the preset.
+/// Trunk of the configuration that uses a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresetUse {
     /// Name of the trunk.
@@ -25,7 +25,7 @@ pub struct PresetUse {
     pub changed: Vec<OverriddenValue>,
 }
 
-/// Value that the trunk overrides.
+/// Key of a preset for which a trunk sets another value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverriddenValue {
     /// Name of the key.
@@ -34,7 +34,7 @@ pub struct OverriddenValue {
     pub preset: String,
     /// Value of the trunk as TOML, without secrets.
     pub written: String,
-    /// Source of the preset's value.
+    /// Document or web page from which the value of the preset is taken.
     pub source: String,
     /// Line of the trunk's value, from 1.
     pub line: usize,

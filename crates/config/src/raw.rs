@@ -22,7 +22,7 @@ static DIGESTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// Value as written in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RawValue {
-    /// Digest of the whole value.
+    /// Digest of the whole value, by which changes are noticed.
     pub(super) digest: u64,
     /// Names of the files that the value refers to.
     pub(super) files: Vec<String>,

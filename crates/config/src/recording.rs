@@ -41,9 +41,9 @@ const TWILIO: &str = "https://api.twilio.com";
 /// Settings of `[recording]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingSettings {
-    /// Directory of the recordings.
+    /// Directory in which recordings are stored.
     pub directory: PathBuf,
-    /// Container of new recordings.
+    /// File format of new recordings.
     pub container: Container,
     /// Retention time; `None` if unlimited.
     pub keep: Option<Duration>,
@@ -51,7 +51,7 @@ pub struct RecordingSettings {
     pub key: Option<Arc<AgeIdentities>>,
     /// Handling of new calls while recordings cannot be written.
     pub on_full: OnFull,
-    /// Webhook notified of each recording.
+    /// URL notified of each recording; `None` for no notification.
     pub notify: Option<String>,
     /// Audio file announcing recordings requested by routes.
     pub announce: Option<String>,
@@ -118,7 +118,7 @@ pub fn links(config: &Config, account: &str, http: SocketAddr) -> Option<Recordi
 pub enum OnFull {
     /// Accept calls, recording them with gaps or not at all.
     Continue,
-    /// Reject calls.
+    /// Reject calls that are to be recorded.
     RefuseCalls,
 }
 

@@ -8,7 +8,7 @@ const HEAD: &str = "# All keys\n\n\
     that the parser uses. [configuration.md](../configure/configuration.md) explains how they work together. `trunkgate config schema` prints the \
     same as JSON Schema for editors and CI.\n";
 
-/// Returns the whole page.
+/// Returns the page docs/reference/keys.md as Markdown.
 pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
     for key in ROOT {

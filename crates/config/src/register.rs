@@ -10,7 +10,7 @@ use super::keys;
 use super::trunks;
 use super::values::KeyReader;
 
-/// Default registration lifetime.
+/// Default lifetime of a registration.
 const EXPIRES: Duration = Duration::from_secs(600);
 /// Minimum and maximum of `expires`.
 const ALLOWED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));

@@ -38,7 +38,7 @@ enum RouteColumn {
     OnBusy,
     RingTimeout,
     SearchTimeout,
-    /// Remark, ignored by the edge.
+    /// Remark for readers of the file, ignored by the edge.
     Note,
 }
 
@@ -130,7 +130,7 @@ struct RouteFileReader<'a> {
     placed: &'a SpannedRoute,
     columns: Vec<RouteColumn>,
     lines: RouteLines,
-    /// Cached targets by their text.
+    /// Targets that were already read, by their text.
     connects: HashMap<String, StoredTargets>,
     rests: HashMap<String, Result<u32, ReportedError>>,
     /// True if the targets of the route itself use parts of numbers.

@@ -35,7 +35,7 @@ const LOCAL_NETWORKS: [&str; 7] =
 /// Number of media ports of one call: RTP and RTCP on each of its two legs.
 pub(super) const PORTS_PER_CALL: u32 = 4;
 
-/// Configuration file being read.
+/// Path and text of the configuration file being read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConfigFile<'a> {
     pub(super) path: &'a Path,
@@ -59,7 +59,7 @@ pub(super) fn http(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut
 /// Parsed file, with the position of each value.
 type Document<'a> = Spanned<DeTable<'a>>;
 
-/// Reads the whole file.
+/// Reads the whole configuration file.
 pub(super) fn read(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut Findings) -> ConfigDraft {
     let parts = EmptyScope::of(file.folder());
     let scope = parts.scope(file.folder());

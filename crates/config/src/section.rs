@@ -14,13 +14,13 @@ use super::keys::{self, AbsentMeaning, ConfigKey, FieldSetter, ROOT, ReadScope, 
 use super::nearest;
 use super::values::{KeyReader, name_text, wrong_type};
 
-/// Value with its position.
+/// TOML value with its position in the file.
 pub(super) type SpannedValue<'a> = Spanned<DeValue<'a>>;
 
 /// Table without keys.
 static EMPTY: LazyLock<DeTable<'static>> = LazyLock::new(DeTable::new);
 
-/// Table with checked keys.
+/// Table of the file, of which the keys have been checked.
 #[derive(Debug, Clone)]
 pub(super) struct Section<'a> {
     /// Range of the header, or of an inline table.
@@ -73,7 +73,7 @@ impl TableSpans {
 #[derive(Debug)]
 pub(super) struct NamedSection<'a> {
     pub(super) name: &'a str,
-    /// Range of the name.
+    /// Position of the name in the file.
     pub(super) span: Range<usize>,
     pub(super) section: Section<'a>,
 }
@@ -106,7 +106,7 @@ impl<'a> Section<'a> {
         Section { span, title: title.to_owned(), table, scope }
     }
 
-    /// Reports unknown keys.
+    /// Reports each key of the table that is not in `keys`.
     pub(super) fn judge_keys(&self, keys: &'static [ConfigKey], findings: &mut Findings) {
         for name in self.table.keys() {
             judge(&self.title, (name.get_ref(), name.span()), keys, findings);
@@ -182,7 +182,7 @@ impl<'a> Section<'a> {
         rows.iter().filter_map(|row| Section::open(&title, row, keys, self.scope, findings)).collect()
     }
 
-    /// Returns the keys and values.
+    /// Returns all keys of the table with their values.
     pub(super) fn table(&self) -> &'a DeTable<'a> {
         self.table
     }
@@ -192,7 +192,7 @@ impl<'a> Section<'a> {
         self.scope
     }
 
-    /// Returns the title in messages.
+    /// Returns the title of the table, as used in messages.
     pub(super) fn title(&self) -> &str {
         &self.title
     }

@@ -15,7 +15,7 @@ use super::raw::RawValue;
 use super::section::{Section, SpannedValue};
 use super::types::{Config, ListenSettings};
 
-/// Placeholder for a secret.
+/// Text shown in place of a secret.
 const HIDDEN: &str = "(not shown)";
 
 /// Displayed value; tables keep their order.
@@ -27,7 +27,7 @@ pub(super) enum DisplayNode {
     Table(Vec<(String, DisplayNode)>),
 }
 
-/// Origin of a value.
+/// Origin of a displayed value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ValueOrigin {
     File,
@@ -45,7 +45,7 @@ pub(super) struct DisplayedKey {
     pub(super) raw: RawValue,
 }
 
-/// Table of the configuration.
+/// Table of the configuration, as `config show` displays it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DisplayedTable {
     /// Table type (`edge`, `trunk`, `route`); a trunk also has its name.

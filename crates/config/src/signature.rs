@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use crate::Secret;
 
-/// Prefix of a secret.
+/// Prefix of a signing secret (Standard Webhooks).
 const PREFIX: &str = "whsec_";
 /// Length of the decoded secret in bytes.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;

@@ -25,7 +25,7 @@ pub struct SmsSettings {
     pub auth_token: Secret,
     /// `http` or `https` URL of Twilio's API.
     pub base_url: String,
-    /// Maximum duration of one request.
+    /// Maximum duration of a request to the service.
     pub timeout: Duration,
     /// URL for Twilio's status callbacks of each message.
     pub status_callback: Option<String>,
@@ -42,11 +42,11 @@ pub struct SmsSettings {
 /// Replies to opt-out keywords; each is optional, because Twilio replies to them itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OptOutReplies {
-    /// Reply to STOP.
+    /// Reply to STOP; `None` for no reply.
     pub stop: Option<String>,
-    /// Reply to START.
+    /// Reply to START; `None` for no reply.
     pub start: Option<String>,
-    /// Reply to HELP.
+    /// Reply to HELP; `None` for no reply.
     pub help: Option<String>,
 }
 

@@ -25,11 +25,11 @@ const FORMATS: [(&str, &str); 4] = [("wav", "wav"), ("mp3", "mp3"), ("opus", "op
 /// Message texts for an unusable URL.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UrlWords {
-    /// Message for a URL with a user part.
+    /// Message for a URL that contains a user part.
     pub(super) user: &'static str,
     /// Message for a URL that sends data unencrypted over the network.
     pub(super) clear: &'static str,
-    /// Help text with an example.
+    /// Help text with an example of a valid URL.
     pub(super) help: &'static str,
     /// True if `http://` is accepted for host names; their addresses are checked on connection.
     pub(super) names_may_be_near: bool,
@@ -43,7 +43,7 @@ const OURS: UrlWords = UrlWords {
 };
 /// Maximum length of a voice name in bytes.
 const VOICE_BYTES: usize = 256;
-/// Keys that apply to `url`.
+/// Keys of `[speech]` that apply only together with `url`.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
 /// Reads `[speech]`; the default is an installed program. Returns `None` if text-to-speech is not available.

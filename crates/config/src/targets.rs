@@ -31,7 +31,7 @@ pub(super) struct TargetGroups {
 #[derive(Debug)]
 struct TargetGroup {
     name: String,
-    /// Position of the table header.
+    /// Position of the group's header in the file.
     span: SourceSpan,
     targets: Vec<SpannedTarget>,
     order: TrunkOrder,

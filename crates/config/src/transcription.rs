@@ -23,11 +23,11 @@ const WORDS: UrlWords = UrlWords {
 /// Settings of `[transcription]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TranscriptionSettings {
-    /// URL of the service.
+    /// URL of the transcription service.
     pub url: String,
-    /// Bearer token for the service.
+    /// Bearer token for the service; `None` to send no token.
     pub token: Option<Secret>,
-    /// Requested model.
+    /// Name of the model that the service is asked to use.
     pub model: String,
     /// Spoken language; `None` if the service detects it.
     pub language: Option<String>,

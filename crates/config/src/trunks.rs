@@ -341,7 +341,7 @@ fn host_of_uri(text: &str, span: SourceSpan, findings: &mut Findings) -> Option<
     Some(Peer::to(text.to_owned(), destination))
 }
 
-/// Destination of a SIP URI.
+/// Destination to which requests for a SIP URI are sent.
 #[derive(Debug)]
 pub struct SipAddress {
     pub user: String,

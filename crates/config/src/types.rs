@@ -32,7 +32,7 @@ use trunkgate_system::text::number;
 /// Complete configuration, including defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Path of the file.
+    /// Path of the configuration file.
     pub path: PathBuf,
     /// Lines of trunks and routes in the file.
     pub places: ConfigLines,
@@ -103,7 +103,7 @@ pub struct Config {
 /// Settings of `[speech]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpeechSettings {
-    /// Text-to-speech engine.
+    /// Program or service that speaks texts.
     pub by: SpeechEngine,
     /// Directory of the audio cache.
     pub cache: Option<PathBuf>,
@@ -113,12 +113,12 @@ pub struct SpeechSettings {
     pub is_installed: bool,
 }
 
-/// Text-to-speech engine.
+/// Program or service that speaks texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpeechEngine {
-    /// Program with its arguments.
+    /// Program that is run for each text, with its arguments.
     Command(Vec<String>),
-    /// Web service.
+    /// HTTP service that is requested for each text.
     Endpoint(SpeechEndpoint),
 }
 
@@ -127,11 +127,11 @@ pub enum SpeechEngine {
 pub struct SpeechEndpoint {
     /// URL of the service, `http` or `https`.
     pub url: String,
-    /// Bearer token.
+    /// Bearer token for the service; `None` to send no token.
     pub token: Option<Secret>,
-    /// `model` of the request.
+    /// Name of the model in the request.
     pub model: String,
-    /// `response_format` of the request.
+    /// Audio format in the request (`response_format`).
     pub format: &'static str,
 }
 
@@ -166,9 +166,9 @@ pub struct EdgeConfig {
 pub struct ListenSettings {
     /// Name; default: transport, address and port.
     pub name: String,
-    /// SIP transport.
+    /// SIP transport of the listener.
     pub transport: Transport,
-    /// Local address and port.
+    /// Local address and port of the listener.
     pub address: SocketAddr,
     /// Public addresses of this listener; if empty, those of the edge are used.
     pub public_address: Vec<IpAddr>,
@@ -208,7 +208,7 @@ pub struct TrunkTls {
 /// Settings of `[media]`.
 #[derive(Debug, Clone, Default)]
 pub struct MediaSettings {
-    /// Local addresses of media sockets.
+    /// Local IP addresses of the media sockets.
     pub address: Vec<IpAddr>,
     /// First and last media port.
     pub ports: (u16, u16),
@@ -258,7 +258,7 @@ impl std::fmt::Debug for Secret {
 /// Settings of `[http]`.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// Local address and port.
+    /// Local address and port of the HTTP server.
     pub address: SocketAddr,
     /// Bearer token; required unless the address is loopback and there is no public URL.
     pub token: Option<Secret>,
@@ -316,7 +316,7 @@ impl ApiSettings {
 /// Destinations permitted for the HTTP CONNECT method (`proxy` of `[api]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyMode {
-    /// No destination.
+    /// No destination is permitted: the proxy is off.
     #[default]
     Off,
     /// The edge's own API, for Twilio's host names.

@@ -27,11 +27,11 @@ const MAX_NAME_BYTES: usize = 64;
 pub(crate) struct KeyReader<'a> {
     /// Name of the key, for messages.
     pub(super) key: &'a str,
-    /// Value with its position.
+    /// Value of the key, with its position.
     pub(super) value: &'a SpannedValue<'a>,
-    /// Surrounding configuration.
+    /// Parts of the configuration to which the value may refer.
     pub(super) scope: ReadScope<'a>,
-    /// Diagnostics so far.
+    /// Diagnostics to which errors are added.
     pub(super) findings: &'a mut Findings,
 }
 

@@ -12,7 +12,7 @@ use trunkgate_sip::Transport;
 
 /// LINKTYPE_RAW: packets begin with their IP header.
 const RAW_IP: u16 = 101;
-/// Block types.
+/// Types of pcapng blocks: section header, interface description, enhanced packet.
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 6;

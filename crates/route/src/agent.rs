@@ -60,7 +60,7 @@ pub struct HoldAudio {
 /// Part of a parameter template: literal text or a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplatePiece {
-    /// Literal text.
+    /// Text that is copied unchanged.
     Text(String),
     /// Placeholder `{caller}`: the calling number.
     Caller,

@@ -109,9 +109,9 @@ pub struct AvailableTransports {
 /// DNS query that the caller of the search is to send.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsQuery {
-    /// NAPTR records of a name.
+    /// Query for the NAPTR records of this name.
     Naptr(String),
-    /// SRV records of a name.
+    /// Query for the SRV records of this name.
     Srv(String),
     /// A and AAAA records of a name, each only if its address family is available.
     Addresses(String),
@@ -187,11 +187,11 @@ pub struct DnsAnswer {
 pub enum LocateStep {
     /// Send these queries in parallel, and pass their results to [`ServerSearch::process_answers`].
     Ask(Vec<DnsQuery>),
-    /// The search is complete.
+    /// The search is complete, with these servers.
     Found(LocatedServers),
 }
 
-/// Servers found by a search.
+/// Result of a search for servers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LocatedServers {
     /// Servers found, in no particular order within a tier and priority.

@@ -7,7 +7,7 @@ use crate::expression::Expression;
 /// Compiled pattern for numbers, names or header values.
 #[derive(Debug, Clone)]
 pub enum Pattern {
-    /// Exact text.
+    /// Text that must be equal.
     Exact(String),
     /// Prefix, written in the configuration before `*`.
     Prefix(String),

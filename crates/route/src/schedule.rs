@@ -110,7 +110,7 @@ fn bit(day: Weekday) -> u8 {
 pub struct HoursError {
     /// Description of the problem, with the invalid word.
     pub message: String,
-    /// Correct form, as advice.
+    /// Advice with the correct form.
     pub help: String,
 }
 

@@ -16,7 +16,7 @@ pub struct TransferRule {
 
 #[derive(Debug, Clone)]
 enum TransferKind {
-    /// Any target: `*`.
+    /// Any target (`*`).
     Any,
     /// Trunk with an optional number pattern: `trunk:NAME`, `trunk:*`, `trunk:NAME/NUMBER`.
     Trunk { name: String, number: Option<Pattern> },

@@ -79,9 +79,9 @@ pub enum DtmfMode {
     /// Telephone-events in the media (RFC 4733).
     #[default]
     Rfc4733,
-    /// SIP INFO in the dialog.
+    /// DTMF digits are sent by SIP INFO in the dialog.
     Info,
-    /// Audible tones within the audio.
+    /// DTMF digits are sent as audible tones within the audio.
     Inband,
 }
 
@@ -234,7 +234,7 @@ pub struct Trunk {
     pub oversize_by_tcp: bool,
     /// Format of numbers sent to the trunk.
     pub send_numbers: SendNumbers,
-    /// SRTP mode of the media.
+    /// Use of SRTP for media of the trunk.
     pub srtp: Srtp,
     /// SRTP suites offered to the trunk, in order, and accepted in its offers; empty for the defaults in offers and
     /// any in answers.

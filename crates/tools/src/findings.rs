@@ -28,7 +28,7 @@ pub(crate) struct Finding {
     pub(crate) level: Level,
     /// Name of the check.
     pub(crate) name: String,
-    /// Evidence for the result.
+    /// Evidence for the result, in words.
     pub(crate) text: String,
     /// Suggested fix; empty if none is needed.
     pub(crate) fix: String,

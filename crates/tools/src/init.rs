@@ -21,7 +21,7 @@ const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"        # for an agent 
 /// Listener address of a configuration without trunks, PBX and agent, for a trial on this machine.
 const TRIAL: &str = "127.0.0.1:5060";
 
-/// Flags of the verb.
+/// Flags of `trunkgate init`.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
     /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`; several are tried in this
@@ -29,7 +29,7 @@ pub struct InitOptions {
     pub trunks: Vec<String>,
     /// `--pbx KIND:VALUE`, e.g. `freepbx:10.0.0.5`.
     pub pbx: Option<String>,
-    /// `--agent URL`.
+    /// `--agent URL`: WebSocket URL of an agent.
     pub agent: Option<String>,
     /// `--yes`: asks no questions.
     pub yes: bool,
@@ -151,11 +151,11 @@ fn details(kind: &str) -> Option<String> {
     }
 }
 
-/// Value expected after `KIND:`.
+/// Value expected after `KIND:` in `--trunk` or `--pbx`.
 enum TrunkValueForm {
     /// Domain at the provider; contains the ending of its name.
     Domain(String),
-    /// Address of a SIP server.
+    /// IP address or host name of a SIP server.
     Address,
     /// Optional region of the provider; contains all regions.
     Region(Vec<String>),
@@ -201,7 +201,7 @@ impl TrunkValueForm {
 
 /// Flag for a trunk or the PBX.
 struct TrunkFlag {
-    /// Name of the flag.
+    /// Name of the flag: `--trunk` or `--pbx`.
     flag: &'static str,
     /// Kind of an address given without a kind.
     first: &'static str,
@@ -365,7 +365,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     ))
 }
 
-/// Column at which comments begin.
+/// Column at which comments of the written configuration begin.
 const COMMENT_COLUMN: usize = 36;
 
 /// Appends a comment to a configuration line, aligned with other comments.
@@ -375,11 +375,11 @@ fn beside(line: &str, comment: &str) -> String {
 
 /// Trunk given by `--trunk`.
 struct CarrierTrunk<'a> {
-    /// Kind, before the colon.
+    /// Kind of the trunk: the text before the colon.
     kind: &'a str,
     /// Trunk name: the kind, numbered from the second trunk of a kind.
     name: String,
-    /// Value after the colon.
+    /// Address, domain or region of the trunk: the text after the colon.
     address: &'a str,
     /// Configuration lines below the heading.
     keys: String,

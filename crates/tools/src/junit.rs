@@ -15,7 +15,7 @@ pub(crate) struct TestCase {
     pub(crate) seconds: Option<f64>,
     /// Failure or error; `None` if the case passed.
     pub(crate) wrong: Option<CaseFailure>,
-    /// Text printed by the case.
+    /// Text that the test case has printed.
     pub(crate) output: Option<String>,
 }
 

@@ -25,11 +25,11 @@ pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// Open TCP or TLS connection.
+/// Open TCP or TLS connection to a SIP server.
 pub(crate) struct ConnectedStream {
     /// Stream of the decrypted bytes.
     pub(crate) stream: Box<dyn ByteStream>,
-    /// Local address.
+    /// Local address of the connection.
     pub(crate) local: SocketAddr,
     /// Certificate chain presented by the server; empty without TLS.
     pub(crate) shown: Vec<CertificateDer<'static>>,

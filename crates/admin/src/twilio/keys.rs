@@ -30,12 +30,12 @@ use trunkgate_system::sids;
 const NAME_CHARS: usize = 64;
 /// Length of a generated secret, in characters.
 pub(super) const SECRET_CHARS: usize = 32;
-/// Characters that secrets consist of.
+/// Characters of which the secret of a key consists.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 type SecretHash = [u8; 32];
 
-/// API key without its secret.
+/// API key without its secret, which is shown only once.
 #[derive(Clone)]
 struct ApiKey {
     name: Option<String>,

@@ -10,7 +10,7 @@ use super::parameters::Parameters;
 use super::{Asked, dialled};
 use trunkgate_system::twilio_hosts::LOOKUPS;
 
-/// Version of the Lookup API.
+/// Version of the Lookup API that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V1,

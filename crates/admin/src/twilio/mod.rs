@@ -68,19 +68,19 @@ pub(super) struct Granted {
     source: IpAddr,
 }
 
-/// Successful response of the API.
+/// Successful response of the Twilio-compatible API.
 enum Answer {
     /// Resource, or page of a list.
     Shown(Value),
-    /// Newly created resource.
+    /// JSON of a newly created resource (201).
     Created(Value),
     /// Audio of a recording.
     Audio(Box<AudioResponse>),
-    /// Plain text.
+    /// Response in plain text.
     Text(String),
     /// The requested range is outside of the audio, which has this many bytes.
     Outside(u64),
-    /// Empty response to a deletion.
+    /// Empty response to a deletion (204).
     Deleted,
 }
 

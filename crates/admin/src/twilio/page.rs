@@ -20,7 +20,7 @@ const TOKEN_CHARS: usize = 128;
 pub(super) struct PageRequest {
     /// Path of the list, with `.json`.
     path: String,
-    /// Query without the paging parameters.
+    /// Query of the request without the paging parameters.
     filters: String,
     number: usize,
     pub(super) size: usize,

@@ -29,7 +29,7 @@ pub(super) use trunk::{
     TRUNK_PARTS, TRUNK_TLS,
 };
 
-/// Kind of a value.
+/// Type of a key's value, with its restrictions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ValueKind {
     /// A string; the text names its kind.
@@ -56,11 +56,11 @@ pub(super) enum ValueKind {
     Word(&'static [&'static str]),
     /// Program with its arguments, of which only the placeholders are displayed.
     Command,
-    /// List of values.
+    /// List of values of this kind.
     List(&'static ValueKind),
     /// List of values, or a single value without brackets.
     Many(&'static ValueKind),
-    /// Table with arbitrary keys.
+    /// Table with arbitrary keys, whose values are of this kind.
     Map(&'static ValueKind),
     /// Table with these keys.
     Table(&'static [ConfigKey]),
@@ -83,7 +83,7 @@ impl ValueKind {
     }
 }
 
-/// Default of a key.
+/// Default of a key, or its meaning if it is absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct KeyDefault {
     /// Value if the key is absent.
@@ -95,7 +95,7 @@ pub(super) struct KeyDefault {
 /// Meaning of an absent key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum AbsentMeaning {
-    /// Default value, in TOML syntax.
+    /// The key has this default, in TOML syntax.
     Value(&'static str),
     /// Default that no value can express, in words.
     Told(&'static str),
@@ -121,22 +121,22 @@ pub(super) const fn told(words: &'static str) -> KeyDefault {
     KeyDefault { is: AbsentMeaning::Told(words), beside: None }
 }
 
-/// Required key.
+/// Default of a key that must be set.
 pub(super) const MUST: KeyDefault = KeyDefault { is: AbsentMeaning::Required(""), beside: None };
 /// Returns that a key is required, with the correction for a table without it.
 pub(super) const fn must(help: &'static str) -> KeyDefault {
     KeyDefault { is: AbsentMeaning::Required(help), beside: None }
 }
 
-/// Absent by default.
+/// Default of a key that has no value unless it is set.
 pub(super) const NONE: KeyDefault = told("none");
 
-/// Key of a table.
+/// Key of a configuration table, with its type and documentation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ConfigKey {
     /// Name of the key.
     pub(super) name: &'static str,
-    /// Kind of its value.
+    /// Type of the key's value.
     pub(super) kind: ValueKind,
     /// Default if the key is absent.
     pub(super) default: KeyDefault,

@@ -41,15 +41,15 @@ pub(crate) type ValueReader<T> = fn(&mut T, &mut KeyReader<'_>);
 /// Configuration that readers of values refer to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadScope<'a> {
-    /// Base of relative paths.
+    /// Folder to which relative paths refer.
     pub(crate) folder: &'a Path,
     /// Settings of `[edge]`: local networks, rules for numbers, calendar.
     pub(crate) edge: &'a EdgeConfig,
-    /// Sounds named so far.
+    /// Sound files that the configuration has named so far.
     pub(crate) sounds: &'a SoundCache,
     /// Groups; `None` where a target cannot be a group.
     pub(crate) groups: Option<&'a TargetGroups>,
-    /// `allow_prefixes` of `[sms]`.
+    /// Value of `allow_prefixes` in `[sms]`.
     pub(crate) texts_to: &'a [String],
 }
 

@@ -101,7 +101,7 @@ impl CallList {
         list
     }
 
-    /// Changes the retention time.
+    /// Changes the retention time of ended calls.
     pub fn configure(&self, keep: Option<Duration>) {
         self.state.lock().keep = keep;
     }

@@ -17,7 +17,7 @@ impl TaskWaker {
         self.notify.notify_one();
     }
 
-    /// Stops the task.
+    /// Tells the task to end.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.wake();

@@ -43,7 +43,7 @@ impl Drop for HttpConnection {
     }
 }
 
-/// Limits for one response.
+/// Limits for the body of one response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResponseLimits<'a> {
     /// Maximum time until the response starts, and between its parts.

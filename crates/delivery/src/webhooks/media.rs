@@ -25,11 +25,11 @@ use trunkgate_system::shares::ShareGrant;
 /// Audio file as received; the caller decodes it.
 #[derive(Debug, Clone)]
 pub struct FetchedMedia {
-    /// Contents of the file.
+    /// Undecoded contents of the file.
     pub bytes: Bytes,
     /// Media type in lower case, without parameters.
     pub media_type: Arc<str>,
-    /// Origin of the contents.
+    /// Whether the contents come from the cache or from the server.
     pub source: MediaSource,
     /// Attempts of the request for this file; empty if the cached file was fresh.
     pub attempts: Arc<[WebhookAttempt]>,
@@ -37,14 +37,14 @@ pub struct FetchedMedia {
     pub memory: Option<Arc<ShareGrant>>,
 }
 
-/// Origin of an audio file.
+/// Whether an audio file comes from the cache or from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaSource {
-    /// From the cache, still fresh.
+    /// From the cache, and fresh according to its caching rules.
     Kept,
     /// From the cache, confirmed by the server.
     Revalidated,
-    /// From the server.
+    /// From the server, with a new body.
     Fetched,
     /// From the cache although stale, because the server could not be reached.
     Stale,
@@ -86,7 +86,7 @@ struct CacheState {
     under_way: HashMap<MediaKey, WeakShared<BoxFuture<'static, FetchResult>>>,
 }
 
-/// Audio file in the cache.
+/// Audio file in the cache, with its caching rules.
 #[derive(Clone)]
 struct CachedFile {
     bytes: Bytes,

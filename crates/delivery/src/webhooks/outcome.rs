@@ -40,9 +40,9 @@ pub fn take_cookies(result: &mut Result<WebhookReply, WebhookFailure>) -> Vec<Co
 /// HTTP response of an application.
 #[derive(Default)]
 pub struct WebhookResponse {
-    /// HTTP status.
+    /// Status code of the response.
     pub status: u16,
-    /// HTTP headers.
+    /// Header fields of the response.
     pub headers: HeaderMap,
     /// Body; of an error response only the part that traces display.
     pub body: Vec<u8>,
@@ -81,7 +81,7 @@ pub struct WebhookAttempt {
     pub result: Result<u16, String>,
     /// Reason why the redirect in the response was not followed, as a clause.
     pub refused_redirect: Option<String>,
-    /// Duration of the attempt.
+    /// Time from the start of the attempt to its end.
     pub duration: Duration,
     /// Changes of the cookies by the response.
     pub cookies: CookieChanges,
@@ -90,9 +90,9 @@ pub struct WebhookAttempt {
 /// Failure of a request: no usable response.
 #[derive(Debug)]
 pub struct WebhookFailure {
-    /// Twilio's error code.
+    /// Twilio's error code for the failure.
     pub code: u32,
-    /// Reason, as a clause.
+    /// Reason of the failure, as a clause.
     pub what: String,
     /// Response of the last attempt, if there was one.
     pub answer: Option<Box<WebhookResponse>>,
@@ -102,7 +102,7 @@ pub struct WebhookFailure {
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// Fault of one attempt.
+/// Reason why one attempt of a request has failed.
 #[derive(Debug)]
 pub(super) struct AttemptFault {
     pub(super) kind: AttemptFaultKind,
@@ -116,7 +116,7 @@ pub(super) struct AttemptFault {
 pub(super) enum AttemptFaultKind {
     BadUrl,
     BadPolicy,
-    /// The address is not allowed.
+    /// The address of the server may not be reached by this request.
     Barred,
     UnknownHost,
     NotConnected,

@@ -14,12 +14,12 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::reach::ReachRules;
 
-/// Lifetimes of idle connections.
+/// Limits for reusing an idle connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PoolLifetimes {
-    /// Maximum time without a request.
+    /// Maximum time since the last request.
     pub(super) idle: Duration,
-    /// Maximum age of a connection.
+    /// Maximum time since the connection was opened.
     pub(super) age: Duration,
 }
 

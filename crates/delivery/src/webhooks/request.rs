@@ -23,7 +23,7 @@ use trunkgate_system::reach::ReachRules;
 use trunkgate_system::text::hex;
 use trunkgate_system::web;
 
-/// User-Agent of the edge.
+/// `User-Agent` header of the edge's requests.
 const AGENT: &str = concat!("trunkgate/", env!("CARGO_PKG_VERSION"));
 /// Twilio's header for a token that is equal in all attempts of a request, so that an application can recognise a
 /// repetition.
@@ -34,9 +34,9 @@ const BODY_HASH: &str = "bodySHA256";
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RequestMethod {
-    /// GET.
+    /// GET, with the parameters in the query of the URL.
     Get,
-    /// POST.
+    /// POST, with the parameters or the JSON text in the body.
     Post,
 }
 
@@ -50,7 +50,7 @@ impl RequestMethod {
     }
 }
 
-/// Content of a request.
+/// Content of a request to an application.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RequestContent {
     /// Parameters, sent as a form or in the query.
@@ -59,7 +59,7 @@ pub enum RequestContent {
     Json(Vec<u8>),
 }
 
-/// Purpose of a request.
+/// Purpose of a request, which decides on the size limit of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookPurpose {
     /// Fetch of a document, limited to a small size.
@@ -80,12 +80,12 @@ impl WebhookPurpose {
     }
 }
 
-/// Request to an application.
+/// HTTP request of the edge to an application.
 #[derive(Clone)]
 pub struct WebhookRequest {
     /// Absolute URL; its fragment may contain connection [overrides](super::overrides).
     pub(crate) url: String,
-    /// HTTP method.
+    /// HTTP method of the request.
     pub method: RequestMethod,
     pub(crate) content: RequestContent,
     pub(crate) purpose: WebhookPurpose,

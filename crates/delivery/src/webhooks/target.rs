@@ -38,7 +38,7 @@ pub(crate) struct Target {
 /// Reason why a text cannot be used as a webhook's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadUrl {
-    /// Malformed or unsupported URL.
+    /// Malformed or unsupported URL; contains the reason.
     Format(String),
     /// Unknown retry policy in the fragment.
     Policy(String),
@@ -47,11 +47,11 @@ pub(crate) enum BadUrl {
 /// Rule for redirects from https to plain http on the same host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainRule {
-    /// Never followed.
+    /// Such redirects are never followed.
     Never,
-    /// Followed to loopback and private networks only.
+    /// Such redirects are followed to loopback and private networks only.
     PrivateHosts,
-    /// Followed to any address.
+    /// Such redirects are followed to any address.
     SameHost,
 }
 

@@ -3,25 +3,25 @@
 /// Kind of a piece of text, which decides on its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextTone {
-    /// Remarks.
+    /// Tone of remarks.
     Plain,
-    /// Bars and times.
+    /// Tone of bars and times.
     Faint,
-    /// Names and verdicts.
+    /// Tone of names and verdicts.
     Strong,
-    /// SIP requests.
+    /// Tone of SIP requests.
     Request,
-    /// SIP 1xx responses.
+    /// Tone of SIP 1xx responses.
     Provisional,
-    /// SIP 2xx responses.
+    /// Tone of SIP 2xx responses.
     Success,
-    /// SIP 3xx to 6xx responses.
+    /// Tone of SIP 3xx to 6xx responses.
     Failure,
-    /// Packet counts.
+    /// Tone of packet counts.
     Media,
-    /// Agent events.
+    /// Tone of agent events.
     Agent,
-    /// Decisions of the edge, and events of the media.
+    /// Tone of decisions of the edge, and of events of the media.
     Words,
 }
 

@@ -21,9 +21,9 @@ const ENDS: &str = ";,?@:=&";
 /// Kind of prefix that a network strips from a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DialPrefix {
-    /// Sign of a global number.
+    /// Plus sign of a global number.
     Plus,
-    /// Service code: `*67`, `#31#`.
+    /// Service code such as `*67` or `#31#`.
     Service,
     /// Single digit of an outside-line code or of a trunk prefix.
     Outside,

@@ -36,9 +36,9 @@ pub(crate) enum SplitField {
 pub(crate) enum ConditionKey {
     /// Number or prefix of digits, packed.
     Digits(PackedDigits),
-    /// Any other exact text.
+    /// Exact text that cannot be packed.
     Whole(Box<str>),
-    /// Any other prefix.
+    /// Prefix that cannot be packed.
     Beginning(Box<str>),
 }
 

@@ -31,7 +31,7 @@ pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// Order in which adjacent trunks of a route are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TrunkOrder {
-    /// The configured order.
+    /// Order in which the configuration lists the targets.
     #[default]
     Listed,
     /// Best recent performance first ([`TrunkPerformance`](crate::TrunkPerformance)).

@@ -223,7 +223,7 @@ impl StopSignals {
     }
 }
 
-/// Value of `--from`.
+/// Calling party given by `--from`.
 pub(crate) enum FromArgument {
     /// SIP URI, in angle brackets.
     Uri(String),

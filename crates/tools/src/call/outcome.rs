@@ -53,7 +53,7 @@ pub(super) enum DtmfResult {
     Refused,
 }
 
-/// Final response to the INVITE.
+/// Final response to the INVITE of the test call.
 struct FinalInviteResponse {
     code: u16,
     /// Status code and reason phrase.
@@ -66,7 +66,7 @@ struct FinalInviteResponse {
 pub(super) struct TestCallOutcome {
     uri: String,
     began: Option<Instant>,
-    /// Address tried last.
+    /// Address to which the last attempt was made.
     way: Option<CallAddress>,
     entries: Vec<TraceEntry>,
     dropped: u64,

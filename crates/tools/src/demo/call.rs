@@ -25,7 +25,7 @@ use trunkgate_system::terminal::wrapped;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Interval of progress updates in a call.
 const TICK: Duration = Duration::from_millis(100);
-/// Calling number.
+/// Calling number of the demo's calls.
 const CALLER: &str = "+14155550100";
 
 /// Role of the agent in a demo call.

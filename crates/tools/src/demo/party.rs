@@ -32,7 +32,7 @@ const STREAM: Flow = Flow {
     connection: Some(ConnectionId(0)),
 };
 
-/// Command to a phone.
+/// Command to the task of a phone.
 #[derive(Debug)]
 pub(super) enum PhoneCommand {
     /// Sets the answer to the next call.
@@ -48,9 +48,9 @@ pub(super) enum PhoneCommand {
 /// Transport of a phone.
 #[derive(Debug)]
 pub(super) enum PhoneTransport {
-    /// UDP and plain RTP.
+    /// SIP over UDP, and plain RTP.
     Plain,
-    /// TLS, SRTP and Opus.
+    /// SIP over TLS, SRTP, and the codec Opus.
     Secure(PhoneConnection),
 }
 

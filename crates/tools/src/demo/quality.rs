@@ -33,7 +33,7 @@ const PACKET_MS: f64 = 20.0;
 /// Part of the sent audio that must be received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpectedFrames {
-    /// All frames.
+    /// All frames that the sender has sent.
     Whole,
     /// A tail of the frames, because the listener joined later.
     Tail,

@@ -24,9 +24,9 @@ pub(super) struct Question {
     transport: Transport,
     /// Host of the peer, for the Request-URI.
     host: String,
-    /// Local address of the request.
+    /// Local address from which the request was sent.
     us: SocketAddr,
-    /// URIs of From and Contact.
+    /// URIs in From and Contact of the request.
     own: OwnUris,
     /// Unique name used in branch, tag and Call-ID.
     name: String,
@@ -35,7 +35,7 @@ pub(super) struct Question {
 /// Response to the OPTIONS request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Status line.
+    /// Status line of the response.
     pub(super) line: String,
     /// Source of the request as the peer saw it (RFC 3261 §18.2.1, RFC 3581 §4); `None` if the response does not
     /// contain it.

@@ -21,7 +21,7 @@ pub(super) struct Asked {
     pub(super) edge: Option<EdgeTarget>,
     /// Whether the default address is used because `[http]` of the file cannot be read and no URL is given.
     pub(super) is_guessed: bool,
-    /// Whether `--url` names the edge.
+    /// Whether `--url` names the edge, instead of the file.
     pub(super) is_named: bool,
 }
 

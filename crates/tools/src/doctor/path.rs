@@ -15,7 +15,7 @@ use trunkgate_system::text::number;
 pub(super) struct Told {
     pub(super) trunk: String,
     pub(super) is_tls: bool,
-    /// Local address of the request.
+    /// Local address from which the request was sent.
     pub(super) local: SocketAddr,
     /// Address that the edge would announce in calls to the peer; `None` if there is no route.
     pub(super) shown: Option<IpAddr>,

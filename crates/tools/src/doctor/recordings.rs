@@ -17,7 +17,7 @@ use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::CONNECT_SECONDS;
 
-/// Names of the findings.
+/// Names of the findings about the mail server, the transcription service, and the receivers of notifications.
 const MAIL: &str = "mail";
 const TRANSCRIPTION: &str = "transcription";
 const NOTIFY: &str = "notify";

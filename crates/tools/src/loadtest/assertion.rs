@@ -27,7 +27,7 @@ const METRICS: [(&str, Metric, MetricUnit); 17] = [
 /// Metric of an assertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Metric {
-    /// Time from INVITE to 200.
+    /// Time from the INVITE to the 200 response.
     Setup,
     /// Post-dial delay: time from INVITE to the first provisional response above 100.
     PostDial,
@@ -37,13 +37,13 @@ pub(super) enum Metric {
     Jitter,
     /// MOS of each direction of a call.
     Mos,
-    /// Packets lost.
+    /// Share of packets that were lost.
     Loss,
     /// Packets that arrived too late to be played.
     Late,
     /// Packets with a changed payload.
     Harmed,
-    /// Answered calls.
+    /// Share of calls that were answered.
     Answered,
     /// Calls that were not answered.
     Failed,
@@ -114,7 +114,7 @@ enum Comparison {
 /// Assertion about a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Assertion {
-    /// Text on the command line.
+    /// Assertion as written on the command line.
     pub(super) text: String,
     pub(super) metric: Metric,
     pub(super) kind: MetricUnit,

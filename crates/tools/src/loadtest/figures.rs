@@ -9,7 +9,7 @@ use super::assertion::{MetricStatistic, MetricUnit};
 const UNITS: f64 = 1000.0;
 /// Maximum stored time, 10 minutes, in microseconds; longer times count as this.
 const MOST: u64 = 600_000_000;
-/// Significant digits stored.
+/// Number of significant digits stored of each value.
 const DIGITS: u8 = 3;
 
 /// Distribution of a metric's values in milliseconds or MOS, stored in thousandths.

@@ -30,7 +30,7 @@ pub(super) enum SideDeadline {
     HangUp,
     /// The audio is judged and the socket released.
     Judge,
-    /// The line is removed.
+    /// The line is removed from the test.
     Forget,
 }
 

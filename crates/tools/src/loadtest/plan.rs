@@ -22,7 +22,7 @@ const SPARE: usize = 16;
 const CALLER: &str = "+12125550100";
 /// Called number with the test's own edge.
 pub(super) const OWN_NUMBER: &str = "+12125550199";
-/// Default assertion.
+/// Assertion that is made if none is given.
 pub(super) const ASSERTED: &str = "answered=100%";
 
 /// Load test with validated flags.

@@ -19,7 +19,7 @@ const CALLS: usize = 500;
 /// Line between two SIP messages.
 const RULE: &str = "────────────────────────────────────────";
 
-/// Page of an open call.
+/// Page that shows an open call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum CallPage {
     /// SIP ladder of all legs.

@@ -54,7 +54,7 @@ Esc, q                       back, or leave
 
 Any key closes this page.";
 
-/// Draws the screen.
+/// Draws the whole screen of `top`.
 pub(super) fn draw(frame: &mut Frame, state: &ScreenState) {
     let (width, height) = (frame.area().width, frame.area().height);
     // On a low terminal the calls have at least half of the lines.

@@ -23,9 +23,9 @@ pub struct CallbackFigures {
 /// Counters of one application's callbacks.
 #[derive(Debug, Clone, Default)]
 pub struct CallbackCounts {
-    /// Callbacks waiting for delivery.
+    /// Number of callbacks waiting for delivery.
     pub waiting: u64,
-    /// Delivered callbacks.
+    /// Number of delivered callbacks.
     pub delivered: u64,
     /// Attempts of a callback beyond its first.
     pub retried: u64,
@@ -44,9 +44,9 @@ pub struct CallbackCounts {
 /// Failed attempt to deliver a callback.
 #[derive(Debug, Clone)]
 pub struct LastFailure {
-    /// Twilio's error code.
+    /// Twilio's error code for the failure.
     pub code: u32,
-    /// Reason, as a clause.
+    /// Reason of the failure, as a clause.
     pub what: String,
     /// SID of the call that the callback describes; empty if unknown.
     pub call: String,

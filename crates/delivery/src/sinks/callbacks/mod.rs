@@ -58,7 +58,7 @@ impl StoredCallbackSender {
     }
 }
 
-/// Receiving end of a [`CallbackSender`].
+/// Receiving end of a [`CallbackSender`], for the thread that delivers callbacks.
 pub type CallbackReceiver = mpsc::Receiver<QueuedCallback>;
 
 /// Creates the handle and the receiving end for the sender.

@@ -58,7 +58,7 @@ impl CallbackWorker {
     }
 }
 
-/// Outbox kind of callbacks.
+/// Callbacks as a kind of deliveries in the outbox.
 struct CallbackOutbox {
     means: CallbackHooks,
     /// Client of callbacks only, so that they do not use the connections of document requests.

@@ -27,9 +27,9 @@ pub struct StoredCallback {
     pub app: String,
     /// True if the receiver may be at a private address.
     pub allow_private: bool,
-    /// URL of the receiver.
+    /// URL to which the callback is sent.
     pub url: String,
-    /// HTTP method.
+    /// HTTP method of the callback.
     pub method: RequestMethod,
     /// Purpose of the callback, as named in traces.
     pub purpose: String,

@@ -39,10 +39,10 @@ impl HepTarget {
     }
 }
 
-/// Counters of HEP packets.
+/// Counters of the packets sent to a HEP capture server.
 #[derive(Debug, Default)]
 pub struct HepCounters {
-    /// Packets that the network accepted.
+    /// Number of packets that the network accepted.
     pub(crate) sent: Counter,
     /// Packets that exceeded the queue or the maximum length.
     pub(crate) dropped: Counter,
@@ -89,7 +89,7 @@ impl HepSender {
     }
 }
 
-/// Task that sends HEP packets.
+/// Task that sends HEP packets to the capture server.
 #[derive(Debug)]
 pub struct HepTask {
     packets: mpsc::Receiver<Box<CaptureRecord>>,

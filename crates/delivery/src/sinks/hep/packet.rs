@@ -43,11 +43,11 @@ const CHUNK: usize = 6;
 /// Identity of the edge in packets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CaptureAgent<'a> {
-    /// Capture agent ID.
+    /// Capture agent ID (`id` of `[hep]`), sent in each packet.
     pub(super) id: u32,
-    /// Name of the edge.
+    /// Name of the edge, sent in each packet.
     pub(super) node: &'a str,
-    /// Authentication key of the server.
+    /// Authentication key of the capture server; `None` to send no key.
     pub(super) password: Option<&'a str>,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct WaitingSpans {
     taken: usize,
 }
 
-/// Spans of one request.
+/// Spans that are sent in one request to the collector.
 #[derive(Debug)]
 pub(super) struct SpanBatch {
     pub(super) json: Vec<Vec<u8>>,

@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 pub(super) const SERVER: u8 = 2;
 /// `SPAN_KIND_CLIENT`: request sent to a remote party.
 pub(super) const CLIENT: u8 = 3;
-/// `STATUS_CODE_ERROR`
+/// Status code of a failed span (`STATUS_CODE_ERROR`).
 const ERROR: u8 = 2;
 
-/// OTLP span.
+/// OTLP span in the JSON encoding.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OtlpSpan {
@@ -35,7 +35,7 @@ pub(super) struct OtlpSpan {
     pub(super) status: OtlpStatus,
 }
 
-/// Event within a span.
+/// Event within an OTLP span.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OtlpEvent {
@@ -45,7 +45,7 @@ pub(super) struct OtlpEvent {
     pub(super) attributes: Vec<OtlpAttribute>,
 }
 
-/// Status of a span.
+/// Status of an OTLP span; empty for a span without error.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct OtlpStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -68,7 +68,7 @@ pub(super) struct OtlpAttribute {
     pub(super) value: OtlpValue,
 }
 
-/// Value of an attribute.
+/// Value of an OTLP attribute.
 #[derive(Debug, Clone, Serialize)]
 pub(super) enum OtlpValue {
     /// Text.

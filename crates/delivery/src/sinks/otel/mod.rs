@@ -40,10 +40,10 @@ impl OtelTarget {
     }
 }
 
-/// Counters of OTLP spans.
+/// Counters of the spans sent to the OTLP collector.
 #[derive(Debug, Default)]
 pub struct OtelCounters {
-    /// Spans accepted by the collector.
+    /// Number of spans accepted by the collector.
     sent: Counter,
     /// Spans dropped because the queue was full or the configuration has no collector.
     dropped: Counter,

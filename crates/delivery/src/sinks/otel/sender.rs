@@ -39,7 +39,7 @@ pub struct OtelTask {
     held: WaitingSpans,
     way: Option<Arc<OtelCollector>>,
     letter: Option<TraceRequest>,
-    /// Failed attempts in a row.
+    /// Number of attempts that failed since the last success.
     failures: u32,
     /// Earliest time of the next attempt; `None` if it need not wait.
     rests: Option<Instant>,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 
-/// Masking rule for numbers.
+/// Rule by which phone numbers are masked in spans.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NumberMask {
     /// True for `[log] numbers = "full"`.

@@ -69,7 +69,7 @@ pub struct Head {
     pub(super) bytes: usize,
 }
 
-/// Row with its body.
+/// Delivery in the outbox with its body.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) head: Head,
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Row {
 /// Concurrency limits and retry times of a kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Maximum number of concurrent attempts.
+    /// Maximum number of concurrent attempts of the kind.
     pub(super) at_once: usize,
     /// Maximum number of concurrent attempts to a host that responded to the last attempt.
     pub(super) of_host: usize,
@@ -132,7 +132,7 @@ impl Pace {
 pub(super) struct Refusal {
     /// Error code defined by the kind.
     pub(super) code: u32,
-    /// Reason, as a clause.
+    /// Reason of the failure, as a clause.
     pub(super) what: String,
     /// SID of the call that the row describes; empty if unknown.
     pub(super) call: String,
@@ -163,7 +163,7 @@ pub(super) enum Event<'a> {
     Dropped,
     /// The waiting row was dropped in favour of others, after this many attempts.
     MadeWay(u32),
-    /// A retry starts.
+    /// A further attempt starts after a failed one.
     Retried,
     /// An attempt failed; contains the number of attempts, the failure and the time of the next attempt.
     Failed(u32, &'a Refusal, Option<Timestamp>),
@@ -192,13 +192,13 @@ pub(super) type Settled<T> = (Arc<str>, Arc<Outcome<T>>);
 /// Failed attempt as stored; times are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// Number of failed attempts.
+    /// Number of failed attempts of the row.
     pub(super) attempts: u32,
-    /// Time of the failure.
+    /// Time of the last failure.
     pub(super) at: i64,
     /// Time of the next attempt.
     pub(super) due: i64,
-    /// Reason, as a clause.
+    /// Reason of the last failure, as a clause.
     pub(super) error: String,
 }
 

@@ -64,7 +64,7 @@ enum Place {
     Behind,
     /// Ready to be sent, with its turn at the host.
     Ready(HostTurn),
-    /// Resting until the next attempt.
+    /// Not sent before this time, at which the next attempt is due.
     Resting(Instant),
     UnderWay,
 }

@@ -120,11 +120,11 @@ pub(in crate::sinks) struct GivenUp {
 /// Numbers of rows of a kind.
 #[derive(Debug, Default)]
 pub(in crate::sinks) struct Counts {
-    /// Number of waiting rows.
+    /// Number of rows that wait for delivery.
     pub(in crate::sinks) all: u64,
-    /// Number of recently given-up rows.
+    /// Number of rows that were given up recently.
     pub(in crate::sinks) failed: u64,
-    /// Last given-up row.
+    /// Row that was given up last; `None` if there is none.
     pub(in crate::sinks) last_failed: Option<GivenUp>,
 }
 

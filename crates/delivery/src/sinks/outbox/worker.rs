@@ -69,7 +69,7 @@ enum Attempt<T> {
 }
 
 impl<K: Kind> Worker<K> {
-    /// Creates the worker.
+    /// Creates a worker that delivers the rows of a kind.
     pub(in crate::sinks) fn new(store: Store, kind: K) -> Worker<K> {
         let reading = if store.has_any() { Reading::Needed } else { Reading::Done };
         Worker {

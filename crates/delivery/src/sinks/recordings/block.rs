@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 use trunkgate_media::{Alaw, RecordedSamples, RecordingId};
 
-/// Consecutive frames of a recording.
+/// Consecutive audio frames of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameBlock {
     /// Id of the recording in this process.

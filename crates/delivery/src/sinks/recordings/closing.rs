@@ -67,7 +67,7 @@ fn trimmed(
     }
 }
 
-/// State of the closing thread.
+/// State of the thread that closes ended recordings.
 #[derive(Debug)]
 pub(super) struct RecordingCloser {
     shared: Arc<SharedRecordings>,
@@ -76,7 +76,7 @@ pub(super) struct RecordingCloser {
     unrecovered: u64,
     /// SIDs of recordings of this process that could not be closed.
     own: BTreeSet<String>,
-    /// Entries refused by the store.
+    /// Index entries that the store has refused.
     unindexed: UnindexedEntries,
     /// True if the next retry starts a maintenance run, because recordings must be completed.
     is_left: bool,

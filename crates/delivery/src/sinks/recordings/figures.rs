@@ -47,15 +47,15 @@ fn counted(counter: &Counter, word: &str) -> String {
 /// Counters of all recordings since the start of the edge.
 #[derive(Debug, Default)]
 pub struct RecordingFigures {
-    /// Recordings in progress.
+    /// Number of recordings in progress.
     pub active: Counter,
-    /// Latest message counts, by mailbox.
+    /// Latest numbers of new and heard messages, by mailbox.
     messages: Mutex<BTreeMap<String, MailboxCounts>>,
     /// Number of recordings that ended with audio.
     pub completed: Counter,
     /// Number of recordings that ended without audio.
     pub absent: Counter,
-    /// Milliseconds of written audio.
+    /// Milliseconds of audio written to files.
     pub milliseconds: Counter,
     /// Bytes written to files.
     pub bytes: Counter,
@@ -63,7 +63,7 @@ pub struct RecordingFigures {
     pub gaps: Counter,
     /// Number of recordings with at least one gap.
     lacking: Counter,
-    /// Milliseconds of lost audio.
+    /// Milliseconds of audio that was lost.
     pub lost_milliseconds: Counter,
     /// Number of frame blocks refused because the writer's queue was full.
     pub refused_blocks: Counter,

@@ -14,7 +14,7 @@ use super::{place, unlisted};
 pub enum RecordingState {
     /// In progress, or interrupted by a crash and not completed yet.
     InProgress,
-    /// The file is complete.
+    /// The recording has ended, and its file is complete.
     Completed,
     /// The recording ended without audio and has no file.
     Absent,
@@ -180,7 +180,7 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Inserts or replaces an entry.
+/// Inserts an entry into the index, or replaces the entry with the same SID.
 pub(super) fn put(store: &Connection, entry: &RecordingEntry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
@@ -242,14 +242,14 @@ pub(super) fn list(store: &Connection, part: &RecordingFilter, most: usize) -> r
     rows.query_map(values, entry)?.collect()
 }
 
-/// Message counts of one mailbox.
+/// Numbers of new and heard messages of one mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxCounts {
     /// Name of the mailbox.
     pub mailbox: String,
-    /// Messages not played yet.
+    /// Number of messages not played yet.
     pub new: u64,
-    /// Messages already played.
+    /// Number of messages already played.
     pub heard: u64,
     /// Total file size of the messages in bytes.
     pub bytes: u64,

@@ -82,9 +82,9 @@ pub struct NewRecording {
     pub(crate) conference_sid: Option<String>,
     /// Number and meaning of the file's channels.
     pub(crate) channels: Channels,
-    /// Origin of the recording.
+    /// Request or setting that started the recording.
     pub(crate) source: RecordingSource,
-    /// Recorded directions.
+    /// Directions of the call's audio that are recorded.
     pub(crate) tracks: TrackSet,
     /// True if silence at the beginning and the end of the file is removed.
     pub(crate) trim: bool,
@@ -92,9 +92,9 @@ pub struct NewRecording {
     pub(crate) receiver: Option<Box<RecordingReceiver>>,
     /// Mailbox and parties, if the recording is a voicemail message.
     pub(crate) message: Option<Box<VoicemailMessage>>,
-    /// Requested transcription.
+    /// Transcription of the recording; `None` if not requested.
     pub(crate) transcription: Option<Box<TranscriptionRequest>>,
-    /// Time of the first frame.
+    /// Time of the first audio frame.
     pub(crate) started_at: Timestamp,
 }
 
@@ -156,7 +156,7 @@ impl fmt::Display for RecordingBeginError {
     }
 }
 
-/// Event of a recording.
+/// Event of a recording, for other parts of the edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordingEvent {
     /// Frames were lost and replaced by silence.
@@ -221,7 +221,7 @@ pub struct RecordingGap {
     pub(crate) at_milliseconds: u64,
     /// Length of the gap in milliseconds.
     pub(crate) milliseconds: u64,
-    /// Cause of the loss.
+    /// Cause of the loss, as a text.
     pub(crate) cause: String,
 }
 

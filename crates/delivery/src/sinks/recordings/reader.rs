@@ -22,7 +22,7 @@ pub(super) const OPEN: OpenError = OpenError::Payload;
 /// Encryption and length of a recording's file.
 #[derive(Debug)]
 pub(super) enum FileContents {
-    /// Unencrypted file.
+    /// Unencrypted file of this size, in bytes.
     Plain { bytes: u64 },
     /// File encrypted in chunks; `last` is the index of the last chunk.
     Sealed { payload: PayloadKey, last: u64, bytes: u64 },

@@ -16,7 +16,7 @@ use trunkgate_system::problem::Problem;
 /// Time limits and pauses of attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Maximum duration of an attempt.
+    /// Time limit for an attempt.
     pub(super) within: Duration,
     /// Duration of an attempt after which `status` reports that the service does not respond.
     pub(super) patience: Duration,
@@ -39,11 +39,11 @@ impl Pace {
 pub struct SentFigures {
     /// Rows that wait for the service.
     pub waiting: Counter,
-    /// Rows accepted by the service.
+    /// Number of rows accepted by the service.
     pub completed: Counter,
-    /// Rows given up.
+    /// Number of rows given up.
     pub failed: Counter,
-    /// Retried attempts.
+    /// Number of attempts after a failed one.
     pub retried: Counter,
     /// Error of the last attempt; `None` after a success.
     refused: Mutex<Option<String>>,

@@ -36,12 +36,12 @@ pub enum RecordingOpenError {
     Incomplete(String),
     /// The file is shorter than it was when it was closed.
     Cut {
-        /// Current length in bytes.
+        /// Current length of the file, in bytes.
         bytes: u64,
         /// Length in bytes when the file was closed.
         written: u64,
     },
-    /// The recording was deleted.
+    /// The recording was deleted by a request, or has expired.
     Deleted,
     /// The recording is encrypted, and `[recording]` has no `key`.
     NoKey,
@@ -79,11 +79,11 @@ impl From<io::Error> for RecordingOpenError {
 /// Outcome of a request to delete a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletionOutcome {
-    /// The file was deleted.
+    /// The file of the recording was deleted.
     Done,
     /// The recording does not exist.
     Absent,
-    /// The recording was deleted before.
+    /// The recording had already been deleted.
     Before,
     /// The recording is in progress, so it was not deleted.
     InProgress,
@@ -96,9 +96,9 @@ pub(crate) struct SharedRecordings {
     pub(super) reports: RecordingReports,
     /// Entries of starting recordings that the store has refused; the closing thread retries them.
     pub(super) refused: RefusedEntries,
-    /// Waker of the transcription task.
+    /// Wakes the task that transcribes recordings.
     pub(super) transcribing: Arc<TaskWaker>,
-    /// Waker of the e-mail worker.
+    /// Wakes the worker that sends e-mails.
     pub(super) mailing: Arc<TaskWaker>,
     tell: EventCallback,
     settings: Mutex<Option<Arc<RecordingSettings>>>,

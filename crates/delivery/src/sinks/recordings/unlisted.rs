@@ -11,7 +11,7 @@ use trunkgate_system::limits::RECORDINGS_SWEPT_AT_ONCE;
 /// Files in the directory of recordings without an index entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnlistedFiles {
-    /// Number of files.
+    /// Number of files without an index entry.
     pub files: u64,
     /// Path of one such file; `None` if there is none.
     pub example: Option<PathBuf>,

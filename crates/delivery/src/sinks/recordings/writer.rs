@@ -23,7 +23,7 @@ use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_M
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
 
-/// State of the writer thread.
+/// State of the thread that writes recordings.
 #[derive(Debug)]
 pub(super) struct RecordingWriter {
     shared: Arc<SharedRecordings>,

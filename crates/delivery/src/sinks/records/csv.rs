@@ -34,7 +34,7 @@ pub(super) const COLUMNS: [&str; 25] = [
     "legs",
 ];
 
-/// Returns the header line.
+/// Returns the header line of a CSV record file.
 pub fn head() -> Vec<u8> {
     line(&COLUMNS.map(str::to_owned))
 }

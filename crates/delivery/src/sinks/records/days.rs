@@ -27,9 +27,9 @@ type Counts = BTreeMap<Key, u32>;
 /// Daily call counts, with the changes not stored yet.
 pub(super) struct DayCounts {
     store: Store,
-    /// Changes since the last write.
+    /// Counts that have changed since the last write to the store.
     changed: Counts,
-    /// Changes that are being stored.
+    /// Changed counts that are being stored, with the pending result.
     under_way: Option<(Counts, Stored)>,
     /// Time at which the store last refused a change.
     refused: Option<Instant>,

@@ -17,9 +17,9 @@ const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
 /// Metrics of call records by destination.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Record file on disk.
+    /// Figures of the record file on disk.
     pub(crate) file: Sink,
-    /// HTTP receiver.
+    /// Figures of the HTTP receiver.
     pub(crate) url: Sink,
     /// Store, for records waiting for the receiver.
     pub(super) store: Sink,
@@ -35,23 +35,23 @@ pub struct Figures {
     pub(super) only_in_memory: Counter,
 }
 
-/// Destination of call records.
+/// Figures of one destination of call records.
 #[derive(Debug, Default)]
 pub struct Sink {
     /// True if the destination is configured.
     pub(super) used: AtomicBool,
-    /// Failed attempts.
+    /// Number of failed attempts.
     pub failures: Counter,
-    /// Records given up.
+    /// Number of records given up.
     pub lost: Counter,
-    /// Records that wait for the destination.
+    /// Number of records that wait for the destination.
     pub waiting: Counter,
     /// Current failure of the destination; `None` while it accepts records.
     problem: Mutex<Option<Failure>>,
 }
 
 impl Figures {
-    /// Returns the destinations with their labels in metrics.
+    /// Returns the figures of the file and the receiver, each with its label in metrics.
     pub fn all(&self) -> [(&'static str, &Sink); 2] {
         [("file", &self.file), ("url", &self.url)]
     }

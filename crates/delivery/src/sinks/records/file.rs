@@ -20,7 +20,7 @@ const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// Length of the rotation time in a file name.
 const STAMP_BYTES: usize = 16;
 
-/// Call record file.
+/// Call record file, with its rotation and retention.
 #[derive(Debug)]
 pub(super) struct RecordsFile {
     settings: CdrFile,
@@ -52,13 +52,14 @@ impl Passed {
         Passed { at: last.unwrap_or_else(clock::now), since: Instant::now() }
     }
 
-    /// Returns the lower bound of the current time.
+    /// Returns the modification time of the newest file plus the time since; the current time, unless the clock has
+    /// jumped.
     fn now(self) -> Timestamp {
         self.at.saturating_add(self.since.elapsed()).unwrap_or(self.at)
     }
 }
 
-/// Record file that is open.
+/// Record file that is open for writing.
 #[derive(Debug)]
 struct Open {
     lines: LineFile,

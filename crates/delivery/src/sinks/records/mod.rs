@@ -43,14 +43,14 @@ pub enum ReportOrder {
     /// Reopens the files with the current or a new configuration, for example after an external log rotation. If that
     /// fails, the old destinations remain in use.
     Reopen {
-        /// Destinations of the records.
+        /// Destinations of call records from now on.
         cdr: Box<CdrSettings>,
         /// Whether other parts of the edge need the store.
         needs_store: bool,
         /// Sender for the result of the command.
         answer: oneshot::Sender<io::Result<()>>,
     },
-    /// No further commands follow.
+    /// Ends the writer; no further commands follow.
     End,
 }
 

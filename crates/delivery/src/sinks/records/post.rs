@@ -24,7 +24,7 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::web;
 
-/// HTTP endpoint for call records.
+/// HTTP endpoint that receives call records.
 #[derive(Debug)]
 pub(super) struct Target {
     url: Url,

@@ -48,7 +48,7 @@ struct State {
     is_gone: bool,
     /// Number of consecutive pauses because of failures.
     failures: u32,
-    /// End of the current pause.
+    /// End of the pause after a failure; `None` if requests may be made.
     rests: Option<Instant>,
     connections: Vec<post::Connection>,
     /// Number of records that the endpoint has accepted.
@@ -86,7 +86,7 @@ impl Endpoint {
     }
 }
 
-/// Outbox kind of call records.
+/// Call records as a kind of deliveries in the outbox.
 pub(super) struct Sender {
     endpoint: Arc<Endpoint>,
     figures: Arc<Figures>,

@@ -24,11 +24,11 @@ const LOOP: u32 = 14_107;
 /// Direction and origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// Message received from outside.
+    /// Message received from another party.
     Inbound = 0,
     /// Message sent by an API request.
     Api = 1,
-    /// Reply to a received message.
+    /// Reply of a document to a received message.
     Reply = 2,
 }
 
@@ -50,13 +50,13 @@ impl Direction {
 pub enum Status {
     /// Received by the edge; this state is final.
     Received,
-    /// Waiting to be sent.
+    /// Waiting to be sent by the edge.
     Queued,
-    /// Accepted by the sending service.
+    /// Accepted by the sending service, without a delivery report so far.
     Sent,
     /// Delivery confirmed by the recipient's carrier.
     Delivered,
-    /// Rejected by the recipient's carrier.
+    /// Rejected by the recipient's carrier after the service had accepted the message.
     Undelivered,
     /// Rejected by the sending service, expired, not sent (recipient opted out, or loop), or outcome unknown.
     Failed,
@@ -108,7 +108,7 @@ pub struct KeptMessage {
     pub from: Option<String>,
     /// SID of the messaging service that sends the message, if any.
     pub service: Option<String>,
-    /// Recipient in E.164.
+    /// Phone number of the recipient in E.164.
     pub to: String,
     /// Text of the message.
     pub body: String,
@@ -170,9 +170,9 @@ const COLUMNS: &str =
 /// Filter for a page of messages.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
-    /// Recipient to match.
+    /// Recipient that messages must have; `None` for any.
     pub to: Option<String>,
-    /// Sender to match.
+    /// Sender that messages must have; `None` for any.
     pub from: Option<String>,
     /// Range of the sending time, both ends included.
     pub sent: Option<(Timestamp, Timestamp)>,
@@ -183,11 +183,11 @@ pub struct MessageFilter {
 /// Result of queueing a message. A message that is not queued is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// The message was queued.
+    /// The message was stored and queued.
     Done,
-    /// The recipient has opted out.
+    /// The message is not sent, because the recipient has opted out.
     OptedOut,
-    /// The queue is full.
+    /// The message is not sent, because the queue is full.
     Full,
 }
 
@@ -350,7 +350,7 @@ fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
 pub enum Removed {
     /// The message was deleted.
     Done,
-    /// The message does not exist.
+    /// There is no message with this SID.
     #[default]
     Unknown,
     /// The message is still being sent.
@@ -373,9 +373,9 @@ pub fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
 /// State of a message as reported by its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// Status of the message.
+    /// Status of the message as reported.
     pub status: Status,
-    /// Error code of Twilio.
+    /// Twilio's error code; `None` without an error.
     pub error: Option<u32>,
 }
 

@@ -42,7 +42,7 @@ use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 pub use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
-/// Command to the text thread.
+/// Command to the thread that sends text messages.
 #[derive(Debug)]
 pub enum SmsOrder {
     /// Command of a call. A text to be stored has a number; the SIP messages held for it are released when all texts up
@@ -52,9 +52,9 @@ pub enum SmsOrder {
     Settings(Box<Outlets>),
     /// A message of the API was queued as this row of the outbox.
     Queued(Box<Head>),
-    /// A recipient has opted out of text messages, or in again.
+    /// A recipient has opted out of text messages, or has opted in again.
     Opt {
-        /// Recipient in E.164.
+        /// Phone number of the recipient in E.164.
         recipient: String,
         /// True for an opt-out, false for an opt-in.
         out: bool,
@@ -69,13 +69,13 @@ pub enum SmsOrder {
 #[derive(Debug, Default)]
 pub struct SmsCounters {
     ended: [Counter; Ended::ALL.len()],
-    /// Number of repeated requests.
+    /// Number of requests repeated after a failure.
     pub(crate) retried: Counter,
     /// Number of texts that could not be stored; only the text thread changes it.
     unkept: Counter,
     /// Number of texts lost because the queue of the text thread was full.
     pub untold: Counter,
-    /// Number of waiting texts.
+    /// Number of texts that wait to be sent.
     queued: AtomicU64,
     /// Number of waiting texts without a configured service.
     stranded: AtomicU64,

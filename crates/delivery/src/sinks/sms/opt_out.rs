@@ -9,7 +9,7 @@ pub enum Wish {
     Stop,
     /// The sender wants text messages again.
     Start,
-    /// The sender asks for information.
+    /// The sender asks for information (HELP).
     Help,
 }
 

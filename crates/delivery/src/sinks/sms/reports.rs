@@ -10,7 +10,7 @@ use super::texts::{millis, time};
 /// Request to the `action` URL of a reply, made when the reply is queued.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Action {
-    /// URL of the `action`.
+    /// URL that the document names as `action`.
     pub url: String,
     /// True for GET, false for POST.
     pub is_get: bool,
@@ -19,11 +19,11 @@ pub struct Action {
 /// Status of a message, to be reported to a receiver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusReport {
-    /// Message, with this status.
+    /// Message in the state to report.
     pub message: KeptMessage,
     /// Status to report.
     pub status: String,
-    /// Error code of Twilio.
+    /// Twilio's error code; `None` without an error.
     pub error: Option<u32>,
     /// Time at which the message reached the status.
     pub created: Timestamp,

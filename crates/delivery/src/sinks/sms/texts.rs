@@ -31,11 +31,11 @@ enum State {
     Asked = 2,
     /// The text may have been accepted, so it must be looked up.
     Doubtful = 3,
-    /// The text has an outcome.
+    /// The text was sent, or will not be sent.
     Done = 4,
 }
 
-/// Outcome of a text.
+/// Final result of a text message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The service accepted the text.
@@ -53,7 +53,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// All results.
+    /// All final results.
     pub(crate) const ALL: [Ended; 6] =
         [Ended::Sent, Ended::Refused, Ended::OptedOut, Ended::Limited, Ended::Expired, Ended::Unknown];
 
@@ -102,7 +102,7 @@ pub(super) enum Begun {
     Over(End),
     /// The service of the text is not configured; it expires after this time.
     Stranded(Duration),
-    /// The text no longer waits.
+    /// The text no longer waits to be sent.
     Gone,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct End {
     pub(super) code: Option<u32>,
 }
 
-/// Numbers of waiting texts.
+/// Number of texts that wait to be sent, and the age of the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Queue {
     pub(super) texts: u64,
@@ -157,7 +157,7 @@ pub(super) fn head(call: &str, to: &str, channel: Channel, created: Timestamp) -
     }
 }
 
-/// Queues a text.
+/// Adds a text to the store, to be sent.
 pub(super) fn add(store: &Connection, head: &Head) -> rusqlite::Result<()> {
     table::add(store, NAME, &[Row { head: head.clone(), body: String::new() }])
 }

@@ -34,7 +34,7 @@ pub struct CallFilter {
     pub since: String,
     /// Number of the caller to match.
     pub caller: Option<String>,
-    /// Called number to match.
+    /// Called number that calls must have; `None` for any.
     pub called: Option<String>,
 }
 

@@ -192,7 +192,7 @@ pub(crate) enum Step {
     Truncate,
     Rename,
     Remove,
-    /// Change of the store's database.
+    /// Any change of the store's database.
     Change,
 }
 

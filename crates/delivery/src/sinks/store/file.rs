@@ -19,7 +19,7 @@ use trunkgate_system::files;
 pub(super) const NAME: &str = "trunkgate.db";
 /// SQLite application id of the edge's databases: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
-/// Schema of version 1.
+/// SQL statements that create the tables of version 1.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Migrations to the next version; the first one leads to version 2.
 const MIGRATIONS: [&str; 0] = [];
@@ -174,7 +174,7 @@ fn alone(path: &Path) -> rusqlite::Result<Connection> {
     Ok(file)
 }
 
-/// Version of a file's tables.
+/// Version of the tables in a store's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TableVersion {
     /// The file has no tables.

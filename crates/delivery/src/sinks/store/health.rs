@@ -55,7 +55,7 @@ impl StoreHealth {
         self.0.is_failing.send_replace(true);
     }
 
-    /// Records that a change succeeded.
+    /// Records that the store accepted a change.
     pub(super) fn took(&self) {
         if self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.0.is_failing.send_replace(false);

@@ -25,7 +25,7 @@ use trunkgate_system::text::number;
 pub(crate) struct CallJournal {
     path: PathBuf,
     lines: LineFile,
-    /// Lines of the live calls.
+    /// Lines that the journal contains of live calls.
     live: LiveLines,
     /// Number of lines in the file, including those of calls that have ended.
     count: usize,

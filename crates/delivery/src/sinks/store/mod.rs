@@ -75,7 +75,7 @@ impl Drop for StoreInner {
     }
 }
 
-/// Command to the store's thread.
+/// Command to the thread that owns the database.
 enum StoreOrder {
     Change(StoreJob),
     /// Closes the file and ends the thread.

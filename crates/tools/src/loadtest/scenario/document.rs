@@ -13,7 +13,7 @@ const MOST_BYTES: u64 = 4 << 20;
 /// Attributes of `<exec>` that send audio.
 const AUDIO: [&str; 2] = ["play_pcap_audio", "rtp_stream"];
 
-/// Properties of a scenario.
+/// Properties of a SIPp scenario file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SippScenario {
     /// Whether the scenario sends audio.

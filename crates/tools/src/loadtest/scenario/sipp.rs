@@ -74,7 +74,7 @@ pub(super) struct SippEnd {
     status: ExitStatus,
     /// Timeout that expired and stopped SIPp; `None` if SIPp ended by itself.
     timed_out: Option<Duration>,
-    /// Whether the user stopped SIPp.
+    /// Whether the user stopped SIPp before its end.
     pub(super) is_cut: bool,
 }
 

@@ -46,7 +46,7 @@ pub(super) enum ScriptCallEvent {
     Heard(CallNumber, Vec<i16>),
 }
 
-/// An outgoing call.
+/// Call that the script's caller has placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlacedCall {
     pub(super) number: CallNumber,

@@ -19,7 +19,7 @@ const RATE: f64 = 8000.0;
 /// Speech recogniser on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct SandboxRecogniser {
-    /// URL of the WebSocket server.
+    /// WebSocket URL of the recogniser.
     pub(super) url: String,
     sessions: SessionCounts,
 }

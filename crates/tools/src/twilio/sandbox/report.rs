@@ -63,7 +63,7 @@ pub(super) struct FollowedRedirect {
     /// URL that was requested, and status of the response.
     pub(super) url: String,
     pub(super) status: u16,
-    /// Redirect target.
+    /// URL to which the redirect leads (`Location`).
     pub(super) location: String,
 }
 

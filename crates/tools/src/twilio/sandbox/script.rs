@@ -85,7 +85,7 @@ pub(super) enum OutOfCallStep {
 /// Kind of sound other than a Say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpectedSound {
-    /// Play, party or stream.
+    /// Play, stream, or tone of a called party.
     Audio,
     /// Tone of a called party.
     Party,

@@ -69,7 +69,7 @@ impl StopReceiver {
         *self.0.borrow()
     }
 
-    /// Waits for a signal.
+    /// Waits for the first stop signal.
     pub(super) async fn comes(&self) -> StopSignal {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|came| *came) {

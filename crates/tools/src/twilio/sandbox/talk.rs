@@ -137,7 +137,7 @@ enum ExpectationScope {
 enum SpeechListener {
     /// Recogniser of a Gather, or of a live transcription.
     Recogniser,
-    /// Recording of a Record.
+    /// Recording made by a Record verb.
     Record,
 }
 

@@ -66,7 +66,7 @@ pub(super) fn wanted(entry: &RecordingEntry, awaits_text: bool) -> Option<Row> {
     Some(Row::alone(&entry.sid, [HOST, recipient, &message.mailbox], pause, String::new()))
 }
 
-/// Outbox kind of e-mails.
+/// E-mails about voicemail messages as a kind of deliveries in the outbox.
 #[derive(Debug)]
 pub(super) struct MailOutbox {
     shared: Arc<SharedRecordings>,

@@ -24,13 +24,13 @@ const LINE_BYTES: usize = 57;
 /// Contents of an e-mail about a voicemail message.
 #[derive(Debug)]
 pub(super) struct MailText<'a> {
-    /// Index entry of the message.
+    /// Index entry of the voicemail message.
     pub(super) entry: &'a RecordingEntry,
-    /// Address of the sender.
+    /// E-mail address of the sender.
     pub(super) from: &'a str,
-    /// Address of the recipient.
+    /// E-mail address of the recipient.
     pub(super) to: &'a str,
-    /// URL of the audio.
+    /// URL of the message's audio.
     pub(super) url: &'a str,
     /// Transcription of the message, if available.
     pub(super) said: Option<&'a str>,

@@ -100,7 +100,7 @@ pub(super) fn delete(shared: &SharedRecordings, sid: &str) -> io::Result<bool> {
     shared.change(move |store| table::delete(store, &sid))
 }
 
-/// Text returned by the service.
+/// Transcript returned by the transcription service.
 pub(super) struct Text {
     said: String,
     stored: Stored,
@@ -115,7 +115,7 @@ pub(super) struct Seen {
     reports: Vec<Head>,
 }
 
-/// Outbox kind of transcriptions.
+/// Transcriptions as a kind of deliveries in the outbox.
 #[derive(Debug)]
 pub(super) struct Transcriber {
     shared: Arc<SharedRecordings>,

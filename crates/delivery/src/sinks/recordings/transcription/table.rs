@@ -38,9 +38,9 @@ impl State {
 /// Text of a transcription as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// Unencrypted text.
+    /// Unencrypted transcript.
     Plain(String),
-    /// Text encrypted with age.
+    /// Transcript encrypted with age.
     Sealed(Vec<u8>),
 }
 
