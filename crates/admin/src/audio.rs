@@ -145,7 +145,7 @@ enum RangePosition {
 }
 
 impl RangePosition {
-    /// Parses a number that consists of digits only (RFC 9110 §14.1.1).
+    /// Parses a position in a byte range, which consists of digits only (RFC 9110 §14.1.1).
     fn of(text: &str) -> RangePosition {
         match text.parse() {
             _ if text.is_empty() => RangePosition::Open,

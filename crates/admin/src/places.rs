@@ -99,7 +99,7 @@ impl HttpSlots {
         }))
     }
 
-    /// Waits until a slot is free, or its connection may be evicted.
+    /// Waits until a slot is free, or the connection in a slot may be evicted.
     pub(super) async fn room(&self) {
         while !self.0.lock().has_room() {
             self.0.freed.notified().await;

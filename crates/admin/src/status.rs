@@ -384,8 +384,8 @@ fn of_app(app: &AppView) -> Option<Problem> {
     })
 }
 
-/// Explains that no phone of a trunk is registered by a wrong password, if a phone presents one for a user of the
-/// trunk. Returns the logins that explain nothing.
+/// Names a wrong password as the cause of the problem that no phone of a trunk is registered, if a phone has presented
+/// a wrong password for a user of the trunk. Returns the other logins.
 fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
     let is_empty =
         |trunk: &&TrunkView| trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();

@@ -240,7 +240,7 @@ impl SecretMask<'_> {
         }
     }
 
-    /// Hides every value in a value.
+    /// Masks a value; in a list or table, each value in it.
     fn everything(&mut self, value: &SpannedValue<'_>) {
         if let DeValue::Array(list) = value.get_ref() {
             list.iter().for_each(|one| self.everything(one));

@@ -273,7 +273,7 @@ impl<'a> CsvProgress<'a> {
         lines.is_multiple_of(LINES_AT_ONCE)
     }
 
-    /// Returns a progress message, unless the last one is less than [`PATIENCE`] ago.
+    /// Stores and returns a progress message; `None` if the last one is less than [`PATIENCE`] ago.
     pub(super) fn so_far(&mut self, now: Instant, lines: usize) -> Option<String> {
         if now.saturating_duration_since(self.told) < PATIENCE {
             return None;

@@ -206,7 +206,7 @@ fn place_of(path: &Path, source: &str, diagnostic: &Diagnostic) -> String {
     }
 }
 
-/// Returns the first error with its position, and the number of further errors, in one line.
+/// Returns the first error with its position, and the number of further errors, in one line; empty without errors.
 pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };

@@ -84,7 +84,7 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(HttpSettings, Vec<Diag
 /// Reads `[http]` of a file with errors elsewhere.
 ///
 /// # Errors
-/// Returns the lines with syntax errors if `[http]` may be among them.
+/// Returns the lines with syntax errors if `[http]` has an error, or may be among these lines.
 fn http_of(path: &Path, source: &str, has_token: bool) -> Result<HttpSettings, Vec<usize>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);

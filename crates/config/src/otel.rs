@@ -71,7 +71,7 @@ pub(super) fn endpoint(reader: &mut KeyReader<'_>) -> Option<String> {
     of_traces(&web_address(reader, URL_WORDS)?)
 }
 
-/// Appends the path of traces to a base URL, unless it already ends in it.
+/// Appends the path of traces to a base URL, unless the URL already ends in it; `None` if the text is not a URL.
 fn of_traces(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
     let path = url.path().trim_end_matches('/').to_owned();

@@ -381,7 +381,8 @@ impl RouteFileReader<'_> {
         known
     }
 
-    /// Reads the columns other than numbers and targets; returns the index of their stored values, 0 if all are empty.
+    /// Reads the columns other than numbers and targets. Returns the index of their stored values, 0 if all are empty,
+    /// and `None` if a value is invalid.
     fn rest(&mut self, record: &StringRecord, line: CsvLine) -> Option<u32> {
         let fields = REST.map(|column| field(&self.columns, record, column));
         if fields.iter().all(Option::is_none) {

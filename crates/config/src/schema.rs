@@ -181,7 +181,7 @@ fn host_name() -> String {
     if name.is_empty() { "trunkgate".to_owned() } else { name }
 }
 
-/// Reads `[[listen]]`, and returns whether one of the listeners could not be read.
+/// Reads `[[listen]]`, or returns the default listeners without it. Also returns whether a listener could not be read.
 fn read_listen(
     root: &Section<'_>,
     (file, acme): (ConfigFile<'_>, Option<&SpannedAcme>),

@@ -40,7 +40,7 @@ pub struct Config {
     pub(super) written: Arc<WrittenConfig>,
     /// Settings of `[edge]`.
     pub edge: EdgeConfig,
-    /// `[[listen]]`, never empty.
+    /// Listeners (`[[listen]]`), never empty.
     pub listen: Vec<ListenSettings>,
     /// Settings of `[media]`.
     pub media: MediaSettings,
@@ -48,27 +48,27 @@ pub struct Config {
     pub limits: LimitSettings,
     /// Settings of `[http]`.
     pub http: HttpSettings,
-    /// `acme` of `[tls]`
+    /// Settings of `acme` in `[tls]`; `None` if no certificate is ordered.
     pub acme: Option<AcmeSettings>,
-    /// `[trunk.NAME]` in file order; peers given by host name have no addresses yet.
+    /// Trunks (`[trunk.NAME]`) in file order; peers given by host name have no addresses yet.
     pub trunks: Vec<Trunk>,
     /// Names of trunks that are PBXs; API requests may call their extensions.
     pub pbx_trunks: BTreeSet<Arc<str>>,
-    /// `tls` of the trunks that have one.
+    /// Keys of `tls` in `[trunk.NAME]`, for trunks that have any.
     pub trunk_tls: BTreeMap<Arc<str>, TrunkTls>,
-    /// `[agent.NAME]` in file order.
+    /// Agents (`[agent.NAME]`) in file order.
     pub agents: Vec<Agent>,
-    /// `[app.NAME]` in file order.
+    /// Applications (`[app.NAME]`) in file order.
     pub apps: Vec<App>,
     /// Settings of each application that the call core does not use.
     pub app_settings: BTreeMap<Arc<str>, AppSettings>,
     /// Sounds of `play:FILE` by name, as μ-law at 8 kHz.
     pub sounds: BTreeMap<String, Arc<[u8]>>,
-    /// `[voicemail.NAME]` in file order.
+    /// Mailboxes (`[voicemail.NAME]`) in file order.
     pub mailboxes: Vec<Mailbox>,
-    /// `[[number]]` in file order.
+    /// Phone numbers of the edge (`[[number]]`) in file order.
     pub numbers: Vec<PhoneNumber>,
-    /// `[client]`: targets of Voice SDK clients by identity.
+    /// Targets of Voice SDK clients (`[client]`) by identity.
     pub clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// Settings of `[api]`.
     pub api: ApiSettings,
@@ -76,25 +76,25 @@ pub struct Config {
     pub routes: RouteList,
     /// Settings of `[log]`.
     pub log: LogSettings,
-    /// Settings of `[speech]`.
+    /// Settings of `[speech]`; `None` if text-to-speech is not available.
     pub speech: Option<SpeechSettings>,
     /// True if `[speech]` turns text-to-speech off.
     pub speech_is_off: bool,
-    /// Settings of `[recognition]`.
+    /// Settings of `[recognition]`; `None` if the file has no such table.
     pub recogniser: Option<Arc<RecogniserSpec>>,
     /// Texts to be synthesized for agents.
     pub announcements: Vec<AgentAnnouncement>,
     /// Settings of `[cdr]`.
     pub cdr: CdrSettings,
-    /// Settings of `[recording]`.
+    /// Settings of `[recording]`; `None` if the file has no such table.
     pub recording: Option<RecordingSettings>,
-    /// Data directory (`data_directory` of `[edge]`) and the directory of the calls' state.
+    /// Directory for persistent data: `data_directory` of `[edge]`.
     pub data: DataDirectory,
-    /// Settings of `[hep]`.
+    /// Settings of `[hep]`; `None` if the file has no such table.
     pub hep: Option<HepSettings>,
-    /// Settings of `[otel]`.
+    /// Settings of `[otel]`; `None` if the file has no such table.
     pub otel: Option<OtelSettings>,
-    /// `[twilio]` and `[sms]`
+    /// Settings of `[twilio]` and `[sms]`; `None` if the file has no `[twilio]`.
     pub sms: Option<Arc<SmsSettings>>,
     /// Settings of `[messages]`.
     pub messages: Arc<MessageSettings>,

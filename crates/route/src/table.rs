@@ -263,8 +263,8 @@ impl RoutingTable {
         &self.numbers
     }
 
-    /// Returns the first route that takes the call, with its targets and their peers in order. `pick(total)` returns
-    /// a random number below `total`, for weights (RFC 2782).
+    /// Returns the first route that takes the call, with its targets and their peers in order; `None` if no route does.
+    /// `pick(total)` returns a random number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<RoutePlan> {
         let (position, route) = self.routes.first(call)?;
         let route = route.for_call(call, position)?;

@@ -769,6 +769,10 @@ async fn request(edge: &EdgeTarget, method: Method, path: &str, body: Option<Val
 
 /// Sends a request and returns the body. Checks `/healthz` first unless the request is small, so that an edge that
 /// hangs does not carry it out when it recovers.
+///
+/// # Errors
+/// Returns a message if the edge does not respond in time or refuses the request, or if a request other than GET would
+/// go to an edge that no file and no URL names.
 async fn request_bytes(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     if edge.is_guessed && method != Method::GET {
         // The edge at the default address may not be the intended one.

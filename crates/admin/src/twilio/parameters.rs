@@ -66,7 +66,8 @@ impl Parameters {
     /// could make a browser send one.
     ///
     /// # Errors
-    /// Returns an error if the body is no form, or if a POST has parameters in its query.
+    /// Returns an error if the body is no form, if there are too many parameters, or if a POST has parameters in its
+    /// query.
     pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::POST && !query.is_empty() {

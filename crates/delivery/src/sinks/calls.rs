@@ -155,7 +155,7 @@ impl CallList {
         !self.state.lock().unwritten.is_empty()
     }
 
-    /// Writes waiting calls to the store, unless it refused some less than [`PAUSE`] ago.
+    /// Writes waiting calls to the store, unless it refused some less than [`PAUSE`] ago, or has still to write many.
     pub(crate) fn settle(&self) {
         let batch: Vec<StoredCall> = {
             let mut inner = self.state.lock();

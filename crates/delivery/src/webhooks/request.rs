@@ -92,7 +92,7 @@ pub struct WebhookRequest {
     pub(crate) reach: ReachRules,
     /// Whether redirects from https to plain http on the same host are followed.
     pub insecure_redirects: bool,
-    /// Application that makes the request; concurrency limits are shared between applications.
+    /// Application for which the request is made; concurrency limits are shared between applications.
     pub asker: Arc<str>,
     /// Token that signs the request; `None` if the request is not signed.
     pub auth_token: Option<Secret>,

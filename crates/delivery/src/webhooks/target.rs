@@ -240,8 +240,11 @@ pub fn shown(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
 }
 
-/// Returns the text of a URL without surrounding white space. Characters that the parser would silently drop are
-/// rejected, because a server could interpret them differently.
+/// Returns the text of a URL without surrounding white space.
+///
+/// # Errors
+/// Returns an error if the text is too long, or contains control characters, which the parser would silently drop and a
+/// server could interpret differently.
 fn checked(text: &str) -> Result<&str, BadUrl> {
     let text = text.trim();
     if text.len() > WEBHOOK_URL_BYTES {

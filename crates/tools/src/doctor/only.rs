@@ -100,7 +100,7 @@ impl Only {
     }
 }
 
-/// Returns the error for an unknown name, with the known names, the most similar first.
+/// Returns the error for an unknown name, with the most similar name as a suggestion, and the names of all checks.
 fn unknown(name: &str, config: &Config) -> String {
     let trunks = config.trunks.iter().map(|trunk| format!("options {}", trunk.name));
     let agents = config.agents.iter().map(|agent| format!("agent {}", agent.name));

@@ -485,8 +485,8 @@ impl Asker {
         Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
     }
 
-    /// Returns the source address that the edge uses towards a peer: that of its listener, unless it is bound to all
-    /// addresses. The peer may identify the edge by it.
+    /// Returns the source address that the edge uses towards a peer, by which the peer may identify the edge: that of
+    /// the edge's listener; `None` if the listener is bound to all addresses.
     fn source(&self, place: &PeerAddress) -> Option<IpAddr> {
         let listen = self.trunk(&place.trunk).and_then(|trunk| trunk.listen.as_deref());
         let listener = self.addressing.listener_for(listen, place.transport, place.address.ip())?;

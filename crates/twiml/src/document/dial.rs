@@ -409,7 +409,8 @@ fn shown_name(header: &SipHeader) -> String {
     header.name.chars().take(40).collect()
 }
 
-/// Checks whether applications may set a header in addition to `headers`: only `X-…` and `User-to-User` are allowed.
+/// Checks whether applications may set a header in addition to `headers`: only `User-to-User` and `X-…` are allowed,
+/// except those that the edge itself writes.
 ///
 /// # Errors
 /// Returns the reason why the header must not be set.

@@ -21,11 +21,11 @@ pub struct Figures {
     pub(crate) file: Sink,
     /// Figures of the HTTP receiver.
     pub(crate) url: Sink,
-    /// Store, for records waiting for the receiver.
+    /// Figures of the store, in which records wait for the receiver.
     pub(super) store: Sink,
-    /// Queue to the receiver, reported while it is full.
+    /// Figures of the queue to the receiver; a problem while the queue is full.
     pub(super) full: Sink,
-    /// Store, for the day counts of limits.
+    /// Figures of the store, for the day counts of limits.
     pub(super) days: Sink,
     /// Unreadable lines in the journal of live calls.
     pub damaged: Counter,

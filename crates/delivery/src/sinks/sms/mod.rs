@@ -333,7 +333,7 @@ impl TextIntake {
         let _ = self.rows.send(row).await;
     }
 
-    /// Applies a configuration; waiting texts are sent at once.
+    /// Applies a configuration. If the configuration has changed, waiting texts are sent at once.
     async fn change(&mut self, settings: Outlets) {
         let has_changed = {
             let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);

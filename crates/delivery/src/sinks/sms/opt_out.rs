@@ -30,8 +30,8 @@ impl Wish {
         }
     }
 
-    /// Returns the intent of a message; `None` if its text is not exactly one keyword. `kind` is Twilio's
-    /// classification (`OptOutType`), which takes precedence.
+    /// Returns the intent of a message; `None` if its text is not exactly one keyword, ignoring case and punctuation.
+    /// `kind` is Twilio's classification (`OptOutType`), which takes precedence.
     pub fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
         let judged = match kind {
             Some("STOP") => Some(Wish::Stop),

@@ -406,7 +406,7 @@ fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<LeftoverRecord> {
     live.into_iter().map(left).collect()
 }
 
-/// Sets the answer time of an interrupted call, and its end if that would be earlier.
+/// Marks an interrupted call as answered at this time, and sets its end to that time if the end would be earlier.
 fn answered(call: &mut Map<String, Value>, at: Value) {
     let of = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
     if of(call.get("ended_at")) < of(Some(&at)) {
