@@ -226,7 +226,7 @@ impl SecretMask<'_> {
         }
     }
 
-    /// Hides a secret; `{ env = "NAME" }` and `{ file = "PATH" }` only tell its place.
+    /// Hides a secret; `{ env = "NAME" }` and `{ file = "PATH" }` only name its place.
     fn secret(&mut self, value: &SpannedValue<'_>) {
         if let DeValue::Array(list) = value.get_ref() {
             list.iter().for_each(|one| self.secret(one));

@@ -183,7 +183,7 @@ pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     terminal::harmless(&out)
 }
 
-/// Returns the number of errors and the first one with its position, in one line.
+/// Returns the number of errors and the first one with its position, in one line; empty without errors.
 pub fn summary(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };

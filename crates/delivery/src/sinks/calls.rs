@@ -126,7 +126,8 @@ impl CallList {
         self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
     }
 
-    /// Stores an ended call with its record, unless a request has removed the call.
+    /// Stores an ended call with its record, unless calls are not stored or a request has removed the call. The call
+    /// waits while the store is refusing calls or is still writing many.
     pub(crate) fn add(&self, call: &CallView, record: &StoredRecord) {
         let Some(stored) = stored(call, record) else { return };
         {

@@ -91,7 +91,7 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
 
 /// Returns the findings about the problems in `status`, except the kinds in [`OWN_LINES`]. Of several only the first is
 /// shown with their number, because `status` lists all. They are failures, as for `status --check`; notes about unknown
-/// sources are not.
+/// sources are not. Number overrides are findings too.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|kind| problem["kind"] == *kind));

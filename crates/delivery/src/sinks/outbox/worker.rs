@@ -163,8 +163,8 @@ impl<K: Kind> Worker<K> {
         self.settle();
     }
 
-    /// Adds handed-over deliveries to the queue. Each is written to the store, but its first attempt does not wait for
-    /// that.
+    /// Handles `first` and what else has been handed over. New deliveries join the queue and are written to the store,
+    /// but their first attempts do not wait for that.
     fn take(&mut self, first: Handed<K::New>, intake: &mut Intake<K::New>) {
         let (now, mut batch, mut stored) = (Instant::now(), Vec::new(), Vec::new());
         let mut next = Some(first);

@@ -129,8 +129,8 @@ impl Sender {
         Err(Refusal { is_final, ..Refusal::here(refusal.to_string()) })
     }
 
-    /// Moves a record that the endpoint rejects while it accepts others to [`REJECTED`]; returns whether that
-    /// succeeded.
+    /// Moves a record that the endpoint rejects while it accepts others to [`REJECTED`]. Returns false if
+    /// that fails.
     fn set_aside(&self, row: &Row, most_bytes: u64, refusal: &post::Refusal) -> bool {
         let (sid, path) = (&row.head.key, self.directory.join(REJECTED));
         let moved = LineFile::open(&path).and_then(|mut lines| {

@@ -526,10 +526,10 @@ impl<'a> ScriptRun<'a> {
         self.wait_for(ExpectationScope::Party, has, NO_PARTY).await
     }
 
-    /// Checks whether a called party selected by `is_there` can still answer.
+    /// Checks whether a called party can still answer, or one selected by `is_there` has answered.
     ///
     /// # Errors
-    /// Returns a message if no such party can still answer.
+    /// Returns a message if parties have been called, but neither is the case.
     fn may_answer(&self, is_there: impl Fn(&CalledParty) -> bool) -> Result<(), String> {
         let never = self
             .parties
