@@ -173,8 +173,8 @@ fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     format!("{}; {next}{until}", with_test(fix, &agent.name))
 }
 
-/// Returns the problem of an agent that sent no audio in calls of the last hour that were long enough to judge; `None`
-/// for any other.
+/// Returns the problem of an agent that sent no audio in a significant share of the last hour's calls that were long
+/// enough to judge; `None` if they are fewer or no longer occur.
 pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
     let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
     let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;

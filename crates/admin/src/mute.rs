@@ -5,7 +5,8 @@ use trunkgate_call::diagnosis::{COMMON, FaultCause};
 use trunkgate_system::problem::kind::{ProblemKind, Silence, Unheard};
 use trunkgate_system::problem::{Part, Problem};
 
-/// Merges the problem of a side into that of the other side if all its calls lack audio from both.
+/// Merges the problem of a party that is not heard into that of the party on the other side, if in all its calls
+/// neither was heard.
 pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     let mut at = 0;
     while at < problems.len() {

@@ -507,8 +507,8 @@ fn tls_now(faults: TlsFaultsView) -> Problem {
     ))
 }
 
-/// Returns the problem of a trunk if all TLS handshakes with it fail. A single failure may be a port check of a
-/// monitoring program.
+/// Returns the problem of a trunk if all TLS handshakes with it fail. Below [`limits::TLS_FAULTS_OF_TRUNK`] failures,
+/// it is not attributed to the trunk: a single failure may be a port check of a monitoring program.
 fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     if faults.handshakes < limits::TLS_FAULTS_OF_TRUNK {
         return tls_now(faults);

@@ -350,7 +350,8 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     shown
 }
 
-/// Returns the problem of a poor mean MOS in the last hour, apart from packet loss; `None` if it is good.
+/// Returns the problem of a poor mean MOS in the last hour, apart from packet loss; `None` if it is good, newer calls
+/// were good, or too few calls were measured.
 fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
@@ -362,7 +363,7 @@ fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     })
 }
 
-/// Returns the problem of calls with a fault that is significant even in one call; `None` if no call had it.
+/// Returns the problem of calls with a fault that is significant even in one call; `None` if it no longer occurs.
 fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
     let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {

@@ -127,7 +127,7 @@ impl<'a> ComparedConfig<'a> {
 type NamedBlock = (Option<String>, DisplayedTable);
 type BlockPair<'a> = (Option<&'a NamedBlock>, Option<&'a NamedBlock>);
 
-/// Returns the name of a table; the address for a listener without a name.
+/// Returns the name of a table: the masked number of a `[[number]]`, the address of a listener without a name.
 fn name_of(block: &DisplayedTable) -> Option<String> {
     let text = |key: &str| {
         let line = block.lines.iter().find(|line| line.key == key)?;

@@ -352,7 +352,8 @@ fn header_names(line: &str) -> Option<Vec<&str>> {
     Some(names.split('.').map(|name| name.trim().trim_matches(['"', '\''])).collect())
 }
 
-/// Returns the dotted names of a key, and its value with all that follows. The padding of base64 is not a value.
+/// Returns the dotted names of a key, and its value with all that follows; `None` if the line has no key. The padding
+/// of base64 is not a value.
 fn key_names(line: &str) -> Option<(impl Iterator<Item = &str>, &str)> {
     let (key, value) = line.split_once('=')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);

@@ -214,7 +214,7 @@ pub(super) fn rates(reader: &mut KeyReader<'_>) -> Option<[u32; 3]> {
     Some([0, rate("in"), rate("out")])
 }
 
-/// Reads the session timer in whole seconds, not below the minimum of RFC 4028 §4.
+/// Reads the session timer: zero, or a duration from the minimum of RFC 4028 §4 to [`SESSION_SECONDS`].
 pub(super) fn session(reader: &mut KeyReader<'_>) -> Option<Duration> {
     let found = reader.duration()?;
     let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);

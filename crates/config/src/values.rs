@@ -245,7 +245,7 @@ impl<'a> KeyReader<'a> {
         found
     }
 
-    /// Reads a duration, and warns with `what` if it is shorter than `least`.
+    /// Reads a duration, and warns with `what` if it is shorter than `least` but not zero.
     pub(super) fn duration_of(&mut self, (least, what): (Duration, &str)) -> Option<Duration> {
         let found = self.duration()?;
         if !found.is_zero() && found < least {

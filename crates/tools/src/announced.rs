@@ -66,7 +66,7 @@ pub(crate) fn in_words(trunks: &[TrunkAddresses]) -> Vec<String> {
     by_address.into_iter().map(phrase).chain(lost).collect()
 }
 
-/// Returns the peers without a route from this machine, each with its trunk.
+/// Returns the trunks with a peer to which this machine has no route, each with the first such peer.
 pub(crate) fn unrouted(trunks: &[TrunkAddresses]) -> impl Iterator<Item = (&str, IpAddr)> {
     let lost = |trunk: &TrunkAddresses| trunk.announced.iter().find(|one| shown(one).is_none()).map(|one| one.to);
     trunks.iter().filter_map(move |trunk| Some((trunk.name.as_str(), lost(trunk)?)))

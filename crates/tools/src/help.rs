@@ -70,7 +70,7 @@ pub fn run(topic: &str, verbs: &[&str]) -> ExitCode {
 }
 
 /// Returns the explanation of an error code (upper or lower case, with or without letters), a SIP status code, a
-/// reason, or a word shown for a call, wrapped to a width.
+/// reason, a configuration key, or a word shown for a call, wrapped to a width; `None` for an unknown topic.
 pub fn explain(topic: &str, width: Option<usize>) -> Option<String> {
     if let Some(code) = code::find(topic).or_else(|| code::find(&format!("TG{topic}"))) {
         return Some(explain_code(code, width));

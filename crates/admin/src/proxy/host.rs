@@ -76,7 +76,7 @@ pub(super) fn is_for_another(uri: &Uri, is_tls: bool) -> bool {
     name == DOMAIN || is_below_domain(&name) || scheme == "https" && !is_tls
 }
 
-/// Returns the plain-http server that a request in absolute form is addressed to; `None` if it is this machine. No
+/// Returns the server of an `http` request in absolute form that is not addressed to this machine; otherwise `None`. No
 /// setting permits such a target.
 pub(super) fn plain_elsewhere(uri: &Uri) -> Option<String> {
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
@@ -98,7 +98,7 @@ pub(super) fn shown(uri: &Uri) -> String {
 /// Checks a request in absolute form that is addressed to another server.
 ///
 /// # Errors
-/// Returns an error unless the request is for Twilio's API or Lookup over https.
+/// Returns an error unless the request is for Twilio's API or Lookup over https at port 443, without user information.
 pub(super) fn judge_absolute(uri: &Uri, setting: config::ProxyMode) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
     if !is_name(&name) || !is_served(&name) {

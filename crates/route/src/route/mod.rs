@@ -246,7 +246,8 @@ impl Route {
         }
     }
 
-    /// Returns whether the route takes the call, and otherwise the reason as text.
+    /// Returns whether the route takes the call; otherwise the reason as text, or its share if that is below 100 % and
+    /// the call has no random number.
     pub(crate) fn match_call(&self, call: &CallInfo<'_>, position: usize) -> RouteDecision {
         if let Some(failed) = self.failed_condition(call) {
             return RouteDecision::Leaves(failed.describe(call));

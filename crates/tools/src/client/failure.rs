@@ -7,8 +7,8 @@ use trunkgate_boot::run::USAGE;
 use trunkgate_system::terminal;
 
 impl EdgeTarget {
-    /// Returns the exit code for a failed request: 2 if the request is invalid or the edge's address is unknown,
-    /// otherwise 1.
+    /// Returns the exit code for a failed request: 2 if the edge rejected it as invalid (400) or the configuration file
+    /// with the edge's address is missing, otherwise 1.
     pub(super) fn failure_code(&self, error: &str) -> u8 {
         // The edge rejected the request as invalid.
         if error.ends_with("(400)") || self.is_guessed { USAGE } else { 1 }

@@ -347,7 +347,7 @@ fn worst_mos(call: &Value) -> String {
     scores.reduce(f64::min).map_or_else(|| UNKNOWN.to_owned(), |mos| format!("{mos:.1}"))
 }
 
-/// Returns the status code sent to the caller, after that of the last target if it differs.
+/// Returns the status code sent to the caller; for a rejected call after that of the last target, if it differs.
 fn code(call: &Value) -> String {
     let ours = &call["sip_code"];
     let legs = call["legs"].as_array().into_iter().flatten();

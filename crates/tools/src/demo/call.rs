@@ -192,7 +192,7 @@ impl DemoCallRunner<'_> {
         caller.dial(dial).await
     }
 
-    /// Follows the call until all parties have ended it.
+    /// Follows the call until all parties have ended it; after [`PATIENCE`] it ends the call and reports a problem.
     async fn watch(&mut self, plan: &DemoCallPlan, near: CallNumber, seen: &mut CallObservations) {
         let (began, mut tick) = (Instant::now(), tokio::time::interval(TICK));
         while !(seen.near_ended && (seen.far_ended || seen.far.is_none()) && seen.agents == 0) {

@@ -328,7 +328,7 @@ fn of_unread(found: &Diagnostic) -> Finding {
     Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 
-/// Tests speech synthesis if the configuration contains texts to speak.
+/// Tests speech synthesis if the configuration contains texts to speak, or documents may contain `<Say>`.
 async fn of_speech(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if !config.announcements.is_empty() {

@@ -238,7 +238,7 @@ impl<'a> LoadGenerator<'a> {
         is_called || self.held > 0 && self.far.is_none_or(|far| far == source)
     }
 
-    /// Creates a callee's phone for an incoming call; `None` if there are too many.
+    /// Creates a callee's phone for an incoming call; `None` if there are too many or the test has ended.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
         if self.lines.len() > KNOWN * self.plan.calls + self.desks.len() || self.over.is_some() {
             return Ok(None);

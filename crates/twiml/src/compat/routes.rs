@@ -91,8 +91,8 @@ impl<'p> ApiPath<'p> {
         Some((name, exact.is_some()))
     }
 
-    /// Returns the parts of this path at the places of an operation's braces behind `{AC}`; `None` if the paths
-    /// differ.
+    /// Returns the parts of this path that correspond to an operation's placeholders in braces, except `{AC}`; `None`
+    /// if the paths differ.
     fn named_parts(&self, of_operation: &str) -> Option<[&'p str; NAMED_PARTS]> {
         // The path of a recording's audio has no ending, or `.wav`.
         let known = match of_operation.strip_suffix(".json") {

@@ -372,7 +372,6 @@ pub(super) fn headers_of_uri(
     (uri.to_owned(), headers)
 }
 
-/// Splits the headers after `?` off a SIP URI of an API request.
 /// Splits the headers after `?` off a SIP URI of an API request, and returns the URI and the headers.
 ///
 /// # Errors

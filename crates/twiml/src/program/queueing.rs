@@ -64,7 +64,7 @@ impl RunningEnqueue {
         }
     }
 
-    /// Runs a document once before the caller is connected.
+    /// Stops the current document, and runs another one once before the caller is connected.
     pub(super) fn take_prelude(
         &mut self,
         now: Duration,

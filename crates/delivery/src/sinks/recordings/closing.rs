@@ -413,7 +413,8 @@ impl RecordingCloser {
         date.map_or(Ok(false), |date| self.expire(date))
     }
 
-    /// Deletes recordings that have expired at the given time; returns true if another batch may follow.
+    /// Deletes recordings that have expired at the given time, and entries of recordings deleted long before; returns
+    /// true if another batch may follow.
     pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
         let now = now.as_millisecond();
         self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;

@@ -60,8 +60,8 @@ impl UnindexedEntries {
         self.all.is_empty()
     }
 
-    /// Adds an entry that the store has refused. `directory` is the directory of recordings, for an entry without a
-    /// file.
+    /// Adds an entry that the store has refused; drops it if too many entries wait. `directory` is the directory of
+    /// recordings, for an entry without a file.
     pub(super) fn add(&mut self, entry: RecordingEntry, directory: &Path) {
         let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
         if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {

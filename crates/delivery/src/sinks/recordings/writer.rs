@@ -39,7 +39,7 @@ impl RecordingWriter {
         RecordingWriter { shared, live: HashMap::new(), closing: Some(closing), looked: Instant::now(), probed: None }
     }
 
-    /// Carries out commands until it receives the last one.
+    /// Carries out commands until one ends the writer or all senders are gone.
     pub(super) fn run(mut self, commands: &Receiver<RecordingCommand>) {
         // The directory exists before an entry refers to it; otherwise a crash would leave an entry with an unknown
         // state.
@@ -70,7 +70,7 @@ impl RecordingWriter {
         ended.into_iter().for_each(|id| self.end(id, None, now));
     }
 
-    /// Carries out a command; returns false for the last one.
+    /// Carries out a command; returns false if it ends the writer.
     pub(super) fn take(&mut self, command: RecordingCommand, now: Instant) -> bool {
         match command {
             RecordingCommand::Begin(begin) => self.begin(&begin),

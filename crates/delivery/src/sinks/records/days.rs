@@ -91,7 +91,7 @@ impl DayCounts {
         self.under_way = Some((counts, Box::pin(stored)));
     }
 
-    /// Waits for the changes being stored, then stores the later ones.
+    /// Waits for the changes being stored, then stores the later ones. Never completes if no changes are being stored.
     pub(super) async fn settle(&mut self) {
         let Some((_, stored)) = &mut self.under_way else { return std::future::pending().await };
         let done = stored.await;

@@ -191,7 +191,8 @@ pub enum Queued {
     Full,
 }
 
-/// Stores a message and queues it; it is not sent after `expires`.
+/// Stores a message and queues it, unless the recipient has opted out or the queue is full. It is not sent after
+/// `expires`.
 pub fn queue(
     store: &Connection,
     message: &KeptMessage,
@@ -201,7 +202,7 @@ pub fn queue(
     queue_among(store, message, (channel, expires), MESSAGES_QUEUED)
 }
 
-/// Queues a message if fewer than `most` messages wait.
+/// Queues a message if fewer than `most` messages wait and the recipient has not opted out.
 fn queue_among(
     store: &Connection,
     message: &KeptMessage,

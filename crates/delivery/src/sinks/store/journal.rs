@@ -180,7 +180,8 @@ impl CallJournal {
         !self.live.is_empty()
     }
 
-    /// Checks that the path still leads to the file, and updates the modification time even if no call starts or ends.
+    /// Updates the modification time even if no call starts or ends. Rewrites the file if the path no longer
+    /// leads to it or lines are missing.
     pub(crate) fn look(&mut self) -> io::Result<()> {
         self.live.pack(Instant::now());
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {

@@ -35,7 +35,7 @@ pub(super) struct ScenarioOutcome {
 }
 
 impl ScenarioOutcome {
-    /// Returns the value of a metric; `None` without measurements.
+    /// Returns the value of a metric; `None` without measurements, and for metrics that scenarios do not measure.
     pub(super) fn value(&self, metric: Metric, stat: MetricStatistic) -> Option<f64> {
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let heard = self.heard.as_ref();
@@ -56,7 +56,7 @@ impl ScenarioOutcome {
         }
     }
 
-    /// Returns the reasons why the results are incomplete or not valid for the edge; empty if they are.
+    /// Returns the reasons why the results are incomplete or not valid for the edge; empty if there are none.
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.fault.iter().cloned().collect();
         if let Some(heard) = &self.heard {

@@ -234,7 +234,7 @@ impl SippEnd {
         Some(format!("sipp refuses to run the scenario (exit code {code}): {complaint}{hint}"))
     }
 
-    /// Returns the reason why the results are incomplete; `None` if they are complete.
+    /// Returns the reason why the results are incomplete; `None` if they are complete or the user stopped SIPp.
     pub(super) fn fault(&self, statistics: &SippStatistics, complaint: &str) -> Option<String> {
         if let Some(timeout) = self.timed_out {
             let calls = statistics.unfinished;

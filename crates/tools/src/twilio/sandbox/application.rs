@@ -67,7 +67,7 @@ impl Application {
     /// the webhook.
     ///
     /// # Errors
-    /// Returns a message if there is no response or its status is not 2xx.
+    /// Returns a message if there is no response or its status is 4xx or 5xx.
     pub(super) async fn ask(&self, method: &str, place: &str, form: &str) -> Result<String, String> {
         let url = self.url.join(place).map_err(|error| format!("{place}: {error}"))?;
         let method = if method == "GET" { Method::GET } else { Method::POST };
@@ -98,7 +98,7 @@ fn rebased(public: &Url, local: &Url) -> Option<Url> {
 /// Sends a request to any URL and returns the response's status.
 ///
 /// # Errors
-/// Returns a message if there is no response or its status is not 2xx.
+/// Returns a message if there is no response or its status is 4xx or 5xx.
 pub(super) async fn send(
     url: &Url,
     request: Result<hyper::Request<Full<Bytes>>, hyper::http::Error>,
