@@ -31,7 +31,8 @@ fn connect(edge: &Process) -> TcpStream {
     stream
 }
 
-/// Reads until the end of the stream or a status line with one of these codes; returns all codes so far.
+/// Reads until the end of the stream, or until status lines with all of these codes have arrived; returns all codes so
+/// far.
 fn codes_until(stream: &mut TcpStream, wanted: &[&str]) -> Vec<String> {
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
     loop {

@@ -39,8 +39,8 @@ fn set(rig: &Rig, body: &[(&str, &str)]) -> Value {
     rig.post(&path_of(&number(rig)), &form.finish())
 }
 
-/// Makes a call from the carrier; returns the code of the final response, or of the callee's if the call is routed
-/// there.
+/// Makes a call from the carrier; returns the code of its final response, which is the callee's if the call is routed
+/// to it.
 fn call(rig: &Rig, id: &str) -> String {
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     let invite = rig.caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer);

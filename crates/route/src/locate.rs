@@ -317,7 +317,8 @@ impl ServerSearch {
         self.ask_srv()
     }
 
-    /// Makes each SRV record a server; without records, the host itself is the server (RFC 3263 §4.2).
+    /// Makes each SRV record a server; without records, the host itself is the server (RFC 3263 §4.2). If all records
+    /// decline the service (target `.` or port 0), no server is found.
     fn srv(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         let mut is_declined = false;
         for (tier, service) in (0..).zip(&self.offered) {

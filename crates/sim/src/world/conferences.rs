@@ -28,7 +28,8 @@ impl ReportedConferences {
     /// Checks a callback about a conference.
     ///
     /// # Errors
-    /// Returns a message if the callback is out of order, or follows the callback about the end.
+    /// Returns a message if the callback is out of order or follows the callback about the end, or if more participants
+    /// have left than joined.
     pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));

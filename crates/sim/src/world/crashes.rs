@@ -225,8 +225,8 @@ pub(crate) fn commanded(world: &mut World, id: MediaId, command: &MediaCommand) 
     }
 }
 
-/// Checks, at intervals, that no agent has a caller for longer than its `max_call`, whether the edge crashed meanwhile
-/// or not.
+/// Checks, at intervals, that [`LIMITED_AGENT`] has no caller for longer than its `max_call`, whether the edge crashed
+/// meanwhile or not.
 pub(crate) fn check_limits(world: &mut World) -> Result<(), String> {
     let crashes = &mut world.crashes;
     if world.options.crashes == 0 || world.now < crashes.next_check || world.edge.is_down() {

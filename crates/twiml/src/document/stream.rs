@@ -85,7 +85,7 @@ pub(super) const TRACKS: [(&str, TrackSelection); 3] = [
     (TrackSelection::Both.name(), TrackSelection::Both),
 ];
 
-/// Reads a Connect; returns `None` if it has no noun.
+/// Reads a Connect; returns `None`, with a warning, if it has no noun or its Stream has no URL.
 pub(super) fn connect(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);

@@ -18,7 +18,7 @@ const GAUGES: [&str; 6] = [
     "trunkgate_packet_buffers_in_use",
 ];
 
-/// Returns SIPp's built-in uac scenario without the BYE, so that calls stay.
+/// Returns SIPp's built-in uac scenario with an RTP stream, cut before the pause and the BYE, so that calls stay.
 fn without_bye() -> String {
     let scenario = include_str!("../../../../examples/sipp/uac_rtp.xml");
     let end = scenario.find("<pause/>").unwrap_or(scenario.len());

@@ -127,8 +127,8 @@ impl Place {
         Edge::start_by(command, &configuration)
     }
 
-    /// Records calls, and kills the edge this long after the first call. Returns the call's length for each recording,
-    /// by SID.
+    /// Records calls, and kills the edge this long after the first recording begins. Returns the length of each
+    /// recording at that time in seconds, by SID.
     fn kill(&self, calls: u32, after: Duration) -> anyhow::Result<BTreeMap<String, f64>> {
         let mut edge = self.start()?;
         let load = Command::new(edge::binary())

@@ -84,7 +84,8 @@ impl Writer {
     /// `continued` live on in this process.
     ///
     /// # Errors
-    /// Returns the system's error, or the error of the store if records wait in it.
+    /// Returns the system's error, the error of the store if records are sent to a URL, or an error if the URL is
+    /// invalid.
     pub fn open(
         cdr: &CdrSettings,
         store: Store,
@@ -229,7 +230,7 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Carries out commands until the last one, and sends records to the URL.
+    /// Carries out commands until [`ReportOrder::End`], and sends records to the URL.
     pub async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
         let kind = Sender::new(&self.store, Arc::clone(&self.endpoint), self.figures());
         let worker = Worker::new(self.store.clone(), kind);
