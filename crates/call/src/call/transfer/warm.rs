@@ -127,6 +127,8 @@ pub(crate) fn ask(
     if wants_verdict {
         let judge = MachineDetection::apart(cx, leg, DetectionSettings::new(DetectionMode::Enable, [None; 4])).ok();
         if let Some(asked) = search.consults.warm.as_mut().and_then(|warm| warm.prompted.as_mut()) {
+            // A party that the edge cannot hear counts as a person, as every unknown verdict does.
+            asked.is_judged = judge.is_none();
             asked.judge = judge;
         }
     }
