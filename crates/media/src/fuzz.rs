@@ -1,4 +1,4 @@
-//! Bodies of the fuzz targets, kept here so that they are compiled with the code that they drive.
+//! Bodies of the fuzz targets, kept here so that they are compiled with the code that they test.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::spec::{EndId, EndSpec, MediaCommand, MediaId, PlayerSound, RemoteSpec
 use crate::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Feeds any datagram to both sockets of a wired end, and to the RTP and RTCP parsers.
+/// Feeds any datagram to the RTP and RTCP sockets of a wired end, and to the RTP and RTCP parsers.
 pub fn rtp_packet(data: &[u8]) {
     let _ = (RtpHeader::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]

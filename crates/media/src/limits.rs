@@ -11,7 +11,7 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after the answer, or after a change of its description, after which a remote party that should send and has
 /// sent nothing is reported. Own choice: longer than any phone takes to start.
 pub const UNHEARD_AFTER: Duration = Duration::from_secs(5);
-/// Time after which the stop of a continuous stream is reported while the other side sends.
+/// Time without packets after which the stop of a continuous stream is reported, if the other side still sends.
 pub const STOPPED_AFTER: Duration = UNHEARD_AFTER;
 /// Maximum age of the other side's last packet to count as sending. Own choice: two sweeps.
 pub(crate) const SENDING_WITHIN: Duration = Duration::from_secs(2);
@@ -27,11 +27,11 @@ pub(crate) const STEADY_SWEEPS_AFTER_PAUSE: u8 = 60;
 pub const COMFORT_NOISE: u8 = 13;
 /// A payload up to this size may be a silence descriptor of a codec (G.729 Annex B: 2 bytes, G.723.1 Annex A: 4).
 pub(crate) const DESCRIPTOR_BYTES: usize = 4;
-/// Interval of quality estimates; the lowest and the mean score of a call are taken over them.
+/// Interval of quality estimates; a call's lowest and mean score are computed from the estimates.
 pub(crate) const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 /// Mean interval between RTCP reports (RFC 3550 §6.2: the fixed minimum).
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// Sender reports remembered for each end: a remote party answers the last one that reached it.
+/// Sender reports remembered for each end: a report block of the remote party refers to the last one that reached it.
 pub(crate) const REPORTS_REMEMBERED: usize = 2;
 /// Interval of keep-alive packets to a remote party that has sent nothing yet and to which nothing else is sent.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -136,28 +136,29 @@ pub const AGENT_NOTES_OF_A_KIND: usize = 4;
 pub(crate) const AGENT_CLEARS_TOLD: usize = 32;
 /// Maximum length of an MKI (RFC 4568 §6.1), in bytes.
 pub const SRTP_MKI_BYTES: usize = 128;
-/// Maximum streams (SSRCs) of one direction under one key. A received packet of a further one is dropped as
-/// `srtp_streams`; sent packets continue under the numbers of the last one.
+/// Maximum streams (SSRCs) of one direction under one key. A received packet of a further SSRC is dropped as
+/// `srtp_streams`; packets of a further outgoing stream are sent with the SSRC and numbering of the last one.
 pub(crate) const SRTP_STREAMS: usize = 64;
-/// Roll-over counts tried for the first packet of a stream that used another end before: 22 hours of packets of 20 ms.
+/// Roll-over counts tried for the first packet of a stream that was received at another end before: 61 × 2¹⁶ packets of
+/// 20 ms are 22 hours.
 pub const SRTP_ROLLED: u32 = 61;
 /// Size of the replay window, in packets (RFC 3711 §3.3.2 requires at least 64).
 pub(crate) const SRTP_REPLAY_PACKETS: u32 = 128;
-/// Former keys of one direction that are remembered after a change; an older one counts as new when it returns.
+/// Former keys of one direction that are remembered after a change of keys; if an older one is negotiated again, its
+/// packet indices start over.
 pub const SRTP_FORMER_KEYS: usize = 4;
-/// Longest packet that is transcoded completely, in milliseconds (RFC 6716 §2.1.4); the rest of a longer one is cut
-/// off.
+/// Maximum audio of a packet that is transcoded, in milliseconds (RFC 6716 §2.1.4); longer audio is cut off.
 pub const AUDIO_PACKET_MOST_MS: usize = 120;
-/// Longest packet of transcoded audio, in milliseconds.
+/// Maximum duration of a packet that the transcoder makes, in milliseconds.
 pub(crate) const AUDIO_FRAME_MOST_MS: usize = 60;
 /// Longest loss that is concealed in transcoding, in milliseconds; a longer one stays a gap.
 pub(crate) const AUDIO_CONCEALED_MOST_MS: usize = 120;
-/// Audio of one source that may be transcoded at once, as after a network stall; beyond it, [`AUDIO_PACE`] times real
-/// time. A packet of one byte may claim 120 ms.
+/// Audio of one source that may be transcoded at once, as after a network stall; audio beyond it is limited to
+/// [`AUDIO_PACE`] times real time. The limit is needed because a packet of one byte may claim 120 ms.
 pub(crate) const AUDIO_BURST: Duration = Duration::from_secs(5);
 /// Maximum pace of transcoding, as a multiple of real time.
 pub const AUDIO_PACE: u32 = 2;
-/// Minimum audio time charged for a packet.
+/// Minimum audio time charged to the pace limit for a packet, however short its audio.
 pub(crate) const AUDIO_PACKET_LEAST: Duration = Duration::from_millis(1);
 /// Maximum size of comfort noise (RFC 3389) or a telephone-event next to transcoded audio, in bytes.
 pub(crate) const ASIDE_BYTES: usize = 32;
@@ -167,8 +168,8 @@ pub const JITTER_PACKETS: usize = 16;
 pub const JITTER_BYTES: usize = 4096;
 /// Number of consecutive missing packets from which a gap is no reordering; no packet waits for them.
 pub(crate) const JITTER_GAP_PACKETS: u16 = 32;
-/// Frames of 20 ms that a recorder hands over together. A crash loses at most one such block and the frames still
-/// being assembled.
+/// Frames of 20 ms that a recorder passes to the file writer at once. A crash loses at most one such block and the
+/// frames still being assembled.
 pub(crate) const RECORDED_FRAMES_PER_BLOCK: usize = 10;
 /// Mean level of a frame, out of 32,768, from which it counts as a sound of the caller in a recording: −42 dB, above
 /// the noise of telephone lines and below quiet speech.
@@ -179,6 +180,5 @@ pub(crate) const STREAMED_FRAMES: usize = 15;
 /// Maximum frames of a conference that wait for their tick in a party's stream; the oldest are dropped. Own choice: one
 /// early frame, and one delayed by the mixer thread.
 pub(crate) const SEAT_FRAMES: usize = 2;
-/// Time from a tick of a mixer to the tick of the streams that it feeds: the time of mixing and of crossing two
-/// threads.
+/// Time from a tick of a mixer to the tick of the streams that it feeds, which covers mixing and two thread changes.
 pub const SEAT_LEAD: Duration = Duration::from_millis(2);

@@ -75,8 +75,8 @@ pub fn mos(codec: MosCodec, loss: f64, delay_ms: f64) -> f64 {
 /// Duration of a packet of speech, in milliseconds.
 const PACKET_MS: f64 = 20.0;
 
-/// Estimates the mouth-to-ear delay from the measurements of one side, in milliseconds: a packet, a playout buffer of
-/// twice the jitter, half the round trip.
+/// Estimates the mouth-to-ear delay in milliseconds: a packet of 20 ms, a playout buffer of twice the measured jitter,
+/// and half the round-trip time.
 pub fn delay_ms(jitter_us: u64, rtt_us: u64) -> f64 {
     PACKET_MS + 2.0 * jitter_us as f64 / 1000.0 + rtt_us as f64 / 2000.0
 }

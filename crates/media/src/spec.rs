@@ -27,19 +27,19 @@ pub struct MediaId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndId(pub u16);
 
-/// Packets and bytes that an end has counted.
+/// Packets and bytes that an end has counted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndFigures {
     /// Id of the end in its session.
     pub end: EndId,
-    /// RTP packets and bytes received, then sent.
+    /// Counts of RTP packets and bytes received, then of those sent.
     pub counted: [u64; 4],
-    /// Packets lost on the way to the edge.
+    /// Packets of the remote party that were lost on their path to the edge.
     pub lost: u64,
 }
 
 impl EndFigures {
-    /// Subtracts these packets and bytes from later ones.
+    /// Subtracts the packets and bytes of these figures from `counted`, which has later counts of the same end.
     pub(crate) fn subtract_from(&self, counted: &mut [u64; 4]) {
         for (counted, before) in counted.iter_mut().zip(self.counted) {
             *counted = counted.saturating_sub(before);
@@ -122,7 +122,7 @@ impl RemoteSpec {
 pub struct WireSpec {
     /// Pairs of payload types of source and sink. Packets with other payload types are dropped and counted.
     pub payloads: Vec<(u8, u8)>,
-    /// RTP clock rates by the source's payload type, in Hz; default 8000. Used for jitter.
+    /// RTP clock rates by the source's payload type, in Hz; 8000 for a payload type without an entry. Used for jitter.
     pub clocks: Vec<(u8, u32)>,
     /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the RTP
     /// end's payload type for audio.
@@ -136,7 +136,7 @@ pub struct WireSpec {
     /// Whether every datagram passes unchanged (T.38 over UDPTL). `payloads` is then empty.
     #[serde(default)]
     pub verbatim: bool,
-    /// Codec of the source's audio, if its quality can be estimated.
+    /// Codec of the source's audio for quality estimates; `None` if no estimate is possible.
     #[serde(default)]
     pub codec: Option<MosCodec>,
     /// Transcoding between the codecs of source and sink, if they differ.
@@ -154,8 +154,8 @@ impl WireSpec {
     }
 }
 
-/// Audio of an RTP end for a listener: payload types and their codecs. They may differ by direction, and a remote
-/// party may switch between negotiated codecs at any packet. Other payloads are silence to the listener.
+/// Audio of an RTP end for a listener: payload types and their codecs. They may differ by direction, and a remote party
+/// may switch between negotiated codecs at any packet. For the listener, packets with other payload types are silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapSpec {
     /// Payload types of packets from the remote party.
@@ -223,7 +223,7 @@ impl std::fmt::Debug for SocketSpec {
     }
 }
 
-/// Specification of an agent end: wires carry its audio in both directions; a mere listener is only attached by
+/// Specification of an agent end. Wires carry audio to and from an agent; a listening agent is only attached by
 /// [`MediaCommand::Tap`].
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
@@ -231,7 +231,7 @@ pub struct AgentSpec {
     pub settings: StreamSettings,
     /// WebSocket to be opened to the agent.
     pub socket: SocketSpec,
-    /// Counters of packets generated for the remote party, and of packets received for the agent.
+    /// Counters of the packets that the agent has sent, and of those sent to it.
     pub counters: Arc<EndCounters>,
     /// Gauges of queued audio; not used for a raw listener.
     pub queue: Arc<AgentQueue>,
@@ -275,20 +275,20 @@ pub struct MachineDetectionSpec {
 /// Specification of a party's seat in a conference, with a ring to the mixer and one from it.
 #[derive(Debug, Clone)]
 pub struct MixerPortSpec {
-    /// Rings; `None` once a session has taken them for its seat.
+    /// Sending ring to the mixer and receiving ring from it; `None` once a session has taken them for its seat.
     rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
     ticks_at: Instant,
 }
 
 impl MixerPortSpec {
     /// Creates the specification from the ring to the mixer, the ring from the mixer, and the time of a tick of the
-    /// mixer. Returns `None` if the rings have different rates, or the rate of no stream.
+    /// mixer. Returns `None` if the rings have different rates, or are full-band, which no stream supports.
     pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<MixerPortSpec> {
         let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != SamplingRate::Full;
         fits.then(|| MixerPortSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
     }
 
-    /// Takes the rings; `None` if another seat has taken them.
+    /// Takes the rings, which only one seat can use; `None` if they were taken before.
     pub(crate) fn take(&self) -> Option<(FrameSender, FrameReceiver)> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -358,10 +358,10 @@ pub enum MediaCommand {
         /// Sound to play from its beginning.
         sound: PlayerSound,
     },
-    /// Makes a player play a sound from the position at which another process left the player of the same remote party;
-    /// from its beginning if there was none.
+    /// Makes a player play a sound from the position at which another process left the player of the same end; from the
+    /// beginning if there was none.
     ResumePlay {
-        /// Id of the end.
+        /// Id of the player.
         end: EndId,
         /// Sound to play.
         sound: PlayerSound,
@@ -414,7 +414,7 @@ pub enum MediaCommand {
         /// Rings to and from the mixer.
         spec: MixerPortSpec,
     },
-    /// Sends DTMF digits to an end's remote party, in place of audio.
+    /// Sends DTMF digits to an end's remote party in place of audio.
     Press {
         /// Id of the end that sends the digits to its remote party.
         end: EndId,
@@ -457,7 +457,7 @@ pub enum MediaCommand {
         /// New description of the remote party.
         remote: RemoteSpec,
     },
-    /// Wires `from` to `to`, one way; replaces the former wire from `from` and the former feeder of `to`.
+    /// Wires `from` to `to`, one way. Replaces the previous wire from `from`, and the previous feeder of `to`.
     Wire {
         /// Id of the end that feeds the wire.
         from: EndId,
@@ -466,7 +466,7 @@ pub enum MediaCommand {
         /// Codecs, digits and transcoding of the wire.
         wire: WireSpec,
     },
-    /// Removes the wire from `from`.
+    /// Removes the wire that leads from `from`.
     Unwire {
         /// Id of the end that feeds the wire.
         from: EndId,
@@ -556,15 +556,16 @@ pub enum MediaEvent {
         /// Event that the recorder reports.
         event: RecorderEvent,
     },
-    /// Verdict of an answering machine detector, also after its timeout; the end stays, inactive, until it is
-    /// removed.
+    /// Verdict of an answering machine detector, or the expiry of its timeout. The detector remains in the session,
+    /// inactive, until it is removed.
     Judged {
         /// Id of the detector.
         end: EndId,
         /// Kind of callee that was detected.
         verdict: DetectionVerdict,
     },
-    /// A remote party has sent a digit, on a wire that reports digits to signalling.
+    /// A remote party has sent a digit, on a wire that reports digits to signalling instead of, or in addition to,
+    /// forwarding them.
     Key {
         /// Id of the remote party's end.
         end: EndId,
@@ -590,7 +591,8 @@ pub enum AgentEvent {
     Open,
     /// The agent has sent its first audio.
     Spoke,
-    /// The agent could not be reached, or its socket failed; the end stays, silent, until it is removed.
+    /// The agent could not be reached, or its socket failed. Its end remains in the session, silent, until it is
+    /// removed.
     Lost(StreamLoss),
     /// The agent closed the socket with code 1000.
     Ended,

@@ -13,16 +13,16 @@ use crate::spec::{AgentInput, AgentSpec, EndFigures, EndId, MediaEvent, TapSpec}
 use super::end::AgentEnd;
 use super::snapshot::AgentSnapshot;
 
-/// All agents of a session, and the conversations that outlive their agents.
+/// All voice agents of a session, and the streams of removed agents until the I/O layer takes them.
 #[derive(Debug, Default)]
 pub(crate) struct AgentEnds {
     all: Vec<AgentEnd>,
-    /// Remaining conversations of removed agents.
+    /// Streams of removed agents, each of which still has to close its WebSocket.
     departed: VecDeque<(EndId, Box<Stream>)>,
 }
 
 impl AgentEnds {
-    /// Adds an agent; its socket is still to be opened.
+    /// Adds an agent whose WebSocket is not open yet.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &SharedCounters) {
         // One agent is the common case, and the type is large.
         self.all.reserve_exact(1);
@@ -46,12 +46,13 @@ impl AgentEnds {
         self.all.iter().map(|agent| EndFigures { end: agent.id(), counted: agent.counters().packets(), lost: 0 })
     }
 
-    /// Removes an agent without a word to it, because another process continues its conversation.
+    /// Removes an agent without sending anything to it, because another process continues its conversation.
     pub(crate) fn release(&mut self, id: EndId) {
         self.all.retain(|agent| agent.id() != id);
     }
 
-    /// Removes an agent; the rest of its conversation follows by [`Self::poll_departed`].
+    /// Removes an agent and ends its conversation; [`Self::poll_departed`] returns its stream, which still has to close
+    /// the WebSocket.
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
         if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
             let stream = self.all.remove(at).leave(now, events);
@@ -64,17 +65,17 @@ impl AgentEnds {
         self.all.iter().map(AgentEnd::id)
     }
 
-    /// Returns an agent with an active conversation.
+    /// Returns the agent with this id; `None` if the session has none. Removed agents are not found.
     pub(crate) fn get(&self, id: EndId) -> Option<&AgentEnd> {
         self.all.iter().find(|agent| agent.id() == id)
     }
 
-    /// Returns an agent with an active conversation, mutably.
+    /// Returns the agent with this id, mutably; `None` if the session has none. Removed agents are not found.
     pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.id() == id)
     }
 
-    /// Returns the agent that feeds the end `to`.
+    /// Returns the agent whose audio the end `to` plays; `None` if no agent feeds it.
     pub(crate) fn feeder_of(&mut self, to: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.feed().is_some_and(|feed| feed.to == to))
     }
@@ -108,22 +109,25 @@ impl AgentEnds {
         self.get_mut(id)?.poll_transmit()
     }
 
-    /// Returns whether an agent's socket may be read further.
+    /// Returns whether more may be read from an agent's socket; false for an unknown agent. May add a note to `events`,
+    /// see [`AgentEnd::wants_more`].
     pub(crate) fn wants_more(&mut self, id: EndId, events: &mut VecDeque<MediaEvent>) -> bool {
         self.get_mut(id).is_some_and(|agent| agent.wants_more(events))
     }
 
-    /// Returns whether an agent's socket may be dropped.
+    /// Returns whether an agent's socket may be dropped; true for an unknown agent.
     pub(crate) fn is_closed(&self, id: EndId) -> bool {
         self.get(id).is_none_or(AgentEnd::is_closed)
     }
 
-    /// Returns a removed agent with the rest of its conversation.
+    /// Removes and returns the stream of the next removed agent, which still has to close its WebSocket; `None` if
+    /// there is none.
     pub(crate) fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.departed.pop_front()
     }
 
-    /// Sets the audio of a listener; returns whether the agent exists.
+    /// Sets the codecs of both directions that an agent listens to, by payload type; returns false for an unknown
+    /// agent.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let Some(agent) = self.get_mut(id) else { return false };
         agent.set_audio(TrackName::Inbound, &audio.inbound, None);
@@ -147,12 +151,12 @@ impl AgentEnds {
         }
     }
 
-    /// Wires an agent to the end that it feeds; returns whether the agent exists.
+    /// Makes an agent feed the end `feed.to`; returns false for an unknown agent.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         self.get_mut(id).map(|agent| agent.connect(feed)).is_some()
     }
 
-    /// Removes the wires from an agent to an end for which `cut(from, to)` is true.
+    /// Disconnects each agent from the end that it feeds if `cut(agent, end)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for agent in &mut self.all {
             if agent.feed().is_some_and(|feed| cut(agent.id(), feed.to)) {
@@ -161,7 +165,8 @@ impl AgentEnds {
         }
     }
 
-    /// Returns the next frame of the agent that feeds the end `to`, for a fade-out, if `cut(agent)` is true.
+    /// Removes and returns the next 20 ms of the agent that feeds the end `to`, to fade them out, if `cut(agent)` is
+    /// true. The frame and its marks are not counted as played.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;
         Some(agent.last_frame())

@@ -24,8 +24,8 @@ struct ClearTotals {
 }
 
 impl ClearLog {
-    /// Counts a clear that discarded `dropped_ms` of audio and returned `marks` marks; a clear without audio is
-    /// ignored.
+    /// Counts a clear that discarded `dropped_ms` of audio and returned `marks` marks; a clear that discarded no audio
+    /// is ignored.
     pub(super) fn note_clear(&mut self, dropped_ms: u64, marks: u64) {
         if dropped_ms > 0 {
             self.waiting.times += 1;
@@ -34,7 +34,8 @@ impl ClearLog {
         }
     }
 
-    /// Returns the trace line about the clears since the last line; `None` while none is due.
+    /// Removes and returns the trace line about the clears since the last line; `None` if there were none, the last
+    /// line is less than [`APART`] old, or the maximum number of lines is reached.
     pub(super) fn due_summary(&mut self, now: Instant) -> Option<String> {
         let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
         if self.waiting.times == 0 || is_soon || self.noted >= AGENT_CLEARS_TOLD {
@@ -45,7 +46,7 @@ impl ClearLog {
         Some(std::mem::take(&mut self.waiting).text(""))
     }
 
-    /// Returns the final trace line about clears not reported yet; `None` if there are none.
+    /// Removes and returns the final trace line, about the clears without a line; `None` if there are none.
     pub(super) fn sum_up(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.waiting);
         let more = if self.noted >= AGENT_CLEARS_TOLD { " more" } else { "" };
@@ -68,7 +69,7 @@ impl ClearTotals {
     }
 }
 
-/// Formats a number with a comma before each three digits.
+/// Formats a number with commas between groups of three digits: `12,345`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,5 +1,5 @@
-//! Downlink: takes an agent's queued audio, 20 ms per tick, as frames for the caller's stream. μ-law passes as the
-//! agent sent it.
+//! Downlink: an agent's queued audio, from which each tick dequeues 20 ms as a frame for the caller's stream. μ-law is
+//! passed on unchanged.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::playout::{FRAME_SAMPLES, PlayoutFrame, WIDE_SAMPLES};
 
 use super::lateness::LatenessTracker;
 
-/// Samples of the longest frame, at 24 kHz.
+/// Samples of a 20 ms frame at 24 kHz, the highest rate of an agent.
 const SAMPLES: usize = 480;
 
 /// Audio that one agent has sent and that is still to be played.
@@ -72,7 +72,7 @@ impl Downlink {
         Downlink { playout: PlayoutQueue::restore(format, playout), ..Downlink::new(format, fade) }
     }
 
-    /// Selects the output rate: 16 kHz, or 8 kHz.
+    /// Sets the output rate: 16 kHz if `wide`, otherwise 8 kHz.
     pub(super) fn set_wide(&mut self, wide: bool) {
         if wide != self.wide {
             let rate_hz = if wide { g722::RATE_HZ } else { CLOCK_HZ };
@@ -91,18 +91,19 @@ impl Downlink {
         self.playout.push(audio);
     }
 
-    /// Returns whether any 20 ms of `audio`, which is in the agent's format, have a level of at least `least`.
+    /// Returns whether any 20 ms of `audio`, in the agent's format, have a mean level of at least `least` (out of
+    /// 32,768).
     pub(super) fn is_loud(&self, audio: &[u8], least: u16) -> bool {
         let mut frames = audio.chunks(self.format.frame_bytes());
         frames.any(|frame| level(samples(frame, self.format).filled()) >= least)
     }
 
-    /// Adds a mark after all audio so far.
+    /// Adds a mark after all queued audio.
     pub(super) fn mark(&mut self, name: String) {
         self.playout.mark(name);
     }
 
-    /// Returns the next mark for which all earlier audio has been played or discarded.
+    /// Removes and returns the next mark before which all audio has been played or discarded; `None` if there is none.
     pub(super) fn poll_mark(&mut self) -> Option<PlayedMark> {
         self.playout.poll_mark()
     }
@@ -112,8 +113,8 @@ impl Downlink {
         self.speaks || self.playout.held_bytes() > 0
     }
 
-    /// Discards the queued audio. Audio being played stops at once, or fades out in the next frame, which counts as
-    /// played.
+    /// Discards the queued audio and returns its amount and marks. Audio being played stops at once, or fades out in
+    /// the next frame, which counts as played.
     pub(super) fn clear(&mut self) -> ClearResult {
         self.fading.clear();
         let wanted = if self.speaks { self.fade_ms } else { 0 };
@@ -133,7 +134,7 @@ impl Downlink {
         self.playout.clear()
     }
 
-    /// Returns the frame of the next 20 ms; `None` if the agent is silent.
+    /// Dequeues the next 20 ms as a frame for the caller's stream; `None` if the agent is silent.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
         let taken = self.dequeue_frame();
         let said = self.format_frame(&taken);
@@ -149,7 +150,7 @@ impl Downlink {
         Some(DownlinkFrame { said: said?, bytes, level, late, is_shortened })
     }
 
-    /// Takes the next frame from the queue, or the one after it if the first is quiet and delay is to be removed.
+    /// Dequeues the next frame, or the one after it if delay is to be removed and the next one is quiet.
     fn dequeue_frame(&mut self) -> DequeuedAudio {
         let mut taken = DequeuedAudio { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
         let is_due = self.lateness.is_due() && self.playout.held_bytes() >= 2 * self.format.frame_bytes();

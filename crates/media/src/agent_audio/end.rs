@@ -32,17 +32,17 @@ pub(crate) struct AgentEnd {
     id: EndId,
     counters: Arc<EndCounters>,
     queue: Arc<AgentQueue>,
-    /// Wire to the end that the agent feeds; `None` while it feeds none.
+    /// Wire to the end that plays the agent's audio; `None` while no end plays it.
     wire: Option<Feed>,
     stream: Stream,
     settings: StreamSettings,
-    /// Audio input; starts when the socket is open, for a recogniser at once.
+    /// Audio sent to the agent; it starts when the socket is open, for a speech recogniser at once.
     hearing: ListenerInput,
     /// Downlink; `None` while the agent may not send audio.
     downlink: Option<Box<Downlink>>,
     turns: TurnTracker,
     turn_times: Option<Arc<LegTurns>>,
-    /// Time of a `clear` that no packet has reflected yet.
+    /// Time of the agent's `clear` until a packet without the cleared audio is sent; `None` otherwise.
     cleared: Option<Instant>,
     shared: SharedCounters,
     /// Bytes of this agent's queued audio that are included in `shared.held`.
@@ -50,7 +50,7 @@ pub(crate) struct AgentEnd {
     open: bool,
     has_spoken: bool,
     closed: bool,
-    /// Whether the socket is not read, so that a pong may be unread.
+    /// Whether reading from the socket is paused, so that a received pong may be unread and no round trip is measured.
     unread: bool,
     /// Whether the call's trace has a note that reading stopped because too much audio of the agent is queued.
     noted_full: bool,
@@ -72,7 +72,7 @@ pub(crate) struct TransferFailure<'a> {
     pub(crate) code: Option<u16>,
 }
 
-/// Rate limiter of an agent's requests.
+/// Number of an agent's requests in the current second, which `since` begins.
 #[derive(Debug, Clone, Copy)]
 struct RequestRate {
     since: Instant,
@@ -134,7 +134,7 @@ impl AgentEnd {
         agent
     }
 
-    /// Returns the state of an open conversation; `None` for one that cannot be continued.
+    /// Returns the state of an open conversation for another process; `None` if it cannot be continued there.
     pub(crate) fn snapshot(&self) -> Option<AgentSnapshot> {
         let stream = self.stream.snapshot()?;
         let playout = self.downlink.as_deref().map(|downlink| downlink.playout().snapshot());
@@ -157,12 +157,12 @@ impl AgentEnd {
         &self.counters
     }
 
-    /// Returns the wire to the end that the agent feeds.
+    /// Returns the wire to the end that plays the agent's audio; `None` while no end plays it.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.wire
     }
 
-    /// Wires the agent to the end that it feeds.
+    /// Makes the agent feed the end `feed.to`, at 16 kHz if `feed.wide`.
     pub(super) fn connect(&mut self, feed: Feed) {
         if let Some(downlink) = &mut self.downlink {
             downlink.set_wide(feed.wide);
@@ -170,7 +170,7 @@ impl AgentEnd {
         self.wire = Some(feed);
     }
 
-    /// Removes the wire to the end that the agent feeds.
+    /// Disconnects the agent from the end that it feeds.
     pub(super) fn disconnect(&mut self) {
         self.wire = None;
     }
@@ -208,7 +208,7 @@ impl AgentEnd {
         }
     }
 
-    /// Reports a failed transfer to the agent; the caller stays.
+    /// Reports a failed transfer to the agent, with which the caller remains connected.
     pub(crate) fn transfer_failed(
         &mut self,
         now: Instant,
@@ -280,7 +280,7 @@ impl AgentEnd {
         taken
     }
 
-    /// Returns the agent's next 20 ms; `None` if it is silent. Call [`Self::frame_left`] once they are sent.
+    /// Dequeues the agent's next 20 ms; `None` if it is silent. Call [`Self::frame_left`] once they are sent.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<PlayoutFrame> {
         let worker = self.shared.worker.as_deref();
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
@@ -301,13 +301,14 @@ impl AgentEnd {
         Some(frame.said)
     }
 
-    /// Returns the next frame of an agent that is cut off, without counting it and its marks.
+    /// Dequeues the next frame of an agent that is cut off; the frame and its marks are not counted as played. Silence
+    /// if no audio is queued.
     pub(crate) fn last_frame(&mut self) -> PlayoutFrame {
         let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(PlayoutFrame::Ulaw(SILENT))
     }
 
-    /// Reports the marks before a frame that has been sent to the agent.
+    /// Reports to the agent the marks before a frame that has been sent to the caller.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         self.process_outputs(now, events);
     }
@@ -339,8 +340,8 @@ impl AgentEnd {
         next
     }
 
-    /// Returns whether the socket may be read further; notes once if reading stops because too much of the agent's
-    /// audio is queued.
+    /// Decides whether more may be read from the socket; while reading is paused, round trips are not measured. Adds a
+    /// note to the call's trace the first time that reading pauses because too much of this agent's audio is queued.
     pub(crate) fn wants_more(&mut self, events: &mut VecDeque<MediaEvent>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
         let playout = self.downlink.as_deref().map(Downlink::playout);
@@ -366,7 +367,7 @@ impl AgentEnd {
         self.closed
     }
 
-    /// Ends the conversation. Returns its stream, which continues by itself until the socket may be dropped.
+    /// Ends the conversation. Returns its stream, which only has to close the WebSocket.
     pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<MediaEvent>) -> Stream {
         self.sum_up(events);
         self.stream.handle_input(now, StreamInput::Stop);
@@ -383,7 +384,7 @@ impl AgentEnd {
         }
     }
 
-    /// Ends the audio in both directions; at most one more frame fades out.
+    /// Ends the audio in both directions; at most one more frame of the agent is played, faded out.
     fn fall_silent(&mut self) {
         if self.downlink.is_some() {
             let rest = self.last_frame().faded_out();
@@ -469,7 +470,7 @@ impl AgentEnd {
         self.count();
     }
 
-    /// Reports the next due mark to the agent; returns false if there is none.
+    /// Reports the next due mark to the agent; returns false if no mark is due.
     fn return_mark(&mut self, now: Instant) -> bool {
         let Some(mark) = self.downlink.as_deref_mut().and_then(Downlink::poll_mark) else { return false };
         self.stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
@@ -491,7 +492,8 @@ impl AgentEnd {
         self.stream.handle_input(now, StreamInput::Cleared { played_ms: cleared.played_ms });
     }
 
-    /// Forwards an agent's request to signalling, within the rate limit.
+    /// Forwards an agent's request to signalling; requests beyond [`AGENT_REQUESTS_PER_SECOND`] are noted once and
+    /// ignored.
     fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<MediaEvent>) {
         if now.saturating_duration_since(self.requests.since) >= Duration::from_secs(1) {
             self.requests = RequestRate { since: now, count: 0 };
@@ -505,7 +507,7 @@ impl AgentEnd {
         }
     }
 
-    /// Adds a note to the call's trace, unless the limit for its kind is reached.
+    /// Adds a note to the call's trace and the log, unless the notes of this kind are only counted by now.
     pub(crate) fn note_fault(&mut self, kind: &'static str, text: String, events: &mut VecDeque<MediaEvent>) {
         events.extend(
             self.notes

@@ -14,18 +14,18 @@ use crate::limits::{
 /// Duration of a tick, in milliseconds.
 const TICK_MS: i64 = 20;
 
-/// Divisor of the loudest level that gives the level of a quiet moment in speech: 20 dB.
+/// Divisor of the loudest recent level: a frame at least 20 dB below that level is a quiet moment in speech.
 const QUIET_FALL: u16 = 10;
-/// Level below which a frame is no speech: −48 dB.
+/// Mean level up to which a frame is quiet in any case: −48 dB.
 const QUIET_LEVEL: u16 = 130;
-/// Divisor by which the loudest level decays per tick: within some 5 s.
+/// Divisor by which the loudest level decays per tick: to 37 % in about 5 s.
 const LOUDEST_DECAY: u16 = 256;
 
-/// Compares an agent's audio with its own pace, to find the delay that late audio has left.
+/// Compares an agent's audio with the agent's own pace, to find delay that late audio has left in the queue.
 #[derive(Debug)]
 pub(super) struct LatenessTracker {
     bytes_per_ms: i64,
-    /// Whether the pace is known; otherwise the next audio sets it.
+    /// Whether the agent's pace is known; if not, the next audio that arrives sets it.
     is_paced: bool,
     /// Audio due by the agent's own pace minus audio received, in bytes.
     owed: i64,
@@ -33,7 +33,7 @@ pub(super) struct LatenessTracker {
     missed: u32,
     /// Time since the first tick counted in `missed`, in milliseconds.
     missed_for_ms: i64,
-    /// Ticks without audio that the agent has made up for, less the frames removed since.
+    /// Ticks without audio that the agent has made up for, minus the frames removed since.
     late: u32,
     /// Minimum queue length in the current observation (`looked_ms` long), in milliseconds.
     least_ms: u64,
@@ -62,13 +62,13 @@ impl LatenessTracker {
         }
     }
 
-    /// Notes the arrival of this many bytes of audio.
+    /// Counts `bytes` of audio received from the agent.
     pub(super) fn note_arrival(&mut self, bytes: usize) {
         self.is_paced = true;
         self.owed = self.owed.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Resets pace and delay; the queue is empty.
+    /// Resets pace and delay. Call it when the queue is empty.
     pub(super) fn reset(&mut self) {
         (self.is_paced, self.owed) = (false, 0);
         (self.missed, self.missed_for_ms) = (0, 0);
@@ -89,7 +89,7 @@ impl LatenessTracker {
         late
     }
 
-    /// Notes a tick in which no audio was queued.
+    /// Counts a tick in which no audio was queued.
     pub(super) fn note_missed(&mut self) {
         if !self.is_paced {
             return;
@@ -105,20 +105,20 @@ impl LatenessTracker {
         self.removable > 0 && self.since_removal_ms >= LATE_REMOVED_EVERY_MS
     }
 
-    /// Returns whether a frame of this level is a quiet moment.
+    /// Returns whether this mean level is quiet: [`QUIET_LEVEL`] or less, or 20 dB below the loudest recent frame.
     pub(super) fn is_quiet(&self, level: u16) -> bool {
         level <= (self.loudest / QUIET_FALL).max(QUIET_LEVEL)
     }
 
-    /// Notes that a frame was removed to shorten the queue.
+    /// Counts a frame that was removed to shorten the queue.
     pub(super) fn note_removal(&mut self) {
         self.removable = self.removable.saturating_sub(1);
         self.late = self.late.saturating_sub(1);
         self.since_removal_ms = 0;
     }
 
-    /// Compares the received audio with the agent's pace; returns the number of missed ticks that the agent has made
-    /// up for.
+    /// Compares the received audio with the agent's pace; returns the number of missed ticks that the agent has made up
+    /// for, and counts them as delay. An agent that is ahead of its pace gets a new reference.
     fn judge_pace(&mut self) -> u32 {
         let owed_ms = self.owed / self.bytes_per_ms;
         if owed_ms < -LATE_PACE_AHEAD_MS {
@@ -136,7 +136,7 @@ impl LatenessTracker {
         made_up
     }
 
-    /// Forgets missed ticks that the agent does not make up for within [`LATE_MOST_MS`]: the agent paused.
+    /// Resets pace and delay once missed ticks have not been made up for within [`LATE_MOST_MS`]: the agent paused.
     fn wait_for_missed(&mut self) {
         if self.missed > 0 {
             self.missed_for_ms += TICK_MS;

@@ -3,8 +3,8 @@
 
 use crate::limits::AGENT_NOTES_OF_A_KIND;
 
-/// Notes so far, by kind. Kinds are fixed strings of the program, hence few; an agent without faults allocates
-/// nothing.
+/// Notes about one agent so far, by kind. Kinds are string literals of this program, hence few; an agent without faults
+/// allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct FaultNotes(Vec<NotedFault>);
 
@@ -16,7 +16,8 @@ struct NotedFault {
 }
 
 impl FaultNotes {
-    /// Counts an event; returns its note, or `None` if the event is only counted.
+    /// Counts an event of the kind `name`; returns the note for the call's trace, or `None` if the event is only
+    /// counted.
     pub(super) fn count_event(&mut self, name: &'static str, text: String) -> Option<String> {
         let at = self.0.iter().position(|kind| kind.name == name).unwrap_or(self.0.len());
         if at == self.0.len() {
@@ -32,7 +33,7 @@ impl FaultNotes {
         is_round.then(|| format!("{text}: the {}th of its kind", kind.count))
     }
 
-    /// Returns a final note for each kind of which more events were counted than noted in full.
+    /// Removes all notes; returns a final note for each kind with more events than were noted in full.
     pub(super) fn sum_up(&mut self) -> impl Iterator<Item = String> + use<> {
         std::mem::take(&mut self.0).into_iter().filter_map(|kind| {
             let more = kind.count.saturating_sub(kind.noted.len() as u64);

@@ -10,25 +10,25 @@ use std::time::{Duration, Instant};
 
 use crate::limits::TURN_LIMIT;
 
-/// Minimum level of voice: −47 dB.
+/// Level above which a frame can be voice: −47 dB.
 const FAINT: u16 = 150;
 /// Minimum ratio of voice to line noise: 10 dB.
 const ABOVE_LINE: u32 = 3;
 /// Initial and minimum estimate of the line noise.
 const LINE: u32 = 40;
-/// Ratio to the agent's level below which a frame may be its echo: 12 dB.
+/// Factor by which the caller's level may be below the agent's before the frame counts as the agent's echo: 12 dB.
 const BELOW_AGENT: u32 = 4;
 /// Minimum audible level of an agent's frame: −54 dB.
 pub(super) const AUDIBLE: u16 = 60;
-/// Number of voiced frames that make speech.
+/// Consecutive voiced frames that make speech; a single unvoiced frame between them does not count.
 const SPEECH_FRAMES: u32 = 5;
-/// Number of quiet frames that end speech.
+/// Consecutive unvoiced frames after which a new utterance has to qualify as speech again.
 const PAUSE_FRAMES: u32 = 10;
-/// Minimum silence of an agent before audio that counts as a response.
+/// Minimum silence of an agent before audio that can be a response.
 const AGENT_PAUSE: Duration = Duration::from_millis(200);
-/// Time after the caller's speech after which audio of an agent that never paused is no response to it.
+/// Time after the caller's speech after which the turn is dropped if the agent has spoken without a pause.
 const TALKS_ON: Duration = Duration::from_secs(1);
-/// Time since the last voice within which a caller counts as still speaking.
+/// Minimum response time: earlier audio of the agent interrupts a caller who is still speaking.
 const STILL_SPEAKS: Duration = Duration::from_millis(50);
 
 /// Response of the agent to the caller's speech.
@@ -44,7 +44,7 @@ pub(super) struct AgentResponse {
 /// Tracks the speech of the caller and of the agent.
 #[derive(Debug)]
 pub(super) struct TurnTracker {
-    /// Estimated level of line noise.
+    /// Estimated mean level of the line noise.
     line: u32,
     loud_frames: u32,
     quiet_frames: u32,
@@ -91,7 +91,7 @@ impl TurnTracker {
         self.said.is_some() && self.came.is_none()
     }
 
-    /// Records the arrival of audible audio of the agent, which is played later.
+    /// Records that audible audio of the agent has been received and queued.
     pub(super) fn note_agent_audio(&mut self, now: Instant) {
         self.came.get_or_insert(now);
     }
@@ -122,7 +122,8 @@ impl TurnTracker {
         (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(AgentResponse { after, waited })
     }
 
-    /// Updates the noise estimate: down at once, up slowly, by a factor of two in 2 s.
+    /// Updates the noise estimate: a lower level reduces it by a quarter of the difference per frame, a higher one
+    /// doubles it in 2 s.
     fn update_noise(&mut self, level: u32) {
         self.line = match self.line {
             line if level < line => line - (line - level).div_ceil(4),

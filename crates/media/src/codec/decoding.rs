@@ -1,4 +1,4 @@
-//! Decodes payloads into samples at the working rate of a transcoder.
+//! Decoder from payloads of any codec to linear samples at one sampling rate.
 
 use trunkgate_resample::Resampler;
 
@@ -32,7 +32,8 @@ enum DecoderKind {
 }
 
 impl SourceDecoder {
-    /// Creates a decoder into samples at `rate_hz`; `None` if the codec does not support that rate.
+    /// Creates a decoder into samples at `rate_hz`; `None` if Opus or the resampler does not support that rate, or for
+    /// [`PayloadCodec::Linear`].
     pub(crate) fn new(coding: PayloadCodec, rate_hz: u32) -> Option<SourceDecoder> {
         let kind = match coding {
             PayloadCodec::Pcmu => DecoderKind::Ulaw,

@@ -1,4 +1,4 @@
-//! Encodes samples at the working rate of a transcoder into payloads.
+//! Encoder from linear samples at one sampling rate to payloads of any codec.
 
 use super::coding::PayloadCodec;
 use super::g711::{encode_alaw, encode_ulaw};
@@ -27,7 +27,7 @@ impl SinkEncoder {
     }
 
     /// Returns a copy that continues from the current state, for codecs with adaptive state (G.722): after a reset of
-    /// that state, the receiver's decoder would distort 100 ms.
+    /// that state, the receiver's decoder would distort 100 ms. `None` for other codecs.
     pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         match self {
             SinkEncoder::G722(encoder) => Some(SinkEncoder::G722(encoder.clone())),

@@ -114,7 +114,7 @@ impl SubBand {
         self.s = saturated(poles + self.sz);
     }
 
-    /// Adapts the lower band to a code from which its two lowest bits were removed.
+    /// Adapts the lower band to the upper four bits of its 6-bit code.
     fn take_low(&mut self, code: usize) {
         let d = (self.scale * LOW_4[code & 15]) >> 15;
         self.adapt_scale(LOW_STEPS[usize::from(LOW_STEP_OF[code & 15])], 18_432, 8);

@@ -2,7 +2,7 @@
 
 use super::g711::decode_ulaw;
 
-/// Returns the level of linear sample values.
+/// Returns the level of linear samples from an iterator.
 pub(crate) fn level_of(samples: impl ExactSizeIterator<Item = i16>) -> u16 {
     let count = samples.len();
     mean(samples.map(i16::unsigned_abs), count)

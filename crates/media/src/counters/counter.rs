@@ -19,12 +19,12 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Sets the value of a gauge.
+    /// Sets the counter, as a gauge, to `n`.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
 
-    /// Subtracts `n` from a gauge.
+    /// Subtracts `n` from the counter, as a gauge; any thread may write.
     pub fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
@@ -45,7 +45,7 @@ pub struct DurationHistogram<const BOUNDS: usize> {
 }
 
 impl<const BOUNDS: usize> DurationHistogram<BOUNDS> {
-    /// Counts a duration in the first bucket that holds it; `bounds_us` must be the same in each call.
+    /// Counts a duration in the first bucket whose bound is not below it; `bounds_us` must be the same in each call.
     pub fn record_duration(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add_alone(1);

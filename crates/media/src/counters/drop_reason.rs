@@ -11,13 +11,13 @@ pub enum DropReason {
     UnexpectedSource,
     /// The datagram is neither RTP nor RTCP.
     NotRtp,
-    /// No wire leads from the end to another.
+    /// The packet's end is not wired to another end.
     NoWire,
     /// The payload type was not negotiated.
     UnknownPayload,
     /// The remote party has no address yet, or may not receive (hold).
     NoDestination,
-    /// The negotiated direction does not allow this side to send.
+    /// The negotiated direction does not allow the sender of the packet to send.
     NotSending,
     /// The operating system rejected the send.
     SendFailed,
@@ -35,8 +35,8 @@ pub enum DropReason {
     SrtpRepeated,
     /// Outgoing SRTP: the key is used up (RFC 3711 §9.2).
     SrtpSpent,
-    /// Transcoding: a later packet was converted already, the packet is a duplicate, or its sequence number is a jump
-    /// that no second packet has confirmed.
+    /// Transcoding: a later packet was already converted, the packet is a duplicate, or its sequence number jumps and
+    /// no second packet has confirmed the jump.
     Late,
     /// Transcoding: the payload cannot be decoded.
     Damaged,

@@ -12,9 +12,9 @@ pub struct EndCounters {
     pub rx_packets: Counter,
     /// RTP bytes accepted from the remote party, headers included.
     pub rx_bytes: Counter,
-    /// RTP packets sent to the remote party, including packets that the system [rejected](EndSymptoms::refused).
+    /// RTP packets for the remote party, including packets that the system [refused](EndSymptoms::refused) to send.
     pub tx_packets: Counter,
-    /// RTP bytes sent to the remote party, headers included.
+    /// Bytes of the packets in `tx_packets`, headers included.
     pub tx_bytes: Counter,
     /// Packets missing in the received sequence (RFC 3550 A.3), summed over all sources of the end.
     pub lost: Counter,
@@ -30,11 +30,11 @@ pub struct EndCounters {
     pub far_lost: Counter,
     /// Interarrival jitter at the remote party, in microseconds, according to its last report block.
     pub far_jitter_us: Counter,
-    /// Quality scores of the received stream, one for each interval.
+    /// Quality scores of the received stream, one for each quality interval.
     pub scores: MosCounters,
     /// Received packets that were dropped, by reason.
     pub dropped: DropCounters,
-    /// Gauge: 1 once the latch is locked, 0 before.
+    /// Gauge: 1 while the latch is locked, so that RTP of other sources is not accepted, otherwise 0.
     pub latched: Counter,
     /// RTCP packets received and accepted.
     pub rtcp_packets: Counter,
@@ -45,12 +45,12 @@ pub struct EndCounters {
 }
 
 impl EndCounters {
-    /// Returns RTP packets and bytes received, then sent.
+    /// Returns the counts of RTP packets and bytes received, then of those sent.
     pub(crate) fn packets(&self) -> [u64; 4] {
         [&self.rx_packets, &self.rx_bytes, &self.tx_packets, &self.tx_bytes].map(Counter::get)
     }
 
-    /// Sets RTP packets and bytes received, then sent.
+    /// Sets the counts of RTP packets and bytes received, then of those sent.
     pub(crate) fn set_packets(&self, [rx_packets, rx_bytes, tx_packets, tx_bytes]: [u64; 4]) {
         self.rx_packets.set(rx_packets);
         self.rx_bytes.set(rx_bytes);
@@ -69,7 +69,7 @@ impl EndCounters {
     }
 }
 
-/// Mean opinion scores, in thousandths.
+/// Summary of mean opinion scores: their number, sum and minimum.
 #[derive(Debug, Default)]
 pub struct MosCounters {
     /// Number of mean opinion scores.

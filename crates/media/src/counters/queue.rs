@@ -23,7 +23,7 @@ impl AgentQueue {
     }
 }
 
-/// Gauge of a queue with its maximum: the worker sets it, one reader polls it.
+/// Gauge of a queue length with its maximum: the worker sets it, one reader polls and resets the maximum.
 #[derive(Debug, Default)]
 pub struct QueueGauge {
     now: Counter,
@@ -39,12 +39,12 @@ impl QueueGauge {
         }
     }
 
-    /// Returns the length of the queue at present.
+    /// Returns the current length of the queue.
     pub fn now(&self) -> u64 {
         self.now.get()
     }
 
-    /// Returns the maximum since [`Self::forget`].
+    /// Returns the maximum length since the last [`Self::forget`].
     pub fn most(&self) -> u64 {
         self.most.get().max(self.now.get())
     }

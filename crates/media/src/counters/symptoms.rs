@@ -54,7 +54,7 @@ pub struct EndSymptoms {
     pub silent: Counter,
     /// 1 once a packet had sound, or had a codec that is not checked for silence.
     pub sounded: Counter,
-    /// Last received payload type that was not negotiated, plus 1; 0 if none.
+    /// Last received payload type that was not negotiated, plus 1; 0 if there was none.
     pub odd_payload: Counter,
     /// ICMP errors received for RTP sent to the remote party.
     pub unreachable: Counter,

@@ -43,7 +43,8 @@ pub struct TurnTiming {
 }
 
 impl TurnTiming {
-    /// Returns the rest of the response time, which the agent spent; `None` if another part is unknown.
+    /// Returns the part of the response time that the agent spent: `whole` less `edge` and `network`; `None` if either
+    /// is unknown.
     pub fn agent(&self) -> Option<Duration> {
         Some(self.whole.saturating_sub(self.edge?).saturating_sub(self.network?))
     }
@@ -89,7 +90,7 @@ fn units(time: Duration, unit_us: u64) -> u16 {
     u16::try_from(units).unwrap_or(UNKNOWN).min(UNKNOWN - 1)
 }
 
-/// Turns of one agent's leg: one worker writes, any thread reads.
+/// Turns of one agent's leg, written by one worker and readable by any thread.
 ///
 /// All turns are kept up to [`TURNS_KEPT`]. From then on every second one is kept, then every fourth, and so on: an
 /// even selection of the whole call with at least half as many entries. A reader may see a turn twice while the

@@ -28,7 +28,7 @@ pub struct WorkerCounters {
     pub tx_packets: Counter,
     /// Bytes of RTP packets sent by the worker.
     pub tx_bytes: Counter,
-    /// RTP packets missing in the received streams, as of the last sweeps.
+    /// RTP packets missing in the received streams, updated by the periodic sweeps.
     pub lost: Counter,
     /// Keep-alive packets sent to remote parties.
     pub keep_alives: Counter,
@@ -38,7 +38,7 @@ pub struct WorkerCounters {
     pub reports: Counter,
     /// Dropped packets, by the position of the [`DropReason`] in `ALL`.
     pub dropped: [Counter; DropReason::COUNT],
-    /// Packet buffers currently taken from the pool.
+    /// Packet buffers of the pool that are in use.
     pub buffers_in_use: Counter,
     /// Panics caught; each ended one session.
     pub panics: Counter,

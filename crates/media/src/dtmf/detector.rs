@@ -9,7 +9,7 @@ use crate::rtp::RtpHeader;
 use super::goertzel::{DigitDetection, Goertzel};
 use super::receiver::CompletedDigit;
 
-/// Unsent silence that ends a tone, in milliseconds (ITU-T Q.24).
+/// Time without packets, by RTP timestamps, that ends a tone, in milliseconds (ITU-T Q.24).
 const PAUSE_MS: u32 = 40;
 
 /// Detects DTMF tones in one stream and keeps the results until they are taken.
@@ -34,8 +34,8 @@ impl Detector {
         Detector { detector, rate_hz, last: None, seen: now, current: None, begun: None, over: None }
     }
 
-    /// Analyses a packet's audio, which is no longer than a tone and the pause after it; `clock_hz` is its clock rate.
-    /// Returns whether the packet is part of a tone.
+    /// Analyses the audio of a packet with the RTP clock rate `clock_hz`. Returns whether the packet is part of a tone.
+    /// Call [`Self::take_begun`] and [`Self::take_over`] afterwards: `samples` must be too short for two digits.
     pub(crate) fn hear(&mut self, now: Instant, rtp: &RtpHeader, clock_hz: u32, samples: &[i16]) -> bool {
         self.release_lost(now);
         self.seen = now;
@@ -68,12 +68,12 @@ impl Detector {
         self.over.take()
     }
 
-    /// Returns the time at which the tone counts as ended unless more audio arrives.
+    /// Returns the time at which the current tone counts as ended unless more audio arrives; `None` without a tone.
     pub(crate) fn lost_at(&self) -> Option<Instant> {
         self.current.map(|_| self.seen + KEY_LOST_AFTER)
     }
 
-    /// Ends a tone after its audio has stopped.
+    /// Ends the current tone if its audio has stopped for [`KEY_LOST_AFTER`].
     pub(crate) fn release_lost(&mut self, now: Instant) {
         if self.lost_at().is_some_and(|at| at <= now) {
             self.release();

@@ -24,7 +24,7 @@ const LEAST: f32 = {
 };
 /// Maximum power ratio between the high and the low frequency, 8 dB either way (Q.24: at least 5).
 const TWIST: f32 = 6.3;
-/// Minimum power ratio to other frequencies of the same group: 8 dB.
+/// Minimum power ratio of each frequency to the other frequencies of its group: 8 dB.
 const ALONE: f32 = 6.3;
 /// Minimum share of the two frequencies in the total power.
 const SHARE: f32 = 0.78;
@@ -41,14 +41,14 @@ pub(crate) enum DigitDetection {
 /// DTMF detector for a stream of samples.
 #[derive(Debug)]
 pub(crate) struct Goertzel {
-    /// Input samples averaged to one analysed sample: 1 or 2.
+    /// Number of input samples averaged into one analysed sample: 1 at 8 kHz, 2 at 16 kHz.
     every: usize,
     window: [f32; WINDOW],
     filled: usize,
     /// Whether the next window is the first after a loss, which may be distorted by concealment.
     is_behind_loss: bool,
     coefficients: [f32; 8],
-    /// Digit of the last windows; `hits` is their number, `power` their power.
+    /// Digit found in the latest windows; `hits` is the number of these windows, `power` their power.
     candidate: Option<char>,
     hits: u32,
     power: f32,
@@ -80,12 +80,13 @@ impl Goertzel {
         }
     }
 
-    /// Notes a loss; the next samples do not continue the last ones.
+    /// Records a loss: the next samples do not continue the last ones.
     pub(crate) fn skip(&mut self) {
         (self.filled, self.is_behind_loss) = (0, true);
     }
 
-    /// Returns whether the last window or the current tone is a digit's, so that the audio must not be forwarded.
+    /// Returns whether the last window contains a digit or a tone is in progress, so that the audio must not be
+    /// forwarded.
     pub(crate) fn is_tone(&self) -> bool {
         self.candidate.is_some() || self.pressed.is_some()
     }

@@ -1,5 +1,6 @@
-//! DTMF injector for a stream that another remote party feeds. While digits are sent, the edge feeds the stream on
-//! its own clock and drops that party's packets. Digits are thus sent even if that party is silent or on hold.
+//! DTMF injector for a stream whose audio comes from another remote party. While digits are sent, the edge feeds the
+//! stream on its own clock and drops that party's packets, so digits are also sent while that party is silent or on
+//! hold.
 
 use std::time::Instant;
 
@@ -51,7 +52,8 @@ pub(crate) enum InjectorOutput {
 }
 
 impl Injector {
-    /// Creates an injector; its clock begins at `now`. `twin` is an encoder that continues the stream's state.
+    /// Creates an injector whose first tick is at `now`. `twin` is an encoder that continues the stream's codec state;
+    /// `None` starts a new one.
     pub(crate) fn new(now: Instant, start: StreamStart, press: DigitFormat, twin: Option<SinkEncoder>) -> Injector {
         let (clock_hz, tones) = match press {
             DigitFormat::Event { clock_hz, .. } => (clock_hz, None),
@@ -77,7 +79,7 @@ impl Injector {
         }
     }
 
-    /// Returns the injector's serial number among the feeders of its end.
+    /// Returns the injector's serial number among the sources that have fed its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
@@ -92,7 +94,7 @@ impl Injector {
         self.sender.add(press, digits, ms)
     }
 
-    /// Returns the time of the next packet.
+    /// Returns the time of the next tick.
     pub(crate) fn due(&self) -> Instant {
         self.ticks.next_due()
     }
@@ -102,7 +104,8 @@ impl Injector {
         self.sender.is_over()
     }
 
-    /// Skips the next tick, if it is due, without sending; the digits wait for the following one.
+    /// Skips the next tick, if it is due, without sending; the digits are sent from the following one. `None` while no
+    /// tick is due.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.ticks.take_tick(now).map(|_| ())
     }

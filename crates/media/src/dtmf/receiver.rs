@@ -20,12 +20,12 @@ const END_PACKETS: i16 = 3;
 const MOST_MISORDER: i16 = 100;
 /// Maximum spacing in sequence numbers between two packets of an event; a larger gap counts as lost packets.
 const MOST_SPACING: u8 = 10;
-/// Duration from which a decrease means that a 16-bit counter has wrapped without a new segment.
+/// Duration in RTP clock ticks from which a decrease means that a 16-bit counter has wrapped without a new segment.
 const NEARLY_FULL: u16 = 0xf000;
 /// Maximum timestamp increment per packet of a sender that advances it within an event (60 ms at 8 kHz).
 const MOST_PACKET_TICKS: u32 = 480;
 
-/// Recognises to which event each telephone-event packet of one remote party belongs.
+/// Assigns the telephone-event packets of one remote party to events.
 ///
 /// Packets are ordered by their sequence numbers (RFC 3550 §5.1). Event, marker, end bit and duration distinguish an
 /// event from the next one (RFC 4733 §2.5.1); timestamps are used only if they agree with those, because some senders
@@ -33,7 +33,7 @@ const MOST_PACKET_TICKS: u32 = 480;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventTracker {
     last: EventPosition,
-    /// Last event of the source before the current one.
+    /// Last event of another SSRC, received before the current event.
     former: FormerEvent,
     /// Whether an event has been received.
     has_last: bool,
@@ -42,8 +42,8 @@ pub(crate) struct EventTracker {
     has_moving_clock: bool,
 }
 
-/// Last event of another source, whose packets may still arrive: a digest of SSRC, timestamp and event in four bytes,
-/// to keep each leg small; 0 if there was none.
+/// Last event of another source, whose packets may still arrive: a four-byte digest of SSRC, timestamp and event, to
+/// keep each leg small; 0 if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct FormerEvent(u32);
 
@@ -51,7 +51,7 @@ struct FormerEvent(u32);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DtmfReceiver {
     tracker: EventTracker,
-    /// Forwarded digits that were reported to signalling.
+    /// Number of forwarded digits so far, see [`EventReceiver::may_report`].
     reported: u16,
 }
 
@@ -151,7 +151,8 @@ impl EventPosition {
         packet.event == self.event && step == SEGMENT_TICKS && !packet.marker
     }
 
-    /// Returns whether a packet `ahead` sequence numbers ahead is close enough to repeat the end of the event.
+    /// Returns whether a packet `ahead` sequence numbers ahead is close enough to be a repeated end packet of the
+    /// event.
     fn is_end_repeated_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         let is_same = packet.timestamp == self.timestamp && packet.duration == self.duration;
         let most = if has_moving_clock && is_same { MOST_MISORDER } else { END_PACKETS * i16::from(self.spacing) };
@@ -282,7 +283,7 @@ pub(crate) struct CompletedDigit {
     pub(crate) ms: u32,
 }
 
-/// Receiver of one remote party's telephone-events: reports each digit once, and its end if required.
+/// Receiver of one remote party's telephone-events: reports the beginning of each digit once, and its end on request.
 #[derive(Debug, Default)]
 pub(crate) struct EventReceiver {
     receiver: DtmfReceiver,
@@ -290,7 +291,7 @@ pub(crate) struct EventReceiver {
 }
 
 impl EventReceiver {
-    /// Counts a forwarded digit; returns whether it is reported to signalling: the first [`KEYS_TOLD`] are.
+    /// Counts a forwarded digit; returns whether to report it to signalling: only the first [`KEYS_TOLD`] are.
     pub(crate) fn may_report(&mut self) -> bool {
         self.receiver.reported = self.receiver.reported.saturating_add(1);
         self.receiver.reported <= KEYS_TOLD

@@ -1,4 +1,5 @@
-//! Sender of digits in place of audio: telephone-events (RFC 4733 §2.5) on the clock of their stream, or tones.
+//! Sender of digits in place of audio: telephone-events (RFC 4733 §2.5) with the timestamps of the audio stream, or
+//! tones.
 
 use std::collections::VecDeque;
 
@@ -11,18 +12,18 @@ use super::synth::Synth;
 
 /// Milliseconds between two packets of an event.
 const TICK_MS: u16 = 20;
-/// Minimum duration of an event in ticks: 40 ms, as receivers of tones require too (ITU-T Q.24).
+/// Minimum duration of an event, in ticks of 20 ms; receivers of tones require the same 40 ms (ITU-T Q.24).
 const LEAST_TICKS: u16 = 2;
-/// Minimum duration of a tone in ticks, because a detector may miss a part of it.
+/// Minimum duration of a tone, in ticks of 20 ms: twice that of an event, because a detector may miss a part of it.
 const LEAST_TONE_TICKS: u16 = 4;
-/// Repetitions of the last packet in case of loss (RFC 4733 §2.5.1.4).
+/// Repetitions of an event's last packet, against loss (RFC 4733 §2.5.1.4).
 const REPEATS: u16 = 2;
-/// Ticks from the end of a digit to the beginning of the next one: 100 ms, including the repetitions.
+/// Ticks of 20 ms from the end of a digit to the beginning of the next one, including the repetitions.
 const PAUSE_TICKS: u16 = 5;
-/// Volume: −10 dBm0 (RFC 4733 §2.5.2.3).
+/// Volume field of telephone-events: 10 for −10 dBm0 (RFC 4733 §2.5.2.3).
 const VOLUME: u8 = 10;
 
-/// Sender of queued digits to one remote party.
+/// Queue of digits to one remote party, sent one after the other.
 #[derive(Debug, Default)]
 pub struct DtmfSender {
     waiting: VecDeque<QueuedDigit>,
@@ -56,11 +57,11 @@ pub enum DigitSignal {
     Tone(TonePart),
 }
 
-/// Part of 20 ms of an audible digit: tone or pause.
+/// 20 ms of an audible digit: a part of its tone, or of the pause after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TonePart {
     digit: Digit,
-    /// Ticks of the tone before this part; `ticks` is the length of the tone.
+    /// Ticks of 20 ms from the tone's beginning to this part; `ticks` is the length of the tone.
     tick: u16,
     ticks: u16,
 }
@@ -100,8 +101,8 @@ pub struct EventPacket {
 }
 
 impl DtmfSender {
-    /// Queues digits of `ms` milliseconds each; returns the number rejected because the queue is full. Other characters
-    /// are skipped.
+    /// Queues digits of `ms` milliseconds each; returns the number rejected because the queue is full. Characters that
+    /// are not DTMF digits are skipped.
     pub fn add(&mut self, press: DigitFormat, digits: &str, ms: u16) -> usize {
         let least = match press {
             DigitFormat::Event { .. } => LEAST_TICKS,

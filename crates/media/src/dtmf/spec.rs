@@ -1,4 +1,4 @@
-//! DTMF forms of the source and the sink of a wire.
+//! DTMF settings of a wire: the form of digits from its source, and the form towards its sink.
 
 use crate::codec::PayloadCodec;
 
@@ -7,8 +7,8 @@ use crate::codec::PayloadCodec;
 pub struct DtmfConversion {
     /// Telephone-events of the source: payload type and clock rate (Hz).
     pub events: Vec<(u8, u32)>,
-    /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that is sent to an agent, is
-    /// analysed.
+    /// Whether DTMF tones in the source's audio are digits. Only audio that the wire transcodes, or that is sent to an
+    /// agent, is analysed.
     #[serde(default)]
     pub tones: bool,
     /// Form of digits towards the sink; `None` passes them to signalling by

@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-/// Frequencies of the rows and of the columns, in Hz (ITU-T Q.23).
+/// Frequencies of the keypad's rows, in Hz (ITU-T Q.23).
 pub(super) const ROWS_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 pub(super) const COLUMNS_HZ: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 /// Digits in the order of the keypad, row by row.
@@ -10,7 +10,7 @@ pub(super) const DIGITS: [char; 16] = ['1', '2', '3', 'A', '4', '5', '6', 'B', '
 
 /// Peak of a sine at 0 dBm0 in 16 bits (ITU-T G.711 table 5: full scale is +3.14 dBm0).
 pub(super) const PEAK_0_DBM0: f32 = 22_400.0;
-/// Peaks at −8 dBm0 (low group) and −6 dBm0. The high group is louder to compensate for line attenuation.
+/// Peak of the sine of the low group: −8 dBm0. The high group has −6 dBm0, to compensate for line attenuation.
 const ROW_PEAK: f32 = PEAK_0_DBM0 * 0.398;
 const COLUMN_PEAK: f32 = PEAK_0_DBM0 * 0.501;
 /// Duration of attack and release of a tone in milliseconds, which avoid clicks.

@@ -54,7 +54,7 @@ pub struct Latch {
     rtp: SourceLatch,
     rtcp: SourceLatch,
     pinned_until: Option<Instant>,
-    /// Whether the announced address can be the real one.
+    /// Whether the announced address can be the remote party's real one, see [`pins`].
     pins: bool,
 }
 
@@ -79,7 +79,7 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 impl Latch {
-    /// Restores the winners from before a restart; their silence begins `now`.
+    /// Restores the RTP and RTCP winners of a previous process; their time of silence begins at `now`.
     pub fn restored(
         now: Instant,
         [rtp, rtcp]: [Option<SocketAddr>; 2],
@@ -101,19 +101,21 @@ impl Latch {
         self.rtcp.source()
     }
 
-    /// Returns the state of the RTP and the RTCP winner that survives a restart.
+    /// Returns the state of the RTP and of the RTCP winner for a snapshot.
     pub fn known(&self) -> [LatchSnapshot; 2] {
         [self.rtp.known(), self.rtcp.known()]
     }
 
-    /// Returns whether the latch has no winner and waits for the exact source, although `source` is expected too.
+    /// Returns whether the latch has no winner and waits for the exact source, although `source` is an expected one
+    /// too.
     pub(crate) fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
     }
 
-    /// Opens the latch; returns whether it is open. If the remote party announces a new address, packets still arriving
-    /// from its former source count for a while but do not win. If it announces the same address, which can be the real
-    /// one and holds the latch, nothing changes, so that a party on hold or muted keeps its audio.
+    /// Opens the latch for a new description; returns true if the latch has no winner afterwards. If the remote party
+    /// announces a new address, packets still arriving from its former source count for a while but do not win. The
+    /// latch remains as it is if the announced address is the same, can be the real one and is the winner, so that a
+    /// party on hold or muted keeps its audio.
     pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) -> bool {
         let named_before = before.and_then(|remote| remote.rtp);
         let moves = named_before != after.rtp;
@@ -146,7 +148,7 @@ impl Latch {
         self.rtcp.describe(now);
     }
 
-    /// Returns whether RTP from this source is processed: it counts as the remote party's, or [`Self::take_rtp`]
+    /// Returns whether RTP from this source must be processed: it counts as the remote party's, or [`Self::take_rtp`]
     /// counts it towards a takeover.
     pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp.claim(source, &self.rtp_terms(now, remote)) != SourceClaim::Refused
@@ -162,12 +164,12 @@ impl Latch {
         }
     }
 
-    /// Returns whether RTCP from this source is processed: it counts, or is counted towards a takeover.
+    /// Returns whether RTCP from this source must be processed: it counts as the remote party's, or towards a takeover.
     pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != SourceClaim::Refused
     }
 
-    /// Processes a valid RTP packet, which must be authenticated if the stream is encrypted.
+    /// Updates the latch by a valid RTP packet, which must be authenticated if the stream is encrypted.
     pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtp_terms(now, remote);
         let taken = self.rtp.accept_packet(source, &terms);
@@ -178,22 +180,22 @@ impl Latch {
         taken
     }
 
-    /// Processes a valid RTCP packet, which must be authenticated if the stream is encrypted.
+    /// Updates the latch by a valid RTCP packet, which must be authenticated if the stream is encrypted.
     pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtcp_terms(now, remote);
         self.rtcp.accept_packet(source, &terms)
     }
 
-    /// Checks the silence of winners that may be replaced; returns true if the end's sockets must accept other sources
-    /// again. A call every [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL) is early enough.
+    /// Unlocks winners that have been silent for so long that another source may take over; returns true if the end's
+    /// sockets must accept other sources again. Call it every [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL).
     pub fn rest(&mut self, now: Instant, remote: &RemoteSpec) -> bool {
         let (rtp, rtcp) = (self.rtp_terms(now, remote), self.rtcp_terms(now, remote));
         let rtp_rests = self.rtp.rest(&rtp);
         self.rtcp.rest(&rtcp) || rtp_rests
     }
 
-    /// Returns the destination of RTP, and whether it is locked: no other source can count before the next
-    /// [`Self::rest`].
+    /// Returns the destination of RTP, and whether the latch is locked: no other source can count before the next
+    /// [`Self::rest`]. `None` if the remote party has announced no address.
     pub(crate) fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch, self.pins))
     }
@@ -203,7 +205,7 @@ impl Latch {
         remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
 
-    /// Returns the destination of RTCP, and whether it is locked as for [`Self::rtp_destination`].
+    /// Returns the destination of RTCP, and whether it is locked, as [`Self::rtp_destination`] does for RTP.
     pub(crate) fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }

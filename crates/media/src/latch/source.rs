@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::spec::{LatchMode, RemoteSpec};
 
-/// Thresholds and times of a latch.
+/// Packet counts and durations by which a latch selects its winner.
 #[derive(Debug)]
 pub(super) struct LatchRules {
     settled_packets: u32,
@@ -113,9 +113,9 @@ impl LatchConditions<'_> {
 #[derive(Debug, Clone)]
 struct SourceRun {
     source: SocketAddr,
-    /// Time of the last packet, or of a description that restarted the silence.
+    /// Time of the last packet, or of a later description from which the silence is counted.
     heard: Instant,
-    /// Start of the count; `packets` is the number of packets since then.
+    /// Time of the first counted packet; `packets` is the number of packets since then.
     since: Instant,
     packets: u32,
 }
@@ -178,7 +178,7 @@ impl LatchedSource {
     }
 }
 
-/// Standing of a packet's source towards the latch.
+/// Result of comparing a packet's source with the latch, without a change of the latch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SourceClaim {
     /// The source is the winner.
@@ -204,7 +204,7 @@ pub enum LatchOutcome {
     Won,
 }
 
-/// Another source next to the winner.
+/// Source other than the winner whose packets the latch treats specially.
 #[derive(Debug, Clone)]
 enum OtherSource {
     /// Former source of a latch without a winner, and the time until which its packets are stragglers.
@@ -295,9 +295,9 @@ impl SourceLatch {
         }
     }
 
-    /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count,
-    /// so that the source with the most packets keeps the slot (Boyer–Moore majority vote) and occasional packets
-    /// keep no stream out. The exact source takes the slot at once.
+    /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count, so
+    /// that the source with the most packets keeps the slot (Boyer–Moore majority vote) and occasional packets do not
+    /// displace a stream. The exact source replaces a contender with its first packet.
     fn contend(&mut self, source: SocketAddr, terms: &LatchConditions<'_>) {
         if let Some(OtherSource::Contender(run)) = &mut self.beside
             && run.source != source
@@ -312,8 +312,8 @@ impl SourceLatch {
         self.beside = Some(OtherSource::Contender(self.run_with(source, terms)));
     }
 
-    /// Creates an open latch after a new description of the same address; sources that were allowed to return still
-    /// are.
+    /// Creates a latch without a winner after a new description with the same address; the exact source and the first
+    /// other source keep their right to return.
     pub(super) fn reopened(former: Option<(SocketAddr, Instant)>, before: &SourceLatch) -> SourceLatch {
         SourceLatch { exact_won: before.exact_won, first: before.first, ..SourceLatch::opened(former) }
     }
@@ -322,7 +322,8 @@ impl SourceLatch {
         matches!(self.beside, Some(OtherSource::Former { source, until }) if source == of && terms.now < until)
     }
 
-    /// Returns the contender's run including a packet at this moment.
+    /// Returns the run of packets from `source`, including one at this moment; a new run unless `source` is the
+    /// contender.
     fn run_with(&self, source: SocketAddr, terms: &LatchConditions<'_>) -> SourceRun {
         let Some(running) = self.contender().filter(|run| run.continues(terms) && run.source == source) else {
             return SourceRun::new(terms.now, source);
@@ -397,7 +398,7 @@ impl SourceLatch {
     }
 
     /// Clears the lock of a winner that has been silent for so long that another source may take over before the next
-    /// sweep; returns true on a change.
+    /// sweep; returns whether the latch was locked until now.
     pub(super) fn rest(&mut self, terms: &LatchConditions<'_>) -> bool {
         let is_locked = |exact: &SocketAddr| self.is_locked(*exact, terms.remote.latch, terms.pins);
         let Some(exact) = terms.exact.filter(is_locked) else { return false };

@@ -1,5 +1,5 @@
-//! Copies of an end's packets as plain RTP, for listeners of raw forks: one source for each direction, with sequence
-//! numbers and timestamps continuous over every change of the feeder.
+//! Copies of an end's packets as plain RTP, for listeners of raw forks: one stream for each direction, with sequence
+//! numbers and timestamps that continue when the audio's source changes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl CopyListeners {
         end.map(|end| end.to = Some(to)).is_some()
     }
 
-    /// Queues copies of a packet for the given listeners.
+    /// Queues a copy of a packet for each raw fork among `listeners`.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         if self.ends.is_empty() {
             return;
@@ -103,7 +103,7 @@ impl CopyListeners {
         }
     }
 
-    /// Hands the queued copies to `send`, in order.
+    /// Passes the queued copies to `send`, in order, and removes them.
     pub(crate) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
         let mut from = 0;
         for (to, len) in self.waiting.drain(..) {

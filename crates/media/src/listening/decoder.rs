@@ -11,7 +11,7 @@ use crate::counters::DropReason;
 use crate::rtp::{JitterBuffer, PacketBuf, RtpHeader};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Payload types in the decoder's output: decoded audio, and packets without audio.
+/// Payload type of decoded audio in the decoder's output.
 const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
@@ -31,7 +31,7 @@ struct DecoderState {
     packet: PacketBuf,
     /// Sequence number of the next decoded packet; continuous, also after a loss.
     sequence: u16,
-    /// Reason why a packet that became due could not be used, until it is returned.
+    /// Reason why a packet that left the jitter buffer could not be decoded, until it is returned.
     spoilt: Option<DropReason>,
     /// Digits of tones that have begun, until they are taken; as many as the jitter buffer can release at once.
     digits: [Option<char>; 4],
@@ -83,7 +83,7 @@ impl TrackDecoder {
         self.decoder.transcoder.watch_tones(now, wanted);
     }
 
-    /// Takes the next digit at the beginning of its tone.
+    /// Removes and returns the next digit whose tone has begun; `None` if there is none.
     pub(super) fn digit_begun(&mut self) -> Option<char> {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }
@@ -93,7 +93,8 @@ impl TrackDecoder {
     ///
     /// # Errors
     ///
-    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
+    /// Returns the reason if this packet, or one that waited for it in the jitter buffer, is late, damaged, or exceeds
+    /// the pace limit.
     pub(super) fn take(
         &mut self,
         now: Instant,

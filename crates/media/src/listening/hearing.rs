@@ -44,7 +44,7 @@ impl TrackDecoders {
         is_other
     }
 
-    /// Returns whether a codec other than G.711 is decoded.
+    /// Returns whether either track has a codec other than G.711, which is decoded.
     pub(super) fn decode(&self) -> bool {
         self.0.iter().any(Option::is_some)
     }
@@ -54,7 +54,8 @@ impl TrackDecoders {
     ///
     /// # Errors
     ///
-    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
+    /// Returns the reason if this packet, or one that waited for it in the jitter buffer, is late, damaged, or exceeds
+    /// the pace limit.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -87,7 +88,7 @@ impl TrackDecoders {
         }
     }
 
-    /// Releases all waiting packets, because this decoder ends.
+    /// Releases all packets that wait in jitter buffers, because the decoders end with this process.
     pub(super) fn release_all(&mut self, now: Instant, framing: &mut impl TrackFraming) {
         for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
             if let Some(decoder) = decoder {
@@ -104,7 +105,7 @@ impl TrackDecoders {
         named.filter(|(_, decoder)| decoder.is_some()).map(|(track, _)| track)
     }
 
-    /// Iterates over the next timeouts of the inputs.
+    /// Iterates over the times at which the decoders' jitter buffers give up a gap.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.0.iter().flatten().filter_map(|decoder| decoder.poll_timeout())
     }
@@ -139,7 +140,8 @@ impl ListenerInput {
         self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
     }
 
-    /// Activates or restarts the input with frames that stay close to the edge's clock, as a recording needs.
+    /// Activates or restarts the input; unlike after [`Self::begin`], frames stay close to the edge's clock, as a
+    /// recording needs.
     pub(crate) fn begin_recorded(&mut self, now: Instant, tracks: TrackSet) {
         self.uplink = Some(Uplink::recorded(now, tracks));
     }
@@ -164,12 +166,12 @@ impl ListenerInput {
         }
     }
 
-    /// Takes the next digit at the beginning of its tone.
+    /// Removes and returns the next digit whose tone has begun in the caller's audio; `None` if there is none.
     pub(crate) fn digit_begun(&mut self) -> Option<char> {
         self.decoders.decoder_of(TrackName::Inbound).as_mut()?.digit_begun()
     }
 
-    /// Returns whether a codec other than G.711 is decoded.
+    /// Returns whether either track has a codec other than G.711, which is decoded.
     pub(crate) fn decodes(&self) -> bool {
         self.decoders.decode()
     }
@@ -184,7 +186,8 @@ impl ListenerInput {
     ///
     /// # Errors
     ///
-    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
+    /// Returns the reason if this packet, or one that waited for it in the jitter buffer, is late, damaged, or exceeds
+    /// the pace limit.
     pub(crate) fn take(
         &mut self,
         now: Instant,
@@ -202,7 +205,7 @@ impl ListenerInput {
         }
     }
 
-    /// Returns the next frame that is complete or overdue, if any; with its level if `measured`.
+    /// Returns the next frame that is complete or overdue, if any; with its mean level if `measured`.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
     }

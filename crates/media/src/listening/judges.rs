@@ -61,7 +61,7 @@ impl DetectionListeners {
         self.iter().any(|judge| judge.hearing.decodes())
     }
 
-    /// Sets the audio of a detector; returns whether the detector exists.
+    /// Sets the codecs that a detector listens to, by payload type; returns false for an unknown detector.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let judge = self.list.iter_mut().flat_map(|list| &mut list.all).find(|judge| judge.id == id);
         judge.map(|judge| judge.tune(audio)).is_some()

@@ -9,7 +9,7 @@ use crate::spec::{EndId, TapSpec};
 /// Listener of an end, with the codecs that it expects.
 #[derive(Debug, Clone)]
 pub(crate) struct EndListener {
-    /// Id of the listener, which is an end of the session too.
+    /// Id of the listener, which is an end of the same session.
     id: EndId,
     audio: TapSpec,
 }

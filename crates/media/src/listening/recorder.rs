@@ -27,7 +27,7 @@ pub(super) struct Recorder {
     is_over: bool,
 }
 
-/// Position in the recorded file, and its treatment of pauses.
+/// Number of frames in the recorded file, and the treatment of pauses.
 #[derive(Debug)]
 struct RecordedFile {
     begun: Instant,
@@ -35,7 +35,7 @@ struct RecordedFile {
     pause: Option<RecordingPause>,
     /// Pairs of frames received since the start, whether written or cut out.
     heard: u64,
-    /// Number of the first frame not handed over yet.
+    /// Number of the first frame not passed to the file writer yet.
     first: u64,
     /// Number of frames written to the file so far.
     frames: u64,
@@ -54,7 +54,7 @@ struct SilenceDetector {
     sound: Option<(u64, u64)>,
 }
 
-/// Recorder as plain data. Audio handed over is omitted; decoders begin again.
+/// Recorder as plain data. Audio already passed to the file writer is omitted; decoders start in their initial state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderSnapshot {
     /// Id of the recorder in its session.
@@ -63,7 +63,7 @@ pub struct RecorderSnapshot {
     pub recording: RecordingId,
     tracks: TrackSet,
     pause: Option<RecordingPause>,
-    /// Time since the beginning, in microseconds.
+    /// Time from the beginning of the recording to the snapshot, in microseconds.
     begun_us: u64,
     heard: u64,
     frames: u64,
@@ -74,7 +74,7 @@ pub struct RecorderSnapshot {
 }
 
 impl Recorder {
-    /// Returns the recorder as plain data, to be called once all of its audio is handed over.
+    /// Returns the recorder as plain data. Call it once all of its audio has been passed to the file writer.
     pub(super) fn snapshot(&self, now: Instant) -> RecorderSnapshot {
         let mut stereo = self.stereo.snapshot(now);
         self.decoders.decoded_tracks().for_each(|track| stereo.forget_source(track));
@@ -190,7 +190,7 @@ impl Recorder {
         self.decoders.decode()
     }
 
-    /// Pauses or resumes the recording; audio up to now is recorded under the previous setting.
+    /// Pauses or resumes the recording; audio before `now` is recorded under the previous setting.
     pub(super) fn set_pause(&mut self, now: Instant, pause: Option<RecordingPause>) {
         if self.file.pause == pause {
             // It arrives again from another process.
@@ -219,8 +219,8 @@ impl Recorder {
         self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }
 
-    /// Returns `Some` if a silence of the caller is to be reported now, at most once until the next sound. The value
-    /// is `true` if the caller had made a sound before.
+    /// Returns `Some` if a silence of the caller is to be reported now, at most once until the caller's next sound. The
+    /// value is `true` if the caller had made a sound before.
     pub(super) fn silence_over(&mut self) -> Option<bool> {
         let silence = &mut self.file.silence;
         let limit = silence.limit.filter(|_| self.file.pause.is_none() && !silence.is_reported)?;
@@ -241,7 +241,7 @@ impl Recorder {
         self.is_over
     }
 
-    /// Passes full blocks of recorded audio to `take`; with `rest` also a partial one.
+    /// Passes full blocks of recorded audio to `take`; with `rest` also an incomplete block.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let (recording, first) = (self.recording, self.file.first);
         if self.stereo.drain(rest, |samples| take(recording, Recorded::Audio { first, samples })) {
@@ -249,7 +249,7 @@ impl Recorder {
         }
     }
 
-    /// Records all frames due before `now`; audio still missing from them is given up.
+    /// Records all frames due before `now`, with silence for audio that has not arrived.
     fn catch_up(&mut self, now: Instant) {
         self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
@@ -262,8 +262,8 @@ impl Recorder {
         while self.take_half(now) {}
     }
 
-    /// Takes the next frame of either direction, and records the pair if the other direction's frame is there too.
-    /// Returns whether a frame was taken.
+    /// Takes the next frame of either direction, and records the pair once both directions have a frame. Returns
+    /// whether a frame was taken.
     fn take_half(&mut self, now: Instant) -> bool {
         let file = &mut self.file;
         self.stereo.take_half(now, |levels| file.enter(levels))

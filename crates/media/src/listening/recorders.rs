@@ -1,4 +1,4 @@
-//! Recorders of a session, and the audio handed over to the writer of their files.
+//! Recorders of a session, and the recorded audio for the writer of their files.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use super::recorder::{Recorder, RecorderSnapshot};
 /// All recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct SessionRecorders {
-    /// Active recorders, and ended ones with audio still to hand over. Allocated with the first one, to keep each
-    /// session small.
+    /// Active recorders, and ended ones with audio not passed to the file writer yet. Allocated with the first
+    /// recorder, to keep each session small.
     list: Option<Box<RecorderList>>,
 }
 
@@ -29,8 +29,8 @@ impl SessionRecorders {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
 
-    /// Hands over all recorded audio, also of incomplete blocks, and returns the recorders that go on in another
-    /// process.
+    /// Passes all recorded audio to `take`, also of incomplete blocks, and removes and returns the recorders, which
+    /// continue in another process.
     pub(crate) fn suspend(
         &mut self,
         now: Instant,
@@ -73,7 +73,7 @@ impl SessionRecorders {
         self.live().any(Recorder::decodes)
     }
 
-    /// Sets the audio of a recorder; returns whether the recorder exists.
+    /// Sets the codecs of a recorder's audio, by payload type; returns false for an unknown recorder.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|recorder| recorder.tune(audio)).is_some()
     }

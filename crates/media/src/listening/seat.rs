@@ -32,7 +32,7 @@ pub(super) struct MixerPort {
     packet: Box<PacketBuf>,
     /// Wire to the end that the seat feeds.
     feed: Option<Feed>,
-    /// Clock of a seat for an agent; `None` for a remote party, which the stream's clock drives.
+    /// Clock of a seat for an agent; `None` for a remote party, whose generated stream has the clock.
     clock: Option<MixerPortClock>,
 }
 
@@ -81,14 +81,14 @@ impl MixerPort {
         self.from_mixer.rate() != SamplingRate::Narrow
     }
 
-    /// Wires the seat to an end and returns the start time of its stream: soon after a tick of the mixer, to keep the
-    /// delay low.
+    /// Makes the seat feed an end and returns the start time of the end's stream: soon after a tick of the mixer, to
+    /// keep the delay low.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) -> Instant {
         self.feed = Some(feed);
         self.next_tick(now)
     }
 
-    /// Starts the seat's own clock, for a party that is an agent.
+    /// Starts the seat's own clock, which a seat for an agent needs.
     pub(super) fn begin_clock(&mut self, now: Instant) {
         let due = self.next_tick(now);
         self.clock.get_or_insert(MixerPortClock { due, sequence: 0, timestamp: 0 });
@@ -99,7 +99,7 @@ impl MixerPort {
         self.clock.map(|clock| clock.due)
     }
 
-    /// Takes a due tick of the clock and returns the packet header for the audio sent to the agent.
+    /// Advances the clock by a tick if one is due; returns the RTP header of the audio sent to the agent.
     pub(super) fn take_tick(&mut self, now: Instant) -> Option<RtpHeader> {
         let clock = self.clock.as_mut().filter(|clock| clock.due <= now)?;
         let MixerPortClock { due, sequence, timestamp } = *clock;
@@ -169,7 +169,8 @@ impl MixerPort {
         }
     }
 
-    /// Returns the next mixed frame; `None` if it is missing, in which case silence is sent.
+    /// Takes the next mixed frame from the mixer's ring; `None` if there is none in time, in which case silence is
+    /// sent.
     pub(super) fn next_frame(&mut self) -> Option<PlayoutFrame> {
         let mut samples = [0; WIDE_SAMPLES];
         let mut ringed = self.from_mixer.pop(&mut samples);

@@ -62,7 +62,7 @@ impl MixerPorts {
         self.all.iter().any(MixerPort::decodes)
     }
 
-    /// Sets the audio of a seat; returns whether the seat exists.
+    /// Sets the codecs of the audio from a seat's party, by payload type; returns false for an unknown seat.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|seat| seat.tune(audio)).is_some()
     }
@@ -86,7 +86,7 @@ impl MixerPorts {
         self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
     }
 
-    /// Takes the next due tick of any seat for an agent; `None` if none is due.
+    /// Advances the clock of one seat for an agent whose tick is due; `None` if none is due.
     pub(crate) fn take_tick(&mut self, now: Instant) -> Option<MixerPortTick> {
         let tick = |seat: &mut MixerPort| {
             let rtp = seat.take_tick(now)?;
@@ -102,7 +102,7 @@ impl MixerPorts {
         }
     }
 
-    /// Returns the next 20 ms of mixed audio for a seat; `None` if they are missing, in which case silence is sent.
+    /// Takes the next 20 ms of mixed audio for a seat; `None` if there are none in time, in which case silence is sent.
     pub(crate) fn frame_of(&mut self, id: EndId) -> Option<PlayoutFrame> {
         self.get_mut(id)?.next_frame()
     }
@@ -121,7 +121,8 @@ impl MixerPorts {
         }
     }
 
-    /// Returns the seat that feeds the end `to`, and its next frame; `None` without such a seat.
+    /// Returns the seat that feeds the end `to` with its next frame (`None` if it is not there in time); `None` without
+    /// such a seat.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<PlayoutFrame>)> {
         let seat = self.all.iter_mut().find(|seat| seat.feed().is_some_and(|feed| feed.to == to))?;
         Some((seat.id(), seat.next_frame()))

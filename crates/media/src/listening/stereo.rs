@@ -76,11 +76,11 @@ pub(super) enum StereoFrames {
 #[derive(Debug)]
 pub(super) struct FramePairs<S> {
     tracks: StreamTracks<S>,
-    /// Frames without their counterpart of the other direction yet, all of one track.
+    /// Frames of one track for which the other track has no frame yet.
     halves: VecDeque<[S; SAMPLES]>,
     /// Track of the frames in `halves`.
     ahead: TrackName,
-    /// Audio of the file not handed over yet.
+    /// Recorded audio not passed to the file writer yet.
     block: Vec<[S; 2]>,
     /// Whether any audio has arrived.
     is_heard: bool,
@@ -94,7 +94,8 @@ enum SampleFormat {
     Linear,
 }
 
-/// Frames as plain data, without audio that was handed over. Samples are numbers: G.711 codes, or linear values.
+/// Frames as plain data, without audio already passed to the file writer. Samples are numbers: G.711 codes, or linear
+/// values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StereoSnapshot {
     format: SampleFormat,
@@ -105,14 +106,14 @@ pub(super) struct StereoSnapshot {
 }
 
 impl StereoSnapshot {
-    /// Forgets the source of a track whose decoder begins again.
+    /// Forgets the RTP source of a track, because the track's decoder starts in its initial state.
     pub(super) fn forget_source(&mut self, track: TrackName) {
         self.tracks.forget_source(track);
     }
 }
 
 impl StereoFrames {
-    /// Returns the frames as plain data; audio not handed over yet is omitted.
+    /// Returns the frames as plain data, without the current block, which must have been passed to the file writer.
     pub(super) fn snapshot(&self, now: Instant) -> StereoSnapshot {
         match self {
             StereoFrames::Pcmu(pairs) => pairs.snapshot(now, SampleFormat::Pcmu, i16::from),
@@ -146,7 +147,7 @@ impl StereoFrames {
         }
     }
 
-    /// Passes a full block to `take`; with `rest` also a partial one. Returns whether there was a block.
+    /// Passes a full block to `take`; with `rest` also an incomplete one. Returns whether there was a block.
     pub(super) fn drain(&mut self, rest: bool, take: impl FnOnce(RecordedSamples<'_>)) -> bool {
         match self {
             StereoFrames::Pcmu(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcmu(block))),
@@ -164,7 +165,8 @@ impl StereoFrames {
         }
     }
 
-    /// Selects the sample format: the law of the first audio, and linear as soon as audio of another codec arrives.
+    /// Selects the sample format: the G.711 law of the first audio, and linear as soon as audio of another codec
+    /// arrives.
     fn suit(&mut self, now: Instant, coding: PayloadCodec) {
         let is_suited = match self {
             StereoFrames::Pcmu(_) => coding == PayloadCodec::Pcmu,

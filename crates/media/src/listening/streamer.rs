@@ -1,4 +1,4 @@
-//! Streamer: one direction of an end as the stream of another end, which leads to a recording server (SIPREC).
+//! Streamer: sends one direction of an end as the stream of another end, towards a recording server (SIPREC).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -42,7 +42,7 @@ impl Streamer {
         self.feed
     }
 
-    /// Wires the streamer to an end, with audio from now on.
+    /// Makes the streamer feed an end, with audio from now on.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) {
         if self.feed.replace(feed).is_none() {
             self.waiting.clear();
@@ -89,7 +89,7 @@ impl Streamer {
         self.hearing.poll_timeout()
     }
 
-    /// Returns the next frame; `None` if it has not arrived yet, in which case silence is sent.
+    /// Removes and returns the next frame; `None` if it has not arrived yet, in which case silence is sent.
     pub(super) fn next_frame(&mut self) -> Option<LinearFrame> {
         self.waiting.pop_front()
     }

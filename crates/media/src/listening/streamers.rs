@@ -85,7 +85,8 @@ impl SessionStreamers {
         }
     }
 
-    /// Returns the streamer that feeds the end `to`, and its next frame; `None` without such a streamer.
+    /// Returns the streamer that feeds the end `to` with its next frame (`None` if it has not arrived yet); `None`
+    /// without such a streamer.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<PlayoutFrame>)> {
         let streamer = self.iter_mut().find(|streamer| streamer.feed().is_some_and(|feed| feed.to == to))?;
         Some((streamer.id(), streamer.next_frame().map(PlayoutFrame::Linear)))

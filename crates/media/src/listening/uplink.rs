@@ -1,5 +1,5 @@
-//! Uplink framing: turns received G.711, or decoded audio of another codec, into exact frames in an agent's format.
-//! μ-law passes unchanged to an agent that uses μ-law.
+//! Uplink framing: converts received G.711, or decoded audio of another codec, into frames of exactly 20 ms in an
+//! agent's format. μ-law is passed unchanged to an agent that uses μ-law.
 
 use std::time::Instant;
 
@@ -91,7 +91,7 @@ impl Uplink {
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
-    /// Returns the next frame that is complete or overdue, if any; with its level if `measured`.
+    /// Returns the next frame that is complete or overdue, if any; with its mean level if `measured`.
     pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.audio.clear();
         let audio = &mut self.audio;
@@ -198,7 +198,7 @@ pub(super) fn samples<'a>(payload: &[u8], coding: PayloadCodec, scratch: &'a mut
     scratch.get(..count).unwrap_or_default()
 }
 
-/// Resamples a frame and appends it to `audio` in the agent's format.
+/// Resamples a frame by `up`, if any, and appends it to `audio` as little-endian samples.
 fn write(samples: &[i16], track: TrackName, up: &mut Option<TrackResamplers>, audio: &mut Vec<u8>) {
     let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
     match up {

@@ -1,5 +1,5 @@
-//! Encoder of the stream that the edge generates for a remote party without PCMU and PCMA. Its state continues over
-//! every change of the feeder.
+//! Encoder of the stream that the edge generates for a remote party without PCMU and PCMA. Its codec state continues
+//! when another agent or player feeds the stream.
 
 use trunkgate_resample::Resampler;
 
@@ -37,12 +37,12 @@ impl FrameEncoder {
         })
     }
 
-    /// Returns whether the encoder can be kept for this codec, and for wide-band audio if `wide`.
+    /// Returns whether this encoder fits the codec, and wide-band audio if `wide`, so that it need not be replaced.
     pub(crate) fn suits(&self, coding: PayloadCodec, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
 
-    /// Returns an encoder that continues from the current state; see [`SinkEncoder::twin`].
+    /// Returns a copy of the codec's encoder that continues from the current state; see [`SinkEncoder::twin`].
     pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         self.encoding.twin()
     }

@@ -1,5 +1,5 @@
-//! Fades that prevent clicks at a change of feeder: the old feeder is faded out over one frame, mixed with the new one;
-//! hold audio is faded in. Agent audio is never faded in.
+//! Fades that prevent clicks when another agent or player feeds a stream: the last frame of the old feeder is faded
+//! out, mixed with the first one of the new feeder; hold audio is faded in. Agent audio is never faded in.
 
 use std::f32::consts::PI;
 
@@ -24,7 +24,7 @@ pub(crate) fn fade_out(frame: &mut [i16]) {
     }
 }
 
-/// Adds `tail` to a frame while it fades out.
+/// Fades `tail` out and adds it to a frame.
 pub(crate) fn add_fading(frame: &mut [i16], tail: &[i16]) {
     let samples = frame.len();
     for (at, (sample, tail)) in frame.iter_mut().zip(tail).enumerate() {

@@ -1,4 +1,4 @@
-//! Frames of 20 ms, as agents and players make them.
+//! Frames of 20 ms of audio from agents and players.
 
 use crate::codec::g711::{ULAW_SILENCE, decode_ulaw};
 use crate::codec::level::{level, ulaw_level};
@@ -13,7 +13,7 @@ pub(crate) const WIDE_SAMPLES: usize = 2 * FRAME_SAMPLES;
 /// Frame in μ-law at 8 kHz.
 pub(crate) type UlawFrame = [u8; FRAME_SAMPLES];
 
-/// Frame of a feeder, before it is encoded for the remote party.
+/// Frame of an agent or a player, before it is encoded for the remote party.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation every 20 ms")]
 pub(crate) enum PlayoutFrame {

@@ -27,7 +27,7 @@ pub fn melody() -> Arc<[u8]> {
     MELODY.get_or_init(|| NOTES_HZ.iter().flat_map(|hz| note(*hz)).collect()).clone()
 }
 
-/// Returns one note with its octave, with attack and decay.
+/// Returns the samples of one note and its octave in μ-law, with attack and decay.
 fn note(hz: f64) -> impl Iterator<Item = u8> {
     (0..NOTE_SAMPLES).map(move |at| {
         let (sample, left) = (at as f64, (NOTE_SAMPLES - at) as f64);

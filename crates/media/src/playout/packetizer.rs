@@ -1,4 +1,5 @@
-//! Stream that the edge generates for an end: every 20 ms of its clock it sends a frame of its feeder, or silence.
+//! Stream that the edge generates for an end: every 20 ms it sends a frame of the agent or player that feeds the end,
+//! or silence.
 //!
 //! The stream begins with the first agent or player that is wired to the end, and outlives every change between them.
 //! After the last of them it continues with silence until a remote party's first packet is relayed. The end receives
@@ -25,7 +26,7 @@ const FRAMES_PER_SECOND: u32 = 50;
 /// Clock, numbering and encoder of the stream.
 #[derive(Debug)]
 pub(crate) struct Packetizer {
-    /// Serial number of the stream among the feeders of its end.
+    /// Serial number of the stream among the sources that have fed its end.
     serial: u32,
     ticks: TickGenerator,
     feed: Feed,
@@ -38,7 +39,7 @@ pub(crate) struct Packetizer {
     timestamp: u32,
     /// Index of the stream's last tick.
     index: u64,
-    /// Whether packets were suppressed before the current tick.
+    /// Whether silence before the current tick was not sent (DTX).
     paused: bool,
     digits: DtmfSender,
     /// Part of a DTMF digit that the current tick sends in place of audio.
@@ -71,7 +72,7 @@ impl Packetizer {
         }
     }
 
-    /// Begins at `now` unless the stream begins earlier.
+    /// Moves the stream's first tick forward to `now` if it would be later.
     pub(crate) fn begin_by(&mut self, now: Instant) {
         self.ticks.begin_by(now);
     }
@@ -91,14 +92,14 @@ impl Packetizer {
         self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
 
-    /// Requests the fading frame at once, because a remote party takes the stream over.
+    /// Requests the next tick at once if a fading frame waits for it, because a remote party feeds the end from now on.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if self.tail.is_some() {
             self.hurried = Some(now);
         }
     }
 
-    /// Mixes the fading frame of a feeder that was cut off into `said`.
+    /// Mixes the fading frame of a feeder that was cut off, if any, into `said`.
     pub(crate) fn end_softly(&mut self, said: PlayoutFrame) -> PlayoutFrame {
         let Some(tail) = self.tail.take() else { return said };
         let wide = self
@@ -120,7 +121,7 @@ impl Packetizer {
         PlayoutFrame::Wide(both)
     }
 
-    /// Sets another feeder, which may use another codec; the clock continues.
+    /// Changes the agent or player that feeds the stream, and the codec if it differs; the clock continues.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
         let before = self.timestamp_at(self.index);
         if !self.encoder.as_ref().is_some_and(|encoder| encoder.suits(feed.coding, feed.wide)) {
@@ -132,12 +133,13 @@ impl Packetizer {
         self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
     }
 
-    /// Returns an encoder that continues from the current state, for a remote party that takes the stream over.
+    /// Returns a copy of the encoder that continues from its current state, for the audio of a remote party that feeds
+    /// the end from now on. `None` for codecs without state.
     pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         self.encoder.as_ref()?.twin()
     }
 
-    /// Continues from the encoder of a remote party that fed the end before.
+    /// Continues with the encoder state of a remote party's audio that fed the end before.
     pub(crate) fn go_on_from(&mut self, twin: SinkEncoder) {
         if let Some(encoder) = &mut self.encoder {
             encoder.go_on_from(twin);
@@ -149,12 +151,12 @@ impl Packetizer {
         self.feed.coding.clock_hz()
     }
 
-    /// Returns the time of the next tick, or of one requested early.
+    /// Returns the time of the next tick; earlier if [`Self::hurry`] requested it.
     pub(crate) fn due(&self) -> Instant {
         self.hurried.unwrap_or_else(|| self.ticks.next_due())
     }
 
-    /// Takes the next tick and the digit due with it; `None` while no tick is due.
+    /// Advances to the next tick, and to the part of a digit that it sends; `None` while no tick is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
         let tick = match self.hurried.take() {
             Some(_) => self.ticks.take_early(),
@@ -165,7 +167,7 @@ impl Packetizer {
         Some(tick)
     }
 
-    /// Skips the next tick, if due: media time advances without a packet, and no digit begins.
+    /// Skips the next tick: media time advances without a packet, and no digit begins. `None` while no tick is due.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.hurried = None;
         self.index = self.ticks.take_tick(now)?.index;
@@ -183,8 +185,8 @@ impl Packetizer {
         self.signal.is_some()
     }
 
-    /// Writes a frame of `feeder` into the packet and returns its header; `None` if it need not be sent. Only written
-    /// packets use a sequence number; suppressed media time is a jump of the timestamp.
+    /// Writes a frame of `feeder` into the packet and returns its header; `None` if it need not be sent (DTX). Only
+    /// written packets have a sequence number; the timestamp skips suppressed time.
     pub(crate) fn write(
         &mut self,
         tick: Tick,

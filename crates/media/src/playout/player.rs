@@ -71,7 +71,7 @@ enum PlayerSource {
     Silence,
 }
 
-/// Returns the music, repeated; without music the ringback tone.
+/// Returns a source that repeats the music; the ringback tone without music.
 fn again(music: Option<Arc<[u8]>>) -> PlayerSource {
     music.filter(|samples| !samples.is_empty()).map_or(PlayerSource::Ringback, PlayerSource::Again)
 }
@@ -96,7 +96,8 @@ impl Player {
         (self.source, self.at, self.rises) = (source, at, rises);
     }
 
-    /// Returns the number of played samples of its sound, or of the one that has ended; `None` without a sound.
+    /// Returns the position in the sound in samples, also of a sound that has ended; `None` for ringback and without a
+    /// sound.
     pub(super) fn position(&self) -> Option<usize> {
         match self.source {
             PlayerSource::Once(_) | PlayerSource::Again(_) => Some(self.at),

@@ -10,7 +10,7 @@ use super::player::Player;
 #[derive(Debug, Default)]
 pub(crate) struct SessionPlayers {
     all: Vec<Player>,
-    /// Positions at which another process left the players, by the end that they fed.
+    /// Positions in samples at which another process left the players, by the end that they fed.
     left: Vec<(EndId, u64)>,
 }
 
@@ -43,7 +43,7 @@ impl SessionPlayers {
         }
     }
 
-    /// Lists the positions of sounds in samples, by the end that hears them.
+    /// Lists the positions of the players' sounds in samples, each with the end that the player feeds.
     pub(crate) fn positions(&self) -> Vec<(EndId, u64)> {
         let position = |player: &Player| Some((player.wire?.to, u64::try_from(player.position()?).ok()?));
         self.all.iter().filter_map(position).collect()
@@ -85,13 +85,13 @@ impl SessionPlayers {
         self.all.iter().any(|player| player.id == id && player.wire.is_some_and(|feed| feed.to == to))
     }
 
-    /// Wires a player to an end; returns whether the player exists.
+    /// Makes a player feed the end `feed.to`; returns false for an unknown player.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         let player = self.all.iter_mut().find(|player| player.id == id);
         player.map(|player| player.wire = Some(feed)).is_some()
     }
 
-    /// Removes the wires from a player to an end for which `cut(from, to)` is true.
+    /// Disconnects each player from the end that it feeds if `cut(player, end)` is true.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for player in &mut self.all {
             if player.wire.is_some_and(|feed| cut(player.id, feed.to)) {
@@ -100,7 +100,7 @@ impl SessionPlayers {
         }
     }
 
-    /// Returns the next frame of the player that feeds the end `to`.
+    /// Plays the next 20 ms of the player that feeds the end `to`; `None` without such a player.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<PlayedFrame> {
         let player = self.all.iter_mut().find(|player| player.wire.is_some_and(|feed| feed.to == to))?;
         let mut frame = SILENT;
@@ -108,7 +108,7 @@ impl SessionPlayers {
         Some(PlayedFrame { by: player.id, frame: PlayoutFrame::Ulaw(frame), is_last })
     }
 
-    /// Returns the next frame of the player that feeds the end `to`, for a fade-out, if `cut(player)` is true.
+    /// Plays the next 20 ms of the player that feeds the end `to`, to fade them out, if `cut(player)` is true.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);
         let player = self.all.iter_mut().find(|player| is_cut(player))?;

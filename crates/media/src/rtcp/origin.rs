@@ -61,12 +61,12 @@ impl RtcpOrigin {
         RtcpOrigin { epoch: Some(epoch), key }
     }
 
-    /// Sets the epoch from which NTP times are computed.
+    /// Sets the pair of clock times from which NTP timestamps are computed.
     pub(crate) fn date_by(&mut self, epoch: ClockEpoch) {
         self.epoch = Some(epoch);
     }
 
-    /// Sets the key from which names and numbers are derived.
+    /// Sets the key from which names, SSRCs and report times are derived.
     pub(crate) fn name_by(&mut self, key: [u8; 16]) {
         self.key = key;
     }
@@ -76,7 +76,7 @@ impl RtcpOrigin {
         self.epoch.map_or(0, |epoch| epoch.ntp(now))
     }
 
-    /// Returns a pseudo-random number that is constant in the session for each value of `what`.
+    /// Returns a pseudo-random number that is always the same for the same `what` and key.
     pub(crate) fn draw(&self, what: u64) -> u64 {
         self.pseudonym(&what.to_be_bytes())
     }

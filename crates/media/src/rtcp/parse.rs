@@ -60,13 +60,13 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;
 const PRIVATE: u8 = 8;
-/// Character that replaces texts.
+/// Character that replaces texts in RTCP.
 const COVER: u8 = b'-';
 
 /// Replaces the texts of a well-formed packet in place, without a change of length: a canonical name by its `pseudonym`
 /// (the same for the same name, so that streams stay associated, RFC 3550 §6.5.1), every other text by dashes. The
 /// texts would expose addresses (`alice@10.0.0.5`), people and software to the other side. Returns false if the texts
-/// exceed their packet.
+/// exceed their packet, which must then not be forwarded.
 #[must_use]
 pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool {
     let mut rest = packet;
@@ -88,7 +88,7 @@ pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool 
     true
 }
 
-/// Covers the texts in the chunks of a source description: each chunk is an SSRC with its items, terminated by a zero
+/// Replaces the texts in the chunks of a source description: each chunk is an SSRC with its items, terminated by a zero
 /// and padded to four bytes (RFC 3550 §6.5). Returns false if a chunk exceeds the packet.
 fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) -> u64) -> bool {
     let mut at = 0;
@@ -125,7 +125,7 @@ fn rename(text: &mut [u8], pseudonym: &impl Fn(&[u8]) -> u64) {
     }
 }
 
-/// Covers the reason text after the SSRCs of a BYE (RFC 3550 §6.6); returns false if it exceeds the packet.
+/// Replaces the reason text after the SSRCs of a BYE (RFC 3550 §6.6); returns false if it exceeds the packet.
 fn cover_reason(contents: &mut [u8], count: usize) -> bool {
     let at = count * 4;
     let Some(&len) = contents.get(at) else { return contents.len() >= at };

@@ -31,14 +31,14 @@ pub struct RtcpReports {
     said: Option<ReceptionStats>,
     /// Metrics to forward to the remote party with the next report.
     metrics: Option<Box<(u32, VoipMetrics)>>,
-    /// Start of the edge's own reports; `None` while reports are forwarded.
+    /// Time since which the edge generates reports itself; `None` while the other end's reports are forwarded.
     since: Option<Instant>,
     last: Option<Instant>,
     due: Option<Instant>,
     /// Packets sent as of the last two reports, the newest first.
     sent_before: [u64; 2],
     drawn: u32,
-    /// Whether a report is to be generated now.
+    /// Whether a report is due now.
     pub wanted: bool,
     bye: bool,
 }
@@ -60,7 +60,7 @@ pub struct Stream {
 
 impl RtcpReports {
     /// Processes a compound of the remote party; `sent` is the SSRC and clock rate (Hz) of the stream sent to it.
-    /// Returns VoIP metrics about that stream, to be forwarded to its feeder.
+    /// Returns VoIP metrics about that stream, to be forwarded to the party that feeds it.
     pub fn hear(
         &mut self,
         now: Instant,
@@ -99,8 +99,8 @@ impl RtcpReports {
         counters.rtt_us.set(u64::try_from(trip.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    /// Records the sender reports in another end's compound that is forwarded to the remote party: report blocks of
-    /// the remote party will refer to them.
+    /// Records the sender reports in another end's compound that is forwarded to the remote party, because the remote
+    /// party's report blocks will refer to them.
     pub(crate) fn pass(&mut self, now: Instant, compound: &[u8]) {
         for packet in packets(compound) {
             if let Ok(report) = SenderReport::parse(packet) {
@@ -152,7 +152,7 @@ impl RtcpReports {
         self.wanted = self.bye;
     }
 
-    /// Builds the requested report; `source` is the state of the received stream, if any.
+    /// Builds the report that is due; `source` holds the statistics of the received stream, if any.
     pub fn build_report(
         &mut self,
         now: Instant,

@@ -20,7 +20,7 @@ impl Default for SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Creates a tracker that continues the runs already counted.
+    /// Creates a tracker whose counts start at `runs`.
     pub(crate) fn with(runs: LossRuns) -> SequenceGaps {
         SequenceGaps { runs, ..SequenceGaps::default() }
     }
@@ -66,7 +66,7 @@ impl SequenceGaps {
         self.runs
     }
 
-    /// Returns the runs if they have changed since the last call.
+    /// Returns the counts of runs by length if they have changed since the last call, otherwise `None`.
     #[inline]
     pub(crate) fn changed(&mut self) -> Option<&LossRuns> {
         std::mem::take(&mut self.changed).then_some(&self.runs)

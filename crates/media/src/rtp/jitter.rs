@@ -51,12 +51,12 @@ impl JitterBuffer {
         }
     }
 
-    /// Adds a packet; `leave` gets all packets that no longer wait, with their payloads and in order.
+    /// Adds a packet; passes all packets that need not wait to `leave`, in order and with their payloads.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is a duplicate, a later packet has left, or its number is a jump that no second
-    /// packet has confirmed (RFC 3550 A.1).
+    /// Returns a drop reason if the packet is a duplicate, a later packet has already been released, or its number is a
+    /// jump that no second packet has confirmed (RFC 3550 A.1).
     pub fn add_packet(
         &mut self,
         now: Instant,
@@ -120,7 +120,7 @@ impl JitterBuffer {
         !self.waiting.is_empty()
     }
 
-    /// Starts over with another source or numbering: waiting packets leave, and `rtp` is the first.
+    /// Restarts with another source or numbering: all waiting packets are released, and `rtp` is the next packet due.
     fn begin(&mut self, rtp: &RtpHeader, leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         while self.waits() {
             self.give_up(leave);
@@ -129,7 +129,7 @@ impl JitterBuffer {
         (self.due, self.restart) = (Some((rtp.ssrc, rtp.sequence.wrapping_add(1))), None);
     }
 
-    /// Returns the position among the waiting packets for a packet `ahead` numbers after the one due.
+    /// Returns the index at which a packet `ahead` numbers after the one due belongs among the waiting packets.
     fn place(&self, due: u16, ahead: u16) -> usize {
         self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead)
     }
@@ -165,7 +165,7 @@ impl JitterBuffer {
         self.go_on(leave);
     }
 
-    /// Releases the packets that follow without a gap.
+    /// Releases waiting packets up to the next gap.
     fn go_on(&mut self, leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         while let Some((_, due)) = &mut self.due
             && self.waiting.first().is_some_and(|first| first.rtp.sequence == *due)

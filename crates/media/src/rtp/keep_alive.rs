@@ -25,7 +25,7 @@ pub(crate) fn is_header_alone(packet: &PacketBuf) -> bool {
 /// Keep-alive state of an end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeepAlive {
-    /// Time of the last keep-alive, or of the remote party's description.
+    /// Time of the last keep-alive; before the first one, the time at which the remote party was described.
     since: Instant,
     /// Number of keep-alives since the description.
     probes: u32,
@@ -40,7 +40,8 @@ impl KeepAlive {
         KeepAlive { since: now, probes: 0, sequence: 0, wanted: false }
     }
 
-    /// Restarts the schedule for a new description. Sequence numbers continue, because SRTP sends none twice.
+    /// Restarts the schedule for a new description of the remote party. Sequence numbers continue, because SRTP must
+    /// not use an index twice.
     pub(crate) fn again(&mut self, now: Instant) {
         *self = KeepAlive { sequence: self.sequence, ..KeepAlive::new(now) };
     }
@@ -65,7 +66,7 @@ impl KeepAlive {
         self.sequence
     }
 
-    /// Checks whether a keep-alive is due: `sent_at` is the time of the last other packet sent, `heard` whether the
+    /// Sets whether a keep-alive is due: `sent_at` is the time of the last other packet sent, `heard` whether the
     /// remote party has sent anything.
     pub(crate) fn look(&mut self, now: Instant, sent_at: Option<Instant>, heard: bool) {
         let wait = if heard || self.probes >= PROBES { KEEP_ALIVE_INTERVAL } else { PROBE_INTERVAL };
@@ -73,7 +74,7 @@ impl KeepAlive {
         self.wanted = now.saturating_duration_since(last) >= wait;
     }
 
-    /// Writes a keep-alive with a dynamic payload type that is not `taken`; `None` if all of them are.
+    /// Writes a keep-alive with a dynamic payload type that is not in `taken`; `None` if there is none.
     pub(crate) fn write(
         &mut self,
         now: Instant,

@@ -79,7 +79,7 @@ impl Default for PacketBuf {
     }
 }
 
-/// Pool of one worker's packet buffers, allocated on demand and reused, with a limit on the buffers in use.
+/// Pool of one worker's packet buffers, allocated on demand and reused, with a maximum number in use.
 #[derive(Debug)]
 pub struct PacketPool {
     free: Vec<PacketBuf>,

@@ -49,7 +49,7 @@ struct InterarrivalJitter {
     scaled: u64,
 }
 
-/// Statistics of a source for a report (RFC 3550 §6.4.1).
+/// Statistics of a received source for an RTCP report block (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceptionStats {
     /// SSRC of the source that the report describes.
@@ -76,7 +76,7 @@ pub struct ReceptionTracker {
 }
 
 impl ReceptionTracker {
-    /// Creates a tracker that continues the losses already counted.
+    /// Creates a tracker whose loss counts start at `lost` packets and `runs`.
     pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> ReceptionTracker {
         ReceptionTracker { lost_before: lost, gaps: SequenceGaps::with(runs), ..ReceptionTracker::default() }
     }
@@ -88,8 +88,8 @@ impl ReceptionTracker {
         }
     }
 
-    /// Adds a packet that is not used for jitter: all packets of a telephone-event carry the timestamp of its beginning
-    /// (RFC 4733 §2.3.5).
+    /// Adds a packet that is not used for jitter, such as one of a telephone-event: all packets of an event carry the
+    /// timestamp of its beginning (RFC 4733 §2.3.5).
     pub fn take_untimed(&mut self, rtp: &RtpHeader) {
         self.count(rtp);
     }
@@ -105,7 +105,7 @@ impl ReceptionTracker {
         self.gaps.runs()
     }
 
-    /// Updates the loss figures in an end's counters.
+    /// Copies the numbers of lost packets and of runs into an end's counters.
     pub(crate) fn tell_lost(&mut self, counters: &EndCounters) {
         counters.lost.set(self.lost());
         if let Some(runs) = self.gaps.changed() {

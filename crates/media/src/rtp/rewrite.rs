@@ -1,4 +1,4 @@
-//! Constant offsets that keep an end's outgoing stream continuous.
+//! Outgoing RTP stream of an end, kept continuous by constant offsets on sequence numbers and timestamps.
 //!
 //! The stream of a single feeder passes with SSRC, sequence number and timestamp unchanged, also when that feeder
 //! starts a new stream. Once another feeder takes over, the stream continues under the same SSRC: offsets are fixed at
@@ -40,7 +40,8 @@ pub struct OutgoingSnapshot {
     pub feeder: Option<u32>,
     /// Last packet that was sent; `None` before the first.
     pub sent: Option<SentPacket>,
-    /// Current offsets; `None` while numbers pass unchanged. Before the first packet they are that packet's numbers.
+    /// Current offsets; `None` while numbers pass unchanged. Before the first packet of a stream with numbers of its
+    /// own, the fields hold that packet's numbers instead of offsets.
     pub rewrite: Option<RewriteOffsets>,
     /// Packets sent under the last SSRC, and their payload bytes, modulo 2^32.
     #[serde(default)]
@@ -146,7 +147,8 @@ impl OutgoingStream {
         }
     }
 
-    /// Removes a packet of the feeder from the stream. If it was the next one due, later packets close the gap.
+    /// Removes a packet of the feeder from the stream. If it was the next one due, later packets are renumbered, so
+    /// that its absence does not look like a loss.
     pub fn leave_out(&mut self, feeder: u32, rtp: &RtpHeader) {
         let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
         let add = self.state.rewrite.unwrap_or(RewriteOffsets { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });

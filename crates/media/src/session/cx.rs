@@ -1,4 +1,4 @@
-//! Packet context: everything that ends may use beyond their own state.
+//! Packet context: the parts of a session, other than its own state, that an end may use.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -18,11 +18,11 @@ pub(super) struct SessionCx<'a> {
     pub(super) now: Instant,
     /// Agents that feed ends and listen to them.
     pub(super) agents: &'a mut AgentEnds,
-    /// Listeners that receive plain RTP copies.
+    /// Raw forks, which receive copies of packets as plain RTP.
     pub(super) copies: &'a mut CopyListeners,
     /// Recorders of the session.
     pub(super) recorders: &'a mut SessionRecorders,
-    /// Listeners that feed recording servers.
+    /// Streamers, which feed recording servers.
     pub(super) streamers: &'a mut SessionStreamers,
     /// Answering machine detectors of the session.
     pub(super) judges: &'a mut DetectionListeners,

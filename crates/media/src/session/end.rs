@@ -1,4 +1,4 @@
-//! RTP end: reception from its remote party, and sending to it.
+//! RTP end: receives from and sends to one remote party.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,12 +58,12 @@ pub(super) enum AcceptedPacket {
     },
 }
 
-/// Feeder of the stream to an end's remote party.
+/// Source of a packet that is sent to an end's remote party: another remote party, or the edge's generated stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Feeder {
     /// Serial number of the feeder, unique in the session.
     pub(super) serial: u32,
-    /// Clock rate of the fed packet, in Hz.
+    /// RTP clock rate of the packet, in Hz.
     pub(super) clock_hz: u32,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct DigitRequest<'a> {
 /// Results of a sweep for one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SweepResult {
-    /// Whether the sockets must accept other sources again, because the remote party is silent.
+    /// Whether the sockets must accept other sources again, because the latched source has been silent.
     pub(super) is_resting: bool,
     /// Whether packets were lost since the last sweep.
     pub(super) is_lossy: bool,
@@ -114,7 +114,7 @@ pub(super) struct RtpEnd {
     latch: Latch,
     /// Last unexpected source of packets.
     unknown_source: Option<SocketAddr>,
-    /// Wire to the sink of the end's media.
+    /// Wire to the end that receives this end's media; `None` while there is none.
     wire: Option<CompiledWire>,
     reception: ReceptionTracker,
     outgoing: OutgoingStream,
@@ -224,7 +224,7 @@ impl RtpEnd {
         self.id
     }
 
-    /// Returns the serial number among the feeders of the session.
+    /// Returns the serial number of this end among the feeders of the session.
     pub(super) fn serial(&self) -> u32 {
         self.serial
     }
@@ -240,7 +240,7 @@ impl RtpEnd {
     }
 
     /// Applies the result of a negotiation with the remote party. `own_start` contains the numbers of the first packet,
-    /// if it must not carry those of its feeder.
+    /// if the stream must not begin with those of the party that feeds it.
     pub(super) fn set_remote(&mut self, now: Instant, remote: RemoteSpec, own_start: Option<StreamStart>) {
         if remote.relatch {
             if self.latch.open(now, self.remote.as_ref(), &remote) {
@@ -393,7 +393,7 @@ impl RtpEnd {
         Ok(self.reports.hear(now, packet.data(), self.outgoing.source(), &self.counters))
     }
 
-    /// Returns the SSRC of the stream sent to the remote party, as its feeder sent it.
+    /// Returns the SSRC that the feeder of the stream to the remote party uses; `None` before the first packet.
     pub(super) fn fed_source(&self) -> Option<u32> {
         self.outgoing.snapshot().sent.map(|sent| sent.ssrc_in)
     }
@@ -427,8 +427,8 @@ impl RtpEnd {
         Ok(())
     }
 
-    /// Processes a keep-alive packet; returns whether its sequence number belongs to the stream and is therefore no
-    /// loss.
+    /// Processes a keep-alive packet; returns whether its sequence number belongs to the remote party's media stream,
+    /// so that the packet must not count as a loss.
     fn take_keep_alive(&mut self, cx: &SessionCx<'_>, rtp: &RtpHeader) -> bool {
         self.silence.kept_alive(cx.now);
         if let Some(worker) = &cx.shared.worker {
@@ -481,12 +481,12 @@ impl RtpEnd {
         }
     }
 
-    /// Returns the wire to the sink of the end's media.
+    /// Returns the wire to the end that receives this end's media.
     pub(super) fn wire(&self) -> Option<&CompiledWire> {
         self.wire.as_ref()
     }
 
-    /// Returns the wire to the sink of the end's media, mutably.
+    /// Returns the wire to the end that receives this end's media, mutably.
     pub(super) fn wire_mut(&mut self) -> Option<&mut CompiledWire> {
         self.wire.as_mut()
     }
@@ -501,7 +501,7 @@ impl RtpEnd {
         self.wire.as_ref().is_some_and(CompiledWire::is_converting)
     }
 
-    /// Wires the end to the sink of its media.
+    /// Wires this end to the end that receives its media.
     pub(super) fn connect(&mut self, wire: CompiledWire) {
         self.wire = Some(wire);
     }
@@ -516,29 +516,29 @@ impl RtpEnd {
         self.wire.as_ref().map(|wire| (self.id, wire.to(), wire.spec().clone()))
     }
 
-    /// Returns whether no other source can take over the latch for now.
+    /// Returns whether the RTP latch is locked: no other source can take over before the next sweep.
     pub(super) fn is_locked(&self) -> bool {
         let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
         goes.is_some_and(|(_, locked)| locked)
     }
 
-    /// Returns the listeners.
+    /// Returns the listeners to this end's media.
     pub(super) fn listeners(&self) -> &[EndListener] {
         &self.listeners
     }
 
-    /// Adds a listener.
+    /// Adds a listener to this end's media.
     pub(super) fn add_listener(&mut self, listener: EndListener) {
         self.listeners.push(listener);
     }
 
-    /// Removes a listener.
+    /// Removes the listener `id` from this end.
     pub(super) fn remove_listener(&mut self, id: EndId) {
         self.listeners.retain(|listener| !listener.is(id));
     }
 
-    /// Passes a packet of the remote party to the agent that it feeds: audio, a digit once, or just its place in the
-    /// sequence.
+    /// Passes a packet of the remote party to the agent that it feeds: as audio, as a digit reported once, or only with
+    /// its sequence number.
     ///
     /// # Errors
     ///
@@ -641,7 +641,8 @@ impl RtpEnd {
         Ok(way)
     }
 
-    /// Records that a packet of a feeder is deliberately not forwarded, so that it counts as no loss.
+    /// Records that a packet of a feeder is deliberately not forwarded, so that the remote party does not count it as
+    /// lost.
     pub(super) fn leave_out(&mut self, feeder: u32, rtp: &RtpHeader) {
         self.outgoing.leave_out(feeder, rtp);
     }
@@ -741,7 +742,7 @@ impl RtpEnd {
         self.injector.as_deref_mut()
     }
 
-    /// Takes the injector once all of its digits have been sent.
+    /// Removes and returns the injector once all of its digits have been sent; `None` otherwise.
     pub(super) fn end_injection(&mut self) -> Option<Box<Injector>> {
         self.injector.take_if(|injector| injector.is_over())
     }
@@ -819,13 +820,13 @@ impl RtpEnd {
         self.events.lost_at().into_iter().chain(injector).chain(tone)
     }
 
-    /// Deducts a standstill of this process from the remote party's silence.
+    /// Excludes a standstill of this process, `time` long, from the remote party's silence.
     pub(super) fn stood_still(&mut self, now: Instant, time: Duration) {
         self.silence.leave_out(now, time);
     }
 
-    /// Checks for silence, and for due reports and keep-alive packets; `reports` is true if the edge itself reports
-    /// to the remote party.
+    /// Performs the periodic checks for silence, and for due reports and keep-alive packets; `reports` is true if the
+    /// edge itself reports to the remote party.
     pub(super) fn sweep(&mut self, cx: &mut SessionCx<'_>, idle_timeout: Duration, reports: bool) -> SweepResult {
         let now = cx.now;
         self.continuity.sweep(self.counters.rx_packets.get());
@@ -850,12 +851,12 @@ impl RtpEnd {
         SweepResult { is_resting, is_lossy }
     }
 
-    /// Returns whether the remote party currently sends audio.
+    /// Returns whether the remote party has sent a packet within [`SENDING_WITHIN`].
     pub(super) fn is_sending(&self, now: Instant) -> bool {
         self.silence.is_heard_within(now, SENDING_WITHIN)
     }
 
-    /// Reports that a continuous stream has stopped, if the remote party should send.
+    /// Reports that the remote party's continuous stream has stopped, if the party is expected to send.
     pub(super) fn report_stop(&mut self, cx: &mut SessionCx<'_>) {
         let is_watched = self.remote.as_ref().is_some_and(|remote| remote.watch_idle) && self.continuity.is_steady();
         if let Some(silent) = self.silence.stopped_for(cx.now, STOPPED_AFTER).filter(|_| is_watched) {
@@ -864,7 +865,7 @@ impl RtpEnd {
         }
     }
 
-    /// Adds all packets still missing to the loss counters, because no more can arrive.
+    /// Adds packets that are still missing to the loss counters, because the end is being removed.
     pub(super) fn count_rest(&self, shared: &SharedCounters) {
         self.quality.count_rest(&self.reception, shared.worker.as_deref());
     }
@@ -943,7 +944,7 @@ impl RtpEnd {
         self.own_source(origin) ^ 1
     }
 
-    /// Returns the SSRC for the end's reports before any RTP was sent.
+    /// Returns the SSRC for the end's reports while no RTP has been sent.
     fn own_source(&self, origin: &RtcpOrigin) -> u32 {
         // Truncation is intended: each value uses its own bits.
         origin.draw(u64::from(self.serial)) as u32

@@ -19,7 +19,7 @@ use super::gauge::TranscodingGauge;
 use super::snapshot::{EndSnapshot, SessionSnapshot};
 use super::wire::CompiledWire;
 
-/// Index of an end in its session, valid until an end is added or removed.
+/// Position of an end in its session, valid until an end is added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndIndex(usize);
 
@@ -30,7 +30,7 @@ pub(super) struct RtpEnds {
     all: Vec<RtpEnd>,
     /// Serial number of the next feeder.
     next_serial: u32,
-    /// Random number of the process, from which initial numbers of streams are derived.
+    /// Random number of the process, from which the initial numbers of generated streams are derived.
     salt: u32,
     /// End with a transcoder that may still hold packets.
     converting: Option<EndIndex>,
@@ -117,7 +117,7 @@ impl RtpEnds {
         self.all.iter()
     }
 
-    /// Iterates over the ends, mutably.
+    /// Iterates over the ends with mutable access.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut RtpEnd> {
         self.all.iter_mut()
     }
@@ -207,7 +207,7 @@ impl RtpEnds {
         self.iter_mut().for_each(|end| end.remove_listener(id));
     }
 
-    /// Wires an end to the end `to`; if a feeder of `to` was cut off, its fading frame is sent at once.
+    /// Wires an end to the end `to`; a frame that fades out in the generated stream of `to` is sent at once.
     pub(super) fn connect(
         &mut self,
         now: Instant,
@@ -223,7 +223,7 @@ impl RtpEnds {
         }
     }
 
-    /// Removes the wires between ends for which `cut(from, to)` is true.
+    /// Removes the wire between two ends if `cut(from, to)` is true for them.
     pub(super) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in &mut self.all {
             let from = end.id();
@@ -238,7 +238,7 @@ impl RtpEnds {
         }
     }
 
-    /// Continues the generated stream of an end from the encoder of the remote party that fed it before.
+    /// Continues the generated stream of `to` with the encoder state `twin` of the remote party that fed `to` before.
     pub(super) fn go_on_from(&mut self, twin: Option<SinkEncoder>, to: EndId) {
         let playout = self.named_mut(to).and_then(RtpEnd::playout_mut);
         if let Some((playout, twin)) = playout.zip(twin) {
@@ -309,7 +309,8 @@ impl RtpEnds {
         begins
     }
 
-    /// Counts the session in its worker's gauge while it transcodes, between two ends or for an agent.
+    /// Updates the worker's gauge of transcoding sessions: this session counts while it transcodes between ends or
+    /// decodes for an agent or a listener.
     pub(super) fn count_transcoding(&mut self, cx: &SessionCx<'_>) {
         let decodes = cx.agents.decode()
             || cx.recorders.decode()

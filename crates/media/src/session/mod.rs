@@ -62,7 +62,7 @@ use end::{DigitRequest, RtpEnd};
 use ends::RtpEnds;
 use sweep::SweepSchedule;
 
-/// Draw of [`RtcpOrigin`] from which the initial numbers of streams are derived; reports use others.
+/// Argument of [`RtcpOrigin::draw`] from which the initial numbers of streams are derived; reports use other arguments.
 const STREAM_SALT: u64 = 1 << 61;
 
 /// Media of one call. The shell owns the sockets; it calls [`Self::handle_packet`] for each received packet and sends
@@ -72,7 +72,7 @@ pub struct Session {
     id: MediaId,
     ends: RtpEnds,
     agents: AgentEnds,
-    /// Listeners that receive plain RTP copies.
+    /// Raw forks, which receive copies of packets as plain RTP.
     copies: CopyListeners,
     recorders: SessionRecorders,
     streamers: SessionStreamers,
@@ -92,7 +92,7 @@ pub struct Session {
 #[derive(Debug)]
 pub struct MovedEnd {
     end: RtpEnd,
-    /// Next feeder serial number of the old session; all feeders known to the end's stream have lower ones.
+    /// Next feeder serial number of the old session; all feeders of the end's stream have lower ones.
     next_serial: u32,
     origin: RtcpOrigin,
 }
@@ -126,13 +126,13 @@ impl Session {
         }
     }
 
-    /// Sets the worker's counters, in which packets are counted too; to be called before an end is added.
+    /// Sets the worker's counters, in which packets are counted too. Call it before an end is added.
     pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
         self.shared.worker = Some(worker);
     }
 
-    /// Sets the counter of audio queued for all callers of the edge, which is limited to
-    /// [`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD); to be called before an end is added.
+    /// Sets the counter of agent audio queued in the whole edge, which is limited to
+    /// [`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD). Call it before an end is added.
     pub fn hold_in(&mut self, held: Arc<Counter>) {
         self.shared.held = held;
     }
@@ -157,7 +157,8 @@ impl Session {
         self.agents.get(end).map(|agent| agent.counters()).or_else(|| self.ends.counters(end))
     }
 
-    /// Returns the reason why an end with this id cannot be added, if any; to be called before its sockets are bound.
+    /// Returns the reason why an end with this id cannot be added; `None` if it can. Call it before the end's sockets
+    /// are bound.
     pub fn refuses(&self, end: EndId) -> Option<&'static str> {
         if self.names().any(|name| name == end) {
             return Some("the session has an end of this name");
@@ -306,9 +307,9 @@ impl Session {
         Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
     }
 
-    /// Adds an end released by another session under an unused id. Numbers and names that its remote party knows from
-    /// RTCP become those of this session: the other ends of this session come from the same session, or have sent
-    /// nothing yet.
+    /// Adds an end released by another session under an unused id. The RTCP names and numbers that its remote party
+    /// already knows replace those of this session: the other ends of this session come from the same session, or have
+    /// sent nothing yet.
     pub fn adopt_end(&mut self, now: Instant, id: EndId, moved: MovedEnd) {
         self.origin = moved.origin;
         self.ends.adopt(id, moved.end, moved.next_serial);
@@ -364,9 +365,9 @@ impl Session {
         made
     }
 
-    /// Returns the first tick of the mixer for an RTP end that sends audio only to a mixer. The shell may then
-    /// collect the packets between two ticks, 20 ms apart, and process them together before the second. Requires a
-    /// locked latch, because an open socket accepts packets of any source and could overflow.
+    /// Returns the time of the mixer's first tick, for an RTP end that sends audio only to a mixer; otherwise `None`.
+    /// The shell may then collect the packets between two ticks, 20 ms apart, and process them together before the
+    /// second tick. Requires a locked latch, because an open socket accepts packets of any source and could overflow.
     pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
         let end = self.ends.named(end).filter(|end| !end.listeners().is_empty() && end.is_locked())?;
         let hears_at_once = |to: EndId| self.ends.named(to).is_some() || self.agents.get(to).is_some();
@@ -422,8 +423,9 @@ impl Session {
         self.agents.poll_transmit(end)
     }
 
-    /// Returns whether an agent's socket may be read further; to be called again after each packet that the session
-    /// generated.
+    /// Decides whether more may be read from an agent's socket; call it again after each packet that the session
+    /// generated. Queues a note for the call's trace the first time that reading pauses because too much of the agent's
+    /// audio is queued.
     pub fn agent_wants_more(&mut self, end: EndId) -> bool {
         self.agents.wants_more(end, &mut self.events)
     }
@@ -445,8 +447,8 @@ impl Session {
         self.recorders.drain(take);
     }
 
-    /// Hands over all recorded audio and returns the recorders, to be continued by [`Self::resume_recorders`] of
-    /// another process; to be called before the session is given up.
+    /// Passes all recorded audio to `take` and removes and returns the recorders, which [`Self::resume_recorders`]
+    /// continues in another process. Call it before this process gives up the session.
     pub fn suspend_recorders(
         &mut self,
         now: Instant,
@@ -476,14 +478,14 @@ impl Session {
         self.ticked_at = Some(now);
     }
 
-    /// Returns the next end whose connected sockets must accept other sources again; to be called after
-    /// [`Self::handle_timeout`].
+    /// Removes and returns the next end whose connected sockets must accept other sources again; call it after
+    /// [`Self::handle_timeout`] until `None`.
     pub fn poll_resting(&mut self) -> Option<EndId> {
         self.sweep.poll_resting()
     }
 
-    /// Returns the next end with new losses, so that the shell can check whether the local system dropped packets; to
-    /// be called after [`Self::handle_timeout`].
+    /// Removes and returns the next end with new losses, so that the shell can check whether the local system dropped
+    /// packets; call it after [`Self::handle_timeout`] until `None`.
     pub fn poll_lossy(&mut self) -> Option<EndId> {
         self.sweep.poll_lossy()
     }
@@ -558,7 +560,7 @@ impl Session {
         }
     }
 
-    /// Returns the state of an agent's open conversation; `None` if another process cannot continue it.
+    /// Returns the state of an agent's open conversation for another process; `None` if it cannot be continued there.
     pub fn agent_snapshot(&self, id: EndId) -> Option<AgentSnapshot> {
         self.agents.get(id)?.snapshot()
     }
@@ -575,7 +577,7 @@ impl Session {
         self.agents.release(id);
     }
 
-    /// Adds an agent that another process has handed over with its open socket.
+    /// Adds an agent whose conversation and open socket come from another process.
     pub fn resume_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec, snapshot: AgentSnapshot) {
         if self.refuses(id).is_some() {
             return self.add_agent(now, id, spec);
@@ -637,7 +639,7 @@ impl Session {
         }
     }
 
-    /// Wires an agent, a player, a streamer or a seat to an RTP end: the generated stream of that end begins, or
+    /// Makes an agent, a player, a streamer or a seat feed an RTP end: the generated stream of that end begins, or
     /// continues with another feeder. For a player without a sound it begins a frame later, so that no packet of
     /// silence delays a sound that follows at once.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
@@ -669,7 +671,8 @@ impl Session {
         }
     }
 
-    /// Stores, for a fade-out, the next frame of each agent or player whose wire `cut(from, to)` selects.
+    /// Dequeues the next frame of each agent or player for whose wire `cut(from, to)` is true, to fade it out at the
+    /// end that it feeds.
     fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in self.ends.iter_mut() {
             let to = end.id();

@@ -145,7 +145,8 @@ impl RtpEnds {
         }
     }
 
-    /// Continues transcoded audio for an end after the tones injected before it.
+    /// Continues the transcoded audio for `to` with the codec state of the injector `over`, which has sent all of its
+    /// tones.
     fn go_on_behind(&mut self, to: EndId, over: Injector) {
         let Some((coding, twin)) = over.into_twin() else { return };
         if let Some(encoding) = self.encoding_towards(to, coding) {
@@ -153,7 +154,7 @@ impl RtpEnds {
         }
     }
 
-    /// Processes a packet without audio: a digit, on a wire that converts DTMF.
+    /// Processes a packet whose payload type may be telephone-event, on a wire that converts DTMF.
     ///
     /// # Errors
     ///
@@ -201,7 +202,7 @@ impl RtpEnds {
         }
     }
 
-    /// Forwards a completed digit to the sink of its end, or reports it to signalling.
+    /// Forwards a completed digit to the end that receives this end's media, or reports it to signalling.
     pub(super) fn digit_ended(&mut self, cx: &mut SessionCx<'_>, at: EndIndex, over: CompletedDigit) {
         let Some(end) = self.get(at) else { return };
         let (id, Some(wire)) = (end.id(), end.wire()) else { return };

@@ -7,15 +7,15 @@ use crate::limits::{QUALITY_INTERVAL, SWEEP_INTERVAL};
 use crate::mos::{self, MosCodec};
 use crate::rtp::ReceptionTracker;
 
-/// Quality and loss as of the last sweeps of an end.
+/// Quality and loss of an end as of its last sweeps.
 #[derive(Debug)]
 pub(super) struct QualityHistory {
     /// Time of the last estimate; `expected` and `lost` are the packets expected and lost until then.
     estimated: Instant,
     expected: u64,
     lost: u64,
-    /// Packets lost as of the last sweep. `lost_counted` of them are in the worker's counters: a late packet is not
-    /// lost.
+    /// Packets missing as of the last sweep. `lost_counted` packets are in the worker's loss counter: those that were
+    /// missing for a whole sweep interval, since a late packet is no loss.
     lost_before: u64,
     lost_counted: u64,
 }
@@ -26,7 +26,8 @@ impl QualityHistory {
         QualityHistory { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
     }
 
-    /// Estimates the quality of the stream received since the last estimate, once per [`QUALITY_INTERVAL`].
+    /// Estimates the quality of the stream received since the last estimate and adds it to the scores, once per
+    /// [`QUALITY_INTERVAL`].
     pub(super) fn estimate(
         &mut self,
         now: Instant,
@@ -47,8 +48,8 @@ impl QualityHistory {
         }
     }
 
-    /// Adds packets that were missing at the previous sweep and still are to the worker's losses. Returns whether
-    /// more packets are missing now.
+    /// Adds packets that were already missing at the previous sweep to the worker's losses. Returns whether more
+    /// packets are missing than at that sweep.
     pub(super) fn count_lost(&mut self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) -> bool {
         let is_lossy = reception.lost() > self.lost_before;
         let lost = reception.lost().min(self.lost_before);
@@ -60,7 +61,7 @@ impl QualityHistory {
         is_lossy
     }
 
-    /// Adds all packets still missing to the worker's losses, because no more can arrive.
+    /// Adds packets that are still missing to the worker's losses, because the end is being removed.
     pub(super) fn count_rest(&self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) {
         if let Some(worker) = worker {
             worker.lost.add(reception.lost().saturating_sub(self.lost_counted));

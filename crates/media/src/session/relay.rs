@@ -1,5 +1,5 @@
-//! Relay path of a remote party's packet: reception, listeners, and the wire. A verbatim wire passes datagrams
-//! unchanged; they need not be RTP.
+//! Relay path of a remote party's packet: reception, listeners, and the wire to another end. A verbatim wire passes
+//! datagrams unchanged; they need not be RTP.
 //!
 //! RTCP is read, but forwarded only if the two ends feed each other unchanged. Packets from a wire's transcoder are
 //! sent like any other packet.
@@ -113,7 +113,7 @@ impl RtpEnds {
         self.named(to).ok_or(DropReason::NoWire)?.send_verbatim(cx.shared, packet)
     }
 
-    /// Forwards RTCP. Directions are not checked, because RTCP is sent on hold too (RFC 3264 §5.1).
+    /// Forwards RTCP. The negotiated direction is not checked, because RTCP is sent on hold too (RFC 3264 §5.1).
     fn relay_rtcp(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -134,7 +134,8 @@ impl RtpEnds {
         sink.send_rtcp(cx.now, packet).map(Some)
     }
 
-    /// Records that a packet of an end's stream is deliberately not forwarded, so that it counts as no loss.
+    /// Records that a packet of an end's stream is deliberately not forwarded, so that the receiver does not count it
+    /// as lost.
     fn pass_over(&mut self, at: EndIndex, rtp: &RtpHeader) {
         let Some(end) = self.get_mut(at) else { return };
         let (feeder, Some(wire)) = (end.serial(), end.wire_mut()) else { return };
@@ -214,8 +215,8 @@ impl RtpEnds {
         None
     }
 
-    /// Continues the transcoded audio for `to` from the stream that the edge generated for it before, if the codec
-    /// has state (G.722).
+    /// Continues the transcoded audio for `to` with the encoder state of the stream that the edge generated for it
+    /// before, if the codec has state (G.722).
     fn go_on_from_playout(&mut self, at: EndIndex, to: EndId) {
         let twin = self.named(to).and_then(|sink| sink.playout()?.twin());
         let transcoder = self.get_mut(at).and_then(|end| end.wire_mut()?.transcoder_mut());

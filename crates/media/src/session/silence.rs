@@ -1,4 +1,4 @@
-//! Silence of an end: its duration, its reports, and whether a continuous stream preceded it.
+//! Silence of an end: its duration, whether it was reported, and whether a continuous stream preceded it.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub(super) struct SilenceTracker {
     /// Whether audio has arrived since the remote party was described.
     heard: bool,
     missed: bool,
-    /// Whether the last packet may begin a silence: comfort noise, or a payload too short for audio.
+    /// Whether the last packet may announce silence suppression: comfort noise, or a payload too short for audio.
     aside: bool,
     /// Whether the end of a continuous stream was reported.
     stopped: bool,
@@ -34,17 +34,17 @@ impl SilenceTracker {
         }
     }
 
-    /// Returns whether audio has arrived since the remote party was described.
+    /// Returns whether the initial silence is over: audio has arrived since the remote party was described.
     pub(super) fn is_broken(&self) -> bool {
         self.heard
     }
 
-    /// Restarts the silence at `now`, without audio.
+    /// Restarts the time of silence at `now`, although no audio has arrived.
     pub(super) fn again(&mut self, now: Instant) {
         *self = SilenceTracker { heard: self.heard, ..SilenceTracker::new(now) };
     }
 
-    /// Deducts a standstill of this process from the silence.
+    /// Excludes a standstill of this process, `time` long, from the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);
@@ -74,12 +74,12 @@ impl SilenceTracker {
         self.stopped = true;
     }
 
-    /// Records a keep-alive packet: the remote party is reachable and intends its silence.
+    /// Records a keep-alive packet: the remote party is reachable and is silent on purpose.
     pub(super) fn kept_alive(&mut self, now: Instant) {
         (self.alive, self.reported) = (now, false);
     }
 
-    /// Returns true once if no audio has arrived for `wait` since the remote party was described.
+    /// Returns true, only once, if no audio has arrived for `wait` since the remote party was described.
     pub(super) fn miss(&mut self, now: Instant, wait: Duration) -> bool {
         let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
         self.missed |= due;

@@ -23,14 +23,14 @@ pub struct SessionSnapshot {
     pub ends: Vec<EndSnapshot>,
     /// Wires between RTP ends: source, sink, specification.
     pub wires: Vec<(EndId, EndId, WireSpec)>,
-    /// Positions of players in samples, by the end that hears them; signalling gives the players their sounds again.
+    /// Positions of players in samples, by the end that they feed; signalling sets the players' sounds again.
     #[serde(default)]
     pub players: Vec<(EndId, u64)>,
 }
 
 impl SessionSnapshot {
-    /// Subtracts figures that another process has already counted. Ends without earlier figures keep theirs; runs of
-    /// losses begin at zero.
+    /// Subtracts figures that another process has already counted. Ends without earlier figures keep their counts; the
+    /// runs of losses are reset to zero.
     pub fn count_since(&mut self, earlier: &[EndFigures]) {
         for end in &mut self.ends {
             end.lost_in_a_row = LossRuns::default();
@@ -67,7 +67,7 @@ pub struct EndSnapshot {
     pub keep_alive: u16,
     /// State of the RTP stream that the end sends.
     pub outgoing: OutgoingSnapshot,
-    /// RTP packets and bytes received, then sent.
+    /// Counts of RTP packets and bytes received, then of those sent.
     pub counted: [u64; 4],
     /// Number of packets lost so far.
     pub lost: u64,

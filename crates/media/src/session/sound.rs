@@ -1,4 +1,4 @@
-//! First sound of an end. Until then, G.711 packets of digital silence are counted.
+//! Detector of the first sound of an end. Until then, G.711 packets of digital silence are counted.
 
 use crate::codec::g711::ULAW_SILENCE;
 use crate::counters::EndSymptoms;
@@ -8,7 +8,7 @@ use super::wire::CompiledWire;
 
 /// Maximum payload size of telephone-events (RFC 4733 §2.3) and of a codec's comfort noise, which are not sound.
 const ASIDE_BYTES: usize = 4;
-/// Codes of both zeros in μ-law; A-law has no zero, only codes closest to it (ITU-T G.711).
+/// Both μ-law codes of zero; A-law has no zero, only codes closest to it (ITU-T G.711).
 const SILENT_ULAW: [u8; 2] = [ULAW_SILENCE, 0x7f];
 const SILENT_ALAW: [u8; 2] = [0xd5, 0x55];
 

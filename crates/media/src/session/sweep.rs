@@ -17,7 +17,7 @@ use super::ends::RtpEnds;
 pub(super) struct SweepSchedule {
     idle_timeout: Duration,
     next: Option<Instant>,
-    /// Ends with a silent remote party that another source may replace.
+    /// Ends whose silent source another source may replace, so that their sockets must be open to it.
     resting: Vec<EndId>,
     /// Ends with losses since the previous sweep.
     lossy: Vec<EndId>,
@@ -89,12 +89,12 @@ impl SweepSchedule {
         self.plan(cx.now, ends);
     }
 
-    /// Returns the next end with a silent remote party that another source may replace.
+    /// Removes and returns the next end whose silent source another source may replace; `None` if there is none.
     pub(super) fn poll_resting(&mut self) -> Option<EndId> {
         self.resting.pop()
     }
 
-    /// Returns the next end with losses since the previous sweep.
+    /// Removes and returns the next end with losses since the previous sweep; `None` if there is none.
     pub(super) fn poll_lossy(&mut self) -> Option<EndId> {
         self.lossy.pop()
     }

@@ -1,4 +1,4 @@
-//! Wires from RTP ends to their sinks, compiled for the packet path.
+//! Wires from RTP ends to the ends that receive their media, compiled for the packet path.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::spec::{EndId, WireSpec};
 use crate::transcode::Transcoder;
 
 const NOT_AGREED: u8 = 0xff;
-/// Number of payload type pairs that fit into the small form.
+/// Number of payload type pairs that fit into [`PayloadMap::Few`].
 const FEW: usize = 8;
 
 /// Mapping of payload types from source to sink.
@@ -49,7 +49,7 @@ impl PayloadMap {
     }
 }
 
-/// Wire compiled for the packet path.
+/// Wire to one end, with its specification in a form for the packet path.
 #[derive(Debug)]
 pub(super) struct CompiledWire {
     to: EndId,
@@ -95,7 +95,7 @@ impl CompiledWire {
         CompiledWire { transcoder, ..self }
     }
 
-    /// Adds a tone detector if tones in the audio are digits.
+    /// Adds a DTMF detector if the specification says that tones in the source's G.711 audio are digits.
     pub(super) fn watching(mut self, now: Instant) -> CompiledWire {
         if self.spec.listens_for_tones() {
             // G.711 tones are removed before any listener gets the packet, other tones after decoding.
@@ -138,7 +138,8 @@ impl CompiledWire {
         self.transcoder.as_deref_mut()
     }
 
-    /// Sets the transcoder of a wire that has passed all audio unchanged; returns whether the wire transcodes now.
+    /// Sets the transcoder of a wire that has passed all audio unchanged until now; returns whether the wire transcodes
+    /// from now on.
     pub(super) fn begin_converting(&mut self, transcoder: Option<Box<Transcoder>>) -> bool {
         self.transcoder = transcoder;
         self.transcoder.is_some()
@@ -168,7 +169,8 @@ impl CompiledWire {
         }
     }
 
-    /// Returns the sink's payload type for telephone-events that are forwarded and also reported to signalling.
+    /// Returns the sink's payload type for a telephone-event payload type whose packets are forwarded and also reported
+    /// to signalling; `None` for other payload types.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
         let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
         self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)
@@ -194,25 +196,27 @@ impl CompiledWire {
         converting.or(self.detector.as_deref_mut())
     }
 
-    /// Records that a packet is deliberately removed from its stream, so that it counts as no loss.
+    /// Records that a packet is deliberately removed from its stream, so that the transcoder does not count it as lost.
     pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.pass_over(rtp);
         }
     }
 
-    /// Returns the time at which the current tone counts as ended unless more audio arrives.
+    /// Returns the time at which the current DTMF tone counts as ended unless more audio arrives; `None` without a
+    /// tone.
     pub(super) fn tone_lost_at(&self) -> Option<Instant> {
         let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch());
         converting.or(self.detector.as_deref())?.lost_at()
     }
 
-    /// Returns the specification.
+    /// Returns the specification from which the wire was created.
     pub(super) fn spec(&self) -> &WireSpec {
         &self.spec
     }
 
-    /// Returns whether the wire uses a payload type of the source.
+    /// Returns whether the wire uses a payload type of the source: its packets are forwarded, transcoded, or searched
+    /// for digits.
     pub(super) fn knows(&self, number: u8) -> bool {
         self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
     }

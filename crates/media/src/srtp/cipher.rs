@@ -3,9 +3,9 @@
 //! | | behind the payload |
 //! | --- | --- |
 //! | counter mode, RTP | MKI, tag |
-//! | counter mode, RTCP | word, MKI, tag |
+//! | counter mode, RTCP | index word, MKI, tag |
 //! | Galois/counter mode, RTP | tag, MKI |
-//! | Galois/counter mode, RTCP | tag, word, MKI |
+//! | Galois/counter mode, RTCP | tag, index word, MKI |
 
 use super::cm::CmKeys;
 use super::derive::SessionKeys;
@@ -21,7 +21,7 @@ pub(super) struct Cipher {
     mki: Option<Box<[u8]>>,
 }
 
-/// Both variants are large; there is one for each direction of a call.
+/// Keys by the mode of the suite. Both variants are large; there is one value for each direction of a call.
 #[expect(clippy::large_enum_variant, reason = "a box would cost a look-up for each packet and save 200 bytes a call")]
 enum CipherMode {
     Cm(CmKeys),
@@ -54,7 +54,7 @@ impl Cipher {
         self.tag + self.mki().len()
     }
 
-    /// Encrypts an RTP packet; returns false if the buffer has no room.
+    /// Encrypts an RTP packet with the given `index` in place; returns false if the buffer has no room.
     pub(super) fn seal_rtp(&self, packet: &mut PacketBuf, head: &SrtpHeader, index: u64) -> bool {
         let len = packet.data().len();
         let Some((plain, trailer)) = packet.grow(self.rtp_overhead()).and_then(|all| all.split_at_mut_checked(len))
@@ -80,8 +80,8 @@ impl Cipher {
         }
     }
 
-    /// Decrypts the RTP packet with the given `index`; returns false if authentication fails. If the packet may be
-    /// tried `again`, a failure leaves it unchanged.
+    /// Decrypts the RTP packet with the given `index`; returns false if authentication fails. With `again`, a failure
+    /// leaves the packet unchanged, so that another index or key can be tried.
     pub(super) fn open_rtp(&self, packet: &mut PacketBuf, head: &SrtpHeader, index: u64, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -110,7 +110,7 @@ impl Cipher {
         opened
     }
 
-    /// Encrypts an RTCP packet of `ssrc`; returns false if the buffer has no room.
+    /// Encrypts an RTCP packet of `ssrc` with the given `index` in place; returns false if the buffer has no room.
     pub(super) fn seal_rtcp(&self, packet: &mut PacketBuf, ssrc: u32, index: u64) -> bool {
         let len = packet.data().len();
         let (mki, word) = (self.mki(), rtcp::word(index));
@@ -151,8 +151,9 @@ impl Cipher {
         (body.len() >= least).then(|| rtcp::read(*word).1)
     }
 
-    /// Decrypts an RTCP packet of `ssrc`; returns false if authentication fails. If the packet may be tried `again`,
-    /// a failure leaves it unchanged. Packets that are only authenticated (RFC 3711 §3.4) are accepted too.
+    /// Decrypts an RTCP packet of `ssrc`; returns false if authentication fails. With `again`, a failure leaves the
+    /// packet unchanged, so that another key can be tried. Packets that are only authenticated (RFC 3711 §3.4) are
+    /// accepted too.
     pub(super) fn open_rtcp(&self, packet: &mut PacketBuf, ssrc: u32, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -194,13 +195,13 @@ impl Cipher {
     }
 }
 
-/// Returns whether a packet carries the MKI of the key. An empty MKI skips the comparison: the processor takes 75 ns
-/// for the dangling pointer of an empty slice (AVX-512's masked loads, AMD EPYC).
+/// Returns whether `name` from a packet is the MKI of the key. An empty MKI skips the comparison: the processor takes
+/// 75 ns for the dangling pointer of an empty slice (AVX-512's masked loads, AMD EPYC).
 fn same(name: &[u8], mki: &[u8]) -> bool {
     mki.is_empty() || name == mki
 }
 
-/// Returns the roll-over counter of an RTP index, in network byte order.
+/// Returns the roll-over counter, the upper 32 bits of an RTP index, in network byte order.
 fn counter(index: u64) -> [u8; 4] {
     // Truncation cannot happen: an index has 48 bits.
     ((index >> 16) as u32).to_be_bytes()
@@ -215,8 +216,8 @@ fn aad(header: &[u8], word: [u8; WORD]) -> Option<[u8; HEAD + WORD]> {
     Some(aad)
 }
 
-/// Opens an RTCP packet that is authenticated but not encrypted: all of it and the index word are associated data (RFC
-/// 7714 §9.3).
+/// Verifies an RTCP packet that is authenticated but not encrypted: all of it and the index word are associated data
+/// (RFC 7714 §9.3). Returns false on failure.
 fn open_bare(gcm: &GcmKeys, ssrc: u32, index: u64, bare: &mut [u8], word: [u8; WORD]) -> bool {
     let mut all = [0; PACKET + WORD];
     let Some((plain, tag)) = bare.split_last_chunk_mut::<TAG>() else { return false };

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 use super::aes_ctr::Aes;
 use super::key::SrtpKey;
 
-/// Session keys derived under three labels (RFC 3711 §4.3.2), each as long as the longest suite needs.
+/// Session keys of one direction, derived under three labels (RFC 3711 §4.3.2), each as long as the longest suite
+/// needs.
 pub(super) struct SessionKeys {
     key: Zeroizing<[u8; 32]>,
     key_len: usize,
     /// Authentication key for HMAC-SHA1.
     pub(super) auth: Zeroizing<[u8; 20]>,
-    /// Salt: fourteen bytes in counter mode; Galois/counter mode uses twelve.
+    /// Salt of 14 bytes, all of which counter mode uses; Galois/counter mode uses the first 12.
     pub(super) salt: [u8; 14],
 }
 

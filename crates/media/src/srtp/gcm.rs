@@ -44,8 +44,8 @@ impl GcmKeys {
         }
     }
 
-    /// Decrypts `bytes`, which end with the tag over `header` and the rest; in constant time. On failure the bytes
-    /// are unchanged if they may be tried `again`, otherwise destroyed.
+    /// Decrypts `bytes`, which end with the tag over `header` and the other bytes; in constant time. Returns false on
+    /// failure; with `again` the bytes are then unchanged, otherwise they are destroyed.
     pub(super) fn open(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], again: bool) -> bool {
         let Some(key) = &self.key else { return false };
         let (nonce, header) = (self.nonce(ssrc, index), Aad::from(header));

@@ -44,7 +44,7 @@ impl SrtpInbound {
         self.streams.snapshot()
     }
 
-    /// Returns the key.
+    /// Returns the master key from which the session keys were derived.
     pub(super) fn key(&self) -> &SrtpKey {
         &self.key
     }
@@ -72,8 +72,8 @@ impl SrtpInbound {
         next
     }
 
-    /// Decrypts an RTP packet in place and shortens it. If the packet may be tried `again` under another key, a
-    /// failed authentication leaves it unchanged.
+    /// Decrypts an RTP packet in place and shortens it by tag and MKI. With `again`, a failed authentication leaves the
+    /// packet unchanged, so that another key can be tried.
     ///
     /// # Errors
     ///
@@ -111,8 +111,8 @@ impl SrtpInbound {
         Err(DropReason::SrtpAuth)
     }
 
-    /// Decrypts an RTCP packet in place and shortens it. If the packet may be tried `again` under another key, a
-    /// failed authentication leaves it unchanged.
+    /// Decrypts an RTCP packet in place and shortens it by tag, index word and MKI. With `again`, a failed
+    /// authentication leaves the packet unchanged, so that another key can be tried.
     ///
     /// # Errors
     ///

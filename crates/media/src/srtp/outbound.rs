@@ -44,9 +44,9 @@ impl SrtpOutbound {
         self.streams.snapshot()
     }
 
-    /// Sets the key; has no effect for the current key. Under a new key, roll-over counters continue (RFC 3711
-    /// §3.3.1), or restart at zero if `from_zero` (RFC 4568 §7.1.4); under a returning key they never restart. The
-    /// RTCP index always continues (RFC 3711 §3.4).
+    /// Changes the key; has no effect if `key` is the current one. Under a new key, roll-over counters continue (RFC
+    /// 3711 §3.3.1), or restart at zero if `from_zero` (RFC 4568 §7.1.4); under a key that was used before they never
+    /// restart. The RTCP index always continues (RFC 3711 §3.4).
     pub fn set_key(&mut self, key: &SrtpKey, from_zero: bool) {
         if *key == self.key {
             return;
@@ -67,16 +67,16 @@ impl SrtpOutbound {
         }
     }
 
-    /// Returns whether a packet with this sequence number can be sent or was sent: it is not too far behind the
-    /// highest of its stream, and the table has room for the stream. Otherwise the stream has to continue under other
-    /// numbers.
+    /// Returns whether a packet with this sequence number belongs to a stream that can continue: it is not too far
+    /// behind the highest of its stream, or the table has room for a new stream. Otherwise the stream has to continue
+    /// with other numbers.
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         let Some(stream) = self.streams.get(ssrc) else { return self.streams.has_room() };
         let highest = stream.rtp.highest();
         highest.is_none_or(|highest| index_near(highest, sequence).is_some_and(|index| stream.rtp.reaches(index)))
     }
 
-    /// Encrypts an RTP packet in place and extends it.
+    /// Encrypts an RTP packet in place and extends it by tag and MKI.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl SrtpOutbound {
         Ok(())
     }
 
-    /// Encrypts an RTCP packet in place and extends it.
+    /// Encrypts an RTCP packet in place and extends it by tag, index word and MKI.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! SRTP of both directions of an end, across all negotiations.
+//! SRTP of both directions of an end, kept across all negotiations of a call.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -19,9 +19,9 @@ pub struct SrtpPair {
     inbound: SrtpInbound,
     /// Receiving state under former keys of the remote party, the last one first, because a key may return.
     former: Vec<SrtpInbound>,
-    /// Time until which packets under the previous key may still arrive.
+    /// Time until which packets under the previous receiving key are still accepted; `None` if there is none.
     retired: Option<Instant>,
-    /// Address of the remote party when `send` was negotiated.
+    /// Announced address of the remote party when `send` was negotiated.
     far: Option<SocketAddr>,
     /// Whether packets are encrypted; false after a negotiation of plain RTP.
     active: bool,

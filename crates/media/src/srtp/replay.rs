@@ -50,7 +50,7 @@ impl ReplayWindow {
         self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
     }
 
-    /// Returns the window advanced to `highest`; unchanged if that is not ahead.
+    /// Returns the window moved ahead to the index `highest`; unchanged if that is not ahead of the window.
     pub(super) fn advanced(mut self, highest: Option<u64>) -> ReplayWindow {
         if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
             let moved = u32::try_from(to - from).ok().and_then(|ahead| self.seen.checked_shl(ahead));

@@ -12,8 +12,8 @@ pub struct SrtpSpec {
     pub send: SrtpKey,
     /// Key of packets that the remote party sends.
     pub receive: SrtpKey,
-    /// Maximum roll-overs of the remote party's sequence numbers before its first packet at this end, for a stream
-    /// that another end received before: at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
+    /// Maximum roll-overs of the remote party's sequence numbers before its first packet at this end, for a stream that
+    /// another end received before; at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
     #[serde(default)]
     pub rolled: u32,
     /// Whether packets may have been sent under `send` whose indices are not known, because the process that sent them

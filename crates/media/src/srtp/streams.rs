@@ -84,8 +84,8 @@ impl SrtpStreamTable {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }
 
-    /// Returns the stream of an SSRC, created if needed; `None` if the table is full. Only streams of an earlier key
-    /// without packets under the current key make room for new ones.
+    /// Returns the stream of an SSRC, which is added if needed; `None` if the table is full. A new stream may replace
+    /// one that has no packets under the current key, only under an earlier one.
     pub(super) fn find_or_add(&mut self, ssrc: u32) -> Option<&mut Stream> {
         if self.find(ssrc).is_none() {
             if self.streams.len() < SRTP_STREAMS {

@@ -1,15 +1,15 @@
 //! Packet loss concealment for codecs that have none: repeats the last pitch period with decreasing volume and joins
 //! it smoothly to the next audio. Also completes a partial packet when its source stops.
 
-/// Longest pitch period, in milliseconds: 66 Hz.
+/// Longest pitch period, in milliseconds: that of 66 Hz.
 const LONGEST_MS: usize = 15;
-/// Shortest pitch period, in quarters of a millisecond: 2.5 ms, 400 Hz.
+/// Shortest pitch period, in quarters of a millisecond: that of 400 Hz, 2.5 ms.
 const SHORTEST_QUARTERS: usize = 10;
 /// Audio compared to find the pitch period, in milliseconds.
 const COMPARED_MS: usize = 10;
 /// Length of the audio history, in milliseconds.
 const KEPT_MS: usize = LONGEST_MS + COMPARED_MS;
-/// Time after which the repetition is silent, in milliseconds.
+/// Time after which a repeated pitch period has faded to silence, in milliseconds.
 const FADED_MS: usize = 60;
 /// Duration of the transition into the next audio, in milliseconds.
 const JOINED_MS: usize = 4;

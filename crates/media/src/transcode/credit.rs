@@ -8,7 +8,8 @@ use crate::limits::{AUDIO_BURST, AUDIO_PACE, AUDIO_PACKET_LEAST};
 /// Rate limiter of one source's transcoded audio.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Credit {
-    /// Time at which the audio so far would have arrived at the maximum pace; `None` before the first packet.
+    /// Time at which a source that sends at the maximum pace would have sent the audio charged so far; `None` before
+    /// the first packet.
     until: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! Position of a packet in the received stream: next, after a loss or a silence, late, or in another stream.
+//! Relation of a packet to the stream received so far: next, after a loss or a silence, late, or of another stream.
 
 use std::time::Instant;
 
@@ -45,9 +45,9 @@ pub(super) struct IncomingStream {
     clock_hz: u32,
     /// RTP timestamp at the end of the audio received so far.
     pub(super) next: u32,
-    /// End of the audio received so far, in the time of the outgoing stream.
+    /// End of the audio received so far, in the outgoing stream's time, whose unit is 1/48,000 s.
     pub(super) at: u64,
-    /// Samples of the last packet.
+    /// Number of samples decoded from the last packet.
     pub(super) samples: usize,
     lasted: u64,
     /// Arrival of the last packet other than a telephone-event.
@@ -89,8 +89,8 @@ impl IncomingStream {
         })
     }
 
-    /// Records a processed packet. A telephone-event keeps the timestamp of its beginning, so time continues from the
-    /// packet before it.
+    /// Records a processed packet. All packets of a telephone-event carry the timestamp of its beginning, so after one
+    /// the time continues from the packet before it.
     pub(super) fn taken(&mut self, now: Instant, rtp: &RtpHeader, is_event: bool) {
         self.last = Some((rtp.ssrc, rtp.sequence));
         if !is_event || self.came.is_none() {
@@ -98,7 +98,7 @@ impl IncomingStream {
         }
     }
 
-    /// Records that the next packet is handled elsewhere and is not lost.
+    /// Records that the next packet is processed elsewhere, so that it does not count as lost.
     pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some((ssrc, sequence)) = &mut self.last
             && *ssrc == rtp.ssrc
@@ -108,7 +108,7 @@ impl IncomingStream {
         }
     }
 
-    /// Adds decoded audio of `samples` samples and the duration `time`.
+    /// Adds a packet's decoded audio of `samples` samples and the duration `time`, in units of 1/48,000 s.
     pub(super) fn heard(&mut self, rtp: &RtpHeader, samples: usize, time: u64) {
         (self.samples, self.lasted) = (samples, time);
         self.at += time;
@@ -116,7 +116,7 @@ impl IncomingStream {
         self.next = rtp.timestamp.wrapping_add((time / u64::from(TIME_HZ / self.clock_hz)) as u32);
     }
 
-    /// Converts a timestamp to the outgoing stream's time; never before its beginning.
+    /// Converts a timestamp to the outgoing stream's time, in units of 1/48,000 s; at least 0.
     pub(super) fn time_of(&self, timestamp: u32) -> u64 {
         let ticks = i64::from(timestamp.wrapping_sub(self.next).cast_signed());
         self.at.saturating_add_signed(ticks * i64::from(TIME_HZ / self.clock_hz))
@@ -127,8 +127,8 @@ impl IncomingStream {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX / TIME_PER_MS).saturating_mul(TIME_PER_MS)
     }
 
-    /// Returns a restart after the time that has passed since the last packet, less that packet's duration, in whole
-    /// steps.
+    /// Returns a restart after the time since the last packet, minus that packet's duration, in whole steps of
+    /// [`STEP_MS`].
     fn restarted(&self, now: Instant) -> PacketRelation {
         let step = STEP_MS * TIME_PER_MS;
         PacketRelation::Restarted { time: self.passed(now).saturating_sub(self.lasted) / step * step }

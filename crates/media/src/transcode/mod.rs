@@ -37,7 +37,7 @@ const TIME_PER_MS: u64 = 48;
 /// Transcoder of one stream between two ends.
 #[derive(Debug)]
 pub struct Transcoder {
-    /// Serial number of the stream among the feeders of its sink.
+    /// Serial number of the stream among the sources that have fed its sink.
     serial: u32,
     spec: TranscodeSpec,
     sources: Vec<SourceDecoder>,
@@ -55,17 +55,17 @@ pub struct Transcoder {
     aside: Option<PassthroughPayload>,
     press: DigitRetimer,
     concealer: Box<Concealer>,
-    /// Arrival of the last packet at the preceding transcoder, until this one receives its first packet.
+    /// Arrival of the last packet at the transcoder that this one replaces, until this one receives its first packet.
     goes_on: Option<Instant>,
     /// Whether no packet was processed yet, by this transcoder or one that it continues.
     fresh: bool,
-    /// Detects and mutes DTMF tones in the audio, if tones are digits.
+    /// Detects and mutes DTMF tones in the audio; `None` if tones are not digits.
     watch: Option<Box<Detector>>,
     noise: NoiseGenerator,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// Time of the sample at `start`, since the beginning of the stream.
+    /// Time of the sample at `start`, in units of [`TIME_HZ`] since the beginning of the stream.
     time: u64,
     marker: bool,
 }
@@ -75,12 +75,12 @@ pub struct Transcoder {
 struct TimeJump {
     at: usize,
     time: u64,
-    /// Packets missing at the jump.
+    /// Number of packets that were lost at the jump.
     missing: u16,
     marker: bool,
 }
 
-/// Payload forwarded unchanged between the audio before and after it.
+/// Payload, such as a telephone-event, sent unchanged between the audio before and after it.
 #[derive(Debug, Clone, Copy)]
 struct PassthroughPayload {
     number: u8,
@@ -168,7 +168,7 @@ impl Transcoder {
         Some(transcoder)
     }
 
-    /// Returns the formats between which the transcoder converts.
+    /// Returns the specification with which the transcoder was created.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }
@@ -206,7 +206,7 @@ impl Transcoder {
         &mut self.encoding
     }
 
-    /// Records that a packet of the stream is handled elsewhere and is not lost.
+    /// Records that a packet of the stream is processed elsewhere, so that it does not count as lost.
     pub(crate) fn pass_over(&mut self, rtp: &RtpHeader) {
         self.incoming.pass_over(rtp);
     }
@@ -222,10 +222,10 @@ impl Transcoder {
     }
 
     /// Processes a packet; [`Self::poll`] returns the resulting packets. Allocates only inside Opus.
-    ///
     /// # Errors
     ///
-    /// Returns the reason if the payload type is unknown, or the packet is late, damaged, or beyond real time.
+    /// Returns the reason if the payload type is unknown, or the packet is late, damaged, or exceeds the pace limit
+    /// ([`AUDIO_PACE`](crate::limits::AUDIO_PACE)).
     pub fn push(&mut self, now: Instant, rtp: &RtpHeader, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let clock_hz = match class {
@@ -261,7 +261,7 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Writes the next full outgoing packet into `packet` and returns its header; `None` if none is full.
+    /// Writes the next full outgoing packet into `packet` and returns its header; `None` if there is none.
     pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<RtpHeader> {
         loop {
             if let Some(jump) = self.jump.take_if(|jump| jump.at <= self.start) {
@@ -291,8 +291,8 @@ impl Transcoder {
         self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
     }
 
-    /// Continues from `before`, a transcoder to the same sink and codec. At another working rate (Opus with more
-    /// bandwidth) only the rate limit is taken over.
+    /// Continues from `before`, a transcoder to the same sink and codec. If the sampling rate differs (Opus with more
+    /// bandwidth), only the rate limit is kept.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
@@ -383,7 +383,8 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Completes the partial packet; audio continues after the gap `step` that follows the time `at`.
+    /// Completes the partial packet with fading audio; the following audio begins after the gap `step` behind the time
+    /// `at`.
     fn jump_by(&mut self, at: u64, step: PacketRelation) {
         self.fill_up();
         let end = self.time + time_of(self.end - self.start, self.rate_hz);

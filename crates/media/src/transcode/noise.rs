@@ -1,6 +1,6 @@
 //! Comfort noise (RFC 3389) rendered as audio, for a sink that does not accept it.
 
-/// Root mean square of 0 dBov, which is full scale in 16 bits.
+/// Root mean square of a signal at 0 dBov, which is full scale in 16 bits.
 const FULL: f32 = 32_767.0;
 
 /// Generator of comfort noise.

@@ -1,5 +1,5 @@
-//! Telephone-events forwarded next to transcoded audio on the sink's clock. A digit longer than a segment can express
-//! on either clock (RFC 4733 §2.5.1.3) is divided into segments of the sink's clock.
+//! Telephone-events forwarded next to transcoded audio, with timestamps and durations on the sink's clock. A digit too
+//! long for one segment on either clock (RFC 4733 §2.5.1.3) is divided into segments of the sink's clock.
 
 use crate::dtmf::{END, EventObservation, EventTracker, SEGMENT_TICKS, TelephoneEvent};
 use crate::rtp::RtpHeader;
@@ -17,14 +17,14 @@ pub(super) struct DigitRetimer {
     begun: u64,
     /// End of the part of the digit already sent, in the time of the outgoing stream.
     end: u64,
-    /// Ticks of the sink's clock in segments already sent.
+    /// Ticks of the sink's clock in the segments that were already sent.
     left: u64,
 }
 
 impl DigitRetimer {
     /// Writes the duration on the sink's clock into a telephone-event packet and returns the start of its segment.
-    /// `time` is the packet's timestamp. Both times are in the outgoing stream. A digit starts after the end of the
-    /// previous one.
+    /// `time` is the packet's timestamp; both times are in the outgoing stream's time. A digit starts after the end of
+    /// the previous one.
     pub(super) fn retime(&mut self, rtp: &RtpHeader, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
         let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return time };
         match self.presses.observe(&packet) {

@@ -117,8 +117,8 @@ impl OpusEncoder {
         Some(OpusEncoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
     }
 
-    /// Sets whether the next samples are a DTMF tone. A tone is sent without FEC, which would take bits from it and
-    /// lower its level by 0.7 dB.
+    /// Sets whether the next samples are a DTMF tone. FEC is off during a tone, because it would take bits from the
+    /// tone and lower its level by 0.7 dB.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         if self.fec && self.tone != tone {
             self.inner.set_fec(!tone);
