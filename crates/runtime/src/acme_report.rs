@@ -18,18 +18,18 @@ pub(crate) enum FailedStep {
     Unanswered,
     /// The authority rejected a request.
     Refused,
-    /// The authority's rate limit was reached.
+    /// The authority rejected the order because of its rate limit.
     RateLimited,
-    /// The authority did not get the proof for a host name from the edge.
+    /// The authority could not fetch the challenge response for a host name from the edge.
     Challenge {
         /// Local address of the challenge listener.
         answered_at: SocketAddr,
     },
     /// The issued certificate does not match the order.
     Certificate,
-    /// Other edges with the same data directory were ordering all the time.
+    /// Other edges with the same data directory held its lock for too long.
     Locked,
-    /// Files of the data directory cannot be written.
+    /// Files cannot be written to the data directory.
     Files {
         /// Folder of the files.
         folder: PathBuf,
@@ -74,11 +74,12 @@ impl FailedStep {
     }
 }
 
-/// Failed order.
+/// Failed order of a certificate, with the data for its report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderFailure {
     pub(crate) step: FailedStep,
-    /// Last requested URL: of the authority, or of our challenge listener if the challenge failed. Empty if none.
+    /// Last requested URL: of the authority, or of the edge's challenge listener if the challenge failed. Empty if
+    /// there was no request.
     pub(crate) asked: String,
     /// Description of the cause.
     pub(crate) cause: String,
@@ -87,13 +88,13 @@ pub(crate) struct OrderFailure {
 }
 
 impl OrderFailure {
-    /// Returns URL and cause.
+    /// Returns the cause of the failure, with the requested URL if there is one.
     pub(crate) fn evidence(&self) -> String {
         if self.asked.is_empty() { self.cause.clone() } else { format!("asked {}: {}", self.asked, self.cause) }
     }
 }
 
-/// Failed order and its consequences.
+/// Failed order with its host name, the expiry of the certificate in force and the time of the next order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FailedRenewal {
     domain: String,
@@ -119,12 +120,13 @@ impl AcmeReport {
         *self.lock() = Some(FailedRenewal { domain: domain.to_owned(), failure, valid_until, next_order });
     }
 
-    /// Records that a certificate was obtained.
+    /// Records that a certificate was obtained, which removes the problem.
     pub(crate) fn note_success(&self) {
         *self.lock() = None;
     }
 
-    /// Returns the problem if the last order failed. Peers reject TLS when the edge has no valid certificate.
+    /// Returns the problem if the last order failed; it is more harmful once the edge has no valid certificate, because
+    /// peers then reject TLS.
     pub(crate) fn problem(&self, now: Timestamp) -> Option<Problem> {
         let FailedRenewal { domain, failure, valid_until, next_order } = self.lock().clone()?;
         let is_valid = valid_until.is_some_and(|end| end > now);

@@ -12,31 +12,32 @@ use trunkgate_system::limits::{API_FAILURES_SHOWN, API_IGNORED_NAMES, API_REQUES
 /// Completed API request.
 #[derive(Debug, Clone)]
 pub struct ApiRequest {
-    /// Time of the response.
+    /// Time at which the response was sent.
     pub at: Timestamp,
     /// HTTP method.
     pub method: String,
-    /// Path below the account, or of a lookup below its version, without the query; empty if authentication failed.
+    /// Path below the account (for a Lookup request, below the API version), without the query; empty if authentication
+    /// failed.
     pub path: String,
-    /// Query of a GET in its displayed form.
+    /// Query of a GET request, in the form in which it is displayed.
     pub query: String,
     /// Kind of resource: the first part of the path, if the API has it.
     pub resource: &'static str,
-    /// HTTP status.
+    /// HTTP status of the response.
     pub status: u16,
-    /// Twilio's code of an error.
+    /// Twilio's error code; `None` for a successful request.
     pub code: Option<u32>,
-    /// Message of that error.
+    /// Error message of the response; `None` for a successful request.
     pub message: Option<String>,
-    /// SID of the call that the request was about, or has made.
+    /// SID of the call that the request was about, or that it created.
     pub call: Option<String>,
-    /// Time that the answer took.
+    /// Time from the request to its response.
     pub took: Duration,
     /// Address of the client; for IPv6, its /64.
     pub source: Option<IpAddr>,
     /// SID of the API key that authenticated the request; `None` if the account's token did.
     pub key: Option<String>,
-    /// Names of ignored parameters.
+    /// Names of the parameters that the API ignored.
     pub ignored: Vec<String>,
 }
 
@@ -60,7 +61,7 @@ pub struct ApiLogContents {
 }
 
 impl ApiLog {
-    /// Adds a request.
+    /// Adds a completed request to the lists and counts.
     pub fn add(&self, request: ApiRequest) {
         let mut requests = self.lock();
         *requests.counts.entry((request.resource, request.status)).or_default() += 1;

@@ -55,16 +55,16 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::{Harm, Problem};
 use trunkgate_system::watched::{ProblemEvent, ProblemWatch};
 
-/// Interval of looks at calls that get their last responses.
+/// Interval at which [`EdgeHandle::settle_calls`] checks whether the calls are settled.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Query executed by the signalling loop, which sends its own result.
+/// Query executed by the signalling loop; the closure sends its own result.
 pub(crate) type GatewayQuery = Box<dyn FnOnce(&Gateway, Instant) + Send>;
 
-/// Change of the gateway with the receiver of its result.
+/// Change of the gateway, with the sender for its result.
 struct ControlRequest<C: GatewayControl> {
     control: C,
-    /// Receiver of the result; `None` if the result is not needed.
+    /// Sender for the result; `None` if the result is not needed.
     answer: Option<oneshot::Sender<C::Answer>>,
 }
 
@@ -94,13 +94,13 @@ impl PendingControl {
 pub enum SignallingCommand {
     /// Run a query.
     Ask(GatewayQuery),
-    /// Make a change.
+    /// Apply a change to the gateway.
     Change(PendingControl),
     /// Pass an input to the gateway.
     Input(GatewayInput),
-    /// Continue sessions that have crossed from another process.
+    /// Continue media sessions received from the predecessor process.
     Adopt(Vec<CrossingSession>),
-    /// Begin the sessions that have not crossed as new ones.
+    /// No more sessions follow from the predecessor process: begin those that did not arrive as new ones.
     AdoptNoMore,
     /// Send the queued messages, hand over all calls and end; the media workers keep relaying.
     HandOver(SyncSender<FrozenCalls>),
@@ -108,14 +108,14 @@ pub enum SignallingCommand {
     Stop,
 }
 
-/// Calls of a signalling loop that has ended, with the workers that still relay their media.
+/// Calls of a signalling loop that has ended, with the media workers that still relay their media.
 #[derive(Debug)]
 pub struct FrozenCalls {
     /// Calls and sessions at the time of the snapshot.
     pub handed: HandedCalls,
     /// Sockets of the SIP connections listed in `handed.connections`, in the same order.
     pub connections: Vec<OwnedFd>,
-    /// Media workers.
+    /// Media workers, which still own the media sockets.
     pub workers: Workers,
 }
 
@@ -138,7 +138,7 @@ impl SignallingCommand {
     }
 }
 
-/// The signalling loop has ended.
+/// Error: the signalling loop has ended, because the edge stops or is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignallingEnded;
 
@@ -162,7 +162,7 @@ pub enum EdgePhase {
 }
 
 impl EdgePhase {
-    /// `starting`, `ready`, `draining`.
+    /// Returns the name of the phase: `starting`, `ready` or `draining`.
     pub const fn as_str(self) -> &'static str {
         match self {
             EdgePhase::Starting => "starting",
@@ -172,12 +172,12 @@ impl EdgePhase {
     }
 }
 
-/// Numbers of calls in memory, updated after each turn of the loop.
+/// Numbers of calls in memory, updated after each turn of the signalling loop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EdgeLoad {
     /// Calls in progress.
     pub(crate) live: usize,
-    /// Calls in progress, and ended ones that wait for a final response.
+    /// Calls in progress, and ended calls and registrations that wait for a final response.
     pub(crate) held: usize,
     /// True if new calls are rejected because of overload.
     pub overloaded: bool,
@@ -186,17 +186,17 @@ pub struct EdgeLoad {
 /// The configuration in force.
 #[derive(Debug)]
 pub struct RunningConfig {
-    /// Latest configuration, with the API's overrides of its numbers.
+    /// Latest configuration, with the API's overrides of its phone numbers.
     pub config: Config,
-    /// Latest configuration as in the file.
+    /// Latest configuration as in the file, without overrides.
     pub written: Config,
-    /// API overrides of numbers; `None` while the API was never open.
+    /// API overrides of phone numbers; `None` if the API has not been open since the start.
     pub overrides: Option<NumberOverrides>,
     /// Configuration at the start, still used by listeners, media and HTTP.
     pub boot: Config,
     /// Keys changed in the latest file that require a restart.
     pub restart_needed: Vec<String>,
-    /// Reason in one line why the last reload was rejected; `None`: accepted.
+    /// Reason in one line why the last reload was rejected; `None` if it was accepted.
     pub last_rejected: Option<String>,
     /// Number of warnings of the last load.
     pub warnings: usize,
@@ -204,20 +204,20 @@ pub struct RunningConfig {
     pub warned: Vec<String>,
     /// Time of the last load.
     pub loaded_at: Timestamp,
-    /// Resolved addresses of peers' names.
+    /// Resolved addresses of trunks' peers.
     pub names: ResolvedServers,
     /// Routing table with trunks, agents and routes of the configuration, and with the resolved names.
     pub table: Arc<RoutingTable>,
     /// Network interfaces of the machine.
     pub interfaces: Interfaces,
-    /// Certificate files as of the last time they were read.
+    /// Metadata of the certificate files when they were last read, by which changes are detected.
     pub stamps: Vec<FileStamp>,
-    /// Errors of certificate files; the previous contents stay in force.
+    /// Errors of certificate files that could not be read again; their previous contents remain in force.
     pub certificate_faults: Vec<String>,
 }
 
 impl RunningConfig {
-    /// Returns a configuration with the API overrides of its numbers, if its API is open.
+    /// Returns the configuration with the API overrides of its phone numbers, if its API is open; otherwise unchanged.
     pub(crate) fn in_force(&self, written: &Config) -> Config {
         match self.overrides.as_ref().filter(|_| written.api.auth_token.is_some()) {
             Some(overrides) => written.overridden(overrides),
@@ -225,7 +225,7 @@ impl RunningConfig {
         }
     }
 
-    /// Describes the API overrides of each number.
+    /// Describes the API overrides of each phone number, if the API is open.
     pub fn told_overrides(&self) -> Vec<OverrideReport> {
         match self.overrides.as_ref().filter(|_| self.written.api.auth_token.is_some()) {
             Some(overrides) => self.written.told_overrides(overrides),
@@ -258,7 +258,7 @@ pub struct EdgeState {
     pub phase: watch::Sender<EdgePhase>,
     /// Configuration that is in force.
     pub running: Mutex<RunningConfig>,
-    /// Problems found by `status`, with the times since when they exist.
+    /// Problems found by the last check, with the time since which each exists.
     pub problems: Mutex<ProblemWatch>,
     /// Successful reloads.
     pub reloads_ok: AtomicU64,
@@ -300,17 +300,17 @@ pub struct EdgeState {
     pub recordings: Arc<RecordingFigures>,
     /// Figures of the state of calls in a file.
     pub call_state: Arc<StateFigures>,
-    /// Target of HEP packets.
+    /// Target of HEP packets; `None` if HEP is off.
     pub hep: watch::Sender<Option<hep::HepTarget>>,
     /// Counters of HEP.
     pub hep_counters: Arc<hep::HepCounters>,
-    /// Target of traces.
+    /// Target of exported OpenTelemetry traces; `None` if the export is off.
     pub otel: watch::Sender<Option<otel::OtelTarget>>,
     /// Counters of OpenTelemetry.
     pub otel_counters: Arc<otel::OtelCounters>,
-    /// Turn count of each worker at the last check, and the time of its last change.
+    /// Turn count of each media worker at the last health check, and the time of its last change.
     pub pulse: Mutex<Vec<(u64, Instant)>>,
-    /// Live events.
+    /// Publisher of live events.
     pub events: EventChannel,
     /// Samples for the console's charts.
     pub history: Mutex<EdgeHistory>,
@@ -318,9 +318,9 @@ pub struct EdgeState {
     pub refresh: Notify,
     /// Wakes the name resolution after the configured names have changed.
     pub renamed: Notify,
-    /// Names of peers that would not resolve after a restart.
+    /// Names of peers that would not resolve after a restart, because DNS no longer returns their addresses.
     pub stale_names: StaleNames,
-    /// Agents that have just lost a call.
+    /// Agents whose connection a call has just lost, to be probed at once.
     pub lost_agents: LostAgents,
     /// State of the certificate of `[tls] acme`.
     pub acme: AcmeReport,
@@ -361,7 +361,7 @@ pub struct EdgeHandle {
     pub orders: mpsc::Sender<SignallingCommand>,
     /// Load of the edge.
     pub load: watch::Receiver<EdgeLoad>,
-    /// Routes and trunks in force.
+    /// Routing table in force.
     pub table: watch::Receiver<Arc<RoutingTable>>,
     /// Commands to the record writer.
     pub reports: mpsc::Sender<ReportOrder>,
@@ -433,7 +433,7 @@ impl EdgeHandle {
         self.orders.send(SignallingCommand::Input(input)).await.map_err(|_| SignallingEnded)
     }
 
-    /// Returns live and recent calls, newest first.
+    /// Returns live and recently ended calls, newest first.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -441,8 +441,9 @@ impl EdgeHandle {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
-    /// Passes live calls, then recent calls in memory, newest first, to `see` until it breaks; removed calls are
-    /// skipped. The loop returns live calls in portions and recent ones without copies, so `see` does not delay it.
+    /// Passes live calls, then recently ended calls in memory, to `see`, newest first, until `see` breaks; removed
+    /// calls are skipped. The loop returns live calls in portions and ended ones without copies, so `see` does not
+    /// delay it.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -476,7 +477,7 @@ impl EdgeHandle {
         Ok(())
     }
 
-    /// Returns a call that is live, recent or in the store.
+    /// Returns the call with this SID: live, recently ended or in the store; `None` if unknown or removed.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -488,7 +489,7 @@ impl EdgeHandle {
         }
     }
 
-    /// Returns a call that is live or recent.
+    /// Returns the call with this SID if it is live or recently ended; `None` if unknown or removed.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -500,7 +501,8 @@ impl EdgeHandle {
         self.ask(move |gateway, now| gateway.call(now, &wanted)).await
     }
 
-    /// Returns the call with this leg SID: live, in the store or recent. No other call is copied during the search.
+    /// Returns the call that has a leg with this SID: live, in the store or recently ended; `None` if there is none. No
+    /// other call is copied during the search.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -519,7 +521,7 @@ impl EdgeHandle {
         Ok(found.map(Arc::clone))
     }
 
-    /// Returns the trace of a call.
+    /// Returns the trace of a call; `None` if the call is unknown or its trace is no longer in memory.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -528,7 +530,7 @@ impl EdgeHandle {
         self.ask(move |gateway, _| gateway.trace(&sid)).await
     }
 
-    /// Returns the trace of a call with complete SIP messages, secrets masked.
+    /// Returns the trace of a call with complete SIP messages in which secrets are masked; `None` if there is no trace.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -537,7 +539,7 @@ impl EdgeHandle {
         self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
     }
 
-    /// Returns a call with its messages, for a capture file.
+    /// Returns a call with its SIP messages for a capture file; `None` if they are not available.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -555,7 +557,8 @@ impl EdgeHandle {
         self.ask(move |gateway, now| gateway.quality(now, &sid)).await
     }
 
-    /// Returns which data of a live or recent call is available.
+    /// Returns which data (trace, messages, quality, …) of a live or recently ended call is still available; `None` if
+    /// the call is unknown.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -572,7 +575,7 @@ impl EdgeHandle {
         self.ask(Gateway::status).await
     }
 
-    /// Returns the gateway's counters and other values for `/metrics`.
+    /// Returns the gateway's counters and other current values for `/metrics`.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -589,7 +592,7 @@ impl EdgeHandle {
         self.ask(count).await
     }
 
-    /// Ends a call.
+    /// Requests the end of a call; has no effect if the call is unknown.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -597,7 +600,7 @@ impl EdgeHandle {
         self.input(GatewayInput::Control(OperatorCommand::Hangup { sid: sid.to_owned() })).await
     }
 
-    /// Starts or stops rejecting new calls.
+    /// Starts (`on`) or stops rejecting new calls with 503.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -608,7 +611,7 @@ impl EdgeHandle {
         self.input(GatewayInput::Control(OperatorCommand::Drain { on })).await
     }
 
-    /// Removes all outbound registrations; [`Self::nothing_held`] waits for the responses.
+    /// Sends REGISTER requests that remove all outbound registrations; [`Self::nothing_held`] waits for the responses.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -626,9 +629,9 @@ impl EdgeHandle {
         self.input(GatewayInput::Control(OperatorCommand::EndAll)).await
     }
 
-    /// Refuses new calls and ends those being set up, because only answered calls can be handed over; waits until they
-    /// have got their last responses and other calls have confirmed their answers and offers, at most for a time. Calls
-    /// that are still not confirmed then end, too.
+    /// Rejects new calls and ends those being set up, because only answered calls can be handed over. Waits, at most
+    /// `within`, until the ended calls have their final responses, and the other calls have acknowledged answers and no
+    /// pending offers. Calls that are still pending afterwards are ended too.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
@@ -668,7 +671,8 @@ impl EdgeHandle {
         self.orders.closed().await;
     }
 
-    /// Runs a function on the chart samples up to now, under a short lock that the signalling loop never takes.
+    /// Runs a function on the history after processing pending changes, under a short lock that the signalling loop
+    /// never takes.
     pub fn history<T>(&self, look: impl FnOnce(&mut EdgeHistory) -> T) -> T {
         let mut history = self.shared.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.catch_up();

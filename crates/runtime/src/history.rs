@@ -18,7 +18,7 @@ use trunkgate_system::limits;
 /// Values of the gateway shown by `/metrics`.
 #[derive(Debug)]
 pub struct GatewayCounts {
-    /// Calls that each trunk answered or rejected, and the rejected ones.
+    /// By trunk: the number of its calls that were answered or rejected, and of those that were rejected.
     pub decisions: Vec<(Arc<str>, [u64; 2])>,
     /// Application errors other than those of webhooks: application, code, count.
     pub app_errors: Vec<(Arc<str>, u32, u64)>,
@@ -40,13 +40,14 @@ pub struct HistorySample {
     /// End of the interval in whole milliseconds, as used by `since`.
     #[serde(serialize_with = "as_text")]
     pub(crate) at: Timestamp,
-    /// Calls in progress at the end; the maximum of merged intervals.
+    /// Calls in progress at the end of the interval; the maximum of merged intervals.
     pub(crate) calls: u64,
-    /// Media ports in use at the end; the maximum of merged intervals.
+    /// Media ports in use at the end of the interval; the maximum of merged intervals.
     pub(crate) ports_in_use: u64,
-    /// Active calls by trunk; of merged intervals those of the one with the most calls.
+    /// Active calls by trunk at the end of the interval; of merged intervals, those of the interval with the most
+    /// calls.
     pub(crate) trunks: BTreeMap<String, u64>,
-    /// Callers by agent, without idle agents.
+    /// Callers by agent at the end of the interval, without idle agents.
     pub(crate) agents: BTreeMap<String, u64>,
     /// Events in the interval.
     #[serde(flatten)]
@@ -66,13 +67,13 @@ pub(crate) struct HistoryCounts {
     pub(crate) failed: u64,
     /// Calls that failed over to another target.
     pub(crate) failed_over: u64,
-    /// Calls with a party that sent no media.
+    /// Calls in which a party that should have sent media sent none.
     pub(crate) one_way: u64,
-    /// Calls with much audio lost in one direction.
+    /// Calls with heavy packet loss in one direction.
     pub(crate) loss: u64,
     /// Mean MOS of the ended calls with a known score.
     pub(crate) mos: Option<f64>,
-    /// Lowest MOS.
+    /// Lowest MOS of the ended calls with a known score.
     pub(crate) mos_lowest: Option<f64>,
     /// Number of calls included in `mos`.
     #[serde(skip)]
@@ -105,18 +106,18 @@ impl HistoryCounts {
     }
 }
 
-/// Failure of a party for a reason.
+/// Key of a recent failure: its kind, reason, party and SIP code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct PartyFailure {
     kind: &'static str,
     reason: &'static str,
     /// Target or trunk that failed.
     party: String,
-    /// SIP code with which it rejected the call.
+    /// SIP status code with which the party rejected the call, if any.
     pub code: Option<u16>,
 }
 
-/// Occurrences of a failure.
+/// Occurrences of one failure in the last hour.
 #[derive(Debug, Clone, Default)]
 struct FailureOccurrences {
     /// Number of occurrences by minute since 1970, ascending.
@@ -127,7 +128,8 @@ struct FailureOccurrences {
 }
 
 impl FailureOccurrences {
-    /// Returns whether a call is affected for the first time; a party that stops sending twice counts once.
+    /// Records an affected call; returns whether it is new, so that a party that stops sending twice in a call counts
+    /// once.
     fn is_new(&mut self, sid: &str) -> bool {
         if self.calls.iter().any(|known| known == sid) {
             return false;
@@ -150,7 +152,7 @@ impl FailureOccurrences {
     }
 }
 
-/// Last occurrence.
+/// Last occurrence of a failure.
 #[derive(Debug, Clone, Serialize)]
 struct LastOccurrence {
     #[serde(serialize_with = "as_text")]
@@ -164,7 +166,7 @@ struct LastOccurrence {
     fix: Option<String>,
 }
 
-/// Failure in its displayed form.
+/// Recent failure in the form shown by the console and the API.
 #[derive(Debug, Serialize)]
 pub struct TroubleView {
     /// `failed` (the call failed), `ended` (an answered call ended prematurely), or a flag of calls: `failed_over`,
@@ -172,7 +174,7 @@ pub struct TroubleView {
     kind: &'static str,
     /// A slug of docs/reference/reasons.md; empty for the last three.
     reason: &'static str,
-    /// SIP code with which the target rejected the calls.
+    /// SIP status code with which the target rejected the calls, if any.
     code: Option<u16>,
     /// Meaning of the reason.
     sentence: &'static str,
@@ -189,21 +191,21 @@ pub struct TroubleView {
 pub struct EdgeHistory {
     fine: VecDeque<HistorySample>,
     coarse: VecDeque<HistorySample>,
-    /// Fine samples since the last coarse one, merged.
+    /// Samples of ten seconds since the last five-minute sample, merged, with their number.
     open: Option<(u32, HistorySample)>,
     tally: HistoryCounts,
     troubles: BTreeMap<PartyFailure, FailureOccurrences>,
-    /// Receiver of changes not processed yet.
+    /// Receiver of live events that were not processed yet.
     changes: Option<Receiver<Arc<LiveEvent>>>,
 }
 
 impl EdgeHistory {
-    /// Creates an empty history fed by these changes.
+    /// Creates an empty history that is fed by these live events.
     pub fn of(changes: Receiver<Arc<LiveEvent>>) -> EdgeHistory {
         EdgeHistory { changes: Some(changes), ..EdgeHistory::default() }
     }
 
-    /// Processes the changes since the last call. A wake-up per change would cost more than its processing; [`keep`]
+    /// Processes the live events since the last call. A wake-up per event would cost more than its processing; [`keep`]
     /// wakes once for several hundred.
     pub(crate) fn catch_up(&mut self) {
         let Some(mut changes) = self.changes.take() else { return };
@@ -219,7 +221,7 @@ impl EdgeHistory {
         self.changes = Some(changes);
     }
 
-    /// Processes a change.
+    /// Processes a live event: counts it, and records a failure.
     fn take(&mut self, event: &LiveEvent) {
         let LiveEvent { at, change, .. } = event;
         match change.what {
@@ -298,7 +300,7 @@ impl EdgeHistory {
         });
     }
 
-    /// Ends an interval.
+    /// Ends an interval of ten seconds and adds its sample.
     pub(super) fn sample(&mut self, at: Timestamp, calls: u64, counted: &GatewayCounts) {
         let trunks = counted.metrics.calls_active.iter().filter(|(_, calls)| **calls > 0);
         let agents = counted.agents.iter().filter(|agent| agent.talking > 0).take(limits::HISTORY_TRUNKS);
@@ -393,7 +395,7 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
     }
 }
 
-/// Returns the fix: that of the last occurrence, if it has its own, else that of the reason.
+/// Returns the suggested fix: that of the last occurrence if it has one, otherwise that of the reason.
 fn fix(reason: &str, last: Option<&LastOccurrence>) -> Option<String> {
     let own = last.and_then(|last| last.fix.clone());
     let fix = own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))?;

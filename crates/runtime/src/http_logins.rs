@@ -1,5 +1,5 @@
-//! HTTP requests with a wrong token, by source. A correct token from the same source does not hide them, since several
-//! users may share an address.
+//! HTTP requests with a wrong token, counted by source. A correct token from the same source does not remove the
+//! failures, since several users may share an address.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub enum HttpInterface {
 }
 
 impl HttpInterface {
-    /// Returns its name in the log.
+    /// Returns the name of the interface for the log.
     pub fn words(self) -> &'static str {
         match self {
             HttpInterface::Http => "HTTP API",
@@ -31,18 +31,18 @@ impl HttpInterface {
     }
 }
 
-/// Source of requests with wrong credentials.
+/// Source of requests with wrong credentials, in the form shown by `status`.
 #[derive(Debug, Serialize)]
 pub struct HttpLoginView {
     /// `http`: `[http] token`, of the HTTP API and the console; `api`: the Twilio-compatible API.
     face: HttpInterface,
-    /// Address; for IPv6, its /64.
+    /// Address of the source; for IPv6, its /64.
     source: IpAddr,
     /// Requests with wrong credentials in the last hour.
     requests: u64,
-    /// Requests with wrong credentials since the source last had right ones.
+    /// Requests with wrong credentials since the source's last request with correct ones.
     in_row: u64,
-    /// Time since the last one.
+    /// Time since the last request with wrong credentials, in seconds.
     seconds_ago: u64,
 }
 
@@ -71,14 +71,15 @@ impl HttpLogins {
         (login.in_row, login.at) = (login.in_row + 1, now);
     }
 
-    /// Records a request with correct credentials.
+    /// Records a request with correct credentials, which ends the row of failures of its source.
     pub fn passed(&self, face: HttpInterface, source: IpAddr) {
         if let Some(login) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&(face, source)) {
             login.in_row = 0;
         }
     }
 
-    /// Returns the sources with too many failures in the last hour to be typing errors, newest first.
+    /// Returns the sources with at least [`HTTP_LOGIN_FAILURES`] failures in the last hour, more than typing errors
+    /// explain; newest first.
     pub fn views(&self, now: Instant) -> Vec<HttpLoginView> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let view = |(&(face, source), login): (&(HttpInterface, IpAddr), &HttpLoginFailures)| {

@@ -1,11 +1,11 @@
-//! Agents that have just lost a call, to be probed.
+//! Agents whose connection a call has just lost, to be probed.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Agents that have just lost a call; each is probed at once.
+/// Names of agents whose connection a call has just lost; the prober probes each at once.
 #[derive(Debug, Default)]
 pub struct LostAgents {
     names: Mutex<BTreeSet<String>>,

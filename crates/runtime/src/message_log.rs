@@ -12,17 +12,17 @@ use trunkgate_system::limits::MESSAGE_WEBHOOKS_SHOWN;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
-/// Time in seconds for which a failure is a problem without a further message.
+/// Time in seconds after the last failed message for which a failing webhook is a problem.
 const PROBLEM_SECONDS: i64 = 3_600;
 
-/// Request to the webhook of a message.
+/// Request to the webhook of a text message.
 #[derive(Debug, Clone)]
 pub struct MessageRequest {
     /// Time of the response.
     pub at: Timestamp,
     /// SID of the message.
     pub message: String,
-    /// Number of the edge that it was sent to.
+    /// Number of the edge that the message was sent to.
     pub number: String,
     /// Twilio's error code and the cause; `None` if the request succeeded.
     pub failure: Option<(u32, String)>,
@@ -30,25 +30,25 @@ pub struct MessageRequest {
     pub webhook: WebhookExchange,
 }
 
-/// Consecutive messages of a number for which no URL returned a document.
+/// Webhook of a number for which consecutive messages got no document from any URL.
 #[derive(Debug)]
 struct FailingWebhook {
     messages: u64,
-    /// First webhook URL of the number at that time.
+    /// First webhook URL of the number when the last message failed.
     url: String,
     at: Timestamp,
     code: u32,
     what: String,
 }
 
-/// Latest requests, and the numbers with a failing webhook.
+/// Latest requests to webhooks of text messages, and the numbers with a failing webhook.
 #[derive(Debug, Default)]
 pub struct MessageLog(Mutex<MessageLogEntries>);
 
 #[derive(Debug, Default)]
 struct MessageLogEntries {
     latest: VecDeque<MessageRequest>,
-    /// Failing numbers; limited by the numbers of the configuration.
+    /// Numbers with a failing webhook; limited by the numbers of the configuration.
     failing: BTreeMap<String, FailingWebhook>,
 }
 
@@ -60,8 +60,8 @@ impl MessageLog {
         latest.push_front(request);
     }
 
-    /// Records whether a URL of a number returned a document for a message; `failure` has the error code and cause of
-    /// the last one.
+    /// Records whether a webhook URL of a number returned a document for a message; `failure` has the error code and
+    /// cause of the last URL if none did.
     pub(crate) fn note_message(&self, number: &str, url: &str, failure: Option<(u32, &str)>) {
         let failing = &mut self.lock().failing;
         let Some((code, what)) = failure else {
@@ -78,7 +78,8 @@ impl MessageLog {
         self.lock().latest.iter().cloned().collect()
     }
 
-    /// Returns a problem for each number with a failing webhook, unless `first_url` of the number has changed.
+    /// Returns a problem for each number with a failing webhook, unless the number's URL (`first_url`) has changed
+    /// since.
     pub fn problems(&self, now: Timestamp, first_url: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
         let entries = self.lock();
         let is_now = |(number, failing): &(&String, &FailingWebhook)| {

@@ -22,16 +22,16 @@ use trunkgate_system::limits;
 /// Name query of a call.
 pub type NameQuestion = (QueryId, Destination);
 
-/// Cached result for one destination.
+/// Cached lookup result of one destination.
 #[derive(Debug)]
 struct NameEntry {
     servers: Vec<DestinationServer>,
-    /// True for a peer of a trunk; its name is refreshed automatically.
+    /// True for a peer of a trunk, which is looked up again automatically.
     is_peer: bool,
     is_under_way: bool,
     /// Number of consecutive failures.
     failures: u32,
-    /// Missing records of the failed lookups.
+    /// Kind of the failed lookups since the last successful one.
     missed: LookupFailures,
     /// Time of the next lookup.
     due: Instant,
@@ -46,13 +46,13 @@ pub struct NameResolver {
     questions: mpsc::Receiver<NameQuestion>,
     entries: HashMap<Destination, NameEntry>,
     looking: JoinSet<(Destination, LocatedServers)>,
-    /// Destination of each lookup task, for a task that panics.
+    /// Destination of each lookup task, by which a lookup that panicked is identified.
     tasks: HashMap<Id, Destination>,
     /// Signalled when every name has been looked up once.
     settled: Option<SyncSender<()>>,
     /// Time of the first change of a peer's servers not yet in the routing table.
     changed: Option<Instant>,
-    /// Unresolved names of peers, as known to the gateway.
+    /// Unresolved names of peers, as last reported to the gateway.
     unresolved: HashMap<Destination, NameFault>,
 }
 
@@ -90,7 +90,7 @@ impl NameResolver {
         }
     }
 
-    /// Adopts the names of the configuration in force.
+    /// Adds and removes entries so that they match the peers of the configuration in force.
     fn take_peers(&mut self, now: Instant) {
         let wanted = self.handle.shared.running(|running| running.config.destinations());
         for (destination, entry) in &mut self.entries {
@@ -126,7 +126,7 @@ impl NameResolver {
         self.tasks.insert(task.id(), wanted);
     }
 
-    /// Handles the end of a lookup; one that panicked has no result.
+    /// Processes the end of a lookup; a lookup that panicked counts as failed.
     async fn done(&mut self, done: Result<(Id, (Destination, LocatedServers)), JoinError>) {
         let (destination, located) = match done {
             Ok((id, found)) => {
@@ -206,7 +206,8 @@ impl NameResolver {
         let _ = self.handle.input(GatewayInput::Resolved { query, found }).await;
     }
 
-    /// Publishes a new routing table when no peer is being looked up, or after a maximum delay.
+    /// Publishes changed servers of peers in a new routing table as soon as no peer is being looked up, at the latest
+    /// after a maximum delay.
     async fn publish(&mut self, now: Instant) -> Result<(), SignallingEnded> {
         let busy = self.entries.values().any(|entry| entry.is_peer && entry.is_under_way);
         if !busy && let Some(settled) = self.settled.take() {
@@ -234,7 +235,7 @@ impl NameResolver {
         Ok(())
     }
 
-    /// Reports the names of peers that would not resolve after a restart.
+    /// Updates the list of peers' names that would not resolve after a restart.
     fn tell_stale(&self) {
         let peers = self.entries.iter().filter(|(_, entry)| entry.is_peer);
         let mut stale: Vec<StaleName> =
@@ -246,7 +247,7 @@ impl NameResolver {
         self.handle.shared.stale_names.set(stale, unanswered);
     }
 
-    /// Removes expired names of calls.
+    /// Removes expired entries of destinations that only calls used.
     fn forget(&mut self, now: Instant) {
         self.entries.retain(|_, entry| entry.is_peer || entry.is_under_way || entry.due > now);
     }
@@ -273,8 +274,8 @@ impl NameEntry {
         }
     }
 
-    /// Returns the pause after a failure. A trunk without any address cannot take calls, so for peers the pause must
-    /// not grow with the length of an outage.
+    /// Returns the pause before the next lookup after a failure. A trunk without any address cannot take calls, so for
+    /// such a peer the pause does not grow with the length of an outage.
     fn pause(&self) -> Duration {
         let pause = pause(self.failures);
         let is_out = self.is_peer && self.servers.is_empty();
@@ -286,7 +287,7 @@ fn patience() -> Duration {
     Duration::from_millis(limits::NAMES_PATIENCE_MILLISECONDS)
 }
 
-/// Returns how long a result is cached.
+/// Returns the time for which a result with this TTL is cached.
 fn life(ttl_seconds: Option<u32>) -> Duration {
     let seconds = ttl_seconds.map_or(limits::NAME_UNSAID_SECONDS, u64::from);
     Duration::from_secs(seconds.clamp(limits::NAME_LEAST_SECONDS, limits::NAME_MOST_SECONDS))

@@ -13,10 +13,11 @@ use trunkgate_config::{Config, NumberOverride, NumberOverrides, NumberParameter,
 pub use trunkgate_delivery::sinks::store::{Commit, Store};
 use trunkgate_system::clock;
 
-/// Parameter with its new value; `None` removes it.
+/// Parameter of a number with its new value; `None` removes the override.
 pub type NumberChange = (NumberParameter, Option<String>);
 
-/// Name of the row with the time when a number, or the account, was first configured. Earlier versions ignore it.
+/// Name of the stored parameter with the time when a number, or the account, was first configured. Earlier versions of
+/// the program ignore it.
 const FIRST_SEEN: &str = "first_seen";
 
 /// Reads the overrides of numbers if the API is open; `None` otherwise.
@@ -51,7 +52,7 @@ pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOv
     });
 }
 
-/// Reads the overrides of numbers, unless an earlier configuration had the API open.
+/// Reads the overrides of numbers into memory; has no effect if they were read before.
 ///
 /// # Errors
 /// Returns the error of the store.
@@ -99,15 +100,15 @@ pub async fn read_late(handle: EdgeHandle) {
     }
 }
 
-/// Applies the overrides; returns the settings for signalling.
+/// Applies the overrides to the configuration in force; returns the resulting settings of the gateway.
 fn take_effect(handle: &EdgeHandle, running: &mut RunningConfig) -> GatewaySettings {
     running.config = running.in_force(&running.written);
     running.table = Arc::new(running.config.table(&running.names));
     handle.settings(running)
 }
 
-/// Changes overrides of a number, given by its SID, and applies them to the next call. The change completes even if the
-/// caller is dropped.
+/// Changes overrides of the number with this SID, and applies them to the next call. The change completes even if the
+/// returned future is dropped.
 ///
 /// # Errors
 /// Returns the error of the store, with nothing changed, or [`SignallingEnded`] if the edge has ended.
@@ -135,7 +136,7 @@ pub async fn set(
     tokio::spawn(change).await.map_err(|_| SignallingEnded)?
 }
 
-/// Writes changes to the store, then to memory.
+/// Writes changes to the store, then applies them in memory.
 async fn keep(handle: &EdgeHandle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
     read(handle).await?;
     let now = clock::now();

@@ -10,10 +10,10 @@ use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 use trunkgate_system::problem::{Problem, Urgency};
 use trunkgate_system::text::number;
 
-/// Kind of a listener's certificate in metrics and messages.
+/// Name of a listener's certificate in metrics and messages.
 pub(crate) const LISTENER: &str = "listener";
 
-/// Text about when a replaced file takes effect.
+/// Part of a suggested fix: when a replaced certificate file takes effect.
 const SOON: &str = "it is read again within seconds";
 
 /// Certificate of the edge that has expired or is about to.
@@ -21,7 +21,7 @@ const SOON: &str = "it is read again within seconds";
 pub(crate) struct ExpiringCertificate {
     /// Owner of the certificate.
     pub(crate) owner: CertificateOwner,
-    /// Path of the file; `None` for a self-made certificate.
+    /// Path of the file; `None` for the listener's temporary self-signed certificate.
     file: Option<PathBuf>,
     /// True if ACME writes the file.
     is_issued: bool,
@@ -56,7 +56,7 @@ impl ExpiringCertificate {
         self.days < 0
     }
 
-    /// Returns the kind of its problem, with the owner and the expiry date.
+    /// Returns the kind of the problem about this certificate, with the owner and the expiry date.
     pub(crate) fn kind(&self) -> ProblemKind {
         let CertificateOwner { kind, name, .. } = &self.owner;
         ProblemKind::Edge(EdgeProblem::CertificateEnds {
@@ -68,7 +68,7 @@ impl ExpiringCertificate {
         })
     }
 
-    /// Returns the problem; `rejected` describes handshakes in which the certificate was rejected.
+    /// Returns the problem about this certificate; `rejected` describes handshakes in which peers rejected it.
     pub(crate) fn problem(&self, rejected: Option<TlsFaultsView>) -> Problem {
         let left = match self.days {
             ..0 => "remote parties that verify it refuse TLS".to_owned(),

@@ -17,12 +17,12 @@ use trunkgate_system::twilio_hosts::is_below_domain;
 /// Interval between checks of a recording that is being completed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Lookup of the edge's own recordings by URL.
+/// Lookup of the edge's own recordings by the URL in a document or request.
 #[derive(Debug, Clone)]
 pub struct OwnRecordings {
     recordings: RecordingsHandle,
     links: Option<RecordingLinks>,
-    /// True if clients reach the edge under Twilio's host names.
+    /// True if clients reach the edge under Twilio's host names, so that such URLs may name recordings of the edge.
     stands_for_twilio: bool,
 }
 
@@ -104,7 +104,7 @@ fn named(url: &Url, links: &RecordingLinks, reach: &ReachRules, stands_for_twili
     Some(NamedRecording { sid: sid.to_owned(), is_own_host })
 }
 
-/// Returns the part of the base's path from the API version on.
+/// Returns the part of a base URL from its API version on; `None` if it has none.
 fn account_path(base: &str) -> Option<&str> {
     base.find("/2010-04-01/").and_then(|at| base.get(at..))
 }

@@ -19,7 +19,7 @@ use trunkgate_system::reach::ReachRules;
 pub struct OwnSockets {
     /// Addresses of UDP listeners.
     datagrams: Vec<SocketAddr>,
-    /// Addresses of TCP and TLS listeners, and of HTTP.
+    /// Addresses of the TCP and TLS listeners and of the HTTP listeners.
     connections: Vec<SocketAddr>,
     /// Address of the HTTP listener.
     http: Option<SocketAddr>,
@@ -28,9 +28,9 @@ pub struct OwnSockets {
     /// Local addresses of media sockets.
     media: Vec<IpAddr>,
     ports: (u16, u16),
-    /// Public addresses of this machine; traffic to them may return.
+    /// Public addresses of this machine; traffic to them may arrive at the edge itself.
     public: Vec<IpAddr>,
-    /// Public name of an application that is reached at another address; not configurable.
+    /// Public name that stands for an application at another address; set by the program, not by the configuration.
     public_name: Option<Arc<PublicName>>,
 }
 
@@ -54,12 +54,12 @@ impl OwnSockets {
         own
     }
 
-    /// Maps a public name to an application at another address.
+    /// Sets the public name that stands for an application at another address.
     pub fn standing_for(self, name: Option<PublicName>) -> OwnSockets {
         OwnSockets { public_name: name.map(Arc::new), ..self }
     }
 
-    /// Returns the mapping of a host that is a mapped public name.
+    /// Returns the mapping of `host` if it is the public name of an application at another address; otherwise `None`.
     pub(crate) fn public_name_of(&self, host: &str) -> Option<Arc<PublicName>> {
         self.public_name.clone().filter(|name| name.is_of(host))
     }
@@ -74,7 +74,8 @@ impl OwnSockets {
         self.http
     }
 
-    /// Applies a reload; sockets of existing media sessions stay as in `boot`.
+    /// Applies a reload: public addresses follow `config`, media ports remain those of `boot`, and media addresses are
+    /// those of both, because existing sessions keep theirs.
     pub fn follow(&mut self, boot: &Config, config: &Config) {
         let public = config.listen.iter().flat_map(|listen| &listen.public_address);
         self.media = boot.media.address.iter().chain(&config.media.address).copied().collect();
@@ -82,8 +83,8 @@ impl OwnSockets {
         self.public = config.edge.public_address.iter().chain(public).copied().collect();
     }
 
-    /// Returns a description of the edge's socket if RTP to this address would arrive at the edge itself. Unused media
-    /// ports count, because a call may bind one a moment later.
+    /// Returns a description of the edge's socket that RTP to this address would reach; `None` if it would leave the
+    /// edge. Unused media ports count, because a call may bind one a moment later.
     pub fn takes_rtp(&self, to: SocketAddr) -> Option<&'static str> {
         let relays = (self.ports.0..=self.ports.1).contains(&to.port());
         if relays && self.is_bound(to.ip(), self.media.iter().copied()) {
@@ -92,7 +93,8 @@ impl OwnSockets {
         self.is_bound(to.ip(), at_port(&self.datagrams, to)).then_some("the edge's own listener for SIP")
     }
 
-    /// Returns a description of the edge's socket if a connection to this address would arrive at the edge itself.
+    /// Returns a description of the edge's socket that a connection to this address would reach; `None` if it would
+    /// leave the edge.
     pub fn takes_connection(&self, to: SocketAddr) -> Option<&'static str> {
         let is_own = self.is_bound(to.ip(), at_port(&self.connections, to));
         is_own.then_some("the edge's own, for SIP or HTTP")
@@ -109,7 +111,7 @@ impl OwnSockets {
         ReachRules { allow_private, own, closed, public_name: self.public_name.clone() }
     }
 
-    /// Returns whether one of the bound addresses is reached at `ip`.
+    /// Returns whether a packet to `ip` would reach one of the bound addresses.
     fn is_bound(&self, ip: IpAddr, mut bound: impl Iterator<Item = IpAddr>) -> bool {
         let ip = match ip.to_canonical() {
             // Traffic to the unspecified address goes to loopback.

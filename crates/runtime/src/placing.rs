@@ -8,7 +8,7 @@ use trunkgate_twiml::{headers_of_request, written_number};
 
 use trunkgate_config::Config;
 
-/// Maximum number of characters of a request repeated in an error.
+/// Maximum number of characters of a request's parameter repeated in an error.
 const SHOWN_CHARS: usize = 160;
 
 /// Call permitted by the configuration.
@@ -38,14 +38,14 @@ impl PermittedCall {
     }
 }
 
-/// Reason why a call is not placed.
+/// Reason why a call requested by the API is not placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiCallError {
-    /// Error code of Twilio.
+    /// Twilio's error code.
     pub code: u32,
-    /// HTTP status.
+    /// HTTP status of the response.
     pub status: u16,
-    /// Description of the problem, with the parameter.
+    /// Description of the problem, which begins with the name of the parameter.
     pub message: String,
 }
 
@@ -54,22 +54,22 @@ impl ApiCallError {
         ApiCallError { code, status: 400, message: message.into() }
     }
 
-    /// Returns the fault for a missing called party (21201).
+    /// Returns the error for a missing called party (21201).
     fn no_to() -> ApiCallError {
         ApiCallError::new(21_201, "To: a number or SIP address is required")
     }
 
-    /// Returns the fault for a missing caller ID (21213).
+    /// Returns the error for a missing caller ID (21213).
     fn no_from() -> ApiCallError {
         ApiCallError::new(21_213, "From: a number is required")
     }
 
-    /// Returns the fault for a called party that cannot be called (21211).
+    /// Returns the error for a called party that cannot be called (21211).
     fn bad_to(to: &str, what: &str) -> ApiCallError {
         ApiCallError::new(21_211, format!("To: \"{}\": {what}", shown(to)))
     }
 
-    /// Returns the fault for a caller ID that is not a number of the edge (21210).
+    /// Returns the error for a caller ID that is not a number of the edge (21210).
     fn foreign_from(from: &str) -> ApiCallError {
         ApiCallError::new(
             21_210,
@@ -77,8 +77,8 @@ impl ApiCallError {
         )
     }
 
-    /// Returns the fault for a party that the conference rejects, with the code for requests, which differs from that
-    /// for documents.
+    /// Returns the error for a party that the conference rejects. Its code is the one for API requests, which may
+    /// differ from that for documents.
     fn not_joined(why: NotJoined) -> ApiCallError {
         let code = match why.code().unwrap_or(20_001) {
             16_023 => 16_024,
@@ -88,7 +88,7 @@ impl ApiCallError {
         ApiCallError::new(code, format!("The participant cannot join: {}", why.words()))
     }
 
-    /// Returns the fault for API calls without a configured trunk (21215).
+    /// Returns the error for an API call while no trunk is configured for such calls (21215).
     fn nowhere() -> ApiCallError {
         ApiCallError::new(21_215, "No trunk for outgoing calls: list one in `connect` of [api]")
     }
@@ -119,7 +119,7 @@ impl From<NotBegun> for ApiCallError {
 /// Checks the caller ID, which must be a number of the edge.
 ///
 /// # Errors
-/// Returns the fault if it is missing or not a number of the edge.
+/// Returns the error for the response if the caller ID is missing or not a number of the edge.
 pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, ApiCallError> {
     let from = from.ok_or_else(ApiCallError::no_from)?;
     let number = config.edge.numbers.normalise(from, None).map_or_else(|_| from.to_owned(), |number| number.text);
@@ -132,7 +132,8 @@ pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, ApiCall
 /// Checks the called party and finds its targets.
 ///
 /// # Errors
-/// Returns the fault if it is neither a number nor a SIP address of a trunk, or no trunk carries API calls.
+/// Returns the error for the response if the called party is neither a number nor a SIP address of a trunk, or if no
+/// trunk is configured for API calls.
 pub fn judge_to(config: &Config, table: &RoutingTable, to: Option<&str>) -> Result<PermittedCall, ApiCallError> {
     let to = to.ok_or_else(ApiCallError::no_to)?;
     let numbers = &config.edge.numbers;
@@ -191,10 +192,10 @@ fn without_parameters(identity: &str) -> &str {
     identity.split('?').next().unwrap_or_default()
 }
 
-/// Returns those targets of a client for which a document can be run.
+/// Returns those targets of a client that are not agents, since an agent cannot be run by a document.
 ///
 /// # Errors
-/// Returns the fault if all targets are agents.
+/// Returns the error for the response if all targets are agents.
 fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<PermittedCall, ApiCallError> {
     let parties: Vec<TargetSpec> = targets.iter().filter(|target| !is_agent(target)).cloned().collect();
     if parties.is_empty() {
@@ -212,7 +213,7 @@ fn is_agent(target: &TargetSpec) -> bool {
 /// any other party.
 ///
 /// # Errors
-/// Returns the fault if the agent does not exist, or only listens.
+/// Returns the error for the response if the agent does not exist, or can only listen.
 pub fn judge_agent_party(table: &RoutingTable, to: &str) -> Result<Option<PermittedCall>, ApiCallError> {
     if let Some(name) = to.strip_prefix("agent:") {
         return judge_agent(table, name).map(Some);
@@ -225,7 +226,7 @@ pub fn judge_agent_party(table: &RoutingTable, to: &str) -> Result<Option<Permit
 /// Checks a configured agent that is to join a conference.
 ///
 /// # Errors
-/// Returns the fault if the agent does not exist, or only listens.
+/// Returns the error for the response if the agent does not exist, or can only listen.
 fn judge_agent(table: &RoutingTable, name: &str) -> Result<PermittedCall, ApiCallError> {
     let to = format!("agent:{name}");
     match table.agent(name) {

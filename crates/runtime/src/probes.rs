@@ -1,5 +1,6 @@
-//! Reachability probes for agents with `probe`, like OPTIONS for trunks: a signed handshake, followed by a close. An
-//! agent without `probe` is only connected to after a call has lost its connection.
+//! Reachability probes for agents, like OPTIONS for trunks: for an agent with `probe`, a signed WebSocket handshake
+//! followed by a close. For an agent without `probe`, only a connection is opened, and only after a call has lost its
+//! connection.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
@@ -21,7 +22,7 @@ use crate::own_sockets::OwnSockets;
 use crate::worker::{AgentWebSocket, NO_UPGRADE, WebSocketEvent, WebSocketFailure, accepts, connects};
 use trunkgate_system::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 
-/// Minimum interval between two probes of an agent with lost connections.
+/// Minimum interval between two probes of an agent whose calls lose their connections.
 const PROBE_LEAST: Duration = Duration::from_secs(1);
 
 /// Probe state of one agent.
@@ -30,7 +31,7 @@ struct ProbeEntry {
     url: String,
     /// Time of the next probe.
     due: Instant,
-    /// Time of the last probe.
+    /// Time of the last probe; `None` before the first.
     asked: Option<Instant>,
     /// True if the last probe failed.
     has_failed: bool,
@@ -48,7 +49,7 @@ pub struct AgentProber {
 }
 
 impl AgentProber {
-    /// Creates a prober that has not run.
+    /// Creates a prober that has not probed any agent yet.
     pub fn new(handle: EdgeHandle) -> AgentProber {
         let (table, own) = (handle.table.clone(), handle.shared.own.subscribe());
         AgentProber { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
@@ -84,8 +85,8 @@ impl AgentProber {
         }
     }
 
-    /// Schedules an immediate probe of agents with a lost connection, so that a failed machine is `down` with its first
-    /// lost call. An agent without an interval is connected to until it accepts a connection.
+    /// Schedules an immediate probe of the agents in `lost`, so that a failed machine is `down` with its first lost
+    /// call. An agent without a probe interval is probed until it accepts a connection.
     fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &RoutingTable) {
         for agent in lost.iter().filter_map(|name| table.agent(name)) {
             let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| ProbeEntry::new(agent, now));
@@ -146,8 +147,8 @@ impl ProbeEntry {
     }
 }
 
-/// Opens the WebSocket of an agent as for a call, and closes it; for an agent without an interval only the connection
-/// is opened.
+/// Opens the WebSocket of an agent as for a call, and closes it; for an agent without a probe interval, only opens the
+/// connection.
 async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
     let (began, is_connection) = (Instant::now(), agent.probe.is_zero());
     let spec = socket_spec(&agent, &networks);
@@ -176,7 +177,7 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
     AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome }
 }
 
-/// Closes the WebSocket and waits for the agent's close, so that the agent does not see a reset.
+/// Closes the WebSocket and waits for the agent's close frame, so that the agent does not see a reset.
 async fn leave(mut visit: AgentWebSocket) -> Result<(), WebSocketFailure> {
     let mut close = Some(SocketMessage::Close(NORMAL_CLOSE));
     loop {

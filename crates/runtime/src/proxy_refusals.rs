@@ -14,7 +14,7 @@ pub struct ProxyRefusal {
     pub at: Instant,
     /// HTTP method.
     pub method: String,
-    /// Host with an optional port; for a request in absolute form preceded by the scheme.
+    /// Requested host with an optional port; preceded by the scheme if the request has an absolute URL.
     pub target: String,
     /// Reason of the rejection.
     pub reason: RefusalReason,
@@ -25,13 +25,13 @@ pub struct ProxyRefusal {
 pub enum RefusalReason {
     /// The host is not Twilio's API, and the proxy serves no other.
     OtherHost,
-    /// Plain http request for another host; the proxy serves none.
+    /// Plain HTTP request for another host; the proxy serves none.
     PlainHttp,
-    /// Any other reason, in the words of the response.
+    /// Any other reason, in the words of the proxy's response.
     Answered(String),
 }
 
-/// Publisher of rejected requests.
+/// Publisher of the requests that the proxy rejected.
 #[derive(Debug)]
 pub struct ProxyRefusals(broadcast::Sender<ProxyRefusal>);
 

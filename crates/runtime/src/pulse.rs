@@ -14,7 +14,7 @@ pub enum StalledComponent {
     Gone,
     /// The signalling loop did not respond in time.
     Signalling,
-    /// The media worker of this number has had no turn for too long.
+    /// The media worker with this number has not completed a turn for too long.
     Worker(usize),
 }
 
@@ -31,7 +31,11 @@ impl fmt::Display for StalledComponent {
 }
 
 impl EdgeHandle {
-    /// Checks the signalling loop and all media workers, within [`HEALTH_MILLISECONDS`](limits::HEALTH_MILLISECONDS).
+    /// Checks that the signalling loop and all media workers make progress, within
+    /// [`HEALTH_MILLISECONDS`](limits::HEALTH_MILLISECONDS).
+    ///
+    /// # Errors
+    /// Returns the first component that makes no progress.
     pub async fn pulse(&self) -> Result<(), StalledComponent> {
         let limit = Duration::from_millis(limits::HEALTH_MILLISECONDS);
         match tokio::time::timeout(limit, self.ask(|_, _| ())).await {
@@ -41,7 +45,8 @@ impl EdgeHandle {
         }
     }
 
-    /// Returns the first media worker without a turn for longer than allowed, judged by the previous checks.
+    /// Returns the first media worker whose turn count has not changed for longer than allowed, and records the counts
+    /// for the next check.
     fn silent_worker(&self) -> Option<usize> {
         let (now, allowed) = (Instant::now(), Duration::from_millis(limits::WORKER_MILLISECONDS));
         let mut seen = self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner);

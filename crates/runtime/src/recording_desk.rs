@@ -4,13 +4,13 @@ use trunkgate_call::{GatewayInput, RecordingBegun, RecordingDone, RecordingLosse
 
 use trunkgate_delivery::sinks::recordings::{NewRecording, RecordingsHandle};
 
-/// Recording writer with the state known to the gateway.
+/// Handle to the recording writer, with the state last reported to the gateway.
 #[derive(Debug)]
 pub struct RecordingInterface {
     recordings: RecordingsHandle,
-    /// True if the gateway knows that calls to be recorded are rejected.
+    /// True if the gateway was last notified that calls to be recorded are rejected.
     refuses: bool,
-    /// True if the gateway knows that recordings cannot be written.
+    /// True if the gateway was last notified that recordings cannot be written.
     fails: bool,
 }
 
@@ -20,7 +20,7 @@ impl RecordingInterface {
         RecordingInterface { recordings, refuses: false, fails: false }
     }
 
-    /// Starts the file of a recording; returns the gateway's input about a failure.
+    /// Starts the file of a recording; returns the input that notifies the gateway of a failure, if there is one.
     pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<GatewayInput> {
         let id = begun.id;
         let error = self.recordings.begin(NewRecording::from(begun)).err()?.to_string();
@@ -32,8 +32,8 @@ impl RecordingInterface {
         })))
     }
 
-    /// Returns an input for the gateway if the writability of recordings, or the acceptance of calls to be recorded,
-    /// has changed.
+    /// Returns an input that notifies the gateway if the writability of recordings, or the acceptance of calls to be
+    /// recorded, has changed since the last call; otherwise `None`.
     pub(crate) fn news(&mut self) -> Option<GatewayInput> {
         let fails = self.recordings.is_failing();
         if std::mem::replace(&mut self.fails, fails) != fails {

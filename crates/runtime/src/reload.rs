@@ -42,27 +42,28 @@ use trunkgate_system::{interfaces, log};
 pub struct ReloadSummary {
     /// Trunks in the new configuration.
     pub trunks: usize,
-    /// Routes in it.
+    /// Routes in the new configuration.
     pub routes: usize,
-    /// Warnings about it.
+    /// Number of warnings about the new configuration.
     pub warnings: usize,
     /// First warnings, one line each.
     #[serde(skip)]
     pub warned: Vec<String>,
     /// Differences to the previous configuration, one per key, without secrets and phone numbers.
     pub changed: Vec<String>,
-    /// Number of differences.
+    /// Number of differences to the previous configuration.
     #[serde(skip)]
     pub changes: usize,
-    /// Trunks with calls that the change may have repaired.
+    /// Trunks and applications whose rejected calls or audio problems the change may have repaired.
     #[serde(skip)]
     pub concerned: ConfigChangeScope,
-    /// Keys that differ from the running edge and that only a restart applies; `[[listen]]` if a listener was added or
-    /// removed.
+    /// Keys that differ from those with which the edge runs and that only a restart applies; `[[listen]]` if a listener
+    /// was added or removed.
     pub needs_restart: Vec<String>,
 }
 
-/// Keys that are only read at the start; for an array of tables also the presence of each table.
+/// Keys that are read at the start only, by table; for an array of tables, adding or removing a table requires a
+/// restart too.
 const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
     ("edge", &["name", "data_directory", "data_required", "state", "state_directory"]),
     ("listen", &["name", "transport", "address"]),
@@ -79,14 +80,14 @@ const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
 pub enum ReloadError {
     /// The file has errors.
     File {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// Errors and warnings.
+        /// Errors and warnings about the file.
         diagnostics: Vec<Diagnostic>,
     },
-    /// Too many reloads are waiting, and another one would change nothing.
+    /// Too many reloads are waiting; one of them will read the same file.
     Busy,
-    /// A file could not be read, or the texts not be synthesized, in time.
+    /// A file was not read, or the announcements were not synthesized, within the time limit.
     Late,
     /// The edge has ended.
     Gone,
@@ -132,8 +133,9 @@ impl fmt::Display for ReloadError {
 }
 
 impl EdgeHandle {
-    /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once; an
-    /// invalid file changes nothing. Reloads run one after the other, and complete even if the caller is dropped.
+    /// Reads the configuration file again. Trunks, routes, limits, public addresses, tokens and the log level are
+    /// replaced at once; an invalid file changes nothing. Reloads run one after the other, and complete even if the
+    /// returned future is dropped.
     ///
     /// # Errors
     /// Returns the errors of the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or
@@ -196,8 +198,9 @@ impl EdgeHandle {
         outcome
     }
 
-    /// Applies the destinations of call records before anything else is changed. Unchanged destinations may continue to
-    /// fail and are retried with the next record.
+    /// Applies the destinations of call records before anything else is changed. The inner error is that of a changed
+    /// destination that cannot be opened; unchanged destinations may continue to fail and are retried with the next
+    /// record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, SignallingEnded> {
         let (answer, changed) = oneshot::channel();
         let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
@@ -249,7 +252,8 @@ impl EdgeHandle {
         Ok(())
     }
 
-    /// Returns the naming and notification of recordings in force.
+    /// Returns how recordings are named in URLs and reported, by the configuration in force; `None` without an HTTP
+    /// listener.
     pub fn recording_links(&self, running: &RunningConfig) -> Option<RecordingLinks> {
         // The account SID changes only with a restart.
         let account = &running.boot.api.account_sid;
@@ -281,8 +285,8 @@ impl EdgeHandle {
         }
     }
 
-    /// Reads the certificate files that have changed since the last read. An invalid file only causes a log entry;
-    /// existing connections are not affected.
+    /// Reads the certificate files again if any has changed since the last read. An invalid file only causes a log
+    /// entry; existing connections are not affected.
     pub(crate) fn refresh_certificates(&self) {
         let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
         if changed && self.read_certificates() {
@@ -290,7 +294,7 @@ impl EdgeHandle {
         }
     }
 
-    /// Reads the certificate files; returns whether all were usable.
+    /// Reads all certificate files and applies the usable ones; returns whether all were usable.
     fn read_certificates(&self) -> bool {
         let before = Arc::clone(&self.shared.tls.borrow());
         let (settings, faults) = self.shared.running(|running| {
@@ -492,7 +496,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     kept.into_iter().collect()
 }
 
-/// Returns the first differences as sentences, and the number of further ones.
+/// Returns the first differences as sentences, and a sentence with the number of further ones.
 fn told_changes(differences: &[ConfigDifference]) -> Vec<String> {
     let most = limits::CHANGES_TOLD;
     let mut told: Vec<String> = differences.iter().take(most).map(ToString::to_string).collect();
@@ -535,7 +539,8 @@ const NOT_REJECTED_FOR: [&str; 11] = [
     "unproven_early_media",
 ];
 
-/// Returns the trunks with calls that a change of keys may have repaired.
+/// Returns the trunks and applications whose problems, with rejected calls or with audio, these changes may have
+/// repaired.
 fn concerned((old, new): (&Config, &Config), differences: &[ConfigDifference]) -> ConfigChangeScope {
     let mut concerned = ConfigChangeScope::default();
     for one in differences {
@@ -563,7 +568,7 @@ fn concerned((old, new): (&Config, &Config), differences: &[ConfigDifference]) -
     concerned
 }
 
-/// Returns the trunks that a route uses.
+/// Returns the trunks among the targets of a route.
 fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
     let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
     targets.flat_map(TargetSpec::singles).filter_map(|target| match target {
@@ -580,7 +585,7 @@ fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<st
 }
 
 impl ReloadSummary {
-    /// Describes the changes in one line.
+    /// Describes the changes in one line for the log.
     fn brief(&self) -> String {
         match self.changed.as_slice() {
             [] => "nothing changed".to_owned(),

@@ -1,5 +1,5 @@
-//! Feeds the history: takes a sample of the edge's counters at each interval, and processes changes before too many are
-//! pending.
+//! Task that feeds the history: adds a sample of the edge's counters at each interval, and has live events processed
+//! before too many are pending.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::handle::EdgeHandle;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Processes changes and ends intervals until the edge ends.
+/// Takes samples and processes live events until the edge ends.
 pub async fn keep(handle: EdgeHandle) {
     let mut ticks = interval(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -28,7 +28,7 @@ pub struct BoundListener {
 /// Resolved servers by destination. A destination that cannot be resolved keeps its previous servers.
 pub type ResolvedServers = HashMap<Destination, Vec<DestinationServer>>;
 
-/// Returns the settings that a reload may change.
+/// Returns the settings of the gateway that a reload may change.
 pub fn settings(
     config: &Config,
     table: Arc<RoutingTable>,
@@ -50,8 +50,8 @@ pub fn settings(
     }
 }
 
-/// Returns the data that determines which of our addresses a remote party is shown. Listeners keep the sockets bound at
-/// the start; their public addresses follow the configuration.
+/// Returns the addresses from which the one announced to each remote party is selected. Listeners keep the sockets
+/// bound at the start; their public addresses follow the configuration.
 pub fn addressing(config: &Config, listeners: &[BoundListener], interfaces: &Interfaces) -> Addressing {
     let specs = listeners.iter().zip(0u16..).map(|(listener, id)| {
         let written = config.listen.iter().find(|listen| listen.name == listener.name);
@@ -72,7 +72,7 @@ pub fn addressing(config: &Config, listeners: &[BoundListener], interfaces: &Int
     }
 }
 
-/// Reads the machine's addresses and routes, including the route to each peer.
+/// Reads the machine's addresses and routes, including the route to each trunk's peers.
 pub fn machine_addresses(table: &RoutingTable) -> Interfaces {
     let peers = table.trunks().iter().flat_map(|trunk| &trunk.peers).flat_map(Peer::addresses);
     interfaces::read_routes(peers)

@@ -42,7 +42,7 @@ use trunkgate_system::clock::ClockMonitor;
 use trunkgate_system::limits;
 use trunkgate_system::log;
 
-/// Twilio's code for a document that could not be fetched.
+/// Twilio's error code for a document that could not be fetched (11200), used if the query could not be queued.
 const APP_UNSERVED: u16 = 11_200;
 
 /// State of the signalling loop.
@@ -63,7 +63,7 @@ pub struct SignallingLoop {
     pub apps: apps::AppSender,
     /// Commands to the record writer.
     pub reports: Sender<ReportOrder>,
-    /// Handle to the text thread, with messages that wait for a stored text.
+    /// Handle to the thread for text messages, with the SIP messages that wait until a text is stored.
     pub texts: Desk,
     /// Handle to the HEP sender.
     pub hep: hep::HepSender,
@@ -71,13 +71,13 @@ pub struct SignallingLoop {
     pub otel: otel::OtelSender,
     /// Routing table for the tasks that accept connections.
     pub table: watch::Sender<Arc<RoutingTable>>,
-    /// Load, for tasks that wait for the last call.
+    /// Publisher of the load, for tasks that wait for the end of the last call.
     pub load: watch::Sender<EdgeLoad>,
     /// State shared by all threads.
     pub shared: Arc<EdgeState>,
-    /// Failed sends during the execution of outputs: inputs of the same turn.
+    /// Flows on which a send failed, with the reason; passed to the gateway in the same turn.
     pub failed: VecDeque<(Flow, Option<SendFailure>)>,
-    /// Name queries that exceeded the queue: answered as unresolved in the same turn.
+    /// Answers to name queries that exceeded the queue: they count as unresolved in the same turn.
     pub unasked: VecDeque<GatewayInput>,
     /// Messages to be sent at the end of the turn.
     pub leaving: VecDeque<SipTransmit>,
@@ -85,32 +85,32 @@ pub struct SignallingLoop {
     pub conferences: conferences::MixerHandle,
     /// Interface to the recording writer.
     pub recordings: RecordingInterface,
-    /// Received messages waiting for their turn.
+    /// Received SIP messages that wait to be processed by the gateway.
     pub intake: SipIntake<TransportEvent>,
     /// Clock for the gateway's dates.
     pub clock: ClockMonitor,
-    /// Writes the state of calls to a file, if `[edge] state` wants it.
+    /// Writer of the state of calls to a file; `None` unless `[edge] state` is `"file"`.
     pub state: Option<StateFeed>,
-    /// Receiver of the calls at the end of the loop, if they are handed over.
+    /// Sender by which the loop hands the calls over when it ends; `None` if it stops instead.
     pub successor: Option<SyncSender<FrozenCalls>>,
 }
 
-/// Event that ended a wait.
+/// Event that ended the wait of the signalling loop.
 enum WakeEvent {
     Arrival(Option<TransportEvent>),
     Media(MediaId, MediaEvent),
     Conference(NodeEvent),
     Order(Option<SignallingCommand>),
     Deadline,
-    /// A text was stored.
+    /// The text of a message was stored, so its call's messages may be sent.
     TextKept,
-    /// Messages are already waiting.
+    /// Messages are in the intake queue already, so the loop must not wait.
     Work,
 }
 
 impl SignallingLoop {
-    /// Runs until it receives the stop command; then sends the queued messages, and stops the workers or hands them
-    /// over with the calls.
+    /// Runs until the loop receives a command to stop or to hand over; then sends the queued messages, and stops the
+    /// workers or hands them over with the calls.
     pub async fn run(mut self) {
         // Restored calls have outputs before the first event, and count as live.
         self.drain(Instant::now());
@@ -230,20 +230,21 @@ impl SignallingLoop {
         if go_on { ControlFlow::Continue(due) } else { ControlFlow::Break(()) }
     }
 
-    /// Queues the changed calls for the state file.
+    /// Queues the due changes of calls for the state file.
     fn write_state(&mut self, now: Instant) {
         let Some(state) = &mut self.state else { return };
         state.write(now, &mut self.gateway, |gateway, key| guarded_snapshot(gateway, now, key));
     }
 
-    /// Notifies the gateway, at most once per second, if the wall clock was set.
+    /// Notifies the gateway if the wall clock was set; checks at most once per second.
     fn look_at_clock(&mut self, now: Instant) {
         let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
         self.input(now, GatewayInput::Clock(set.date));
     }
 
-    /// Drains the sockets into the intake queue as far as it has room, because kernel buffers know no priority.
+    /// Moves messages from the sockets into the intake queue as far as it has room, because kernel buffers know no
+    /// priority.
     fn take_in(&mut self) {
         let now = ClockMoment::now();
         for _ in 0..limits::INTAKE_ITEMS {
@@ -293,7 +294,7 @@ impl SignallingLoop {
         }
     }
 
-    /// Handles waiting messages, as long as the sockets may stay unread.
+    /// Passes messages of the intake queue to the gateway, for no longer than the sockets may remain unread.
     fn serve(&mut self) {
         let began = Instant::now();
         let mut now = began;
@@ -338,7 +339,8 @@ impl SignallingLoop {
         }
     }
 
-    /// Takes the received messages that no call has got yet, in the order of their turns.
+    /// Removes the received messages that the gateway has not processed, and returns them in the order in which they
+    /// would be.
     fn take_waiting(&mut self) -> Vec<(Flow, Bytes)> {
         let mut waiting = Vec::new();
         while let Some(step) = self.intake.next(Instant::now()) {
@@ -419,7 +421,7 @@ impl SignallingLoop {
         let _ = guarded(&mut self.gateway, now, act);
     }
 
-    /// Returns the answered calls for a successor.
+    /// Returns the snapshots of the answered calls for a successor.
     fn snapshot(&mut self, now: Instant) -> GatewaySnapshot {
         let gateway = &mut self.gateway;
         let written = gateway.call_keys().into_iter().filter_map(|key| guarded_snapshot(gateway, now, key));
@@ -464,7 +466,7 @@ impl SignallingLoop {
         }
     }
 
-    /// Sends the messages held for a text that is now stored, or has taken too long.
+    /// Sends the messages that wait for a text which is now stored, or took too long to store.
     fn release(&mut self) {
         let (now, kept) = (Instant::now(), *self.texts.kept.borrow_and_update());
         while let Some(messages) = self.texts.held.released(now, kept) {
@@ -474,7 +476,8 @@ impl SignallingLoop {
         }
     }
 
-    /// Executes an output of the gateway; returns the number of a text for which the messages of its call must wait.
+    /// Executes an output of the gateway. Returns the number of a text message that is being stored: the SIP messages
+    /// of its call must wait for it.
     fn carry_out(&mut self, output: GatewayOutput) -> Option<u64> {
         match output {
             GatewayOutput::Transmit(transmit) => self.leaving.push_back(transmit),
@@ -537,8 +540,8 @@ impl SignallingLoop {
     }
 }
 
-/// Runs a function on the gateway. A panic ends only the call that caused it; the panic hook has counted and logged it.
-/// Returns `None` after a panic.
+/// Runs a function on the gateway. A panic ends only the call that caused it, and returns `None`; the panic hook has
+/// counted and logged it.
 fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway) -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(|| act(gateway))).ok();
     if done.is_none() {
@@ -547,14 +550,14 @@ fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway
     done
 }
 
-/// Returns a call as plain data, unless a snapshot omits it or its state is in doubt.
+/// Returns a call as plain data; `None` if the gateway cannot snapshot it now, or panics.
 fn guarded_snapshot(gateway: &mut Gateway, now: Instant, key: CallKey) -> Option<CallSnapshot> {
     guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten()
 }
 
-/// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others
-/// continue. `begins` receives the SID of each call before it is restored. Returns the SIDs of calls without a trace in
-/// the gateway, which write no record.
+/// Restores the calls of another process before the loop starts. A call that cannot be restored is skipped; all others
+/// continue. `begins` receives the SID of each call before it is restored. Returns the SIDs of skipped calls of which
+/// the gateway has no trace, and which therefore write no call record.
 pub fn restore_calls(
     gateway: &mut Gateway,
     now: Instant,
@@ -575,7 +578,8 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
-/// Returns the input for a query that could not be queued; the call continues with the next target of its route.
+/// Returns the input that fails a query which could not be queued; the call continues with the next target of its
+/// route.
 fn app_unserved(query: QueryId) -> GatewayInput {
     let answer = AppAnswer::Failed {
         code: APP_UNSERVED,

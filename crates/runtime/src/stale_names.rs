@@ -9,7 +9,7 @@ use trunkgate_route::{Destination, DestinationServer};
 /// Number of consecutive unanswered lookups that counts as an outage of DNS.
 const UNANSWERED: u32 = 2;
 
-/// Name with servers of an earlier lookup.
+/// Name of a peer whose servers are those of an earlier lookup, because later lookups failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleName {
     /// Destination with the name.
@@ -63,12 +63,14 @@ impl LookupFailures {
         self.is_gone = is_answered || (self.is_gone && self.unanswered < UNANSWERED);
     }
 
-    /// Returns the reason why the name has no address; a single unanswered lookup does not override an earlier answer.
+    /// Returns the reason why the name has no address. A negative answer takes precedence until DNS has failed to
+    /// answer several times in a row.
     pub(crate) fn fault(self) -> NameFault {
         if self.is_gone { NameFault::NotFound } else { self.fault.unwrap_or(NameFault::NotFound) }
     }
 
-    /// Returns the name if it is stale: after one negative answer, or several unanswered lookups.
+    /// Returns the name if it is stale: its servers are of an earlier lookup, and DNS has since answered that there are
+    /// none, or has not answered several times.
     pub(crate) fn stale(self, destination: &Destination, servers: &[DestinationServer]) -> Option<StaleName> {
         let is_stale = !servers.is_empty() && (self.is_gone || self.unanswered >= UNANSWERED);
         is_stale.then(|| StaleName {

@@ -27,17 +27,17 @@ use trunkgate_system::limits::{
 /// Path prefix of a challenge, followed by its token.
 pub(super) const PATH: &str = "/.well-known/acme-challenge/";
 
-/// Challenge responses by token for the current order. Clones share the table.
+/// Responses to `http-01` challenges of the current order, by token. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChallengeTokens(Arc<Mutex<HashMap<String, String>>>);
 
 impl ChallengeTokens {
-    /// Adds the response for a token.
+    /// Adds the response (the key authorization) for a token.
     pub(super) fn insert(&self, token: &str, answer: &str) {
         self.lock().insert(token.to_owned(), answer.to_owned());
     }
 
-    /// Removes all tokens.
+    /// Removes all tokens at the end of an order.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
@@ -52,7 +52,7 @@ impl ChallengeTokens {
     }
 }
 
-/// Serves challenges. Returns only if the listener cannot be set up.
+/// Serves challenges for ever. Returns an error if the listener cannot be set up.
 pub(super) async fn serve(listener: TcpListener, tokens: ChallengeTokens) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
@@ -72,7 +72,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: ChallengeTokens) -> io:
     }
 }
 
-/// Serves the single request of a connection.
+/// Serves the single request of a connection, which is closed afterwards.
 async fn connection(stream: TcpStream, tokens: ChallengeTokens) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = tokens.answer(request.method(), request.uri().path());

@@ -26,18 +26,18 @@ type AcmeHttpResult = Result<BytesResponse, Error>;
 /// Latest request of an order, included in the report of a failure.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastRequest {
-    /// URL, without secrets.
+    /// URL of the request, without secrets.
     pub(super) url: String,
-    /// Status of an error response.
+    /// Status of the response if it was an error; `None` otherwise.
     pub(super) refused: Option<StatusCode>,
-    /// Retry-After of the error response.
+    /// Retry-After of the error response, limited to [`ACME_RETRY_AFTER_SECONDS`].
     pub(super) retry_after: Option<Duration>,
 }
 
 /// HTTP client for the requests of one order. Clones share the latest request.
 #[derive(Debug, Clone)]
 pub(super) struct AcmeHttp {
-    /// TLS configuration with the `ca` of the configuration, else with the system roots.
+    /// TLS configuration with the trusted CAs of `ca` in `[tls] acme`; `None` for the system's roots.
     tls: Option<Arc<ClientConfig>>,
     /// True if unencrypted requests are allowed, for an authority on loopback; a remote directory cannot redirect them
     /// to local servers.
@@ -114,7 +114,8 @@ fn failed(what: String) -> Error {
     Error::Other(what.into())
 }
 
-/// Returns the time in Retry-After, given in seconds or as a date (RFC 9110 §10.2.3), limited to a maximum.
+/// Returns the time in Retry-After, given in seconds or as a date (RFC 9110 §10.2.3), limited to
+/// [`ACME_RETRY_AFTER_SECONDS`]; `None` without a valid header.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let most = Duration::from_secs(ACME_RETRY_AFTER_SECONDS);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -125,8 +126,8 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(now)).unwrap_or_default().min(most))
 }
 
-/// Limits the Retry-After header and returns its time. The ACME library adds any number to the current time, and panics
-/// on overflow.
+/// Replaces the Retry-After header by its limited value in seconds, and returns that time. Without a limit, the ACME
+/// library would add any number to the current time and panic on overflow.
 fn bound_retry_after(headers: &mut HeaderMap, now: Timestamp) -> Option<Duration> {
     let time = retry_after(headers, now)?;
     headers.insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));

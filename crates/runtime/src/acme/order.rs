@@ -26,13 +26,13 @@ use trunkgate_system::limits::{ACME_ACCOUNT_BYTES, ACME_ORDER_SECONDS, ACME_STEP
 use trunkgate_system::text::number;
 use trunkgate_system::{clock, web};
 
-/// Mode of the folder: accessible by the owner only.
+/// Mode of the folder for account, key and certificate: accessible by the owner only.
 const FOLDER_RIGHTS: u32 = 0o700;
 /// First interval between requests for the state of an order; it doubles each time.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// Interval between attempts to lock the folder.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
-/// Maximum length of a URL in a report, enough for the longest host name, path and token of a challenge.
+/// Maximum characters of a URL in a report, enough for the longest host name, path and token of a challenge.
 const ASKED_CHARACTERS: usize = 400;
 
 /// Failure of an order, before the requested URL is added.
@@ -58,13 +58,13 @@ impl From<Error> for OrderError {
     }
 }
 
-/// Returns whether a problem document has this type (RFC 8555 §6.7).
+/// Returns whether a problem document has the type `urn:ietf:params:acme:error:` followed by `kind` (RFC 8555 §6.7).
 fn is(problem: &instant_acme::Problem, kind: &str) -> bool {
     let kind_of = problem.r#type.as_deref().and_then(|text| text.strip_prefix("urn:ietf:params:acme:error:"));
     kind_of == Some(kind)
 }
 
-/// Returns the authority's error text in one line.
+/// Returns the text of the authority's problem document in one line.
 fn words(problem: &instant_acme::Problem) -> String {
     let text = problem.to_string();
     let text = text.strip_prefix("API error").map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
@@ -199,7 +199,7 @@ async fn new_account(acme: &AcmeSettings, http: &AcmeHttp) -> Result<Account, Or
     Ok(account)
 }
 
-/// Completes the challenges that the authority still requires.
+/// Completes the challenges that the authority still requires for the order's host names.
 async fn prove(acme: &AcmeSettings, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), OrderError> {
     let wanted = order.state().authorizations.len();
     if wanted > acme.domains.len() {
@@ -228,7 +228,7 @@ async fn prove(acme: &AcmeSettings, order: &mut Order, tokens: &ChallengeTokens)
     Ok(())
 }
 
-/// Returns the failed challenge, with the URL that the authority requested.
+/// Returns the order's failed challenge, with the URL that the authority requested; `None` if no challenge failed.
 async fn unproved(acme: &AcmeSettings, order: &mut Order) -> Option<OrderError> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -247,10 +247,10 @@ async fn unproved(acme: &AcmeSettings, order: &mut Order) -> Option<OrderError> 
     None
 }
 
-/// Checks an issued certificate: it must match the key, contain all names and be valid now.
+/// Checks an issued certificate: it must match the key, contain all names and not have expired.
 ///
 /// # Errors
-/// Returns a description of the problem.
+/// Returns a description of the difference, or of the reason why the certificate cannot be read.
 fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<Validity, String> {
     let pair = pair_of(chain.as_bytes(), key.as_bytes()).map_err(|fault| fault.what().to_owned())?;
     let own = pair.key.cert.first().ok_or("no certificate")?;
@@ -264,18 +264,21 @@ fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<V
     Ok(Validity { begins, ends })
 }
 
-/// Returns the validity of the stored certificate, if it matches all names.
+/// Returns the validity of the stored certificate; `None` if there is none, or it does not contain all configured
+/// names.
 pub(super) fn stored(acme: &AcmeSettings) -> Option<Validity> {
     let pem = files::read_to_string(&acme.certificate(), ACME_ACCOUNT_BYTES).ok()?;
     judge(&pem, &pem, &acme.domains, Timestamp::UNIX_EPOCH).ok()
 }
 
-/// Returns whether a stored certificate replaces the one in force without an order.
+/// Returns whether a stored certificate can replace the one in force without an order: it has not expired and is valid
+/// for longer.
 fn is_newer(stored: Validity, current: Option<Validity>, now: Timestamp) -> bool {
     stored.ends > now && current.is_none_or(|current| stored.ends > current.ends)
 }
 
-/// Waits for the exclusive lock of this folder, and creates the folder if needed. Dropping the file releases the lock.
+/// Waits for the exclusive lock of this folder, which is created if needed. Dropping the file releases the lock. `None`
+/// if the file system has no locks.
 ///
 /// # Errors
 /// Returns the system's error, or an error if others have held the lock for longer than `patience`, as happens with
@@ -321,6 +324,9 @@ fn remove_leftovers(folder: &Path) {
 }
 
 /// Checks that files can be stored in a folder, which is created if needed.
+///
+/// # Errors
+/// Returns the system's error.
 fn writable(folder: &Path) -> io::Result<()> {
     let probe = files::beside(&folder.join("probe"), "try")?;
     store(&probe, b"")?;

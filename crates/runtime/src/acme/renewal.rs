@@ -30,7 +30,7 @@ impl Validity {
     }
 }
 
-/// Next action of the driver.
+/// Next action of the task that orders certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RenewalAction {
     /// Order a certificate, and report the result by [`Renewal::issued`] or [`Renewal::failed`].
@@ -39,18 +39,18 @@ pub(super) enum RenewalAction {
     Wait(Timestamp),
 }
 
-/// Last failed order.
+/// Time of the last order, which failed, and the pause after it.
 #[derive(Debug, Clone, Copy)]
 struct FailedOrder {
     at: Timestamp,
     pause: SignedDuration,
 }
 
-/// Scheduler of certificate orders.
+/// Decides when the next certificate is ordered.
 #[derive(Debug)]
 pub(super) struct Renewal {
     certificate: Option<Validity>,
-    /// Time of the next order, if the last one succeeded.
+    /// Time of the next order unless the last one failed.
     due: Timestamp,
     failed: Option<FailedOrder>,
     /// Number of consecutive failed orders.
@@ -64,7 +64,7 @@ impl Renewal {
         Renewal { certificate, due, failed: None, failures: 0 }
     }
 
-    /// Returns the next action.
+    /// Returns the next action. If the clock was set back behind the last failed order, the pause restarts.
     pub(super) fn poll(&mut self, now: Timestamp) -> RenewalAction {
         if let Some(failed) = &mut self.failed
             && now < failed.at
@@ -86,7 +86,8 @@ impl Renewal {
         self.certificate
     }
 
-    /// Records a new certificate. One that is short-lived or backdated is not renewed at once.
+    /// Records a new certificate. A short-lived or backdated certificate is not renewed before a third of its remaining
+    /// lifetime has passed.
     pub(super) fn issued(&mut self, now: Timestamp, certificate: Validity, random: u32) {
         let left = certificate.ends.duration_since(now).as_secs();
         let least = (left / 3).max(i64::try_from(ACME_LEAST_PAUSE_SECONDS).unwrap_or(i64::MAX));
@@ -94,8 +95,8 @@ impl Renewal {
         *self = Renewal { certificate: Some(certificate), due, failed: None, failures: 0 };
     }
 
-    /// Records a failed order. The next one follows after a pause that doubles with each failure, earlier if the
-    /// certificate in force expires, and never before the authority's Retry-After.
+    /// Records a failed order. The pause before the next one doubles with each failure; it is at most a quarter of the
+    /// remaining lifetime of the certificate in force, and at least the authority's Retry-After.
     pub(super) fn failed(&mut self, now: Timestamp, retry_after: Option<Duration>, random: u32) {
         self.failures = self.failures.saturating_add(1);
         let pause = signed(PAUSES.pause(self.failures, random));

@@ -14,7 +14,7 @@ use trunkgate_delivery::webhooks::outcome::{WebhookAttempt, WebhookFailure, Webh
 use trunkgate_system::limits::APP_BODY_SHOWN_CHARS;
 use trunkgate_system::reach::ReachRules;
 
-/// Twilio's code for a document that could not be fetched.
+/// Twilio's error code for a document that could not be fetched (11200).
 pub(super) const NOT_FETCHED: u16 = 11_200;
 /// Prefix of audio media types; such a body is not shown in traces.
 const AUDIO: &str = "audio/";
@@ -22,14 +22,14 @@ const AUDIO: &str = "audio/";
 /// Result of a query, with its HTTP request, if any.
 pub(super) type AppQueryResult = (AppAnswer, Option<WebhookExchange>);
 
-/// Configuration needed for one query, as of the time of the query.
+/// Settings for one query, copied from the configuration when the query was made.
 pub(super) struct AppQuerySettings {
     /// Name of the application, used to share concurrency limits.
     pub(super) app: Arc<str>,
     pub(super) auth_token: Option<Secret>,
     pub(super) speech: Option<SpeechSettings>,
     pub(super) folder: PathBuf,
-    /// Sound that serves as the application, if it is one.
+    /// Audio of an application that is a sound file; `None` for other applications.
     pub(super) sound: Option<Arc<[u8]>>,
     pub(super) reach: ReachRules,
     /// Recordings that a document may refer to by URL.
@@ -40,7 +40,7 @@ pub(super) fn failed(code: u16, text: String) -> AppAnswer {
     AppAnswer::Failed { code, text }
 }
 
-/// Returns the result for a fetched document, with the request for the trace.
+/// Returns the result for a document that was fetched, with the HTTP request for the trace.
 pub(super) fn taken(purpose: &str, method: &str, reply: WebhookReply) -> AppQueryResult {
     let content_type = reply.answer.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -54,7 +54,7 @@ pub(super) fn taken(purpose: &str, method: &str, reply: WebhookReply) -> AppQuer
     (AppAnswer::Document { url, content_type, body: reply.answer.body, told: String::new() }, Some(webhook))
 }
 
-/// Returns the result for a failed document or callback.
+/// Returns the result for a document that could not be fetched, or a callback that failed.
 pub(super) fn refused(purpose: &str, method: &str, failure: &WebhookFailure) -> AppQueryResult {
     let what = match failure.attempts.as_slice() {
         // All attempts failed for the same reason.
@@ -71,7 +71,7 @@ pub(super) fn refused(purpose: &str, method: &str, failure: &WebhookFailure) -> 
     (failed(code, format!("{purpose} {method}: {what}")), Some(of_failure(purpose, method, failure)))
 }
 
-/// Returns the result for a failed sound URL, displayed as `name`.
+/// Returns the result for a sound URL that could not be fetched; `name` is the URL as displayed.
 pub(super) fn unheard(name: &str, failure: &WebhookFailure) -> AppQueryResult {
     (failed(code_of(failure), format!("{name}: {}", failure.what)), Some(of_failure("play", "GET", failure)))
 }
@@ -80,7 +80,7 @@ fn code_of(failure: &WebhookFailure) -> u16 {
     u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
 }
 
-/// Returns a text message request in the form shown by `/v1/api`.
+/// Returns a webhook request for a text message in the form shown by `/v1/api`.
 pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<WebhookReply, WebhookFailure>) -> WebhookExchange {
     match result {
         Ok(reply) => webhook(purpose, method, &reply.attempts, None, shown(&reply.answer.body)),
@@ -128,7 +128,7 @@ pub(super) fn of_audio(media_type: &str, bytes: usize) -> String {
     format!("{media_type}, {bytes} bytes")
 }
 
-/// Describes the attempts in order.
+/// Describes the attempts of a request in order.
 fn told_of(attempts: &[WebhookAttempt]) -> String {
     let one = |attempt: &WebhookAttempt| {
         let result = attempt.result.as_ref().map_or_else(Clone::clone, u16::to_string);

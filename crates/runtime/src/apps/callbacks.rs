@@ -7,7 +7,7 @@ use super::answers::{refused, taken};
 use crate::handle::EdgeHandle;
 use trunkgate_delivery::sinks::callbacks::{CallbackAttempt, CallbackHooks};
 
-/// Returns the functions that the callback sender uses.
+/// Returns the functions by which the callback sender uses the running edge.
 pub fn means(handle: &EdgeHandle) -> CallbackHooks {
     let (sending, tried) = (handle.clone(), handle.clone());
     CallbackHooks {

@@ -1,5 +1,5 @@
-//! Application queries that calls wait for: documents, speech and sounds. They run outside of signalling, with limits
-//! on time and size; a failure is a result, too, with Twilio's error code.
+//! Application queries that calls wait for: documents, speech and sounds. They run outside of the signalling thread,
+//! with limits on time and size; a failure is a result with Twilio's error code.
 
 pub(super) mod answers;
 pub mod callbacks;
@@ -34,7 +34,7 @@ use trunkgate_system::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_
 use trunkgate_system::shares::FairShares;
 use trunkgate_system::web;
 
-/// Media type of a static document.
+/// Media type of a document that is a file or text of the configuration.
 const XML: &str = "text/xml";
 /// Media type assumed for a recording; playback determines the actual one.
 const RECORDING: &str = "audio/wav";
@@ -78,7 +78,8 @@ impl AppQueryRunner {
         AppQueryRunner { asking, means: Arc::new(AppQueryResources { handle, client, sounds }) }
     }
 
-    /// Runs queries until the signalling loop has ended; pending callbacks then have a few seconds.
+    /// Runs queries until the signalling loop has ended; queries in progress then have [`APP_LAST_SECONDS`] to
+    /// complete.
     pub async fn keep(mut self) {
         if self.means.handle.shared.running(|running| asks_by_https(&running.config)) {
             // The first query does not wait for this; if it fails, that query reports it.
@@ -102,11 +103,11 @@ impl AppQueryRunner {
 
 /// Queries in progress.
 struct RunningQueries {
-    /// Concurrency limit.
+    /// Limit of concurrent queries, shared fairly between applications.
     places: FairShares,
-    /// Tasks; each returns the id of its query.
+    /// Task of each query; returns the id of the query.
     tasks: JoinSet<Option<QueryId>>,
-    /// Cancellation of each task.
+    /// Sender that cancels the task of each query.
     wanted: HashMap<QueryId, oneshot::Sender<()>>,
 }
 
@@ -265,9 +266,9 @@ impl AppQueryResources {
         }
     }
 
-    /// Returns a document from the folder of the configuration, as of the last load for a document named there.
-    /// `{{NAME}}` in the file name is replaced by request parameters; if that file does not exist, the name without
-    /// parameters is tried.
+    /// Returns a document from the folder of the configuration; a document that the configuration names is returned as
+    /// of the last load. `{{NAME}}` in the file name is replaced by request parameters; if that file does not exist,
+    /// the name without parameters is tried.
     fn file(&self, folder: &Path, named: &str, parameters: &[(String, String)]) -> AppAnswer {
         let (mut name, general) = (filled(named, parameters), filled(named, &[]));
         if name != general && below(folder, &name).is_err() && below(folder, &general).is_ok() {
@@ -290,7 +291,7 @@ impl AppQueryResources {
     }
 }
 
-/// Returns whether an application uses an https URL.
+/// Returns whether any application of the configuration uses an https URL.
 fn asks_by_https(config: &Config) -> bool {
     let asks = |app: &App| {
         let first = match &app.document {
@@ -315,7 +316,7 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     is_short.then_some(body).ok_or_else(|| format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10))
 }
 
-/// Returns the text of an application's file as of the last load.
+/// Returns the text of an application's file as of the last load; `None` if no application has this file.
 fn loaded(config: &Config, name: &str) -> Option<Arc<str>> {
     let is_it = |app: &&App| matches!(&app.document, AppDocument::File(file) if file == name);
     let app = config.apps.iter().find(is_it)?;

@@ -26,9 +26,9 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::shares::{ShareGrant, SlotShares};
 
-/// Twilio's code for a `<Play>` file that is not audio.
+/// Twilio's error code for a `<Play>` file that is not audio (13420).
 const NOT_PLAYABLE: u16 = 13_420;
-/// Twilio's code for a text that could not be synthesized.
+/// Twilio's error code for a text that could not be synthesized (13520).
 const NOT_SPOKEN: u16 = 13_520;
 
 /// Decoded audio, μ-law at 8 kHz; the error describes the problem.
@@ -66,8 +66,8 @@ impl AsRef<[u8]> for LoadedFile {
 pub(super) struct AppSounds {
     client: Arc<WebhookClient>,
     media: Arc<MediaCache>,
-    /// Concurrency limit for the edge's own recordings: one per application, so that concurrent calls find it in
-    /// `recent`.
+    /// Limit of concurrent reads of the edge's own recordings: one per application, so that further calls with the same
+    /// recording find it in `recent`.
     reading: SlotShares,
     speaking: SlotShares,
     decoding: SlotShares,
@@ -87,7 +87,7 @@ impl AppSounds {
         }
     }
 
-    /// Returns an audio file.
+    /// Fetches or reads an audio file and decodes it.
     pub(super) async fn play(&self, settings: AppQuerySettings, place: AppPlace) -> AppQueryResult {
         let mut bare = None;
         let (name, bytes, told, webhook, _memory) = match place {
@@ -123,7 +123,7 @@ impl AppSounds {
         (answer, webhook)
     }
 
-    /// Returns one of the edge's own recordings; `None` if the URL does not refer to one.
+    /// Reads and decodes one of the edge's own recordings; `None` if the URL does not refer to one.
     async fn own(&self, settings: &AppQuerySettings, url: &str) -> Option<AppAnswer> {
         let NamedRecording { sid, is_own_host } = settings.own.named_by(url, &settings.reach)?;
         let reader = match settings.own.open(&sid).await {
@@ -141,8 +141,8 @@ impl AppSounds {
         })
     }
 
-    /// Reads and decodes a file of this size for an application, unless cached. Its memory is shared with fetched
-    /// files; other files are decoded while it is read.
+    /// Reads and decodes a file of `bytes` bytes for an application, unless the sound is cached under `key`. The file
+    /// counts towards the application's memory limit for fetched files.
     async fn read_once(
         &self,
         app: &Arc<str>,
@@ -230,6 +230,9 @@ impl AppSounds {
 }
 
 /// Reads a sound file below a folder.
+///
+/// # Errors
+/// Returns the reason why it cannot be read.
 async fn read(folder: PathBuf, name: String) -> Result<Bytes, String> {
     let read = spawn_blocking(move || {
         let path = below(&folder, &name).map_err(|error| error.to_string())?;
@@ -238,7 +241,7 @@ async fn read(folder: PathBuf, name: String) -> Result<Bytes, String> {
     read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Bytes::from)
 }
 
-/// Describes the source of a file for the trace: a sentence, or the request, if there was one.
+/// Describes a fetched audio file for the trace: in words, and as the HTTP request if one was needed.
 fn shown_media(media: &FetchedMedia) -> (String, Option<WebhookExchange>) {
     let what = of_audio(&media.media_type, media.bytes.len());
     let how = match media.source {
@@ -253,7 +256,7 @@ fn shown_media(media: &FetchedMedia) -> (String, Option<WebhookExchange>) {
 /// Cache of the recently used sounds, limited to [`APP_SOUNDS_BYTES`].
 #[derive(Default)]
 struct RecentSounds {
-    /// Sounds in the order of their last use.
+    /// Sounds by their hash, in the order of their last use.
     sounds: Vec<(SoundHash, Arc<[u8]>)>,
     bytes: usize,
 }

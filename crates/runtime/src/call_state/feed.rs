@@ -1,4 +1,4 @@
-//! Source of the state file's changes in the signalling loop.
+//! Feeds the changes of calls from the signalling loop to the state file.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,10 @@ use trunkgate_system::clock;
 
 use super::writer::{StateCommand, StateWriter};
 
-/// Shortest interval at which the part that calls share is written.
+/// Minimum interval between two writes of the state that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
-/// The shared part takes at most this fraction of the loop's time: many phones may be registered.
+/// Divisor of the loop's time: at most 1/200 of it is used to write the shared state, which is large with many
+/// registered phones.
 const SHARED_FRACTION: u32 = 200;
 
 /// Writes the changes of a gateway to the state file.
@@ -18,14 +19,14 @@ const SHARED_FRACTION: u32 = 200;
 pub struct StateFeed {
     writer: StateWriter,
     calls: ChangeFeed,
-    /// Time of the next write of the shared part.
+    /// Time of the next write of the shared state.
     shared_at: Instant,
-    /// Whether the shared part may have changed since it was written.
+    /// Whether the shared state may have changed since it was written.
     is_shared_changed: bool,
 }
 
 impl StateFeed {
-    /// Follows a gateway from now on; its calls are written first.
+    /// Follows a gateway from now on; its existing calls are written first.
     pub fn new(now: Instant, gateway: &mut Gateway, writer: StateWriter) -> StateFeed {
         StateFeed { writer, calls: ChangeFeed::new(now, gateway), shared_at: now, is_shared_changed: true }
     }
@@ -40,8 +41,8 @@ impl StateFeed {
         self.calls.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
     }
 
-    /// Writes the changes that are due. `snapshot` returns a call as plain data; a call in a state that cannot be
-    /// written keeps its former one.
+    /// Writes the changes that are due. `snapshot` returns a call as plain data; if it returns `None`, the file keeps
+    /// the call's previous snapshot.
     pub fn write(
         &mut self,
         now: Instant,
@@ -74,7 +75,8 @@ impl StateFeed {
         }
     }
 
-    /// Ends the feed: the file stays for the process that has got the calls, or is removed with the last call.
+    /// Ends the feed. After a hand-over the file remains for the process that continues the calls; otherwise it is
+    /// removed with the last call.
     pub fn end(self, is_handed_over: bool) {
         if is_handed_over {
             self.writer.keep_file();

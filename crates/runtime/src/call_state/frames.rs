@@ -12,13 +12,13 @@ use rustc_hash::FxHasher;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 
-/// First bytes of a file; the last one is the version of the framing.
+/// First bytes of a state file; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"TGSTATE\x02";
 /// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys belong to nobody.
 const DICTIONARY: &str = include_str!("dictionary.json");
 /// Length of a frame before its payload: length, checksum and kind.
 const FRAME_HEAD: usize = 13;
-/// Maximum length of a payload, as read and as decompressed: far more than the largest call needs.
+/// Maximum length of a frame's payload in bytes, compressed or decompressed; far more than the largest call needs.
 const PAYLOAD: usize = 64 << 20;
 
 /// Frame kinds as written.
@@ -38,9 +38,10 @@ mod kind {
 pub(crate) struct StateHeader {
     /// Version of the program that began the file.
     pub(crate) version: String,
-    /// Boot id of the machine: the times in the file are those of its monotonic clock.
+    /// Boot id of the machine. Times in the file are of the monotonic clock, so they are valid only until a restart of
+    /// it.
     pub(crate) boot: String,
-    /// Number of starts in a row after which the edge crashed soon.
+    /// Number of consecutive early crashes before this file was begun.
     pub(crate) crashes: u32,
 }
 
@@ -49,27 +50,33 @@ pub(crate) struct StateHeader {
 pub(crate) enum StateFrame {
     /// First frame.
     Header(StateHeader),
-    /// Latest snapshot of a call, with its key in the process and the monotonic time.
+    /// Latest snapshot of the call with this key, and the monotonic time at which it was taken.
     Call { key: u64, at: Duration, state: PackedState },
-    /// The call has ended.
+    /// The call with this key has ended.
     Gone { key: u64 },
-    /// Latest snapshot of what calls share, with the monotonic time.
+    /// Latest snapshot of the state that calls share, and the monotonic time at which it was taken.
     Shared { at: Duration, state: PackedState },
     /// The edge has run without a crash for a while.
     Settled,
-    /// Another process begins to continue the calls of this file.
+    /// Another process has read this file and begins to continue its calls.
     Start,
-    /// That process continues the call with this SID next.
+    /// The process that continues the calls restores the call with this SID next.
     Continues { sid: String },
 }
 
 impl StateFrame {
     /// Creates a frame with the snapshot of a call.
+    ///
+    /// # Errors
+    /// Returns the error of the JSON serializer.
     pub(crate) fn call(key: u64, at: Duration, snapshot: &impl Serialize) -> serde_json::Result<StateFrame> {
         Ok(StateFrame::Call { key, at, state: PackedState::pack(snapshot)? })
     }
 
-    /// Creates a frame with the snapshot of what calls share.
+    /// Creates a frame with the snapshot of the state that calls share.
+    ///
+    /// # Errors
+    /// Returns the error of the JSON serializer.
     pub(crate) fn shared(at: Duration, snapshot: &impl Serialize) -> serde_json::Result<StateFrame> {
         Ok(StateFrame::Shared { at, state: PackedState::pack(snapshot)? })
     }
@@ -111,7 +118,7 @@ impl StateFrame {
     }
 }
 
-/// Snapshot as compressed JSON.
+/// Snapshot as compressed JSON, preceded by the length of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackedState(Vec<u8>);
 
@@ -121,10 +128,10 @@ impl PackedState {
         Ok(PackedState(compress_prepend_size_with_dict(&json, DICTIONARY.as_bytes())))
     }
 
-    /// Returns the snapshot's value; `dictionary` is that of the file.
+    /// Decompresses and parses the snapshot; `dictionary` is that of the file.
     ///
     /// # Errors
-    /// Returns the parser's error, or an error if the text cannot be decompressed.
+    /// Returns the JSON parser's error, or an error if the text cannot be decompressed.
     pub(crate) fn value<T: DeserializeOwned>(&self, dictionary: &[u8]) -> serde_json::Result<T> {
         let length = self.0.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
         if length.is_none_or(|length| length > PAYLOAD) {
@@ -135,22 +142,22 @@ impl PackedState {
     }
 }
 
-/// Complete frames of a file.
+/// Contents of a state file up to its last complete frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StateContents {
     /// First frame.
     pub(crate) header: StateHeader,
-    /// Dictionary of the packed snapshots.
+    /// Dictionary with which the snapshots are compressed.
     pub(crate) dictionary: Vec<u8>,
-    /// Frames behind the dictionary.
+    /// Frames after header and dictionary.
     pub(crate) frames: Vec<StateFrame>,
-    /// Number of bytes that were read: behind them the file is incomplete or damaged.
+    /// Number of bytes up to the end of the last complete frame; the file is incomplete or damaged behind it.
     pub(crate) complete: usize,
     /// Whether a whole frame that cannot be read follows. A crash leaves an incomplete one.
     pub(crate) is_damaged: bool,
 }
 
-/// Returns the beginning of a file: header and dictionary.
+/// Returns the beginning of a new file: format version, header and dictionary.
 pub(crate) fn beginning(header: StateHeader) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     StateFrame::Header(header).write_to(&mut bytes);
@@ -158,7 +165,7 @@ pub(crate) fn beginning(header: StateHeader) -> Vec<u8> {
     bytes
 }
 
-/// Reads the complete frames of a file; `None` if it is no state file of this form.
+/// Reads the complete frames of a file; `None` if it is not a state file of this format.
 pub(crate) fn read(bytes: &[u8]) -> Option<StateContents> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let StateFrame::Header(header) = next_frame(&mut rest)? else { return None };
@@ -184,7 +191,8 @@ fn has_whole_frame(rest: &[u8]) -> bool {
     rest.get(FRAME_HEAD..).zip(length).is_some_and(|(payload, length)| payload.len() >= length)
 }
 
-/// Takes the next frame: its kind and its payload.
+/// Removes the next frame from the front of `rest` and returns its kind and payload; `None` if it is incomplete or
+/// damaged.
 fn next_payload<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (len, behind) = rest.split_first_chunk()?;
     let (sum, behind) = behind.split_first_chunk::<8>()?;

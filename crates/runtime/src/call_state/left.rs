@@ -1,4 +1,4 @@
-//! State that a crashed process has left: read at the start, before the file is replaced.
+//! Reader of the state file of a crashed process, called at the start, before the file is replaced.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,25 +15,25 @@ use trunkgate_system::files::named;
 use super::FILE_NAME;
 use super::frames::{self, PackedState, StateContents, StateFrame, StateHeader};
 
-/// Number of failed restores of one call after which it is set aside.
+/// Number of starts that ended while a call was being restored after which the call is not restored any more.
 const CALL_ATTEMPTS: usize = 2;
-/// Number of starts in a row that crashed soon after which no call is restored.
+/// Number of consecutive starts with an early crash after which no call is restored.
 const STARTS: u32 = 5;
 /// Time since the crash after which the parties of a call have hung up.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(300);
-/// Number of bytes that are read of a file: more than the calls of one edge need.
+/// Maximum bytes read of a file, more than the calls of one edge need.
 const LONGEST: u64 = 1 << 30;
 
-/// Calls of a crashed process, and its file, which stays until the calls continue.
+/// Calls of a crashed process, and its state file, which remains until the calls continue.
 #[derive(Debug)]
 pub struct LeftState {
-    /// Calls in the order of their arrival, and what they shared.
+    /// Calls in the order of their arrival, with the state that they share.
     pub calls: GatewaySnapshot,
     /// SIDs of calls that are not continued, with the reason.
     pub set_aside: Vec<(String, &'static str)>,
-    /// Age of the oldest and of the newest snapshot.
+    /// Ages of the oldest and of the newest snapshot; `None` without calls.
     pub ages: Option<(Duration, Duration)>,
-    /// Number of starts in a row after which the edge crashed soon, this one included.
+    /// Number of consecutive starts with an early crash, this start included.
     pub crashes: u32,
     /// Whether the file is damaged before its last change, so that calls are missing or restored from older states.
     pub is_damaged: bool,
@@ -43,18 +43,18 @@ pub struct LeftState {
 /// Reason why the calls in a file are not continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateRefusal {
-    /// The file is damaged, or of a program with another form of it.
+    /// The file is damaged, or has the format of another version of the program.
     Unreadable,
-    /// The machine has been restarted since.
+    /// The machine has been restarted since the file was written.
     Rebooted,
     /// The edge crashed long ago.
     Outdated,
-    /// The edge has crashed too often soon after its start.
+    /// The edge has crashed too often soon after its start; another attempt might crash it again.
     CrashLoop,
 }
 
 impl StateRefusal {
-    /// Returns the reason in words.
+    /// Returns the reason as a clause for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             StateRefusal::Unreadable => "it is damaged, or was written by another program",
@@ -68,16 +68,17 @@ impl StateRefusal {
 /// Outcome of reading a state file.
 #[derive(Debug)]
 pub enum StateReading {
-    /// No process has left calls.
+    /// There is no state file.
     Nothing,
     /// Calls that can continue.
     Left(Box<LeftState>),
-    /// The calls are not continued; the file is kept under this name if it may help to find the reason.
+    /// The calls are not continued. The path is that of the renamed file; `None` after a restart of the machine, when
+    /// the file is of no further use.
     Refused(StateRefusal, Option<PathBuf>),
 }
 
 impl LeftState {
-    /// Reads the file in the state directory.
+    /// Reads and locks the state file in the state directory, and records this start in it.
     ///
     /// # Errors
     /// Returns the system's error, or an error if another process uses the file or another user could have written it.
@@ -123,7 +124,8 @@ impl LeftState {
         }
     }
 
-    /// Notes that a call is restored next. If the process ends meanwhile, the next start knows the call.
+    /// Records in the file that this call is restored next, so that the next start can recognise a call whose
+    /// restoration crashes the process.
     pub fn continues(&mut self, sid: &str) {
         // Without the note, only the search for a call that crashes the process is less exact.
         let _ = self.append(&StateFrame::Continues { sid: sid.to_owned() });
@@ -136,21 +138,21 @@ impl LeftState {
     }
 }
 
-/// Contents of a state file.
+/// Contents of a state file, interpreted.
 #[derive(Debug)]
 struct LeftContents {
     calls: GatewaySnapshot,
     set_aside: Vec<(String, &'static str)>,
     ages: Option<(Duration, Duration)>,
     crashes: u32,
-    /// Length of the complete frames.
+    /// Length of the complete frames, in bytes.
     complete: usize,
     /// Whether a damaged frame follows them, not an incomplete one.
     is_damaged: bool,
 }
 
 impl LeftContents {
-    /// Reads a file at the monotonic time `now` of the boot `boot`.
+    /// Interprets the bytes of a state file; `now` is the monotonic time and `boot` the boot id of the machine.
     fn of(bytes: &[u8], boot: &str, now: Duration) -> Result<LeftContents, StateRefusal> {
         let StateContents { header, dictionary, frames, complete, is_damaged } =
             frames::read(bytes).ok_or(StateRefusal::Unreadable)?;
@@ -208,7 +210,7 @@ impl LeftContents {
     }
 }
 
-/// Returns the SID in a snapshot that cannot be read.
+/// Returns the call's SID from a snapshot that cannot be parsed as a call; `?` if it cannot be found.
 fn sid_in(state: &PackedState, dictionary: &[u8]) -> String {
     let value: serde_json::Value = state.value(dictionary).unwrap_or_default();
     value.get("sid").and_then(|sid| sid.as_str()).unwrap_or("?").to_owned()

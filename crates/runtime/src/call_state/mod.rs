@@ -9,5 +9,5 @@ pub(crate) mod frames;
 pub mod left;
 pub mod writer;
 
-/// Name of the file in the state directory.
+/// Name of the state file in the state directory.
 pub const FILE_NAME: &str = "calls.state";

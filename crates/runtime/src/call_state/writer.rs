@@ -1,5 +1,5 @@
 //! Thread that writes the state file. Signalling never waits for it: if its queue is full or a write fails,
-//! [`StateWriter::take_behind`] asks for all calls again.
+//! [`StateWriter::take_behind`] returns true, and all calls must be written again.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File};
@@ -21,27 +21,27 @@ use trunkgate_system::{files, ownership};
 use super::FILE_NAME;
 use super::frames::{StateFrame, StateHeader, beginning};
 
-/// Length of the queue; one turn of the signalling loop changes far fewer calls.
+/// Capacity of the command queue; one turn of the signalling loop changes far fewer calls.
 const QUEUE: usize = 4096;
-/// The file is rewritten if it is longer than twice its valid frames and this many bytes.
+/// The file is rewritten once its length exceeds twice that of the latest frames plus this many bytes.
 const SLACK: u64 = 256 << 10;
 /// Time after which a start counts as successful.
 const SETTLED: Duration = Duration::from_secs(10);
-/// Pause after a failed write.
+/// Pause after a failed write before the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Interval of updates of the modification time, which shows how long the process lived.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Change of the state.
+/// Change of the state file.
 #[derive(Debug)]
 pub enum StateCommand {
-    /// Latest snapshot of a call, with its key and the monotonic time.
+    /// Latest snapshot of a call, with its key and the monotonic time at which it was taken.
     Call(u64, Duration, Box<CallSnapshot>),
-    /// The call has ended.
+    /// The call with this key has ended.
     Gone(u64),
-    /// Only these calls exist: after lost changes.
+    /// Only the calls with these keys exist; sent after changes were lost.
     Only(HashSet<u64>),
-    /// Latest snapshot of what calls share, with the monotonic time.
+    /// Latest snapshot of the state that calls share, with the monotonic time at which it was taken.
     Shared(Duration, Box<GatewaySnapshot>),
 }
 
@@ -60,7 +60,7 @@ pub struct StateFigures {
     pub lost: Counter,
 }
 
-/// Sender to the thread.
+/// Handle to the writer thread; dropping it ends the thread.
 #[derive(Debug)]
 pub struct StateWriter {
     commands: SyncSender<StateCommand>,
@@ -71,17 +71,17 @@ pub struct StateWriter {
 #[derive(Debug, Default)]
 struct WriterState {
     figures: Arc<StateFigures>,
-    /// Whether a change was lost.
+    /// Whether a change was lost, because the queue was full or a write failed.
     is_behind: AtomicBool,
-    /// Whether the file stays at the end of the thread, for a successor or the next start.
+    /// Whether the file remains when the thread ends, for a successor or the next start.
     is_kept: AtomicBool,
 }
 
 impl StateWriter {
     /// Begins a new file, which replaces that of another process, and starts the thread. `crashes` is the number of
-    /// starts in a row after which the edge crashed soon.
+    /// consecutive starts with an early crash.
     ///
-    /// A file that cannot be made is tried again with later changes.
+    /// If the file cannot be created, later changes try again.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be created.
@@ -100,7 +100,8 @@ impl StateWriter {
         Ok(StateWriter { commands, thread: Some(thread), shared })
     }
 
-    /// Queues a change; one that finds no room is lost, and [`Self::take_behind`] reports that.
+    /// Queues a change without waiting. If the queue is full, the change is lost, and [`Self::take_behind`] returns
+    /// true.
     pub fn write(&self, command: StateCommand) {
         match self.commands.try_send(command) {
             Ok(()) => {}
@@ -110,12 +111,13 @@ impl StateWriter {
         }
     }
 
-    /// Returns whether changes were lost since the last time, so that all calls are to be written again.
+    /// Returns whether changes were lost since the last call of this function, and resets the state. If so, the caller
+    /// must write all calls again.
     pub fn take_behind(&self) -> bool {
         self.shared.is_behind.swap(false, Ordering::Relaxed)
     }
 
-    /// Ends the thread; the file stays for a process that continues the calls.
+    /// Ends the thread and keeps the file for a process that continues the calls.
     pub fn keep_file(self) {
         self.shared.is_kept.store(true, Ordering::Relaxed);
     }
@@ -150,20 +152,20 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// State file with the places of its valid frames.
+/// State file, with a copy of its latest frames for rewriting it.
 #[derive(Debug)]
 struct StateFile {
     path: PathBuf,
-    /// File, once it could be made.
+    /// Open file; `None` until it could be created.
     file: Option<File>,
     header: StateHeader,
     /// Latest frame of each call.
     calls: HashMap<u64, Vec<u8>>,
-    /// Latest frame of the shared part.
+    /// Latest frame of the state that calls share.
     common: Vec<u8>,
-    /// Length of the file.
+    /// Length of the file, in bytes.
     len: u64,
-    /// Length of the latest frames.
+    /// Total length of the latest frames, in bytes.
     valid: u64,
 }
 
@@ -172,7 +174,8 @@ impl StateFile {
         StateFile { path, file: None, header, calls: HashMap::new(), common: Vec::new(), len: 0, valid: 0 }
     }
 
-    /// Appends frames, which are among the latest ones already.
+    /// Appends frames that are already stored as the latest ones, or rewrites the file if it is too long or the write
+    /// fails.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return self.rewrite() };
         if file.write_all(bytes).is_err() {
@@ -207,7 +210,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// Notes the latest frame of a call, or that there is none.
+    /// Stores the latest frame of a call; `None` removes the call.
     fn note(&mut self, key: u64, frame: Option<Vec<u8>>) {
         self.valid += frame.as_ref().map_or(0, Vec::len) as u64;
         let before = match frame {
@@ -218,7 +221,7 @@ impl StateFile {
     }
 }
 
-/// Replaces a file by one with this text, which only this user can read, and locks it against other processes.
+/// Replaces a file by one with this content, which only the edge's user can read, and locks it against other processes.
 fn replaced(path: &Path, text: &[u8]) -> io::Result<File> {
     let new = path.with_extension("new");
     match std::fs::remove_file(&new) {

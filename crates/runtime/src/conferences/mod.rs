@@ -57,7 +57,7 @@ impl MixerHandle {
         self.events.recv().await
     }
 
-    /// Returns the next event, if one is available.
+    /// Returns the next event if one is available, without waiting.
     pub(crate) fn try_next(&mut self) -> Option<NodeEvent> {
         self.events.try_recv().ok()
     }
@@ -72,7 +72,7 @@ struct MixerThread<W> {
 }
 
 impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
-    /// Waits until a conference exists; returns false if the edge ends.
+    /// Handles commands until a conference exists; returns false if the edge ends.
     fn wait_for_parties(&mut self) -> bool {
         while self.node.conferences() == 0 {
             match self.commands.recv() {
@@ -108,7 +108,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
         true
     }
 
-    /// Handles commands until a time; returns false if the edge ends.
+    /// Handles commands until the time `due`; returns false if the edge ends.
     fn take_until(&mut self, due: Instant) -> bool {
         loop {
             match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -119,12 +119,12 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
         }
     }
 
-    /// Passes on the recorded frames.
+    /// Passes the recorded frames to the recording writer.
     fn write(&mut self) {
         self.node.drain_recordings(&mut self.write);
     }
 
-    /// Forwards the events.
+    /// Forwards the node's events to signalling.
     fn tell(&mut self) {
         while let Some(event) = self.node.poll_output() {
             // The signalling loop ends before this thread.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// Descriptors of one group; Linux takes at most 253.
+/// Maximum descriptors sent beside one byte; Linux accepts at most 253.
 const GROUP: usize = 200;
 /// Maximum length of a body, far above the state of ten thousand calls.
 const MESSAGE_BYTES: usize = 1 << 30;
@@ -25,7 +25,7 @@ const MESSAGE_BYTES: usize = 1 << 30;
 const SHORT_MESSAGE_BYTES: usize = 1 << 20;
 /// Maximum number of descriptors of a message.
 const DESCRIPTORS: usize = 100_000;
-/// Byte beside a group of descriptors.
+/// Byte that is sent with each group of descriptors.
 const GROUP_MARK: u8 = b'F';
 
 /// Connection to the other process.
@@ -79,7 +79,7 @@ impl HandoverLink {
         self.write_until(deadline, &body)
     }
 
-    /// Receives a message of a predecessor with its descriptors; waits at most this long for all of it.
+    /// Receives a message of a predecessor with its descriptors; waits at most `within` for all of it.
     ///
     /// # Errors
     /// Returns the system's error, `UnexpectedEof` if the other process has ended, `TimedOut`, or `InvalidData` for
@@ -88,10 +88,10 @@ impl HandoverLink {
         self.receive_at_most(MESSAGE_BYTES, Instant::now() + within)
     }
 
-    /// Receives a message of a successor; waits at most this long for all of it.
+    /// Receives a message of a successor, which has no descriptors and is short; waits at most `within` for all of it.
     ///
     /// # Errors
-    /// Same as [`Self::receive`].
+    /// Returns the errors of [`Self::receive`].
     pub fn receive_short<T: DeserializeOwned>(&mut self, within: Duration) -> io::Result<T> {
         Ok(self.receive_at_most(SHORT_MESSAGE_BYTES, Instant::now() + within)?.0)
     }
@@ -123,6 +123,9 @@ impl HandoverLink {
     }
 
     /// Writes all bytes before the deadline, however slowly the other process reads.
+    ///
+    /// # Errors
+    /// Returns the system's error, or an error if the deadline has passed.
     fn write_until(&mut self, deadline: Instant, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.stream.set_write_timeout(Some(time_left(deadline)?))?;
@@ -135,7 +138,11 @@ impl HandoverLink {
         Ok(())
     }
 
-    /// Fills a buffer. The deadline is one for all reads: a process that sends a byte now and then does not extend it.
+    /// Fills a buffer. The deadline applies to all reads together: a process that sends a byte now and then does not
+    /// extend it.
+    ///
+    /// # Errors
+    /// Returns the system's error, or an error if the deadline has passed.
     fn read_until(&mut self, deadline: Instant, mut buffer: &mut [u8]) -> io::Result<()> {
         while !buffer.is_empty() {
             self.stream.set_read_timeout(Some(time_left(deadline)?))?;
@@ -167,7 +174,7 @@ impl HandoverLink {
     }
 }
 
-/// Returns the time until a deadline, which a socket takes as a limit.
+/// Returns the time until a deadline, for a socket's time-out, which must not be zero.
 ///
 /// # Errors
 /// Returns an error if the deadline has passed.
@@ -176,7 +183,7 @@ fn time_left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(plain(io::ErrorKind::TimedOut.into())) } else { Ok(left) }
 }
 
-/// Names the cause of a failed read or write.
+/// Replaces the error of a failed read or write by one with an understandable text.
 fn plain(error: io::Error) -> io::Error {
     use io::ErrorKind::{ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
     let kind = error.kind();
@@ -189,7 +196,7 @@ fn plain(error: io::Error) -> io::Error {
     error
 }
 
-/// Body of a message being written; no copy of it is left in memory.
+/// Body of a message being written; its memory is wiped, also when it grows.
 #[derive(Debug, Default)]
 struct WipedBody {
     bytes: Zeroizing<Vec<u8>>,

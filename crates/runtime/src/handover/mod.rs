@@ -33,15 +33,15 @@ pub use link::HandoverLink;
 
 /// Version of the messages; processes of different versions refuse each other.
 pub const PROTOCOL: u32 = 2;
-/// Number of sessions that cross together.
+/// Maximum number of sessions that are handed over in one message.
 pub const SLICE: usize = 50;
-/// Maximum time for which sessions wait until their agents are between two messages.
+/// Maximum time for which the predecessor waits until the agents of a slice are between two WebSocket messages.
 pub const AGENTS_WITHIN: Duration = Duration::from_millis(500);
-/// Interval of looks at them.
+/// Interval at which the predecessor checks whether the agents are between two messages.
 pub const AGENTS_INTERVAL: Duration = Duration::from_millis(5);
 /// Maximum wait for a message of a process that has begun to take over; a watchdog of 10 s still sees two attempts.
 pub const PATIENCE: Duration = Duration::from_secs(8);
-/// Maximum wait of a successor that is ready, while calls of its predecessor end.
+/// Maximum time for which a ready successor waits while calls of its predecessor that cannot be handed over end.
 pub const CALLS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Message of the successor.
@@ -51,7 +51,7 @@ pub enum SuccessorMessage {
     Ready(Box<SuccessorPlan>),
     /// The calls continue here; sessions may cross.
     Running,
-    /// The slice has been adopted.
+    /// The sessions of the last message continue in the successor.
     Adopted,
 }
 
@@ -60,7 +60,7 @@ pub enum SuccessorMessage {
 pub enum PlanVerdict {
     /// The calls follow.
     Accepted,
-    /// The predecessor goes on alone; the reason in words.
+    /// The predecessor continues alone, for this reason.
     Refused(String),
 }
 
@@ -71,54 +71,54 @@ pub enum PredecessorMessage {
     Sessions {
         /// The sessions.
         sessions: Vec<HandedSession>,
-        /// Files of their recordings: all audio so far is written, and this process writes no more.
+        /// Files of the sessions' recordings; the predecessor has written all audio so far and writes no more.
         recordings: Vec<SuspendedRecording>,
     },
     /// All sessions have crossed.
     Done,
 }
 
-/// Calls and the sessions that will follow.
+/// Calls that are handed over, and a list of the media sessions that will follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedCalls {
-    /// Answered calls.
+    /// Answered calls, with the state that they share.
     pub calls: GatewaySnapshot,
-    /// SIP connections; their sockets follow the listening ones.
+    /// SIP connections; their sockets follow the listening sockets among the descriptors.
     pub connections: HandedConnections,
     /// Sessions of the media workers.
     pub sessions: Vec<ExpectedSession>,
-    /// Open streams of agents that may cross.
+    /// Open WebSockets of agents that may be handed over.
     pub streams: Vec<KeptStream>,
     /// Whether an operator drains the edge.
     pub is_draining: bool,
 }
 
-/// Session in a message.
+/// Media session in a message, without its sockets.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedSession {
     snapshot: SessionSnapshot,
-    /// Ends whose sockets cross.
+    /// Ends whose sockets are among the descriptors.
     ends: Vec<EndId>,
-    /// Agents whose sockets cross, after those of the ends.
+    /// Agents whose sockets are among the descriptors, after those of the ends.
     agents: Vec<HandedAgent>,
     recorders: CrossingRecorders,
 }
 
-/// Agent in a message.
+/// Agent of a media session in a message.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandedAgent {
     state: AgentSnapshot,
     tls: Option<TlsSnapshot>,
 }
 
-/// Description of the successor before anything crosses.
+/// Versions and addresses of the successor, sent before anything is handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuccessorPlan {
     /// Version of the messages.
     pub protocol: u32,
     /// Version of the program.
     pub version: String,
-    /// Addresses of its configuration.
+    /// Listening addresses and files of its configuration.
     pub places: ListeningPlaces,
 }
 
@@ -145,9 +145,9 @@ pub struct ListeningPlaces {
 /// Reason why calls are not handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandoverRefusal {
-    /// The programs do not understand each other.
+    /// The two programs have different versions of the messages.
     Protocol,
-    /// The configuration has other listening addresses or files.
+    /// The configuration has other listening addresses or files; the text names the key.
     Places(&'static str),
 }
 
@@ -167,7 +167,7 @@ impl fmt::Display for HandoverRefusal {
 }
 
 impl ListeningPlaces {
-    /// Returns the addresses of a configuration.
+    /// Returns the listening addresses and files of a configuration.
     pub fn of(config: &Config) -> ListeningPlaces {
         let listener =
             |one: &trunkgate_config::ListenSettings| (one.name.clone(), one.transport.as_str().to_owned(), one.address);
@@ -193,10 +193,10 @@ impl SuccessorPlan {
         }
     }
 
-    /// Checks that this successor can continue calls of an edge with these addresses.
+    /// Checks that this successor can continue the calls of an edge with these addresses and files.
     ///
     /// # Errors
-    /// Returns the difference.
+    /// Returns the first difference.
     pub fn check(&self, places: &ListeningPlaces) -> Result<(), HandoverRefusal> {
         if self.protocol != PROTOCOL {
             return Err(HandoverRefusal::Protocol);
@@ -213,7 +213,7 @@ impl SuccessorPlan {
 }
 
 impl HandedSession {
-    /// Returns the session for a message, with the descriptors to send beside it.
+    /// Splits a session into its part for a message and the descriptors to send beside it.
     pub fn of(crossing: CrossingSession) -> (HandedSession, Vec<OwnedFd>) {
         let ends = crossing.sockets.iter().map(|(end, _)| *end).collect();
         let mut descriptors: Vec<OwnedFd> = crossing.sockets.into_iter().flat_map(|(_, pair)| pair).collect();
@@ -223,7 +223,8 @@ impl HandedSession {
         (HandedSession { snapshot: crossing.snapshot, ends, agents, recorders: crossing.recorders }, descriptors)
     }
 
-    /// Returns the sessions of a message with their sockets; a session without its descriptors has none.
+    /// Joins the sessions of a message with the received descriptors; a session whose descriptors are missing gets no
+    /// sockets.
     pub fn with_sockets(sessions: Vec<HandedSession>, descriptors: Vec<OwnedFd>) -> Vec<CrossingSession> {
         let mut descriptors = descriptors.into_iter();
         let crossing = |HandedSession { snapshot, ends, agents, recorders }: HandedSession| {
@@ -241,7 +242,7 @@ impl HandedSession {
 /// Request to replace this process by the installed program.
 #[derive(Debug)]
 pub struct UpgradeRequest {
-    /// Receives the successor once it is ready, or the reason why this process goes on.
+    /// Receives the successor once it is ready, or the reason why this process continues.
     pub answer: oneshot::Sender<Result<UpgradeBegun, String>>,
     /// Closed once the response to the request is written.
     pub responded: oneshot::Receiver<()>,
@@ -250,9 +251,9 @@ pub struct UpgradeRequest {
 /// Successor that is ready to take over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UpgradeBegun {
-    /// Process id.
+    /// Process id of the successor.
     pub pid: u32,
-    /// Version of the program.
+    /// Version of the successor's program.
     pub version: String,
     /// Live calls that will be handed over.
     pub calls: usize,

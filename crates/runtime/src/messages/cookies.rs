@@ -53,7 +53,7 @@ impl ConversationCookies {
         self.lock().extend(jars);
     }
 
-    /// Keeps the cookies set by a webhook of a conversation, in memory and in the store.
+    /// Stores the cookies set by a webhook of the conversation `from`, `to`, in memory and in the store.
     pub(super) fn keep(&self, store: &Store, (from, to): (&str, &str), cookies: Vec<Cookie>) {
         // Hold the lock until the change is queued, so that the store gets the jars of a conversation in order.
         let mut jars = self.lock();
@@ -81,14 +81,14 @@ impl ConversationCookies {
         self.jars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the cookies of a conversation.
+    /// Returns the cookies to send for a conversation.
     pub(super) fn of_conversation(&self, from: &str, to: &str) -> Arc<CookieJar> {
         let jars = self.lock();
         jars.get(&(from.to_owned(), to.to_owned())).map(|kept| Arc::clone(&kept.jar)).unwrap_or_default()
     }
 }
 
-/// Adds cookies set by a webhook of a conversation, limited to four hours. Returns the jar.
+/// Adds cookies set by a webhook of a conversation, each limited to four hours. Returns the conversation's jar.
 fn store_cookies(
     jars: &mut HashMap<ConversationKey, ConversationJar>,
     (from, to): (&str, &str),
@@ -113,7 +113,8 @@ fn store_cookies(
     Some(StoredJar { from, to, set_at: milliseconds(now), jar })
 }
 
-/// Removes expired jars. Jars with a later time, because of a clock set back or another webhook, are kept.
+/// Removes expired jars. Jars with a time after `now`, because the clock was set back or another webhook set a cookie
+/// meanwhile, are kept.
 fn retain_current(jars: &mut HashMap<ConversationKey, ConversationJar>, now: SystemTime) {
     let lifetime = Duration::from_secs(MESSAGE_COOKIE_SECONDS);
     jars.retain(|_, kept| !now.duration_since(kept.set_at).is_ok_and(|age| age >= lifetime));
@@ -129,7 +130,7 @@ fn remove_stored(store: &Store, now: i64) {
     });
 }
 
-/// Returns a time in milliseconds since 1970.
+/// Returns a time in milliseconds since 1970; 0 for an earlier time.
 fn milliseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -27,13 +27,13 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED};
 use trunkgate_system::sids;
 
-/// Maximum number of documents per message.
+/// Maximum number of documents that are requested for one message.
 const REDIRECTS: usize = 10;
 /// Maximum length of a reply in characters.
 const BODY_CHARS: usize = 1600;
-/// Error code of documents that redirect without end.
+/// Twilio's error code for documents that redirect too often.
 const TOO_MANY_REDIRECTS: u32 = 11_215;
-/// Error code of a response that is not a document.
+/// Twilio's error code for a response that is not a document.
 const BAD_CONTENT: u32 = 12_300;
 
 /// Document that could not be fetched or run.
@@ -50,7 +50,7 @@ struct Inbound {
     opt_out: Option<String>,
 }
 
-/// WebhookExchange of a received message, with the data needed for requests.
+/// Requests for one received message, with the data needed for them.
 struct WebhookExchange<'a> {
     handle: &'a EdgeHandle,
     client: &'a WebhookClient,
@@ -68,7 +68,7 @@ struct OutboundReply {
     action: Option<Action>,
 }
 
-/// Returns the functions that the webhooks of received messages use.
+/// Returns the functions by which the message store runs the webhooks of received messages.
 pub(super) fn means(handle: &EdgeHandle, cookies: &Arc<ConversationCookies>) -> Means {
     let (requesting, cookies, client) = (handle.clone(), Arc::clone(cookies), Arc::new(WebhookClient::new()));
     let sms = handle.sms.clone();
@@ -93,7 +93,7 @@ pub fn first_url(handle: &EdgeHandle, number: &str) -> Option<String> {
     first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 
-/// Requests the webhook of a message; returns the replies.
+/// Requests the webhook of a received message; returns the replies.
 async fn request(
     handle: &EdgeHandle,
     client: &WebhookClient,
@@ -148,15 +148,16 @@ fn note(sms: &mpsc::Sender<SmsOrder>, (sid, replies, withheld): Answered) {
     }
 }
 
-/// Returns whether URLs of a number may be private: by its application, else by `[api]`.
+/// Returns whether webhook URLs of a number may lead to private addresses: by the number's application if it has one,
+/// otherwise by `[api]`.
 pub(super) fn allows_private(config: &Config, number: &str) -> bool {
     let own = config.numbers.iter().filter(|one| one.number == number);
     let app = own.filter_map(|one| config.apps.iter().find(|app| one.app.as_deref() == Some(&*app.name))).next();
     app.map_or(config.api.allow_private, |app| app.allow_private)
 }
 
-/// Returns the webhook URLs for messages to a number in order, each with its method (the second one is the fallback),
-/// and whether they may be private.
+/// Returns the webhook URLs for messages to a number with their methods (the second URL is the fallback), and whether
+/// they may lead to private addresses; `None` without a URL.
 fn first(handle: &EdgeHandle, to: &str) -> Option<(bool, Vec<(String, RequestMethod)>)> {
     handle.shared.running(|running| {
         let config: &Config = &running.config;
@@ -178,7 +179,7 @@ fn first(handle: &EdgeHandle, to: &str) -> Option<(bool, Vec<(String, RequestMet
 }
 
 impl WebhookExchange<'_> {
-    /// Requests the URLs until one returns replies.
+    /// Requests the URLs in order until one returns a document; returns its replies, none if all fail.
     async fn run(&self, urls: Vec<(String, RequestMethod)>) -> Vec<OutboundReply> {
         let (log, number) = (&self.handle.shared.message_webhooks, &self.inbound.message.to);
         let first = urls.first().map(|(url, _)| url.clone()).unwrap_or_default();
@@ -221,7 +222,7 @@ impl WebhookExchange<'_> {
         Err(DocumentFailure { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
     }
 
-    /// Logs a request, with the error code and cause of its failure.
+    /// Adds a request to the message log, with the error code and cause of its failure.
     fn note(&self, webhook: trace::WebhookExchange, failure: Option<(u32, String)>) {
         let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
         let message = &self.inbound.message;
@@ -294,7 +295,10 @@ impl WebhookExchange<'_> {
     }
 }
 
-/// Reads a document: adds its messages to `wanted`, and returns the target of a Redirect.
+/// Reads a document: adds its messages to `wanted`, and returns URL and method of a Redirect, if it has one.
+///
+/// # Errors
+/// Returns Twilio's error code and the cause if the response is not a valid document.
 fn read(
     reply: &WebhookReply,
     place: &DocumentLocation,

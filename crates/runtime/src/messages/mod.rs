@@ -19,7 +19,7 @@ use trunkgate_delivery::sinks::sms::webhooks;
 pub use trunkgate_delivery::sinks::store::Commit;
 use trunkgate_system::limits;
 
-/// Name under which these webhooks are counted.
+/// Name under which these webhooks appear in metrics.
 const NAME: &str = "api:messages";
 
 /// Requests the webhooks of messages until the task is cancelled.
@@ -40,7 +40,7 @@ pub async fn keep(handle: EdgeHandle, callbacks: StoredCallbackSender) {
     }
 }
 
-/// Hands pending status changes to the callback sender; returns the time until the next check.
+/// Passes pending status changes to the callback sender; returns the time until the next check.
 async fn hand_over_reports(handle: &EdgeHandle, callbacks: &StoredCallbackSender) -> Duration {
     if !handle.store.has_any() {
         return Duration::from_secs(limits::SMS_FORGET_SECONDS);

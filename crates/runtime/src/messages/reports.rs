@@ -14,18 +14,18 @@ pub(crate) use trunkgate_delivery::sinks::store::Commit;
 pub(crate) use trunkgate_delivery::webhooks::request::RequestMethod;
 use trunkgate_system::limits::MESSAGE_REPORTS_AT_ONCE;
 
-/// Properties of the edge needed for each callback.
+/// Settings of the edge that all status callbacks share.
 #[derive(Clone)]
 struct CallbackOrigin {
     account: String,
     /// True if callbacks of messages sent by API requests may go to private addresses.
     allow_private: bool,
-    /// Numbers of which the replies may have callbacks to private addresses.
+    /// Numbers for whose replies callbacks may go to private addresses.
     private: HashSet<String>,
 }
 
-/// Hands over pending status changes: each is removed from the store in the transaction that creates its callback.
-/// Returns whether there may be more.
+/// Passes pending status changes to the callback sender: each is removed from the store in the transaction that stores
+/// its callback. Returns whether there may be more.
 ///
 /// # Errors
 /// Returns the error of the store.

@@ -16,7 +16,7 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
 use trunkgate_system::text::hex;
 
-/// Suffix of the cache files; others in the folder are ignored.
+/// Suffix of the cache's files; other files in the folder are ignored.
 const ENDING: &str = ".ulaw";
 const CHECK_BYTES: usize = 32;
 /// Maximum size of a file in bytes.
@@ -36,7 +36,7 @@ impl SpeechCache {
         SpeechCache { folder, fault: Mutex::default() }
     }
 
-    /// Returns a cached text with a valid checksum.
+    /// Returns the audio of a cached text; `None` if there is no file with a valid checksum.
     pub(super) fn find(&self, key: &SpeechKey) -> Option<Arc<[u8]>> {
         let mut bytes = Vec::new();
         if let Err(what) = self.is_ours() {
@@ -75,7 +75,10 @@ impl SpeechCache {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 
-    /// Checks that only the edge's user can write to the folder; a missing folder is accepted.
+    /// Checks that only the edge's user and root can write to the folder; a missing folder is accepted.
+    ///
+    /// # Errors
+    /// Returns a description of the users who can write to it.
     fn is_ours(&self) -> Result<(), String> {
         match fs::metadata(&self.folder).ok().as_ref().and_then(others_write) {
             Some(who) => {
@@ -85,8 +88,10 @@ impl SpeechCache {
         }
     }
 
+    /// Closes the cache.
+    ///
     /// # Errors
-    /// Returns the first failure.
+    /// Returns the first failure to store a text.
     pub(super) fn close(self) -> Result<(), String> {
         self.fault.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
@@ -110,7 +115,7 @@ impl SpeechCache {
         done
     }
 
-    /// Removes the least recently used files until the rest fits.
+    /// Removes the least recently used files until the others are within the size limit.
     fn shrink(&self) -> io::Result<()> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -137,7 +142,7 @@ impl SpeechCache {
     }
 }
 
-/// Returns who can write to a folder other than the edge's user and root.
+/// Describes the users other than the edge's own and root who can write to a folder; `None` if there are none.
 fn others_write(about: &Metadata) -> Option<String> {
     let owner = about.uid();
     if owner != 0 && owner != nix::unistd::geteuid().as_raw() {

@@ -17,10 +17,13 @@ use trunkgate_system::cover::covered;
 use trunkgate_system::limits::{COMPLAINT_BYTES, SPEECH_BYTES};
 use trunkgate_system::web;
 
-/// Sample rate of `pcm`, which has no header.
+/// Sampling rate of the response format `pcm`, which has no header, in Hz.
 const PCM_HZ: u32 = 24_000;
 
-/// Requests the audio file for a text.
+/// Requests the audio file of a text; blocks until the response or the deadline `until`.
+///
+/// # Errors
+/// Returns a description of the failure with the service's URL.
 pub(super) fn ask(endpoint: &SpeechEndpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
     let named = |what: String| {
         format!(
@@ -72,7 +75,7 @@ fn request(endpoint: &SpeechEndpoint, url: &Url, voice: &str, text: &str) -> Res
     request.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| "invalid `url` or `token`".to_owned())
 }
 
-/// Adds a WAV header to 16-bit samples.
+/// Adds a WAV header to 16-bit samples at [`PCM_HZ`].
 fn with_head(samples: &[u8]) -> Vec<u8> {
     let length = u32::try_from(samples.len()).unwrap_or(u32::MAX);
     let mut file = b"RIFF".to_vec();

@@ -17,23 +17,23 @@ use trunkgate_audio::{self as audio, AudioLimits, Use};
 use trunkgate_config::{AgentAnnouncement, Config, SpeechEngine, SpeechSettings};
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_AT_ONCE, SPEECH_BYTES, SPEECH_SECONDS};
 
-/// Default voice of a program.
+/// Default voice for a program (`[speech] command`).
 const VOICE: &str = "en-us";
-/// Default voice of a service.
+/// Default voice for a service (`[speech] url`).
 const ENDPOINT_VOICE: &str = "alloy";
-/// Interval between checks whether a program has ended.
+/// Interval at which a running program is checked for its end.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Hash of a text with its settings.
+/// Hash of a text with its voice and engine.
 type SpeechKey = [u8; 32];
 
-/// Synthesized texts that are in use.
+/// Synthesized texts that are in use, shared by all their users.
 static SPOKEN: LazyLock<Mutex<HashMap<SpeechKey, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
-/// True when the process ends, so that no program is waited for.
+/// True when the process ends, so that running programs are killed and none is waited for.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Ends the running programs.
+/// Stops speech synthesis, because the process ends; running programs are killed.
 pub fn stop() {
     STOPPED.store(true, Ordering::Relaxed);
 }
@@ -84,7 +84,7 @@ type SynthesisResult = Result<Arc<[u8]>, String>;
 struct SpeechFault {
     /// Description of the failure.
     what: String,
-    /// True if the program ended with an error exit code, as for an unknown voice.
+    /// True if the program ended with a non-zero exit status, as for an unknown voice.
     is_refusal: bool,
 }
 
@@ -159,7 +159,8 @@ pub(crate) fn voice(speech: &SpeechSettings, voice: Option<&str>, language: Opti
     })
 }
 
-/// Returns whether a text has the form of a language tag (RFC 5646 §2.1), because it may become a program argument.
+/// Returns whether a text has the form of a language tag (RFC 5646 §2.1); checked because it may become a program
+/// argument.
 fn is_language(text: &str) -> bool {
     let is_subtag = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
     text.len() <= 35 && text.split('-').all(is_subtag)
@@ -168,7 +169,7 @@ fn is_language(text: &str) -> bool {
 /// Synthesized text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpokenText {
-    /// μ-law at 8 kHz.
+    /// Audio in μ-law at 8 kHz.
     pub(crate) sound: Arc<[u8]>,
     /// Note that another voice than the requested one was used; empty otherwise.
     pub(crate) note: String,
@@ -197,7 +198,7 @@ pub fn say(speech: &SpeechSettings, wording: &SynthesisText<'_>, until: Instant)
     said.map_err(|fault| fault.what)
 }
 
-/// Synthesizes a text to μ-law at 8 kHz; `late` is the error if the deadline has passed before the start.
+/// Synthesizes a text to μ-law at 8 kHz; `late` is the error if the deadline passes before synthesis starts.
 fn say_by(
     by: &SpeechEngine,
     wording: &SynthesisText<'_>,
@@ -228,7 +229,7 @@ fn say_by(
     Ok(codes)
 }
 
-/// Prepared request to a program or service.
+/// Request to a program (its command line) or to a service.
 enum SynthesisRequest<'a> {
     Program(Vec<String>),
     Endpoint { endpoint: &'a trunkgate_config::SpeechEndpoint, voice: &'a str, text: &'a str },
@@ -250,7 +251,7 @@ impl<'a> SynthesisRequest<'a> {
         }
     }
 
-    /// Returns the same key for the same text and voice; independent of secrets.
+    /// Returns a hash that is equal for equal text, voice and engine, and independent of secrets.
     fn key(&self) -> SpeechKey {
         let mut hash = Sha256::new();
         let mut take = |word: &str| {

@@ -22,7 +22,7 @@ pub(super) struct PlaceholderValues<'a> {
 }
 
 impl PlaceholderValues<'_> {
-    /// Replaces the placeholders in an argument; placeholders inside a value are not replaced.
+    /// Replaces the placeholders in an argument by their values; placeholders within a value are not replaced.
     pub(super) fn fill(&self, word: &str) -> String {
         // A value that forms a whole argument must not be taken for an option.
         let alone = [("{text}", self.text), ("{voice}", self.voice)];
@@ -45,6 +45,9 @@ impl PlaceholderValues<'_> {
 }
 
 /// Runs a program and returns its output. The program and its children are killed at the deadline.
+///
+/// # Errors
+/// Returns the failure: no start, no end before the deadline, an error exit status, or too much output.
 pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFault> {
     let (name, rest) = words.split_first().ok_or_else(|| "no program".to_owned())?;
     let began = Instant::now();
@@ -84,7 +87,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFau
     Err(SpeechFault { what, is_refusal: status.code().is_some() })
 }
 
-/// Waits for the program until the deadline; returns its exit status.
+/// Waits for the program until the deadline; returns its exit status, or `None` at the deadline.
 fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> {
     loop {
         match child.try_wait() {

@@ -1,5 +1,5 @@
-//! Accepting stream connections: first the source address is checked, then the limits. An unknown source gets no byte,
-//! except a TLS handshake if its certificate may identify it.
+//! Acceptance of stream connections: first the source address is checked, then the limits. A connection of an unknown
+//! source is closed without a byte, unless a TLS handshake may identify it by its certificate, or phones may register.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ impl ListenerAcceptor {
     }
 
     /// Accepts connections until the signalling loop has ended. Once connections are given back for another process,
-    /// new ones wait in the socket for it.
+    /// new ones remain in the listening socket's queue for it.
     pub(super) async fn accept(mut self, listener: TcpListener) {
         let mut complaint = LogThrottle::default();
         loop {
@@ -96,7 +96,7 @@ impl ListenerAcceptor {
         self.workshop.tls.table.borrow().trunk_of(remote).map(|trunk| Arc::clone(&trunk.name))
     }
 
-    /// Returns whether phones may register from any address.
+    /// Returns whether the configuration lets phones register from any address.
     fn may_register(&self) -> bool {
         self.workshop.tls.table.borrow().takes_registrations()
     }
@@ -112,7 +112,7 @@ struct PendingHandshake {
     id: ListenerId,
     name: String,
     remote: SocketAddr,
-    /// Trunk of the remote address.
+    /// Trunk to which the remote address belongs; `None` for an unknown source.
     trunk: Option<Arc<str>>,
     handshake: Handshake,
 }
@@ -148,7 +148,7 @@ impl PendingHandshake {
     }
 }
 
-/// Logs a failed handshake; more prominently for the address of a trunk.
+/// Logs a failed handshake, at a higher level if the remote address belongs to a trunk.
 fn complain(
     workshop: &StreamSetup,
     known: bool,

@@ -1,4 +1,4 @@
-//! Sockets bound at the start, before any loop runs: all or none; an error contains the position in the configuration.
+//! Sockets bound at the start, before any loop runs: all or none. An error names the line of the configuration.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use super::describe;
 use trunkgate_config::{AcmeSettings, ApiSettings, HttpSettings, ListenSettings};
 use trunkgate_system::limits;
 
-/// Length of the queue of connections not yet accepted.
+/// Maximum number of connections that wait in a listening socket to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// Bound listener.
@@ -43,7 +43,7 @@ impl BoundSocket {
     /// Returns the listener of a configuration with a socket that the predecessor of this process has bound.
     ///
     /// # Errors
-    /// The descriptor is no bound socket.
+    /// Returns an error if the descriptor is not a bound socket.
     pub fn received(listener: &ListenSettings, descriptor: OwnedFd) -> io::Result<BoundSocket> {
         let socket = match listener.transport {
             Transport::Udp => ListenerSocket::Udp(UdpSocket::from(descriptor)),
@@ -72,7 +72,7 @@ pub(super) enum ListenerSocket {
 pub struct BindError {
     /// Description, for example ``listener `outside`: udp 0.0.0.0:5060``.
     pub what: String,
-    /// Position in the configuration as `file:line:column`; empty for a default.
+    /// Position in the configuration as `file:line:column`; empty for an address that is a default.
     pub place: String,
     /// Error of the system.
     pub error: io::Error,
@@ -100,8 +100,8 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 /// Binds all listeners of the configuration.
-///
 /// # Errors
+/// Returns the first address that cannot be bound; the sockets bound before are closed again.
 /// Returns the first address that cannot be bound; the others are closed again.
 pub fn bind(listen: &[ListenSettings]) -> Result<Vec<BoundSocket>, BindError> {
     let mut all: Vec<BoundSocket> = Vec::new();
@@ -149,8 +149,8 @@ pub fn bind_challenge(acme: Option<&AcmeSettings>) -> Result<Option<TcpListener>
     stream_socket(address).map(Some).map_err(|error| BindError { what: what(), place: String::new(), error })
 }
 
-/// Returns the port of a twin listener: UDP and TCP on one address should have the same port (RFC 3261 §18.2.1), so
-/// port 0 first tries the one already bound.
+/// Returns the address for a listener on port 0 if its twin is already bound: UDP and TCP on one address should have
+/// the same port (RFC 3261 §18.2.1), so the twin's port is tried first.
 fn free_port_of_twin(listener: &ListenSettings, bound: &[BoundSocket]) -> Option<SocketAddr> {
     let shares = |transport| transport != Transport::Tls;
     if listener.address.port() != 0 || !shares(listener.transport) {

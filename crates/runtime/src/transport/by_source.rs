@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub struct SourceCounts(HashMap<IpAddr, usize>);
 
 impl SourceCounts {
-    /// Counts a connection if `source` has fewer than `most`; returns whether it did.
+    /// Counts a connection if `source` has fewer than `most`; returns whether it was counted.
     pub fn take(&mut self, source: IpAddr, most: usize) -> bool {
         let count = self.0.entry(source).or_default();
         let may = *count < most;
@@ -16,7 +16,7 @@ impl SourceCounts {
         may
     }
 
-    /// Removes a connection from the count.
+    /// Removes one connection from the count of `source`.
     pub fn give_back(&mut self, source: IpAddr) {
         if let Some(count) = self.0.get_mut(&source) {
             *count = count.saturating_sub(1);

@@ -26,7 +26,7 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::limits;
 use trunkgate_system::tls_stream::TlsStream;
 
-/// Request of the signalling loop to a connection.
+/// Command of the signalling loop to a connection's task.
 #[derive(Debug)]
 pub(super) enum ConnectionCommand {
     /// Bytes to write.
@@ -39,19 +39,19 @@ pub(super) enum ConnectionCommand {
 enum ConnectionEnd {
     /// Closed by the edge.
     Closed,
-    /// Closed by the remote party, or an error.
+    /// Closed by the remote party, or failed with this error.
     Lost(io::Error),
-    /// Evicted.
+    /// Evicted by the connection limits.
     Displaced(SlotLoss),
     /// Given back to the signalling loop, for another process.
     Frozen,
 }
 
-/// Both directions of a connection.
+/// Receiving and sending half of a connection.
 pub(super) struct ConnectionStream<R, W> {
     reader: R,
     writer: W,
-    /// Joins the directions for another process; returns `None` if it cannot continue the connection.
+    /// Joins both halves for another process; returns `None` if that process cannot continue the connection.
     join: JoinHalves<R, W>,
 }
 
@@ -82,7 +82,7 @@ impl ConnectionStream<ReadHalf<TlsStream<TcpStream>>, WriteHalf<TlsStream<TcpStr
     }
 }
 
-/// Time limits for a remote party.
+/// Time limits for a connection's remote party; exceeding one closes the connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionTimeouts {
     /// Maximum time without a byte.
@@ -96,7 +96,7 @@ pub(super) struct ConnectionTimeouts {
 }
 
 impl ConnectionTimeouts {
-    /// Returns the limits for an inbound or outbound connection.
+    /// Returns the limits for a connection; `opened_by_them` is true for an inbound one.
     pub(super) fn with(opened_by_them: bool) -> ConnectionTimeouts {
         ConnectionTimeouts {
             idle: Duration::from_secs(limits::CONNECTION_IDLE_SECONDS),
@@ -116,19 +116,19 @@ pub(super) struct ConnectionTask {
     pub(super) flow: Flow,
     /// Trunk for which the TLS connection was opened; empty if the host belongs to no trunk.
     pub(super) made_for: Option<Arc<str>>,
-    /// Bytes between the socket and the loop.
+    /// Received and unsent bytes of the connection.
     pub(super) buffers: StreamBuffers,
     /// Whether the remote party has opened the connection.
     pub(super) is_accepted: bool,
     /// Time limits for the remote party.
     pub(super) patience: ConnectionTimeouts,
-    /// Queue of the connection, for keep-alive responses.
+    /// Sender to the connection's own command queue, for responses to keep-alives.
     pub(super) queue: mpsc::Sender<ConnectionCommand>,
     /// Channel to the signalling loop.
     pub(super) news: mpsc::Sender<TransportEvent>,
     /// Counters of all sockets.
     pub(super) counters: Arc<SocketCounters>,
-    /// True once connections are given back.
+    /// True once connections are given back to the signalling loop for another process.
     pub(super) freeze: watch::Receiver<bool>,
 }
 
@@ -169,7 +169,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Gives a connection back that is not open yet; another process opens it.
+    /// Gives back a connection that is not established yet; the other process opens it again.
     pub(super) async fn unopened(mut self, outgoing: mpsc::Receiver<ConnectionCommand>, place: ConnectionSlot) {
         if self.collect_unsent(outgoing) {
             self.give_back(None, &place).await;
@@ -178,7 +178,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Gives the socket back with everything that is not handled or written.
+    /// Gives the socket back to the signalling loop, with the bytes that are not processed or not written yet.
     async fn frozen<R, W: AsyncWrite + Unpin>(
         mut self,
         (reader, mut writer, join): (R, W, JoinHalves<R, W>),
@@ -195,7 +195,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Adds the queued bytes to the unsent ones; returns false if the connection is to be closed.
+    /// Appends the queued bytes to the unsent ones; returns false if the queue contains a command to close.
     fn collect_unsent(&mut self, mut outgoing: mpsc::Receiver<ConnectionCommand>) -> bool {
         let mut unsent = BytesMut::from(&self.buffers.unsent[..]);
         let mut stays_open = true;
@@ -228,21 +228,21 @@ impl ConnectionTask {
         let _ = self.news.send(TransportEvent::Frozen(frozen)).await;
     }
 
-    /// Reports the owner of the connection, before its first message.
+    /// Reports the trunk that TLS has identified to the signalling loop, before the connection's first message.
     pub(super) async fn identified(&self, identity: TlsIdentity) {
         if let Some(connection) = self.flow.connection {
             let _ = self.news.send(TransportEvent::Identified { connection, remote: self.flow.remote, identity }).await;
         }
     }
 
-    /// Reports a failed TLS handshake.
+    /// Counts a failed TLS handshake and reports the end of the connection.
     pub(super) async fn refused(self, failed: TlsFault) {
         self.counters.handshakes_failed.add(1);
         self.gone(Some(StreamFailure::Tls(failed.what)), false).await;
     }
 
-    /// Reports a connection that could not be established, or broke. With TLS 1.3 a remote party reports the rejection
-    /// of our certificate only after the handshake.
+    /// Reports a connection that could not be established (`was_up` is false) or broke. With TLS 1.3 a remote party
+    /// reports the rejection of the edge's certificate only after the handshake.
     pub(super) async fn lost(self, error: io::Error, was_up: bool) {
         let cause =
             if is_tls(&error) { StreamFailure::Tls(words(&error)) } else { StreamFailure::Stream(plain_words(&error)) };
@@ -328,8 +328,8 @@ impl ConnectionTask {
     }
 }
 
-/// Discards the rest of a broken stream until the loop has closed it and all responses are written: closing with unread
-/// bytes would reset the connection and lose the responses.
+/// Discards the remaining input of a broken stream until the loop has closed it and all responses are written: closing
+/// the socket with unread bytes would reset the connection and lose the responses.
 async fn discard(reader: &mut (impl AsyncRead + Unpin), flushed: &Notify) {
     let mut buffer = vec![0; 4096];
     let until_end = async {
@@ -339,8 +339,9 @@ async fn discard(reader: &mut (impl AsyncRead + Unpin), flushed: &Notify) {
     let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
 }
 
-/// Writes `unsent`, then the queued messages. At any await, `unsent` has the bytes of the current message that are not
-/// written. The first flush sends what TLS has kept in another process.
+/// Writes `unsent`, then the queued messages. Whenever the task can be interrupted, `unsent` has the bytes of the
+/// current message that are not written yet. The first flush sends records that TLS still had buffered in another
+/// process.
 async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     outgoing: &mut mpsc::Receiver<ConnectionCommand>,
@@ -378,7 +379,7 @@ async fn write_out(writer: &mut (impl AsyncWrite + Unpin), unsent: &mut Bytes) -
     writer.flush().await
 }
 
-/// Writes as many bytes as the socket takes without a wait.
+/// Writes as many bytes as the socket accepts without waiting, and removes them from `unsent`.
 async fn write_at_once(writer: &mut (impl AsyncWrite + Unpin), unsent: &mut Bytes) -> io::Result<()> {
     while !unsent.is_empty() {
         let attempt = poll_fn(|cx| Poll::Ready(Pin::new(&mut *writer).poll_write(cx, unsent))).await;

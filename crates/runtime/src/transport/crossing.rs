@@ -1,5 +1,5 @@
-//! Open stream connections in plain data with their sockets, for another process that continues them. Nothing here
-//! reads or writes a socket.
+//! Open stream connections as plain data with their sockets, for another process that continues them. This module does
+//! not read or write a socket.
 
 use std::fmt;
 use std::future::pending;
@@ -18,62 +18,62 @@ use trunkgate_tls_record::TlsSnapshot;
 use super::places::SlotKind;
 use super::streams::ConnectionTarget;
 
-/// Stream connections and unhandled messages in plain data.
+/// Stream connections and unprocessed messages as plain data.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct HandedConnections {
     /// Number of the next connection, above those of all earlier ones.
     next: u64,
     /// Connections in the order of their numbers.
     open: Vec<HandedConnection>,
-    /// Received messages that the gateway has not handled, in order.
+    /// Received messages that the gateway has not processed, in order.
     messages: Vec<HandedMessage>,
 }
 
-/// Stream connection in plain data.
+/// Stream connection as plain data.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HandedConnection {
     pub(super) flow: Flow,
-    /// Whether the socket crosses. A connection without one was being opened, and is opened again.
+    /// Whether the socket is among the descriptors. A connection without one was being opened, and is opened again.
     pub(super) has_socket: bool,
-    /// Whether the remote party has opened it.
+    /// Whether the remote party opened the connection.
     pub(super) is_accepted: bool,
-    /// Whether its first message has not arrived.
+    /// Whether the first message of the remote party has not arrived yet.
     pub(super) awaits_first: bool,
     pub(super) slot: SlotKind,
-    /// Received part of a message.
+    /// Received bytes of an incomplete message.
     pub(super) unread: Vec<u8>,
-    /// Bytes that the socket has not taken: the rest of a message, then whole ones.
+    /// Bytes that were not written yet: the end of a message, then whole messages.
     pub(super) unsent: Vec<u8>,
-    /// Keys and bytes of TLS.
+    /// TLS keys and buffered bytes; `None` for a plain connection.
     pub(super) tls: Option<TlsSnapshot>,
     pub(super) owner: HandedOwner,
 }
 
-/// Owner and destination of a connection, which only the signalling loop knows.
+/// Trunk and destination of a connection, which only the signalling loop knows.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct HandedOwner {
-    /// Destination by which messages find the connection.
+    /// Destination for whose messages the connection is used, in addition to those on its own flow.
     pub(super) way: Option<ConnectionTarget>,
-    /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
+    /// Trunk that the remote certificate identifies and the number of its TLS terms, for an accepted connection.
     pub(super) whose: Option<(Arc<str>, u64)>,
-    /// Trunk of a TLS connection, if its certificate or its opening tells.
+    /// Trunk of a TLS connection, by its certificate or because it was opened for the trunk; `None` if unknown.
     pub(super) identity: Option<TlsIdentity>,
 }
 
-/// Socket of a connection with what only its task has.
+/// Socket of a connection with the TLS state that only its task has.
 pub(super) struct CrossingSocket {
     pub(super) socket: OwnedFd,
     pub(super) tls: Option<TlsSnapshot>,
 }
 
-/// Received message in plain data.
+/// Received message as plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct HandedMessage {
     flow: Flow,
     bytes: Vec<u8>,
 }
 
-/// Connection that no task of this process serves any more.
+/// Connection that its task in this process has given up, with its socket if it has one.
 #[derive(Debug)]
 pub struct FrozenConnection {
     pub(super) state: HandedConnection,
@@ -85,18 +85,18 @@ pub struct FrozenConnections {
     /// Number of the next connection.
     pub(super) next: u64,
     pub(super) open: Vec<FrozenConnection>,
-    /// Received messages that the gateway has not handled, in order.
+    /// Received messages that the gateway has not processed, in order.
     pub(super) messages: Vec<(Flow, Bytes)>,
 }
 
 /// Bytes of a connection between its socket and the signalling loop.
 #[derive(Debug)]
 pub(super) struct StreamBuffers {
-    /// Received bytes.
+    /// Received bytes that do not form a complete message yet.
     pub(super) framer: Framer,
-    /// Bytes to write before those of the queue.
+    /// Bytes to write before those of the command queue.
     pub(super) unsent: Bytes,
-    /// Whether the first message of the remote party has not arrived.
+    /// Whether the first message of the remote party has not arrived yet.
     pub(super) awaits_first: bool,
 }
 
@@ -115,8 +115,8 @@ impl StreamBuffers {
 }
 
 impl HandedConnections {
-    /// Returns the connections without those over TLS, and the remaining sockets. Keys of TLS are given to one process
-    /// only, because records of two processes under the same keys reveal their content.
+    /// Removes the TLS connections, and returns the others with their sockets. TLS keys are given to one process only,
+    /// because records of two processes under the same keys would reveal their content.
     #[must_use]
     pub fn without_tls(self, sockets: Vec<OwnedFd>) -> (HandedConnections, Vec<OwnedFd>) {
         let mut frozen = self.with_sockets(sockets);
@@ -124,12 +124,12 @@ impl HandedConnections {
         frozen.into_parts()
     }
 
-    /// Returns the number of descriptors that cross beside this message.
+    /// Returns the number of descriptors that are sent beside this message.
     pub fn descriptors(&self) -> usize {
         self.open.iter().filter(|one| one.has_socket).count()
     }
 
-    /// Returns the connections with the descriptors received beside this message; some may be missing.
+    /// Joins the connections with the descriptors received beside this message, of which some may be missing.
     pub fn with_sockets(self, sockets: Vec<OwnedFd>) -> FrozenConnections {
         let mut sockets = sockets.into_iter();
         let open = self.open.into_iter().map(|state| {
@@ -142,7 +142,7 @@ impl HandedConnections {
 }
 
 impl FrozenConnections {
-    /// Returns the connections in plain data, and their sockets in the same order.
+    /// Splits the connections into plain data, and their sockets in the same order.
     pub fn into_parts(self) -> (HandedConnections, Vec<OwnedFd>) {
         let FrozenConnections { next, mut open, messages } = self;
         // The order of their numbers is that of their age, by which crowded sources lose connections.
@@ -157,7 +157,7 @@ impl FrozenConnections {
         (HandedConnections { next, open, messages }, sockets.into_iter().flatten().collect())
     }
 
-    /// Iterates over the owners of TLS connections.
+    /// Iterates over the connections with a known trunk: number, remote address and trunk.
     pub fn identified(&self) -> impl Iterator<Item = (ConnectionId, SocketAddr, TlsIdentity)> {
         self.open.iter().filter_map(|one| {
             let HandedConnection { flow, owner, .. } = &one.state;

@@ -66,29 +66,29 @@ pub enum TransportEvent {
         /// Description of the problem.
         what: &'static str,
     },
-    /// An ICMP error reports that a datagram was not delivered.
+    /// An ICMP error reports that a sent datagram was not delivered.
     Unreachable {
         /// Flow of the datagram.
         flow: Flow,
-        /// Part of the datagram quoted in the ICMP message.
+        /// Beginning of the datagram, quoted in the ICMP message.
         quoted: Bytes,
     },
     /// A stream was accepted.
     Accepted(streams::OpenConnection),
     /// A stream was given back for another process.
     Frozen(Box<FrozenConnection>),
-    /// A trunk's address exceeds its limit of streams: the oldest unused one must be evicted.
+    /// A trunk's address exceeds its limit of streams: unused ones must be evicted, oldest first.
     Crowded {
         /// Address of the trunk.
         source: IpAddr,
     },
-    /// Owner of a TLS connection, by its certificate or by the trunk for which it was opened.
+    /// The trunk of a TLS connection is known, by its certificate or because the connection was opened for the trunk.
     Identified {
-        /// Identified connection.
+        /// Connection whose trunk is known.
         connection: ConnectionId,
-        /// The address of its remote party.
+        /// Address of the connection's remote party.
         remote: SocketAddr,
-        /// Trunk and certificate name.
+        /// Trunk, and the name in the certificate.
         identity: TlsIdentity,
     },
     /// A stream has ended, or could not be established.
@@ -97,7 +97,7 @@ pub enum TransportEvent {
         flow: Flow,
         /// Trunk for which the TLS connection was opened; empty if the host belongs to no trunk.
         made_for: Option<Arc<str>>,
-        /// Cause of the failure, if it did not end normally.
+        /// Cause of the failure; `None` if the stream ended normally.
         cause: Option<StreamFailure>,
         /// True if the stream had been established.
         was_up: bool,
@@ -117,11 +117,11 @@ pub struct SocketCounters {
     pub repeated: Counter,
     /// Datagrams dropped because a socket's send queue was full.
     pub udp_queue_full: Counter,
-    /// Sends refused by the system, and ICMP errors.
+    /// Sends that the system refused, and ICMP errors about sent datagrams.
     pub send_failed: Counter,
     /// Connections closed at once because their source is unknown.
     pub unknown_source: Counter,
-    /// Sources of the connections closed in the last hour.
+    /// Connections closed in the last hour because their source is unknown, by source.
     closed: Mutex<UnknownTraffic>,
     /// Connections rejected by a limit.
     pub connections_refused: Counter,
@@ -162,7 +162,7 @@ impl SocketCounters {
         }
     }
 
-    /// Returns the connections of unknown sources closed in the last hour, if any.
+    /// Returns the connections closed in the last hour because their source is unknown; `None` if there are none.
     pub fn closed(&self, now: Instant) -> Option<UnknownView> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).view(now)
     }
@@ -173,12 +173,12 @@ impl SocketCounters {
 pub struct Transports {
     udp: Vec<(ListenerId, udp::UdpSipSocket)>,
     streams: streams::StreamConnections,
-    /// Broken streams to be closed when their last request has a response.
+    /// Broken streams that are closed as soon as all their requests have responses.
     closing: Vec<Flow>,
     /// TLS thread; `None` if no listener uses TLS, and TLS is then unavailable.
     _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<TransportEvent>,
-    /// Messages received by the predecessor process.
+    /// Messages received but not processed by the predecessor process.
     earlier: VecDeque<(Flow, Bytes)>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
@@ -186,7 +186,7 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// Registers the bound sockets, and the connections of the predecessor process, with the current runtime.
+    /// Registers the bound sockets, and the connections of the predecessor process, with the current async runtime.
     pub fn start(
         bound: Vec<BoundSocket>,
         table: watch::Receiver<Arc<RoutingTable>>,
@@ -221,7 +221,8 @@ impl Transports {
         Ok(Transports { udp, streams, closing, _tls: thread, arrivals, earlier, counters, datagram, turn: 0 })
     }
 
-    /// Waits until [`Self::next`] has an arrival, and sends datagrams that waited for their socket.
+    /// Waits for an event; also sends datagrams that waited for their socket. Returns the event if it had to be taken
+    /// from its queue; otherwise `None`, and [`Self::next`] has one.
     pub(crate) async fn ready(&mut self) -> Option<TransportEvent> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
@@ -241,7 +242,7 @@ impl Transports {
         if ready { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Yields to the connection tasks while messages wait, and sends datagrams that waited for their socket.
+    /// Lets the connection tasks run while messages wait, and sends datagrams that waited for their socket.
     pub(crate) async fn breathe(&mut self) {
         tokio::task::yield_now().await;
         poll_fn(|cx| {
@@ -251,7 +252,8 @@ impl Transports {
         .await;
     }
 
-    /// Returns the next arrival without waiting; each UDP socket and all streams together take turns.
+    /// Returns the next event without waiting, `None` if there is none; each UDP socket and all streams together take
+    /// turns.
     pub(crate) fn next(&mut self, now: ClockMoment) -> Option<TransportEvent> {
         if let Some((flow, bytes)) = self.earlier.pop_front() {
             return Some(TransportEvent::Received { flow, bytes, came: now.at });
@@ -275,7 +277,7 @@ impl Transports {
         None
     }
 
-    /// Sends a message of a trunk (empty: no trunk) without blocking.
+    /// Sends a message without blocking; `trunk` is the trunk of the message, empty if it has none.
     ///
     /// # Errors
     /// Returns an error if it cannot be sent, with the reason if the system refused it.
@@ -294,7 +296,7 @@ impl Transports {
         sent
     }
 
-    /// Responds to a keep-alive received as a datagram. Streams respond on their own.
+    /// Responds to a keep-alive received as a datagram; the tasks of streams respond themselves.
     pub(crate) fn pong(&mut self, flow: &Flow) {
         if let Some((_, socket)) = self.udp.iter_mut().find(|(id, _)| *id == flow.listener) {
             let _ = socket.send(flow.remote, Bytes::from_static(b"\r\n"));
@@ -306,14 +308,15 @@ impl Transports {
         self.streams.insert(connection);
     }
 
-    /// Evicts unused streams of a trunk's address that exceeds its limit; `are_in_use` returns the use of each.
+    /// Evicts unused streams of a trunk's address that exceeds its limit; `are_in_use` returns for each stream whether
+    /// a call or registration uses it.
     pub(crate) fn make_room(&self, source: IpAddr, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
         let (surplus, flows) = self.streams.crowd(source);
         let unused = flows.iter().zip(are_in_use(&flows)).filter(|(_, is_in_use)| !is_in_use);
         let _evicted = unused.filter(|(flow, _)| self.streams.evict(flow)).take(surplus).count();
     }
 
-    /// Sets the owner of a stream, before its first message.
+    /// Sets the trunk of a TLS stream, before its first message is processed.
     pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &TlsIdentity) {
         self.streams.identified(connection, identity);
     }
@@ -323,7 +326,8 @@ impl Transports {
         self.streams.registered(connection);
     }
 
-    /// Checks whether a request allows the reuse of its connection in the other direction (RFC 5923 §5).
+    /// Lets a TLS connection be used for requests in the other direction if the received request allows it (RFC 5923
+    /// §5).
     pub(crate) fn look_for_alias(&mut self, flow: &Flow, message: &SipMessage) {
         if flow.transport != Transport::Tls || !message.is_request() {
             return;
@@ -339,8 +343,8 @@ impl Transports {
         self.closing.push(flow);
     }
 
-    /// Closes the broken streams without pending requests. A request that takes longer than a broken stream is drained
-    /// (`limits::LINGER_SECONDS`) does not keep it open.
+    /// Closes the broken streams without pending requests; `are_in_use` returns for each stream whether it has one. If
+    /// a request takes longer than `limits::LINGER_SECONDS`, the stream's own task closes it.
     pub(crate) fn close_answered(&mut self, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
         if self.closing.is_empty() {
             return;
@@ -355,7 +359,7 @@ impl Transports {
         }
     }
 
-    /// Removes an ended stream; returns the other address and trunk for which it was also used.
+    /// Removes an ended stream; returns the address and trunk for whose requests it was used too (RFC 5923), if any.
     pub(crate) fn closed(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         self.closing.retain(|closing| closing.connection != flow.connection);
         self.streams.remove(flow)
@@ -385,9 +389,9 @@ impl Transports {
         let _ = tokio::time::timeout(Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
     }
 
-    /// Sends the queued messages, and gives all connections back that another process can continue. The others are
-    /// closed, for at most `limits::LINGER_SECONDS`. Datagrams stay in their sockets. `messages` are received ones that
-    /// the gateway has not handled.
+    /// Sends the queued messages, and returns all connections that another process can continue. The others are closed;
+    /// all this takes at most `limits::LINGER_SECONDS`. Datagrams that were not read remain in their sockets.
+    /// `messages` are received ones that the gateway has not processed.
     pub(crate) async fn freeze(&mut self, mut messages: Vec<(Flow, Bytes)>) -> FrozenConnections {
         messages.splice(0..0, self.earlier.drain(..));
         let mut open = Vec::new();
@@ -430,7 +434,7 @@ impl Transports {
     }
 }
 
-/// A moment in both clocks, because the kernel timestamps datagrams by the wall clock.
+/// One moment by the monotonic and the wall clock, because the kernel timestamps datagrams by the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClockMoment {
     /// Monotonic time.
@@ -444,14 +448,15 @@ impl ClockMoment {
         ClockMoment { at: Instant::now(), wall: clock::wall() }
     }
 
-    /// Converts a kernel timestamp to monotonic time; now if it is missing or in the future.
+    /// Converts a kernel timestamp to monotonic time; the current moment if it is missing or in the future.
     fn of(self, stamp: Option<SystemTime>) -> Instant {
         let ago = stamp.and_then(|stamp| self.wall.duration_since(stamp).ok()).unwrap_or_default();
         self.at.checked_sub(ago).unwrap_or(self.at)
     }
 }
 
-/// Returns the address that connections of a listener leave from; `None` if it is bound to all, and the system chooses.
+/// Returns the source address of connections that the edge opens for a listener; `None` if the listener is bound to all
+/// addresses, so that the system chooses.
 pub fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
     (!ip.is_unspecified()).then_some(ip)

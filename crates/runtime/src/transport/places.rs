@@ -16,35 +16,35 @@ use trunkgate_route::{TokenBucket, household};
 use super::by_source::SourceCounts;
 use trunkgate_system::limits;
 
-/// Connection slots by address, so that one remote party cannot take all. If no slot is free, a connection that belongs
+/// Connection slots by address, so that one remote party cannot use all. If no slot is free, a connection that belongs
 /// neither to a trunk nor to a registered phone is evicted for a new one. A trunk's address may briefly exceed its
-/// limit by a few connections, until the signalling loop, which knows the uses by calls and registrations, has evicted
-/// as many.
+/// limit by a few connections, until the signalling loop, which knows the connections that calls and registrations use,
+/// has evicted as many.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnectionSlots(Arc<Mutex<SlotTable>>);
 
 #[derive(Debug, Default)]
 struct SlotTable {
     next: u64,
-    /// Source addresses of all connections by number.
+    /// Source address of each connection, by the number of its slot.
     held: HashMap<u64, IpAddr>,
-    /// Channels to evict connections of trunks' addresses.
+    /// Channels by which connections of trunks' addresses are evicted, by the number of the slot.
     known: HashMap<u64, oneshot::Sender<SlotDecision>>,
     by_source: SourceCounts,
     /// Connections of unknown sources without a registration, oldest first.
     strangers: BTreeMap<u64, UnknownConnection>,
-    /// Counts of those connections by address, or by /48 of IPv6.
+    /// Numbers of the connections in `strangers` by address, or by /48 of IPv6.
     strangers_by_site: SourceCounts,
 }
 
-/// Connection of an unknown source.
+/// Connection of an unknown source without a registration.
 #[derive(Debug)]
 struct UnknownConnection {
     source: IpAddr,
     verdict: oneshot::Sender<SlotDecision>,
 }
 
-/// Decision about a connection of an unknown source.
+/// Decision about a connection with a slot, sent to its task.
 #[derive(Debug)]
 enum SlotDecision {
     Registered,
@@ -85,7 +85,7 @@ pub(crate) struct ConnectionSlot {
 #[derive(Debug)]
 pub(super) struct SlotGrant {
     pub(super) place: ConnectionSlot,
-    /// Source of the connection that was evicted.
+    /// Source address of the connection that was evicted for this one; `None` if none was.
     pub(super) evicted: Option<IpAddr>,
     /// True if the address of a trunk now exceeds its limit, and one of its connections must be evicted.
     pub(super) is_spare: bool,
@@ -96,7 +96,8 @@ impl ConnectionSlots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot for a connection from `source`; `known` is true for a trunk's address.
+    /// Takes a slot for a connection from `source`; `known` is true for a trunk's address. `None` if all slots are
+    /// taken and no connection can be evicted.
     pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<SlotGrant> {
         let source = if known { source } else { household(source) };
         let mut taken = self.lock();
@@ -120,7 +121,7 @@ impl ConnectionSlots {
         Some(SlotGrant { place, evicted, is_spare })
     }
 
-    /// Returns the slot of a connection that had one in the process before; evicts no other.
+    /// Returns the slot of a connection that had one in the predecessor process; evicts no other connection.
     pub(super) fn resume(&self, source: IpAddr, kind: SlotKind) -> ConnectionSlot {
         let source = if kind == SlotKind::Known { source } else { household(source) };
         self.hold(&mut self.lock(), source, kind)
@@ -144,7 +145,7 @@ impl ConnectionSlots {
         ConnectionSlot { places: self.clone(), number, verdict, patience }
     }
 
-    /// Returns by how many connections a trunk's address exceeds its limit.
+    /// Returns the number of connections by which a trunk's address exceeds its limit; 0 if it does not.
     pub(super) fn surplus(&self, source: IpAddr) -> usize {
         self.lock().by_source.count(source).saturating_sub(limits::CONNECTIONS_PER_SOURCE)
     }
@@ -158,7 +159,7 @@ impl ConnectionSlots {
         true
     }
 
-    /// Records a registration on a connection, which then counts like a trunk's.
+    /// Records that a phone has registered on a connection, which can then not be evicted any more.
     pub(super) fn registered(&self, number: u64) {
         if let Some(stranger) = self.lock().forget_stranger(number) {
             let _ = stranger.verdict.send(SlotDecision::Registered);
@@ -167,7 +168,8 @@ impl ConnectionSlots {
 }
 
 impl SlotTable {
-    /// Evicts the oldest connection of the unknown address or /48 with the most of them; returns its address.
+    /// Evicts the oldest of the candidates of that unknown address or /48 which has the most connections; returns its
+    /// address, or `None` without a candidate.
     fn evict(&mut self, is_candidate: impl Fn(&UnknownConnection) -> bool) -> Option<IpAddr> {
         let candidates = self.strangers.iter().filter(|(_, stranger)| is_candidate(stranger));
         let rank = |number: u64, source| (self.strangers_by_site.count(site(source)), Reverse(number));
@@ -233,8 +235,8 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Handshakes in progress. If the limit is reached, an older one is aborted; a source that starts many handshakes
-/// without completing them therefore only displaces its own.
+/// Registry of the TLS handshakes in progress. At its limit, an older handshake is aborted for a new one; a source that
+/// starts many handshakes without completing them therefore only displaces its own.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Handshakes(Arc<Mutex<HandshakeTable>>);
 
@@ -248,12 +250,12 @@ struct HandshakeTable {
 struct RunningHandshake {
     number: u64,
     source: IpAddr,
-    /// True for a trunk's address.
+    /// True if the remote address belongs to a trunk.
     known: bool,
     task: AbortHandle,
 }
 
-/// Handshake in progress; dropping it ends it.
+/// Entry of a handshake in progress; dropping it removes the entry.
 #[derive(Debug)]
 pub(super) struct Handshake {
     all: Handshakes,
@@ -261,7 +263,7 @@ pub(super) struct Handshake {
 }
 
 impl Handshakes {
-    /// Returns a new handshake.
+    /// Creates the entry of a new handshake.
     pub(super) fn begin(&self) -> Handshake {
         let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         under.next += 1;
@@ -294,7 +296,8 @@ impl Handshakes {
     }
 }
 
-/// Returns the index of the oldest handshake of the unknown address, or /48 of IPv6, with the most of them.
+/// Returns the index of the oldest handshake of that unknown address, or /48 of IPv6, which has the most of them;
+/// `None` without one.
 fn of_the_most(way: &VecDeque<RunningHandshake>) -> Option<usize> {
     let strangers = || way.iter().enumerate().filter(|(_, one)| !one.known);
     let mut counts = SourceCounts::default();
@@ -342,7 +345,7 @@ impl Default for UnknownConnectionLimits {
 }
 
 impl UnknownConnectionLimits {
-    /// Returns whether a connection may start now, and counts it.
+    /// Counts a connection of `source` and returns true if the limits allow it now; otherwise returns false.
     pub(super) fn may_begin(&mut self, now: Instant, source: IpAddr) -> bool {
         let (site, source) = (site(source), household(source));
         // Check the network first: it takes only its own share of its /48. Only sources allowed by their /48 are stored
@@ -362,7 +365,7 @@ impl UnknownConnectionLimits {
     }
 }
 
-/// Rates of many sources.
+/// Rates of connections by source: `each` per second and source.
 #[derive(Debug)]
 struct SourceRates {
     each: u32,
@@ -390,7 +393,7 @@ impl SourceRates {
         })
     }
 
-    /// Counts a connection of `who`, if its rate allows it and the table has room.
+    /// Counts a connection of `who` if its rate allows it and the table has room; returns whether it was counted.
     fn take(&mut self, now: Instant, who: IpAddr) -> bool {
         if self.begun.len() >= limits::UNKNOWN_SOURCES && !self.begun.contains_key(&who) {
             self.begun.retain(|_, (_, last)| !is_over(now, *last));
@@ -404,7 +407,7 @@ impl SourceRates {
     }
 }
 
-/// Returns whether enough time has passed for a bucket to be full again.
+/// Returns whether a second has passed since `last`, so that a token bucket is full again.
 fn is_over(now: Instant, last: Instant) -> bool {
     now.saturating_duration_since(last) >= Duration::from_secs(1)
 }

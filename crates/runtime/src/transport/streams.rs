@@ -34,29 +34,29 @@ use trunkgate_system::tls_stream::TlsStream;
 pub struct OpenConnection {
     flow: Flow,
     queue: mpsc::Sender<ConnectionCommand>,
-    /// Destination by which messages find the connection, in addition to its number.
+    /// Destination for whose messages the connection is used, in addition to those on its own flow.
     way: Option<ConnectionTarget>,
-    /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
+    /// Trunk that the remote certificate identifies and the number of its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
-    /// Trunk of a TLS connection.
+    /// Trunk of a TLS connection; `None` if unknown.
     identity: Option<TlsIdentity>,
-    /// Number of its slot, for an accepted connection.
+    /// Number of the connection's slot, for an accepted connection.
     place: Option<u64>,
 }
 
-/// Destination of a connection.
+/// Destination for whose messages a connection may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct ConnectionTarget {
     transport: Transport,
     listener: ListenerId,
     remote: SocketAddr,
-    /// Trunk or host authenticated by TLS; the connection is used for no other.
+    /// Trunk or host authenticated by TLS, for which alone the connection is used; `None` without TLS.
     whom: Option<ConnectionOwner>,
     /// Number of the TLS terms, see `tls::Settings::terms`.
     terms: u64,
 }
 
-/// State shared by accepting and opening connections.
+/// State shared by the tasks that accept connections and by the loop, which opens them.
 #[derive(Debug, Clone)]
 pub(super) struct StreamSetup {
     next_id: Arc<AtomicU64>,
@@ -70,7 +70,7 @@ pub(super) struct StreamSetup {
     pub(super) freeze: watch::Receiver<bool>,
     /// Rate limit for log entries about failed handshakes.
     pub(super) disagreements: Arc<Mutex<LogThrottle>>,
-    /// Rate limit for log entries about missing slots.
+    /// Rate limit for log entries about connections rejected for lack of a slot.
     crowds: Arc<Mutex<LogThrottle>>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct StreamConnections {
     by_way: HashMap<ConnectionTarget, ConnectionId>,
     sources: HashMap<ListenerId, Option<IpAddr>>,
     workshop: StreamSetup,
-    /// Set once connections are given back.
+    /// Set to true to have the tasks give their connections back for another process.
     freeze: watch::Sender<bool>,
 }
 
@@ -114,12 +114,12 @@ impl StreamConnections {
         }
     }
 
-    /// Sets the number of the next connection, above those of the process before. Call before [`Self::listen`].
+    /// Sets the number of the next connection, above those of the predecessor process. Call it before [`Self::listen`].
     pub(super) fn continue_numbers(&self, next: u64) {
         self.workshop.next_id.store(next, Ordering::Relaxed);
     }
 
-    /// Continues the connections of the process before, on their sockets and under their numbers.
+    /// Continues the connections of the predecessor process, on their sockets and under their numbers.
     pub(super) fn resume(&mut self, open: Vec<FrozenConnection>) {
         for FrozenConnection { mut state, socket } in open {
             let HandedConnection { flow, is_accepted, slot, .. } = state;
@@ -155,7 +155,7 @@ impl StreamConnections {
         }
     }
 
-    /// Removes a connection that was given back, and adds the state of the loop to it.
+    /// Removes a connection that its task has given back, and adds the state that only the loop has to it.
     pub(super) fn release(&mut self, frozen: &mut FrozenConnection) {
         let flow = frozen.state.flow;
         if let Some(connection) = flow.connection.and_then(|id| self.connections.get_mut(&id)) {
@@ -165,7 +165,7 @@ impl StreamConnections {
         self.remove(&flow);
     }
 
-    /// Starts to accept on a bound socket.
+    /// Starts to accept connections on a bound socket.
     pub(super) fn listen(
         &mut self,
         id: ListenerId,
@@ -186,8 +186,9 @@ impl StreamConnections {
         if transport == Transport::Tls { self.workshop.tls.spoken_on.clone() } else { Handle::current() }
     }
 
-    /// Sends on the flow's connection, else on one opened for the same remote party, else on a new one (RFC 3261
-    /// §18.1.1, §18.2.2). `trunk` is the trunk of the message, empty if there is none.
+    /// Sends a message on the flow's connection, else on one opened for the same destination, else on a new one (RFC
+    /// 3261 §18.1.1, §18.2.2). `trunk` is the trunk of the message, empty if there is none. Returns false if the
+    /// message cannot be sent.
     pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
         let named = flow.connection.filter(|id| self.connections.contains_key(id));
         let mut way = ConnectionTarget::of(flow, trunk, &bytes);
@@ -220,7 +221,7 @@ impl StreamConnections {
         queued
     }
 
-    /// Opens a connection and serves it.
+    /// Opens a connection in a task that then serves it.
     fn connect(
         &self,
         way: ConnectionTarget,
@@ -256,15 +257,15 @@ impl StreamConnections {
         });
     }
 
-    /// Records a registration on a connection.
+    /// Records that a phone has registered on a connection, which therefore keeps its slot.
     pub(super) fn registered(&self, connection: ConnectionId) {
         if let Some(place) = self.connections.get(&connection).and_then(|connection| connection.place) {
             self.workshop.places.registered(place);
         }
     }
 
-    /// Returns by how many connections a trunk's address exceeds its limit, and its accepted connections, oldest first,
-    /// without the newest ones.
+    /// Returns the number of connections by which a trunk's address exceeds its limit, and the address's accepted
+    /// connections that may be evicted: oldest first, without the newest ones.
     pub(super) fn crowd(&self, source: IpAddr) -> (usize, Vec<Flow>) {
         let own = self.connections.values().filter(|connection| connection.flow.remote.ip() == source);
         let mut own: Vec<(u64, Flow)> = own.filter_map(|one| Some((one.place?, one.flow))).collect();
@@ -303,9 +304,9 @@ impl StreamConnections {
         }
     }
 
-    /// Reuses an accepted connection for our requests to `port` of the remote party (RFC 5923 §5), if its certificate
-    /// identifies a trunk under the current TLS terms and we have no own connection there. The newest connection is
-    /// used, since the remote party of an older one may have restarted.
+    /// Makes an accepted connection carry our requests to `port` of the remote party (RFC 5923 §5), if its certificate
+    /// identifies a trunk under the current TLS terms and we have no connection of our own there. The newest connection
+    /// is used, since the remote party of an older one may have restarted.
     pub(super) fn reuse(&mut self, flow: &Flow, port: u16) {
         let Some(id) = flow.connection.filter(|_| flow.transport == Transport::Tls) else { return };
         let Some(connection) = self.connections.get(&id).filter(|connection| connection.way.is_none()) else { return };
@@ -332,7 +333,7 @@ impl StreamConnections {
         }
     }
 
-    /// Removes a connection; returns the other address and trunk for which it was also used.
+    /// Removes a connection; returns the address and trunk for whose requests it was used too (RFC 5923), if any.
     pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         let id = flow.connection?;
         let OpenConnection { way, whose, .. } = self.connections.remove(&id)?;
@@ -359,7 +360,7 @@ impl StreamConnections {
         }
     }
 
-    /// Has all connections given back for another process.
+    /// Requests all tasks to give their connections back for another process.
     pub(super) fn freeze(&self) {
         self.freeze.send_replace(true);
     }
@@ -389,14 +390,15 @@ impl ConnectionTarget {
     }
 }
 
-/// Returns the host of the Request-URI, the expected certificate name for a request to no trunk (RFC 5922 §7.3).
+/// Returns the host of the Request-URI: the name that the certificate must have for a request to no trunk (RFC 5922
+/// §7.3).
 fn asked_host(bytes: &Bytes) -> Option<String> {
     let message = SipMessage::parse(bytes.clone()).ok()?;
     message.uri().map(|uri| uri.host.host.to_owned())
 }
 
 impl StreamSetup {
-    /// Takes a slot for a connection in either direction; if there is none, that is counted and logged.
+    /// Takes a slot for a connection in either direction; `None` if there is none, which is counted and logged.
     pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<ConnectionSlot> {
         let Some(SlotGrant { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
@@ -423,7 +425,9 @@ impl StreamSetup {
         }
     }
 
-    /// Registers an accepted connection. Over TLS it only serves its own flow: other messages do not find it.
+    /// Creates an accepted connection: its entry for the signalling loop, its task, and the task's command queue.
+    /// Messages to the remote address use it too, unless it is a TLS connection, which only carries messages on its own
+    /// flow.
     pub(super) fn accepted(
         &self,
         transport: Transport,

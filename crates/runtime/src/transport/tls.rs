@@ -1,5 +1,5 @@
 //! TLS settings in force: certificates, trust, and the handshakes in both directions. Changed files replace the
-//! settings; existing connections stay, because their dialogs use them.
+//! settings; existing connections remain open, because their dialogs use them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -33,14 +33,14 @@ use trunkgate_system::tls_stream::TlsStream;
 pub(crate) use trunkgate_system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use trunkgate_system::verifier::{ClientVerifier, ServerVerifier};
 
-/// TLS settings of a configuration and its files.
+/// TLS settings of a configuration, with the contents of its certificate files.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
     listeners: HashMap<String, Arc<TlsServerSetup>>,
     trunks: HashMap<Arc<str>, Arc<TlsClientSetup>>,
-    /// Client settings for remote parties of no trunk; `None` if no listener uses TLS.
+    /// Client settings for remote parties that belong to no trunk; `None` if no listener uses TLS.
     others: Option<Arc<TlsClientSetup>>,
-    /// Server settings of the HTTP interface, if it uses TLS.
+    /// Server settings of the HTTP interface; `None` if it does not use TLS.
     http: Option<Arc<TlsServerSetup>>,
 }
 
@@ -49,9 +49,9 @@ pub struct TlsSettings {
 struct TlsServerSetup {
     config: Arc<ServerConfig>,
     pair: CertificatePair,
-    /// Certificates for other server names.
+    /// Certificates for further server names (SNI), besides the default one.
     further: Vec<FurtherPair>,
-    /// Trust to verify client certificates.
+    /// Trusted CAs by which client certificates are verified; `None` if the listener has no `client_ca`.
     clients: Option<TrustAnchors>,
 }
 
@@ -61,7 +61,7 @@ impl TlsServerSetup {
         std::iter::once(&self.pair).chain(self.further.iter().map(|further| &further.pair))
     }
 
-    /// Returns a number that identifies its certificates.
+    /// Returns a number that identifies the current certificates.
     fn shown(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.pairs().for_each(|pair| pair.key.cert.hash(&mut hasher));
@@ -69,19 +69,20 @@ impl TlsServerSetup {
     }
 }
 
-/// Client certificates requested by a listener.
+/// Policy of a listener for client certificates.
 #[derive(Debug, Clone, Copy, Default)]
 struct ClientAuthPolicy<'a> {
-    /// True if certificates are requested without `client_ca`, because a trunk has its own CA.
+    /// True if client certificates are requested although the listener has no `client_ca`, because a trunk has its own
+    /// CA.
     always: bool,
     /// Certificate names for which a server certificate is accepted from a client.
     any_usage: &'a [String],
 }
 
-/// Certificate of a listener for other server names.
+/// Certificate of a listener for further server names.
 #[derive(Debug, Clone)]
 struct FurtherPair {
-    /// File of the certificate, by which its earlier version is found.
+    /// File of the certificate, by which its previous version is found when the file cannot be read again.
     file: PathBuf,
     pair: CertificatePair,
 }
@@ -91,17 +92,17 @@ struct FurtherPair {
 struct TlsClientSetup {
     config: Arc<ClientConfig>,
     pair: Option<CertificatePair>,
-    /// CA of the trunk, if configured.
+    /// Trusted CAs of the trunk; `None` if it has no CA of its own.
     ca: Option<TrustAnchors>,
-    /// Accepted key usages of its certificate as a client.
+    /// Key usages accepted in the trunk's certificate when the trunk is the TLS client.
     client_usage: ClientUsage,
-    /// Number of the terms; any change of the settings yields another number.
+    /// Number of the TLS terms: any change of these settings yields another number.
     terms: u64,
 }
 
 impl TlsSettings {
-    /// Reads all files of a configuration. For a file that cannot be used its version in `before` is kept, and the
-    /// fault is returned.
+    /// Reads all certificate files of a configuration. For a file that cannot be used, its version in `before` is kept
+    /// and a description of the fault is returned.
     pub fn read(config: &Config, before: &TlsSettings) -> (TlsSettings, Vec<String>) {
         let mut settings = TlsSettings::default();
         let mut faults = Vec::new();
@@ -151,16 +152,16 @@ impl TlsSettings {
         (settings, faults)
     }
 
-    /// Returns whether a client certificate may identify a trunk on a listener, so that unknown addresses get a
-    /// handshake.
+    /// Returns whether a client certificate may identify a trunk on a listener, so that connections of unknown
+    /// addresses get a TLS handshake.
     pub(super) fn may_recognise(&self, listener: &str, table: &RoutingTable) -> bool {
         let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());
         let mut named = table.trunks().iter().filter(|trunk| !trunk.certificate_names.is_empty());
         named.any(|trunk| by_listener || self.ca_of(trunk).is_some())
     }
 
-    /// Returns the first trunk identified by a certificate: the certificate has one of its names, and comes from the
-    /// trunk's own CA, else from the listener's.
+    /// Returns the first trunk that a client's certificate identifies, if any: the certificate contains one of the
+    /// trunk's names, and is issued by the trunk's own CA, or by the listener's CA if the trunk has none.
     fn recognise(&self, listener: &str, table: &RoutingTable, chain: &[CertificateDer<'_>]) -> Option<TlsIdentity> {
         let (own, others) = chain.split_first()?;
         let server = self.listeners.get(listener)?;
@@ -181,23 +182,23 @@ impl TlsSettings {
         self.trunks.get(&trunk.name).map_or(ClientUsage::Client, |client| client.client_usage)
     }
 
-    /// Returns a number for the certificates shown to and required of a trunk: a connection established under other
-    /// terms only serves its existing dialogs.
+    /// Returns the number of the TLS terms with a trunk: the certificates shown to it and required of it. A connection
+    /// established under other terms is only used for its existing dialogs.
     pub(super) fn terms(&self, trunk: &str) -> u64 {
         self.trunks.get(trunk).or(self.others.as_ref()).map_or(0, |client| client.terms)
     }
 
-    /// Returns our client settings for a trunk; `None` if no listener uses TLS.
+    /// Returns the edge's TLS client settings for a trunk; `None` if no listener uses TLS.
     pub fn towards(&self, trunk: &str) -> Option<Arc<ClientConfig>> {
         self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
     }
 
-    /// Returns the server settings of the HTTP interface, if it uses TLS.
+    /// Returns the server settings of the HTTP interface; `None` if it does not use TLS.
     pub fn of_http(&self) -> Option<Arc<ServerConfig>> {
         self.http.as_ref().map(|server| Arc::clone(&server.config))
     }
 
-    /// Returns our certificates, in the order of their owners.
+    /// Returns the edge's own certificates with their owners: listeners, then trunks.
     pub fn pairs(&self) -> Vec<(CertificateOwner, &CertificatePair)> {
         let owned = |kind, name: &str, at| CertificateOwner { kind, name: name.to_owned(), at };
         let listeners = self.listeners.iter().flat_map(|(name, server)| {
@@ -211,17 +212,17 @@ impl TlsSettings {
         all
     }
 
-    /// Returns whether a listener still uses this certificate.
+    /// Returns whether a listener still uses the certificate that it used in a handshake.
     pub(crate) fn shows(&self, shown: &ListenerCertificate) -> bool {
         self.listeners.get(&shown.listener).is_some_and(|server| server.shown() == shown.certificate)
     }
 
-    /// Returns the expiry times of our certificates.
+    /// Returns the expiry times of the edge's own certificates.
     pub(crate) fn expiries(&self) -> Vec<(CertificateOwner, Timestamp)> {
         self.pairs().into_iter().map(|(owner, pair)| (owner, pair.expires)).collect()
     }
 
-    /// Returns the first expiry for each owner (kind and name).
+    /// Returns the earliest expiry of each owner's certificates, with kind and name of the owner.
     pub fn first_expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
         let mut first: Vec<(&'static str, String, Timestamp)> = Vec::new();
         for (owner, expires) in self.expiries() {
@@ -234,10 +235,10 @@ impl TlsSettings {
     }
 }
 
-/// Owner of a certificate.
+/// Owner of one of the edge's certificates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CertificateOwner {
-    /// Kind: `listener` or `trunk`.
+    /// Kind of the owner: `listener` or `trunk`.
     pub kind: &'static str,
     /// Name of the owner.
     pub name: String,
@@ -245,17 +246,17 @@ pub struct CertificateOwner {
     pub at: usize,
 }
 
-/// Returns the accepted certificate names of a trunk.
+/// Returns the names of which a trunk's certificate must contain one.
 fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
     let found = config.trunks.iter().find(|known| *known.name == *trunk);
     found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
 }
 
-/// Reads the server settings of a listener. For a file that cannot be used the version in `earlier` is kept and its
-/// fault is added to `kept`; the other files are read nevertheless.
+/// Reads the server settings of a listener. For a file that cannot be used, its version in `earlier` is used and the
+/// fault is added to `kept`; the other files are still read.
 ///
 /// # Errors
-/// Returns the fault of a file without an earlier version.
+/// Returns the fault of a file that cannot be used and has no earlier version.
 fn server(
     tls: &ListenTls,
     asking: ClientAuthPolicy<'_>,
@@ -303,7 +304,8 @@ fn server(
     Ok(TlsServerSetup { config: Arc::new(config), pair, further, clients })
 }
 
-/// Returns the new value, or the earlier version with the fault added to `kept`.
+/// Returns the value that was read; if reading failed, the earlier version, and the fault is added to `kept`. Without
+/// an earlier version the fault is returned as error.
 fn or_earlier<T: Clone>(read: Result<T, String>, earlier: Option<&T>, kept: &mut Vec<String>) -> Result<T, String> {
     read.or_else(|what| match earlier {
         Some(earlier) => {
@@ -336,7 +338,10 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &TrustAnchors) -> Re
     Ok(TlsClientSetup { config: Arc::new(config), pair: own, ca, client_usage, terms: terms.finish() })
 }
 
-/// Returns client settings for a remote party that is not configured in a file.
+/// Returns client settings for a trunk that no configuration file contains.
+///
+/// # Errors
+/// Returns the fault of a file that cannot be used.
 pub fn towards(tls: &TrunkTls) -> Result<Arc<ClientConfig>, String> {
     Ok(client(Some(tls), &[], &TrustAnchors::of_system())?.config)
 }
@@ -355,17 +360,17 @@ fn trust(path: &Path) -> Result<TrustAnchors, String> {
     TrustAnchors::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
 }
 
-/// Owner of an outbound connection, which is never used for any other.
+/// Owner of an outbound TLS connection, which carries messages of no other owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum ConnectionOwner {
     /// Trunk by name.
     Trunk(Arc<str>),
-    /// Host of no trunk.
+    /// Host that belongs to no trunk.
     Host(Box<str>),
 }
 
 impl ConnectionOwner {
-    /// Returns the trunk; empty for none.
+    /// Returns the name of the trunk; empty for a host that belongs to no trunk.
     pub(super) fn trunk(&self) -> Arc<str> {
         match self {
             ConnectionOwner::Trunk(name) => Arc::clone(name),
@@ -374,20 +379,24 @@ impl ConnectionOwner {
     }
 }
 
-/// Maximum duration of a handshake in either direction.
+/// Maximum duration of a TLS handshake in either direction.
 const HANDSHAKE: Option<Duration> = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
 
-/// TLS handshakes with the settings in force.
+/// Performs TLS handshakes with the settings in force.
 #[derive(Debug, Clone)]
 pub(super) struct TlsHandshaker {
     pub(super) settings: watch::Receiver<Arc<TlsSettings>>,
     pub(super) table: watch::Receiver<Arc<RoutingTable>>,
-    /// Runtime of the handshakes and their connections.
+    /// Runtime of the TLS thread, on which handshakes and their connections run.
     pub(super) spoken_on: Handle,
 }
 
 impl TlsHandshaker {
-    /// Performs a client handshake: the remote certificate must be valid for the host, or have a name of the trunk.
+    /// Performs a handshake as client: the remote certificate must be valid for the host, or contain a name of the
+    /// trunk.
+    ///
+    /// # Errors
+    /// Returns the fault of the handshake.
     pub(super) async fn connect(
         &self,
         stream: TcpStream,
@@ -409,8 +418,10 @@ impl TlsHandshaker {
         connector.crossing_tls(Arc::clone(&client.config), &host, stream).await
     }
 
-    /// Performs a server handshake; returns the client's identity by its certificate. A fault comes with the
-    /// certificate shown to the client.
+    /// Performs a handshake as server; returns the trunk that the client's certificate identifies, if any.
+    ///
+    /// # Errors
+    /// Returns the fault with the certificate that was shown to the client.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
@@ -438,8 +449,8 @@ impl TlsHandshaker {
     }
 }
 
-/// Returns the host for which a trunk's certificate must be valid at an address: that of the peer there, else of its
-/// first TLS peer.
+/// Returns the host for which a trunk's certificate must be valid at an address: that of the peer with this address,
+/// otherwise that of the trunk's first TLS peer.
 fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
     let is_tls = |peer: &&Peer| {
         peer.destination.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls)

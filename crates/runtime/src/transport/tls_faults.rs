@@ -1,6 +1,6 @@
-//! Failed inbound TLS handshakes: the count of the last hour and the latest one. Handshakes in which our certificate
-//! was rejected are also kept by listener, until the certificate changes; those of a trunk's address until one of them
-//! succeeds.
+//! Failed inbound TLS handshakes: the count of the last hour and the latest one. Handshakes in which the edge's
+//! certificate was rejected are also counted by listener, until the certificate changes; those of a trunk's address are
+//! counted until one of them succeeds.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use trunkgate_call::last_hour::LastHour;
 use trunkgate_system::certificates::CertificateRejection;
 use trunkgate_system::connector::TlsFault;
 
-/// Failed handshakes of all listeners.
+/// Failed inbound TLS handshakes of all listeners.
 #[derive(Debug, Default)]
 pub struct TlsFaults(Mutex<FaultGroups>);
 
@@ -21,20 +21,20 @@ pub struct TlsFaults(Mutex<FaultGroups>);
 struct FaultGroups {
     /// All failed handshakes.
     all: FaultGroup,
-    /// Failed handshakes of unknown sources that do not concern our certificate.
+    /// Failed handshakes of unknown sources that did not reject the edge's certificate.
     theirs: FaultGroup,
-    /// Failed handshakes of trunks that do not concern our certificate, by trunk.
+    /// Failed handshakes of trunks' addresses that did not reject the edge's certificate, by trunk.
     of_trunks: BTreeMap<Arc<str>, FaultGroup>,
-    /// Handshakes in which our certificate was rejected, by certificate.
+    /// Handshakes in which the edge's certificate was rejected, by certificate.
     ours: BTreeMap<ListenerCertificate, FaultGroup>,
 }
 
-/// Our certificate as used by a listener.
+/// Certificate of the edge as used by a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListenerCertificate {
     /// Name of the listener.
     pub(crate) listener: String,
-    /// Number that identifies the certificate.
+    /// Number that identifies the version of the certificate.
     pub(crate) certificate: u64,
 }
 
@@ -55,23 +55,23 @@ struct LastTlsFault {
     rejected: Option<CertificateRejection>,
 }
 
-/// Failed handshakes in their displayed form.
+/// Failed handshakes in the form in which `status` shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsFaultsView {
-    /// Handshakes in the last hour.
+    /// Number of failed handshakes in the last hour.
     pub handshakes: u64,
-    /// Listener of the last one.
+    /// Name of the listener of the last failed handshake.
     pub listener: String,
-    /// Source of the last one.
+    /// Source address of the last failed handshake.
     pub last: IpAddr,
-    /// Cause of the last one.
+    /// Cause of the last failure.
     pub why: String,
-    /// Time since the last one.
+    /// Time since the last failure, in seconds.
     pub seconds_ago: u64,
     /// True if a trunk's address was among the sources.
     #[serde(skip)]
     pub is_known: bool,
-    /// Reason of the rejection, if our certificate was rejected.
+    /// Reason of the rejection if peers rejected the edge's certificate; otherwise `None`.
     #[serde(skip)]
     pub(crate) rejected: Option<CertificateRejection>,
 }
@@ -103,7 +103,7 @@ impl TlsFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a failed handshake, with the trunk of the remote address.
+    /// Records a failed handshake; the trunk is the one of the remote address, if any.
     pub(super) fn note(
         &self,
         at: Instant,
@@ -130,28 +130,31 @@ impl TlsFaults {
         group.note(last, is_known);
     }
 
-    /// Removes the faults of a trunk after a successful handshake from its address.
+    /// Removes the failures of a trunk after a successful handshake from its address.
     pub(super) fn went_well(&self, trunk: &str) {
         self.lock().of_trunks.remove(trunk);
     }
 
-    /// Returns all failed handshakes of the last hour, if any.
+    /// Returns all failed handshakes of the last hour; `None` if there were none.
     pub fn view(&self, now: Instant) -> Option<TlsFaultsView> {
         self.lock().all.view(now)
     }
 
-    /// Returns those of unknown sources in the last hour that do not concern our certificate.
+    /// Returns the failed handshakes of unknown sources in the last hour that did not reject the edge's certificate;
+    /// `None` if there were none.
     pub fn theirs(&self, now: Instant) -> Option<TlsFaultsView> {
         self.lock().theirs.view(now)
     }
 
-    /// Returns those of trunks, by name, unless a later handshake has succeeded.
+    /// Returns the failed handshakes of trunks' addresses in the last hour by trunk, without trunks that have succeeded
+    /// since.
     pub fn of_trunks(&self, now: Instant) -> Vec<(Arc<str>, TlsFaultsView)> {
         let inner = self.lock();
         inner.of_trunks.iter().filter_map(|(trunk, group)| Some((Arc::clone(trunk), group.view(now)?))).collect()
     }
 
-    /// Returns those of the last hour in which a certificate still in use was rejected.
+    /// Returns the handshakes of the last hour in which peers rejected a certificate of the edge that is still in use,
+    /// by certificate.
     pub(crate) fn ours(&self, now: Instant, is_shown: impl Fn(&ListenerCertificate) -> bool) -> Vec<TlsFaultsView> {
         let inner = self.lock();
         inner.ours.iter().filter(|(shown, _)| is_shown(shown)).filter_map(|(_, group)| group.view(now)).collect()

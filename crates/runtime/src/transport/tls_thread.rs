@@ -27,7 +27,7 @@ impl TlsThread {
         Ok(TlsThread { handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Returns the handle to start tasks on the thread.
+    /// Returns the handle by which tasks are started on the thread.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }

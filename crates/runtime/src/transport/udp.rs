@@ -1,4 +1,5 @@
-//! UDP listener: datagrams without a task, a bounded queue for a full socket, and ICMP errors as failed sends.
+//! UDP listener: receives without a task, queues a bounded number of datagrams while the socket is full, and reports
+//! ICMP errors as failed sends.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -28,7 +29,7 @@ pub(super) struct UdpSipSocket {
     counters: Arc<SocketCounters>,
     /// Buffer for the control messages of a datagram.
     control: Vec<u8>,
-    /// Number of datagrams dropped by the kernel since the start, modulo 2³².
+    /// Number of datagrams that the kernel had dropped when it was last read, modulo 2³².
     unread: u32,
 }
 
@@ -37,12 +38,15 @@ pub(super) struct UdpSipSocket {
 pub struct Datagram {
     pub len: usize,
     pub remote: SocketAddr,
-    /// Kernel timestamp of its arrival.
+    /// Kernel timestamp of the datagram's arrival, if there is one.
     pub stamp: Option<SystemTime>,
 }
 
 impl UdpSipSocket {
-    /// Moves a bound socket into the current runtime, with a task that waits for its ICMP errors.
+    /// Registers a bound socket with the current async runtime and starts a task that waits for its ICMP errors.
+    ///
+    /// # Errors
+    /// Returns the system's error.
     pub(super) fn start(
         socket: std::net::UdpSocket,
         listener: ListenerId,
@@ -59,7 +63,7 @@ impl UdpSipSocket {
         self.socket.poll_recv_ready(cx).is_ready()
     }
 
-    /// Returns the next datagram, if one is available.
+    /// Reads the next datagram into `buffer`; `None` if none is available.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<Datagram> {
         for _ in 0..limits::BATCH_ITEMS {
             let UdpSipSocket { socket, control, .. } = self;
@@ -79,7 +83,7 @@ impl UdpSipSocket {
         None
     }
 
-    /// Sends a datagram at once, or queues it.
+    /// Sends a datagram at once, or queues it while the socket is full.
     ///
     /// # Errors
     /// Returns the reason if the system refused it; `None` if the queue is full.
@@ -102,8 +106,8 @@ impl UdpSipSocket {
         Ok(())
     }
 
-    /// Sends a datagram at once. A pending ICMP error of an earlier datagram is reported by the next call for any
-    /// destination, so the send is retried, a limited number of times because ICMP errors can be forged.
+    /// Sends a datagram at once. The system reports a pending ICMP error of an earlier datagram by the next send to any
+    /// destination; such a send is repeated, a limited number of times because ICMP errors can be forged.
     fn send_now(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         for _ in 1..limits::UDP_SEND_ATTEMPTS {
             match self.socket.try_send_to(bytes, to) {
@@ -114,7 +118,7 @@ impl UdpSipSocket {
         self.socket.try_send_to(bytes, to).map(|_| ())
     }
 
-    /// Sends the queued datagrams as far as the socket accepts them, and registers a wake-up for the rest.
+    /// Sends the queued datagrams as far as the socket accepts them, and registers a wake-up if some remain.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         while let Some((to, bytes)) = self.queue.front() {
             match self.send_now(*to, bytes) {
@@ -136,7 +140,10 @@ impl UdpSipSocket {
     }
 }
 
-/// Reads one datagram, and the number of datagrams dropped so far, if the kernel reports it.
+/// Reads one datagram, and the number of datagrams dropped so far if the kernel reports it.
+///
+/// # Errors
+/// Returns the system's error, such as `WouldBlock`.
 pub fn next_datagram(
     socket: &impl AsRawFd,
     buffer: &mut [u8],
@@ -160,7 +167,7 @@ fn is_icmp(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
-/// Reads the socket's error queue (ip(7), IP_RECVERR) for unreachable destinations.
+/// Reports unreachable destinations from the socket's error queue (ip(7), IP_RECVERR) until the socket fails.
 async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::Sender<TransportEvent>) {
     loop {
         if socket.ready(Interest::ERROR).await.is_err() {
@@ -178,8 +185,8 @@ async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::
     }
 }
 
-/// Reads an entry of the error queue: the destination and the quoted part of the datagram, unless the error only
-/// concerns the size.
+/// Reads an entry of the error queue: the destination of a datagram and its quoted beginning. `None` for an error that
+/// only concerns the size.
 fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
     let mut head = [0; limits::ICMP_QUOTE_BYTES];
     let mut parts = [IoSliceMut::new(&mut head)];
@@ -191,7 +198,7 @@ fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
     Ok(remote.map(|remote| (remote, Bytes::copy_from_slice(head.get(..len).unwrap_or_default()))))
 }
 
-/// Returns the reason why the system did not send.
+/// Returns the reason for which the system did not send a datagram.
 pub fn unsent(error: &io::Error) -> SendFailure {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => SendFailure::Forbidden,

@@ -1,7 +1,7 @@
 //! Connection to an agent: address, TCP, TLS and WebSocket handshake, with the failures of each.
 //!
-//! As at Twilio, the query of the URL is omitted from the request and the signature; a recogniser gets it. A redirect
-//! is not followed and counts as a rejected handshake. No extensions are offered, so nothing is compressed.
+//! As at Twilio, the query of the URL is not part of the request and of the signature; a speech recogniser gets it. A
+//! redirect is not followed and counts as a rejected handshake. No extensions are offered, so nothing is compressed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -42,7 +42,8 @@ use trunkgate_system::public_name::PublicName;
 use trunkgate_system::verifier::ServerVerifier;
 use trunkgate_tls_record::TlsSession;
 
-/// Connector for agents; `connect_timeout` limits the whole connection setup.
+/// Settings of outgoing connections to agents; the agent's `connect_timeout` additionally limits the whole connection
+/// setup.
 const CONNECTOR: Connector = Connector {
     source: None,
     connect_within: Some(AGENT_ADDRESS_TIMEOUT),
@@ -51,17 +52,17 @@ const CONNECTOR: Connector = Connector {
     unacknowledged: Some(AGENT_UNACKNOWLEDGED),
 };
 
-/// Trace context header, by which the agent's spans join the call's trace (W3C Trace Context §3.2).
+/// Header with the trace context, by which the agent's spans join the call's trace (W3C Trace Context §3.2).
 const TRACEPARENT: &str = "traceparent";
 
-/// TLS configuration with the system roots, read once.
+/// TLS client configuration with the system's roots, read once.
 static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
-/// Failure of a connection to an agent, or of its socket.
+/// Failure of an agent's connection attempt, or of its open socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AgentFault {
     pub(super) loss: StreamLoss,
-    /// Detail from the library or the system; empty if `loss` is sufficient.
+    /// Detail from the library or the system; empty if `loss` says enough.
     pub(super) detail: String,
 }
 
@@ -78,7 +79,7 @@ impl AgentFault {
         AgentFault::new(StreamLoss::Unreachable, detail)
     }
 
-    /// Returns the fault for an error of an open socket.
+    /// Classifies an error of an open WebSocket.
     pub(super) fn of_open(error: &WsError) -> AgentFault {
         let loss = match error {
             WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => StreamLoss::DataUnacknowledged,
@@ -101,7 +102,7 @@ impl AgentFault {
         AgentFault::new(loss, error)
     }
 
-    /// Returns the fault for an error of the handshake.
+    /// Classifies an error of the WebSocket handshake.
     fn of_handshake(error: &WsError) -> AgentFault {
         match error {
             WsError::Http(response) => {
@@ -135,15 +136,18 @@ impl AgentFault {
 pub(super) struct AgentEndpoint {
     host: String,
     port: u16,
-    /// True for TLS.
+    /// True if the URL requires TLS (`wss`).
     secure: bool,
-    /// True if host and port are those of the application mapped to a public name.
+    /// True if host and port were replaced by those of the application to which a public name is mapped.
     is_led: bool,
     request: Request,
 }
 
 impl AgentEndpoint {
-    /// Creates the target from the agent's URL, without its query unless it is to be sent.
+    /// Creates the endpoint from the agent's URL, without the query unless it is to be sent.
+    ///
+    /// # Errors
+    /// Returns the fault if the URL or a header is invalid.
     pub(super) fn new(spec: &SocketSpec) -> Result<AgentEndpoint, AgentFault> {
         let url = if spec.sends_query { spec.url.as_str() } else { url_place(&spec.url) };
         let uri: Uri = url.parse().map_err(AgentFault::unreachable)?;
@@ -180,8 +184,8 @@ impl AgentEndpoint {
         AgentEndpoint { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
     }
 
-    /// Makes the whole connection, up to an open non-blocking socket; `held` counts the bytes that the whole edge holds
-    /// for agents.
+    /// Connects and performs all handshakes; returns an open non-blocking WebSocket. `held` counts the bytes that the
+    /// whole edge holds for agents.
     pub(super) async fn reach(
         self,
         spec: &SocketSpec,
@@ -193,7 +197,7 @@ impl AgentEndpoint {
         target.open(spec, tcp, held).await
     }
 
-    /// Makes the handshakes on a connection: TLS if the URL requires it, then the WebSocket.
+    /// Performs the handshakes on a connection: TLS if the URL requires it, then WebSocket.
     pub(super) async fn open(
         self,
         spec: &SocketSpec,
@@ -208,8 +212,8 @@ impl AgentEndpoint {
         self.upgrade(MeteredIntake::new(AgentTransport::new(tcp, tls), held)).await
     }
 
-    /// Connects to the first responsive address. Only the checked addresses are used, even if the name resolves
-    /// differently later.
+    /// Connects to the first address of the host that accepts. Only addresses that passed the checks are used, even if
+    /// the name resolves differently later.
     pub(super) async fn connect(
         &self,
         spec: &SocketSpec,
@@ -230,7 +234,7 @@ impl AgentEndpoint {
         }
     }
 
-    /// Connects to the first responsive address of a list.
+    /// Connects to the first address of a list that accepts.
     async fn connect_to(
         &self,
         found: &[SocketAddr],
@@ -257,7 +261,7 @@ impl AgentEndpoint {
         Err(last)
     }
 
-    /// Makes the TLS handshake; the server's certificate must be valid for the URL's host.
+    /// Performs the TLS handshake; the server's certificate must be valid for the URL's host.
     async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, TlsSession), AgentFault> {
         let config = match &spec.ca {
             Some(pem) => Arc::new(trusting_in(TrustAnchors::of_pem(pem).map_err(AgentFault::tls)?)?),
@@ -267,7 +271,7 @@ impl AgentEndpoint {
         Ok(stream.map_err(|fault| AgentFault::tls(fault.what))?.into_parts())
     }
 
-    /// The WebSocket handshake.
+    /// Performs the WebSocket handshake.
     async fn upgrade(self, stream: MeteredIntake<AgentTransport>) -> Result<OpenSocket, AgentFault> {
         // Use a duplicate descriptor to wait, because the stream itself belongs to the handshake.
         let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(AgentFault::unreachable)?;
@@ -308,7 +312,8 @@ pub(super) fn websocket_config() -> WebSocketConfig {
 /// WebSocket after its handshake.
 pub(super) type OpenSocket = WebSocket<MeteredIntake<AgentTransport>>;
 
-/// Returns the address of a listener for plain RTP: the first resolved address to which unencrypted audio may be sent.
+/// Resolves the destination of copies by plain RTP: the first address of the URL's host to which unencrypted audio may
+/// be sent.
 pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, AgentFault> {
     let uri: Uri = spec.url.parse().map_err(AgentFault::unreachable)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -326,8 +331,8 @@ pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -
     Err(last)
 }
 
-/// Returns those addresses of a name that an agent may have. For unencrypted audio, `plain` has the rules and the error
-/// text if no address satisfies them.
+/// Returns those addresses of a name to which an agent's connection may lead. `plain` has the rules for unencrypted
+/// audio, and the error text if no address satisfies them.
 fn allowed(
     found: &[SocketAddr],
     plain: Option<(&SocketSpec, &str)>,
@@ -351,14 +356,14 @@ fn allowed(
     }
 }
 
-/// Checks whether the system allows sending to an address, which it refuses for a broadcast address, for example;
-/// nothing is sent.
+/// Checks whether the system allows sending to an address, without sending anything; it refuses a broadcast address,
+/// for example.
 fn try_to_send(address: SocketAddr) -> io::Result<()> {
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     UdpSocket::bind((any, 0))?.connect(address)
 }
 
-/// Returns whether an address may be contacted without TLS.
+/// Returns whether an address may be contacted without TLS: loopback, or one of the agent's `plain_networks`.
 fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
@@ -373,12 +378,12 @@ async fn system_trust() -> Result<Arc<ClientConfig>, AgentFault> {
     trusting(roots).map(Arc::new)
 }
 
-/// Returns a client for agents with a public certificate.
+/// Returns TLS client settings that trust these roots.
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, AgentFault> {
     Ok(finished(builder()?.with_root_certificates(roots)))
 }
 
-/// Returns a client for agents with a `ca`, which may be the agent's own certificate.
+/// Returns TLS client settings for an agent with a `ca`, which may be the agent's own certificate.
 fn trusting_in(trust: TrustAnchors) -> Result<ClientConfig, AgentFault> {
     let verifier = Arc::new(ServerVerifier::new(Some(trust), Vec::new()));
     Ok(finished(builder()?.dangerous().with_custom_certificate_verifier(verifier)))

@@ -1,5 +1,5 @@
-//! Rate and memory limits for data received from an agent, so that no agent takes the thread or the memory of other
-//! calls.
+//! Rate and memory limits for data received from an agent, so that no agent uses up the worker's time or the memory
+//! that other calls need.
 //!
 //! This layer between the connection and the WebSocket library does not change messages. It limits the bytes per read
 //! and the sustained rate. Bytes are counted as received from the network, including TLS overhead, and each frame
@@ -21,7 +21,7 @@ use trunkgate_system::limits::{
     AGENT_PAUSE, AGENT_PIECE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES,
 };
 
-/// Two bytes and the longest extended length.
+/// Bytes of a frame header without mask: two, and the longest extended length.
 const HEADER_BYTES: usize = 10;
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -37,7 +37,7 @@ thread_local! {
     static SPARE: Cell<Box<[u8]>> = Cell::default();
 }
 
-/// Connection with its limits.
+/// Connection to an agent that enforces the limits.
 #[derive(Debug)]
 pub(super) struct MeteredIntake<S> {
     inner: S,
@@ -47,21 +47,21 @@ pub(super) struct MeteredIntake<S> {
     read: usize,
     at: usize,
     within: IntakeState,
-    /// Frame header being received, and frame header being passed on.
+    /// Frame header being received; `going` is the one being passed on.
     coming: FrameHeader,
     going: FrameHeader,
-    /// Bytes of the incomplete message.
+    /// Bytes of the incomplete message received so far.
     gathered: u64,
     /// Bytes that may still be read before other connections have their turn.
     slice: usize,
     credit: i64,
     since: Instant,
-    /// Earliest time of the next read, if the last one was prevented by a limit.
+    /// Earliest time of the next read if a limit prevented the last one; otherwise `None`.
     pause: Option<Instant>,
     held: HeldBytes,
 }
 
-/// Share of the bytes held by the edge, released when dropped.
+/// Bytes counted in the total of the edge; subtracted when dropped.
 #[derive(Debug)]
 struct HeldBytes {
     edge: Arc<Counter>,
@@ -70,7 +70,7 @@ struct HeldBytes {
 
 #[derive(Debug, Clone, Copy)]
 enum IntakeState {
-    /// HTTP response to the handshake.
+    /// Within the HTTP response to the handshake.
     Answer {
         /// Bytes of the current line.
         line: usize,
@@ -79,9 +79,9 @@ enum IntakeState {
     },
     Header,
     Payload {
-        /// Remaining bytes of this piece.
+        /// Bytes of this piece that were not passed on yet.
         piece: u64,
-        /// Remaining bytes of the frame after this piece.
+        /// Bytes of the frame after this piece.
         behind: u64,
         /// True for a data frame, false for a control frame.
         data: bool,
@@ -90,7 +90,7 @@ enum IntakeState {
     },
 }
 
-/// Frame header, passed on up to `at`.
+/// Frame header, of which `at` bytes were passed on.
 #[derive(Debug, Clone, Copy, Default)]
 struct FrameHeader {
     bytes: [u8; HEADER_BYTES],
@@ -120,7 +120,7 @@ impl FrameHeader {
         header
     }
 
-    /// Returns the first byte, the mask flag and the payload length; `None` while incomplete.
+    /// Returns the first byte, the mask flag and the payload length; `None` while the header is incomplete.
     fn read(&self) -> Option<(u8, bool, u64)> {
         let (&[first, second], rest) = self.bytes.get(..self.len)?.split_first_chunk()?;
         let len = match second & !MASKED {
@@ -167,27 +167,28 @@ impl<S> MeteredIntake<S> {
         is_at_header && self.going.rest().is_empty() && self.rest().is_empty() && self.gathered == 0
     }
 
-    /// Returns the underlying connection.
+    /// Returns the connection below the limits.
     pub(super) fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the underlying connection, without received bytes that were not passed on.
+    /// Returns the connection below the limits; received bytes that were not passed on are lost.
     pub(super) fn into_inner(self) -> S {
         self.inner
     }
 
-    /// Returns the underlying connection.
+    /// Returns the connection below the limits, mutably.
     pub(super) fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the time of the next read after a read without data; `None`: when the connection has data.
+    /// Returns the time of the next read if a limit prevented the last one; `None` if the next read has to wait for
+    /// data.
     pub(super) fn pause(&self) -> Option<Instant> {
         self.pause
     }
 
-    /// Passes on received bytes as far as there is room.
+    /// Passes received bytes on, as far as `out` has room.
     fn hand_out(&mut self, out: &mut ReadBuffer<'_>) {
         while out.is_open() {
             let header = self.going.rest();
@@ -261,7 +262,7 @@ impl<S> MeteredIntake<S> {
         self.buffer.get(self.at..self.read).unwrap_or_default()
     }
 
-    /// Copies received bytes unchanged; returns their number.
+    /// Passes up to `most` received bytes on unchanged; returns their number.
     fn copy(&mut self, most: usize, out: &mut ReadBuffer<'_>) -> u64 {
         let rest = self.buffer.get(self.at..self.read).unwrap_or_default();
         let taken = out.put(rest.get(..most).unwrap_or(rest));
@@ -269,7 +270,10 @@ impl<S> MeteredIntake<S> {
         taken as u64
     }
 
-    /// Returns whether the connection may be read now, else the time of the next read.
+    /// Checks whether the limits allow a read now.
+    ///
+    /// # Errors
+    /// Returns the time of the next read if they do not.
     fn may_read(&mut self) -> Result<(), Instant> {
         let now = Instant::now();
         if self.slice == 0 {

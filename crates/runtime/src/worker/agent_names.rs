@@ -19,12 +19,12 @@ use trunkgate_route::RoutingTable;
 
 use trunkgate_system::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_NAME_WAIT, AGENT_NAMES};
 
-/// Result of a lookup; the error is the system's text.
+/// Addresses found by a lookup; the error is the system's text.
 pub(super) type AgentLookupResult = Result<Arc<[SocketAddr]>, Arc<str>>;
 type PendingAgentLookup = BoxFuture<'static, AgentLookupResult>;
 pub(super) type AgentHost = (String, u16);
 
-/// Lookups that are waited for or have a thread, by host and port.
+/// Running lookups, by host and port, and the latest results.
 #[derive(Debug)]
 struct RunningLookups {
     all: Mutex<Vec<(AgentHost, WeakShared<PendingAgentLookup>)>>,
@@ -33,7 +33,7 @@ struct RunningLookups {
     known: Mutex<Vec<CachedAddresses>>,
 }
 
-/// Result of a successful lookup.
+/// Addresses from a successful lookup, with its time.
 #[derive(Debug)]
 struct CachedAddresses {
     name: AgentHost,
@@ -43,7 +43,7 @@ struct CachedAddresses {
 
 static UNDER_WAY: RunningLookups = RunningLookups::new(AGENT_LOOK_UPS);
 
-/// Returns the addresses of a host, at once if they are known.
+/// Returns the addresses of a host: from the cache if they are known, otherwise from DNS.
 ///
 /// # Errors
 /// Returns an error if they are unknown and not found within [`AGENT_NAME_WAIT`].
@@ -54,7 +54,7 @@ pub(super) async fn look_up(host: &str, port: u16) -> AgentLookupResult {
     }
 }
 
-/// Returns the current addresses of a host from DNS, for a host that has moved.
+/// Looks up the current addresses of a host in DNS, because the known ones are not reachable.
 ///
 /// # Errors
 /// Returns an error if they are not found within [`AGENT_NAME_WAIT`].
@@ -105,7 +105,7 @@ impl RunningLookups {
         }
     }
 
-    /// Returns the known addresses of a name, else looks it up. Old results are refreshed in the background.
+    /// Returns the known addresses of a name, or looks it up. Old results are refreshed in the background.
     async fn find(
         &'static self,
         name: AgentHost,
@@ -133,7 +133,7 @@ impl RunningLookups {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the known addresses of a name with their age.
+    /// Returns the known addresses of a name with the age of the result; `None` if they are not known.
     fn known_of(&self, name: &AgentHost) -> Option<(Arc<[SocketAddr]>, Duration)> {
         let known = self.known();
         let known = known.iter().find(|known| known.name == *name)?;
@@ -150,7 +150,7 @@ impl RunningLookups {
         known.push(CachedAddresses { name, addresses, at: Instant::now() });
     }
 
-    /// Joins the pending lookup of this name, or starts one.
+    /// Joins the running lookup of this name, or starts one.
     fn join(
         &'static self,
         key: AgentHost,
@@ -188,7 +188,7 @@ impl RunningLookups {
         found
     }
 
-    /// Completes a lookup that has a thread in the background, so that later requests can use it.
+    /// Completes a lookup in the background if it already has a thread, so that later requests can use its result.
     fn keep(&self, name: &AgentHost) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let this = all.iter().find(|(other, _)| other == name).and_then(|(_, waiting)| waiting.upgrade());

@@ -1,4 +1,4 @@
-//! Open WebSocket of an agent: written while the system accepts data, read while the agent may send, and left alone
+//! Open WebSocket of an agent: written while the system accepts data, read while the agent may send, and not touched
 //! while it would block. Readiness events are passed to [`AgentSocket::awake`].
 
 use std::io;
@@ -29,11 +29,11 @@ pub(super) enum WebSocketMessage {
     Text(Utf8Bytes),
     /// Binary message with this many bytes.
     Binary(usize),
-    /// Ping, answered by the library.
+    /// Ping, which the library answers.
     Ping,
-    /// Pong in response to a ping.
+    /// Pong in response to a ping of the edge.
     Pong,
-    /// Close with its code, if any, and a displayable reason.
+    /// Close frame with its code, if any, and its reason in a form for traces.
     Closed(Option<u16>, String),
 }
 
@@ -45,15 +45,15 @@ fn shown_reason(reason: &str) -> String {
 /// Result of a read.
 #[derive(Debug)]
 pub(super) enum AgentRead {
-    /// A message.
+    /// A message was read.
     Said(WebSocketMessage),
     /// No data until the next readiness event.
     Nothing,
-    /// No data yet; read again at this time.
+    /// A limit prevents the read; read again at this time.
     Later(Instant),
 }
 
-/// WebSocket with its readiness.
+/// WebSocket of an agent with its readiness.
 #[derive(Debug)]
 pub(super) struct AgentSocket {
     open: OpenSocket,
@@ -61,7 +61,7 @@ pub(super) struct AgentSocket {
     readable: bool,
     /// True if the system accepts no more data for now.
     blocked: bool,
-    /// True if written data is still buffered.
+    /// True if the library still buffers written data.
     unflushed: bool,
     /// Number of pongs not sent yet.
     pongs: usize,
@@ -73,10 +73,10 @@ impl AgentSocket {
         AgentSocket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
     }
 
-    /// Continues a WebSocket of another process, which stands between two messages.
+    /// Continues a WebSocket of another process, which was between two messages.
     ///
     /// # Errors
-    /// Returns an error if the keys of TLS cannot be used.
+    /// Returns an error if the TLS keys cannot be used.
     pub(super) fn resumed(
         descriptor: OwnedFd,
         tls: Option<TlsSnapshot>,
@@ -86,22 +86,22 @@ impl AgentSocket {
         Ok(AgentSocket::new(WebSocket::from_raw_socket(intake, Role::Client, Some(websocket_config()))))
     }
 
-    /// Returns whether another process can continue the socket: everything received was processed, everything written
-    /// was sent, and all of its state is that of the connection.
+    /// Sends buffered data as far as possible. Returns whether another process can continue the socket: everything
+    /// received was processed, everything written was sent, and the TLS state can be exported.
     pub(super) fn can_cross(&mut self) -> bool {
         let is_flushed = self.write(|| None).is_ok() && !self.blocked && !self.unflushed;
         is_flushed && !self.readable && self.open.get_ref().is_between_messages() && self.connection().can_cross()
     }
 
-    /// Returns the descriptor and the state of TLS for the process that continues the socket.
+    /// Returns the descriptor and the TLS state for the process that continues the socket.
     ///
     /// # Errors
-    /// Returns an error if the connection cannot cross; it is closed then.
+    /// Returns an error if the TLS state cannot be exported; the connection is then closed.
     pub(super) fn into_parts(self) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
         self.open.into_inner().into_inner().into_parts()
     }
 
-    /// Returns the connection.
+    /// Returns the connection below the WebSocket.
     pub(super) fn connection(&self) -> &AgentTransport {
         self.open.get_ref().get_ref()
     }
@@ -115,7 +115,7 @@ impl AgentSocket {
         self.blocked &= !state.writable;
     }
 
-    /// Returns whether a read may succeed.
+    /// Returns whether a read may succeed: data may be available, and not too many pongs are unsent.
     pub(super) fn is_readable(&self) -> bool {
         self.readable && self.pongs < AGENT_PONGS_UNFLUSHED
     }
@@ -125,7 +125,10 @@ impl AgentSocket {
         self.blocked
     }
 
-    /// Writes the messages from `next` while the system accepts them.
+    /// Writes the messages from `next` as long as the system accepts them.
+    ///
+    /// # Errors
+    /// Returns the failure of the connection.
     pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<SocketMessage>) -> Result<(), AgentFault> {
         while !self.blocked {
             let Some(transmit) = next() else { break };
@@ -155,7 +158,10 @@ impl AgentSocket {
         }
     }
 
-    /// Reads one message.
+    /// Reads one message, if one is available.
+    ///
+    /// # Errors
+    /// Returns the failure of the connection.
     pub(super) fn read(&mut self) -> Result<AgentRead, AgentFault> {
         let said = match self.open.read() {
             Ok(Message::Text(text)) => WebSocketMessage::Text(text),
@@ -189,12 +195,12 @@ impl AgentSocket {
     }
 }
 
-/// Closing handshake of a conversation without a session.
+/// Closing handshake of a WebSocket that no session uses any more.
 #[derive(Debug)]
 pub(super) enum ClosingHandshake {
-    /// We ended the conversation: the agent is notified, and either side closes.
+    /// The edge ended the conversation: the stream's remaining messages and a close frame are sent.
     Told(Box<Stream>),
-    /// The agent has closed: our close frame is being sent.
+    /// The agent closed first: the edge's close frame is being sent.
     Answered {
         /// Time at which the socket is dropped in any case.
         until: Instant,
@@ -202,17 +208,17 @@ pub(super) enum ClosingHandshake {
 }
 
 impl ClosingHandshake {
-    /// Starts the close of a conversation that we ended, with its remaining data.
+    /// Starts the closing handshake of a conversation that the edge ended, with the stream's remaining messages.
     pub(super) fn with(stream: Box<Stream>) -> ClosingHandshake {
         ClosingHandshake::Told(stream)
     }
 
-    /// Starts the close after the agent's close.
+    /// Starts the closing handshake after the agent's close frame.
     pub(super) fn after_close(now: Instant) -> ClosingHandshake {
         ClosingHandshake::Answered { until: now + CLOSE_TIMEOUT }
     }
 
-    /// Continues the close.
+    /// Continues the closing handshake.
     pub(super) fn go_on(&mut self, now: Instant, socket: &mut AgentSocket) -> CloseProgress {
         let (until, stream) = match self {
             ClosingHandshake::Answered { until } => {
@@ -242,7 +248,7 @@ impl ClosingHandshake {
     }
 }
 
-/// Progress of a close.
+/// Progress of a closing handshake.
 #[derive(Debug)]
 pub(super) enum CloseProgress {
     /// Continue soon.

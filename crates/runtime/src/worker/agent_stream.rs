@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use trunkgate_tls_record::{TlsSession, TlsSnapshot};
 
-/// TCP or TLS connection.
+/// TCP or TLS connection to an agent.
 #[derive(Debug)]
 pub(super) struct AgentTransport {
     tcp: TcpStream,
     tls: Option<Box<TlsSession>>,
-    /// True if another readiness event will follow further data.
+    /// True if the system will signal further data by another readiness event.
     told: bool,
     /// True if all received data was read, and no read is useful before the next event.
     emptied: bool,
@@ -34,21 +34,21 @@ impl AgentTransport {
         Ok(AgentTransport::new(TcpStream::from(descriptor), tls))
     }
 
-    /// Returns whether another process can continue the connection.
+    /// Returns whether another process can continue the connection, with respect to its TLS state.
     pub(super) fn can_cross(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.can_cross())
     }
 
-    /// Returns the descriptor and the state of TLS for the process that continues the connection.
+    /// Returns the descriptor and the TLS state for the process that continues the connection.
     ///
     /// # Errors
-    /// Returns an error if the connection cannot cross; it is closed then.
+    /// Returns an error if the TLS state cannot be exported; the connection is then closed.
     pub(super) fn into_parts(self) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
         let tls = self.tls.map(|tls| tls.into_snapshot()).transpose().map_err(invalid)?;
         Ok((self.tcp.into(), tls))
     }
 
-    /// Handles a readiness event; another one follows further data unless `ended` is true.
+    /// Handles a readiness event. With `ended`, no further event may follow.
     pub(super) fn awake(&mut self, ended: bool) {
         (self.told, self.emptied) = (!ended, false);
     }
@@ -60,16 +60,16 @@ impl AsFd for AgentTransport {
     }
 }
 
-/// Result of a read; all zero at the end of the connection.
+/// Result of a read; both fields are zero at the end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReadCount {
-    /// Bytes returned; 0 if the received data contains no payload yet.
+    /// Bytes of payload returned; 0 if the received data contains none yet.
     pub(super) len: usize,
     /// Bytes read from the network, including TLS overhead and TLS messages.
     pub(super) wire: usize,
 }
 
-/// Connection that reports the network cost of a read.
+/// Connection that reports how many bytes a read took from the network.
 pub(super) trait MeteredSource {
     /// Reads once.
     fn take(&mut self, out: &mut [u8]) -> io::Result<ReadCount>;
@@ -103,7 +103,7 @@ impl MeteredSource for AgentTransport {
     }
 }
 
-/// Writing must not read: an event for data read here would be lost.
+/// Writing does not read from the socket: the readiness event for data read here would be lost.
 impl Write for AgentTransport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_records()?;

@@ -20,7 +20,7 @@ use super::turn::MediaWorker;
 
 /// Maximum number of agent messages read per turn.
 const MESSAGES_PER_TURN: usize = 32;
-/// Maximum number of their bytes per turn, a few milliseconds of processing.
+/// Maximum bytes of agent messages read per turn; processing them takes a few milliseconds.
 const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
 
 /// Agent of a session with the state of its connection.
@@ -33,9 +33,9 @@ pub(super) struct AgentConnection {
 /// State of the connection to an agent.
 #[derive(Debug)]
 pub(super) enum AgentConnectionState {
-    /// Connecting.
+    /// The connector is opening the connection.
     UnderWay(#[expect(dead_code, reason = "given up when dropped")] ConnectAttempt),
-    /// Connected by a socket.
+    /// The WebSocket is open.
     Open(SocketIndex),
     /// The agent has no socket: it only receives copies, or its conversation has ended.
     Done,
@@ -63,12 +63,12 @@ impl MediaWorker {
         self.settle(at);
     }
 
-    /// Reports an agent that cannot be connected.
+    /// Reports that an agent cannot be connected, because its session does not exist.
     pub(super) fn refuse_agent(&self, id: MediaId, end: EndId) {
         let _ = self.events.send((id, MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Unreachable) }));
     }
 
-    /// Handles the result of a connection attempt.
+    /// Handles the result of a connection attempt of the connector.
     pub(super) fn reached(&mut self, now: Instant, (name, news): ConnectResult) {
         let Some(at) = self.by_id.get(&name.session).copied() else { return };
         let Some(live) = self.sessions.get_mut(at) else { return };
@@ -112,7 +112,7 @@ impl MediaWorker {
         self.settle(at);
     }
 
-    /// Returns whether agents need a share of the current turn.
+    /// Returns whether any agent waits to be served in this turn.
     pub(super) fn agents_wait(&self) -> bool {
         self.sockets.is_waiting() || !self.to_serve.is_empty()
     }
@@ -133,7 +133,7 @@ impl MediaWorker {
         self.serve_all(now);
     }
 
-    /// Serves the agents of all waiting sessions.
+    /// Serves the agents of all sessions that are queued for it.
     pub(super) fn serve_all(&mut self, now: Instant) {
         while let Some(at) = self.to_serve.pop_front() {
             self.serve(now, at);
@@ -141,7 +141,7 @@ impl MediaWorker {
         self.at_work = None;
     }
 
-    /// Reads a message of an agent; returns its size in bytes.
+    /// Reads one message of an agent and passes it to the session; returns its size in bytes.
     fn hear(&mut self, now: Instant, slot: SocketIndex) -> usize {
         let Some((at, end)) = self.sockets.owner(slot) else { return 0 };
         self.at_work = Some(at);
@@ -198,8 +198,8 @@ impl MediaWorker {
         bytes
     }
 
-    /// Writes a session's messages to its agents' sockets, schedules reads of those that may send, and closes ended
-    /// conversations.
+    /// Writes a session's messages to its agents' sockets, schedules reads from those agents that may send, and starts
+    /// the closing handshakes of ended conversations.
     fn serve(&mut self, now: Instant, at: usize) {
         self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return };
@@ -240,7 +240,7 @@ impl MediaWorker {
         self.sockets.remove(slot);
     }
 
-    /// Closes the sockets of removed agents.
+    /// Starts the closing handshakes of removed agents.
     pub(super) fn see_off(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         while let Some((end, stream)) = live.session.poll_departed() {
@@ -251,7 +251,7 @@ impl MediaWorker {
         }
     }
 
-    /// Ends all conversations and waits briefly for their close.
+    /// Ends all conversations because the worker stops, and waits briefly for their closing handshakes.
     pub(super) fn dismiss(&mut self) {
         let now = Instant::now();
         let doors = self.sessions.iter().flat_map(|(_, live)| &live.doors);

@@ -21,7 +21,7 @@ use crate::own_sockets::OwnSockets;
 pub(super) struct AgentConnectionId {
     pub(super) session: MediaId,
     pub(super) end: EndId,
-    /// Distinguishes the socket from earlier ones of the same end.
+    /// Serial number that distinguishes the socket from earlier ones of the same end.
     pub(super) serial: u64,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct AgentConnectionId {
 pub(super) enum ConnectOutcome {
     /// Open WebSocket.
     Socket(Box<OpenSocket>),
-    /// Address for copies by plain RTP, without a connection.
+    /// Destination of copies by plain RTP, which need no connection.
     Copies(SocketAddr),
     /// Intermediate result: the connection is established, but the handshake has no response yet.
     Unanswered,
@@ -65,7 +65,7 @@ impl AgentConnector {
         Ok(AgentConnector { handle, own, _until_dropped: sender })
     }
 
-    /// Returns a worker's access to the connector; results are sent to `inbox`, and `bell` wakes the worker.
+    /// Returns a worker's handle to the connector; results are sent to `inbox`, and `bell` wakes the worker.
     pub(super) fn way_in(&self, inbox: mpsc::UnboundedSender<ConnectResult>, bell: WorkerWaker) -> ConnectorHandle {
         ConnectorHandle { handle: self.handle.clone(), own: self.own.clone(), inbox, bell }
     }

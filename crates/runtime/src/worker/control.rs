@@ -1,6 +1,6 @@
-//! Execution of signalling's commands by a worker: start and end of sessions; sockets are added before their session
-//! learns of an end, and closed before the session forgets it. Sessions also leave for another process, or arrive from
-//! one.
+//! Execution of signalling's commands by a worker: start and end of sessions, of their ends and agents. Sockets are
+//! added before their session learns of an end, and closed before the session forgets it. Also moves sessions to and
+//! from another process.
 
 use std::io;
 use std::time::{Instant, SystemTime};
@@ -22,7 +22,8 @@ use trunkgate_system::clock;
 
 impl MediaWorker {
     /// Executes a command. A command for an ended session has no effect, except that a new end is reported as not
-    /// bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`MediaWorker::add_end`].
+    /// bound. New ends usually come with bound sockets through [`MediaWorker::add_end`], see
+    /// [`super::Workers::hand_over`].
     pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: MediaCommand) {
         let known = self.by_id.get(&id).copied();
         let at = match (known, &command) {
@@ -150,7 +151,7 @@ impl MediaWorker {
         Some(live)
     }
 
-    /// Adds an end with sockets that were bound before its ports were sent in a message.
+    /// Adds an end with sockets that [`super::Workers::hand_over`] has bound already.
     pub(super) fn add_end(&mut self, now: Instant, id: MediaId, (end, spec): (EndId, EndSpec), sockets: EndSockets) {
         let Some(at) = self.by_id.get(&id).copied() else { return self.refuse_end(id, end) };
         self.at_work = Some(at);
@@ -171,8 +172,8 @@ impl MediaWorker {
         self.at_work = None;
     }
 
-    /// Moves an end with its sockets to another session of this worker. If that has ended, its ports are already
-    /// released and the sockets are closed.
+    /// Moves an end with its sockets to another session of this worker. If that session has ended, its ports were
+    /// already reported as free, and the sockets are closed.
     fn move_end(&mut self, now: Instant, at: usize, end: EndId, (to, named): (MediaId, EndId)) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(place) = live.ends.iter().position(|(name, _, _)| *name == end) else { return };
@@ -203,7 +204,8 @@ impl MediaWorker {
         self.settle(at);
     }
 
-    /// Selects the reading mode of each end: together with others if its audio only goes to a mixer, else immediately.
+    /// Sets how each end's socket is read: together with others if its audio only goes to a mixer, otherwise
+    /// immediately.
     pub(super) fn read_when_wanted(&mut self, at: usize) {
         let Some(live) = self.sessions.get(at) else { return };
         for (end, _, pair) in &live.ends {
@@ -232,8 +234,8 @@ impl MediaWorker {
         let _ = self.events.send((id, event));
     }
 
-    /// Lists the sessions. Figures of exported ones begin here, because those before are in the snapshots of their
-    /// calls.
+    /// Lists the sessions. From now on the figures of exported sessions count from zero, because earlier counts are in
+    /// the snapshots of their calls.
     pub(super) fn list(&mut self) -> Vec<ExpectedSession> {
         let listed = |live: &mut LiveSession| {
             live.figures = live.session.figures();
@@ -242,7 +244,8 @@ impl MediaWorker {
         self.sessions.iter_mut().map(|(_, live)| listed(live)).collect()
     }
 
-    /// Removes sessions and returns them. Unless forced, a session stays while an agent is in the middle of a message.
+    /// Removes sessions and returns them. Unless forced, a session remains while one of its agents is in the middle of
+    /// a message.
     pub(super) fn export(&mut self, now: Instant, request: ExportRequest) -> ExportedSlice {
         let mut sessions = Vec::new();
         for at in self.sessions.iter().map(|(at, _)| at).collect::<Vec<_>>() {
@@ -256,7 +259,8 @@ impl MediaWorker {
         ExportedSlice { sessions, remaining: self.sessions.len() }
     }
 
-    /// Returns false while an agent that can be handed over still has unprocessed or unsent data.
+    /// Returns whether a session can be handed over now; false while one of its agents that can be handed over has
+    /// unprocessed or unsent data.
     fn can_cross(&mut self, at: usize) -> bool {
         let Some(live) = self.sessions.get(at) else { return false };
         live.doors.iter().all(|door| match door.way {
@@ -267,7 +271,8 @@ impl MediaWorker {
         })
     }
 
-    /// Removes the agents of a session: those that can cross are returned, the others are dismissed.
+    /// Removes the agents of a session: returns those that can be handed over, and ends the conversations of the
+    /// others.
     fn export_agents(&mut self, now: Instant, at: usize) -> Vec<CrossingAgent> {
         let Some(live) = self.sessions.get(at) else { return Vec::new() };
         let (id, doors): (MediaId, Vec<_>) = (live.id, live.doors.iter().map(AgentConnection::parts).collect());
@@ -316,8 +321,8 @@ impl MediaWorker {
         Some(CrossingSession { snapshot, sockets, agents, recorders })
     }
 
-    /// Continues a session and executes the commands that waited for it. Without a command that opens it, its call was
-    /// not continued and its sockets are closed.
+    /// Continues a session of another process and executes the commands that waited for it. If none of them opens it,
+    /// its call was not continued, and its sockets are closed.
     pub(super) fn adopt(&mut self, now: Instant, crossing: CrossingSession) {
         let CrossingSession { snapshot, sockets, agents, recorders } = crossing;
         let id = snapshot.id;
@@ -356,14 +361,14 @@ impl MediaWorker {
         self.at_work = None;
     }
 
-    /// Returns the connection of an agent that crosses, if the stream has its SID.
+    /// Removes and returns the agent that another process handed over with this stream SID; `None` if there is none.
     pub(super) fn claim(&mut self, id: MediaId, stream_sid: &str) -> Option<CrossingAgent> {
         let is_asked = |one: &UnclaimedAgent| one.session == id && one.agent.state.stream.stream_sid == stream_sid;
         let at = self.unclaimed.iter().position(is_asked)?;
         Some(self.unclaimed.swap_remove(at).agent)
     }
 
-    /// Continues an agent that has crossed.
+    /// Continues the conversation with an agent that another process handed over.
     ///
     /// # Errors
     /// Returns an error if its connection cannot be used or waited for.
@@ -382,12 +387,12 @@ impl MediaWorker {
         Ok(())
     }
 
-    /// Drops agents that no call has asked for in time.
+    /// Closes the connections of handed-over agents that no call has requested in time.
     pub(super) fn drop_unclaimed(&mut self, now: Instant) {
         self.unclaimed.retain(|one| now < one.until);
     }
 
-    /// Begins the sessions that have not arrived as new ones, with sockets of their own.
+    /// Begins the sessions that were expected from another process and did not arrive as new ones, with new sockets.
     pub(super) fn begin_expected(&mut self, now: Instant) {
         for (_, commands) in std::mem::take(&mut self.expected) {
             for command in commands {

@@ -1,4 +1,4 @@
-//! Packet copies for listeners with plain RTP. Copies of many calls to one address are batched for a moment and sent by
+//! Packet copies for raw forks, by plain RTP. Copies of many calls to one address are batched for a moment and sent by
 //! one system call, which the kernel splits into packets (UDP GSO). This costs a fraction of separate calls. Relayed
 //! packets are never delayed here.
 
@@ -24,11 +24,12 @@ struct PacketBatch {
     bytes: Vec<u8>,
     /// Time at which the batch is sent at the latest.
     due: Instant,
-    /// Time until which packets are sent separately, because the kernel did not split a batch.
+    /// Time until which packets to this destination are sent separately, because the kernel could not split a batch;
+    /// `None` if it can.
     uncut_until: Option<Instant>,
 }
 
-/// Copies of one worker.
+/// Sender of the packet copies of one worker.
 #[derive(Debug, Default)]
 pub(super) struct CopySender {
     v4: Option<UdpSocket>,
@@ -37,7 +38,7 @@ pub(super) struct CopySender {
 }
 
 impl CopySender {
-    /// Adds a copy; packets refused by the system are counted in `dropped`.
+    /// Adds a copy to the batch of its destination; packets that the system refuses to send are counted in `dropped`.
     pub(super) fn push(&mut self, now: Instant, to: SocketAddr, packet: &[u8], dropped: &Counter) {
         let at = match self.batches.iter().position(|batch| batch.to == to) {
             Some(at) => at,
@@ -61,12 +62,12 @@ impl CopySender {
         }
     }
 
-    /// Returns the time at which the next batch is due.
+    /// Returns the time at which the next batch is due; `None` without waiting packets.
     pub(super) fn due(&self) -> Option<Instant> {
         self.batches.iter().filter(|batch| batch.packets > 0).map(|batch| batch.due).min()
     }
 
-    /// Sends the due batches.
+    /// Sends the due batches; packets that the system refuses to send are counted in `dropped`.
     pub(super) fn send_due(&mut self, now: Instant, dropped: &Counter) {
         for at in 0..self.batches.len() {
             if self.batches.get(at).is_some_and(|batch| batch.packets > 0 && batch.due <= now) {

@@ -1,4 +1,4 @@
-//! Sessions that cross from a process that ends to its successor, with their sockets.
+//! Sessions that are handed over from a process that ends to its successor, with their sockets.
 //!
 //! The old worker relays until a session is exported, and packets queue in its sockets until the new worker has adopted
 //! it. Signalling crosses first: commands of the new process for a session that has not arrived yet wait for it.
@@ -12,91 +12,92 @@ use trunkgate_media::{AgentSnapshot, EndId, MediaId, RecorderSnapshot, Recording
 use trunkgate_system::clock;
 use trunkgate_tls_record::TlsSnapshot;
 
-/// Session between two processes.
+/// Media session on its way from one process to another.
 #[derive(Debug)]
 pub struct CrossingSession {
     /// State of the session.
     pub snapshot: SessionSnapshot,
-    /// Sockets of its ends: RTP, then RTCP.
+    /// Sockets of the session's ends: RTP, then RTCP.
     pub sockets: Vec<(EndId, [OwnedFd; 2])>,
-    /// Agents whose sockets cross; the others were dismissed.
+    /// Agents that are handed over with their sockets; the conversations of the others were ended.
     pub agents: Vec<CrossingAgent>,
-    /// Recorders; their files cross beside the session.
+    /// Recorders of the session; their files are handed over separately.
     pub recorders: CrossingRecorders,
 }
 
-/// Recorders of a session between two processes.
+/// Recorders of a session on its way from one process to another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrossingRecorders {
-    /// Time of the snapshots by the monotonic clock, which both processes share.
+    /// Time of the recorders' snapshots by the monotonic clock, which both processes share.
     at: Duration,
     recorders: Vec<RecorderSnapshot>,
 }
 
 impl CrossingRecorders {
-    /// Returns recorders suspended at `now`.
+    /// Wraps the snapshots of recorders that were suspended at `now`.
     pub(super) fn new(now: Instant, recorders: Vec<RecorderSnapshot>) -> CrossingRecorders {
         let at = if recorders.is_empty() { Duration::ZERO } else { clock::monotonic().saturating_sub(now.elapsed()) };
         CrossingRecorders { at, recorders }
     }
 
-    /// Lists the recordings.
+    /// Lists the ids of the recorders' recordings.
     pub fn recordings(&self) -> impl Iterator<Item = RecordingId> {
         self.recorders.iter().map(|recorder| recorder.recording)
     }
 
-    /// Returns the recorders with the time of their snapshots.
+    /// Returns the time of the snapshots, converted to this process's clock, and the snapshots.
     pub(super) fn into_parts(self, now: Instant) -> (Instant, Vec<RecorderSnapshot>) {
         let ago = clock::monotonic().saturating_sub(now.elapsed()).saturating_sub(self.at);
         (now.checked_sub(ago).unwrap_or(now), self.recorders)
     }
 }
 
-/// Agent between two processes.
+/// Agent on its way from one process to another.
 #[derive(Debug)]
 pub struct CrossingAgent {
-    /// The conversation.
+    /// State of the conversation with the agent.
     pub state: AgentSnapshot,
     /// TCP connection of its WebSocket, between two messages.
     pub socket: OwnedFd,
-    /// State of TLS on it.
+    /// TLS state of the connection; `None` without TLS.
     pub tls: Option<TlsSnapshot>,
 }
 
-/// Agent of an adopted session that its call has not asked for yet.
+/// Agent of an adopted session that its call has not requested yet.
 #[derive(Debug)]
 pub(super) struct UnclaimedAgent {
     pub(super) session: MediaId,
     pub(super) agent: CrossingAgent,
-    /// Time at which the connection is dropped.
+    /// Time at which the connection is closed if no call requests the agent.
     pub(super) until: Instant,
 }
 
-/// Which sessions are exported.
+/// Request to remove sessions for another process.
 #[derive(Debug, Clone, Copy)]
 pub struct ExportRequest {
-    /// Maximum number of sessions.
+    /// Maximum number of sessions to export.
     pub most: usize,
-    /// Whether sessions leave whose agents are in the middle of a message, and dismiss those agents.
+    /// Whether to export also sessions with an agent in the middle of a message, whose conversation is then ended.
     pub is_forced: bool,
 }
 
-/// Exported sessions.
+/// Sessions removed for another process.
 #[derive(Debug, Default)]
 pub struct ExportedSlice {
-    /// The sessions.
+    /// Sessions that were exported.
     pub sessions: Vec<CrossingSession>,
     /// Number of sessions that the workers still have.
     pub remaining: usize,
 }
 
-/// Time until an agent that no call asks for is dropped: an application may fetch a document first.
+/// Time until a handed-over agent is dropped if no call requests it; long enough for an application to fetch a document
+/// first.
 pub(super) const CLAIM_WITHIN: Duration = Duration::from_secs(10);
 
-/// Session that will cross, with the addresses of its ends.
+/// Session that another process will hand over, with the addresses of its ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedSession {
-    /// Session id.
+    /// Id of the session.
     pub id: MediaId,
     /// Ends with the addresses of their RTP sockets.
     pub ends: Vec<(EndId, SocketAddr)>,

@@ -14,17 +14,18 @@ pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, usize, MediaId)>>,
 }
 
-/// Deadline state stored with a session.
+/// State of one session's deadline, stored with the session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SessionDeadline {
-    /// Valid time in the heap.
+    /// Time of the valid entry in the heap; `None` if there is none.
     planned: Option<Instant>,
-    /// Earliest time requested by the session.
+    /// Time at which the session wants to be called next; `None` for never.
     wanted: Option<Instant>,
 }
 
 impl Deadlines {
-    /// Sets the deadline of a session. A time later than the one in the heap is corrected when that is near.
+    /// Sets the deadline of a session. If the new deadline is later than the entry in the heap, the entry is corrected
+    /// only when its time is near.
     pub(super) fn plan(&mut self, session: usize, id: MediaId, due: &mut SessionDeadline, next: Option<Instant>) {
         due.wanted = next;
         if let Some(next) = next.filter(|next| due.planned.is_none_or(|planned| *next < planned)) {
@@ -33,8 +34,8 @@ impl Deadlines {
         }
     }
 
-    /// Corrects the earliest deadline, if it is not after `soon` and differs from the time that its session now wants;
-    /// returns whether it did. This avoids wake-ups for obsolete deadlines.
+    /// Corrects the earliest entry if its time is at or before `soon` and its session wants another time; returns
+    /// whether an entry was corrected. This avoids wake-ups for obsolete deadlines.
     pub(super) fn correct<'a>(
         &mut self,
         soon: Instant,
@@ -60,12 +61,13 @@ impl Deadlines {
         true
     }
 
-    /// Returns the earliest deadline, which may be obsolete.
+    /// Returns the time of the earliest entry, which may be obsolete; `None` without entries.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Returns the next expired deadline with its session; [`SessionDeadline::meet`] returns whether it is still valid.
+    /// Removes and returns the next expired entry with its session; [`SessionDeadline::meet`] returns whether it is
+    /// valid.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize, MediaId)> {
         let due = self.next().is_some_and(|at| at <= now);
         if due { self.heap.pop().map(|Reverse(planned)| planned) } else { None }
@@ -73,7 +75,7 @@ impl Deadlines {
 }
 
 impl SessionDeadline {
-    /// Returns whether this is the valid deadline, and invalidates it.
+    /// Returns whether this is the time of the valid entry; if so, the session has no entry afterwards.
     pub(super) fn meet(&mut self, at: Instant) -> bool {
         let met = self.planned == Some(at);
         if met {

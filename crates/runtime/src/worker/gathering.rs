@@ -28,12 +28,12 @@ impl AgentEventRate {
         AgentEventRate { events: 0, until: now + WINDOW, pauses: false }
     }
 
-    /// Counts an event of an agent's socket.
+    /// Counts an event of an agent's socket towards the rate.
     pub(super) fn count(&mut self) {
         self.events = self.events.saturating_add(1);
     }
 
-    /// Returns the pause for this turn; must be called once per turn.
+    /// Returns the pause before this turn's wait; zero at a low event rate. Call it once per turn.
     pub(super) fn pause(&mut self, now: Instant) -> Duration {
         if now >= self.until {
             // A longer window had a lower rate.

@@ -58,14 +58,14 @@ pub(crate) use together::next_tick;
 use turn::{MediaWorker, WorkerCommand};
 pub use visit::{AgentWebSocket, WebSocketEvent, WebSocketFailure};
 
-/// Running workers.
+/// Media workers of the edge.
 #[derive(Debug)]
 pub struct Workers {
     links: Vec<WorkerHandle>,
     counters: Vec<Arc<WorkerCounters>>,
     events: UnboundedSender<(MediaId, MediaEvent)>,
     placement: RefCell<Placement>,
-    /// Sessions that cross from another process and have not arrived yet.
+    /// Sessions that another process will hand over and that have not arrived yet.
     expected: RefCell<FxHashMap<MediaId, ExpectedSession>>,
     /// Connector thread, kept alive as long as the workers.
     connector: AgentConnector,
@@ -76,7 +76,7 @@ pub struct Workers {
 struct WorkerHandle {
     orders: UnboundedSender<WorkerCommand>,
     bell: WorkerWaker,
-    /// True if the worker has commands for which it has not been woken.
+    /// True if the worker has commands for which it was not woken yet.
     untold: Cell<bool>,
     thread: JoinHandle<()>,
 }
@@ -116,8 +116,8 @@ impl Workers {
         Ok((workers, events))
     }
 
-    /// Sends a command to the session's worker and wakes it; never blocks. The result of [`Workers::hand_over`] is sent
-    /// as an event.
+    /// Sends a command to the session's worker and wakes it; never blocks. If the command adds an end, the result of
+    /// binding its sockets is reported as an event.
     pub fn send(&self, id: MediaId, command: MediaCommand) {
         if let Some(event) = self.hand_over(id, command) {
             // The receiver may be gone, and then needs no event.
@@ -126,11 +126,11 @@ impl Workers {
         self.wake();
     }
 
-    /// Sends a command to the session's worker without waking it, see [`Workers::wake`]; never blocks. Returns whether
-    /// the sockets of a new end are bound.
+    /// Sends a command to the session's worker without waking it, see [`Workers::wake`]; never blocks. If the command
+    /// adds an end, binds its sockets and returns the event about that; otherwise `None`.
     ///
-    /// They are bound here, because the message with their ports may be sent, and a packet arrive, before the worker's
-    /// next turn.
+    /// The sockets are bound here, because the SIP message with their ports may be sent, and a packet arrive, before
+    /// the worker's next turn.
     pub fn hand_over(&self, id: MediaId, command: MediaCommand) -> Option<MediaEvent> {
         let at = self.placement.borrow_mut().of(id, &command);
         if matches!(command, MediaCommand::Open { .. }) && self.expected.borrow().contains_key(&id) {
@@ -158,17 +158,18 @@ impl Workers {
         }
     }
 
-    /// Returns whether the sockets of an end cross with its session.
+    /// Returns whether another process will hand over the sockets of this end with its session.
     fn is_expected(&self, id: MediaId, end: EndId, bind: SocketAddr) -> bool {
         self.expected.borrow().get(&id).is_some_and(|session| session.ends.contains(&(end, bind)))
     }
 
-    /// Announces sessions that will arrive from another process; required before their commands.
+    /// Announces sessions that another process will hand over; required before commands for them.
     pub fn expect(&self, sessions: Vec<ExpectedSession>) {
         self.expected.borrow_mut().extend(sessions.into_iter().map(|session| (session.id, session)));
     }
 
-    /// Passes sessions of another process to their workers. Sessions of calls that were not continued are closed.
+    /// Passes sessions of another process to their workers. If the call of a session was not continued, its sockets are
+    /// closed.
     pub fn adopt(&self, sessions: Vec<CrossingSession>) {
         for session in sessions {
             let id = session.snapshot.id;
@@ -181,20 +182,20 @@ impl Workers {
         self.wake();
     }
 
-    /// Begins the sessions that have not arrived as new ones, with sockets of their own.
+    /// Begins the announced sessions that did not arrive as new ones, with new sockets.
     pub fn expect_no_more(&self) {
         self.expected.borrow_mut().clear();
         (0..self.links.len()).for_each(|at| self.tell(at, WorkerCommand::ExpectNoMore));
         self.wake();
     }
 
-    /// Lists all sessions; waits for the workers.
+    /// Lists all sessions; blocks until all workers have answered.
     pub fn list(&self) -> Vec<ExpectedSession> {
         let asked = |link: &WorkerHandle| link.ask(WorkerCommand::List).unwrap_or_default();
         self.links.iter().flat_map(asked).collect()
     }
 
-    /// Removes sessions and returns them, with the number of sessions that remain; waits for the workers.
+    /// Removes sessions and returns them, with the number of those that remain; blocks until the workers have answered.
     pub fn export(&self, request: ExportRequest) -> ExportedSlice {
         let mut slice = ExportedSlice::default();
         for link in &self.links {
@@ -241,7 +242,7 @@ impl Workers {
 }
 
 impl WorkerHandle {
-    /// Prepares everything that may fail, then starts the thread.
+    /// Starts a worker: prepares everything that may fail, then starts the thread.
     fn start(
         n: usize,
         counters: Arc<WorkerCounters>,
@@ -264,13 +265,13 @@ impl WorkerHandle {
         Ok(WorkerHandle { orders, bell, untold: Cell::new(false), thread })
     }
 
-    /// Sends a command; returns false if the worker has ended.
+    /// Queues a command; returns false if the worker has ended.
     fn tell(&self, order: WorkerCommand) -> bool {
         self.untold.set(true);
         self.orders.send(order).is_ok()
     }
 
-    /// Sends a query and waits for its answer; `None` if the worker has ended.
+    /// Sends a query, wakes the worker and blocks until its answer; `None` if the worker has ended.
     fn ask<T>(&self, query: impl FnOnce(SyncSender<T>) -> WorkerCommand) -> Option<T> {
         let (answer, answered) = sync_channel(1);
         self.tell(query(answer));
@@ -278,7 +279,7 @@ impl WorkerHandle {
         answered.recv().ok()
     }
 
-    /// Wakes the worker if it has new commands.
+    /// Wakes the worker if it has commands for which it was not woken yet.
     fn wake(&self) {
         if self.untold.take() {
             self.bell.ring();
@@ -286,7 +287,7 @@ impl WorkerHandle {
     }
 }
 
-/// Opens an agent's WebSocket and closes it again.
+/// Opens an agent's WebSocket and closes it again, to test the agent.
 ///
 /// # Errors
 /// Returns the reason why it cannot be opened.
@@ -304,8 +305,8 @@ pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (S
 
 pub(crate) use trunkgate_call::agent_fix::NO_UPGRADE;
 
-/// Returns why an agent's WebSocket was not opened in time: the connection was not accepted, or the handshake got no
-/// response.
+/// Returns the reason why an agent's WebSocket was not opened in time: the connection was not accepted, or the
+/// handshake got no response. Tests this with a new connection.
 pub async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
     match accepts(spec).await {
         true => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
@@ -313,7 +314,7 @@ pub async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
     }
 }
 
-/// Returns whether connections to an agent's URL are accepted.
+/// Opens a connection to an agent's URL and closes it; returns whether it was accepted.
 pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
     let own = OwnSockets::none();
     tokio::time::timeout(Duration::from_secs(1), connects(spec, &own)).await.is_ok_and(|connected| connected.is_ok())

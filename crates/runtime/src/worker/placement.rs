@@ -20,13 +20,13 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Returns an empty assignment for this many workers.
+    /// Creates an empty assignment for this many workers.
     pub(super) fn new(workers: usize) -> Placement {
         Placement { sessions: vec![0; workers], of: FxHashMap::default() }
     }
 
-    /// Returns the worker for a session's command: the first command assigns one, the last one releases it. A command
-    /// for an ended session goes to the first worker, which reports it.
+    /// Returns the index of the worker for a session's command: the command that opens the session assigns a worker,
+    /// the one that closes it releases it. A command for an ended session goes to the first worker, which reports it.
     pub(super) fn of(&mut self, id: MediaId, command: &MediaCommand) -> usize {
         if let MediaCommand::Open { beside, .. } = command {
             let beside = beside.and_then(|other| self.of.get(&other).copied());
@@ -36,7 +36,7 @@ impl Placement {
         found.unwrap_or_default()
     }
 
-    /// Returns the worker of a session.
+    /// Returns the index of a session's worker; `None` for an unknown session.
     pub(super) fn worker_of(&self, id: MediaId) -> Option<usize> {
         self.of.get(&id).copied()
     }

@@ -44,7 +44,7 @@ const EVENTS_PER_TURN: usize = 256;
 /// Expedited forwarding (RFC 3246, DSCP 46) in the traffic class byte.
 const EXPEDITED_FORWARDING: u32 = 0xb8;
 
-/// Index of a socket; invalid after its pair is closed.
+/// Index of a socket in [`PortSet`]; invalid once the pair of sockets is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PortIndex(usize);
 
@@ -74,7 +74,7 @@ impl EndSockets {
         Ok(EndSockets { rtp: bind_media(rtp)?, rtcp: bind_media(rtcp)? })
     }
 
-    /// Returns the sockets of these descriptors, which another process has bound: RTP, then RTCP.
+    /// Wraps the descriptors of RTP and RTCP sockets that another process has bound.
     pub(super) fn received([rtp, rtcp]: [OwnedFd; 2]) -> EndSockets {
         EndSockets { rtp: rtp.into(), rtcp: rtcp.into() }
     }
@@ -85,7 +85,7 @@ impl EndSockets {
     }
 }
 
-/// Owner of a socket.
+/// End to which a socket belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortOwner {
     /// Index of the session in its worker.
@@ -98,12 +98,12 @@ pub(super) struct PortOwner {
 struct PortEntry {
     socket: UdpSocket,
     owner: PortOwner,
-    /// Distinguishes events of this socket from those of an earlier one at the same index.
+    /// Number that distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
     tie: PeerFilter,
-    /// Our address that the remote party was shown.
+    /// Local address that was announced to the remote party; `None` if unknown.
     shown: Option<IpAddr>,
-    /// True if the next read must return the number of dropped packets.
+    /// True if the next read must also return the number of dropped packets.
     asks: bool,
     /// True if the socket is read together with others.
     is_together: bool,
@@ -116,14 +116,13 @@ enum PeerFilter {
     Loose,
     /// Connected: only packets from this address are received.
     To(SocketAddr),
-    /// Connecting failed or would lose packets.
+    /// Not connected, because connecting failed or would lose packets.
     Refused,
 }
 
 impl PortEntry {
-    /// Connects the socket to the remote address. A wildcard socket would get the local address that the kernel
-    /// considers nearest; if the remote party was shown another one, its packets would be lost, so the connection is
-    /// then undone.
+    /// Connects the socket to the remote address. The kernel would select the local address of a wildcard socket; if
+    /// another one was announced to the remote party, its packets would be lost, so the connection is then undone.
     fn tie(&mut self, to: SocketAddr) {
         let bound = self.socket.local_addr();
         let tied = self.socket.connect(to).is_ok();
@@ -164,9 +163,9 @@ impl PortEntry {
     }
 }
 
-/// Event data of the eventfd; no socket has this index.
+/// Event data of the eventfd by which the worker is woken; no socket has this index.
 const BELL: u64 = u64::MAX;
-/// Event data that requests the joint read.
+/// Event data of the timer for the joint read of conference parties' sockets.
 const TIME: u64 = u64::MAX - 1;
 
 /// Waker of the worker (eventfd).
@@ -186,7 +185,7 @@ impl WorkerWaker {
         Ok(WorkerWaker(Arc::new(WakerState { rings: AtomicBool::new(false), event })))
     }
 
-    /// Wakes the worker, now or at its next wait; the caller has queued its command before.
+    /// Wakes the worker from its current or next wait; call it after queueing a command.
     pub(super) fn ring(&self) {
         if !self.0.rings.swap(true, Ordering::AcqRel) {
             // A full counter wakes as well.
@@ -194,7 +193,7 @@ impl WorkerWaker {
         }
     }
 
-    /// Clears the wake-up before the commands are read, so that later commands wake again.
+    /// Clears the wake-up before the queued commands are read, so that a later command wakes the worker again.
     fn hush(&self) {
         // An already cleared eventfd is fine.
         let _ = rustix::io::read(&self.0.event, &mut [0; 8]);
@@ -212,18 +211,18 @@ pub(super) const GENERATIONS: u32 = 0x7fff_ffff;
 pub(super) struct AgentToken {
     /// Index of the socket.
     pub(super) slot: usize,
-    /// Distinguishes the socket from earlier ones at the same index.
+    /// Number that distinguishes the socket from earlier ones at the same index.
     pub(super) generation: u32,
 }
 
-/// Decoded event.
+/// Event of the epoll, decoded from its data.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SocketEvent {
     /// A media socket has a packet.
     Packet(PortIndex, PortOwner),
     /// The readiness of an agent's socket has changed.
     Agent(AgentToken, SocketReadiness),
-    /// Sockets must be read together ([`PortSet::look`]).
+    /// The joint read is due: sockets must be read together ([`PortSet::look`]).
     Time,
 }
 
@@ -234,7 +233,7 @@ pub(crate) struct SocketReadiness {
     pub(super) readable: bool,
     /// Writable, or broken.
     pub(super) writable: bool,
-    /// The remote side has ended its data: the end may follow the available data without a further event.
+    /// The remote side has closed its direction: no further event may follow the available data.
     pub(super) ended: bool,
 }
 
@@ -247,7 +246,7 @@ pub(super) struct PortSet {
     entries: Slab<PortEntry>,
     together: TickSockets,
     generation: u32,
-    /// Buffer for control messages.
+    /// Buffer for control messages of received packets.
     control: Vec<u8>,
 }
 
@@ -269,7 +268,7 @@ impl PortSet {
         })
     }
 
-    /// Adds the sockets of an end; packets already queued cause events.
+    /// Adds the sockets of an end; packets that are already queued in them cause events.
     pub(super) fn open(&mut self, session: usize, end: EndId, sockets: EndSockets) -> io::Result<PortPair> {
         let rtp = self.add(sockets.rtp, PortOwner { session, end, rtcp: false })?;
         match self.add(sockets.rtcp, PortOwner { session, end, rtcp: true }) {
@@ -296,10 +295,10 @@ impl PortSet {
         self.close_one(pair.rtcp);
     }
 
-    /// Removes the sockets of an end and returns them; queued packets stay in them. `None` if they are closed.
+    /// Removes the sockets of an end and returns them with the packets queued in them; `None` if they are closed.
     ///
     /// # Errors
-    /// Returns the system's error if a socket cannot be removed from its epoll; both are closed then.
+    /// Returns the system's error if a socket cannot be removed from its epoll; both sockets are then closed.
     pub(super) fn release(&mut self, pair: PortPair) -> io::Result<Option<EndSockets>> {
         self.loosen(pair);
         let (rtp, rtcp) = (self.take_out(pair.rtp), self.take_out(pair.rtcp));
@@ -311,7 +310,7 @@ impl PortSet {
         self.entries.len()
     }
 
-    /// Returns the waker of the worker.
+    /// Returns the waker by which other threads wake the worker.
     pub(super) fn bell(&self) -> WorkerWaker {
         self.bell.clone()
     }
@@ -347,15 +346,15 @@ impl PortSet {
         }
     }
 
-    /// Polls the sockets that are read together; never blocks. Returns the number of events; unread packets cause
-    /// further ones.
+    /// Polls the sockets that are read together, without blocking. Returns the number of events; packets that remain
+    /// unread cause further events.
     pub(super) fn look(&mut self) -> io::Result<usize> {
         self.together.begin(&self.epoll, TIME)?;
         self.together.look(&mut self.events)
     }
 
-    /// Reads a socket together with others before each tick of a mixer, of which one is at `ticks_at`; `None`: as soon
-    /// as a packet arrives.
+    /// Sets when a socket is read: with `ticks_at`, a tick of a mixer, together with others before each tick of the
+    /// mixers; with `None` as soon as a packet arrives.
     pub(super) fn read_before(&mut self, port: PortIndex, ticks_at: Option<Instant>) -> io::Result<()> {
         let Some(entry) = self.entries.get_mut(port.0).filter(|entry| entry.is_together != ticks_at.is_some()) else {
             return Ok(());
@@ -375,7 +374,7 @@ impl PortSet {
         Ok(())
     }
 
-    /// Clears the waker if it is among the events.
+    /// Clears the wake-up if the waker is among the first `events` events.
     fn hush(&self, events: usize) {
         if self.events.iter().take(events).any(|event| event.data() == BELL) {
             self.bell.hush();
@@ -402,7 +401,10 @@ impl PortSet {
         Some(SocketEvent::Agent(AgentToken { slot: at, generation }, SocketReadiness { readable, writable, ended }))
     }
 
-    /// Receives one packet. An error concerns only this socket: an ICMP error for an earlier send, or no packet.
+    /// Receives one packet and returns its source.
+    ///
+    /// # Errors
+    /// Returns an error of this socket: an ICMP error about an earlier packet, or `WouldBlock` without a packet.
     pub(super) fn receive(&self, port: PortIndex, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
         let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
         let (len, _, source) = rustix::net::recvfrom(&entry.socket, packet.receive_area(), RecvFlags::empty())?;
@@ -410,16 +412,16 @@ impl PortSet {
         Ok(source.ok_or(Errno::AFNOSUPPORT)?.try_into()?)
     }
 
-    /// Requests the number of dropped packets with the next packet of a socket.
+    /// Requests that the next read of a socket also returns the number of dropped packets.
     pub(super) fn ask(&mut self, port: PortIndex) {
         if let Some(entry) = self.entries.get_mut(port.0) {
             entry.asks = true;
         }
     }
 
-    /// Receives like [`Self::receive`] if the number of drops was requested or the packet may have waited: returns the
-    /// source and the number of packets dropped since the socket was bound. `None` if not requested, or without a
-    /// packet.
+    /// Receives a packet like [`Self::receive`], if the number of dropped packets was requested or the socket is read
+    /// together with others, so that the packet may have waited. Returns the source and, if requested, the number of
+    /// packets dropped since the socket was bound. `None` in other cases, and without a packet.
     pub(super) fn receive_with_word(
         &mut self,
         port: PortIndex,
@@ -433,14 +435,15 @@ impl PortSet {
         Some((datagram.remote, dropped))
     }
 
-    /// Reads the pending ICMP errors of a socket; calls `tell` with the destination of each undelivered packet.
+    /// Reads the pending ICMP errors of a socket; calls `tell` with the destination of each undelivered packet and the
+    /// error.
     pub(super) fn unreachable(&mut self, port: PortIndex, tell: impl FnMut(SocketAddr, IcmpError)) {
         if let Some(entry) = self.entries.get(port.0) {
             trouble::unreachable(&entry.socket, &mut self.control, tell);
         }
     }
 
-    /// Discards one packet.
+    /// Reads one packet and discards it.
     pub(super) fn discard(&self, port: PortIndex) {
         if let Some(entry) = self.entries.get(port.0) {
             // The packet is not wanted, so the result is ignored.
@@ -448,7 +451,8 @@ impl PortSet {
         }
     }
 
-    /// Sends one packet. With `locked` only packets from `to` are accepted, so the socket is connected to it.
+    /// Sends one packet. With `locked`, packets of other sources than `to` are not accepted, so the socket is connected
+    /// to it.
     pub(super) fn send(&mut self, port: PortIndex, to: SocketAddr, locked: bool, packet: &PacketBuf) -> io::Result<()> {
         let entry = self.entries.get_mut(port.0).ok_or(io::ErrorKind::NotConnected)?;
         match entry.tie {
@@ -460,8 +464,8 @@ impl PortSet {
         Ok(())
     }
 
-    /// Accepts packets from any address again, because a negotiation may have opened the latch. `shown` is our address
-    /// that the remote party was shown.
+    /// Disconnects the sockets after a negotiation, which may have opened the latch. `shown` is the local address that
+    /// was announced to the remote party.
     pub(super) fn untie(&mut self, pair: PortPair, shown: Option<IpAddr>) {
         self.loosen(pair);
         for port in [pair.rtp, pair.rtcp] {
@@ -470,7 +474,7 @@ impl PortSet {
         }
     }
 
-    /// Accepts packets from any address temporarily, because the remote address may change.
+    /// Disconnects connected sockets for now, because the remote address may change.
     pub(super) fn loosen(&mut self, pair: PortPair) {
         for port in [pair.rtp, pair.rtcp] {
             if let Some(entry) = self.entries.get_mut(port.0).filter(|entry| matches!(entry.tie, PeerFilter::To(_))) {
@@ -498,8 +502,8 @@ impl PortSet {
         Ok(port)
     }
 
-    /// Removes a socket without closing it. A descriptor elsewhere would keep it in an epoll that it was not removed
-    /// from.
+    /// Removes a socket without closing it; `None` if it is closed. It must be removed from the epoll, which would
+    /// otherwise keep it while a descriptor exists in another process.
     fn take_out(&mut self, port: PortIndex) -> io::Result<Option<UdpSocket>> {
         let Some(entry) = self.entries.try_remove(port.0) else { return Ok(None) };
         match entry.is_together {
@@ -522,7 +526,7 @@ fn carried(generation: u32, port: PortIndex) -> u64 {
     u64::from(generation) << 32 | port.0 as u64
 }
 
-/// Binds a socket for one stream. The traffic class is optional: the call works without it.
+/// Binds a socket for RTP or RTCP. A failure to set the traffic class is ignored, because the call works without it.
 fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     let marked = if address.is_ipv6() {
@@ -543,7 +547,7 @@ fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Returns the system's error with the address.
+/// Adds the address to the text of the system's error.
 fn named(error: &io::Error, address: SocketAddr) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }

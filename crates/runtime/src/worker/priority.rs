@@ -12,8 +12,11 @@ use rustix::process::{getpriority_process, setpriority_process};
 /// Niceness requested by a worker.
 const NICENESS: i32 = -10;
 
-/// Raises the calling thread's priority if permitted (CAP_SYS_NICE, or RLIMIT_NICE of 30), and returns its niceness. On
-/// Linux, niceness is a property of a thread.
+/// Raises the calling thread's priority if permitted (CAP_SYS_NICE, or RLIMIT_NICE of 30), and returns the resulting
+/// niceness, which on Linux is a property of a thread.
+///
+/// # Errors
+/// Returns the system's error if the priority cannot be read.
 pub(crate) fn raise() -> io::Result<i32> {
     let before = getpriority_process(None)?;
     if before <= NICENESS {
@@ -26,7 +29,7 @@ pub(crate) fn raise() -> io::Result<i32> {
     }
 }
 
-/// Logs once which priority a worker got.
+/// Logs, once per process, the priority that a worker got.
 pub(super) fn tell(got: &io::Result<i32>) {
     match got {
         Ok(niceness) if *niceness <= NICENESS => tracing::info!(niceness, "priority of media workers raised"),

@@ -14,21 +14,21 @@ use super::agent_connect::OpenSocket;
 use super::agent_socket::{AgentSocket, CloseProgress, ClosingHandshake};
 use super::port_set::{AgentToken, GENERATIONS, PortSet, SocketReadiness};
 
-/// Index of a socket, reused after the socket is closed.
+/// Index of an agent's socket, reused after the socket is closed.
 pub(super) type SocketIndex = usize;
 
 #[derive(Debug)]
 struct SocketEntry {
     socket: AgentSocket,
-    /// Index of the session in its worker, and the end.
+    /// Index of the session in its worker, and the id of the agent's end.
     owner: (usize, EndId),
-    /// Closing handshake, after the session has released the socket.
+    /// Closing handshake, once the session no longer uses the socket.
     leaving: Option<ClosingHandshake>,
-    /// Distinguishes events of this socket from those of an earlier one at the same index.
+    /// Number that distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
-    /// True if it is queued for reading.
+    /// True if the socket is queued for reading.
     queued: bool,
-    /// Time at which it needs attention regardless of events.
+    /// End of the pause after which the socket needs attention without an event; `None` if it is not paused.
     alarm: Option<Instant>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct AgentSockets {
 }
 
 impl AgentSockets {
-    /// Adds an open socket for an end of a session.
+    /// Adds a WebSocket that has just been opened for an end of a session.
     pub(super) fn add(
         &mut self,
         ports: &PortSet,
@@ -52,7 +52,7 @@ impl AgentSockets {
         self.add_socket(ports, owner, AgentSocket::new(*open))
     }
 
-    /// Adds a socket for an end of a session.
+    /// Adds the socket of an end of a session, also one of another process.
     pub(super) fn add_socket(
         &mut self,
         ports: &PortSet,
@@ -68,10 +68,10 @@ impl AgentSockets {
         Ok(slot)
     }
 
-    /// Removes a socket that another process continues and returns its descriptor with the state of TLS.
+    /// Removes a socket that another process continues and returns its descriptor with the TLS state.
     ///
     /// # Errors
-    /// Returns the system's error, or that the socket is gone; it is closed then.
+    /// Returns the system's error, or an error if the socket is gone or closing; it is then closed.
     pub(super) fn release(&mut self, ports: &PortSet, slot: SocketIndex) -> io::Result<(OwnedFd, Option<TlsSnapshot>)> {
         let seat = self.take_out(slot).filter(|seat| seat.leaving.is_none());
         let socket = seat.ok_or(io::ErrorKind::NotConnected)?.socket;
@@ -79,7 +79,7 @@ impl AgentSockets {
         socket.into_parts()
     }
 
-    /// Closes a socket.
+    /// Closes a socket without a closing handshake.
     pub(super) fn remove(&mut self, slot: SocketIndex) {
         drop(self.take_out(slot));
     }
@@ -92,12 +92,12 @@ impl AgentSockets {
         Some(seat)
     }
 
-    /// Returns the socket of an end in conversation.
+    /// Returns a socket that its session still uses; `None` for a closed or closing one.
     pub(super) fn talking(&mut self, slot: SocketIndex) -> Option<&mut AgentSocket> {
         self.seats.get_mut(slot).filter(|seat| seat.leaving.is_none()).map(|seat| &mut seat.socket)
     }
 
-    /// Returns the owner: index of the session in its worker, and the end.
+    /// Returns the index of the session in its worker, and the end, of a socket that the session still uses.
     pub(super) fn owner(&self, slot: SocketIndex) -> Option<(usize, EndId)> {
         self.seats.get(slot).filter(|seat| seat.leaving.is_none()).map(|seat| seat.owner)
     }
@@ -113,7 +113,7 @@ impl AgentSockets {
         (state.writable && !has_left).then_some(session)
     }
 
-    /// Queues a socket for reading, unless it is paused.
+    /// Queues a socket for reading, unless it is queued already or paused.
     pub(super) fn queue(&mut self, slot: SocketIndex) {
         if let Some(seat) = self.seats.get_mut(slot)
             && !seat.queued
@@ -124,7 +124,7 @@ impl AgentSockets {
         }
     }
 
-    /// Returns the next socket to read.
+    /// Removes and returns the next socket queued for reading; `None` if there is none.
     pub(super) fn next_to_read(&mut self) -> Option<SocketIndex> {
         while let Some((slot, generation)) = self.to_read.pop_front() {
             if let Some(seat) = self.seats.get_mut(slot).filter(|seat| seat.generation == generation) {
@@ -135,12 +135,12 @@ impl AgentSockets {
         None
     }
 
-    /// Returns whether a socket is queued for reading.
+    /// Returns whether any socket is queued for reading.
     pub(super) fn is_waiting(&self) -> bool {
         !self.to_read.is_empty()
     }
 
-    /// Pauses a socket until a time.
+    /// Pauses reading from a socket until the time `until`.
     pub(super) fn rest(&mut self, slot: SocketIndex, until: Instant) {
         if let Some(seat) = self.seats.get_mut(slot) {
             let before = seat.alarm.replace(until);
@@ -149,12 +149,12 @@ impl AgentSockets {
         }
     }
 
-    /// Returns the end of the next pause.
+    /// Returns the time at which the next pause ends; `None` if no socket is paused.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
     }
 
-    /// Queues the sockets with ended pauses.
+    /// Queues the sockets whose pause has ended for reading.
     pub(super) fn ring(&mut self, now: Instant) {
         while let Some((at, slot)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, slot));
@@ -165,12 +165,12 @@ impl AgentSockets {
         }
     }
 
-    /// Releases the socket of an end, to send the remaining data of its conversation and close.
+    /// Takes over the socket of a removed agent, to send the remaining messages of its conversation and close it.
     pub(super) fn see_off(&mut self, slot: SocketIndex, stream: Box<Stream>) {
         self.leave(slot, ClosingHandshake::with(stream));
     }
 
-    /// Releases a socket closed by the agent, to send our close frame and close.
+    /// Takes over a socket that the agent has closed, to send the edge's close frame.
     pub(super) fn answer_close(&mut self, now: Instant, slot: SocketIndex) {
         self.leave(slot, ClosingHandshake::after_close(now));
     }
@@ -182,7 +182,8 @@ impl AgentSockets {
         }
     }
 
-    /// Continues the closing handshake of a socket, or closes it; returns false if a session owns the socket.
+    /// Continues the closing handshake of a socket, and closes the socket at its end; returns false if a session still
+    /// uses the socket.
     pub(super) fn see_on(&mut self, now: Instant, slot: SocketIndex) -> bool {
         let Some(SocketEntry { leaving: Some(leaving), socket, .. }) = self.seats.get_mut(slot) else { return false };
         match leaving.go_on(now, socket) {

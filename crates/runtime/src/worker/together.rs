@@ -18,23 +18,23 @@ use trunkgate_conference::limits::FRAME;
 
 /// Minimum time from the joint read to the tick.
 const LEAD: Duration = Duration::from_millis(3);
-/// Processing time of one packet, including its system call.
+/// Estimated processing time of one packet, including its system call.
 const OF_ONE: Duration = Duration::from_micros(8);
 /// Number of sockets beyond which the lead time no longer grows.
 const SOCKETS_IN_TIME: usize = 500;
 
-/// Sockets that are read together, identified by their event data.
+/// Sockets that are read together before each tick of the mixers, identified by their event data.
 #[derive(Debug)]
 pub(super) struct TickSockets {
     epoll: Epoll,
     timer: TimerFd,
     sockets: usize,
-    /// Time since which the worker's epoll watches the sockets.
+    /// Time since which the worker's epoll watches the sockets; `None` outside of the time before a tick.
     watched: Option<Instant>,
 }
 
 impl TickSockets {
-    /// Creates an empty set. A due read is an event of `main` with the data `time`.
+    /// Creates an empty set. When a joint read is due, `main` has an event with the data `time`.
     pub(super) fn new(main: &Epoll, time: u64) -> io::Result<TickSockets> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -70,7 +70,7 @@ impl TickSockets {
         }
     }
 
-    /// Starts to watch the sockets by `main`, if the timer has expired.
+    /// Has `main` watch the sockets until the tick, if the timer has expired.
     pub(super) fn begin(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
         // Reading the timer clears its event; for a socket's event there is nothing to read.
         if rustix::io::read(&self.timer, &mut [0; 8]).is_ok() && self.watched.is_none() {
@@ -80,7 +80,7 @@ impl TickSockets {
         Ok(())
     }
 
-    /// Stops watching the sockets after the tick.
+    /// Ends the watch of the sockets by `main` once the tick has passed.
     pub(super) fn end(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
         if self.watched.is_some_and(|watched| watched.elapsed() >= lead(self.sockets)) {
             self.watched = None;
@@ -89,30 +89,30 @@ impl TickSockets {
         Ok(())
     }
 
-    /// Polls the sockets for packets; never blocks.
+    /// Returns the number of sockets with packets, written to `events`; never blocks.
     pub(super) fn look(&self, events: &mut [EpollEvent]) -> io::Result<usize> {
         Ok(self.epoll.wait(events, EpollTimeout::ZERO)?)
     }
 }
 
-/// Returns how long a packet with this timestamp has waited.
+/// Returns the time that a packet with this kernel timestamp has waited; zero without a timestamp.
 pub(super) fn waited_since(stamp: Option<SystemTime>) -> Duration {
     // After the clock was set the timestamp is useless.
     stamp.and_then(|stamp| stamp.elapsed().ok()).filter(|waited| *waited <= 2 * FRAME).unwrap_or_default()
 }
 
-/// Returns the time from the read of this many sockets to the tick.
+/// Returns the time from the joint read of this many sockets to the tick.
 fn lead(sockets: usize) -> Duration {
     LEAD + OF_ONE * u32::try_from(sockets.min(SOCKETS_IN_TIME)).unwrap_or_default()
 }
 
-/// Returns the time until the next read of this many sockets.
+/// Returns the time until the next joint read of this many sockets.
 fn until_next(ticks_at: Instant, now: Instant, sockets: usize) -> Duration {
     let ready = now + lead(sockets);
     next_tick(ticks_at, ready).saturating_duration_since(ready)
 }
 
-/// Returns the first tick of the mixers after a time.
+/// Returns the first tick of the mixers after `now`; `epoch` is the time of any tick.
 pub(crate) fn next_tick(epoch: Instant, now: Instant) -> Instant {
     let since = now.saturating_duration_since(epoch);
     let past = since.as_micros() % FRAME.as_micros();

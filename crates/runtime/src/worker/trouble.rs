@@ -11,19 +11,19 @@ use trunkgate_media::IcmpError;
 
 use crate::transport::is_about_size;
 
-/// Maximum number of errors read at once; the rest waits for the next turn.
+/// Maximum number of errors read at once; further ones are read in the next turn.
 const ERRORS_PER_TURN: usize = 16;
 
-/// ICMP type: destination unreachable.
+/// ICMPv4 type "destination unreachable" (RFC 792).
 const UNREACHABLE_V4: u8 = 3;
 
-/// Returns a buffer for control messages.
+/// Returns a buffer for the control messages of one packet or error.
 pub(super) fn room() -> Vec<u8> {
     nix::cmsg_space!([u8; 256])
 }
 
-/// Reads errors from the socket's queue, where they would take room from packets; calls `tell` with the destination of
-/// each, except for errors that only concern the size.
+/// Reads the errors in the socket's queue, where they would use memory reserved for packets; calls `tell` with the
+/// destination and kind of each, except for errors that only concern the size.
 pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl FnMut(SocketAddr, IcmpError)) {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     for _ in 0..ERRORS_PER_TURN {

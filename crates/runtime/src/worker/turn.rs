@@ -29,47 +29,47 @@ use super::sockets::AgentSockets;
 use crate::transport::unsent;
 use trunkgate_delivery::sinks::recordings::{FrameBlock, RecordingsHandle};
 
-/// Maximum number of commands per turn, so that packets do not wait for a burst.
+/// Maximum number of commands executed per turn, so that packets do not wait for a burst of commands.
 const COMMANDS_PER_TURN: usize = 32;
-/// Maximum number of newly connected agents handled per turn.
+/// Maximum number of connection results handled per turn.
 const NEWS_PER_TURN: usize = 32;
-/// Maximum number of sessions with expired deadlines handled per turn; the rest follows in the next turn.
+/// Maximum number of sessions with expired deadlines handled per turn; further ones are handled in the next turn.
 const SESSIONS_PER_TURN: usize = 256;
-/// Interval of turns without events.
+/// Maximum duration of a turn's wait, so that turns are counted without events.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// Deadlines nearer than this are corrected before the worker sleeps; longer than the interval between two packets of a
-/// stream.
+/// Time before a deadline within which it is corrected before the worker sleeps; longer than the interval between two
+/// packets of a stream.
 const NEAR: Duration = Duration::from_millis(25);
-/// Sampling interval: one of this many relayed packets is measured.
+/// Sampling rate of the relay time: one of this many relayed packets is measured.
 const PACKETS_PER_SAMPLE: u32 = 64;
 
 /// Command to a worker.
 #[derive(Debug)]
 pub(super) enum WorkerCommand {
-    /// Command for one of its sessions.
+    /// Command for one of the worker's sessions.
     Session(MediaId, MediaCommand),
-    /// New end of one of its sessions, with its sockets.
+    /// New end of one of the worker's sessions, with its bound sockets.
     AddEnd(MediaId, EndId, EndSpec, EndSockets),
-    /// Recording writer.
+    /// Sets the recording writer.
     RecordBy(RecordingsHandle),
-    /// The session of this id crosses from another process: its commands wait until it arrives.
+    /// Another process will hand over the session with this id: its commands wait until it arrives.
     Expect(MediaId),
-    /// End of an expected session that crosses with its sockets.
+    /// New end of an expected session, whose sockets arrive with the session.
     KeptEnd(MediaId, EndId, EndSpec),
-    /// Expected session.
+    /// Session that another process has handed over.
     Adopt(Box<CrossingSession>),
-    /// No further session arrives: those still expected begin as new ones.
+    /// No further session arrives: those still expected begin as new ones, with new sockets.
     ExpectNoMore,
     /// Query for all sessions.
     List(SyncSender<Vec<ExpectedSession>>),
-    /// Removes some sessions, for another process.
+    /// Removes sessions and returns them for another process.
     Export(ExportRequest, SyncSender<ExportedSlice>),
-    /// Stop.
+    /// Ends the worker.
     Stop,
 }
 
 impl WorkerCommand {
-    /// Returns the session that the command is for.
+    /// Returns the session that the command is for; `None` for a command to the worker.
     fn session(&self) -> Option<MediaId> {
         match self {
             WorkerCommand::Session(id, _) | WorkerCommand::AddEnd(id, ..) | WorkerCommand::KeptEnd(id, ..) => Some(*id),
@@ -84,7 +84,8 @@ impl WorkerCommand {
     }
 }
 
-/// Passes a part of a recording to the writer; `open` lists the recordings in progress.
+/// Passes a part of a recording to the writer. `open` lists the session's recordings in progress; one that ends is
+/// removed.
 fn pass_recorded(writer: &RecordingsHandle, open: &mut Vec<RecordingId>, recording: RecordingId, piece: Recorded<'_>) {
     match piece {
         Recorded::Audio { first, samples } => {
@@ -98,27 +99,27 @@ fn pass_recorded(writer: &RecordingsHandle, open: &mut Vec<RecordingId>, recordi
     }
 }
 
-/// Session with its sockets.
+/// Session of a worker with its sockets.
 #[derive(Debug)]
 pub(super) struct LiveSession {
     pub(super) id: MediaId,
     pub(super) session: Session,
-    /// RTP ends: id, RTP port, sockets.
+    /// RTP ends of the session: id, RTP port, sockets.
     pub(super) ends: Vec<(EndId, u16, PortPair)>,
     /// Agents with the states of their connections.
     pub(super) doors: Vec<AgentConnection>,
     /// Recordings in progress.
     pub(super) recordings: Vec<RecordingId>,
-    /// Figures that the snapshot of the call contains, while it is handed over.
+    /// Counts that are already in the snapshot of the call, while it is handed over to another process.
     pub(super) figures: Vec<EndFigures>,
-    /// True if the session is queued to serve its agents.
+    /// True if the session is in the queue of sessions whose agents are to be served.
     pub(super) is_to_be_served: bool,
     /// Deadline of the session.
     pub(super) due: SessionDeadline,
 }
 
 impl LiveSession {
-    /// Forwards the session's events.
+    /// Forwards the session's events to signalling.
     pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, MediaEvent)>) {
         while let Some(event) = self.session.poll_output() {
             // The receiver is gone when the process ends.
@@ -126,7 +127,7 @@ impl LiveSession {
         }
     }
 
-    /// Returns the sockets of an end.
+    /// Returns the sockets of an end; `None` for an unknown end.
     pub(super) fn pair(&self, end: EndId) -> Option<PortPair> {
         self.ends.iter().find(|(name, _, _)| *name == end).map(|(_, _, pair)| *pair)
     }
@@ -152,32 +153,32 @@ pub(super) struct MediaWorker {
     pub(super) by_id: FxHashMap<MediaId, usize>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) events: UnboundedSender<(MediaId, MediaEvent)>,
-    /// Session for which code is running, to be ended if it panics.
+    /// Index of the session for which code is running; it is ended if that code panics.
     pub(super) at_work: Option<usize>,
-    /// Access to the connector thread.
+    /// Handle to the connector thread.
     pub(super) way_in: ConnectorHandle,
     /// Sockets of agents.
     pub(super) sockets: AgentSockets,
-    /// Sessions with agents to be served at the end of the turn.
+    /// Queue of sessions whose agents are served at the end of the turn.
     pub(super) to_serve: VecDeque<usize>,
     pub(super) next_socket: u64,
     /// Bytes held for agents in the whole edge.
     pub(super) held: Arc<Counter>,
-    /// Recording writer, once set.
+    /// Recording writer; `None` until it is set.
     pub(super) recordings: Option<RecordingsHandle>,
-    /// Agents of adopted sessions whose calls have not asked for them yet.
+    /// Agents of adopted sessions that their calls have not requested yet.
     pub(super) unclaimed: Vec<UnclaimedAgent>,
-    /// Commands of sessions that cross from another process, until they arrive.
+    /// Commands for sessions that another process will hand over, until they arrive.
     pub(super) expected: FxHashMap<MediaId, Vec<WorkerCommand>>,
     inbox: UnboundedReceiver<ConnectResult>,
-    /// Number of processed events of this turn.
+    /// Number of socket events of this turn that were processed.
     heard: usize,
     deadlines: Deadlines,
     gathering: AgentEventRate,
     copies: CopySender,
     pool: PacketPool,
     until_sample: u32,
-    /// True if the joint read is due in this turn.
+    /// True if the joint read of conference parties' sockets is due in this turn.
     is_time: bool,
 }
 
@@ -275,8 +276,8 @@ impl MediaWorker {
         over
     }
 
-    /// Executes a command and some further ones; returns true if one of them, or the end of the channel, ends the
-    /// worker.
+    /// Executes a command and some further ones; returns true if the worker must end, because of a command or because
+    /// the channel is closed.
     fn obey_all(&mut self, first: Option<WorkerCommand>, orders: &mut UnboundedReceiver<WorkerCommand>) -> bool {
         let mut next = first;
         for taken in 1.. {
@@ -296,7 +297,7 @@ impl MediaWorker {
         false
     }
 
-    /// Executes a command; one for a session that has not arrived yet waits for it.
+    /// Executes a command; a command for a session that another process has not handed over yet waits for it.
     pub(super) fn execute(&mut self, now: Instant, order: WorkerCommand) {
         if let Some(waiting) = order.session().and_then(|id| self.expected.get_mut(&id)) {
             return waiting.push(order);
@@ -331,7 +332,7 @@ impl MediaWorker {
         }
     }
 
-    /// Handles all socket events.
+    /// Handles all socket events of this turn; an event whose processing panics is skipped.
     fn hear_sockets(&mut self, events: usize) {
         self.heard = 0;
         // Continue after a panic: an edge-triggered event of an agent is not repeated.
@@ -340,7 +341,7 @@ impl MediaWorker {
         }
     }
 
-    /// Handles socket events until all are processed.
+    /// Handles the socket events of this turn that were not processed yet.
     fn told(&mut self, now: Instant, events: usize) {
         while self.heard < events {
             let n = self.heard;
@@ -397,7 +398,7 @@ impl MediaWorker {
         self.settle(owner.session);
     }
 
-    /// Receives one packet; if there is none, reads the ICMP errors that caused the event.
+    /// Receives one packet and returns its source; if there is none, reads the ICMP errors that caused the event.
     fn take_in(&mut self, port: PortIndex, owner: PortOwner, packet: &mut PacketBuf) -> Option<SocketAddr> {
         if let Some((source, dropped)) = self.ports.receive_with_word(port, packet) {
             if let (Some(dropped), Some(live)) = (dropped, self.sessions.get(owner.session)) {
@@ -418,7 +419,7 @@ impl MediaWorker {
         None
     }
 
-    /// Takes the packet copies made by a session.
+    /// Passes the packet copies made by a session to the sender of copies.
     fn gather_copies(&mut self, now: Instant, at: usize) {
         let (copies, dropped) = (&mut self.copies, &self.counters.agent_frames_dropped);
         if let Some(live) = self.sessions.get_mut(at) {
@@ -444,7 +445,7 @@ impl MediaWorker {
         session.suspend_recorders(now, |recording, piece| pass_recorded(writer, open, recording, piece))
     }
 
-    /// Calls the sessions with expired deadlines: silence, agents' deadlines, and packets made by the edge.
+    /// Processes the expired deadlines of sessions: silence, agents' deadlines, and packets that the edge generates.
     fn call_due(&mut self, now: Instant) {
         self.copies.send_due(now, &self.counters.agent_frames_dropped);
         for _ in 0..SESSIONS_PER_TURN {
@@ -492,7 +493,7 @@ impl MediaWorker {
         self.settle(at);
     }
 
-    /// Sends the packets made by a session.
+    /// Sends the packets that a session has generated.
     fn send_made(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         // Cannot fail: all buffers are free between two turns.
@@ -504,7 +505,7 @@ impl MediaWorker {
         }
     }
 
-    /// Sends the last RTCP reports of ends with sockets that are about to be closed.
+    /// Sends the last RTCP reports of an end, or of all ends, whose sockets are about to be closed.
     pub(super) fn say_goodbye(&mut self, now: Instant, at: usize, end: Option<EndId>) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.say_goodbye(now, end);
@@ -512,7 +513,8 @@ impl MediaWorker {
         self.send_made(at);
     }
 
-    /// Completes any change of a session: forwards its events, queues its agents, and schedules its deadline.
+    /// Completes a change of a session: forwards its events, queues its agents to be served, and schedules its
+    /// deadline.
     pub(super) fn settle(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.tell_all(&self.events);

@@ -1,5 +1,5 @@
-//! Agent's WebSocket without a worker, for tests and probes: opened, written and read by the same code, but waited for
-//! by tokio instead of a worker's epoll.
+//! WebSocket to an agent without a media worker, for tests of an agent and probes: opened, written and read by the same
+//! code, but waited for by tokio instead of a worker's epoll.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -21,27 +21,27 @@ use crate::own_sockets::OwnSockets;
 /// Open WebSocket.
 pub struct AgentWebSocket {
     socket: AgentSocket,
-    /// Duplicate of the connection, used to wait.
+    /// Duplicate of the connection's descriptor, by which tokio waits for readiness.
     watch: TcpStream,
-    /// Earliest time of the next read after a rate limit.
+    /// Earliest time of the next read if a rate limit prevented the last one.
     rests_until: Option<Instant>,
 }
 
-/// Event at an agent's WebSocket.
+/// Message received on an agent's WebSocket.
 pub enum WebSocketEvent {
     /// Text message.
     Text(String),
     /// Binary message with this many bytes.
     Binary(usize),
-    /// Pong in response to a ping.
+    /// Pong in response to a ping of the edge.
     Pong,
-    /// Ping, already answered.
+    /// Ping, which was already answered.
     Ping,
-    /// Close with its code, if any, and its reason.
+    /// Close frame with its code, if any, and its reason.
     Closed(Option<u16>, String),
 }
 
-/// Failure: the reason as reported for a call, and details.
+/// Failure of a WebSocket: the reason as reported for a call, and details.
 pub type WebSocketFailure = (StreamLoss, String);
 
 pub(super) fn failed(AgentFault { loss, detail }: AgentFault) -> WebSocketFailure {
@@ -49,7 +49,10 @@ pub(super) fn failed(AgentFault { loss, detail }: AgentFault) -> WebSocketFailur
 }
 
 impl AgentWebSocket {
-    /// Connects and completes the handshake, up to the response 101.
+    /// Connects to an agent and completes all handshakes, up to the response 101.
+    ///
+    /// # Errors
+    /// Returns the failure.
     pub async fn open(
         spec: &SocketSpec,
         own: &watch::Receiver<OwnSockets>,
@@ -62,14 +65,20 @@ impl AgentWebSocket {
         Ok(AgentWebSocket { socket: AgentSocket::new(open), watch, rests_until: None })
     }
 
-    /// Writes pending messages as far as they are accepted.
+    /// Writes pending messages as far as the system accepts them.
+    ///
+    /// # Errors
+    /// Returns the failure of the connection.
     pub fn write(&mut self, next: impl FnMut() -> Option<SocketMessage>) -> Result<(), WebSocketFailure> {
         // Clear the readiness before writing, so that later changes are signalled.
         self.forget(Interest::WRITABLE);
         self.socket.write(next).map_err(failed)
     }
 
-    /// Returns the next event, if one is available.
+    /// Returns the next message; `None` if none is available.
+    ///
+    /// # Errors
+    /// Returns the failure of the connection.
     pub fn read(&mut self) -> Result<Option<WebSocketEvent>, WebSocketFailure> {
         if self.rests_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.awake(true, false);
@@ -92,7 +101,7 @@ impl AgentWebSocket {
         }
     }
 
-    /// Waits until a read or a write may succeed, at the latest until a deadline.
+    /// Waits until a read or a write may succeed, at most until the time `until`.
     pub async fn wait(&mut self, until: Instant) {
         let until = self.rests_until.map_or(until, |rest| rest.min(until));
         let interest =
