@@ -34,7 +34,7 @@ impl PhoneCx<'_> {
         self.endpoint.request(self.now, dialog, Method::Bye, Vec::new(), None);
     }
 
-    /// Responds to a request with 200. Returns the dialog, if any.
+    /// Responds to a request with 200 and a description, if any. Returns the request's dialog, if it has one.
     pub(crate) fn agree(
         &mut self,
         id: ServerId,

@@ -43,7 +43,7 @@ impl PhoneDeadlines {
         self.0.push((at, due));
     }
 
-    /// Starts a timer after an optional delay; `None` starts none.
+    /// Starts a timer that expires after an optional delay; `None` starts none.
     pub(crate) fn wake_after(&mut self, now: Instant, after: Option<Duration>, due: DueAction) {
         if let Some(after) = after {
             self.wake(now + after, due);
@@ -60,7 +60,7 @@ impl PhoneDeadlines {
         self.0.clear();
     }
 
-    /// Reports whether a timer of this action is running.
+    /// Returns whether a timer of this action is running.
     pub(crate) fn has(&self, due: DueAction) -> bool {
         self.0.iter().any(|(_, known)| *known == due)
     }

@@ -1,5 +1,5 @@
-//! Evaluation of transcoded audio. Its bits differ from the original, so that each frame is searched for the tone
-//! itself.
+//! Evaluation of audio that was transcoded on the way. Its bits differ from the original, so each frame is searched for
+//! the test tone itself.
 
 use std::f64::consts::TAU;
 use std::time::Instant;
@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::limits;
 use crate::tone::{AMPLITUDE, FULL_SCALE, SAMPLE_RATE, TONE_HZ};
 
-/// Evaluation of one received stream.
+/// Evaluation of one received stream of transcoded audio.
 #[derive(Debug, Clone, Default)]
 pub struct ToneAnalyzer {
     last: Option<u16>,
     arrivals: Vec<Instant>,
     lost: u64,
     repeated: u64,
-    /// Silent frames since the last audible one.
+    /// Number of silent frames since the last audible one.
     silent: u64,
     off: u64,
     tone: f64,

@@ -26,7 +26,7 @@ pub struct FrameId {
 pub struct AudioVerifier {
     streams: Vec<ReceivedVoice>,
     not_rtp: u64,
-    /// SSRC and sequence number of the latest packets of silence.
+    /// SSRC and sequence number of the latest received packets of silence.
     silence: VecDeque<(u32, u16)>,
 }
 
@@ -209,8 +209,8 @@ impl ReceivedVoice {
         self.head.ssrc == ssrc || self.former.is_some_and(|(former, _)| former == ssrc)
     }
 
-    /// Notes that a later frame arrives under an SSRC that is new to the call: its sender began another stream, with
-    /// numbers of its own (RFC 3550 §8.1). A sender that has lost its SRTP indices does so.
+    /// Records that a later frame arrives under an SSRC that is new to the call: its sender began another stream, with
+    /// numbers of its own (RFC 3550 §8.1), as a sender does that has lost its SRTP indices.
     fn note_start(&mut self, head: RtpPosition, index: u32, is_new: bool) {
         if let Some(origin) = self.origin.filter(|_| is_new && index > self.highest) {
             self.former = Some((self.head.ssrc, origin));

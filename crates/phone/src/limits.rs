@@ -49,7 +49,7 @@ pub(crate) const NO_FINAL_S: u64 = 180;
 pub(crate) const CALL_S: u64 = 300;
 /// Minimum session interval, in seconds (RFC 4028 §5).
 pub(crate) const SESSION_LEAST_S: u32 = 90;
-/// Maximum time before the end of a session at which a call without refresh is ended (RFC 4028 §10).
+/// Maximum time before the end of a session interval at which a call is ended for lack of a refresh (RFC 4028 §10).
 pub(crate) const SESSION_EARLY: Duration = Duration::from_secs(32);
 /// Delay before a refresh that could not be sent is retried.
 pub(crate) const REFRESH_RETRY: Duration = Duration::from_secs(3);

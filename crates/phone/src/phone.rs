@@ -42,7 +42,7 @@ pub struct Phone {
     answers: VecDeque<AnswerScript>,
     default_answer: AnswerScript,
     ignored: VecDeque<IgnoredInvite>,
-    /// Number of a call that got its number before it is answered late.
+    /// Number of a call that was delayed by its script, reserved until its INVITE is processed.
     late: Option<CallNumber>,
     registration: RegistrarBinding,
     last: u32,
@@ -204,7 +204,7 @@ impl Phone {
         self.drain(now);
     }
 
-    /// Returns the next output, or `None` when idle.
+    /// Removes and returns the next output; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<PhoneOutput> {
         self.outputs.pop_front()
     }
@@ -236,7 +236,7 @@ impl Phone {
         self.endpoint.counts()
     }
 
-    /// Handles a message, unless its call is to be ignored.
+    /// Handles a received message, unless the script ignores its call.
     fn handle_message(&mut self, now: Instant, flow: Flow, message: SipMessage) {
         let call_id = message.call_id().unwrap_or_default();
         if self.ignored.iter().any(|i| i.call_id == call_id) {
@@ -304,7 +304,7 @@ impl Phone {
         self.store_call(call);
     }
 
-    /// Forwards the outputs of the endpoint until it is idle.
+    /// Processes the outputs of the endpoint until there are none.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {

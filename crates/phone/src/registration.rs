@@ -11,7 +11,7 @@ pub(crate) struct RegistrarBinding {
     call_id: Option<String>,
     cseq: u32,
     asking: Option<ClientId>,
-    /// Status code of the last response; 0 if none arrived.
+    /// Status code of the last response, 0 if none arrived in time; `None` before the end of the first REGISTER.
     code: Option<u16>,
 }
 

@@ -166,7 +166,8 @@ impl fmt::Display for CryptoAttribute {
     }
 }
 
-/// Returns whether packets identify the key they use: several keys need MKIs of equal length and different values
+/// Returns whether packets identify the key that they use: several keys need MKIs of equal length and different values
+/// (RFC 4568 §6.1).
 /// (RFC 4568 §6.1).
 fn can_be_told_apart(keys: &[InlineKey]) -> bool {
     let different = |(at, key): (usize, &InlineKey)| {

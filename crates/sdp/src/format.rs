@@ -82,18 +82,18 @@ const STATIC: [(u8, &str, u32, u8); 24] = [
     (34, "H263", 90000, 1),
 ];
 
-/// Returns the encoding of a static payload type.
+/// Returns the encoding of a static payload type; `None` for any other.
 pub(crate) fn static_payload(number: u8) -> Option<Rtpmap> {
     let (_, encoding, clock, channels) = STATIC.into_iter().find(|(n, ..)| *n == number)?;
     Some(Rtpmap { encoding: encoding.to_owned(), clock, channels })
 }
 
-/// Returns the first static payload type of an encoding name.
+/// Returns the first static payload type with this encoding name; `None` if there is none.
 pub(crate) fn static_number(encoding: &str) -> Option<u8> {
     STATIC.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(encoding)).map(|(number, ..)| *number)
 }
 
-/// Reports whether two sides with equal encoding use the same payload format. Only parameters that change the bytes on
+/// Returns whether two sides with equal encoding use the same payload format. Only parameters that change the bytes on
 /// the wire are compared; preferences (annexb of G.729, mode-set, stereo, bit rates) are not.
 pub(crate) fn fmtp_fits(encoding: &str, one: Option<&str>, other: Option<&str>) -> bool {
     differing(encoding, one, other).next().is_none()

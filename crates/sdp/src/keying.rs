@@ -102,7 +102,10 @@ pub fn filter_offer(
     }
 }
 
-/// Returns whether an active section is acceptable RTP or UDPTL; other transports yield `false`.
+/// Checks an active section against the SRTP settings; returns whether it is RTP or UDPTL, which the edge can relay.
+///
+/// # Errors
+/// Returns the reason if the settings do not allow the section.
 fn check_section(media: &MediaDescription, srtp: Srtp) -> Result<bool, SrtpConflict> {
     if media.is_udptl() {
         return if srtp == Srtp::Required { Err(SrtpConflict::Required) } else { Ok(true) };
@@ -237,7 +240,7 @@ pub fn agreed(ours: &MediaDescription, theirs: &MediaDescription) -> Option<Agre
     })
 }
 
-/// Returns the SRTP form of an active stream, for an offer that changes nothing.
+/// Returns the SRTP form of an active stream, to be used by an offer that changes nothing.
 pub fn form_in_force(ours: &MediaDescription, theirs: &MediaDescription) -> SrtpForm {
     match agreed(ours, theirs) {
         None => SrtpForm::Plain,
@@ -279,8 +282,8 @@ fn lines(media: &MediaDescription) -> impl Iterator<Item = CryptoAttribute> {
     values.filter_map(CryptoAttribute::parse).filter(CryptoAttribute::is_usable)
 }
 
-/// Returns the line of an offer to answer: the first usable one with a single key, or else the first usable one, since
-/// only the first of several keys is used.
+/// Returns the line of an offer that is answered: the first usable one with a single key, otherwise the first usable
+/// one, since only the first of several keys is used.
 fn chosen(media: &MediaDescription) -> Option<CryptoAttribute> {
     lines(media).min_by_key(|line| line.keys.len() > 1)
 }

@@ -12,7 +12,7 @@ pub struct SdpRejection {
     pub text: String,
 }
 
-/// Joins names for a message, without duplicates.
+/// Joins names with commas for a message, without duplicates.
 pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     let mut unique: Vec<String> = Vec::new();
     for name in names.take(limits::FORMATS) {

@@ -134,7 +134,7 @@ pub(crate) fn name_addr(address: &str) -> String {
     if address.contains('<') { address.to_owned() } else { format!("<{address}>") }
 }
 
-/// Returns a From or To value: the address and, unless empty, the tag.
+/// Returns a From or To value: the address, followed by the tag unless it is empty.
 pub(crate) fn tagged(address: &str, tag: &str) -> String {
     if tag.is_empty() { address.to_owned() } else { format!("{address};tag={tag}") }
 }

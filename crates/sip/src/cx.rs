@@ -1,5 +1,5 @@
-//! Context of one operation on an endpoint: the current time, the shared state, and the dialogs, which both
-//! transaction sides use.
+//! Context of one operation on an endpoint: the current time, the shared state, and the dialogs, which the client side
+//! and the server side both use.
 
 use std::time::Instant;
 

@@ -179,8 +179,8 @@ pub struct ResponseSpec {
     pub headers: Vec<ExtraHeader>,
     /// Body of the response; `None` for no body.
     pub body: Option<MessageBody>,
-    /// User part of our Contact in a dialog that this response creates (a 1xx above 100 or 2xx to an INVITE, or a 2xx
-    /// to a SUBSCRIBE); empty for none. An existing dialog keeps its own.
+    /// User part of our Contact if this response creates a dialog (a 1xx above 100 or a 2xx to an INVITE, or a 2xx to a
+    /// SUBSCRIBE); empty for none. An existing dialog keeps its own.
     pub contact_user: String,
     /// Whether a provisional response to an INVITE is sent reliably if the caller supports that. If the caller
     /// requires it, all provisional responses are reliable (RFC 3262 §3).
@@ -283,7 +283,7 @@ pub enum EndpointEvent {
         /// Whether the INVITE has no other early or confirmed dialog.
         is_last: bool,
     },
-    /// Response to an outgoing request.
+    /// Response to an outgoing request. A provisional one is reported only for an INVITE.
     ///
     /// Each request that is not abandoned ends exactly once: with a final response, [`EndpointEvent::TimedOut`] or
     /// [`EndpointEvent::TransportFailed`]; a forked INVITE may get further 2xx. For an INVITE, provisional responses
@@ -301,7 +301,7 @@ pub enum EndpointEvent {
         code: u16,
         /// The received response.
         response: SipMessage,
-        /// Whether the response rejects an INVITE that carried credentials.
+        /// Whether the response rejects an INVITE although it carried credentials.
         had_credentials: bool,
     },
     /// Request repeated automatically: after a 401 or 407, with credentials and to the address that sent the
@@ -403,7 +403,7 @@ pub enum EndpointOutput {
     Event(EndpointEvent),
 }
 
-/// Timer of an endpoint: those of RFC 3261 table 4 and RFC 6026, and our own.
+/// Timer of an endpoint: those of RFC 3261 table 4 and RFC 6026, and others of this endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimerReason {
     /// INVITE request retransmission, UDP only (§17.1.1.2).

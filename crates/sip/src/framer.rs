@@ -79,8 +79,8 @@ impl Framer {
         Some(self.break_stream(self.buffer.len(), what))
     }
 
-    /// Reports whether the buffer ends after a complete header line, so that the empty line or another header is
-    /// missing.
+    /// Returns whether the received data ends after a complete header line, so that the head is incomplete: the empty
+    /// line or another header is missing.
     pub fn awaits_line(&self) -> bool {
         !self.broken && self.length.is_none() && self.buffer.len() > 2 && self.buffer.ends_with(b"\r\n")
     }
@@ -95,7 +95,7 @@ impl Framer {
         &self.buffer
     }
 
-    /// Searches for the end of the next message.
+    /// Takes the next message, or a ping before it, from the buffer; `None` if it is incomplete.
     fn find_message(&mut self) -> Option<FramedItem> {
         if self.searched == 0 && self.skip_empty_lines() {
             return Some(FramedItem::Ping);
@@ -143,8 +143,8 @@ impl Framer {
         false
     }
 
-    /// Returns the message if it is complete, as a copy, so that a message kept for long does not pin the stream
-    /// buffer.
+    /// Removes a message of `length` bytes from the buffer; `None` if it is incomplete. The message is a copy, so that
+    /// keeping it for long does not keep the whole buffer.
     fn take_message(&mut self, length: usize) -> Option<FramedItem> {
         let message = Bytes::copy_from_slice(self.buffer.get(..length)?);
         self.buffer.advance(length);

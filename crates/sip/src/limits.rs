@@ -17,8 +17,8 @@ pub(crate) const SERVER_TRANSACTIONS: usize = 65_536;
 pub(crate) const SERVER_TRANSACTION_BYTES: usize = 64 << 20;
 /// Maximum number of client transactions.
 pub(crate) const CLIENT_TRANSACTIONS: usize = 65_536;
-/// Maximum time without final response to a received INVITE, regardless of its Expires, in seconds. Longer than any
-/// call attempt of the layer above; it prevents transactions that never end.
+/// Maximum time without final response to a received INVITE, regardless of its Expires, in seconds. It is longer than
+/// any call attempt of the layer above and prevents transactions that never end.
 pub const INVITE_SECONDS: u32 = 3_600;
 /// Longest session interval accepted from a 422 (RFC 4028 §7.3), in seconds; beyond it the request is not repeated.
 pub const SESSION_SECONDS: u32 = 86_400;

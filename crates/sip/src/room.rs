@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
-/// Capacity that a table always keeps, in entries.
+/// Capacity to which a table is never reduced, in entries.
 const ROOM_KEPT: usize = 1_024;
 
 /// Shrinks a table to twice its entries if its capacity is more than eight times as large. Called after each timeout;

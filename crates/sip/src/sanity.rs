@@ -40,10 +40,10 @@ impl From<MessageDefect> for RequestRejection {
 /// Option tag for Replaces (RFC 3891 §6.2).
 const REPLACES: &str = "replaces";
 
-/// Option tag for reliable provisional responses (RFC 3262).
+/// Option tag for reliable provisional responses (RFC 3262 §8.1).
 pub(crate) const RELIABLE: &str = "100rel";
 
-/// Reports whether a header of a message (Supported or Require) lists `100rel`.
+/// Returns whether a header of a message (Supported or Require) lists `100rel`.
 pub(crate) fn names_reliable(message: &SipMessage, header: HeaderName) -> bool {
     message.tokens(header).iter().any(|tag| tag.eq_ignore_ascii_case(RELIABLE.as_bytes()))
 }

@@ -1,6 +1,6 @@
 //! Byte cursor used by all parsers of lines and header values, so that every bounds check is here.
 
-/// Position in received bytes, which no operation can move out of bounds.
+/// Cursor in received bytes that cannot leave them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ByteScanner<'a> {
     bytes: &'a [u8],
@@ -114,7 +114,7 @@ impl ByteClass {
         ByteClass([false; 256]).with_all(false).with_bytes(others, false)
     }
 
-    /// Adds ASCII letters and digits, or else all non-control bytes.
+    /// Adds the ASCII letters and digits if `alphanumeric`, otherwise all bytes that are not control characters.
     #[allow(clippy::indexing_slicing)] // a byte always indexes a table of 256
     const fn with_all(mut self, alphanumeric: bool) -> ByteClass {
         let mut byte = 0_u8;

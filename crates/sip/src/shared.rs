@@ -51,7 +51,7 @@ pub(crate) struct PartySettings {
     replacing: FxHashSet<SipPartyId>,
     /// Parties that may not send REFER, which Allow then omits.
     not_referring: FxHashSet<SipPartyId>,
-    /// Recording servers; our Contact marks us as the source of recording sessions (RFC 7866 §6.1.1).
+    /// Recording servers; our Contact towards them marks us as the source of recording sessions (RFC 7866 §6.1.1).
     recording: FxHashSet<SipPartyId>,
     /// Host names shown to parties instead of our address.
     hosts: FxHashMap<SipPartyId, OwnHosts>,
@@ -73,12 +73,12 @@ impl PartySettings {
         self.reach.get(&party).map(Vec::as_slice)
     }
 
-    /// Sets whether a party may use our connections.
+    /// Sets whether a party may send its own requests over our connections to it.
     pub(crate) fn offer_reuse(&mut self, party: SipPartyId, offered: bool) {
         set(&mut self.reusing, party, offered);
     }
 
-    /// Reports whether a party may use our connections.
+    /// Returns whether a party may send its own requests over our connections to it.
     pub(crate) fn offers_reuse(&self, party: SipPartyId) -> bool {
         self.reusing.contains(&party)
     }
@@ -88,7 +88,7 @@ impl PartySettings {
         set(&mut self.replacing, party, allowed);
     }
 
-    /// Reports whether a party may replace its dialogs.
+    /// Returns whether a party may replace its dialogs.
     pub(crate) fn may_replace(&self, party: SipPartyId) -> bool {
         self.replacing.contains(&party)
     }
@@ -108,7 +108,7 @@ impl PartySettings {
         set(&mut self.recording, party, is_recorder);
     }
 
-    /// Sets the host names shown to a party.
+    /// Sets the host names shown to a party instead of our address; default names remove them.
     pub(crate) fn show_hosts(&mut self, party: SipPartyId, hosts: OwnHosts) {
         if hosts == OwnHosts::default() {
             self.hosts.remove(&party);
@@ -223,7 +223,7 @@ impl EndpointShared {
         self.out.push_back(EndpointOutput::Event(event));
     }
 
-    /// Reports that a message was dropped for this reason.
+    /// Queues an event about a message that was dropped for this reason.
     pub(crate) fn drop_message(&mut self, reason: DropReason) {
         self.queue_event(EndpointEvent::Dropped(reason));
     }
@@ -243,7 +243,8 @@ impl EndpointShared {
         self.out.len()
     }
 
-    /// Moves the event of a response before the ACK queued at `first`, so that a trace shows the order on the wire.
+    /// Exchanges the ACK queued at `first` with the response's event queued behind it, so that a trace shows the order
+    /// on the wire.
     pub(crate) fn put_event_first(&mut self, first: usize) {
         if let (Some(EndpointOutput::Transmit(_)), Some(EndpointOutput::Event(_))) =
             (self.out.get(first), self.out.get(first + 1))

@@ -47,12 +47,12 @@ impl<K: Copy> TimerQueue<K> {
         token
     }
 
-    /// Cancels a timer; no effect if it has fired.
+    /// Cancels a timer; has no effect if it has expired.
     pub(crate) fn cancel(&mut self, token: TimerToken) {
         self.entries.remove(&token);
     }
 
-    /// Removes and returns the next timer that has expired at `now`.
+    /// Removes and returns the next timer that has expired at `now`, with its owner; `None` if there is none.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, TimerReason)> {
         let first = self.entries.first_entry()?;
         if first.key().at > now { None } else { Some(first.remove()) }

@@ -206,7 +206,7 @@ fn take_host_port<'a>(scan: &mut ByteScanner<'a>) -> Option<HostPort<'a>> {
     matches!(scan.peek(), None | Some(b';' | b'?')).then_some(HostPort { host, port })
 }
 
-/// Returns whether all bytes may occur in a host name. `_` is accepted because it occurs in practice.
+/// Returns whether all bytes may occur in a host name. `_` is accepted because some systems use it.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
     static HOST: ByteClass = ByteClass::alphanumeric_and(b"-._");
     !bytes.is_empty() && bytes.iter().all(|byte| HOST.has(*byte))

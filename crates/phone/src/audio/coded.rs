@@ -1,4 +1,4 @@
-//! Opus and G.722 for a test phone. Its audio is generated in G.711 and encoded once more.
+//! Opus and G.722 for a test phone. Audio is generated in G.711 and then encoded in the call's codec.
 
 use trunkgate_media::codec::g722;
 use trunkgate_media::codec::opus::{CLOCK_HZ, OpusDecoder, OpusEncoder, OpusPreferences};

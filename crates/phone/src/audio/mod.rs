@@ -66,7 +66,7 @@ impl PhoneAudio {
         });
     }
 
-    /// Returns the local media address to the caller and forgets it.
+    /// Removes and returns the local media address, because the call has ended.
     pub(crate) fn close(&mut self) -> Option<SocketAddr> {
         self.address.take()
     }
@@ -76,7 +76,7 @@ impl PhoneAudio {
         self.address
     }
 
-    /// Returns the sending side of the audio.
+    /// Returns the sender of the call's audio.
     pub(crate) fn speech(&self) -> &AudioSender {
         &self.speech
     }
@@ -91,12 +91,12 @@ impl PhoneAudio {
         self.speech.speak(samples);
     }
 
-    /// Returns the evaluation of received audio.
+    /// Returns the verification of received audio bit by bit.
     pub(crate) fn verifier(&self) -> &AudioVerifier {
         &self.judge
     }
 
-    /// Returns the evaluation of transcoded audio.
+    /// Returns the evaluation of received audio that was transcoded on the way.
     pub(crate) fn tone_analyzer(&self) -> &ToneAnalyzer {
         &self.ear
     }
@@ -117,7 +117,7 @@ impl PhoneAudio {
         self.reporting.as_ref().map_or("", RtcpReporter::pressed)
     }
 
-    /// Notes that the phone's offer has SRTP, so that keys are expected in the answer.
+    /// Records that the phone's offer has SRTP, so that keys are expected in the answer.
     pub(crate) fn await_keys(&mut self) {
         self.secure.await_keys();
     }
@@ -155,7 +155,7 @@ impl PhoneAudio {
         }
     }
 
-    /// Sends the next frame.
+    /// Sends the frame that is due and schedules the next one.
     pub(crate) fn send_frame(
         &mut self,
         cx: &mut PhoneCx<'_>,

@@ -59,7 +59,8 @@ impl RtcpReporter {
         RtcpReporter { origin, reports, reception, received: 0, dtmf_receiver, pressed, counters }
     }
 
-    /// Handles a received RTP packet, given payload type and clock rate (Hz) of the agreed codec.
+    /// Counts a received RTP packet and collects its DTMF digit, if any; `payload` and `clock_hz` (Hz) are those of the
+    /// agreed codec.
     pub(crate) fn count_packet(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
         match RtpHeader::parse(packet) {
             Ok(rtp) if tone::G711Codec::of_payload(rtp.payload_type).is_some() => {
@@ -88,7 +89,8 @@ impl RtcpReporter {
         }
     }
 
-    /// Checks whether a report may be due, or records the end of the call.
+    /// Sets whether a report is due; with `is_last` requests the final one. `sent` is the number of packets sent so
+    /// far.
     pub(crate) fn check_schedule(&mut self, now: Instant, sent: u32, is_last: bool) {
         self.counters.tx_packets.set(sent.into());
         if is_last {
@@ -98,7 +100,7 @@ impl RtcpReporter {
         }
     }
 
-    /// Returns a report on the stream that we send, if one is due.
+    /// Builds the report that is due, about the stream that the phone sends; `None` if none is due.
     pub(crate) fn next_report(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
         if !self.reports.wanted {
             return None;
@@ -113,7 +115,7 @@ impl RtcpReporter {
         &self.pressed
     }
 
-    /// Returns the quality so far for a codec.
+    /// Returns the quality so far; MOS values are for `codec`, `None` without one.
     pub(crate) fn quality(&self, codec: Option<MosCodec>) -> PhoneQuality {
         let rtt_us = self.counters.rtt_us.get();
         let direction = |expected: u64, lost: u64, jitter_us: u64| {

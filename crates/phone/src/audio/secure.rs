@@ -30,7 +30,7 @@ impl SrtpState {
         self.awaits_keys = true;
     }
 
-    /// Records that the offer was rejected; the session in force continues.
+    /// Records that the offer was rejected; the keys in force stay in use.
     pub(crate) fn keep_keys(&mut self) {
         self.awaits_keys = false;
     }
@@ -57,7 +57,7 @@ impl SrtpState {
         self.refused
     }
 
-    /// Encrypts a packet to send; leaves it plain without keys. Returns `None` on failure.
+    /// Encrypts a packet to send; without keys returns it unchanged. Returns `None` if encryption fails.
     pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         if let Some(pair) = &mut self.pair {
@@ -66,7 +66,8 @@ impl SrtpState {
         Some(self.buffer.data())
     }
 
-    /// Decrypts a received packet; leaves it unchanged without keys. Returns `None` if the packet must be dropped.
+    /// Decrypts a received packet; without keys returns it unchanged. Returns `None` if the packet must be dropped,
+    /// which is counted by reason.
     pub(crate) fn open(&mut self, now: Instant, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         let opened = match &mut self.pair {

@@ -28,8 +28,8 @@ pub(crate) struct AudioSender {
     events: Option<(u8, u32)>,
     /// Sender of DTMF digits; `None` before the first one.
     presses: Option<DtmfSender>,
-    /// Number of scripted digits and pauses begun; `digits_left` are still to begin, the next one at frame
-    /// `next_digit_at`.
+    /// Number of scripted digits and pauses that have begun; `digits_left` have not, and the next of them begins at
+    /// frame `next_digit_at`.
     digits_begun: usize,
     digits_left: usize,
     next_digit_at: u32,
@@ -90,7 +90,7 @@ impl AudioSender {
         self.events
     }
 
-    /// Reports whether all DTMF digits of the script have been sent.
+    /// Returns whether all DTMF digits of the script have been sent.
     pub(crate) fn has_pressed_all(&self) -> bool {
         self.digits_left == 0 && self.presses.as_ref().is_some_and(DtmfSender::is_over)
     }
@@ -114,7 +114,7 @@ impl AudioSender {
         self.spoken.map_or(SAMPLE_RATE, CallCodec::clock_hz)
     }
 
-    /// Returns payload type and clock rate (Hz) of the agreed codec.
+    /// Returns payload type and clock rate (Hz) of the agreed codec; those of PCMU before the session is agreed.
     pub(super) fn payload_and_clock(&self) -> (u8, u32) {
         self.spoken.map_or((0, SAMPLE_RATE), |spoken| (self.payload, spoken.clock_hz()))
     }
@@ -143,7 +143,7 @@ impl AudioSender {
         });
     }
 
-    /// Starts sending. Returns the time of the first frame, unless already started.
+    /// Starts sending. Returns the time of the first frame; `None` if sending has already started.
     pub(super) fn start(&mut self, now: Instant, interval: Duration) -> Option<Instant> {
         if std::mem::replace(&mut self.ticking, true) {
             return None;
@@ -164,8 +164,8 @@ impl AudioSender {
         self.next_at
     }
 
-    /// Returns destination and packet of the frame due now, and the packet to send instead if the frame is encoded or
-    /// replaced by a DTMF digit. Returns `None` if nothing may be sent.
+    /// Returns destination and packet of the frame due now; the third value is the packet to send instead if the codec
+    /// is not G.711 or a DTMF digit replaces the frame. Returns `None` if nothing may be sent.
     pub(super) fn frame(&mut self, talk: &CallScript) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
         let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };
         let next: Vec<i16> = self.spoken_next.drain(..FRAME_SAMPLES.min(self.spoken_next.len())).collect();
@@ -246,7 +246,7 @@ impl AudioSender {
     }
 }
 
-/// Returns the packet of a DTMF digit that replaces an audio packet.
+/// Returns the packet of a DTMF digit to send instead of an audio packet; `None` while no digit is being sent.
 fn digit(presses: &mut DtmfSender, audio: &[u8]) -> Option<Vec<u8>> {
     let rtp = RtpHeader::parse(audio).ok()?;
     let DigitSignal::Event(key) = presses.next(rtp.timestamp)? else { return None };

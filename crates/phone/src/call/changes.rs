@@ -12,7 +12,7 @@ use crate::event::{CallEnding, PhoneCallState};
 use crate::limits;
 use crate::script::InCallRequest;
 
-/// Outgoing session changes without final response, and a record of earlier ones.
+/// Outgoing re-INVITE and UPDATE without final response, and whether the phone has sent certain requests before.
 #[derive(Debug, Default)]
 pub(super) struct SessionChanges {
     reinvite: Option<ClientId>,
@@ -215,7 +215,7 @@ impl PhoneCall {
         }
     }
 
-    /// Refreshes the session, or retries later if another change is open.
+    /// Sends a session refresh; if another change is open, schedules a retry.
     pub(super) fn refresh(&mut self, cx: &mut PhoneCx<'_>) {
         let by_update = cx.config.sessions.is_some_and(|sessions| sessions.by_update);
         if by_update {
@@ -268,7 +268,7 @@ impl PhoneCall {
         }
     }
 
-    /// Schedules another refresh after one of our changes was rejected.
+    /// Schedules another attempt to refresh the session after one was rejected.
     fn refresh_later(&mut self, cx: &PhoneCx<'_>) {
         if self.state == PhoneCallState::Talking && self.session.refreshes() && !self.deadlines.has(DueAction::Refresh)
         {

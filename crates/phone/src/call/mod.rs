@@ -44,10 +44,10 @@ pub struct PhoneCall {
     told_early: bool,
     /// Whether a reliable provisional response has been acknowledged, by either side.
     pracked: bool,
-    /// Outcome of the call once a requested CANCEL is complete. A 2xx that crosses the CANCEL is followed by ACK and
-    /// BYE.
+    /// Outcome with which the call ends once a requested CANCEL is complete. A 2xx that crosses the CANCEL is followed
+    /// by ACK and BYE.
     canceling: Option<CallEnding>,
-    /// Outcome of the call once a BYE is sent that waits for the ACK to our 2xx (RFC 3261 §15).
+    /// Outcome with which the call ends once its BYE, which waits for the ACK to our 2xx, is sent (RFC 3261 §15).
     bye_at_ack: Option<CallEnding>,
     acked: bool,
     answered_at: Option<Instant>,
@@ -118,7 +118,7 @@ impl PhoneCall {
         self.number
     }
 
-    /// Reports whether the phone placed the call.
+    /// Returns whether the phone placed the call.
     pub fn is_outgoing(&self) -> bool {
         self.outgoing
     }
@@ -138,27 +138,27 @@ impl PhoneCall {
         self.audio.tone_analyzer()
     }
 
-    /// Reports whether the INVITE carried an offer.
+    /// Returns whether the INVITE carried an offer.
     pub fn has_early_offer(&self) -> bool {
         self.negotiation.is_early()
     }
 
-    /// Reports whether a reliable provisional response of either side was acknowledged (RFC 3262).
+    /// Returns whether a reliable provisional response of either side was acknowledged (RFC 3262).
     pub fn is_pracked(&self) -> bool {
         self.pracked
     }
 
-    /// Reports whether the call leaves a 2xx without ACK.
+    /// Returns whether the phone leaves a 2xx without ACK, as scripted.
     pub fn never_acks(&self) -> bool {
         self.never_ack
     }
 
-    /// Reports whether the phone has held or resumed the call, or tried to.
+    /// Returns whether the phone has held or resumed the call, or tried to.
     pub fn has_held(&self) -> bool {
         self.change.has_held()
     }
 
-    /// Reports whether the phone has sent a re-INVITE without offer.
+    /// Returns whether the phone has sent a re-INVITE without offer.
     pub fn has_asked(&self) -> bool {
         self.change.has_asked()
     }
@@ -178,7 +178,7 @@ impl PhoneCall {
         &self.calling
     }
 
-    /// Returns the user part of the called address.
+    /// Returns the user part of the called address; for an incoming call from the Request-URI or To.
     pub fn called(&self) -> &str {
         &self.called
     }
@@ -203,7 +203,7 @@ impl PhoneCall {
         self.audio.speech().events()
     }
 
-    /// Reports whether all digits of [`CallScript::keys`] have been sent.
+    /// Returns whether all digits of [`CallScript::keys`] have been sent.
     pub fn has_pressed_all(&self) -> bool {
         self.audio.speech().has_pressed_all()
     }
@@ -213,7 +213,7 @@ impl PhoneCall {
         self.audio.speech().ssrc()
     }
 
-    /// Returns the number of frames sent.
+    /// Returns the number of audio frames sent.
     pub fn sent(&self) -> u32 {
         self.audio.speech().sent()
     }
@@ -223,7 +223,7 @@ impl PhoneCall {
         self.audio.speech().to()
     }
 
-    /// Returns the local media address.
+    /// Returns the local media address; `None` if the call has none.
     pub fn media(&self) -> Option<SocketAddr> {
         self.audio.address()
     }
@@ -244,12 +244,12 @@ impl PhoneCall {
         self.audio.secure().suite()
     }
 
-    /// Returns the evaluation of received audio.
+    /// Returns the verification of received audio bit by bit.
     pub fn judge(&self) -> &AudioVerifier {
         self.audio.verifier()
     }
 
-    /// Reports whether the audio is encrypted in both directions.
+    /// Returns whether the audio is encrypted in both directions.
     pub fn is_secure(&self) -> bool {
         self.audio.secure().is_on()
     }
@@ -265,7 +265,7 @@ impl PhoneCall {
         self.session.seconds()
     }
 
-    /// Reports whether this side refreshes the session.
+    /// Returns whether this phone refreshes the session.
     pub fn refreshes(&self) -> bool {
         self.session.refreshes()
     }
@@ -275,7 +275,7 @@ impl PhoneCall {
         self.session.refreshed()
     }
 
-    /// Reports whether the phone has requested a transfer.
+    /// Returns whether the phone has requested a transfer.
     pub fn has_referred(&self) -> bool {
         self.transfer.has_referred()
     }
@@ -285,27 +285,27 @@ impl PhoneCall {
         self.transfer.taken()
     }
 
-    /// Returns the progress of transfers, in order.
+    /// Returns the notifications about the phone's transfers, in order.
     pub fn transfer_progress(&self) -> &[TransferProgress] {
         self.transfer.progress()
     }
 
-    /// Reports whether this is the server transaction of the call.
+    /// Returns whether `id` is the server transaction of the call's INVITE.
     pub(crate) fn is_server(&self, id: ServerId) -> bool {
         self.server == Some(id)
     }
 
-    /// Reports whether this is the INVITE of the call.
+    /// Returns whether `id` is the client transaction of the call's INVITE.
     pub(crate) fn is_client(&self, id: ClientId) -> bool {
         self.client == Some(id)
     }
 
-    /// Reports whether this is the dialog of the call.
+    /// Returns whether `dialog` is the dialog of the call.
     pub(crate) fn is_of(&self, dialog: DialogId) -> bool {
         self.dialog == Some(dialog)
     }
 
-    /// Reports whether the request with this id is ours in the answered call, and has no final response yet.
+    /// Returns whether `id` is a request of the phone in the answered call that has no final response yet.
     pub(crate) fn is_open(&self, id: ClientId) -> bool {
         self.change.is_open(id) || self.transfer.open() == Some(id)
     }
@@ -315,7 +315,7 @@ impl PhoneCall {
         self.deadlines.next()
     }
 
-    /// Releases the media address and cancels the timers if the call has ended. Returns the address.
+    /// Cancels the timers of an ended call, and removes and returns its media address; `None` if the call continues.
     pub(crate) fn settle(&mut self) -> Option<SocketAddr> {
         if self.state != PhoneCallState::Ended {
             return None;
@@ -324,7 +324,7 @@ impl PhoneCall {
         self.audio.close()
     }
 
-    /// Reports whether media for this address belongs to the call.
+    /// Returns whether media received at this local address belongs to the call.
     pub(crate) fn listens_at(&self, to: SocketAddr) -> bool {
         self.audio.address() == Some(to) && self.state != PhoneCallState::Ended
     }

@@ -55,7 +55,7 @@ impl OfferAnswer {
         self.is_early = is_early;
     }
 
-    /// Reports whether the INVITE carried an offer.
+    /// Returns whether the INVITE carried an offer.
     pub(super) fn is_early(&self) -> bool {
         self.is_early
     }
@@ -65,12 +65,12 @@ impl OfferAnswer {
         self.ours.as_ref().map(|ours| MessageBody::sdp(ours.to_string()))
     }
 
-    /// Reports whether a local description exists.
+    /// Returns whether the phone has written a description.
     pub(super) fn has_ours(&self) -> bool {
         self.ours.is_some()
     }
 
-    /// Reports whether the remote party has made an offer.
+    /// Returns whether the remote party has made an offer.
     pub(super) fn has_offer(&self) -> bool {
         self.offer.is_some()
     }
@@ -89,7 +89,7 @@ impl OfferAnswer {
         true
     }
 
-    /// Reports whether our offer awaits its answer.
+    /// Returns whether our offer awaits its answer.
     pub(super) fn is_offered(&self) -> bool {
         self.offered
     }
@@ -104,14 +104,14 @@ impl OfferAnswer {
         self.version += 1;
     }
 
-    /// Begins a change of ours to this direction. Returns the previous state, for [`Self::turn_back`].
+    /// Sets the direction of our next description. Returns the previous state, for [`Self::turn_back`].
     pub(super) fn turn(&mut self, direction: MediaDirection) -> SavedNegotiation {
         let before = SavedNegotiation(std::mem::replace(&mut self.direction, direction), self.ours.clone());
         self.change();
         before
     }
 
-    /// Reverts a change that was not sent.
+    /// Restores the state before a change that was not sent.
     pub(super) fn turn_back(&mut self, audio: &mut PhoneAudio, before: SavedNegotiation) {
         SavedNegotiation(self.direction, self.ours) = before;
         audio.keep_keys();
@@ -160,7 +160,7 @@ impl OfferAnswer {
         true
     }
 
-    /// Creates our offer as the body of a request or response.
+    /// Creates our offer as the body of a request or response; with `multipart` as one part of a multipart body.
     pub(super) fn offer(&mut self, cx: &mut PhoneCx<'_>, audio: &mut PhoneAudio, multipart: bool) -> MessageBody {
         let Some(media) = audio.address() else { return MessageBody::sdp("") };
         let identity = LocalOrigin { session_id: self.session_id, version: self.version, ip: media.ip() };

@@ -57,7 +57,7 @@ impl RefreshTimer {
         self.agreed.map(|(seconds, _)| seconds)
     }
 
-    /// Reports whether this phone refreshes the session.
+    /// Returns whether this phone refreshes the session.
     pub(super) fn refreshes(&self) -> bool {
         self.agreed.is_some_and(|(_, ours)| ours)
     }
@@ -123,7 +123,7 @@ impl RefreshTimer {
         }
     }
 
-    /// Returns the session timer headers of a change in an answered call.
+    /// Returns the session timer headers of a request that refreshes or changes the answered call.
     pub(super) fn headers(&self, cx: &PhoneCx<'_>) -> Vec<ExtraHeader> {
         let (Some(sessions), Some((seconds, ours))) = (cx.config.sessions, self.agreed) else { return Vec::new() };
         let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });

@@ -16,7 +16,7 @@ use crate::event::{CallEnding, CallNumber, PhoneCallState, PhoneEvent};
 use crate::script::{AnswerKind, OutgoingCall, PhoneConfig};
 
 impl PhoneCall {
-    /// Places a call with a local media address.
+    /// Places a call that uses this local media address.
     pub(crate) fn dial(
         cx: &mut PhoneCx<'_>,
         number: CallNumber,
@@ -280,8 +280,8 @@ impl PhoneCall {
         self.ended(cx, CallEnding::Rejected(488));
     }
 
-    /// Handles the ACK to our 2xx, and starts sending. A busy remote party could read our audio before the answer,
-    /// which has the address that it needs to accept the audio.
+    /// Handles the ACK to our 2xx, and starts sending. Audio sent earlier could be read by a busy remote party before
+    /// the 2xx, which has the address from which the remote party accepts audio.
     pub(crate) fn acked(&mut self, cx: &mut PhoneCx<'_>, request: &SipMessage) {
         self.acked = true;
         if self.negotiation.set_offered(false) {
@@ -311,7 +311,7 @@ impl PhoneCall {
         self.ended(cx, ending);
     }
 
-    /// Ends the call in any state.
+    /// Ends the call in any state, by the request or response that the state requires.
     pub(crate) fn end(&mut self, cx: &mut PhoneCx<'_>, ending: CallEnding) {
         match (self.state, self.outgoing) {
             (PhoneCallState::Ended, _) => {}

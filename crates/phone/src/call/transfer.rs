@@ -35,7 +35,7 @@ pub(super) struct PhoneTransfers {
 }
 
 impl PhoneTransfers {
-    /// Reports whether the phone has requested a transfer.
+    /// Returns whether the phone has requested a transfer.
     pub(super) fn has_referred(&self) -> bool {
         self.leaving.is_some()
     }
@@ -45,12 +45,12 @@ impl PhoneTransfers {
         self.taken
     }
 
-    /// Returns the progress of transfers, in order.
+    /// Returns the notifications about the phone's transfers, in order.
     pub(super) fn progress(&self) -> &[TransferProgress] {
         &self.news
     }
 
-    /// Returns the REFER without final response.
+    /// Returns the REFER without final response, if any.
     pub(super) fn open(&self) -> Option<ClientId> {
         self.open
     }
@@ -70,7 +70,7 @@ impl PhoneTransfers {
         self.leaving = Some(leaving);
     }
 
-    /// Handles the response to the REFER. Returns the outcome if the call ends.
+    /// Handles the response to the REFER. Returns the outcome with which the call ends, if it ends now.
     pub(super) fn answered(&mut self, code: u16) -> Option<CallEnding> {
         if code < 200 {
             return None;
@@ -87,7 +87,7 @@ impl PhoneTransfers {
         }
     }
 
-    /// Handles a NOTIFY. Returns whether the phone leaves the call.
+    /// Handles a NOTIFY about a transfer. Returns whether the phone leaves the call now.
     pub(super) fn notified(&mut self, notify: &SipMessage) -> bool {
         let text = |name: HeaderName| {
             notify.header(name).map(|value| String::from_utf8_lossy(value).to_ascii_lowercase()).unwrap_or_default()

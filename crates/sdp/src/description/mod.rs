@@ -94,7 +94,7 @@ impl fmt::Debug for Attribute {
     }
 }
 
-/// Section of a description: an `m=` line with the lines that follow it.
+/// Media section of a description: an `m=` line with the lines that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaDescription {
     /// Media type: `audio`, `video`, …
@@ -193,7 +193,7 @@ impl MediaDescription {
         Some((port, address))
     }
 
-    /// Returns whether RTP and RTCP may share a port (RFC 5761 §5.1.1).
+    /// Returns whether the author can receive RTP and RTCP on one port (`a=rtcp-mux`, RFC 5761 §5.1.1).
     pub fn rtcp_mux(&self) -> bool {
         self.attribute("rtcp-mux").is_some()
     }

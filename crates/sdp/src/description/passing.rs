@@ -61,10 +61,11 @@ const PREFIXES: [&str; 3] = ["ice-", "x-ice", "x-nat"];
 /// Attributes with a value that begins with a payload type or `*` (RFC 4585 §4.2, RFC 6236 §3.1.1, RFC 6064 §6.2).
 const PER_FORMAT: [&str; 3] = ["rtcp-fb", "imageattr", "framesize"];
 
-/// Attributes of [`STAYS`] that are generated from the remote party's values.
+/// Attributes in [`STAYS`] of which a new version for the other leg is generated from the remote party's values.
 const REWRITTEN: [&str; 2] = ["rtpmap", "fmtp"];
 
-/// Returns the number of bytes of an attribute that may be forwarded.
+/// Returns the number of bytes by which an attribute may extend the description sent to the other leg; 0 if it is not
+/// forwarded.
 pub(crate) fn passed_bytes(attribute: &Attribute) -> usize {
     let name = attribute.name.to_ascii_lowercase();
     let is_rewritten = REWRITTEN.contains(&name.as_str());

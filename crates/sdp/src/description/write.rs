@@ -70,7 +70,7 @@ fn body(
     attributes.iter().try_for_each(|attribute| attribute.fmt(f))
 }
 
-/// Writes texts one after the other, three times as fast as `write!`.
+/// Writes several texts; three times as fast as `write!`.
 fn all(f: &mut fmt::Formatter<'_>, texts: &[&str]) -> fmt::Result {
     texts.iter().try_for_each(|text| f.write_str(text))
 }
@@ -81,8 +81,8 @@ fn line(f: &mut fmt::Formatter<'_>, texts: &[&str]) -> fmt::Result {
     f.write_str("\r\n")
 }
 
-/// Returns the address type. Only IPv6 addresses contain a colon; a host name is written as IP4, since its reader
-/// resolves it anyway.
+/// Returns the address type for an address. Only IPv6 addresses contain a colon; a host name is written as IP4, since
+/// its reader resolves it anyway.
 fn family(address: &str) -> &'static str {
     if address.contains(':') { "IP6" } else { "IP4" }
 }

@@ -239,8 +239,8 @@ fn agree_events(
     OwnEvents { offerer, answerer, audio: Vec::new() }
 }
 
-/// Builds a section with the media type of `shape` and the permitted attributes of `source`. Returns `None` without a
-/// content format.
+/// Builds a section for the other leg with the media type of `shape` and the permitted attributes of `source`. Returns
+/// `None` if no format with media content is left.
 fn section(
     shape: &MediaDescription,
     source: &MediaDescription,
@@ -264,7 +264,7 @@ fn section(
     Some(section)
 }
 
-/// Checks that the answer has the sections of the offer (RFC 3264 §6).
+/// Checks that the answer has as many m-lines as the offer, of the same types in the same order (RFC 3264 §6).
 fn fits(sent: &SessionDescription, answer: &SessionDescription) -> Result<(), SdpRejection> {
     let (offered, answered) = (sent.media.len(), answer.media.len());
     if offered != answered {
@@ -296,7 +296,7 @@ fn nothing_offered(offer: &SessionDescription, policy: &CodecPolicy) -> SdpRejec
     SdpRejection { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
 }
 
-/// Reports whether an answer has an address of another family than our offer, which our socket cannot send to. An
+/// Returns whether an answer has an address of another family than our offer, to which our socket cannot send. An
 /// answerer must use the family of the offer (RFC 6157 §4).
 fn is_foreign(sent: Option<&ConnectionData>, answered: Option<&ConnectionData>) -> bool {
     let ip = |connection: Option<&ConnectionData>| connection.and_then(ConnectionData::ip);
@@ -304,8 +304,8 @@ fn is_foreign(sent: Option<&ConnectionData>, answered: Option<&ConnectionData>) 
     pair.is_some_and(|(sent, answered)| sent.is_ipv4() != answered.is_ipv4())
 }
 
-/// Rejects (port 0) the sections of an offer with a media address of another family than ours, which our socket cannot
-/// send to (RFC 6157 §4).
+/// Rejects (port 0) the sections of an offer with a media address of another family than ours, to which our socket
+/// cannot send (RFC 6157 §4).
 ///
 /// # Errors
 /// Fails with [`SdpRejection`] if no stream is left.

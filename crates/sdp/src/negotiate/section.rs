@@ -85,7 +85,7 @@ pub fn remote_endpoint(
     MediaEndpoint { rtp, rtcp, rtcp_mux: false, udptl: false, direction }
 }
 
-/// Returns the part of the wanted direction that an offer permits (RFC 3264 §6.1).
+/// Returns the wanted direction without what an offer does not permit (RFC 3264 §6.1).
 pub(crate) fn narrowed(wanted: MediaDirection, offered: MediaDirection) -> MediaDirection {
     MediaDirection::new(wanted.sends() && offered.receives(), wanted.receives() && offered.sends())
 }

@@ -32,12 +32,13 @@ impl CodecPolicy {
         self.dtmf_of_other.is_some_and(|other| other != self.dtmf)
     }
 
-    /// Returns whether the policy of the offering side allows a payload; only G.711 is restricted.
+    /// Returns whether the offering side may use a payload; only G.711 is restricted to its list.
     pub(crate) fn lets_from(&self, map: &Rtpmap) -> bool {
         !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
     }
 
-    /// Returns the policy towards this side for an offer from a side with policy `from`, or for our answer to it.
+    /// Returns this policy of the answering side completed with the codecs and the DTMF method of the offering side,
+    /// whose policy is `from`.
     pub fn policy_towards(self, from: CodecPolicy) -> CodecPolicy {
         CodecPolicy { from: from.codecs, dtmf_of_other: Some(from.dtmf), ..self }
     }

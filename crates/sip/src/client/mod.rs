@@ -1,10 +1,9 @@
 //! Client side of the endpoint: client transactions (RFC 3261 §8.1, §17.1), forks of outgoing INVITEs, and digest
 //! credentials.
-//! This module has the transaction table (here), one transaction (`transaction`), the composition of outgoing
-//! requests (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs are in
-//! `dialog`. A dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction
-//! open in it.
-//! open in it.
+//!
+//! This module has the transaction table (here), one transaction (`transaction`), the composition of outgoing requests
+//! (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs are in `dialog`. A
+//! dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
 
 mod requests;
 mod responses;
@@ -39,7 +38,7 @@ pub use transaction::COMPLETED_ELSEWHERE;
 pub(crate) struct ClientTransactions {
     clients: FxHashMap<ClientId, Box<ClientTransaction>>,
     keys: HashMap<IndexKey, ClientId>,
-    /// Requests that end when their transport fails, ordered by remote address and transport.
+    /// Requests without a final response, which a transport failure ends, ordered by remote address and transport.
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
     /// INVITEs that have a final response, in order of arrival; some may have been removed since.
     settled: VecDeque<(Instant, ClientId)>,
@@ -81,32 +80,33 @@ impl ClientTransactions {
         self.clients.values().filter(|client| client.reserved).count()
     }
 
-    /// Reports whether a transaction exists.
+    /// Returns whether a transaction exists.
     pub(crate) fn contains(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id)
     }
 
-    /// Returns the flow of a request while its transaction exists.
+    /// Returns the flow of a request; `None` once its transaction is gone.
     pub(crate) fn flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.get(&id).map(|client| client.flow)
     }
 
-    /// Returns the Call-ID of a request while its transaction exists.
+    /// Returns the Call-ID of a request; `None` once its transaction is gone.
     pub(crate) fn call_id(&self, id: ClientId) -> Option<&str> {
         self.clients.get(&id).map(|client| client.call_id.as_str())
     }
 
-    /// Reports whether a request was sent in a dialog.
+    /// Returns whether a request was sent in this dialog; false once its transaction is gone.
     pub(crate) fn is_within(&self, id: ClientId, dialog: DialogId) -> bool {
         self.clients.get(&id).is_some_and(|client| client.dialog == Some(dialog))
     }
 
-    /// Reports whether an INVITE transaction exists that was sent outside any dialog.
+    /// Returns whether a request was sent outside any dialog, as an initial INVITE is; false once its transaction is
+    /// gone.
     pub(crate) fn is_initial(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_some_and(|client| client.dialog.is_none())
     }
 
-    /// Reports whether a request awaits a response on this flow.
+    /// Returns whether a request sent on this flow awaits a response.
     pub(crate) fn is_asked(&self, flow: &Flow) -> bool {
         self.waiting_at(flow).next().is_some()
     }
@@ -177,8 +177,8 @@ impl ClientTransactions {
         self.settled.push_back((now, id));
     }
 
-    /// Reports whether the table is full, after evicting the oldest completed and acknowledged INVITEs once T4 has
-    /// passed and no message of theirs can still be in the network.
+    /// Evicts the oldest completed INVITEs from a full table once T4 has passed since their final response, when no
+    /// message of theirs can still be in the network. Returns whether the table is still full.
     pub(crate) fn is_full(&mut self, cx: &mut EndpointCx<'_>) -> bool {
         while self.clients.len() >= self.most
             && let Some((at, id)) = self.settled.front().copied()
@@ -199,8 +199,8 @@ impl ClientTransactions {
         self.clients.len() >= self.most
     }
 
-    /// Reports whether a response to an INVITE may cause one more request. Without this limit, one misbehaving remote
-    /// party could fill the table shared by all calls.
+    /// Returns whether a response to an INVITE may cause one more request, and forgets caused requests that have ended.
+    /// Without this limit, one misbehaving remote party could fill the table shared by all calls.
     fn may_cause_request(&mut self, invite: ClientId) -> bool {
         let Some(caused) = self.inviting_mut(invite).map(|inviting| std::mem::take(&mut inviting.caused)) else {
             return false;
@@ -213,7 +213,7 @@ impl ClientTransactions {
         has_room
     }
 
-    /// Records a request that a response to `invite` caused.
+    /// Records that a response to `invite` caused the request `caused`, which counts towards the limit.
     pub(crate) fn note_caused(&mut self, invite: ClientId, caused: ClientId) {
         if let Some(inviting) = self.inviting_mut(invite) {
             inviting.caused.push(caused);
@@ -253,7 +253,7 @@ impl ClientTransactions {
         open.map(|fork| fork.dialog).collect()
     }
 
-    /// Stops the retransmission of an INVITE, and cancels the INVITE if a response still arrives.
+    /// Stops the retransmission of an INVITE, and cancels the INVITE once a provisional response has arrived.
     pub(crate) fn give_up(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.slots.stop_retransmission(&mut cx.shared.timers);
@@ -261,7 +261,7 @@ impl ClientTransactions {
         }
     }
 
-    /// Ends the waiting request that an ICMP error quotes (RFC 3261 §18.4).
+    /// Ends the request, still without a response, that an ICMP error quotes (RFC 3261 §18.4).
     pub(crate) fn on_unreachable(&mut self, cx: &mut EndpointCx<'_>, failed: Flow, quoted: &[u8]) {
         let is_it = |client: &ClientTransaction| {
             client.flow.listener == failed.listener
@@ -276,8 +276,8 @@ impl ClientTransactions {
         }
     }
 
-    /// Ends the requests that wait on a failed flow (RFC 3261 §17.1.4), or resends them if an established connection
-    /// was lost.
+    /// Ends the requests that await a response on a failed flow (RFC 3261 §17.1.4), or resends them if an established
+    /// connection was lost.
     pub(crate) fn on_transport_failed(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -308,7 +308,8 @@ impl ClientTransactions {
         shrink(&mut self.keys);
     }
 
-    /// Checks that every transaction has a key and that the index of waiting requests is empty if the table is.
+    /// Checks that every transaction has a key and that the index of waiting requests is empty if the table is; returns
+    /// a description of the first violation.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.keys.len() != self.clients.len() {
             return Err(format!("clients: {} keys for {} entries", self.keys.len(), self.clients.len()));

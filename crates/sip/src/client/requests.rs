@@ -162,7 +162,7 @@ impl ClientTransactions {
         )
     }
 
-    /// Sends a request outside any dialog that creates none. Fails at once when the table is full.
+    /// Sends a request outside any dialog that creates no dialog. Fails at once when the table is full.
     fn send_out_of_dialog(&mut self, cx: &mut EndpointCx<'_>, request: &OutOfDialogRequest<'_>) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
@@ -246,7 +246,7 @@ impl ClientTransactions {
         id
     }
 
-    /// Sends an in-dialog request. Returns `None` if the table is full, a BYE is pending, or another change is open.
+    /// Sends an in-dialog request. Returns `None` if the table is full, a BYE is deferred, or a session change is open.
     pub(crate) fn request(&mut self, cx: &mut EndpointCx<'_>, within: &InDialogRequest<'_>) -> Option<ClientId> {
         let live = cx.dialogs.get(within.dialog).filter(|live| !live.has_deferred_bye())?;
         let (method, offers) = (within.method, within.body.is_some());
@@ -268,7 +268,7 @@ impl ClientTransactions {
         Some(id)
     }
 
-    /// Sends an in-dialog request without checking for open changes.
+    /// Sends an in-dialog request under the given id, without checking for open session changes.
     pub(crate) fn send_within(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, within: &InDialogRequest<'_>) {
         let InDialogRequest { method, headers, body, silent, .. } = *within;
         let Some(dialog) = cx.dialogs.get_mut(within.dialog) else { return };
@@ -379,7 +379,7 @@ impl ClientTransactions {
 
     /// Resends a request without any response over a new connection, after its established connection was lost. A
     /// remote party that already received the request treats the copy as a retransmission (RFC 3261 §17.2.3). Returns
-    /// whether the request was sent.
+    /// whether the request was sent; it is resent only once.
     pub(super) fn send_once_more(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if client.sent_once_more || !client.machine.is_unheard() {
@@ -432,7 +432,7 @@ impl ClientTransactions {
     }
 
     /// Handles a 401 or 407: repeats the request with credentials, if any fit the challenge. Returns whether the
-    /// request was repeated; the layer above then sees one request only.
+    /// request was repeated, under the same id, so that the layer above sees only one request.
     pub(super) fn answer_challenge(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -449,8 +449,8 @@ impl ClientTransactions {
             && self.repeat_request(cx, id, arrival, refusal, &[])
     }
 
-    /// Handles a 422: repeats the request once, with the required minimum session interval. Returns whether the
-    /// request was repeated; the layer above then sees one request only.
+    /// Handles a 422: repeats the request once, with the required minimum session interval. Returns whether the request
+    /// was repeated, under the same id, so that the layer above sees only one request.
     pub(super) fn retry_longer_interval(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -473,8 +473,9 @@ impl ClientTransactions {
         self.repeat_request(cx, id, arrival, refusal, &changed)
     }
 
-    /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name. In a dialog
-    /// that has ended only its BYE is repeated, because the next number is known of the last request only.
+    /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name. Returns
+    /// whether the request was repeated. In a dialog that has ended, only the BYE is repeated, because the next CSeq is
+    /// only known from the last request.
     fn repeat_request(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -515,7 +516,8 @@ impl ClientTransactions {
         true
     }
 
-    /// Replaces the rejected transaction by a remainder that only absorbs retransmissions of the response.
+    /// Removes the rejected transaction and returns it. A remainder under another id absorbs retransmissions of the
+    /// response.
     fn set_aside(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> Option<ClientTransaction> {
         let mut old = *self.clients.remove(&id)?;
         old.slots.clear(&mut cx.shared.timers);
@@ -582,7 +584,7 @@ impl ClientTransactions {
         (writer.finish(body.as_ref()), credentials)
     }
 
-    /// Returns the credentials for a request to a remote address that has challenged an earlier one.
+    /// Returns the authorization headers for a request to a remote address that has challenged an earlier one.
     fn credentials(
         &mut self,
         shared: &mut EndpointShared,
@@ -598,7 +600,7 @@ impl ClientTransactions {
     }
 }
 
-/// Request inside a dialog with the mandatory headers already written (RFC 3261 §12.2.1.1).
+/// In-dialog request with the mandatory headers already written (RFC 3261 §12.2.1.1).
 struct RequestDraft {
     writer: MessageWriter,
     uri: String,

@@ -23,7 +23,7 @@ use crate::transaction::{ClientEvent, StatusClass, StepMessage, StepReport, Time
 /// Status code of 199 Early Dialog Terminated (RFC 6228).
 const EARLY_DIALOG_TERMINATED: u16 = 199;
 
-/// Dialog created by a response that must be acknowledged and ended.
+/// Dialog created by a 2xx that must be acknowledged and then ended with a BYE.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HangUp {
     /// INVITE to which the response belongs.
@@ -35,7 +35,7 @@ pub(crate) struct HangUp {
 }
 
 impl ClientTransactions {
-    /// Handles a response. Returns a dialog that must be hung up on, if any.
+    /// Handles a response. Returns a dialog that the endpoint must hang up on, if any.
     pub(crate) fn on_response(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -431,8 +431,8 @@ impl ClientTransactions {
         Some(dialog)
     }
 
-    /// Returns whether a response from another fork may create a dialog. An early dialog is evicted for a confirmed
-    /// one.
+    /// Makes room for a dialog that a response from another fork creates: a confirmed dialog may evict an early one.
+    /// Returns whether there is room.
     fn has_room_for_fork(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, confirmed: bool) -> bool {
         let room = !cx.dialogs.is_full();
         let Some(client) = self.clients.get_mut(&id) else { return false };
@@ -446,8 +446,8 @@ impl ClientTransactions {
         true
     }
 
-    /// Acknowledges a 2xx for which there is no room for a dialog, and hangs up, so that the callee is not left in a
-    /// half-open call (RFC 3261 §13.2.2.4). A retransmitted 2xx is handled in the same way.
+    /// Creates a dialog for a 2xx beyond the limits, to be acknowledged and hung up on, so that the callee is not left
+    /// in a half-open call (RFC 3261 §13.2.2.4). A retransmitted 2xx is handled in the same way.
     fn hang_up_on_fork(
         &mut self,
         cx: &mut EndpointCx<'_>,

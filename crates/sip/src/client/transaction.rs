@@ -11,7 +11,7 @@ use crate::transaction::client_invite::{ClientInvite, ClientInviteState};
 use crate::transaction::key::IndexKey;
 use crate::transaction::{ClientEvent, TimerSlots, TransactionStep};
 
-/// Max-Forwards of requests that do not forward a received one (RFC 3261 §8.1.1.6).
+/// Max-Forwards of requests that the edge originates instead of forwarding a received one (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
 /// Reason header value of a CANCEL or BYE sent because another target answered the call (RFC 3326 §3.1).
 pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -37,11 +37,11 @@ pub(super) struct ClientTransaction {
     pub(super) sent_once_more: bool,
     /// Whether a slot in the dialog table is reserved for this request.
     pub(super) reserved: bool,
-    /// Challenges already answered for this request.
+    /// Challenges that were already answered for this request.
     pub(super) answered: AnsweredChallenges,
     /// Whether the request was repeated with a longer session interval.
     pub(super) lengthened: bool,
-    /// Additional state of an INVITE.
+    /// Additional state of an INVITE; `None` for other methods.
     pub(super) invite: Option<Box<InviteState>>,
 }
 
@@ -181,7 +181,8 @@ impl ClientTransaction {
         (client, step)
     }
 
-    /// Returns the description of an outgoing message of this transaction.
+    /// Returns the description of an outgoing message of this transaction, for metrics and tracing; `again` marks a
+    /// retransmission.
     pub(super) fn sent(&self, id: ClientId, method: Method, again: bool) -> SentMessage {
         SentMessage {
             method,
@@ -226,7 +227,7 @@ impl ClientTransaction {
         Some(writer.finish(None))
     }
 
-    /// Reports whether an INVITE is cancelled or is to be cancelled.
+    /// Returns whether an INVITE was cancelled, or will be once a provisional response has arrived.
     pub(super) fn is_withdrawn(&self) -> bool {
         self.invite.as_deref().is_some_and(|inviting| inviting.cancel != CancelState::No)
     }

@@ -172,7 +172,7 @@ pub(crate) struct Dialog {
 }
 
 impl Dialog {
-    /// Creates a dialog from its serializable state.
+    /// Creates a dialog without open transactions from its serializable state.
     pub(crate) fn new(plain: DialogSnapshot, confirmed: bool) -> Dialog {
         let mut dialog = Dialog {
             plain,
@@ -230,12 +230,13 @@ impl Dialog {
         self.plain.party
     }
 
-    /// Reports whether a 2xx has confirmed the dialog.
+    /// Returns whether a 2xx has confirmed the dialog.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed
     }
 
-    /// Returns whether both sides have confirmed the dialog, and no ACK or request in it is outstanding.
+    /// Returns whether the dialog is confirmed and its 2xx acknowledged, and neither an ACK nor a deferred BYE is
+    /// outstanding.
     pub(crate) fn is_settled(&self) -> bool {
         self.confirmed && self.acknowledged && self.ack_due.is_none() && self.deferred.is_none()
     }
@@ -260,12 +261,12 @@ impl Dialog {
         self.invite_out
     }
 
-    /// Notes an INVITE that the edge sends in the dialog.
+    /// Records an INVITE that the edge sends in the dialog.
     pub(crate) fn begin_invite_out(&mut self, invite: ClientId) {
         self.invite_out = Some(invite);
     }
 
-    /// Records that an outgoing INVITE was rejected.
+    /// Records that this outgoing INVITE was rejected, so that it is no longer open in the dialog.
     pub(crate) fn invite_out_refused(&mut self, invite: ClientId) {
         self.invite_out.take_if(|open| *open == invite);
     }
@@ -282,14 +283,14 @@ impl Dialog {
         self.ack_due = Some(cseq);
     }
 
-    /// Takes the pending ACK: the CSeq and the transaction of its INVITE.
+    /// Removes the pending ACK and returns the CSeq and the transaction of its INVITE; `None` if no ACK is due.
     pub(crate) fn take_ack_due(&mut self) -> Option<(u32, Option<ClientId>)> {
         let cseq = self.ack_due.take()?;
         self.acknowledged = true;
         Some((cseq, self.invite_out.take()))
     }
 
-    /// Notes an INVITE that was received in the dialog.
+    /// Records an INVITE that was received in the dialog.
     pub(crate) fn begin_invite_in(&mut self, invite: ServerId) {
         self.invite_in = Some(invite);
     }
@@ -299,7 +300,7 @@ impl Dialog {
         self.invite_in = None;
     }
 
-    /// Reports whether a received INVITE awaits our final response.
+    /// Returns whether a received INVITE awaits our final response.
     pub(crate) fn has_invite_in(&self) -> bool {
         self.invite_in.is_some()
     }
@@ -309,12 +310,12 @@ impl Dialog {
         self.invite_in.or(self.unacked.as_ref().map(|unacked| unacked.server))
     }
 
-    /// Reports whether the 2xx of a transaction awaits its ACK.
+    /// Returns whether the 2xx of this transaction awaits its ACK.
     pub(crate) fn awaits_ack_of(&self, server: ServerId) -> bool {
         self.unacked.as_ref().is_some_and(|unacked| unacked.server == server)
     }
 
-    /// Matches a received ACK with this CSeq to our 2xx.
+    /// Matches a received ACK with this CSeq to our 2xx, which then no longer awaits an ACK.
     pub(crate) fn take_ack(&mut self, number: Option<u32>) -> AckClass {
         match self.unacked.take_if(|unacked| Some(unacked.cseq) == number) {
             Some(unacked) => {
@@ -328,17 +329,18 @@ impl Dialog {
         }
     }
 
-    /// Gives up waiting for the ACK to our 2xx. Returns the retransmission timer and the deferred BYE.
+    /// Stops waiting for the ACK to our 2xx. Returns the retransmission timer to cancel and the deferred BYE.
     pub(crate) fn give_up_ack(&mut self) -> (Option<TimerToken>, Option<Box<DeferredBye>>) {
         (self.unacked.take().map(|unacked| unacked.retransmit), self.deferred.take())
     }
 
-    /// Reports whether a BYE waits for an ACK.
+    /// Returns whether a BYE waits for the ACK to our 2xx.
     pub(crate) fn has_deferred_bye(&self) -> bool {
         self.deferred.is_some()
     }
 
-    /// Defers a BYE until our 2xx is acknowledged or given up. Returns the BYE if no 2xx awaits an ACK.
+    /// Defers a BYE until our 2xx is acknowledged or given up. Returns the BYE, to be sent at once, if no 2xx awaits an
+    /// ACK.
     pub(crate) fn defer_bye(&mut self, bye: DeferredBye) -> Option<DeferredBye> {
         if self.unacked.is_none() {
             return Some(bye);
@@ -347,21 +349,22 @@ impl Dialog {
         None
     }
 
-    /// Takes the transactions that are open in the dialog.
+    /// Removes and returns the transactions that are open in the dialog, because the dialog ends.
     pub(crate) fn take_leftover(&mut self) -> OpenTransactions {
         let update = self.updates.take().and_then(|updates| updates.theirs);
         let theirs = self.invite_in.take().into_iter().chain(update).collect();
         OpenTransactions { theirs, invite: self.invite_out, bye: self.deferred.take() }
     }
 
-    /// Reports whether a received request is out of order (RFC 3261 §12.2.2). An INVITE that reuses a CSeq under
-    /// another branch is too.
+    /// Returns whether a received request is out of order (RFC 3261 §12.2.2), also an INVITE that reuses a CSeq under
+    /// another branch.
     pub(crate) fn is_out_of_order(&self, method: Method, number: u32) -> bool {
         let last = self.plain.remote_cseq;
         last.is_some_and(|last| number < last || (method == Method::Invite && number == last))
     }
 
-    /// Updates the dialog from a received request. Returns whether the dialog adopts the flow of the request.
+    /// Updates CSeq and remote target from a received request. Returns whether the dialog must adopt the flow of the
+    /// request.
     pub(crate) fn take_request(&mut self, method: Method, number: u32, request: &SipMessage) -> bool {
         self.plain.remote_cseq = Some(number);
         let refreshes = matches!(method, Method::Invite | Method::Update | Method::Subscribe);
@@ -386,14 +389,15 @@ impl Dialog {
         self.prack_due = Some(Box::new(due));
     }
 
-    /// Takes the reliable provisional response that awaits our answer to its offer.
+    /// Removes and returns the reliable provisional response that awaits our answer to its offer.
     pub(crate) fn take_prack_due(&mut self) -> Option<PrackDue> {
         self.prack_due.take().map(|due| *due)
     }
 
-    /// Returns the open change that prevents a received INVITE or UPDATE from being processed now (RFC 3261 §14, RFC
-    /// 3311 §5, RFC 6337 §3). `offers` is set if the request has a session description. The layer above, which parses
-    /// bodies, checks whether the first offer of an early dialog has been answered.
+    /// Returns the open session change that prevents a received INVITE or UPDATE from being processed now (RFC 3261
+    /// §14, RFC 3311 §5, RFC 6337 §3); `None` if it can be processed. `offers` is set if the request has a session
+    /// description. The layer above, which parses bodies, checks whether the first offer of an early dialog has been
+    /// answered.
     pub(crate) fn obstacle(&self, method: Method, offers: bool) -> Option<OpenChange> {
         let updates = self.updates.as_deref().copied().unwrap_or_default();
         let (ours, theirs) = if method == Method::Invite {
@@ -414,8 +418,8 @@ impl Dialog {
         ours.then_some(OpenChange::Ours)
     }
 
-    /// Returns whether an outgoing change may be sent now; `offers` is set if it has a session description. An UPDATE
-    /// without a session description may always be sent.
+    /// Returns whether an outgoing session change may be sent now; `offers` is set if it has a session description. An
+    /// UPDATE without a session description may always be sent.
     pub(crate) fn may_change(&self, method: Method, offers: bool) -> bool {
         let updating = self.updates.is_some();
         let inviting = self.invite_out.is_some() || self.invite_in.is_some();

@@ -61,32 +61,32 @@ impl DialogTable {
         self.dialogs.len()
     }
 
-    /// Reports whether the table is full, reserved slots included.
+    /// Returns whether the table is full, reserved slots included.
     pub(crate) fn is_full(&self) -> bool {
         self.dialogs.len() + self.reserved >= self.most
     }
 
-    /// Reserves a slot if `is_wanted`.
+    /// Reserves a slot for a dialog if `is_wanted`.
     pub(crate) fn reserve(&mut self, is_wanted: bool) {
         self.reserved += usize::from(is_wanted);
     }
 
-    /// Releases a slot if `was_reserved`.
+    /// Releases a reserved slot if `was_reserved`.
     pub(crate) fn release(&mut self, was_reserved: bool) {
         self.reserved -= usize::from(was_reserved);
     }
 
-    /// Returns a dialog.
+    /// Returns the dialog with this id; `None` if it is gone.
     pub(crate) fn get(&self, id: DialogId) -> Option<&Dialog> {
         self.dialogs.get(&id).map(Box::as_ref)
     }
 
-    /// Returns a dialog mutably.
+    /// Returns the dialog with this id, mutably; `None` if it is gone.
     pub(crate) fn get_mut(&mut self, id: DialogId) -> Option<&mut Dialog> {
         self.dialogs.get_mut(&id).map(Box::as_mut)
     }
 
-    /// Reports whether a dialog exists.
+    /// Returns whether a dialog with this id exists.
     pub(crate) fn contains(&self, id: DialogId) -> bool {
         self.dialogs.contains_key(&id)
     }
@@ -170,7 +170,7 @@ impl DialogTable {
         }
     }
 
-    /// Reports whether a dialog uses a connection.
+    /// Returns whether any dialog uses a connection.
     pub(crate) fn use_connection(&self, connection: ConnectionId) -> bool {
         self.dialogs_on(connection).next().is_some()
     }
@@ -252,14 +252,15 @@ impl DialogTable {
         self.ended.push_back((name, None));
     }
 
-    /// Records the BYE that ended the most recent dialog.
+    /// Records the BYE that ended the dialog removed last.
     pub(crate) fn note_bye(&mut self, bye: ClientId) {
         if let Some((_, of)) = self.ended.back_mut() {
             *of = Some(bye);
         }
     }
 
-    /// Returns the BYE with which we ended a dialog of this party; the dialog's key is in the scratch buffer.
+    /// Returns the BYE with which we ended a dialog of this party, if it is remembered; the dialog's key must be in the
+    /// scratch buffer.
     pub(crate) fn bye_of_ended(&self, shared: &EndpointShared, party: SipPartyId) -> Option<ClientId> {
         let name = shared.name_of_dialog(party);
         self.ended.iter().rev().find(|(ended, _)| *ended == name).and_then(|(_, bye)| *bye)
@@ -271,7 +272,8 @@ impl DialogTable {
         shrink(&mut self.keys);
     }
 
-    /// Checks that every dialog has a key and that exactly `reserved` slots are reserved.
+    /// Checks that every dialog has a key and that exactly `reserved` slots are reserved; returns a description of the
+    /// first violation.
     pub(crate) fn check(&self, reserved: usize) -> Result<(), String> {
         if self.keys.len() != self.dialogs.len() {
             return Err(format!("dialogs: {} keys for {} entries", self.keys.len(), self.dialogs.len()));
@@ -286,7 +288,7 @@ impl DialogTable {
     }
 }
 
-/// 2xx response to an INVITE.
+/// 2xx response to an INVITE, kept for retransmission.
 #[derive(Debug)]
 pub(crate) struct SuccessResponse {
     /// CSeq of the INVITE.

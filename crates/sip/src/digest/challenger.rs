@@ -41,7 +41,8 @@ pub(crate) enum CredentialsCheck {
     OtherUri,
     /// The request must be challenged.
     Challenge {
-        /// Whether the nonce is the only problem.
+        /// Whether only the nonce is unusable (expired, used before, or foreign), so that the client tries again with
+        /// the same password.
         stale: bool,
         /// Whether the request carried wrong credentials.
         failed: bool,
@@ -87,7 +88,7 @@ pub(crate) struct Challenger {
     start: Option<Instant>,
     expected: FxHashMap<SipPartyId, ExpectedCredentials>,
     numbered: u64,
-    /// Usage by nonce number; a lower number is an older nonce.
+    /// Usage by nonce number; a lower number belongs to an older nonce.
     used: BTreeMap<u64, NonceUsage>,
     /// Highest nonce number evicted from `used`; nonces up to this number that are not in `used` are rejected.
     floor: u64,
@@ -145,8 +146,8 @@ impl Challenger {
         self.expected.contains_key(&party)
     }
 
-    /// Verifies the Authorization headers of a request. An unknown user takes as long to reject as a wrong password
-    /// and gets the same response.
+    /// Verifies the Authorization headers of a request, and counts the use of a valid nonce. An unknown user takes as
+    /// long to reject as a wrong password and gets the same response.
     pub(crate) fn verify_request(
         &mut self,
         now: Instant,

@@ -149,7 +149,7 @@ pub(crate) struct Authorization<'a> {
 }
 
 impl Authorization<'_> {
-    /// Returns the nonce count; 1 without `qop`, so that such a nonce can be used once.
+    /// Returns the nonce count; 1 without `qop`, so that such a nonce can be used once. `None` if it is malformed.
     pub(crate) fn nonce_count(&self) -> Option<u32> {
         match self.qop {
             Some(_) => {

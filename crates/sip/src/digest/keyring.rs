@@ -41,7 +41,7 @@ impl ChallengeOrigin {
     }
 }
 
-/// Challenge that each further request to its origin answers.
+/// Challenge received from a remote address, which further requests to that address answer too.
 #[derive(Debug)]
 struct DigestSession {
     asker: ChallengeOrigin,
@@ -77,8 +77,8 @@ impl Keyring {
         };
     }
 
-    /// Returns the authorization headers for a request to `remote`, from the challenges received from there. Calls
-    /// `cnonce` for each of them.
+    /// Returns the authorization headers for a request to `remote`, one for each challenge received from there, and
+    /// counts the use of its nonce. Calls `cnonce` for each of them.
     pub(crate) fn write(
         &mut self,
         party: SipPartyId,

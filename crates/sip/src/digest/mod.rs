@@ -14,7 +14,7 @@ use crate::header::HeaderName;
 use crate::message::SipMessage;
 use fields::{challenges, unquoted};
 
-/// Returns the realms of the supported challenges in a 401 or 407.
+/// Returns the realms of the supported challenges in `refusal`, a 401 or 407.
 pub fn asked_realms(refusal: &SipMessage) -> Vec<String> {
     let of = |name| challenges(refusal.headers(name));
     let all = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate].into_iter().flat_map(of);

@@ -182,7 +182,7 @@ impl SipEndpoint {
         }
     }
 
-    /// Returns the next output, or `None` when idle.
+    /// Removes and returns the next output; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<EndpointOutput> {
         self.shared.pop_output()
     }
@@ -238,7 +238,7 @@ impl SipEndpoint {
         self.shared.peers.allow_replaces(party, allowed);
     }
 
-    /// Sets whether REFER from a party is accepted and listed in Allow; the default is yes.
+    /// Sets whether REFER from a party is accepted and listed in Allow, which is the default.
     pub fn allow_refer(&mut self, party: SipPartyId, allowed: bool) {
         self.shared.peers.allow_refer(party, allowed);
     }
@@ -275,8 +275,8 @@ impl SipEndpoint {
         self.challenger.offer(party, hashes);
     }
 
-    /// Sets whether the `uri` of a party's credentials must match the Request-URI (RFC 7616 §3.4.6); the default is
-    /// yes. Call [`SipEndpoint::require_credentials`] first.
+    /// Sets whether the `uri` of a party's credentials must match the Request-URI (RFC 7616 §3.4.6); it must by
+    /// default. Call [`SipEndpoint::require_credentials`] first.
     pub fn compare_digest_uri(&mut self, party: SipPartyId, is_compared: bool) {
         self.challenger.compare_uri(party, is_compared);
     }
@@ -354,7 +354,7 @@ impl SipEndpoint {
         self.clients.drop_request(&mut self.shared, &mut self.dialogs, id);
     }
 
-    /// Responds to a request. Returns its dialog, if it has one; `None` also if the transaction is gone.
+    /// Responds to a request. Returns its dialog, if it has one; `None` also if its transaction is gone.
     ///
     /// A provisional response above 100 to an INVITE carries our tag and creates an early dialog; a 2xx creates a
     /// confirmed one and is retransmitted until its ACK. A 2xx to a SUBSCRIBE outside any dialog creates a confirmed
@@ -367,17 +367,18 @@ impl SipEndpoint {
         servers.respond(&mut cx, id, answer)
     }
 
-    /// Reports whether provisional responses to an INVITE may be reliable: its sender supports `100rel`.
+    /// Returns whether provisional responses to an INVITE may be reliable: its sender supports `100rel`, as this
+    /// endpoint does.
     pub fn may_be_reliable(&self, id: ServerId) -> bool {
         self.servers.may_be_reliable(&self.shared, id)
     }
 
-    /// Reports whether a 2xx passed to [`Self::respond`] is held back until a PRACK arrives (RFC 3262 §3).
+    /// Returns whether a 2xx passed to [`Self::respond`] is held back until a PRACK arrives (RFC 3262 §3).
     pub fn holds_back(&self, id: ServerId) -> bool {
         self.servers.holds_back(id)
     }
 
-    /// Reports whether a provisional response to an INVITE awaits its PRACK.
+    /// Returns whether a provisional response to an INVITE awaits its PRACK.
     pub fn awaits_prack(&self, id: ServerId) -> bool {
         self.servers.awaits_prack(id)
     }
@@ -387,12 +388,12 @@ impl SipEndpoint {
         self.dialogs.forget(&mut self.shared, dialog);
     }
 
-    /// Returns the dialog of a received request while its transaction exists.
+    /// Returns the dialog of a received request; `None` if it has none, or its transaction is gone.
     pub fn dialog_of(&self, id: ServerId) -> Option<DialogId> {
         self.servers.dialog_of(id)
     }
 
-    /// Reports whether a request already has a server transaction, i.e. is a retransmission.
+    /// Returns whether a request already has a server transaction, so that it is a retransmission.
     pub fn has_begun(&mut self, party: SipPartyId, request: &SipMessage) -> bool {
         self.servers.find(&mut self.shared, party, request.method(), request).is_some()
     }
@@ -403,17 +404,17 @@ impl SipEndpoint {
         self.clients.find_party(&mut self.shared, response, source)
     }
 
-    /// Returns the flow of an outgoing request while its transaction exists.
+    /// Returns the flow of an outgoing request; `None` once its transaction is gone.
     pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.flow(id)
     }
 
-    /// Returns the Call-ID of an outgoing request while its transaction exists.
+    /// Returns the Call-ID of an outgoing request; `None` once its transaction is gone.
     pub fn call_id(&self, id: ClientId) -> Option<&str> {
         self.clients.call_id(id)
     }
 
-    /// Returns the flow to the remote party of a dialog.
+    /// Returns the flow on which requests reach the remote party of a dialog; `None` if the dialog is gone.
     pub fn dialog_flow(&self, dialog: DialogId) -> Option<Flow> {
         self.dialogs.get(dialog).map(|dialog| dialog.plain().flow)
     }
@@ -428,7 +429,8 @@ impl SipEndpoint {
         self.dialogs.get(dialog).map(|dialog| dialog.plain().local_cseq)
     }
 
-    /// Returns the identifiers of a dialog as a Replaces header to its remote party names them.
+    /// Returns the identifiers of a dialog as a Replaces header sent to its remote party contains them; `None` if the
+    /// dialog is gone.
     pub fn dialog_names(&self, dialog: DialogId) -> Option<Replaces> {
         let plain = self.dialogs.get(dialog)?.plain();
         let [call_id, to_tag, from_tag] = [&plain.call_id, &plain.remote_tag, &plain.local_tag].map(String::clone);
@@ -440,14 +442,16 @@ impl SipEndpoint {
         self.dialogs.replaced(&mut self.shared, party, replaces)
     }
 
-    /// Returns the serializable state of a confirmed and acknowledged dialog. Open session changes are not included:
-    /// after a restore their responses count as stray and retransmissions are rejected for their CSeq. The connection
-    /// is included; if the other process does not have it, remove it before the restore.
+    /// Returns the serializable state of a confirmed and acknowledged dialog, otherwise `None`. Open session changes
+    /// are not included: after a restore their responses match no transaction, and retransmitted requests are rejected
+    /// for their CSeq. The flow's connection is included; if the other process does not have it, remove it before the
+    /// restore.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
         self.dialogs.get(dialog)?.snapshot()
     }
 
-    /// Returns whether [`Self::snapshot_dialog`] returns a snapshot: no ACK or message of the dialog is outstanding.
+    /// Returns whether [`Self::snapshot_dialog`] returns a snapshot: the dialog is confirmed, and neither an ACK nor a
+    /// deferred BYE is outstanding.
     pub fn is_settled(&self, dialog: DialogId) -> bool {
         self.dialogs.get(dialog).is_some_and(Dialog::is_settled)
     }
@@ -473,10 +477,10 @@ impl SipEndpoint {
         flows.iter().map(is_in_use).collect()
     }
 
-    /// Checks, in debug builds and tests, that all indexes agree and that no timer outlives its owner.
+    /// Checks that all indexes agree and that no timer outlives its owner; for debug builds and tests.
     ///
     /// # Errors
-    /// Describes the first violated invariant.
+    /// Returns a description of the first violated invariant.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.servers.check()?;
         self.clients.check()?;

@@ -84,8 +84,9 @@ impl SipEndpoint {
         }
     }
 
-    /// Requires credentials from the party if configured. Returns whether the request may pass. A request inside one
-    /// of the party's dialogs is authenticated by the dialog's tags and not challenged again.
+    /// Checks the credentials of a request if the party must authenticate, and rejects the request if they are missing
+    /// or wrong. Returns whether the request may pass. A request inside one of the party's dialogs is authenticated by
+    /// the dialog's tags and not challenged again.
     fn may_pass(&mut self, now: Instant, arrival: &MessageOrigin, request: &SipMessage) -> bool {
         let party = arrival.party;
         if !self.challenger.is_challenged(party) {

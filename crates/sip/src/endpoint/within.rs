@@ -17,13 +17,14 @@ use crate::transaction::key::{self, IndexKey};
 const RETRY_SECONDS: u32 = 10;
 
 impl SipEndpoint {
-    /// Sends an in-dialog request: a BYE (which ends the dialog), a re-INVITE, an UPDATE (RFC 3311; allowed in an
-    /// early dialog; an offer in `body` changes the session, without one the dialog is refreshed) or another method.
-    /// Returns `None` if the dialog is gone, a session change by either side is still open (RFC 3261 §14.1), or only
-    /// the remote party may send a BYE.
+    /// Sends an in-dialog request: a BYE (which ends the dialog), a re-INVITE, an UPDATE (RFC 3311; allowed in an early
+    /// dialog; an offer in `body` changes the session, without one the dialog is refreshed) or another method. Returns
+    /// `None` if the dialog is gone, a session change by either side is still open (RFC 3261 §14.1), or only the remote
+    /// party may send a BYE.
     ///
     /// A BYE first acknowledges a 2xx that waits for [`Self::ack`], and is held back until our own 2xx is acknowledged
-    /// or given up (§15). An open received re-INVITE gets 487; our own is cancelled, and its end is reported.
+    /// or given up (§15). An open received re-INVITE gets 487; an open re-INVITE of ours is cancelled, and its end is
+    /// reported.
     pub fn request(
         &mut self,
         now: Instant,
@@ -95,7 +96,8 @@ impl SipEndpoint {
         }
     }
 
-    /// Acknowledges and ends a dialog that the layer above does not use. Returns the BYE, if one was sent.
+    /// Acknowledges the 2xx of a dialog that the layer above does not use, and ends the dialog. Returns the BYE, if one
+    /// was sent.
     pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, None);

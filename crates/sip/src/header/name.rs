@@ -175,7 +175,7 @@ impl HeaderName {
         }
     }
 
-    /// Returns the header that a received name denotes, case-insensitively and in compact form too (RFC 3261 §7.3.3).
+    /// Returns the header with this name, case-insensitive, in its long or compact form (RFC 3261 §7.3.3).
     pub fn from_bytes(name: &[u8]) -> HeaderName {
         let Some(first) = name.first() else { return HeaderName::Other };
         // Length and first letter leave at most two candidates.

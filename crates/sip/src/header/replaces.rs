@@ -60,12 +60,12 @@ impl Replaces {
         Some(Replaces::parse(unescape(first).as_bytes()).filter(|_| values.next().is_none()))
     }
 
-    /// Returns the identifiers of the dialog from the view of the remote party.
+    /// Returns the identifiers of the same dialog from the view of the other side: both tags are exchanged.
     pub fn seen_from_afar(&self) -> Replaces {
         Replaces { to_tag: self.from_tag.clone(), from_tag: self.to_tag.clone(), ..self.clone() }
     }
 
-    /// Returns the escaped header part of a URI.
+    /// Returns the header as part of a URI, escaped: `Replaces=…`.
     pub fn to_uri_headers(&self) -> String {
         use fmt::Write as _;
         let mut text = String::from("Replaces=");

@@ -71,8 +71,8 @@ fn start_line(message: &SipMessage) -> Option<MessageDefect> {
     }
 }
 
-/// Checks that all Via entries are present and well-formed, and that a response has exactly one (RFC 3261 §8.1.3.3,
-/// RFC 4475 §3.3.9).
+/// Checks that all Via entries are well-formed, that there is one, and that a response has exactly one (RFC 3261
+/// §8.1.3.3, RFC 4475 §3.3.9).
 fn vias(message: &SipMessage) -> Option<MessageDefect> {
     let mut entries = 0_usize;
     for entry in message.vias() {

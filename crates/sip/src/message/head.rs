@@ -125,7 +125,7 @@ impl<'a> HeadLines<'a> {
         }
     }
 
-    /// Ends the head at the end of the data, either after a complete line or with an incomplete last line.
+    /// Ends the iteration at the end of the data, and records whether it ends after a complete line or within a line.
     fn cut(&mut self, from: usize) -> Option<FoldedLine<'a>> {
         self.at = self.bytes.len();
         if from < self.at {

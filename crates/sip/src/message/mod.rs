@@ -91,7 +91,7 @@ enum StartPositions {
 /// Number of header fields that most messages stay below, indexed on the stack.
 const USUAL_FIELDS: usize = 32;
 
-/// Received message. A clone shares the bytes and the index.
+/// Received SIP message with an index of its headers. A clone shares the bytes and the index.
 #[derive(Debug, Clone)]
 pub struct SipMessage {
     bytes: Bytes,
@@ -204,8 +204,8 @@ impl SipMessage {
         self.flaws
     }
 
-    /// Reports whether the message ends after its last header line, without the empty line of RFC 3261 §7. Impossible
-    /// for a message from a stream, where the empty line ends the head.
+    /// Returns whether the message ends after its last header line, without the empty line of RFC 3261 §7. Never the
+    /// case for a message from a stream, where the empty line ends the head.
     pub const fn lacks_empty_line(&self) -> bool {
         self.flaws.has(HeadFlaws::NO_EMPTY_LINE)
     }

@@ -106,8 +106,8 @@ impl ServerTransactions {
         self.respond(cx, id, ResponseSpec { code: 487, ..ResponseSpec::default() });
     }
 
-    /// Handles a retransmitted request. The response is sent on the stream on which the retransmission arrived, also if
-    /// the stream of the original is open: deviates from RFC 3261 §18.2.2.
+    /// Handles a retransmitted request by repeating the response. It is sent on the stream on which the retransmission
+    /// arrived, also if the stream of the original is open, which deviates from RFC 3261 §18.2.2.
     pub(crate) fn on_repetition(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, arrival: &MessageOrigin) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let usual = server.reply;
@@ -139,7 +139,7 @@ impl ServerTransactions {
         }
     }
 
-    /// Handles an ACK to a non-2xx final response. Returns whether it was one.
+    /// Handles an ACK to a non-2xx final response. Returns false if the ACK belongs to no such response.
     pub(crate) fn on_ack(&mut self, cx: &mut EndpointCx<'_>, arrival: &MessageOrigin, ack: &SipMessage) -> bool {
         let Some(id) = self.find(cx.shared, arrival.party, Method::Invite, ack) else { return false };
         // RFC 3261 §17.2.3: from an RFC 2543 client, the To tag must equal the one in our response.
@@ -261,7 +261,7 @@ impl ServerTransactions {
     }
 }
 
-/// Reports whether a value of Reason is `SIP;cause=200` (RFC 3326 §3.1), i.e. the call was answered elsewhere.
+/// Returns whether a value of Reason contains `SIP;cause=200` (RFC 3326 §3.1): the call was answered elsewhere.
 fn says_elsewhere(value: &[u8]) -> bool {
     split(value, b',').any(|entry| {
         let protocol = split(entry, b';').next().map(trim).unwrap_or_default();

@@ -25,7 +25,7 @@ use crate::transaction::{TimerChange, TimerSlots, TransactionStep};
 use rustc_hash::FxHashMap;
 use transaction::{ServerMachine, ServerTransaction};
 
-/// Server transactions and memory used by one party.
+/// Number of server transactions of one party, and the memory that they use.
 #[derive(Debug, Clone, Copy, Default)]
 struct PartyUsage {
     servers: usize,
@@ -41,7 +41,7 @@ pub(crate) struct ServerTransactions {
     merged: HashMap<IndexKey, ServerId>,
     /// Memory held by all transactions, in bytes.
     bytes: usize,
-    /// Usage by each party.
+    /// Number of transactions and memory of each party.
     shares: FxHashMap<SipPartyId, PartyUsage>,
     /// Transactions with a final response, in order of that response; some may have been removed since.
     answered: VecDeque<(Instant, ServerId)>,
@@ -87,7 +87,7 @@ impl ServerTransactions {
         self.servers.get(&id)?.dialog
     }
 
-    /// Returns the transaction whose key is in the scratch buffer.
+    /// Returns the transaction whose key is in the scratch buffer, if any.
     pub(crate) fn at_key(&self, shared: &EndpointShared) -> Option<ServerId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }
@@ -105,13 +105,13 @@ impl ServerTransactions {
         self.at_key(shared)
     }
 
-    /// Reports whether the same request is open after arriving on another path (RFC 3261 §8.2.2.2).
+    /// Returns whether the same request arrived on another path before and its transaction is open (RFC 3261 §8.2.2.2).
     pub(crate) fn is_merged(&self, shared: &mut EndpointShared, request: &SipMessage) -> bool {
         key::merged(&mut shared.scratch, request).is_some() && self.merged.contains_key(shared.scratch.as_slice())
     }
 
-    /// Reports whether a party may start no more transactions. A party may use as much as is still free: a single
-    /// party up to half of the table, two parties up to a third each, and a new party always finds room.
+    /// Returns whether a party may start no more transactions. A party may use as much as is still free: a single party
+    /// up to half of the table, two parties up to a third each, so that a new party always finds room.
     pub(crate) fn is_full(&self, party: SipPartyId) -> bool {
         let own = self.shares.get(&party).copied().unwrap_or_default();
         let free = self.most.saturating_sub(self.servers.len());
@@ -245,7 +245,7 @@ impl ServerTransactions {
         shrink(&mut self.merged);
     }
 
-    /// Checks that indexes and counters agree with the table.
+    /// Checks that indexes and counters agree with the table; returns a description of the first violation.
     pub(crate) fn check(&self) -> Result<(), String> {
         let same = |what: &str, index: usize, table: usize| {
             if index == table { Ok(()) } else { Err(format!("{what}: {index} keys for {table} entries")) }

@@ -32,7 +32,7 @@ pub(super) struct ReliableResponses {
     unacked: Option<PendingPrack>,
     /// Responses that wait for the PRACK to `unacked`: provisional ones, or only the 2xx.
     waiting: VecDeque<ResponseSpec>,
-    /// Whether a response had a session description.
+    /// Whether any of the responses had a session description.
     described: bool,
 }
 
@@ -86,7 +86,7 @@ impl ReliableResponses {
         self.waiting.iter().any(|answer| StatusClass::from_code(answer.code) == StatusClass::Success)
     }
 
-    /// Decides when a 2xx is sent, and queues it if it must wait.
+    /// Decides when a 2xx is sent; queues it if it must wait for a PRACK, and discards queued provisional responses.
     fn turn_of_success(&mut self, answer: &ResponseSpec) -> ResponseTiming {
         // A 2xx supersedes queued provisional responses.
         self.waiting.clear();
@@ -125,7 +125,7 @@ impl ReliableResponses {
         self.unacked = Some(PendingPrack { bytes, code, described, interval: T1, retransmit, wait });
     }
 
-    /// Schedules the next retransmission. Returns the response to send.
+    /// Schedules the next retransmission. Returns the response to send now, with its status code.
     fn repeat(&mut self, shared: &mut EndpointShared, now: Instant, id: ServerId) -> Option<(Bytes, u16)> {
         let unacked = self.unacked.as_mut()?;
         unacked.interval = unacked.interval.saturating_mul(2);
@@ -134,7 +134,8 @@ impl ReliableResponses {
         Some((unacked.bytes.clone(), unacked.code))
     }
 
-    /// Removes the response that a PRACK acknowledges. Returns whether that response had a session description.
+    /// Removes the response that a PRACK acknowledges. Returns whether that response had a session description; `None`
+    /// if the PRACK acknowledges none.
     fn acknowledged(&mut self, shared: &mut EndpointShared, cseq: u32, rack: RAck) -> Option<bool> {
         let named = rack.rseq == self.rseq && rack.cseq.number == cseq && rack.cseq.method == Method::Invite;
         let unacked = self.unacked.take_if(|_| named)?;
@@ -153,7 +154,7 @@ impl ServerTransactions {
         self.servers.get(&id)?.reliable.as_deref()
     }
 
-    /// Reports whether provisional responses to an INVITE may be reliable, i.e. both sides support `100rel`.
+    /// Returns whether provisional responses to an INVITE may be reliable: both sides support `100rel`.
     pub(crate) fn may_be_reliable(&self, shared: &EndpointShared, id: ServerId) -> bool {
         let request = self.servers.get(&id).and_then(|server| server.request.as_ref());
         let known = shared.rules.extensions.iter().any(|known| known == RELIABLE);
@@ -163,12 +164,12 @@ impl ServerTransactions {
         known && request.is_some_and(is_able)
     }
 
-    /// Reports whether the 2xx to an INVITE is held back until a PRACK arrives (RFC 3262 §3).
+    /// Returns whether the 2xx to an INVITE is held back until a PRACK arrives (RFC 3262 §3).
     pub(crate) fn holds_back(&self, id: ServerId) -> bool {
         self.reliable(id).is_some_and(ReliableResponses::holds_success)
     }
 
-    /// Reports whether a provisional response to an INVITE awaits its PRACK.
+    /// Returns whether a provisional response to an INVITE awaits its PRACK.
     pub(crate) fn awaits_prack(&self, id: ServerId) -> bool {
         self.reliable(id).is_some_and(|reliable| reliable.unacked.is_some())
     }

@@ -15,7 +15,7 @@ use crate::transaction::{ServerEvent, TimerSlots, TransactionStep};
 #[derive(Debug)]
 pub(super) struct ServerTransaction {
     pub(super) key: IndexKey,
-    /// Key for the detection of merged requests (without To tag).
+    /// Key by which a merged copy of the request is detected; `None` for a request with To tag.
     pub(super) merged: Option<IndexKey>,
     pub(super) method: Method,
     pub(super) machine: ServerMachine,
@@ -26,7 +26,7 @@ pub(super) struct ServerTransaction {
     pub(super) reply: Flow,
     pub(super) local: LocalAddress,
     pub(super) party: SipPartyId,
-    /// The request, until the final response.
+    /// Received request; `None` after the final response.
     pub(super) request: Option<SipMessage>,
     /// Local tag, added to To in the responses.
     pub(super) tag: String,
@@ -75,7 +75,7 @@ impl ServerMachine {
         }
     }
 
-    /// Returns whether there is no final response yet.
+    /// Returns whether no final response has been sent yet.
     pub(super) fn is_open(&self) -> bool {
         match self {
             ServerMachine::Invite(machine) => machine.state() == ServerInviteState::Proceeding,

@@ -53,7 +53,7 @@ pub(crate) fn branch_end(request: &[u8]) -> Option<usize> {
     Some(branch + len)
 }
 
-/// Reports whether a branch comes from an RFC 3261 client and is therefore unique (§8.1.1.7). The cookie alone
+/// Returns whether a branch comes from an RFC 3261 client and is therefore unique (§8.1.1.7). The cookie alone
 /// identifies no transaction (RFC 4475 §3.2.1).
 pub(crate) fn is_unique(branch: &[u8]) -> bool {
     let is_cookie = |start: &[u8]| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes());

@@ -47,7 +47,7 @@ pub(crate) enum ClientEvent {
 }
 
 /// Event of a server transaction. Transport errors are not events: RFC 6026 §7.1 leaves the state of an INVITE
-/// unchanged, and the last timer ends other transactions anyway.
+/// transaction unchanged, and other transactions end by their last timer anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerEvent {
     /// A retransmission of the request was received.
