@@ -184,7 +184,7 @@ impl MixedConference {
 #[derive(Debug, Default)]
 pub struct ConferenceNode {
     conferences: BTreeMap<ConferenceId, MixedConference>,
-    /// Ended recordings whose audio has not been taken yet.
+    /// Ended recordings whose audio was not passed on yet.
     ended: Vec<MixRecording>,
     events: VecDeque<NodeEvent>,
 }
@@ -351,7 +351,7 @@ impl ConferenceNode {
     }
 }
 
-/// Queues mixer events, with mixer ids translated to the API user's.
+/// Queues the events of a conference's mixer, with the caller's ids in place of the mixer's.
 fn report(id: ConferenceId, conference: &mut MixedConference, events: &mut VecDeque<NodeEvent>) {
     while let Some(event) = conference.mixer.poll_event() {
         let event = match event {

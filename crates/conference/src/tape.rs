@@ -17,7 +17,7 @@ pub(crate) struct MixRecording {
     first: u64,
     /// Number of frames in the file so far.
     frames: u64,
-    /// Samples not taken yet, as pairs of the mix and silence.
+    /// Samples that were not passed on yet, as pairs of the mix and silence.
     block: Vec<[i16; 2]>,
     /// First and last frame with a sound; `None` so far if all are silent.
     sound: Option<(u64, u64)>,
@@ -41,12 +41,12 @@ impl MixRecording {
         self.pause = pause;
     }
 
-    /// Ends the recording; [`MixRecording::drain`] returns the rest.
+    /// Ends the recording; [`MixRecording::drain`] passes the remaining audio on.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Adds the next 20 ms of the mix; `None` is silence. Does not allocate while full blocks are taken.
+    /// Adds the next 20 ms of the mix; `None` is silence. Does not allocate as long as full blocks are drained.
     pub(crate) fn push(&mut self, mixed: Option<&[i16]>) {
         let mixed = match (self.is_over, self.pause) {
             (true, _) | (false, Some(RecordingPause::Cut)) => return,
@@ -65,7 +65,7 @@ impl MixRecording {
         self.frames += 1;
     }
 
-    /// Passes a full block to `take`, and everything of an ended recording.
+    /// Passes a full block to `take`; of an ended recording, all remaining audio and its end.
     pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;
         if is_full || (self.is_over && !self.block.is_empty()) {
@@ -80,7 +80,7 @@ impl MixRecording {
     }
 }
 
-/// Returns the mean absolute sample value.
+/// Returns the mean absolute sample value, out of 32,768.
 fn level(samples: &[i16]) -> u64 {
     let sum: u64 = samples.iter().map(|sample| u64::from(sample.unsigned_abs())).sum();
     sum / (samples.len() as u64).max(1)

@@ -53,7 +53,7 @@ impl Cadence {
         }
     }
 
-    /// Adds a frame of a tone that has lasted for `frames` frames.
+    /// Adds a frame of a tone that has lasted for `frames` frames, none of which counts as speech any more.
     pub(crate) fn take_tone(&mut self, heard: FrameMeasurement, frames: usize) {
         self.add_frame(heard, true);
         let all = frames + TONE_EDGE_FRAMES;

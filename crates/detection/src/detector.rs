@@ -93,7 +93,7 @@ impl MachineDetector {
         self.verdict.take()
     }
 
-    /// Returns whether the verdict was returned.
+    /// Returns whether [`Self::poll_verdict`] has returned the verdict.
     pub fn is_over(&self) -> bool {
         self.is_over
     }

@@ -114,7 +114,8 @@ impl ToneTracker {
         self.run.is_some_and(|run| run.is_beep && run.frames <= BEEP_FRAMES)
     }
 
-    /// Continues the current tone or begins another one; returns the tone that has ended.
+    /// Continues the current tone or begins another one; returns the tone that has ended, if it was long enough to be
+    /// one.
     fn extend(&mut self, tone: Option<SpectralTone>, level_db: f32) -> Option<ToneRun> {
         if let Some(run) = &mut self.run {
             if tone.is_some_and(|tone| run.is_same(&tone, level_db)) {

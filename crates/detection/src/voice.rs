@@ -72,7 +72,8 @@ impl VoiceMeter {
         FrameMeasurement { level_db: frame.level_db, noise_db: self.noise_db(), is_voiced }
     }
 
-    /// Returns the line noise: the minimum level of three frames in a row.
+    /// Returns the line noise, in dB of full scale: the minimum of the mean levels of any three consecutive recent
+    /// frames.
     fn noise_db(&self) -> f32 {
         let three = self.levels.windows(3).map(|three| three.iter().sum::<f32>() / 3.0);
         three.fold(NOISE_MOST_DB, f32::min).max(SILENT_DB)

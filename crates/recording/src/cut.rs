@@ -17,7 +17,7 @@ pub struct FrameExtractor {
 
 #[derive(Debug)]
 enum ExtractorFormat {
-    /// Bytes of the contents that remain, and bytes received so far.
+    /// Byte range of the contents that the new file keeps, and number of bytes received so far.
     Wav {
         kept: Range<u64>,
         seen: u64,
@@ -65,7 +65,7 @@ impl FrameExtractor {
         self.envelope.write(to);
     }
 
-    /// Appends the end of the file.
+    /// Appends the end of the new file.
     pub fn finish(mut self, to: &mut Vec<u8>) {
         if let ExtractorFormat::Opus(cut) = self.body {
             cut.finish(self.envelope.plain());

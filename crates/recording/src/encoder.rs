@@ -36,7 +36,7 @@ pub struct RecordingEncoder {
     body: EncoderFormat,
     envelope: FileEnvelope,
     frames: u64,
-    /// Buffer, kept for its memory.
+    /// Buffer of converted samples, kept to reuse its memory.
     samples: Vec<i16>,
 }
 
@@ -143,7 +143,8 @@ impl RecordingEncoder {
         frames
     }
 
-    /// Appends pending data that is complete by itself: a started Ogg page. Contents of an open age chunk stay.
+    /// Appends pending data that is complete by itself: a started Ogg page. Contents of an incomplete age chunk are not
+    /// written yet.
     pub fn flush(&mut self, to: &mut Vec<u8>) {
         if let EncoderFormat::Opus(file) = &mut self.body {
             file.flush(self.envelope.plain());
@@ -159,7 +160,7 @@ impl RecordingEncoder {
         self.envelope.finish(to);
     }
 
-    /// Returns the header for a file of this length; `None` if the header is never rewritten.
+    /// Returns the header for a file of this length; `None` if the file's header never has to be rewritten.
     pub fn header(&self, file_bytes: u64) -> Option<[u8; HEADER_BYTES as usize]> {
         let is_rewritten = matches!(self.body, EncoderFormat::Wav) && !self.envelope.is_sealed();
         is_rewritten.then(|| wav::header(self.channels, DataBytes::Known(wav::data_bytes(self.channels, file_bytes))))

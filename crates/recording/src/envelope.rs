@@ -7,7 +7,7 @@ use crate::age::{FileRandomness, Recipient, Sealer, SealerSnapshot};
 pub struct FileEncryption {
     /// Recipient of the file.
     pub recipient: Recipient,
-    /// Fresh random bytes.
+    /// Fresh random bytes for the keys of the file.
     pub randomness: FileRandomness,
 }
 
@@ -15,7 +15,7 @@ pub struct FileEncryption {
 #[derive(Debug)]
 pub(crate) struct FileEnvelope {
     sealer: Option<Sealer>,
-    /// Contents not in the file yet; kept for its memory.
+    /// Contents that were not written to the file yet; the buffer is kept to reuse its memory.
     plain: Vec<u8>,
 }
 
@@ -55,7 +55,8 @@ impl FileEnvelope {
         &mut self.plain
     }
 
-    /// Writes the buffered contents; bytes of the file are appended. Contents of an open age chunk stay.
+    /// Writes the buffered contents, encrypted if required, to `to`. Contents of an incomplete age chunk are not
+    /// written yet.
     pub(crate) fn write(&mut self, to: &mut Vec<u8>) {
         match &mut self.sealer {
             Some(sealer) => sealer.push(&self.plain, to),

@@ -337,12 +337,12 @@ impl PageCounter {
         is_open.then_some(PagePosition { serial, sequence, granule: self.granule })
     }
 
-    /// Returns the length of the complete pages.
+    /// Returns the length of the complete pages, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns the duration of their audio, in milliseconds.
+    /// Returns the duration of the audio in the complete pages, in milliseconds.
     pub fn milliseconds(&self) -> u64 {
         self.granule.saturating_sub(self.pre_skip) / GRANULES_PER_MS
     }

@@ -11,7 +11,7 @@ use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, PagePosition, PageWriter};
 const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
 /// Longest packet, in bytes (RFC 6716 §3.4).
 const PACKET_BYTES: usize = 1275;
-/// Number of frames from which an encoder that continues a file gets the state of the one before: 100 ms.
+/// Number of the latest frames by which an encoder that continues a file restores the state of the codec: 100 ms.
 const WARM_FRAMES: usize = 5;
 
 /// Writer of an Ogg Opus file.

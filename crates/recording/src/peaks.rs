@@ -37,7 +37,7 @@ enum PeakFormat {
 struct OpusPeaks {
     packets: PacketReader,
     decoder: Decoder,
-    /// Number of runs of which one is decoded.
+    /// Divisor for partial decoding: one in this many runs is decoded.
     one_in: u64,
 }
 
@@ -74,7 +74,7 @@ impl PeakLevels {
         Some(PeakLevels { channels, samples: frames * FRAME_SAMPLES as u64, levels, body })
     }
 
-    /// Returns whether parts of the audio may be skipped.
+    /// Returns whether parts of the contents may be skipped by [`Self::skip`], as in a WAV file.
     pub fn may_skip(&self) -> bool {
         matches!(self.body, PeakFormat::Wav { .. })
     }

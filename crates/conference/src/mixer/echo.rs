@@ -9,9 +9,9 @@ use crate::limits::ECHO_TICKS;
 
 use super::level::SILENT_DB;
 
-/// Floor of all levels: noise carries no information about an echo.
+/// Floor of all levels, in dBFS: noise carries no information about an echo.
 const LEAST_DB: f32 = -60.0;
-/// Weight of a tick in the averages: a time constant of 3 s.
+/// Weight of the current tick in the running averages: a time constant of 3 s.
 const WEIGHT: f32 = 1.0 / 150.0;
 /// Ticks before a correlation is used: 2 s.
 const WARM_TICKS: u32 = 100;
@@ -28,7 +28,7 @@ const LEAST_VARIANCE: f32 = 6.0;
 const LEAST_CHANGES: f32 = 6.0;
 /// Maximum size of a change, in dB, so that a start from silence counts no more than a syllable.
 const CHANGE_MOST_DB: f32 = 12.0;
-/// Minimum level for the estimation of the echo's loudness.
+/// Minimum level of frames by which the loudness of an echo is estimated, in dBFS.
 const TELLING_DB: f32 = -45.0;
 /// Steps of the echo level estimate, in dB: frames with the party's own voice are louder.
 const DOWN_DB: f32 = 0.2;
@@ -56,7 +56,7 @@ pub(super) struct EchoDetector {
     /// Covariance at each delay; the first is one tick.
     covariance: [f32; ECHO_TICKS],
     observed: u32,
-    /// Delay of the maximum correlation; `steady` is the number of ticks for which it has stayed.
+    /// Delay of the maximum correlation, in ticks; `steady` is the number of ticks for which it has not changed.
     best: usize,
     steady: u32,
     /// Delay of a detected echo, at least one tick.
@@ -118,7 +118,7 @@ impl EchoDetector {
         self.sent_variance += (change * change - self.sent_variance) * WEIGHT;
     }
 
-    /// Adds the level of a frame from the party; returns whether it is an echo.
+    /// Adds the level of a frame from the party; returns whether the frame is an echo, to be attenuated.
     pub(super) fn detect_echo(&mut self, level_db: f32) -> bool {
         let level_db = level_db.max(LEAST_DB);
         let change = level_db - self.level_db;

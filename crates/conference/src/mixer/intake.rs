@@ -16,7 +16,7 @@ pub struct IntakeStats {
     pub dropped: u64,
     /// Frames that were reported as lost before they reached the mixer.
     pub lost: u64,
-    /// Ticks without a frame of the party.
+    /// Ticks without a frame of the party that were concealed; longer silence is not counted.
     pub absent: u64,
     /// Frames skipped in silence, because the party's clock is fast or late frames have caught up.
     pub skipped: u64,
@@ -49,12 +49,12 @@ pub(super) struct PartyIntake {
     /// Last real frame; `made_up` is the number of frames concealed since.
     last: Box<[i16]>,
     made_up: u32,
-    /// Whether the next frame does not continue the last one.
+    /// Whether frames were dropped, so that the next frame does not continue the last one.
     broken: bool,
-    /// Minimum number of frames left after recent ticks; `observed` is the number of these ticks.
+    /// Minimum number of frames left in the queue after recent ticks; `observed` is the number of these ticks.
     left_over: usize,
     observed: u32,
-    /// Number of frames to skip in silence.
+    /// Number of frames to skip in the next quiet moments.
     surplus: usize,
     intaken: IntakeStats,
 }
@@ -169,7 +169,7 @@ impl PartyIntake {
         f32::from(self.last.get(from).copied().unwrap_or(0)) * gain
     }
 
-    /// Skips a quiet frame of a party with a persistent surplus.
+    /// Skips a quiet or lost frame, at most one per tick, of a party with a persistent surplus.
     fn correct_drift(&mut self) {
         if self.surplus == 0 || self.waiting < 2 {
             return;

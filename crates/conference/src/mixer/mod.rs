@@ -275,7 +275,8 @@ impl Mixer {
         }
     }
 
-    /// Returns the audio for a party in this tick; `None` for silence.
+    /// Returns the audio for a party in this tick; `None` for an unknown party, or one that neither hears the
+    /// conference nor a clip.
     pub fn heard(&self, id: PartyId) -> Option<PartyAudio<'_>> {
         let party = self.party(id)?;
         if party.outlet.is_apart {
@@ -290,7 +291,7 @@ impl Mixer {
         Some(PartyAudio { mix: MixIdentity::Shared(party.rate), samples, is_silent })
     }
 
-    /// Returns the level of a party's speech as received, in dB below full scale; `None` before it has spoken.
+    /// Returns the level of a party's speech as received, in dBFS; `None` before it has spoken.
     pub fn loudness_db(&self, id: PartyId) -> Option<f32> {
         self.party(id).map(|party| party.voice.loudness_db()).filter(|loudness| *loudness > SILENT_DB)
     }
@@ -393,7 +394,7 @@ impl Mixer {
         self.shared.level_db = if is_live { wide_level_db(heard) } else { SILENT_DB };
     }
 
-    /// Produces the mix of a party that needs its own, or leaves it the shared one.
+    /// Produces the mix of a party that needs its own; other parties receive the shared mix.
     fn mix_for_party(&mut self, index: usize, is_private: bool) {
         let rate = self.mixed_at;
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };

@@ -141,7 +141,8 @@ impl MixerParty {
         changed
     }
 
-    /// Returns whether the party began (true) or stopped (false) speaking, if either, and the gain of the frame.
+    /// Detects speech and echo in a frame. Returns true if the party began to speak, false if it stopped, otherwise
+    /// `None`; and the gain of the frame.
     fn evaluate_frame(&mut self, pulled: FrameOrigin, frame: &[i16]) -> (Option<bool>, f32) {
         if !self.part.is_heard() {
             return (self.voice.reset_speech().then_some(false), 0.0);

@@ -13,7 +13,7 @@ const LOUDER_DB: f32 = 3.0;
 pub(super) struct SpeakerSelector {
     active: Option<PartyId>,
     challenger: Option<PartyId>,
-    /// Ticks for which the challenger has been louder.
+    /// Ticks for which the challenger has been louder than the active speaker.
     ticks: u32,
 }
 

@@ -28,7 +28,7 @@ impl MixInput {
         MixInput { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
     }
 
-    /// Clears all audio.
+    /// Removes all audio and sets the gain to zero.
     pub(super) fn clear(&mut self) {
         self.samples.fill(0);
         (self.gain, self.is_fed, self.has_tail) = (0.0, false, false);

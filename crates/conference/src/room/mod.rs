@@ -300,7 +300,8 @@ impl ConferenceRoom {
         self.report(CallbackEvent::ParticipantLeave, fields);
     }
 
-    /// Changes settings of a party; returns an error and changes nothing if the call to coach is not present.
+    /// Changes settings of a party. Returns an error and changes nothing if the call to coach is not present or is the
+    /// party's own.
     pub fn change(&mut self, id: MemberId, changes: &[MemberChange]) -> Result<(), JoinRejection> {
         let is_own = |sid: &String| self.member(id).is_some_and(|member| member.call_sid == *sid);
         let is_there = |sid: &String| self.members.iter().any(|member| member.call_sid == *sid);
@@ -350,7 +351,7 @@ impl ConferenceRoom {
         self.report(occasion, fields);
     }
 
-    /// Reports that a party began or stopped speaking.
+    /// Reports by a callback that a party began or stopped speaking.
     pub fn note_speech(&mut self, id: MemberId, speaks: bool) {
         self.report_of(if speaks { CallbackEvent::SpeechStart } else { CallbackEvent::SpeechStop }, id, Vec::new());
     }
@@ -487,7 +488,7 @@ impl ConferenceRoom {
         }
     }
 
-    /// Reports an event of a present party.
+    /// Queues a callback about an event of a present party.
     fn report_of(&mut self, occasion: CallbackEvent, id: MemberId, more: Vec<(&'static str, String)>) {
         let Some(mut fields) = self.member(id).map(Member::fields) else { return };
         fields.extend(more);

@@ -184,7 +184,7 @@ impl JoinRequest {
 pub enum MemberChange {
     /// The party is muted (true) or unmuted.
     Muted(bool),
-    /// Puts the party on hold with this music, or resumes it.
+    /// Puts the party on hold with this music; `None` resumes it.
     Hold(Option<WaitMusic>),
     /// Sets the call that the party coaches, or none.
     Coached(Option<String>),

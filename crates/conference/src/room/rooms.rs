@@ -122,7 +122,7 @@ impl RoomRegistry {
         Some(done)
     }
 
-    /// Takes the next action of any conference.
+    /// Removes and returns the next action of any conference; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<(RoomId, RoomAction)> {
         self.actions.pop_front()
     }

@@ -5,7 +5,8 @@ use super::payload::{PayloadKey, SEALED_BYTES};
 /// Changes that complete a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileCompletion {
-    /// Bytes to write at a position before the file is truncated: the last full chunk, sealed as the last one.
+    /// Bytes to write at a position before the file is truncated: the last full chunk, sealed again as the file's last
+    /// one.
     pub write: Option<(u64, Vec<u8>)>,
     /// Length to which the file is truncated.
     pub length: u64,

@@ -44,7 +44,7 @@ pub struct AgeIdentity {
 }
 
 impl AgeIdentity {
-    /// Parses `AGE-SECRET-KEY-1…`.
+    /// Parses `AGE-SECRET-KEY-1…`; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<AgeIdentity> {
         AgeIdentity::from_secret(bech32::decode(SECRET, text)?)
     }
@@ -92,7 +92,7 @@ pub struct Recipient {
     pub(super) public: [u8; 32],
 }
 
-/// `age1…`
+/// Formats the key as `age1…`.
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&bech32::encode(PUBLIC, &self.public))

@@ -100,7 +100,7 @@ impl PayloadKey {
         Ok(contents)
     }
 
-    /// Opens a chunk at its position.
+    /// Decrypts the chunk with this number in place.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl PayloadKey {
         self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| OpenError::Payload)
     }
 
-    /// Seals a chunk and appends it.
+    /// Encrypts a chunk and appends it to `to`.
     pub(super) fn seal_chunk(&self, chunk: u64, is_last: bool, contents: &[u8], to: &mut Vec<u8>) {
         let begins = to.len();
         to.extend_from_slice(contents);
@@ -134,7 +134,7 @@ fn nonce(chunk: u64, is_last: bool) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Sealer of contents into chunks.
+/// Encrypts the contents of a file chunk by chunk.
 #[derive(Debug)]
 pub struct Sealer {
     payload: PayloadKey,
@@ -192,7 +192,7 @@ impl Sealer {
         Some(Sealer { payload, chunk: 0, open: Vec::with_capacity(CHUNK_BYTES) })
     }
 
-    /// Adds contents; full chunks except the last one are appended.
+    /// Adds contents; full chunks are appended to `to`, except one that may be the last.
     pub fn push(&mut self, mut contents: &[u8], to: &mut Vec<u8>) {
         while !contents.is_empty() {
             if self.open.len() == CHUNK_BYTES {

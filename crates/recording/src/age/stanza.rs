@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 /// Columns of the body's lines; the last one is shorter.
 const COLUMNS: usize = 64;
 
-/// `-> TYPE ARGUMENT …` and its body.
+/// Recipient stanza: `-> TYPE ARGUMENT …` and its body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stanza<'a> {
     pub(super) kind: &'a [u8],
@@ -43,12 +43,12 @@ impl<'a> Stanza<'a> {
     }
 }
 
-/// Decodes base64.
+/// Decodes base64 without padding; `None` if it is not in canonical form.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(text).ok()
 }
 
-/// Encodes base64.
+/// Encodes base64 without padding.
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
 }
