@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::playout::PlayoutQueue;
 use crate::stream::{Stream, StreamInput, StreamOutput, StreamSettings};
 
-/// Feeds any text to an open socket and carries out its requests, until all audio is played and the stream is closed.
+/// Feeds any text to an open socket and performs its requests, until all audio is played and the stream is closed.
 pub fn agent_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = crate::incoming::parse(&text);

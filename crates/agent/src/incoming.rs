@@ -26,7 +26,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Message with the stream that it names.
+/// Parsed message, with the stream that it is addressed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamMessage<'a> {
     /// Value of `streamSid` in the message, if present.
@@ -72,7 +72,7 @@ impl AgentMessage<'_> {
     }
 }
 
-/// Parses one text message. Unknown fields are ignored.
+/// Parses one text message. Unknown fields are ignored, and an unknown event is not an error.
 ///
 /// # Errors
 ///
@@ -134,7 +134,8 @@ pub fn parse(text: &str) -> Result<StreamMessage<'_>, MessageProblem> {
     Ok(StreamMessage { stream_sid: stream_sid.map(|sid| sid.0), message })
 }
 
-/// Returns whether a text may be parsed. A string of any length is skipped quickly; millions of other values are not.
+/// Returns whether a text is short apart from one long string, such as a payload of audio. A long string is parsed
+/// quickly; millions of other values are not.
 fn is_short_but_for_one_string(text: &str) -> bool {
     if text.len() <= TEXT_BESIDE_BYTES {
         return true;

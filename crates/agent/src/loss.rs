@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Reason for the end of a stream that is no regular end: neither the edge nor the agent, with code 1000, closed it.
-/// The shell reports failures of the socket as [`StreamInput::Lost`](crate::StreamInput::Lost).
+/// Reason why a stream ended irregularly: neither the edge nor the agent, with code 1000, closed it. The I/O layer
+/// reports failures of the socket as [`StreamInput::Lost`](crate::StreamInput::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamLoss {
     /// The agent could not be reached: no address, connection refused, or no route.
@@ -28,7 +28,7 @@ pub enum StreamLoss {
     PingUnanswered,
     /// The agent's host did not acknowledge sent data in time.
     DataUnacknowledged,
-    /// The agent sends requests but does not read the responses.
+    /// The agent sends requests but does not read the responses: the queue of control messages is full.
     Unread,
 }
 

@@ -48,7 +48,7 @@ impl TrackSet {
     }
 }
 
-/// Content of a `media` message to the agent.
+/// Content of a `media` message, one frame of audio for the agent.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaMessage<'a> {
     /// Sequence number of the message in the stream.
@@ -63,7 +63,7 @@ pub struct MediaMessage<'a> {
     pub audio: &'a [u8],
 }
 
-/// Names of account, call and stream, quoted for messages.
+/// SIDs of account, call and stream, quoted as JSON strings for messages.
 #[derive(Debug, Clone)]
 pub struct StreamNames {
     stream_sid: String,
@@ -73,7 +73,7 @@ pub struct StreamNames {
 }
 
 impl StreamNames {
-    /// Creates the names of account, call and stream.
+    /// Creates the quoted forms of the SIDs of account, call and stream.
     pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> StreamNames {
         let quoted = |text: &str| {
             let mut out = Vec::new();
@@ -227,7 +227,7 @@ impl StreamNames {
         self.end(out);
     }
 
-    /// Writes the stream's SID, which ends a message.
+    /// Writes the stream's SID and the closing brace of a message.
     fn end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(b"}");

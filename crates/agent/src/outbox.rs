@@ -30,7 +30,8 @@ enum OutboxEntry {
     Control(SocketMessage),
 }
 
-/// Queue of messages in order. A full queue drops its oldest media frame, and rejects control messages.
+/// Queue of messages in order. If it is full, a new media frame replaces the oldest one, and a control message is
+/// rejected.
 #[derive(Debug, Default)]
 pub struct AgentOutbox {
     queue: VecDeque<OutboxEntry>,
@@ -63,7 +64,7 @@ impl AgentOutbox {
         full
     }
 
-    /// Adds a control message; returns whether there was room.
+    /// Adds a control message; returns false, without adding it, if the queue is full.
     #[must_use]
     pub(crate) fn push_control(&mut self, transmit: SocketMessage) -> bool {
         if self.control() >= OUTBOX_CONTROL_MESSAGES {
@@ -74,7 +75,7 @@ impl AgentOutbox {
         true
     }
 
-    /// Takes the oldest message; `None` if the queue is empty.
+    /// Removes and returns the oldest message; `None` if the queue is empty.
     pub fn pop(&mut self) -> Option<SocketMessage> {
         match self.queue.pop_front()? {
             OutboxEntry::Media(frame) => {
@@ -88,7 +89,7 @@ impl AgentOutbox {
         }
     }
 
-    /// Returns the queued messages as plain data; a close and binary messages are omitted.
+    /// Returns the queued messages as serializable data; close and binary messages are omitted.
     pub(crate) fn snapshot(&self) -> Vec<UnsentMessage> {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let unsent = |entry: &OutboxEntry| match entry {
@@ -116,7 +117,7 @@ impl AgentOutbox {
         outbox
     }
 
-    /// Discards all messages that are not yet written.
+    /// Discards all queued messages.
     pub fn clear(&mut self) {
         self.queue.clear();
         (self.media, self.control_bytes) = (0, 0);
@@ -137,7 +138,7 @@ impl AgentOutbox {
         self.queue.len() - self.media
     }
 
-    /// Returns whether so many responses wait that the socket should not be read.
+    /// Returns whether so many responses are queued that the socket should not be read.
     pub fn is_crowded(&self) -> bool {
         self.control() >= OUTBOX_CONTROL_PAUSE || self.control_bytes >= OUTBOX_CONTROL_PAUSE_BYTES
     }

@@ -49,14 +49,14 @@ struct PendingMark {
     name: String,
 }
 
-/// Queue of the audio that an agent has sent and the caller has not yet heard.
+/// Audio that an agent has sent and that is not played to the caller yet, with its marks.
 #[derive(Debug)]
 pub struct PlayoutQueue {
     format: AgentFormat,
     blocks: VecDeque<Vec<u8>>,
-    /// Memory of the last emptied block, for reuse.
+    /// Memory of the last emptied block, kept for reuse.
     spare: Vec<u8>,
-    /// Bytes of the first block already played.
+    /// Number of bytes of the first block that are already played.
     head: usize,
     held: usize,
     played: u64,
@@ -83,7 +83,7 @@ impl PlayoutQueue {
         }
     }
 
-    /// Returns the queued audio and marks as plain data.
+    /// Returns the queued audio and marks as serializable data.
     pub fn snapshot(&self) -> PlayoutSnapshot {
         let mut audio = Vec::with_capacity(self.held);
         for (at, block) in self.blocks.iter().enumerate() {
@@ -127,13 +127,14 @@ impl PlayoutQueue {
         }
     }
 
-    /// Adds a mark after all audio so far. Without audio before it, it is due at once.
+    /// Adds a mark after all queued audio; it is due at once if no audio is queued.
     pub fn mark(&mut self, name: String) {
         self.mark_bytes += name.len();
         self.marks.push_back(PendingMark { at: self.played + self.whole() as u64, name });
     }
 
-    /// Returns the 20 ms of this tick, or `None` for silence. The audio counts as played; to be called once per tick.
+    /// Removes and returns the 20 ms of this tick, which count as played; `None` if the caller hears silence. Call it
+    /// once per tick.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
         let (frame, rest) = (self.format.frame_bytes(), self.whole());
         let waited = self.marks.back().is_some_and(|mark| mark.at > self.played) || self.dry_ticks >= REST_TICKS;
@@ -150,14 +151,15 @@ impl PlayoutQueue {
         Some(&self.frame)
     }
 
-    /// Takes up to `ms` of the next audio as if it were played now, for a clear that fades out.
+    /// Removes and returns up to `ms` of queued audio, which counts as played: the start of a `clear` that fades out.
     pub fn take_ahead(&mut self, ms: usize) -> &[u8] {
         let wanted = ms * self.format.bytes_per_ms();
         self.take_bytes(self.whole().min(wanted));
         &self.frame
     }
 
-    /// Returns the next mark that is due; to be called until `None` after each sent frame, each mark and each clear.
+    /// Removes and returns the next due mark. Call it until `None` after each sent frame, each added mark and each
+    /// clear.
     pub fn poll_mark(&mut self) -> Option<PlayedMark> {
         let at = self.marks.front().map(|mark| mark.at).filter(|at| *at <= self.played)?;
         let name = self.marks.pop_front()?.name;
@@ -175,7 +177,7 @@ impl PlayoutQueue {
         cleared
     }
 
-    /// Returns whether the queue has room, so that the agent's socket may be read further.
+    /// Returns whether the agent's socket may be read further, because neither audio nor marks exceed their limits.
     pub fn wants_more(&self) -> bool {
         self.held < PLAYOUT_SECONDS * 1000 * self.format.bytes_per_ms()
             && self.marks.len() < MARKS_WAITING
@@ -213,8 +215,8 @@ impl PlayoutQueue {
         (self.held, self.dry_ticks) = (0, 0);
     }
 
-    /// Reuses the last block, because an agent that sends in real time empties it repeatedly, and frees a large block
-    /// list.
+    /// Empties the first block and keeps its memory, because an agent that sends in real time fills it again and again;
+    /// frees the memory of a long block list.
     fn empty_the_last(&mut self) {
         if let Some(block) = self.blocks.front_mut() {
             block.clear();
@@ -229,7 +231,7 @@ impl PlayoutQueue {
         bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Moves `bytes` bytes of queued audio into `frame`, or fewer if fewer are queued.
+    /// Moves up to `bytes` bytes of queued audio into `frame`, replacing its content, and counts them as played.
     fn take_bytes(&mut self, bytes: usize) {
         self.frame.clear();
         while self.frame.len() < bytes {

@@ -76,7 +76,8 @@ pub enum MessageProblem {
 }
 
 impl MessageProblem {
-    /// Returns whether the message counts as invalid: it cannot be parsed, or lacks an event or usable audio.
+    /// Returns whether the message counts as invalid in the statistics: it is binary, cannot be parsed, or lacks an
+    /// event or usable audio.
     pub(crate) const fn is_invalid(&self) -> bool {
         matches!(
             self,

@@ -10,7 +10,7 @@ use crate::format::AgentFormat;
 use crate::limits::{RESULT_BYTES, RESULT_CHARS, SHOWN_CHARS};
 use crate::problem::MessageProblem;
 
-/// Parts per million in a confidence of 1.
+/// Factor from a confidence between 0 and 1 to parts per million.
 const PARTS: f64 = 1e6;
 
 /// Options of a speech recognition, sent in `start`.

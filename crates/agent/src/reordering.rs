@@ -1,4 +1,4 @@
-//! Reordering delay of a source, and the time that it implies to wait for missing packets.
+//! Measures how late the packets of a source arrive, and derives the time to wait for missing packets.
 //!
 //! The wait is at least 40 ms. Only packets behind a gap wait, so a path without gaps has no delay. The wait is
 //! longer, up to 100 ms, if packets have arrived later than 40 ms recently, as on a path over two links. A single
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{REORDER, REORDER_GAPS, REORDER_MARGIN, REORDER_MOST, REORDER_WINDOW};
 
-/// Gap in a source's sequence numbers.
+/// Packets missing at one gap in a source's sequence numbers.
 #[derive(Debug, Clone, Copy)]
 struct MissingPackets {
     /// Sequence number of the first missing packet.
@@ -26,7 +26,7 @@ struct LatenessMaxima {
     second: Duration,
 }
 
-/// Tracks the reordering of a source's packets.
+/// Lateness of a source's packets in the current and the previous period, and the gaps from which it is measured.
 #[derive(Debug, Clone, Default)]
 pub struct ReorderTracker {
     gaps: [Option<MissingPackets>; REORDER_GAPS],
@@ -38,7 +38,7 @@ pub struct ReorderTracker {
 }
 
 impl ReorderTracker {
-    /// Records a packet with `packets` missing before it.
+    /// Records a packet that arrived with a gap of `packets` missing packets before it.
     pub fn note_missing(&mut self, now: Instant, sequence: u16, packets: u16) {
         self.go_on(now);
         let packets = packets.min(64);
@@ -50,7 +50,8 @@ impl ReorderTracker {
         self.oldest = (self.oldest + 1) % REORDER_GAPS;
     }
 
-    /// Records a packet that arrived behind later ones; a duplicate is ignored.
+    /// Records a packet that arrived after a later one: measures its lateness if it was missing. A duplicate is
+    /// ignored.
     pub fn note_late(&mut self, now: Instant, sequence: u16) {
         self.go_on(now);
         for gap in self.gaps.iter_mut().flatten() {
@@ -67,12 +68,13 @@ impl ReorderTracker {
         }
     }
 
-    /// Forgets missing packets for another source: its numbers differ, but its path is the same.
+    /// Discards the gaps for another source, which has sequence numbers of its own, but keeps the lateness of the path.
     pub fn begin_again(&mut self) {
         self.gaps = [None; REORDER_GAPS];
     }
 
-    /// Returns the time to wait for a gap once later audio has arrived.
+    /// Returns the time to wait for missing packets once later audio has arrived: the second largest recent lateness
+    /// plus a margin, within limits.
     pub fn wait(&self) -> Duration {
         (self.now.second.max(self.before.second) + REORDER_MARGIN).clamp(REORDER, REORDER_MOST)
     }

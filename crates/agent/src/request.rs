@@ -1,4 +1,4 @@
-//! Requests of an agent to its call: messages beyond audio, marks and clear.
+//! Requests of an agent about its call: messages other than audio, marks and clear.
 
 use std::fmt;
 

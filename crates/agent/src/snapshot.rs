@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Serialized state of an open stream.
+/// Serializable state of an open stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamSnapshot {
     /// SID of the stream.
     pub stream_sid: String,
     /// Sequence number of the last message.
     pub sequence: u64,
-    /// Numbers of the last frames of both tracks: inbound, outbound. The media time follows from them.
+    /// Numbers of the last frames of the inbound and the outbound track. The media time follows from them.
     pub chunks: [u64; 2],
     /// Whether the agent must still send its first audio.
     pub awaits_audio: bool,

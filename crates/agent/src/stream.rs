@@ -8,10 +8,10 @@
 //! the agent has not closed within 500 ms, the edge closes with code 1000. The last output is always
 //! [`StreamOutput::Closed`]: the socket may be dropped.
 //!
-//! The caller drives a stream as usual (input, timeout, output, next deadline); in addition it calls
+//! The caller drives a stream by inputs, timeouts, outputs and the next deadline; in addition it calls
 //! [`Stream::poll_transmit`] when the socket is writable. Messages that the socket does not take wait in the bounded
-//! [`AgentOutbox`](crate::AgentOutbox), so a slow agent only harms itself. Only the shell can see whether sent data is
-//! acknowledged ([`StreamLoss::DataUnacknowledged`]).
+//! [`AgentOutbox`](crate::AgentOutbox), so a slow agent only harms itself. Only the I/O layer can see whether sent data
+//! is acknowledged ([`StreamLoss::DataUnacknowledged`]).
 //!
 //! A recogniser's stream ([`StreamSettings::recognition`]) has the same states and other messages. Frames are queued
 //! while its socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
@@ -35,7 +35,8 @@ use crate::recognition::{self, RecognitionOptions, Transcript};
 use crate::request::AgentRequest;
 use crate::snapshot::{StreamSnapshot, UnsentMessage};
 
-/// Maximum number of messages before a timed ping; a ping behind more messages is not timed.
+/// Maximum number of messages queued before a ping whose response time is measured; behind more of them it would be too
+/// long.
 const PING_BEHIND: usize = 2;
 
 /// Settings of a stream. A duration of zero disables the feature.
@@ -125,7 +126,7 @@ pub enum StreamInput<'a> {
         /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
     },
-    /// The transfer failed; the caller stays with the agent.
+    /// The transfer that the agent requested failed; the caller stays with the agent.
     TransferFailed {
         /// Transfer target as the agent requested it.
         target: &'a str,
@@ -158,7 +159,7 @@ pub enum StreamOutput<'a> {
     Recognised(Transcript),
     /// A message was ignored; for the call's trace.
     Problem(MessageProblem),
-    /// The socket is too slow, and frames are dropped from now on. Reported once until it has caught up.
+    /// The socket is too slow, and frames are dropped from now on. Not reported again before the outbox was empty.
     FallsBehind,
     /// The agent is lost; the stream ends.
     Lost(StreamLoss),
@@ -185,7 +186,7 @@ pub enum StreamDeadline {
     Close,
 }
 
-/// Statistics of one stream.
+/// Statistics of one stream since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamStats {
     /// Frames produced, both tracks together.
@@ -219,29 +220,29 @@ pub struct Stream {
     sequence: u64,
     /// Frame numbers of the inbound and the outbound track.
     chunks: [u64; 2],
-    /// Scratch buffer in which a message is written.
+    /// Buffer in which the next message is composed.
     text: Vec<u8>,
     /// Buffer from which messages are sent, reused once the socket has taken its content.
     buffer: BytesMut,
     outbox: AgentOutbox,
     behind: bool,
     events: VecDeque<StreamOutput<'static>>,
-    /// Audio of the last [`StreamOutput::Play`], until it is taken.
+    /// Decoded audio of the last [`StreamOutput::Play`], until the output is taken.
     audio: Vec<u8>,
     ping_waits: bool,
     connect_by: Option<Instant>,
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
-    /// Send time of the ping that measures the round trip, until its response.
+    /// Send time of the ping whose response time is measured; `None` once the response has arrived.
     timed_ping: Option<Instant>,
     round_trip: Option<Duration>,
-    /// Whether a deadline was late and postponed since the agent's last message.
+    /// Whether a deadline was found very late and postponed; reset by the agent's next pong.
     was_put_off: bool,
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: StreamStats,
-    /// Start of the current second; the number of results received in it.
+    /// Start of the current period of one second, and the number of results received in it.
     results: (Option<Instant>, u32),
 }
 
@@ -251,7 +252,7 @@ fn stood_still(due: Instant, now: Instant) -> bool {
     now.saturating_duration_since(due) >= STANDSTILL
 }
 
-/// Postpones a deadline by the time that it is late.
+/// Returns the deadline `due`, postponed to as long after `now` as it is late.
 fn postpone_deadline(due: Option<Instant>, now: Instant) -> Option<Instant> {
     now.checked_add(now.saturating_duration_since(due?))
 }
@@ -296,8 +297,8 @@ impl Stream {
         stream
     }
 
-    /// Continues an open stream on its socket, from the state of another process; `settings` have the SID of the
-    /// stream.
+    /// Continues an open stream on its socket, from the state of another process. `settings` must have the stream SID
+    /// of the snapshot.
     pub fn resume(now: Instant, settings: StreamSettings, snapshot: StreamSnapshot) -> Stream {
         let StreamSnapshot { stream_sid: _, sequence, chunks, awaits_audio, unsent } = snapshot;
         let speaks_within = if awaits_audio { settings.first_audio_timeout } else { Duration::ZERO };
@@ -315,7 +316,7 @@ impl Stream {
         }
     }
 
-    /// Returns the state of an open stream, except that of a recogniser; `None` otherwise.
+    /// Returns the serializable state of an open stream; `None` if the stream is not open, or belongs to a recogniser.
     pub fn snapshot(&self) -> Option<StreamSnapshot> {
         (self.is_open() && !self.recognises()).then(|| StreamSnapshot {
             stream_sid: self.stream_sid().to_owned(),
@@ -326,7 +327,7 @@ impl Stream {
         })
     }
 
-    /// Processes an input. While outputs are being drained, only marks and clears may be passed in between.
+    /// Processes an input. Before the outputs are drained, the only further inputs may be due marks and clears.
     pub fn handle_input(&mut self, now: Instant, input: StreamInput<'_>) {
         if self.audio.capacity() > SCRATCH_BYTES && self.events.is_empty() {
             self.audio = Vec::new();
@@ -406,7 +407,7 @@ impl Stream {
         }
     }
 
-    /// Processes all deadlines up to `now`.
+    /// Processes one due deadline, the most urgent one. Call it again while [`Self::poll_timeout`] is not after `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if due(self.connect_by) {
@@ -444,13 +445,13 @@ impl Stream {
         }
     }
 
-    /// Returns the next output; to be called until `None` after each input and each timeout.
+    /// Removes and returns the next output. Call it until `None` after each input and each timeout.
     pub fn poll_output(&mut self) -> Option<StreamOutput<'_>> {
         let output = self.events.pop_front()?;
         Some(if output == StreamOutput::Play(&[]) { StreamOutput::Play(&self.audio) } else { output })
     }
 
-    /// Returns the next message to write, if any; to be called when the socket is writable.
+    /// Removes and returns the next message to write; `None` if there is none. Call it when the socket is writable.
     pub fn poll_transmit(&mut self) -> Option<SocketMessage> {
         let transmit = self.outbox.pop();
         match transmit {
@@ -476,13 +477,13 @@ impl Stream {
         .min_by_key(|(time, _)| *time)
     }
 
-    /// Returns whether the socket may be read further; also requires
-    /// [`PlayoutQueue::wants_more`](crate::PlayoutQueue::wants_more).
+    /// Returns whether the socket may be read further as far as the outbox is concerned;
+    /// [`PlayoutQueue::wants_more`](crate::PlayoutQueue::wants_more) must permit it, too.
     pub fn wants_more(&self) -> bool {
         !self.outbox.is_crowded()
     }
 
-    /// Returns the number of queued frames, both tracks together.
+    /// Returns the number of media frames in the outbox, both tracks together.
     pub fn frames_waiting(&self) -> usize {
         self.outbox.media()
     }
@@ -507,7 +508,8 @@ impl Stream {
         self.round_trip
     }
 
-    /// Cancels the timing of the last ping, because its response may be unread.
+    /// Cancels the measurement of the round-trip time, because the response to the ping may have arrived without being
+    /// read.
     pub fn forget_ping(&mut self) {
         self.timed_ping = None;
     }
@@ -535,14 +537,14 @@ impl Stream {
         self.send(now, SocketMessage::Text(start));
     }
 
-    /// Writes the next message, with the next sequence number.
+    /// Composes the next message of the protocol, with the next sequence number.
     fn write(&mut self, message: impl FnOnce(&StreamNames, &mut Vec<u8>, u64)) -> Bytes {
         self.sequence += 1;
         message(&self.names, &mut self.text, self.sequence);
         self.written()
     }
 
-    /// Returns the written message in the sending buffer, which is reused as long as the socket keeps up.
+    /// Returns the message in `text` and empties `text`. The memory is reused as long as the socket takes all messages.
     fn written(&mut self) -> Bytes {
         if self.outbox.is_empty() {
             let _ = self.buffer.try_reclaim(TEXT_BUFFER_BYTES);
@@ -636,7 +638,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Reports a problem with a message; ends the stream of a recogniser.
+    /// Reports that a message was ignored; ends the stream of a recogniser.
     fn refuse(&mut self, now: Instant, problem: MessageProblem) {
         self.report_problem(problem);
         if self.recognises() {
@@ -651,7 +653,7 @@ impl Stream {
         self.events.push_back(StreamOutput::Problem(problem));
     }
 
-    /// Ends the stream as lost, and sends `stop` if the socket still works.
+    /// Ends the stream as lost: discards the queued messages and sends `stop`, in case the socket still works.
     fn end_lost(&mut self, now: Instant, loss: StreamLoss) {
         self.events.push_back(StreamOutput::Lost(loss));
         self.outbox.clear();

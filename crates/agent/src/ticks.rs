@@ -34,8 +34,8 @@ impl TickGenerator {
         self.start.checked_add(Duration::from_millis(after)).unwrap_or(self.start)
     }
 
-    /// Returns the next tick if it is due; to be called until `None`. A late caller gets all missed ticks at once,
-    /// unless more than [`CATCH_UP_TICKS`] were missed: then all of them are skipped.
+    /// Takes the next tick if it is due; call it until `None`. A late caller gets every missed tick, one per call; if
+    /// more than [`CATCH_UP_TICKS`] were missed, all of them are skipped.
     pub fn take_tick(&mut self, now: Instant) -> Option<Tick> {
         let late = now.checked_duration_since(self.next_due())?;
         let behind = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(u64::MAX);
@@ -45,14 +45,15 @@ impl TickGenerator {
         Some(Tick { index, skipped })
     }
 
-    /// Moves the first tick forward to `now` if it was not taken yet and is due later.
+    /// Moves the first tick to `now` if it is later than that and was not taken yet.
     pub fn begin_by(&mut self, now: Instant) {
         if self.next == 0 {
             self.start = self.start.min(now);
         }
     }
 
-    /// Aligns all further ticks to `phase`, modulo the duration of a frame; each is delayed by less than a frame.
+    /// Delays all further ticks, by less than a frame, so that they coincide with `phase` and multiples of 20 ms from
+    /// it.
     pub fn align(&mut self, phase: Instant) {
         let (next, frame) = (self.next_due(), FRAME.as_nanos());
         let ahead = phase.saturating_duration_since(next).as_nanos() % frame;

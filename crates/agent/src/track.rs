@@ -107,7 +107,7 @@ pub struct TrackCounts {
     pub anchors: u64,
 }
 
-/// Frame that is being assembled from packets.
+/// Frame that is being assembled from the samples of packets.
 #[derive(Debug, Clone, Copy)]
 struct FrameSlot<S> {
     audio: [S; SAMPLES],
@@ -119,42 +119,42 @@ struct FrameSlot<S> {
     tail: Option<Instant>,
 }
 
-/// Position of a source on the track's time.
+/// Position of a source on the time axis of the track. Positions are in 8 kHz ticks since the track's start.
 #[derive(Debug, Clone, Copy)]
 struct SourcePosition {
     ssrc: u32,
     /// Sequence number of the newest packet.
     sequence: u16,
     timestamp: u32,
-    /// Position of the newest packet.
+    /// Position of the start of the newest packet.
     at: i64,
     /// Length of the newest packet, in ticks.
     length: i64,
-    /// End of the furthest audio of the source.
+    /// Position of the end of the latest audio of the source.
     end: i64,
-    /// Lead over the wall clock at the source's placement, in ticks; not zero if the first packet is longer than a
-    /// frame.
+    /// Lead over the wall clock when the position of the source was determined, in ticks; not zero if the first packet
+    /// is longer than a frame.
     lead: i64,
     /// Ticks by which late audio was shifted behind the silence inserted for it.
     moved: i64,
     /// Time until which the shift is kept.
     moved_until: Instant,
-    /// End of the time in which a burst may follow, because the source was late before.
+    /// Time until which a burst of delayed packets is expected, because the position was determined anew after a pause.
     settles: Option<Instant>,
     /// Maximum lead over the wall clock until `settles`, in ticks.
     burst: i64,
     pace: ClockLead,
 }
 
-/// Arrival of a packet; times are in ticks of the track.
+/// Arrival of a packet; positions and lengths are in 8 kHz ticks.
 #[derive(Debug, Clone, Copy)]
 struct PacketArrival {
     now: Instant,
-    /// Position of the audio by the wall clock.
+    /// Position that the audio would have by its arrival time.
     elapsed: i64,
     /// Length of the packet's audio.
     length: i64,
-    /// Length of the packets that this one may have overtaken.
+    /// Total length of the missing packets before this one, for which space is left.
     room: i64,
 }
 
@@ -167,7 +167,7 @@ struct ClockLead {
     before: Option<i64>,
 }
 
-/// Maximum deviation of a source from the wall clock.
+/// Limits for the deviation of a source from the wall clock, beyond which frames are dropped or inserted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ClockTolerance {
     /// Lead over the wall clock from which a quiet frame is dropped, in ticks.
@@ -192,19 +192,19 @@ impl ClockTolerance {
 pub(crate) struct TrackFramer<S> {
     start: Instant,
     tolerance: &'static ClockTolerance,
-    /// Frames from the next one due to the furthest one with audio; the last one is never empty.
+    /// Frames from the next one to the latest one with audio; the last one is never empty.
     slots: VecDeque<FrameSlot<S>>,
     /// Number of the next frame.
     next: u64,
-    /// Frames of silence that are due before the frame `next`.
+    /// Number of frames of silence to be returned before the frame `next`.
     owed: u64,
-    /// Number of filled frames directly before the frame `next`.
+    /// Number of consecutive incomplete or silent frames directly before the frame `next`.
     filled: u64,
     source: Option<SourcePosition>,
     late_since: Option<Instant>,
-    /// Reordering state, since the first gap.
+    /// Lateness of packets; `None` before the first gap.
     reordering: Option<Box<ReorderTracker>>,
-    /// Whether packets wait to be decoded, so that a missing frame is not silence.
+    /// Whether packets wait to be decoded: then a missing frame is not filled with silence by the clock.
     held: bool,
     counts: TrackCounts,
 }
@@ -244,7 +244,8 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Returns a track with another sample type, from the next frame on; waiting audio is dropped.
+    /// Returns a new track with another sample type that continues the numbering and statistics; waiting audio is
+    /// dropped.
     pub(crate) fn with_samples<T: TrackSample>(&self) -> TrackFramer<T> {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
@@ -305,7 +306,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.push_newer(PacketArrival { room, ..arrival }, packet, source);
     }
 
-    /// Returns the next frame if it is complete or overdue.
+    /// Removes and returns the next frame if it is complete or overdue; missing samples are silence.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<[S; SAMPLES]> {
         if self.owed > 0 {
             self.owed -= 1;
@@ -327,7 +328,8 @@ impl<S: TrackSample> TrackFramer<S> {
         Some(audio)
     }
 
-    /// Returns the time at which the next frame is due at the latest; `None` while packets wait to be decoded.
+    /// Returns the latest time at which the next frame is available, a past time if it is already; `None` if that
+    /// depends on packets that wait to be decoded.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.owed > 0 || self.is_complete() { Some(self.start) } else { self.due() }
     }
@@ -347,7 +349,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.counts
     }
 
-    /// Adds a packet that follows the newest one by its sequence number; timestamps only determine its position.
+    /// Adds a packet that follows the newest one by its sequence number; its timestamp only determines its position.
     fn push_newer(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, mut source: SourcePosition) {
         let PacketArrival { now, elapsed, length, room } = arrival;
         let behind = source.at + source.length;
@@ -401,7 +403,7 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Adds a packet that later ones have overtaken; a duplicate changes nothing.
+    /// Adds a packet that arrived after later ones; a duplicate changes nothing.
     fn push_older(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, mut source: SourcePosition) {
         let PacketArrival { now, elapsed, length, .. } = arrival;
         let at = source.place_before(packet, length);
@@ -428,7 +430,8 @@ impl<S: TrackSample> TrackFramer<S> {
         self.slots.front().is_some_and(FrameSlot::is_complete)
     }
 
-    /// Returns the time until which missing samples of the next frame are awaited.
+    /// Returns the time until which missing samples of the next frame are awaited; `None` while packets wait to be
+    /// decoded and no later audio has arrived.
     fn due(&self) -> Option<Instant> {
         let by_clock = (!self.held).then(|| self.by_clock());
         if self.source.is_none_or(|source| source.end <= place(self.next)) {
@@ -441,13 +444,13 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Returns the time at which a frame of a silent source is filled.
+    /// Returns the time at which the next frame is filled with silence if no packet arrives.
     fn by_clock(&self) -> Instant {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.next + 1);
         self.start.checked_add(Duration::from_millis(ms) + SILENCE_AFTER).unwrap_or(self.start)
     }
 
-    /// Counts overdue frames of silence, which precede audio that arrives now.
+    /// Adds overdue frames of silence to `owed`, so that they precede audio that arrives now.
     fn note_overdue_frames(&mut self, now: Instant) {
         if self.held || now < self.by_clock() || !self.slots.is_empty() {
             return;
@@ -459,7 +462,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.next += frames;
     }
 
-    /// Records a packet without audio, so that it is not awaited as a missing one.
+    /// Records a packet without audio, so that its sequence number does not count as missing.
     fn note_other(&mut self, packet: &TrackInput<'_, S>) {
         if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
             && packet.sequence == source.sequence.wrapping_add(1)
@@ -470,8 +473,8 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Places a source by the arrival time of a packet. Packets directly after it may run ahead of the wall clock by
-    /// `burst`.
+    /// Determines the position of a source by the arrival time of a packet. Packets directly after it may be ahead of
+    /// the wall clock by up to `burst` ticks.
     fn anchor(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, burst: i64) {
         let PacketArrival { now, elapsed, length, room } = arrival;
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
@@ -568,8 +571,8 @@ impl SourcePosition {
         i64::from(packet.timestamp.wrapping_sub(self.timestamp) as i32)
     }
 
-    /// Returns the length of `missing` packets, each as long as the newest one; zero if they are too many to have
-    /// been overtaken.
+    /// Returns the total length of `missing` packets, in ticks, each as long as the newest one; zero if they are too
+    /// many to arrive late.
     fn room(&self, missing: u16) -> i64 {
         let room = i64::from(missing) * self.length;
         if room <= ticks(REORDER) { room } else { 0 }
@@ -586,8 +589,8 @@ impl SourcePosition {
         self.at - i64::from(behind) * self.length
     }
 
-    /// Returns the maximum lead of a packet over the wall clock. The burst after a delay was placed as if on time, so a
-    /// larger lead means excess audio.
+    /// Returns the maximum lead of a packet over the wall clock, in ticks. After a pause, the first packet's position
+    /// is that of its arrival, so a larger lead means more audio than is kept of a burst.
     fn early_limit(&self, now: Instant) -> i64 {
         match self.settles.is_some_and(|until| now < until) {
             true if self.burst > FAST_TICKS => self.burst,
@@ -596,19 +599,19 @@ impl SourcePosition {
         }
     }
 
-    /// Returns whether a burst follows a packet that was placed by its arrival after a short pause.
+    /// Returns whether delayed packets are still expected after a packet whose position was determined by its arrival.
     fn is_in_burst(&self, now: Instant) -> bool {
         self.burst > FAST_TICKS && self.settles.is_some_and(|until| now < until)
     }
 
-    /// Turns the lead that a burst has brought into a shift of the source.
+    /// Keeps the lead that a burst has brought as a shift of the source, so that its audio is not dropped as too early.
     fn keep_burst(&mut self, now: Instant, early: i64) {
         if early > FAST_TICKS && self.is_in_burst(now) {
             (self.moved, self.moved_until) = (self.moved.max(early), now + STALL_WINDOW);
         }
     }
 
-    /// Returns the source after a dropped packet; later audio takes its position.
+    /// Returns the position after a dropped packet: later audio takes the position that the packet would have had.
     fn pass_over(self, packet: &TrackInput<'_, impl Copy>, length: i64) -> SourcePosition {
         let at = self.at + self.length - length;
         SourcePosition { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
@@ -619,7 +622,7 @@ impl SourcePosition {
         filled > 0 && self.moved + filled <= STALL_TICKS
     }
 
-    /// Shifts the source by `by` ticks from `at`; returns the new position.
+    /// Shifts the source by `by` ticks; returns the position `at` with the shift.
     fn shift_source(&mut self, now: Instant, at: i64, by: i64) -> i64 {
         self.moved += by;
         self.moved_until = now + STALL_WINDOW;
@@ -627,15 +630,15 @@ impl SourcePosition {
         at + by
     }
 
-    /// Renews the shift if a packet would have been too late without it.
+    /// Prolongs the shift if a packet would have been too late without it.
     fn renew_shift(&mut self, now: Instant, early: i64) {
         if self.moved > 0 && early - self.moved < -ticks(SILENCE_AFTER) {
             self.moved_until = now + STALL_WINDOW;
         }
     }
 
-    /// Returns the position of the first packet after a pause: in pace, and at the border of a frame, so that it leaves
-    /// unchanged.
+    /// Returns the position of the first packet after a pause: corrected for the lead or delay of the source, and at
+    /// the start of a frame, so that its audio forms whole frames.
     fn after_pause(&mut self, at: i64) -> i64 {
         let lead = std::mem::take(&mut self.lead);
         self.pace.shift(lead);
@@ -646,8 +649,8 @@ impl SourcePosition {
         placed
     }
 
-    /// Returns the position of a packet that follows the last one directly: one frame earlier or later if the source
-    /// has lost pace with the wall clock.
+    /// Returns the position of a packet that directly follows the last one: one frame earlier or later if the source
+    /// has moved too far ahead of or behind the wall clock.
     fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl TrackSample], tolerance: &ClockTolerance) -> i64 {
         let Some(base) = self.pace.base() else { return at };
         let quiet = payload.iter().all(|sample| sample.is_quiet());

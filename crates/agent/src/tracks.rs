@@ -16,14 +16,14 @@ pub struct TrackFrame<S = u8> {
     pub audio: [S; SAMPLES],
 }
 
-/// Directions of one stream. Push RTP as it arrives; then call [`Self::poll`] until `None`.
+/// Both directions of one stream, or one of them. Push RTP as it arrives; then call [`Self::poll`] until `None`.
 #[derive(Debug)]
 pub struct StreamTracks<S = u8> {
     inbound: Option<TrackFramer<S>>,
     outbound: Option<TrackFramer<S>>,
 }
 
-/// Directions of a recording as plain data.
+/// Serializable state of the directions of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracksSnapshot {
     inbound: Option<TrackSnapshot>,
@@ -31,8 +31,8 @@ pub struct TracksSnapshot {
 }
 
 impl TracksSnapshot {
-    /// Forgets the source of a direction, whose packets are numbered from zero again; its next packet is placed by the
-    /// time of its arrival.
+    /// Discards the source of a direction when its packets get new sequence numbers; the position of the next packet is
+    /// determined by its arrival.
     pub fn forget_source(&mut self, track: TrackName) {
         let track = match track {
             TrackName::Inbound => &mut self.inbound,
@@ -50,14 +50,15 @@ impl<S: TrackSample> StreamTracks<S> {
         StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
 
-    /// Creates tracks that stay within 40 ms of the wall clock, as a recording needs. The price is a click if a
-    /// source with a fast or slow clock never pauses.
+    /// Creates tracks that stay within 40 ms of the wall clock, as a recording needs. If a source with a fast or slow
+    /// clock never pauses, a frame is dropped or inserted during speech, which is audible as a click.
     pub fn recorded(start: Instant, set: TrackSet) -> StreamTracks<S> {
         let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::RECORDED));
         StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
 
-    /// Returns the directions as plain data, with times relative to `now`; `number` maps a sample to its number.
+    /// Returns the serializable state of the directions, with times relative to `now`; `number` maps a sample to its
+    /// number.
     pub fn snapshot(&self, now: Instant, number: impl Fn(S) -> i16) -> TracksSnapshot {
         let of = |track: &Option<TrackFramer<S>>| track.as_ref().map(|track| track.snapshot(now, &number));
         TracksSnapshot { inbound: of(&self.inbound), outbound: of(&self.outbound) }
@@ -69,7 +70,8 @@ impl<S: TrackSample> StreamTracks<S> {
         StreamTracks { inbound: snapshot.inbound.map(track), outbound: snapshot.outbound.map(track) }
     }
 
-    /// Returns tracks with another sample type, from the next frames on; waiting audio is dropped.
+    /// Returns new tracks with another sample type that continue the numbering and statistics; waiting audio is
+    /// dropped.
     pub fn with_samples<T: TrackSample>(&self) -> StreamTracks<T> {
         let of = |track: &Option<TrackFramer<S>>| track.as_ref().map(TrackFramer::with_samples);
         StreamTracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
@@ -104,7 +106,8 @@ impl<S: TrackSample> StreamTracks<S> {
         }
     }
 
-    /// Returns the next frame of either direction that is complete or overdue, if any.
+    /// Removes and returns the next frame that is complete or overdue, of the direction that is further behind if both
+    /// have one; `None` if there is none.
     pub fn poll(&mut self, now: Instant) -> Option<TrackFrame<S>> {
         let behind = |track: &Option<TrackFramer<S>>| track.as_ref().map_or(u64::MAX, TrackFramer::index);
         let names = if behind(&self.outbound) < behind(&self.inbound) {
@@ -121,7 +124,7 @@ impl<S: TrackSample> StreamTracks<S> {
         })
     }
 
-    /// Returns the time at which [`Self::poll`] has a frame at the latest.
+    /// Returns the latest time at which [`Self::poll`] returns a frame; `None` if no direction has such a time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [&self.inbound, &self.outbound].into_iter().flatten().filter_map(TrackFramer::poll_timeout).min()
     }

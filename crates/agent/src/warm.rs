@@ -17,7 +17,7 @@ pub struct WarmTransfer {
     pub whisper: Option<Whisper>,
     /// Digit by which the target accepts; `None` connects the target after the whisper.
     pub accept: Option<char>,
-    /// Time for the digit `accept` after the whisper.
+    /// Maximum time to wait for the digit `accept` after the whisper.
     pub wait: Duration,
     /// Whether answering machine detection is used; a machine is not connected.
     pub detection: bool,

@@ -1,21 +1,21 @@
-//! Protection of single records in one direction: nonce, additional data, sequence number.
+//! Encryption and decryption of single records in one direction: nonce, additional data, sequence number.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::{ContentType, Error, PeerMisbehaved};
 
 use crate::snapshot::{AeadSuite, TlsVersion, TrafficKeys};
 
-/// Length of a record header: type, version, length.
+/// Length of a record header in bytes: type, version, length.
 pub(crate) const HEADER_BYTES: usize = 5;
-/// Maximum length of the data in a record.
+/// Maximum length of the data in a record, in bytes.
 pub(crate) const FRAGMENT_BYTES: usize = 1 << 14;
-/// Length of the part of a GCM nonce that TLS 1.2 sends in each record (RFC 5288 §3).
+/// Length of the part of a GCM nonce that TLS 1.2 sends in each record (RFC 5288 §3), in bytes.
 const EXPLICIT_NONCE_BYTES: usize = 8;
-/// Length of the tag of every suite.
+/// Length of the authentication tag, equal for all suites, in bytes.
 const TAG_BYTES: usize = 16;
 /// Version in the header of a protected record.
 const LEGACY_VERSION: [u8; 2] = [3, 3];
-/// Records that may be sent under one AES-GCM key, below the bound of RFC 8446 §5.5.
+/// Number of records after which an AES-GCM key is replaced, below the bound of RFC 8446 §5.5.
 const GCM_RECORDS: u64 = 1 << 23;
 
 /// Key of one direction with the sequence number of its next record.
@@ -29,10 +29,10 @@ pub(crate) struct RecordKey {
 }
 
 impl RecordKey {
-    /// Creates the key.
+    /// Creates the key of a direction whose next record has this sequence number.
     ///
     /// # Errors
-    /// Returns an error if the library does not accept the key.
+    /// Returns an error if aws-lc-rs rejects the key.
     pub(crate) fn new(
         version: TlsVersion,
         suite: AeadSuite,
@@ -49,21 +49,22 @@ impl RecordKey {
         Ok(RecordKey { version, suite, keys, aead, sequence })
     }
 
-    /// Replaces the key by that of the next generation; sequence numbers begin at 0 again.
+    /// Replaces the key by that of the next generation; sequence numbers restart at 0.
     ///
     /// # Errors
-    /// Returns an error if the library does not accept the key.
+    /// Returns an error if aws-lc-rs rejects the key.
     pub(crate) fn replace(&mut self, keys: TrafficKeys) -> Result<(), Error> {
         *self = RecordKey::new(self.version, self.suite, keys, 0)?;
         Ok(())
     }
 
-    /// Returns the keys and the sequence number of the next record.
+    /// Returns the key with its initialization vector, and the sequence number of the next record.
     pub(crate) fn into_parts(self) -> (TrafficKeys, u64) {
         (self.keys, self.sequence)
     }
 
-    /// Returns whether so many records have been sent under the key that only its last ones are left.
+    /// Returns whether the key must be replaced before further data is sent: its suite's limit of records is reached,
+    /// and the few records left are for KeyUpdate and alerts.
     pub(crate) fn is_worn(&self) -> bool {
         match self.suite {
             AeadSuite::Aes128Gcm | AeadSuite::Aes256Gcm => self.sequence >= GCM_RECORDS,
@@ -152,7 +153,8 @@ impl RecordKey {
         self.version == TlsVersion::Tls12 && self.suite != AeadSuite::Chacha20Poly1305
     }
 
-    /// Returns the nonce of the next record (RFC 8446 §5.3); rustls makes the explicit part of TLS 1.2 in the same way.
+    /// Returns the nonce of the next record (RFC 8446 §5.3). rustls derives the explicit part of TLS 1.2 in the same
+    /// way.
     fn nonce(&self) -> [u8; NONCE_LEN] {
         let mut nonce = self.keys.iv;
         nonce.iter_mut().skip(NONCE_LEN - size_of::<u64>()).zip(self.sequence.to_be_bytes()).for_each(|(to, byte)| {
@@ -161,7 +163,8 @@ impl RecordKey {
         nonce
     }
 
-    /// Returns the additional data of TLS 1.2 (RFC 5246 §6.2.3.3): type and version of the header, and another length.
+    /// Returns the additional data of TLS 1.2 (RFC 5246 §6.2.3.3): sequence number, type and version of the header, and
+    /// `length` in place of the header's length.
     fn additional_data(&self, header: [u8; HEADER_BYTES], length: usize) -> [u8; 13] {
         let mut additional = [0; 13];
         let length = u16::try_from(length).unwrap_or(u16::MAX);
@@ -177,7 +180,7 @@ fn header(kind: ContentType, length: u16) -> [u8; HEADER_BYTES] {
     [kind.into(), major, minor, high, low]
 }
 
-/// Returns the error for a record that must be protected.
+/// Returns the error for a plaintext record on a connection that only permits protected ones.
 fn unprotected(kind: ContentType) -> Error {
     Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData], got_type: kind }
 }

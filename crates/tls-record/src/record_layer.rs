@@ -1,4 +1,4 @@
-//! Continues an established connection: records, alerts, and messages after the handshake.
+//! Record layer of an established connection: records, alerts, and messages after the handshake.
 
 use std::collections::VecDeque;
 
@@ -7,23 +7,24 @@ use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage
 use crate::protection::{FRAGMENT_BYTES, HEADER_BYTES, RecordKey};
 use crate::snapshot::{AeadSuite, ConnectionKeys, DirectionKeys, TlsSide, TlsVersion, TrafficKeys};
 
-/// Maximum length of a message after the handshake; session tickets are the longest ones.
+/// Maximum length of a message after the handshake, in bytes; session tickets are the longest ones.
 const MESSAGE_BYTES: usize = 1 << 16;
-/// Length of the type and the length of a handshake message.
+/// Length of a handshake message's header in bytes: type and length.
 const MESSAGE_HEADER_BYTES: usize = 4;
-/// Number of warnings that a peer may send.
+/// Maximum number of warning alerts and renegotiation requests accepted from the peer.
 const WARNINGS: u8 = 4;
-/// `AlertLevel` (RFC 5246 §7.2).
+/// Value of `AlertLevel` (RFC 5246 §7.2).
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
-/// `KeyUpdateRequest` (RFC 8446 §4.6.3).
+/// Value of `KeyUpdateRequest` (RFC 8446 §4.6.3).
 const UPDATE_NOT_REQUESTED: u8 = 0;
 const UPDATE_REQUESTED: u8 = 1;
 
-/// Returns the length of the first record; `None` while it is incomplete.
+/// Returns the length of the first record in `received`, with its header, in bytes; `None` while the record is
+/// incomplete.
 ///
 /// # Errors
-/// Returns the fault of its header.
+/// Returns an error if the header has an unknown type or version, or announces too long a record.
 pub(crate) fn record_length(received: &[u8]) -> Result<Option<usize>, Error> {
     if let Some(kind) = received.first()
         && !(u8::from(ContentType::ChangeCipherSpec)..=u8::from(ContentType::ApplicationData)).contains(kind)
@@ -48,17 +49,17 @@ pub(crate) fn record_length(received: &[u8]) -> Result<Option<usize>, Error> {
 pub(crate) enum ReceivedRecord<'a> {
     /// Application data.
     Data(&'a [u8]),
-    /// Nothing for the application.
+    /// Alert or handshake message without data for the application.
     Control,
-    /// close_notify.
+    /// close_notify: the peer sends nothing more.
     Closed,
 }
 
-/// One direction of a connection.
+/// Keys of one direction of a connection.
 #[derive(Debug)]
 struct RecordDirection {
     key: RecordKey,
-    /// Keys of the next generations.
+    /// Keys for the next KeyUpdates, in order.
     next: VecDeque<TrafficKeys>,
 }
 
@@ -73,14 +74,14 @@ impl RecordDirection {
         DirectionKeys { current, sequence, next: self.next.into() }
     }
 
-    /// Changes to the next generation.
+    /// Changes to the next generation of keys; fails if none is left.
     fn advance(&mut self) -> Result<(), Error> {
         let next = self.next.pop_front().ok_or_else(used_up)?;
         self.key.replace(next)
     }
 }
 
-/// Returns the error of a connection without further keys.
+/// Returns the error for a connection that needs a further generation of keys and has none.
 fn used_up() -> Error {
     Error::General("the keys of the connection are used up".to_owned())
 }
@@ -95,15 +96,15 @@ pub(crate) struct RecordLayer {
     receiving: RecordDirection,
     /// Beginning of an incomplete handshake message.
     message: Vec<u8>,
-    /// Number of warnings of the peer, including requests to renegotiate.
+    /// Number of warning alerts and renegotiation requests received from the peer.
     warnings: u8,
 }
 
 impl RecordLayer {
-    /// Continues the connection of these keys.
+    /// Continues the connection that these keys protect.
     ///
     /// # Errors
-    /// Returns an error if the keys cannot be used.
+    /// Returns an error if aws-lc-rs rejects a key.
     pub(crate) fn resume(keys: ConnectionKeys) -> Result<RecordLayer, Error> {
         let ConnectionKeys { version, suite, side, sending, receiving } = keys;
         Ok(RecordLayer {
@@ -133,20 +134,22 @@ impl RecordLayer {
         }
     }
 
-    /// Processes one record; answers are appended to `out`.
+    /// Processes one complete record; responses such as a KeyUpdate are appended to `out`.
     ///
     /// # Errors
-    /// Returns the fault, for which an alert has been appended; the connection has ended.
+    /// Returns the fault, which ends the connection. An alert about it has been appended, unless the peer has sent one
+    /// itself.
     pub(crate) fn receive<'a>(&mut self, record: &'a mut [u8], out: &mut Vec<u8>) -> Result<ReceivedRecord<'a>, Error> {
         let opened = self.receiving.key.open(record);
         let received = opened.and_then(|(kind, data)| self.handle_record(kind, data, out));
         received.inspect_err(|error| self.send_alert_of(error, out))
     }
 
-    /// Appends records with the data, as much as the keys are good for.
+    /// Appends records with the data, and replaces the key whenever its limit is reached.
     ///
     /// # Errors
-    /// Returns an error if the keys are used up: close_notify has been appended, and the connection has ended.
+    /// Returns an error if no further key is left; then a part of the data and close_notify have been appended, and the
+    /// connection has ended.
     pub(crate) fn send(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         for fragment in data.chunks(FRAGMENT_BYTES) {
             if self.sending.key.is_worn()
@@ -206,7 +209,7 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// Handles the complete handshake messages.
+    /// Processes the complete handshake messages in `message`; an incomplete one remains there.
     fn handle_messages(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         while let Some([kind, high, middle, low]) = self.message.first_chunk::<MESSAGE_HEADER_BYTES>() {
             let kind = HandshakeType::from(*kind);
@@ -247,7 +250,7 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// Appends a KeyUpdate and changes to the next generation.
+    /// Appends a KeyUpdate and changes to the next generation of sending keys. TLS 1.2 has none, so it fails there.
     fn update_sending_key(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.version == TlsVersion::Tls12 || self.sending.next.is_empty() {
             return Err(used_up());
@@ -257,7 +260,8 @@ impl RecordLayer {
         self.sending.advance()
     }
 
-    /// Appends the alert for a fault.
+    /// Appends the alert for a fault: close_notify if the keys are used up, nothing if the peer has sent an alert
+    /// itself.
     pub(crate) fn send_alert_of(&mut self, error: &Error, out: &mut Vec<u8>) {
         if *error == used_up() {
             return self.send_close(out);
@@ -273,7 +277,7 @@ impl RecordLayer {
     }
 }
 
-/// Returns the alert for a fault of a record or a message; `None` if the peer has sent one itself.
+/// Returns the alert for a fault of a record or a message; `None` if the fault is an alert of the peer.
 fn alert_of(error: &Error) -> Option<AlertDescription> {
     let alerts = [
         (Error::DecryptError, AlertDescription::BadRecordMac),

@@ -1,4 +1,4 @@
-//! One TLS connection from its handshake to its end, in one process or several.
+//! TLS connection from its handshake to its end, possibly in several processes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use rustls::{ClientConfig, CommonState, Error, ExtractedSecrets, ProtocolVersion
 use crate::record_layer::{ReceivedRecord, RecordLayer, record_length};
 use crate::snapshot::{ConnectionBytes, ConnectionKeys, DirectionKeys, TlsSide, TlsSnapshot, TlsVersion, TrafficKeys};
 
-/// Encrypted bytes that may wait to be sent before [`TlsSession::write`] accepts no more data.
+/// Number of encrypted bytes waiting to be sent at which [`TlsSession::write`] accepts no more data.
 const UNSENT_BYTES: usize = 64 * 1024;
-/// Generations of keys in a snapshot after the present one, in each direction.
+/// Number of key generations in a snapshot in addition to the current one, for each direction.
 const GENERATIONS: usize = 4;
 
-/// TLS connection.
+/// TLS connection, independent of any socket.
 ///
 /// Received bytes go into [`receive`](TlsSession::receive), data into [`write`](TlsSession::write) and out of
 /// [`read`](TlsSession::read). After each of these calls the bytes of [`unsent`](TlsSession::unsent) are to be sent.
 pub struct TlsSession {
     protection: TlsProtection,
     bytes: ConnectionBytes,
-    /// Whether keys may leave rustls.
+    /// Whether the connection may become a snapshot, as the configuration permits by `enable_secret_extraction`.
     may_cross: bool,
     /// Whether the peer has sent close_notify.
     is_peer_closed: bool,
@@ -34,33 +34,34 @@ pub struct TlsSession {
     fault: Option<Error>,
 }
 
-/// Implementation that protects the records.
+/// Implementation that protects the records: rustls as a client or server, or the record layer of this crate.
 enum TlsProtection {
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
     Resumed(Box<RecordLayer>),
 }
 
-/// Bytes to protect.
+/// Content for the next record to send.
 #[derive(Clone, Copy)]
 enum TlsOutput<'a> {
     Nothing,
     Data(&'a [u8]),
     CloseNotify,
-    /// Answer to a KeyUpdate, which rustls otherwise sends with the next data.
+    /// Response to a KeyUpdate, which rustls otherwise sends with the next data.
     KeyUpdate,
 }
 
-/// Result of a step of rustls.
+/// Result of one call of rustls.
 #[derive(Debug, PartialEq, Eq)]
 enum TlsProgress {
     Again,
-    /// More bytes are needed; true if the requested output was protected.
+    /// rustls needs more received bytes; true if it has encrypted the requested output.
     Waiting(bool),
 }
 
 impl TlsSession {
-    /// Starts a handshake as a client. The connection can cross if the configuration has `enable_secret_extraction`.
+    /// Starts a handshake as a client. A snapshot of the connection is possible if the configuration has
+    /// `enable_secret_extraction`.
     ///
     /// # Errors
     /// Returns the error of rustls.
@@ -72,7 +73,8 @@ impl TlsSession {
         Ok(session)
     }
 
-    /// Waits for a handshake as a server. The connection can cross if the configuration has `enable_secret_extraction`.
+    /// Waits for a handshake as a server. A snapshot of the connection is possible if the configuration has
+    /// `enable_secret_extraction`.
     ///
     /// # Errors
     /// Returns the error of rustls.
@@ -82,7 +84,7 @@ impl TlsSession {
         Ok(TlsSession::new(TlsProtection::Server(Box::new(server)), may_cross))
     }
 
-    /// Continues the connection of a snapshot, which may be done once only.
+    /// Continues the connection of a snapshot. A snapshot may be used only once, because nonces must not repeat.
     ///
     /// # Errors
     /// Returns an error if the keys of the snapshot cannot be used.
@@ -103,20 +105,20 @@ impl TlsSession {
         }
     }
 
-    /// Returns whether the handshake has not ended.
+    /// Returns whether the handshake is still in progress.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.state().is_some_and(CommonState::is_handshaking)
     }
 
-    /// Returns the certificates of the peer; `None` for a resumed connection.
+    /// Returns the certificates of the peer; `None` if it has sent none yet, and for a resumed connection.
     #[must_use]
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.state()?.peer_certificates()
     }
 
-    /// Returns whether another process can continue the connection now: its handshake has ended, neither side has
-    /// closed it, and no message of TLS itself is incomplete.
+    /// Returns whether another process can continue the connection now: its configuration permits it, the handshake has
+    /// ended, neither side has closed the connection, and no handshake message is incomplete.
     #[must_use]
     pub fn can_cross(&self) -> bool {
         let is_open = !self.is_handshaking() && !self.is_peer_closed && !self.is_closed && self.fault.is_none();
@@ -129,10 +131,11 @@ impl TlsSession {
         self.may_cross && is_open && is_record_incomplete && is_between_messages
     }
 
-    /// Ends the connection in this process; another one continues it.
+    /// Ends the connection in this process and returns its state, with which another process continues it.
     ///
     /// # Errors
-    /// Returns an error if the connection cannot cross ([`TlsSession::can_cross`]); it is lost then.
+    /// Returns an error if [`TlsSession::can_cross`] is false, or if rustls does not release the keys; the connection
+    /// is lost then.
     pub fn into_snapshot(mut self) -> Result<TlsSnapshot, Error> {
         if self.can_cross() {
             self.protect(TlsOutput::KeyUpdate)?;
@@ -155,10 +158,10 @@ impl TlsSession {
         Ok(TlsSnapshot { keys, bytes: self.bytes })
     }
 
-    /// Processes received bytes.
+    /// Processes received bytes; call [`TlsSession::read`] for the data in them.
     ///
     /// # Errors
-    /// Returns the fault by which the connection has ended; an alert may have to be sent nevertheless.
+    /// Returns the fault that has ended the connection; [`TlsSession::unsent`] may contain an alert to send.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
@@ -171,13 +174,13 @@ impl TlsSession {
         self.process()
     }
 
-    /// Returns whether data can be read.
+    /// Returns whether decrypted data is waiting for [`Self::read`].
     #[must_use]
     pub fn has_data(&self) -> bool {
         !self.bytes.plaintext.is_empty()
     }
 
-    /// Reads data; returns its length, 0 if there is none.
+    /// Moves decrypted data into `out`; returns its length in bytes, 0 if there is none.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let length = self.bytes.plaintext.len().min(out.len());
         if let (Some(to), Some(from)) = (out.get_mut(..length), self.bytes.plaintext.get(..length)) {
@@ -193,10 +196,10 @@ impl TlsSession {
         self.is_peer_closed && !self.has_data()
     }
 
-    /// Protects data; returns the length of the accepted part, 0 while too many bytes wait to be sent.
+    /// Encrypts data to be sent; returns the number of bytes accepted, 0 while too many bytes wait to be sent.
     ///
     /// # Errors
-    /// Returns the fault by which the connection has ended, or an error during the handshake or after
+    /// Returns the fault that has ended the connection, or an error during the handshake or after
     /// [`TlsSession::close`].
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
         if let Some(fault) = &self.fault {
@@ -213,7 +216,8 @@ impl TlsSession {
         Ok(accepted.len())
     }
 
-    /// Sends close_notify, once.
+    /// Queues close_notify, unless it was sent before, the handshake is in progress, or a fault has ended the
+    /// connection.
     pub fn close(&mut self) {
         if self.is_closed || self.fault.is_some() || self.is_handshaking() {
             return;
@@ -223,18 +227,18 @@ impl TlsSession {
         self.is_closed = true;
     }
 
-    /// Returns the bytes to send.
+    /// Returns the encrypted bytes to send, until [`Self::mark_sent`] removes them.
     #[must_use]
     pub fn unsent(&self) -> &[u8] {
         &self.bytes.unsent
     }
 
-    /// Removes bytes that have been sent.
+    /// Removes the first `length` bytes of [`Self::unsent`], which have been sent.
     pub fn mark_sent(&mut self, length: usize) {
         self.bytes.unsent.drain(..length.min(self.bytes.unsent.len()));
     }
 
-    /// Returns the state of rustls, as long as it protects the connection.
+    /// Returns the connection state of rustls; `None` if the record layer of this crate protects the connection.
     fn state(&self) -> Option<&CommonState> {
         match &self.protection {
             TlsProtection::Client(client) => Some(client),
@@ -247,8 +251,8 @@ impl TlsSession {
         self.protect(TlsOutput::Nothing).map(|_| ())
     }
 
-    /// Processes the received records, then protects the output; returns false if the handshake does not allow that
-    /// yet.
+    /// Processes the received records, then encrypts the output. Returns false if nothing could be sent, because the
+    /// handshake is in progress or the connection is closed.
     fn protect(&mut self, output: TlsOutput<'_>) -> Result<bool, Error> {
         let done = match &self.protection {
             TlsProtection::Resumed(_) => self.protect_resumed(output),
@@ -261,7 +265,8 @@ impl TlsSession {
         done
     }
 
-    /// Takes the records that rustls has ready at a fault, and lets it process no others.
+    /// After a fault, appends the alerts that rustls has queued to the bytes to send; received records are not
+    /// processed further.
     fn take_alerts(&mut self) {
         while self.state().is_some_and(CommonState::wants_write) {
             if self.run_step(TlsOutput::Nothing).is_err() {
@@ -336,7 +341,8 @@ struct TlsStep<'a> {
 }
 
 impl TlsStep<'_> {
-    /// Handles the state of rustls; returns the number of received bytes that it does not need any more.
+    /// Acts on the connection state that rustls reports; returns the number of received bytes that may be discarded,
+    /// and the result.
     fn handle<T>(&mut self, status: UnbufferedStatus<'_, '_, T>) -> (usize, Result<TlsProgress, Error>) {
         let mut discard = status.discard;
         let progress = match status.state {
@@ -379,7 +385,7 @@ impl TlsStep<'_> {
         (discard, progress)
     }
 
-    /// Protects the output.
+    /// Encrypts the output; returns true once it is among the bytes to send.
     fn write<T>(&mut self, mut traffic: WriteTraffic<'_, T>) -> Result<bool, Error> {
         let output = self.output;
         if matches!(output, TlsOutput::KeyUpdate) {
@@ -404,7 +410,8 @@ impl TlsStep<'_> {
     }
 }
 
-/// Appends bytes by a function that returns their number, or the length that it needs, or that it has none.
+/// Appends the bytes that `fill` writes into its argument. `fill` returns their number; `Err(Some(length))` if it needs
+/// a buffer of that length, with which it is called again; or `Err(None)` if it fails.
 fn append(out: &mut Vec<u8>, mut fill: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) -> Result<(), Error> {
     let start = out.len();
     let mut filled = fill(&mut []);
@@ -416,7 +423,7 @@ fn append(out: &mut Vec<u8>, mut fill: impl FnMut(&mut [u8]) -> Result<usize, Op
     filled.map(|_| ()).map_err(|_| Error::EncryptError)
 }
 
-/// Returns the present keys and those of the next generations.
+/// Returns the current keys and those of the next [`GENERATIONS`]; TLS 1.2 has only the current ones.
 fn extract_keys<T>(
     side: TlsSide,
     secrets: &ExtractedSecrets,

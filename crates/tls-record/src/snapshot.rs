@@ -1,4 +1,4 @@
-//! State of an established connection between two processes. Keys are wiped when they are dropped, and never printed.
+//! State of an established connection for another process. Keys are wiped when they are dropped, and never printed.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use rustls::{ConnectionTrafficSecrets, Error};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-/// Length of the longest key.
+/// Length of the longest key, in bytes.
 pub(crate) const KEY_BYTES: usize = 32;
-/// Length of an initialization vector.
+/// Length of an initialization vector, in bytes.
 pub(crate) const IV_BYTES: usize = 12;
 
-/// Protocol version.
+/// Negotiated version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TlsVersion {
     /// RFC 5246.
@@ -38,7 +38,7 @@ pub(crate) enum TlsSide {
 /// Key and initialization vector of one direction.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TrafficKeys {
-    /// The suite determines how many bytes are used.
+    /// Key, padded; the suite determines how many of the bytes are used.
     pub(crate) key: [u8; KEY_BYTES],
     pub(crate) iv: [u8; IV_BYTES],
 }
@@ -75,7 +75,7 @@ impl Drop for TrafficKeys {
     }
 }
 
-/// Keys of one direction.
+/// Keys of one direction, current and future.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DirectionKeys {
     pub(crate) current: TrafficKeys,
@@ -85,7 +85,7 @@ pub(crate) struct DirectionKeys {
     pub(crate) next: Vec<TrafficKeys>,
 }
 
-/// Keys of an established connection.
+/// Keys of an established connection in both directions, with the negotiated parameters.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ConnectionKeys {
     pub(crate) version: TlsVersion,
@@ -95,14 +95,14 @@ pub(crate) struct ConnectionKeys {
     pub(crate) receiving: DirectionKeys,
 }
 
-/// Established connection that [`crate::TlsSession::resume`] continues.
+/// State of an established connection, from which [`crate::TlsSession::resume`] continues it.
 #[derive(Serialize, Deserialize)]
 pub struct TlsSnapshot {
     pub(crate) keys: ConnectionKeys,
     pub(crate) bytes: ConnectionBytes,
 }
 
-/// Bytes of a connection on their way.
+/// Bytes of a connection that are not processed, read or sent yet.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct ConnectionBytes {
     /// Received bytes of an incomplete record.

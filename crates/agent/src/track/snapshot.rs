@@ -1,5 +1,5 @@
-//! Framing of a track as plain data. Times are microseconds relative to the time of the snapshot, and samples are
-//! numbers, so that another process continues the same frames.
+//! Serializable state of a track. Times are microseconds relative to the time of the snapshot, and samples are numbers,
+//! so that another process continues with the same frames.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{ClockLead, ClockTolerance, FrameSlot, SAMPLES, SourcePosition, TrackCounts, TrackFramer, TrackSample};
 use crate::limits::{TRACK_FRAMES, TRACK_FRAMES_USUAL};
 
-/// Framing of one direction of a recording. Statistics are omitted; so is the reordering seen so far, which is observed
-/// again.
+/// State of one direction of a recording. Statistics are omitted; so is the lateness of packets, which is measured
+/// anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TrackSnapshot {
     /// Start of the first frame.
@@ -23,7 +23,7 @@ pub(crate) struct TrackSnapshot {
     slots: Vec<SlotSnapshot>,
 }
 
-/// Frame that is being assembled.
+/// State of a frame that is being assembled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SlotSnapshot {
     audio: Vec<i16>,
@@ -32,7 +32,7 @@ struct SlotSnapshot {
     tail_us: Option<i64>,
 }
 
-/// Position of a source.
+/// State of a source: its position and the lead over the wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceSnapshot {
     ssrc: u32,
@@ -52,7 +52,7 @@ struct SourceSnapshot {
 }
 
 impl TrackSnapshot {
-    /// Forgets the source.
+    /// Discards the source, so that the position of the next packet is determined by its arrival.
     pub(crate) fn forget_source(&mut self) {
         self.source = None;
     }
@@ -66,7 +66,7 @@ fn offset(now: Instant, time: Instant) -> i64 {
     micros(time, now) - micros(now, time)
 }
 
-/// Returns the time with this offset to `now`.
+/// Returns the time that is `offset_us` microseconds after `now`, or before it if negative.
 fn at(now: Instant, offset_us: i64) -> Instant {
     let distance = Duration::from_micros(offset_us.unsigned_abs());
     let time = if offset_us < 0 { now.checked_sub(distance) } else { now.checked_add(distance) };
@@ -126,7 +126,7 @@ impl SourceSnapshot {
 }
 
 impl<S: TrackSample> TrackFramer<S> {
-    /// Returns the track as plain data; `number` maps a sample to its number.
+    /// Returns the serializable state of the track; `number` maps a sample to its number.
     pub(crate) fn snapshot(&self, now: Instant, number: impl Fn(S) -> i16) -> TrackSnapshot {
         let slot = |slot: &FrameSlot<S>| SlotSnapshot {
             audio: slot.audio.iter().map(|sample| number(*sample)).collect(),
