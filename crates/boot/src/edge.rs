@@ -80,7 +80,7 @@ pub enum StartError {
     CallRecords(io::Error),
     /// The store cannot be used.
     Store(io::Error),
-    /// The state of calls cannot be read or written.
+    /// The saved state of calls cannot be read or written.
     State(io::Error),
     /// The recordings directory cannot be written although `data_required` is set.
     Recordings(io::Error),
@@ -88,7 +88,7 @@ pub enum StartError {
     Certificates(Vec<String>),
     /// A thread, a runtime or a worker cannot be created.
     System {
-        /// The part that cannot be started, as shown in the message.
+        /// Part that cannot be started, as named in the message.
         what: &'static str,
         /// Error of the operating system.
         error: io::Error,
@@ -146,38 +146,38 @@ pub struct RunningEdge {
     kept: HandoverState,
 }
 
-/// Result of a hand-over.
+/// Outcome of a hand-over of calls to a successor process.
 #[derive(Debug, Clone, Copy)]
 pub struct HandedOver {
-    /// Number of calls.
+    /// Number of calls that the successor has got.
     pub calls: usize,
-    /// Whether all media sessions have crossed.
+    /// Whether the successor has got all media sessions; it opens new sockets for the others.
     pub is_complete: bool,
 }
 
-/// What an edge needs to give its calls to a successor.
+/// State that an edge needs to hand its calls over to a successor process.
 #[derive(Debug)]
 struct HandoverState {
-    /// Second descriptors of the listening sockets.
+    /// Duplicated descriptors of the listening sockets.
     sockets: Vec<OwnedFd>,
     places: ListeningPlaces,
-    /// Requests to replace the process, until a receiver takes them.
+    /// Receiver of the requests to replace this process; `None` once it was taken by [`RunningEdge::take_upgrades`].
     upgrades: Option<mpsc::Receiver<UpgradeRequest>>,
-    /// Calls of the ended signalling loop, until a successor has them.
+    /// Calls of the ended signalling loop, until a successor continues them.
     frozen: Option<FrozenCalls>,
-    /// Whether the process before was draining, so that this one has to.
+    /// Whether the predecessor process was draining, so that this one has to drain, too.
     was_draining: bool,
 }
 
-/// Everything that can fail to open, before any loop runs.
+/// Parts of an edge that are opened before any loop runs, because opening them may fail.
 struct OpenedEdge {
     bound: Vec<BoundSocket>,
     http: HttpSockets,
     http_address: SocketAddr,
-    /// Connection to a predecessor, and its calls.
+    /// Connection to the predecessor process, if there is one.
     link: Option<HandoverLink>,
     restored: Option<RestoredCalls>,
-    /// State for the edge's own successor.
+    /// State for a hand-over to the edge's own successor.
     kept: HandoverState,
     store: Store,
     records: records::Writer,
@@ -188,15 +188,15 @@ struct OpenedEdge {
     message_bytes: usize,
     table: Arc<RoutingTable>,
     addressing: Addressing,
-    /// Inputs of the gateway before any message.
+    /// Inputs that the gateway processes before any message.
     first: [GatewayInput; 3],
     shared: Arc<EdgeState>,
-    /// Place of the state of calls, if it is written.
+    /// Directory for the state of calls; `None` if the state is not saved.
     state: Option<StatePlace>,
 }
 
 impl OpenedEdge {
-    /// Binds the sockets, or takes those of a predecessor, and opens the store.
+    /// Binds the sockets, or takes those of the predecessor process, and opens the store.
     fn open(
         config: Config,
         name: Option<PublicName>,
@@ -305,7 +305,8 @@ impl RunningEdge {
         RunningEdge::start_with(config, name, None)
     }
 
-    /// Starts like [`Self::start`], with the sockets and calls of a predecessor. Media sessions follow.
+    /// Starts like [`Self::start`], with the sockets and calls of a predecessor process. Its media sessions arrive
+    /// later, on a thread of their own.
     ///
     /// # Errors
     /// Same as [`Self::start`].
@@ -411,8 +412,8 @@ impl RunningEdge {
         self.handle.clone()
     }
 
-    /// Returns the addresses as `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: listeners in order, then
-    /// HTTP.
+    /// Returns the addresses as `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: SIP listeners in order,
+    /// then HTTP, then `api=` and `acme=` if these servers exist.
     pub fn addresses(&self) -> String {
         let mut text = String::new();
         for listener in &self.listeners {
@@ -428,12 +429,13 @@ impl RunningEdge {
         text
     }
 
-    /// Takes the receiver of requests to replace this process. Without it every request is refused.
+    /// Removes and returns the receiver of requests to replace this process; `None` if it was taken before. While no
+    /// receiver exists, every request is rejected.
     pub fn take_upgrades(&mut self) -> Option<mpsc::Receiver<UpgradeRequest>> {
         self.kept.upgrades.take()
     }
 
-    /// Returns whether the process before was draining.
+    /// Returns whether the predecessor process was draining.
     pub fn was_draining(&self) -> bool {
         self.kept.was_draining
     }
@@ -443,11 +445,13 @@ impl RunningEdge {
         &self.kept.places
     }
 
-    /// Hands all answered calls over to a successor that is ready. Signalling ends first; if the successor fails before
-    /// it runs, the calls can be given to another one.
+    /// Hands all answered calls over to a successor process that is ready, first the calls and then their media
+    /// sessions. Signalling ends before that. If the successor fails before it continues the calls, they can be handed
+    /// over to another one.
     ///
     /// # Errors
-    /// Returns the error of the connection, if the successor has ended or does not answer in time.
+    /// Returns an error if the signalling loop has ended by itself, or if the successor has ended or does not respond
+    /// in time. A later failure only makes [`HandedOver::is_complete`] false.
     pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<HandedOver> {
         let mut frozen = match self.kept.frozen.take() {
             Some(frozen) => frozen,
@@ -474,7 +478,7 @@ impl RunningEdge {
         Ok(HandedOver { calls: handed.calls.calls.len(), is_complete: given.is_ok() })
     }
 
-    /// Ends signalling and all that depends on it; media workers and recordings go on.
+    /// Ends signalling and the threads that depend on it, and returns the calls; media workers and recordings continue.
     fn freeze(&mut self) -> io::Result<FrozenCalls> {
         let (successor, frozen) = sync_channel(1);
         self.end_signalling(SignallingCommand::HandOver(successor));
@@ -490,7 +494,7 @@ impl RunningEdge {
         self.stop_threads(None);
     }
 
-    /// Ends the signalling loop by a command and waits for its end.
+    /// Sends the signalling loop a command that ends it, and waits for its end.
     fn end_signalling(&mut self, command: SignallingCommand) {
         if let Some(thread) = self.signalling.take() {
             let mut order = command;
@@ -504,7 +508,8 @@ impl RunningEdge {
         }
     }
 
-    /// Stops the threads. Recordings `kept` for a successor are written further, until their sessions have crossed.
+    /// Stops the threads. With `kept`, the recording threads continue with these recordings until a successor takes
+    /// them over.
     fn stop_threads(&mut self, kept: Option<Vec<RecordingId>>) {
         self.end_signalling(SignallingCommand::Stop);
         if let Some(thread) = self.texting.take() {
@@ -572,7 +577,8 @@ impl StartConfigs {
 }
 
 /// Starts the store and opens the call record file. The store is opened at once if undelivered data depends on it. A
-/// failing disk is reported by `status`; it stops the start only with `data_required`. Calls in `continued` go on.
+/// failing disk is reported by `status`; it prevents the start only with `data_required`. `continued` are the SIDs of
+/// calls that this process continues.
 fn open_records(config: &Config, continued: BTreeSet<String>) -> Result<(Store, records::Writer), StartError> {
     let is_required = config.data.is_required;
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
@@ -594,7 +600,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 
-/// Starts the thread that receives the media sessions of a predecessor.
+/// Starts the thread that receives the media sessions of the predecessor process; `None` without a predecessor.
 fn receiving(link: Option<HandoverLink>, handle: &EdgeHandle) -> Result<Option<JoinHandle<()>>, StartError> {
     let started = link.map(|link| start_receiving(link, handle.orders.clone(), handle.recordings.clone()));
     started.transpose().map_err(system("the hand-over"))
@@ -611,8 +617,8 @@ fn start_texts(texts: SmsThread, handle: &EdgeHandle) -> io::Result<JoinHandle<(
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
-/// Starts the recording threads; gaps and ends are noted in the trace of the call. The process before hands over the
-/// recordings of restored calls.
+/// Starts the recording threads; gaps and ends are noted in the trace of the call. The files of restored calls'
+/// recordings arrive later from the predecessor process.
 fn start_recordings(
     (store, restored): (&Store, Option<&RestoredCalls>),
     shared: &EdgeState,
@@ -765,7 +771,8 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
     })
 }
 
-/// Returns the rules that choose the address shown to each remote party, from the routing table of this machine.
+/// Returns the rules that choose the local address announced to each remote party, by the routing table of this
+/// machine.
 fn addressing_of(configs: &StartConfigs, listeners: &[BoundListener], table: &RoutingTable) -> Addressing {
     addressing(&configs.in_force, listeners, &machine_addresses(table))
 }

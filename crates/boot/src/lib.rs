@@ -1,5 +1,5 @@
-//! Starts an edge: as a value (`edge`), as the process of `trunkgate run` (`run`), and below a parent that starts it
-//! again after a crash (`keeper`).
+//! Starts an edge: as a value (`edge`), as the process of `trunkgate run` (`run`), and under a parent process that
+//! restarts it after a crash (`keeper`).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,4 +1,4 @@
-//! Listening sockets of an edge: bound at the start, or taken over from the process before.
+//! Listening sockets of an edge: bound at the start, or received from the predecessor process.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -42,11 +42,11 @@ impl ListeningSockets {
         })
     }
 
-    /// Takes the sockets that the process before has bound for the same addresses, in the order of
+    /// Takes the sockets that the predecessor process has bound for the same addresses, in the order of
     /// [`Self::duplicates`].
     ///
     /// # Errors
-    /// A socket is missing, or a descriptor is none.
+    /// Returns an error if a socket is missing, or if a descriptor is not a socket of the expected kind.
     pub(crate) fn received(config: &Config, sockets: Vec<OwnedFd>) -> io::Result<ListeningSockets> {
         let mut sockets = sockets.into_iter();
         let mut next = || sockets.next().ok_or_else(|| io::Error::other("a socket is missing"));
@@ -58,7 +58,7 @@ impl ListeningSockets {
         Ok(ListeningSockets { sip, http: HttpSockets { http, api, challenge } })
     }
 
-    /// Returns second descriptors of all sockets, for a successor of this process.
+    /// Returns duplicated descriptors of all sockets, for a successor process.
     ///
     /// # Errors
     /// Returns the system's error.
@@ -71,7 +71,7 @@ impl ListeningSockets {
 }
 
 impl HttpSockets {
-    /// Returns the address of the HTTP server.
+    /// Returns the bound address of the HTTP server.
     ///
     /// # Errors
     /// Returns the system's error.
@@ -79,12 +79,12 @@ impl HttpSockets {
         self.http.local_addr()
     }
 
-    /// Returns the address of `[api] tls`.
+    /// Returns the bound address of `[api] tls`; `None` without that server.
     pub(crate) fn api_address(&self) -> Option<SocketAddr> {
         self.api.as_ref()?.local_addr().ok()
     }
 
-    /// Returns the address of the challenge server.
+    /// Returns the bound address of the ACME challenge server; `None` without that server.
     pub(crate) fn challenge_address(&self) -> Option<SocketAddr> {
         self.challenge.as_ref()?.local_addr().ok()
     }

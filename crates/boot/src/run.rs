@@ -29,19 +29,20 @@ pub const USAGE: u8 = 2;
 /// Interval at which freed memory is returned to the system; longer than the 1 s for which the allocator keeps freed
 /// pages.
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum time for outstanding responses and ACKs before a hand-over; the first retransmission comes after half of it.
+/// Maximum time before a hand-over in which outstanding responses and ACKs are awaited; the first retransmission
+/// follows after half of it.
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
-/// Size of a block for which the allocator maps separate pages, in bytes.
+/// Size of a memory block for which the allocator maps separate pages, in bytes.
 const MANY_PAGES: usize = 4 << 20;
-/// Value of `--take-over` for standard input.
+/// Value of `--take-over` that stands for standard input.
 const STDIN: &str = "-";
 
-/// Take-over of a running edge by a process that starts.
+/// Options by which a starting process takes over from a running edge.
 #[derive(Debug, Default)]
 pub struct TakeoverOptions {
     /// Whether standard input is the connection to the running edge, which has started this process.
     is_from_stdin: bool,
-    /// Socket of the running edge, served by this process afterwards.
+    /// Socket of the running edge; after the take-over this process serves it.
     socket: Option<PathBuf>,
 }
 
@@ -55,10 +56,10 @@ impl TakeoverOptions {
         options
     }
 
-    /// Connects to the running edge, if there is one.
+    /// Connects to the running edge; `None` if there is none.
     ///
     /// # Errors
-    /// Returns the message for the user.
+    /// Returns the complete error message for the user.
     fn connect(&self) -> Result<Option<HandoverLink>, String> {
         if self.is_from_stdin {
             return connection().map(Some).map_err(|error| {
@@ -74,7 +75,8 @@ impl TakeoverOptions {
     }
 }
 
-/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then.
+/// Runs the edge until a signal ends it or another process takes over; `drain` is the maximum time for which active
+/// calls may continue after a signal.
 pub fn run(given: Option<&Path>, drain: Duration, takes_over: &TakeoverOptions) -> ExitCode {
     // A program that is started through a link of /proc, after a crash or a failed upgrade, has the name of that link.
     let _ = nix::sys::prctl::set_name(c"trunkgate");
@@ -120,8 +122,8 @@ fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
     }
 }
 
-/// Loads the configuration and prints errors; warnings only with `warn`. Returns the number of warnings as well, `None`
-/// on an error.
+/// Loads the configuration and prints its errors, and its warnings if `warn` is set. Returns the configuration with the
+/// number of warnings; `None` on an error.
 pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
     load_by(given, warn).map(|(config, warnings)| (config, warnings.len()))
 }
@@ -136,9 +138,9 @@ pub struct InspectedConfig {
     pub is_unread: bool,
 }
 
-/// Reads the configuration for a command that only inspects it: unreadable secrets, files or the whole configuration
-/// are reported and tolerated. Returns `None`, after an error message, if `needs_file` is set and no file is named or
-/// found.
+/// Reads the configuration for a command that only inspects it: a secret, a file or the whole configuration that cannot
+/// be read is reported and tolerated. Returns `None`, after an error message, if `needs_file` is set and no
+/// configuration file is named or found.
 pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<InspectedConfig> {
     let path = match config::find(given) {
         Some(path) => path,
@@ -178,9 +180,9 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
     }
 }
 
-/// Reads only `[http]` of the configuration. Also returns a one-line warning if another part has an error, or if the
-/// token cannot be read and `has_token` is set, because another one is given. Without a file the default address
-/// applies.
+/// Reads only `[http]` of the configuration; without a file, the default address applies. Also returns a warning of one
+/// line if there is no file, if another part of it has an error, or if its token cannot be read although `has_token`
+/// says that another one is given. Returns `None`, after an error message, if `[http]` cannot be used.
 pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(HttpSettings, Option<String>)> {
     let Some(path) = config::find(given) else {
         let http = config::unread(Path::new("trunkgate.toml")).http;
@@ -210,7 +212,7 @@ pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(HttpSettings,
     }
 }
 
-/// Prints that no configuration file is named or found, and returns the exit code.
+/// Prints the error that no configuration file is named or found, and returns the exit code.
 pub fn no_config() -> ExitCode {
     refuse(
         "error[TG0101]: no configuration file: no --config, no $TRUNKGATE_CONFIG, and neither ./trunkgate.toml nor \
@@ -225,12 +227,12 @@ pub fn refuse(error: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Returns the connection to the running edge.
+/// Returns the connection on standard input to the running edge that has started this process.
 fn connection() -> io::Result<HandoverLink> {
     HandoverLink::received(io::stdin().as_fd().try_clone_to_owned()?)
 }
 
-/// Starts an edge, with the calls of a predecessor if there is one.
+/// Starts an edge, with the calls of the predecessor process if there is one.
 fn start(config: Config, predecessor: Option<HandoverLink>) -> Result<RunningEdge, String> {
     let Some(link) = predecessor else { return RunningEdge::start(config).map_err(|error| error.to_string()) };
     let predecessor = Predecessor::ready(link, &config)
@@ -303,7 +305,7 @@ async fn serve(
     }
 }
 
-/// Serves the socket at which other processes take over.
+/// Binds the socket at which other processes can take over; `None`, after an error in the log, if that fails.
 fn serve_socket(path: &Path) -> Option<TakeoverSocket> {
     let bound = TakeoverSocket::bind(path);
     bound
@@ -311,17 +313,17 @@ fn serve_socket(path: &Path) -> Option<TakeoverSocket> {
         .ok()
 }
 
-/// Process that runs the edge now.
+/// Process that runs the edge after a hand-over.
 #[derive(Debug)]
 enum EdgeProcess {
     /// Child of this process, with its id.
     Child(u32),
-    /// Process that was started elsewhere.
+    /// Process that this process did not start.
     Elsewhere,
 }
 
-/// Hands the calls over. If the successor fails before it has them, the program of this process gets them. Returns the
-/// process that runs now; `None` if the calls are lost.
+/// Hands the calls over to the successor. If it fails before it has them, this process starts its own executable again
+/// and hands them over to that. Returns the process that runs the edge now; `None` if the calls are lost.
 fn replace(
     mut edge: RunningEdge,
     mut successor: Successor,
@@ -368,8 +370,9 @@ fn say_ready(edge: &RunningEdge) {
     tracing::info!("taking calls: {}", edge.addresses());
 }
 
-/// Returns freed memory (of start-up, calls, large messages) to the system; never ends. The allocator releases pages
-/// that have been free for a second only when a large block is freed, which an idle edge never does.
+/// Regularly returns freed memory (of start-up, calls, large messages) to the system; the future never completes. The
+/// allocator releases pages that have been free for a second only when a large block is freed, which an idle edge never
+/// does.
 async fn give_back() {
     loop {
         tokio::time::sleep(GIVE_BACK_INTERVAL).await;
@@ -377,7 +380,7 @@ async fn give_back() {
     }
 }
 
-/// Sends watchdog notifications to the service manager while all loops respond; never ends.
+/// Sends watchdog notifications to the service manager as long as all loops respond; the future never completes.
 async fn keep_alive(notify: &SystemdNotifier, handle: &EdgeHandle) {
     let Some(interval) = notify.interval() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(interval);
@@ -391,13 +394,13 @@ async fn keep_alive(notify: &SystemdNotifier, handle: &EdgeHandle) {
     }
 }
 
-/// Service manager connection, and the status text while the edge accepts calls.
+/// Connection to the service manager, and its status text while the edge accepts calls.
 struct SystemdLink {
     notify: SystemdNotifier,
     status: String,
 }
 
-/// Reloads the configuration; the service manager waits for the end. Errors are in the log.
+/// Reloads the configuration and notifies the service manager of the beginning and the end. Errors are in the log.
 async fn reload(handle: EdgeHandle, told: Arc<SystemdLink>) {
     told.notify.reloading();
     match handle.reload().await {
@@ -418,10 +421,10 @@ enum SignalAction {
     End,
 }
 
-/// End of the process's work.
+/// Way in which the process stops running the edge.
 enum ProcessEnd {
     Exit(ExitCode),
-    /// Another process takes over; `is_ending`: after a signal to this one.
+    /// Another process takes over; `is_ending` is true if this one had received SIGTERM or SIGINT before.
     Replaced {
         successor: Box<Successor>,
         is_ending: bool,
@@ -445,15 +448,16 @@ impl ProcessSignals {
         }
     }
 
-    /// Waits for SIGTERM or SIGINT. SIGHUP starts a reload meanwhile, in the background; its errors are in the log.
+    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then starts a reload in the background; its errors are in the
+    /// log.
     async fn end(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>) {
         while let SignalAction::Reload = self.next().await {
             tokio::spawn(reload(handle.clone(), Arc::clone(told)));
         }
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls. Ends earlier with a successor that is
-    /// ready to take over.
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls. Returns earlier if a successor is ready
+    /// to take over, or if the signalling loop has ended.
     async fn obey(
         &mut self,
         handle: &EdgeHandle,
@@ -483,8 +487,8 @@ impl ProcessSignals {
         ProcessEnd::Replaced { successor: Box::new(successor), is_ending }
     }
 
-    /// Waits for SIGTERM or SIGINT after another process has taken over: a service manager of containers would start a
-    /// process that ends, and that one would take the calls back.
+    /// Waits for SIGTERM or SIGINT after another process has taken over. If this process exited at once, a container
+    /// runtime would restart it, and it would take the calls back.
     async fn stay(&mut self) -> ExitCode {
         speech::stop();
         tracing::info!("another process runs the edge; this one waits for SIGTERM");
@@ -492,8 +496,8 @@ impl ProcessSignals {
         ExitCode::SUCCESS
     }
 
-    /// Stays as the parent of the processes that take over, because there is no service manager: passes signals on, and
-    /// ends with the last one.
+    /// Without a service manager, remains as the parent of the processes that take over: passes signals on, and returns
+    /// the exit code of the last process.
     async fn follow(&mut self, pid: u32) -> ExitCode {
         speech::stop();
         let mut ended = tokio::task::spawn_blocking(upgrade::wait_for_children);
@@ -508,8 +512,8 @@ impl ProcessSignals {
         }
     }
 
-    /// Drains after a signal; a second one ends all calls. Ends earlier, with an error, if another process is ready to
-    /// take over.
+    /// Drains after a signal; a second one ends all calls. Returns the successor as `Err` if another process is ready
+    /// to take over before the end.
     async fn end_by_signal(
         &mut self,
         handle: &EdgeHandle,

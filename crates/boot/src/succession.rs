@@ -1,4 +1,5 @@
-//! Both sides of a hand-over: a process that continues the calls of another one, and one that gives them away.
+//! Both sides of a hand-over: the successor, a process that continues the calls of another one, and the predecessor,
+//! which hands them over.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -24,22 +25,23 @@ use trunkgate_runtime::signalling::restore_calls;
 use trunkgate_runtime::transport::FrozenConnections;
 use trunkgate_runtime::worker::{ExportRequest, Workers};
 
-/// Connection to the process before, with its calls, which this process continues, and its listening sockets.
+/// Connection to the predecessor process, with its calls, which this process continues, and its sockets.
 #[derive(Debug)]
 pub struct Predecessor {
     pub(crate) link: HandoverLink,
     pub(crate) handed: HandedCalls,
     /// Listening sockets.
     pub(crate) sockets: Vec<OwnedFd>,
-    /// Sockets of SIP connections.
+    /// Sockets of the SIP connections.
     pub(crate) connections: Vec<OwnedFd>,
 }
 
 impl Predecessor {
-    /// Reports to the predecessor that this process is ready, and waits for its calls.
+    /// Reports to the predecessor process that this one is ready, and receives its calls.
     ///
     /// # Errors
-    /// Returns the system's error if the predecessor goes on alone or has ended.
+    /// Returns an error if the predecessor continues alone or does not send its calls in time, or the error of the
+    /// connection.
     pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
         link.send(&SuccessorMessage::Ready(Box::new(SuccessorPlan::of(config))), &[])?;
         if let (PlanVerdict::Refused(why), _) = link.receive(handover::CALLS_WITHIN)? {
@@ -51,7 +53,7 @@ impl Predecessor {
     }
 }
 
-/// Starts the thread that receives the sessions of a predecessor.
+/// Starts the thread that receives the media sessions of the predecessor process.
 ///
 /// # Errors
 /// Returns the system's error if the thread cannot be created.
@@ -73,7 +75,8 @@ pub(crate) fn start_receiving(
     })
 }
 
-/// Receives the sessions and passes them to the signalling loop, until all have crossed or the predecessor has ended.
+/// Receives the media sessions and passes them to the signalling loop, until all have arrived or the predecessor
+/// process has ended.
 fn receive_sessions(
     mut link: HandoverLink,
     orders: &mpsc::Sender<SignallingCommand>,
@@ -92,33 +95,33 @@ fn receive_sessions(
     Ok(())
 }
 
-/// Calls with the connections of their agents and of SIP.
+/// Calls of another process, with the WebSocket streams of their agents and the SIP connections.
 pub(crate) struct RestoredCalls {
     pub(crate) calls: GatewaySnapshot,
     pub(crate) streams: Vec<KeptStream>,
     pub(crate) connections: FrozenConnections,
-    /// State file of a crashed process.
+    /// State file of a crashed process; `None` after a hand-over.
     pub(crate) left: Option<Box<LeftState>>,
 }
 
 impl RestoredCalls {
-    /// Returns the calls that a crashed process has left. Their connections are lost.
+    /// Returns the calls in the state file of a crashed process, without connections, because those ended with it.
     pub(crate) fn of_crashed(mut left: Box<LeftState>) -> RestoredCalls {
         let calls = std::mem::take(&mut left.calls);
         RestoredCalls { calls, streams: Vec::new(), connections: FrozenConnections::default(), left: Some(left) }
     }
 }
 
-/// Place of the state of calls.
+/// Directory in which the state of calls is saved.
 #[derive(Debug)]
 pub(crate) struct StatePlace {
     directory: PathBuf,
-    /// Number of starts in a row after which the edge crashed soon.
+    /// Number of consecutive starts that were soon followed by a crash.
     crashes: u32,
 }
 
-/// Prepares the place of the state of calls, if there is one, and reads the calls that a crashed process has left,
-/// unless another process hands its calls over.
+/// Prepares the directory for the state of calls, if one is configured. Also reads the calls of a crashed process from
+/// it, unless another process hands its calls over.
 ///
 /// # Errors
 /// Returns the system's error if the directory or the file cannot be used.
@@ -133,10 +136,10 @@ pub(crate) fn read_state(
     Ok((Some(StatePlace { directory, crashes }), left))
 }
 
-/// Starts to write the state of the gateway's calls, if there is a place for it.
+/// Starts saving the state of the gateway's calls; `None` without a directory.
 ///
 /// # Errors
-/// Returns the system's error if the file cannot be made.
+/// Returns the system's error if the file cannot be created.
 pub(crate) fn start_state(
     place: Option<StatePlace>,
     gateway: &mut Gateway,
@@ -147,7 +150,8 @@ pub(crate) fn start_state(
     Ok(Some(StateFeed::new(Instant::now(), gateway, writer)))
 }
 
-/// Reads the calls that a crashed process has left in the state directory, and logs what becomes of them.
+/// Reads the state file of a crashed process, and logs which calls continue and which are lost; `None` if there are no
+/// calls to continue.
 ///
 /// # Errors
 /// Returns the system's error if the file cannot be read, or an error if another process uses it.
@@ -181,7 +185,7 @@ fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
     }
 }
 
-/// Continues the calls of a predecessor, and writes them into the journal of live calls. Returns the SIP connections.
+/// Continues the calls of another process, and writes them into the journal of live calls. Returns the SIP connections.
 pub(crate) fn restore(
     gateway: &mut Gateway,
     RestoredCalls { calls, streams, connections, mut left }: RestoredCalls,
@@ -210,10 +214,10 @@ pub(crate) fn restore(
     connections
 }
 
-/// Gives calls, listening sockets and SIP connections to a successor, and waits until it runs.
+/// Sends calls, listening sockets and SIP connections to the successor, and waits until it continues the calls.
 ///
 /// # Errors
-/// Returns the error of the connection; the calls can be given to another process.
+/// Returns the error of the connection; the calls can be handed over to another process then.
 pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listening: &[OwnedFd]) -> io::Result<()> {
     let sockets: Vec<BorrowedFd<'_>> = listening.iter().chain(&frozen.connections).map(OwnedFd::as_fd).collect();
     link.send(&frozen.handed, &sockets)?;
@@ -225,11 +229,11 @@ pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listenin
     }
 }
 
-/// Gives the sessions to the successor in slices; each is confirmed before the next one is taken from its worker. The
-/// files of a slice's recordings cross with it, once their audio is written.
+/// Sends the media sessions to the successor in slices; each is confirmed before the next one is taken from its worker.
+/// The files of a slice's recordings are sent with it, once their audio is written.
 ///
 /// # Errors
-/// Returns the error of the connection; the successor begins the remaining sessions with new sockets.
+/// Returns the error of the connection; the successor then opens new sockets for the remaining sessions.
 pub(crate) fn give_sessions(
     link: &mut HandoverLink,
     workers: &Workers,

@@ -1,7 +1,7 @@
 //! Unix socket at which another process, for example in a new container, takes over: `trunkgate run --take-over PATH`.
 //!
-//! The process that serves the path is the running edge. A process that starts with the same path connects to it and
-//! gets its calls; without a running edge it starts as usual. Then it serves the path itself. Only processes of the
+//! The process that serves the path is the running edge. A process that starts with the same path connects to it, takes
+//! over its calls, and then serves the path itself; if no edge is running, it starts as usual. Only processes of the
 //! same user are accepted.
 
 use std::fs::{self, Permissions};
@@ -17,13 +17,14 @@ use tokio::net::UnixListener;
 use trunkgate_runtime::handover::HandoverLink;
 use trunkgate_system::ownership::{self, DirectoryFault};
 
-/// Permissions of the socket: only its user may connect.
+/// Permissions of the socket: only its owner may connect.
 const SOCKET_MODE: u32 = 0o600;
 
 /// Connects to the running edge that serves a path; `None` if no process does.
 ///
 /// # Errors
-/// Returns an error if the directory is unsafe, or the process belongs to another user.
+/// Returns an error if another user could replace the socket, if the path leads to another kind of file, if the other
+/// process belongs to another user, or if the connection fails.
 pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
     check_directory(path)?;
     check_file(path)?;
@@ -39,7 +40,7 @@ pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
     HandoverLink::received(stream.into()).map(Some)
 }
 
-/// Fails if the path leads to anything but a socket, which a new socket would replace.
+/// Returns an error if the path leads to anything but a socket, because binding a new socket would replace it.
 fn check_file(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(()),
@@ -49,7 +50,7 @@ fn check_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Fails if another user could have put a socket of their own at this path.
+/// Returns an error if another user could have created a socket at this path.
 fn check_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let found = fs::metadata(directory)
@@ -67,7 +68,7 @@ fn check_directory(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
 }
 
-/// Fails if the other process belongs to another user.
+/// Returns an error if the process at the other end belongs to another user.
 fn check_user(stream: &net::UnixStream) -> io::Result<()> {
     let (other, own) = (socket_peercred(stream)?.uid, geteuid());
     if other != own {
@@ -77,17 +78,17 @@ fn check_user(stream: &net::UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Socket of the running edge.
+/// Socket at which another process can take over from this one.
 #[derive(Debug)]
 pub(crate) struct TakeoverSocket {
     path: PathBuf,
     listener: UnixListener,
-    /// Inode of the file, by which a socket of a successor at the same path is recognised.
+    /// Inode of the socket's file, to detect that a successor has replaced it by its own.
     inode: u64,
 }
 
 impl TakeoverSocket {
-    /// Serves a path, in place of an earlier process.
+    /// Binds a socket to a path, replacing that of an earlier process.
     ///
     /// # Errors
     /// Returns the system's error.
@@ -109,12 +110,12 @@ impl TakeoverSocket {
         Ok(TakeoverSocket { path: path.to_owned(), listener: UnixListener::from_std(listener)?, inode })
     }
 
-    /// Returns the path.
+    /// Returns the path of the socket.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits for a process of the same user. Others are disconnected. Cancel safe.
+    /// Waits for a connection of a process of the same user; those of others are closed. Cancel safe.
     pub(crate) async fn accept(&self) -> io::Result<HandoverLink> {
         loop {
             let (stream, _) = self.listener.accept().await?;

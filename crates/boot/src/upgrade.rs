@@ -1,8 +1,8 @@
 //! Replaces a running edge without ending its answered calls: by the installed program (`trunkgate upgrade`), or by a
 //! process that has connected to the socket of `run --take-over PATH`.
 //!
-//! The successor has checked its configuration before anything of this process ends. If it fails after that and before
-//! it has the calls, this process starts its own program in its place.
+//! The successor has checked its configuration before any part of this process ends. If it fails after that and before
+//! it has the calls, this process starts its own executable again as the successor.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -21,25 +21,25 @@ use trunkgate_runtime::handover::{
 
 use crate::takeover::TakeoverSocket;
 
-/// Program of this process, even if another one has its name by now.
+/// Executable of this process, even if its file was replaced since.
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
-/// Maximum time until a program has checked its configuration, and again until it is ready.
+/// Time limit for an executable to check the configuration, and again for a successor to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Maximum time for the response to a request before the hand-over closes its connection.
+/// Maximum time to send the HTTP response to an upgrade request before the hand-over closes its connection.
 const RESPONSE_WITHIN: Duration = Duration::from_secs(1);
-/// Maximum number of processes that wait at the take-over socket at the same time.
+/// Maximum number of connected processes that are examined at the take-over socket concurrently.
 const CONNECTED: usize = 8;
 
-/// Command line of a successor.
+/// Parameters of this process with which it starts or examines a successor.
 #[derive(Debug, Clone)]
 pub(crate) struct SuccessorCommand {
-    /// Configuration file.
+    /// Configuration file for the successor.
     pub(crate) config: PathBuf,
-    /// `--drain`.
+    /// Value of `--drain`.
     pub(crate) drain: Duration,
-    /// Listening addresses; it gets their sockets.
+    /// Listening addresses, which must be those of the successor, because it takes over the sockets.
     pub(crate) places: ListeningPlaces,
-    /// Path by which this process was started; another file may stand there now.
+    /// Path of the installed executable, by which this process was started; the file may have been replaced since.
     pub(crate) program: PathBuf,
     /// Path of the socket at which other processes take over.
     pub(crate) socket: Option<PathBuf>,
@@ -47,36 +47,37 @@ pub(crate) struct SuccessorCommand {
     pub(crate) is_successor: bool,
 }
 
-/// Successor that has checked its configuration and waits for the calls.
+/// Successor process that has checked its configuration and waits for the calls.
 #[derive(Debug)]
 pub(crate) struct Successor {
-    /// Process started by this one; `None` if it was started elsewhere.
+    /// Child process; `None` if the successor was not started by this process.
     child: Option<Child>,
-    /// Connection to the process.
+    /// Connection to the successor.
     pub(crate) link: HandoverLink,
     plan: SuccessorPlan,
 }
 
-/// Sources of successors.
+/// Ways in which a successor can arrive: by request or at the take-over socket.
 #[derive(Debug)]
 pub(crate) struct SuccessorIntake {
-    /// Requests of `POST /v1/upgrade`; `None` once they are refused.
+    /// Requests of `POST /v1/upgrade`; `None` once further ones are rejected.
     pub(crate) requests: Option<Receiver<UpgradeRequest>>,
     /// Socket of `run --take-over PATH`.
     pub(crate) socket: Option<TakeoverSocket>,
 }
 
 impl SuccessorCommand {
-    /// Starts the installed program and waits until it is ready.
+    /// Has the installed executable check the configuration, then starts it and waits until it is ready.
     ///
     /// # Errors
-    /// Returns the reason in words: it cannot be started, rejects its configuration, or has other addresses.
+    /// Returns the reason in words: the executable cannot be started, rejects the configuration, is not ready in time,
+    /// or has other listening addresses.
     pub(crate) fn start_installed(&self) -> Result<Successor, String> {
         self.check(&self.program)?;
         self.start(&self.program)
     }
 
-    /// Starts the program of this process once more.
+    /// Starts the executable of this process again and waits until it is ready.
     ///
     /// # Errors
     /// Same as [`Self::start_installed`].
@@ -84,7 +85,7 @@ impl SuccessorCommand {
         self.start(Path::new(OWN_PROGRAM))
     }
 
-    /// Has a program check the configuration.
+    /// Runs `check` of an executable on the configuration.
     fn check(&self, program: &Path) -> Result<(), String> {
         let mut command = Command::new(program);
         command.arg("--config").arg(&self.config).arg("check").stdin(Stdio::null());
@@ -120,8 +121,8 @@ impl SuccessorCommand {
         Ok(successor)
     }
 
-    /// Waits until a process is ready, and checks that it can continue the calls. Otherwise the process is ended or
-    /// receives the reason.
+    /// Waits until a process is ready, and checks that it can continue the calls. Otherwise sends the process the
+    /// reason, and kills it if it is a child.
     fn check_ready(&self, mut link: HandoverLink, child: Option<Child>) -> Result<Successor, String> {
         let ready = match link.receive_short(READY_WITHIN) {
             Ok(SuccessorMessage::Ready(plan)) => match plan.check(&self.places) {
@@ -144,36 +145,36 @@ impl SuccessorCommand {
 }
 
 impl Successor {
-    /// Returns the process id of one that was started by this process.
+    /// Returns the process id; `None` if the process was not started by this one.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Promises the calls.
+    /// Tells the successor that it gets the calls.
     ///
     /// # Errors
-    /// Returns the reason in words if it has ended.
+    /// Returns the reason in words if the process has ended.
     fn accept(&mut self) -> Result<(), String> {
         self.link.send(&PlanVerdict::Accepted, &[]).map_err(|error| format!("the new process has ended: {error}"))
     }
 
-    /// Returns its description for the log.
+    /// Returns a name of the process for the log.
     pub(crate) fn name(&self) -> String {
         self.pid().map_or_else(|| "the process at the take-over socket".to_owned(), |pid| format!("process {pid}"))
     }
 
-    /// Ends a successor that has failed; one that was started elsewhere sees its connection closed.
+    /// Kills a successor that has failed; one that was not started by this process only loses its connection.
     pub(crate) fn end(self) {
         self.child.into_iter().for_each(end);
     }
 
-    /// Returns whether it still runs, as far as this process can see.
+    /// Returns whether the process is still running; always true if it was not started by this one.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
     }
 }
 
-/// Ends a child process and waits for its end.
+/// Kills a child process and reaps it.
 fn end(mut child: Child) {
     // It may have ended by itself.
     let _ = child.kill();
@@ -181,7 +182,8 @@ fn end(mut child: Child) {
 }
 
 impl SuccessorIntake {
-    /// Waits for a process that is ready to take over. Never ends without a source.
+    /// Waits for a successor that is ready to take over. The future never completes if there is neither a receiver nor
+    /// a socket.
     pub(crate) async fn next(&mut self, command: &SuccessorCommand, handle: &EdgeHandle) -> Successor {
         let SuccessorIntake { requests, socket } = self;
         tokio::select! {
@@ -191,7 +193,8 @@ impl SuccessorIntake {
     }
 }
 
-/// Waits for requests, and starts the installed program for each until one is ready. Never ends without a receiver.
+/// Waits for requests, and starts the installed executable for each until one is ready. The future never completes
+/// without a receiver.
 async fn next_installed(
     requests: &mut Option<Receiver<UpgradeRequest>>,
     command: &SuccessorCommand,
@@ -225,7 +228,7 @@ async fn next_installed(
     }
 }
 
-/// Waits for processes that connect to the socket until one is ready. Never ends without a socket.
+/// Waits for processes that connect to the socket until one is ready. The future never completes without a socket.
 async fn next_connected(socket: Option<&TakeoverSocket>, command: &SuccessorCommand) -> Successor {
     let Some(socket) = socket else { return std::future::pending().await };
     let mut checks = JoinSet::new();
@@ -256,10 +259,11 @@ async fn next_connected(socket: Option<&TakeoverSocket>, command: &SuccessorComm
     }
 }
 
-/// Returns the path by which this process was started: with a directory, or found in `$PATH`.
+/// Returns the path by which this process was started: absolute if it was given with a directory, otherwise the one
+/// found in `PATH`, otherwise the path of the running executable.
 ///
 /// # Errors
-/// Returns the system's error.
+/// Returns the system's error if no path can be determined.
 pub(crate) fn installed_program() -> io::Result<PathBuf> {
     let named = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let has_directory = named.parent().is_some_and(|parent| parent != Path::new(""));
@@ -270,7 +274,7 @@ pub(crate) fn installed_program() -> io::Result<PathBuf> {
     found.map_or_else(std::env::current_exe, Ok)
 }
 
-/// Runs a command to its end and returns its output; one that takes too long is killed.
+/// Runs a command and returns its output; kills it and returns `TimedOut` if it takes longer than `limit`.
 fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let pid = child.id();
@@ -294,7 +298,7 @@ pub(crate) fn send_signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Sends a signal to a child process and those that have followed it.
+/// Sends a signal to the process group of a child: the child and the successors started after it.
 pub(crate) fn send_to_all(pid: u32, signal: Signal) {
     if let Some(group) = process(pid) {
         // They may have ended.
@@ -306,14 +310,14 @@ fn process(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
-/// Makes this process the parent of processes without one: those that follow its successor.
+/// Makes this process the parent of orphaned descendants: the processes that take over from its successor.
 pub(crate) fn adopt_orphans() {
     if let Err(error) = set_child_subreaper(Some(getpid())) {
         tracing::warn!("after the next upgrade this process ends: {error}");
     }
 }
 
-/// Waits until the last child has ended; returns its exit code. Blocks.
+/// Waits until all child processes have ended; returns the exit code of the last one. Blocks the thread.
 pub(crate) fn wait_for_children() -> ExitCode {
     let mut code = ExitCode::FAILURE;
     while let Ok(Some((_, status))) = wait(WaitOptions::empty()) {

@@ -1,5 +1,6 @@
-//! Socket that stands for the service manager of the edge (sd_notify(3)). The keeper learns from it which process
-//! continues the edge after an upgrade, and passes everything else on to its own service manager.
+//! Socket at which the edge sends its notifications for a service manager (sd_notify(3)) to the keeper. They tell the
+//! keeper which process continues the edge after an upgrade; all others are passed on to the service manager of the
+//! keeper.
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
@@ -15,12 +16,12 @@ use nix::sys::socket::{
 use nix::unistd::Pid;
 use trunkgate_system::notify::SystemdNotifier;
 
-/// Longest message.
+/// Maximum length of a notification, in bytes; the rest of a longer one is lost.
 const MESSAGE_BYTES: usize = 4096;
-/// Name of the announcement of a successor.
+/// Prefix of the line by which the edge announces its successor.
 const MAIN_PROCESS: &str = "MAINPID=";
 
-/// Socket of the edge's announcements.
+/// Socket for the notifications of the edge.
 #[derive(Debug)]
 pub(super) struct AnnouncementSocket {
     socket: UnixDatagram,
@@ -29,7 +30,7 @@ pub(super) struct AnnouncementSocket {
 }
 
 impl AnnouncementSocket {
-    /// Binds a socket to a free abstract address, which needs no directory.
+    /// Binds a socket to an unused abstract address, which needs no directory.
     ///
     /// # Errors
     /// Returns the system's error.
@@ -45,7 +46,8 @@ impl AnnouncementSocket {
         Ok(AnnouncementSocket { socket, address, manager })
     }
 
-    /// Returns the value of [`NOTIFY_SOCKET`](trunkgate_system::notify::NOTIFY_SOCKET).
+    /// Returns the socket's address in the form of [`NOTIFY_SOCKET`](trunkgate_system::notify::NOTIFY_SOCKET), for the
+    /// environment of the edge.
     pub(super) fn address(&self) -> &OsString {
         &self.address
     }
@@ -55,7 +57,8 @@ impl AnnouncementSocket {
         &self.manager
     }
 
-    /// Reads the messages that wait. Those of the edge are passed on; returns the successor if it has announced one.
+    /// Reads all waiting notifications and passes those of the edge on, except the announcement of a successor, whose
+    /// process is returned. Notifications of other processes are ignored.
     pub(super) fn read(&self, edge: Option<Pid>) -> Option<Pid> {
         let mut successor = None;
         while let Ok((sender, message)) = self.receive() {
@@ -74,7 +77,7 @@ impl AnnouncementSocket {
         successor
     }
 
-    /// Receives one message with the process that has sent it.
+    /// Receives one notification, with the id of the process that sent it.
     fn receive(&self) -> nix::Result<(Option<Pid>, String)> {
         let mut bytes = [0; MESSAGE_BYTES];
         let mut credentials = nix::cmsg_space!(UnixCredentials);

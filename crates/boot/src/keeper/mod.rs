@@ -1,8 +1,8 @@
-//! `trunkgate keeper`: a parent process that starts the edge again after a crash.
+//! `trunkgate keeper`: a parent process that restarts the edge after a crash.
 //!
 //! [`state`] decides, [`program`] starts the edge, [`announcements`] receives its notifications, and the loop here
-//! waits for signals, for the ends of children and for the next start. The keeper has no connection to calls: with
-//! `[edge] state = "file"` a new edge finds them in the state file.
+//! waits for signals, for ended children and for the next start. The keeper knows nothing of calls: with `[edge] state
+//! = "file"`, a restarted edge reads them from the state file.
 
 mod announcements;
 mod program;
@@ -31,11 +31,11 @@ use trunkgate_system::terminal;
 
 /// Signals that are passed on to the edge.
 const FORWARDED: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
-/// Maximum number of events that one wait returns: those of signals and of announcements.
+/// Number of event sources, and so the maximum number of events that one wait returns: signals and notifications.
 const EVENTS: usize = 2;
 
-/// Starts the edge with these arguments, and again after each crash, until it ends otherwise or a signal ends it.
-/// `given` is the configuration file of the edge, whose log settings the keeper uses.
+/// Starts the edge with these arguments, and again after each crash, until it exits otherwise or a signal ends it.
+/// `given` is the configuration file of the edge; the keeper uses its log settings.
 pub fn run(given: Option<&Path>, arguments: Vec<OsString>) -> ExitCode {
     let mut keeper = match Keeper::new(arguments) {
         Ok(keeper) => keeper,
@@ -51,7 +51,8 @@ pub fn run(given: Option<&Path>, arguments: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Returns `[log]` of a configuration; the edge reports errors in it.
+/// Returns `[log]` of a configuration, or the defaults if it cannot be read; errors in it are left to the edge to
+/// report.
 fn log_settings(given: Option<&Path>) -> LogSettings {
     let path = config::find(given).unwrap_or_else(|| "trunkgate.toml".into());
     config::load_to_look(&path).map_or_else(|_| config::unread(&path), |(config, _)| config).log
@@ -62,14 +63,16 @@ fn log_settings(given: Option<&Path>) -> LogSettings {
 struct Keeper {
     state: KeeperState,
     program: EdgeProgram,
-    /// `None` if the socket could not be bound: then the first edge stays as the parent of its successors.
+    /// Socket for the notifications of the edge; `None` if it could not be bound. Then the first edge remains as the
+    /// parent of its successors.
     announcements: Option<AnnouncementSocket>,
     signals: SignalFd,
     events: Epoll,
 }
 
 impl Keeper {
-    /// Blocks the signals, which are read from a descriptor, and becomes the parent of orphans.
+    /// Creates the keeper: blocks the signals, which are read from a descriptor, and becomes the parent of orphaned
+    /// processes.
     fn new(arguments: Vec<OsString>) -> io::Result<Keeper> {
         let mut mask: SigSet = FORWARDED.into_iter().collect();
         mask.add(Signal::SIGCHLD);
@@ -104,7 +107,7 @@ impl Keeper {
         ended.unwrap_or_default()
     }
 
-    /// Handles all events that have come; returns the exit code if the keeper ends.
+    /// Processes all pending events; returns the exit code if the keeper must end.
     fn poll(&mut self) -> Option<u8> {
         // An edge announces its successor before it ends, so the announcement is read after the end, and counts first.
         let children: Vec<(Pid, EdgeExit)> = std::iter::from_fn(reap).collect();
@@ -128,7 +131,7 @@ impl Keeper {
         ends.chain([KeeperEvent::Woken]).find_map(|event| self.handle(event))
     }
 
-    /// Handles an event; returns the exit code if the keeper ends.
+    /// Processes an event and performs the resulting action; returns the exit code if the keeper must end.
     fn handle(&mut self, event: KeeperEvent) -> Option<u8> {
         match self.state.handle(Instant::now(), event)? {
             KeeperAction::Start => self.start(),
@@ -145,7 +148,7 @@ impl Keeper {
         }
     }
 
-    /// Starts the edge; returns the exit code if the keeper ends.
+    /// Starts the edge; returns the exit code if that fails and the keeper must end.
     fn start(&mut self) -> Option<u8> {
         // The watchdog of a service manager waits during a start.
         let watched = self.announcements.as_ref().map(AnnouncementSocket::manager);
@@ -163,7 +166,7 @@ impl Keeper {
     }
 }
 
-/// Takes a child that has ended, if there is one.
+/// Reaps a child process that has ended; `None` if there is none.
 fn reap() -> Option<(Pid, EdgeExit)> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -1,4 +1,4 @@
-//! Program of the edge, and its start as a child process.
+//! Executable of the edge, and its start as a child process.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -13,17 +13,18 @@ use nix::unistd::Pid;
 use crate::upgrade::OWN_PROGRAM;
 use trunkgate_system::notify::NOTIFY_SOCKET;
 
-/// Command of the edge.
+/// Executable, arguments and environment of the edge.
 #[derive(Debug)]
 pub(super) struct EdgeProgram {
     arguments: Vec<CString>,
     environment: Vec<CString>,
-    /// Program of the last successor; `None`: the keeper's own.
+    /// Executable of the last successor; `None` for that of the keeper.
     file: Option<File>,
 }
 
 impl EdgeProgram {
-    /// Creates a command with the keeper's environment. `announcements` is the address of the edge's announcements.
+    /// Creates a command with the keeper's environment, except that `announcements`, if given, replaces the address of
+    /// the service manager.
     pub(super) fn new(arguments: Vec<OsString>, announcements: Option<&OsStr>) -> EdgeProgram {
         // `trunkgate upgrade` starts the program of the path by which this one was started.
         let name = std::env::args_os().next().unwrap_or_else(|| "trunkgate".into());
@@ -37,7 +38,8 @@ impl EdgeProgram {
         EdgeProgram { arguments: arguments.collect(), environment: environment.collect(), file: None }
     }
 
-    /// Uses the program of a successor from now on: it may be of another version, and writes its calls in that form.
+    /// Uses the executable of a successor for later restarts, because it may be of another version, and only that
+    /// version can read the state file that it writes.
     pub(super) fn follow(&mut self, successor: Pid) {
         match File::open(format!("/proc/{successor}/exe")) {
             Ok(file) => self.file = Some(file),
@@ -45,7 +47,7 @@ impl EdgeProgram {
         }
     }
 
-    /// Starts the edge in a process group of its own: a signal of the terminal reaches it through the keeper only.
+    /// Starts the edge in a process group of its own, so that signals of the terminal reach it only through the keeper.
     pub(super) fn start(&self) -> Result<Pid, Errno> {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;

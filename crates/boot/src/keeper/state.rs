@@ -1,5 +1,5 @@
-//! Decisions of the keeper, without the system: which process is the edge, when it starts again, and when the keeper
-//! ends.
+//! Decisions of the keeper, without access to the system: which process is the edge, when it is restarted, and when the
+//! keeper ends.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use nix::unistd::Pid;
 
 use crate::run::USAGE;
 
-/// Pause before a start after a crash.
+/// Pause before a restart after the first crash, and after a crash that did not follow soon after a start.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Longest pause between two starts.
+/// Maximum pause before a restart.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Time after a start within which a crash doubles the pause.
+/// Time after a start within which a further crash doubles the pause.
 const SOON: Duration = Duration::from_secs(10);
-/// Exit code of an edge that ends as requested.
+/// Exit code of an edge that ended as requested.
 const SUCCESS: u8 = 0;
 /// Exit code of an edge that cannot be started.
 const FAILURE: u8 = 1;
-/// First exit code of those that stand for a signal, as in a shell.
+/// Offset of the exit codes that stand for a signal, as in a shell.
 const BY_SIGNAL: u8 = 128;
 
-/// End of an edge.
+/// Way in which an edge process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EdgeExit {
     /// It has exited with this code.
@@ -34,7 +34,7 @@ pub(super) enum EdgeExit {
 }
 
 impl EdgeExit {
-    /// Returns the exit code of a keeper that ends with it.
+    /// Returns the exit code of a keeper that ends because of it.
     fn code(self) -> u8 {
         match self {
             EdgeExit::Code(code) => code,
@@ -54,7 +54,7 @@ impl fmt::Display for EdgeExit {
     }
 }
 
-/// Event of the keeper.
+/// Event that the keeper processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeeperEvent {
     /// An edge was started as this process.
@@ -63,20 +63,20 @@ pub(super) enum KeeperEvent {
     StartFailed,
     /// The edge has announced this process as its successor.
     Announced(Pid),
-    /// A child has ended: the edge, or an orphan.
+    /// A child process has ended: the edge, or an orphaned process.
     Ended(Pid, EdgeExit),
     /// The keeper has received a signal.
     Signalled(Signal),
-    /// The time of [`KeeperState::wakes_at`] has come.
+    /// Time has passed; the time returned by [`KeeperState::wakes_at`] may have come.
     Woken,
 }
 
-/// Action of the keeper.
+/// Action that the keeper must perform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeeperAction {
     /// Start the edge.
     Start,
-    /// Send the edge a signal.
+    /// Send the signal to the edge.
     Forward(Pid, Signal),
     /// Log a crash; the next start follows after the pause.
     Pause(EdgeCrash),
@@ -87,7 +87,7 @@ pub(super) enum KeeperAction {
 /// Crash of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EdgeCrash {
-    /// End of the process.
+    /// Way in which the process ended.
     pub(super) exit: EdgeExit,
     /// Pause before the next start.
     pub(super) pause: Duration,
@@ -95,26 +95,26 @@ pub(super) struct EdgeCrash {
     pub(super) count: u64,
 }
 
-/// The edge of a keeper.
+/// State of the edge that the keeper runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeptEdge {
     /// It is being started.
     Starting,
-    /// It runs since this time.
+    /// It has been running since this time, or since it took over from its predecessor.
     Running(Pid, Instant),
-    /// It has crashed and starts again at this time.
+    /// It has crashed and is restarted at this time.
     Paused(Instant),
 }
 
-/// State of the keeper.
+/// State of the keeper and its edge.
 #[derive(Debug)]
 pub(super) struct KeeperState {
     edge: KeptEdge,
-    /// Last pause.
+    /// Pause before the latest restart.
     pause: Duration,
-    /// Number of crashes.
+    /// Number of crashes since the start of the keeper.
     crashes: u64,
-    /// SIGTERM or SIGINT, once received: the edge is not started again.
+    /// First SIGTERM or SIGINT received; from then on the edge is not restarted.
     ending: Option<Signal>,
 }
 
@@ -124,7 +124,7 @@ impl KeeperState {
         KeeperState { edge: KeptEdge::Starting, pause: FIRST_PAUSE, crashes: 0, ending: None }
     }
 
-    /// Returns the process of the edge, if one runs.
+    /// Returns the process of the edge; `None` if none is running.
     pub(super) fn edge(&self) -> Option<Pid> {
         match self.edge {
             KeptEdge::Running(pid, _) => Some(pid),
@@ -132,7 +132,7 @@ impl KeeperState {
         }
     }
 
-    /// Returns the time of the next start, during a pause.
+    /// Returns the time of the next restart; `None` unless a pause is in progress.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         match self.edge {
             KeptEdge::Paused(until) => Some(until),
@@ -140,7 +140,7 @@ impl KeeperState {
         }
     }
 
-    /// Handles an event.
+    /// Processes an event; returns the action to perform, if any.
     pub(super) fn handle(&mut self, now: Instant, event: KeeperEvent) -> Option<KeeperAction> {
         match event {
             KeeperEvent::Started(pid) => {
