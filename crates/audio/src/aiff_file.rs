@@ -3,7 +3,7 @@
 use super::decode::NarrowbandSink;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 
-/// Exponent of 1 in an 80-bit number (IEEE 754 extended).
+/// Biased exponent of the value 1 in an 80-bit number (IEEE 754 extended).
 const EXPONENT_OF_ONE: u64 = 16_383;
 
 /// Decodes a file that begins with `FORM`.
@@ -60,7 +60,7 @@ fn format_of(body: &[u8]) -> Result<SampleFormat, String> {
     Ok(SampleFormat { kind, order, channels: whole(channels), rate, bytes: whole(bits.div_ceil(8)) })
 }
 
-/// Reads an 80-bit number, as used for a rate; 0 if it is out of range.
+/// Parses an 80-bit floating-point number, the form of a sampling rate in AIFF, rounded down; 0 if it is out of range.
 fn extended(bytes: &[u8]) -> u32 {
     let (exponent, mantissa) = bytes.split_at_checked(2).unwrap_or_default();
     let exponent = big(exponent);

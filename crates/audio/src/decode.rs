@@ -9,8 +9,8 @@ use super::samples::SampleFormat;
 use super::{BareAudio, RATE_HZ, aiff_file, au_file, gsm, mp3, ogg, too_long, wav_file};
 use trunkgate_system::limits::AUDIO_DAMAGED_PIECES;
 
-/// Number of good pieces for which one damaged piece is tolerated: an MP3 cut out of a longer one is damaged at its
-/// beginning.
+/// Number of decoded pieces per tolerated damaged piece after the first decoded one; a single damaged piece is always
+/// tolerated.
 const PIECES_TO_ONE_DAMAGED: usize = 20;
 
 /// Error text for a file at which a decoder panicked.
@@ -40,22 +40,23 @@ pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usi
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(PANICKED.to_owned())).and_then(|()| sink.finish())
 }
 
-/// Numbers of good and damaged pieces of a file; a piece is a packet or an Ogg page.
+/// Numbers of decoded and damaged pieces of a file; a piece is a packet or an Ogg page.
 #[derive(Debug, Default)]
 pub(super) struct PieceCounts {
     good: usize,
     damaged: usize,
-    /// Damaged pieces before the first good one, as in a file cut out of a longer one.
+    /// Damaged pieces before the first decoded one, as in a file cut out of a longer one; they are not held against the
+    /// file.
     before: usize,
 }
 
 impl PieceCounts {
-    /// Counts a piece that could be decoded.
+    /// Records a piece that was decoded.
     pub(super) fn count_good(&mut self) {
         self.good += 1;
     }
 
-    /// Counts a piece that could not be decoded.
+    /// Records a piece that could not be decoded.
     ///
     /// # Errors
     ///
@@ -74,7 +75,8 @@ impl PieceCounts {
         self.good > 0
     }
 
-    /// Checks whether the amount of damage is tolerable.
+    /// Returns an error if too many pieces after the first decoded one are damaged: more than one, and more than one in
+    /// [`PIECES_TO_ONE_DAMAGED`].
     pub(super) fn check_damage(&self) -> Result<(), String> {
         let PieceCounts { good, damaged, .. } = *self;
         match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
@@ -84,18 +86,19 @@ impl PieceCounts {
     }
 }
 
-/// Converts decoded audio to 8 kHz and one channel.
+/// Converts decoded audio to 8 kHz and one channel, up to a maximum length.
 pub(super) struct NarrowbandSink {
     most: usize,
     made: Vec<i16>,
-    /// Decoded samples so far at 8 kHz, audible or not.
+    /// Number of samples decoded so far, converted to 8 kHz, including those that the file marks as not audible.
     spent: usize,
     resampler: Option<(u32, FileResampler)>,
     mono: Vec<f32>,
 }
 
 impl NarrowbandSink {
-    /// Adds interleaved samples.
+    /// Adds interleaved samples. Returns an error if the rate is unsupported or changes, or if the audio becomes too
+    /// long.
     pub(super) fn push(
         &mut self,
         rate: u32,
@@ -123,7 +126,8 @@ impl NarrowbandSink {
         self.check_length()
     }
 
-    /// Counts decoded samples and limits their number: a file could mark all of its audio as not audible.
+    /// Counts decoded samples, audible or not. Returns an error beyond about twice the maximum length, because a file
+    /// could mark all of its audio as not audible.
     pub(super) fn spend(&mut self, rate: u32, samples: usize) -> Result<(), String> {
         let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(1);
         self.spent = self.spent.saturating_add(samples.saturating_mul(RATE_HZ) / rate);
@@ -133,7 +137,7 @@ impl NarrowbandSink {
         }
     }
 
-    /// Returns the seconds of audio so far.
+    /// Returns the length of the audio so far, in whole seconds.
     pub(super) fn seconds(&self) -> usize {
         self.made.len() / RATE_HZ
     }

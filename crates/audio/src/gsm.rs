@@ -7,11 +7,11 @@ use super::decode::NarrowbandSink;
 const RATE_HZ: u32 = 8000;
 /// Size of a frame with its 4-bit signature, in bytes.
 const FRAME_BYTES: usize = 33;
-/// Size of two frames without signatures, in bytes.
+/// Size of a block of two frames without signatures, in bytes.
 const BLOCK_BYTES: usize = 65;
-/// First four bits of a frame.
+/// First four bits of every frame of 33 bytes.
 const SIGNATURE: u8 = 0xd;
-/// Samples of a frame, and of each of its four subframes.
+/// Number of samples of a frame, and of each of its four subframes.
 const FRAME_SAMPLES: usize = 160;
 const SUBFRAME_SAMPLES: usize = 40;
 /// Maximum lag of the long-term prediction, in samples.
@@ -76,7 +76,7 @@ impl GsmBits<'_> {
 
 /// Coded parameters of a frame.
 struct GsmFrame {
-    /// Log area ratios, coded.
+    /// Coded log area ratios.
     ratios: [i16; 8],
     subframes: [Subframe; 4],
 }
@@ -88,7 +88,7 @@ struct Subframe {
     gain: i16,
     /// Position of the first pulse.
     grid: i16,
-    /// Largest pulse, coded.
+    /// Coded amplitude of the largest pulse.
     maximum: i16,
     pulses: [i16; PULSES],
 }
@@ -107,7 +107,7 @@ impl GsmFrame {
     }
 }
 
-/// Decoder state between frames.
+/// State of the decoder between two frames.
 struct GsmDecoder {
     /// Residual: history for the long-term prediction, followed by the current subframe.
     residual: [i16; MOST_LAG + SUBFRAME_SAMPLES],
@@ -116,7 +116,7 @@ struct GsmDecoder {
     ratios: [i16; 8],
     /// State of the lattice filter.
     lattice: [i16; 9],
-    /// Last sample before scaling.
+    /// Last output of the de-emphasis filter, before scaling.
     emphasis: i16,
 }
 
@@ -167,7 +167,7 @@ impl GsmDecoder {
         }
     }
 
-    /// Filters a sample by the coefficients of the vocal tract (EN 300 961 §5.3.4).
+    /// Passes a sample through the lattice filter that models the vocal tract (EN 300 961 §5.3.4).
     fn filter(&mut self, coefficients: [i16; 8], sample: i16) -> i16 {
         let mut sample = sample;
         for (stage, coefficient) in coefficients.into_iter().enumerate().rev() {
@@ -209,7 +209,7 @@ fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
     placed
 }
 
-/// Returns the log area ratios of a frame (EN 300 961 §5.3.3).
+/// Decodes the log area ratios of a frame (EN 300 961 §5.3.3).
 fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
     /// Minimum code, offset and inverse slope of each quantiser.
     const QUANTISERS: [(i16, i16, i16); 8] = [
@@ -230,8 +230,8 @@ fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
     ratios
 }
 
-/// Returns the reflection coefficients for a part of a frame; `weights` are the quarters in which the previous and
-/// the current log area ratios count.
+/// Returns the reflection coefficients for a part of a frame, interpolated: `weights` are the weights of the previous
+/// and the current log area ratios, in quarters.
 fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] {
     let part = |ratio: i16, quarters: u8| match quarters {
         0 => 0,

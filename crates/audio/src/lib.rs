@@ -33,12 +33,12 @@ use trunkgate_system::files;
 /// Sampling rate, in Hz.
 pub const RATE_HZ: usize = 8000;
 
-/// Way in which a recording is played.
+/// Way in which decoded audio is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Use {
-    /// The recording is played once.
+    /// The audio is played once.
     Once,
-    /// The recording is played in a loop, with a smooth transition from its end to its beginning.
+    /// The audio is played in a loop, with a smooth transition from its end to its beginning.
     Again,
 }
 
@@ -75,10 +75,10 @@ pub struct AudioLimits {
 
 type AudioKey = ([u8; 32], Use);
 
-/// Decoded audio in use, by the digest of its file and its use.
+/// Decoded audio that is in use, by the digest of its file and the way in which it is played.
 static DECODED: LazyLock<Mutex<HashMap<AudioKey, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
-/// Returns a file's audio as μ-law at 8 kHz.
+/// Returns a file's audio as μ-law at 8 kHz, shared with other users of an identical file.
 ///
 /// # Errors
 ///
@@ -89,7 +89,8 @@ pub fn mulaw(path: &Path, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, Stri
     mulaw_of(&bytes, None, most, how)
 }
 
-/// Returns the audio of a file's content as μ-law at 8 kHz; `bare` is its format if no known header is found.
+/// Decodes the content of a file to μ-law at 8 kHz; `bare` is its format if no known header is found. The result is
+/// shared with other users of the same content.
 ///
 /// # Errors
 ///
@@ -114,7 +115,7 @@ pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: AudioLimits, how: U
     Ok(codes)
 }
 
-/// Returns a digest of a file's content and of `bare`, equal for equal audio.
+/// Returns a digest of a file's content and of `bare`, so that equal digests mean equal decoded audio.
 pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
     let digest = Sha256::new().chain_update(bytes);
     match bare {

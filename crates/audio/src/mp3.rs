@@ -12,7 +12,7 @@ use super::decode::{NarrowbandSink, PieceCounts};
 
 const NO_AUDIO: &str = "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file";
 
-/// Decodes a file that has none of the known signatures as MP3.
+/// Decodes a file as MP3; called for files with none of the known signatures.
 pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     // Read sequentially: the parser does not seek to an end that the file only claims.
     let stream = MediaSourceStream::new(Box::new(ReadOnlySource::new(behind_tag(bytes))), Default::default());
@@ -44,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), Stri
     if pieces.any_good() { pieces.check_damage() } else { Err(NO_AUDIO.to_owned()) }
 }
 
-/// Returns the data after an ID3v2 tag, because embedded pictures may look like audio.
+/// Returns the data after an ID3v2 tag, because pictures in the tag may look like audio; all data if there is no tag.
 fn behind_tag(bytes: &[u8]) -> &[u8] {
     let tag = bytes.strip_prefix(b"ID3").and_then(|tag| tag.get(3..7));
     let size = tag.map_or(0, |size| size.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f)) + 10);

@@ -11,7 +11,7 @@ const HEAD_BYTES: usize = 27;
 /// Position of the checksum in the page header.
 const SUM: std::ops::Range<usize> = 22..26;
 
-/// Flags of a page: it begins with the rest of a packet, is the first of its stream, or the last of its stream.
+/// Flags of a page: it continues a packet of the previous page, is the first of its stream, or the last of its stream.
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
@@ -59,7 +59,7 @@ struct OggPage<'a> {
     body: &'a [u8],
 }
 
-/// Iterator over the pages of a file; yields `None` for a damaged page.
+/// Iterator over the pages of a file; an item is `None` for a damaged page.
 struct PageIterator<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -128,13 +128,13 @@ enum OggDecoder {
 struct OggStream {
     serial: u32,
     decoder: OggDecoder,
-    /// Number of the next page of the stream.
+    /// Sequence number expected of the next page of the stream.
     due: u32,
     /// Beginning of a packet that continues on the next page.
     partial: Vec<u8>,
     /// Granule position of the last decoded sample; `None` before the first page of audio.
     position: Option<i64>,
-    /// Samples decoded from the packets of a page.
+    /// Samples decoded from the packets of the current page.
     samples: Vec<f32>,
     is_over: bool,
 }
@@ -165,7 +165,7 @@ impl OggStream {
         self.position.is_some() || self.is_over
     }
 
-    /// Processes a page of the stream.
+    /// Decodes the packets of a page and passes their samples to the sink. A gap in the page numbers counts as damage.
     fn process_page(
         &mut self,
         page: &OggPage<'_>,
@@ -210,7 +210,7 @@ impl OggStream {
         if is_audio { self.emit_samples(page, sink) } else { Ok(()) }
     }
 
-    /// Processes a packet; returns whether it is audio.
+    /// Decodes a packet; returns true for audio, also if it is damaged, and false for a header.
     fn take_packet(&mut self, packet: &[u8], pieces: &mut PieceCounts) -> Result<bool, String> {
         let is_header = match &mut self.decoder {
             OggDecoder::Vorbis(vorbis) => vorbis.take_header(packet)?,
@@ -230,8 +230,8 @@ impl OggStream {
         Ok(true)
     }
 
-    /// Passes the samples of a page to the sink: of the last page up to its granule position (Vorbis I §A.2, RFC 7845
-    /// §4.4), of the first page of Vorbis only samples from position 0 on.
+    /// Passes the samples of a page to the sink. The last page counts only up to its granule position (Vorbis I §A.2,
+    /// RFC 7845 §4.4), and the first page of Vorbis only from position 0 on.
     fn emit_samples(&mut self, page: &OggPage<'_>, sink: &mut NarrowbandSink) -> Result<(), String> {
         let (rate, granules, skips_front) = match &self.decoder {
             OggDecoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),

@@ -12,7 +12,7 @@ const TAGS: &[u8] = b"OpusTags";
 /// Opus stream being decoded.
 pub(super) struct OpusStream {
     decoder: Decoder,
-    /// Number of samples still to skip at the beginning.
+    /// Number of samples that still must be discarded at the beginning (pre-skip).
     skip: usize,
     decoded: [i16; PACKET_SAMPLES],
 }
@@ -20,7 +20,7 @@ pub(super) struct OpusStream {
 impl OpusStream {
     /// Sampling rate of the output, in Hz.
     pub(super) const RATE_HZ: u32 = RATE_HZ as u32;
-    /// Granule positions, at 48 kHz, per decoded sample.
+    /// Number of granule positions, which count at 48 kHz, per decoded sample.
     pub(super) const GRANULES: i64 = 48_000 / RATE_HZ as i64;
 
     /// Returns whether a packet begins an Opus stream.
@@ -59,7 +59,7 @@ impl OpusStream {
         Some(())
     }
 
-    /// Returns how many of the next `count` samples must be skipped, and counts them.
+    /// Returns how many of the next `count` samples must be discarded, and subtracts them from those still to discard.
     pub(super) fn skip(&mut self, count: usize) -> usize {
         let skipped = self.skip.min(count);
         self.skip -= skipped;

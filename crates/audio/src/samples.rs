@@ -4,9 +4,9 @@ use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
 use super::decode::NarrowbandSink;
 
-/// Number of bytes decoded at once.
+/// Number of bytes decoded in one step.
 const PIECE_BYTES: usize = 1 << 16;
-/// Maximum channels of a file.
+/// Maximum number of channels of a file.
 const MOST_CHANNELS: usize = 64;
 
 /// Encoding of samples.

@@ -1,10 +1,10 @@
-//! Seam of looped music, in which the last sample is followed by the first. If that is a step, the end is cross-faded
-//! into the beginning.
+//! Seam of looped music, at which the first sample follows the last one. If that is an audible step, the end is
+//! cross-faded into the beginning.
 
 /// Maximum length of the cross-fade: 10 ms.
 const SEAM_SAMPLES: usize = 80;
 
-/// Makes the end of a recording continue smoothly into its beginning. A recording made for looping stays unchanged.
+/// Makes the end of the audio continue smoothly into its beginning; audio made for looping stays unchanged.
 pub(super) fn close(samples: &mut Vec<i16>) {
     let seam = SEAM_SAMPLES.min(samples.len() / 4);
     if seam == 0 || is_smooth(samples, seam) {

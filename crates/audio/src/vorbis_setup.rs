@@ -7,9 +7,9 @@ use trunkgate_system::limits::VORBIS_CODEBOOK_VALUES;
 const SYNC: u32 = 0x56_4342;
 /// Maximum dimensions of a codebook; encoders use at most 16.
 const DIMENSIONS: u32 = 32;
-/// Maximum bits of a code word in one lookup of the decoder: the size of each further table doubles with every bit.
+/// Maximum number of code word bits in one table of the decoder; each further bit doubles a table.
 const TABLE_BITS: usize = 8;
-/// Number of values that a table entry occupies in the decoder.
+/// Number of values that one table entry occupies in the decoder.
 const ENTRY_VALUES: u64 = 3;
 /// Maximum length of a code word, in bits.
 const CODE_BITS: usize = 32;
@@ -131,8 +131,8 @@ impl CodeLengths {
         Ok(())
     }
 
-    /// Returns the number of values in the decoder's tables. The code words must form a complete tree, except for a
-    /// single word of one bit.
+    /// Returns the number of values in the decoder's tables for these code words. Returns an error unless the code
+    /// words form a complete tree, or are a single word of one bit.
     fn values(&self) -> Result<u64, String> {
         let longest = self.0.iter().rposition(|count| *count > 0).ok_or("a codebook is empty")?;
         let words = self.0.iter().sum::<u64>();
@@ -153,8 +153,8 @@ impl CodeLengths {
     }
 }
 
-/// Returns the largest number whose power is not larger than `entries` (Vorbis I §9.2.3). Returns `None` if the
-/// decoder, which computes the number in single precision, would find another one.
+/// Returns the largest number whose power of `dimensions` is not larger than `entries` (Vorbis I §9.2.3). Returns
+/// `None` if the decoder, which computes the number in single precision, would find another one.
 fn root(entries: u32, dimensions: u32) -> Option<u64> {
     let fits = |number: u64| number.checked_pow(dimensions).is_some_and(|power| power <= u64::from(entries));
     let found = (entries as f32).powf(1.0 / dimensions as f32).floor() as u64;

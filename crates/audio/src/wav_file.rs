@@ -5,7 +5,7 @@ use super::decode::NarrowbandSink;
 use super::gsm;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, little};
 
-/// Minimum size in a header that stands for an unknown size, as left by a streaming writer.
+/// Size in a header from which it counts as unknown, as left by a streaming writer.
 const UNKNOWN_BYTES: u64 = 0x7fff_0000;
 /// Number of bytes before the first chunk.
 const HEAD_BYTES: usize = 12;
@@ -27,12 +27,12 @@ pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), Strin
     }
 }
 
-/// Checks that a configured file has all the samples that its header claims: it may still be in the process of being
-/// copied.
+/// Checks that a file has all the samples that its header announces; a configured file may still be in the process of
+/// being copied.
 ///
 /// # Errors
 ///
-/// Returns the number of missing bytes as text.
+/// Returns the number of missing bytes in words.
 pub(super) fn judge_whole(file: &[u8]) -> Result<(), String> {
     let Ok((.., missing)) = parts(file) else { return Ok(()) };
     if missing > 0 { Err(format!("it ends in the middle: {missing} bytes are missing")) } else { Ok(()) }
@@ -69,8 +69,8 @@ fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
     Err("a WAV file without samples".to_owned())
 }
 
-/// Returns whether the writer never updated the sizes in the header: the header claims no samples, and a file that
-/// ends before them.
+/// Returns whether the writer never updated the sizes in the header: `size` of the samples is 0, and the file size
+/// `claimed` is unknown or ends before the samples.
 fn is_never_written(size: u64, claimed: u64, before: usize) -> bool {
     size == 0 && (claimed == 0 || claimed >= UNKNOWN_BYTES || claimed.saturating_add(8) <= before as u64)
 }
