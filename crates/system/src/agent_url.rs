@@ -5,17 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use url::Url;
 
-/// Message for a URL with a query string.
+/// Message about a URL with a query string.
 pub const QUERY_UNSENT: &str = "`url`: the query string is not sent";
-/// Fix for a URL with a query string.
+/// Advice for a URL with a query string.
 pub const QUERY_HELP: &str = "like at Twilio: use `parameters`, which the agent receives in `start.customParameters`";
 
-/// Fault of an agent's URL.
+/// Reason why an agent's URL is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UrlFault {
     /// Description of the fault.
     pub message: String,
-    /// Fix for the fault.
+    /// Advice on how to correct it.
     pub help: &'static str,
 }
 
@@ -23,7 +23,7 @@ pub struct UrlFault {
 /// connection.
 ///
 /// # Errors
-/// Returns the fault of the URL with its fix.
+/// Returns the reason why the URL is rejected, with advice.
 pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     let wrong = |message: String, help: &'static str| Err(UrlFault { message, help });
     // The parser drops these characters, but logs and ladders would show the URL with them.

@@ -29,9 +29,9 @@ use crate::limits::{CERTIFICATE_FILE_BYTES, PROXY_HOSTS};
 use crate::text::hex;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Validity of an authority's certificate, in days.
+/// Validity of a new authority's certificate, in days.
 const OWN_DAYS: i32 = 5 * 365;
-/// Remaining validity below which the edge replaces an authority when opening it, in days.
+/// Remaining validity below which [`CertificateAuthority::open`] replaces an authority, in days.
 const OWN_LEFT_DAYS: i32 = 30;
 /// Validity of a host certificate, in days.
 const HOST_DAYS: i32 = 30;
@@ -46,7 +46,7 @@ pub struct CertificateAuthority {
     hosts: Mutex<VecDeque<HostServer>>,
 }
 
-/// Server name with its TLS configuration.
+/// TLS configuration for one server name, with its certificate.
 #[derive(Clone)]
 struct HostServer {
     host: String,
@@ -63,11 +63,11 @@ impl fmt::Debug for CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// Reads the authority for `domain` from a file, or generates it there, readable by the owner only. An authority
-    /// that has expired or will soon expire is replaced.
+    /// Reads the authority for `domain` from a file. If the file does not exist, or its authority has expired or soon
+    /// will, generates a new one there, readable by the owner only.
     ///
     /// # Errors
-    /// Returns a message with the file's name if it can be neither read nor generated.
+    /// Returns a message if the file is no authority of this program for `domain`, or if it cannot be read or written.
     pub fn open(path: &Path, domain: &str, now: Timestamp) -> Result<CertificateAuthority, String> {
         let named = |what: String| format!("{}: {what}", path.display());
         match files::read_to_string(path, CERTIFICATE_FILE_BYTES) {
@@ -89,8 +89,8 @@ impl CertificateAuthority {
         CertificateAuthority::of_text(&text, domain, now).map(|(made, _)| made).map_err(named)
     }
 
-    /// Parses an authority from the PEM text of its key and certificate, and checks that they match. Also returns the
-    /// expiry date.
+    /// Parses an authority from the PEM text of its key and certificate, and checks that they match and that the
+    /// certificate is constrained to `domain`. Also returns the expiry date.
     fn of_text(text: &str, domain: &str, now: Timestamp) -> Result<(CertificateAuthority, Timestamp), String> {
         let broken = "it is no CA of this program: remove it, and a new one is made";
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| broken)?;
@@ -207,8 +207,8 @@ fn since_epoch(moment: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or_default())
 }
 
-/// Returns the parameters of an authority's own certificate. The subject is derived from the key, so that the file
-/// needs only key and certificate, and no two authorities have equal subjects.
+/// Returns the parameters of an authority's own certificate. The subject is derived from the key, so that a file with
+/// key and certificate is sufficient, and no two authorities have equal subjects.
 fn own(key: &KeyPair, domain: &str, now: Timestamp) -> Result<CertificateParams, String> {
     let mut params = CertificateParams::new(Vec::<String>::new()).map_err(|error| error.to_string())?;
     let hash = hex(Sha256::digest(key.der_bytes()).get(..4).unwrap_or_default());

@@ -1,10 +1,10 @@
-//! Resolves file names that a document or a target gives, confined to one folder.
+//! Resolves file names given in a document or as a target, confined to one folder.
 
 use std::fmt;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Reason why a name is no file below the folder.
+/// Reason why a name does not lead to a file below the folder.
 #[derive(Debug)]
 pub enum PathFault {
     /// The name is empty.
@@ -20,7 +20,7 @@ pub enum PathFault {
 }
 
 impl PathFault {
-    /// Returns whether the name itself is at fault, so that no file can have it.
+    /// Returns whether the name itself is invalid, regardless of the existing files.
     pub fn is_name(&self) -> bool {
         matches!(self, PathFault::Empty | PathFault::Absolute | PathFault::Upwards)
     }
@@ -42,7 +42,7 @@ impl fmt::Display for PathFault {
 /// Normalizes a relative name: removes `.` and empty components, so that equal files have equal names.
 ///
 /// # Errors
-/// Returns the fault if the name is empty, absolute or contains `..`.
+/// Returns the reason if the name is empty, absolute or contains `..`.
 pub fn normal(name: &str) -> Result<String, PathFault> {
     let mut parts: Vec<&str> = Vec::new();
     for part in Path::new(name).components() {
@@ -59,7 +59,7 @@ pub fn normal(name: &str) -> Result<String, PathFault> {
 /// Resolves a relative name to a file below `folder`, following symbolic links.
 ///
 /// # Errors
-/// Returns the fault if the name leads out of the folder or to no file.
+/// Returns the reason if the name leads out of the folder or to no file.
 pub fn below(folder: &Path, name: &str) -> Result<PathBuf, PathFault> {
     let name = normal(name)?;
     // The folder of a configuration file named without a directory is empty.

@@ -20,7 +20,7 @@ use crate::limits::CERTIFICATE_FILE_BYTES;
 use crate::{files, tls_words};
 use trunkgate_call::tls::UNSUITED_USE;
 
-/// Message for a remote party that closes the connection without an alert.
+/// Error text for a remote party that closes the connection without a TLS alert.
 pub const CLOSED: &str = "the connection was closed during the handshake";
 
 /// Returns the cryptography provider for all TLS connections.
@@ -43,7 +43,7 @@ impl fmt::Debug for CertificatePair {
     }
 }
 
-/// Reason why a certificate file and its key file cannot be used, by file.
+/// Reason why a certificate file and its key file cannot be used, by the file that is at fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PairFault {
     /// The certificate file is faulty.
@@ -106,7 +106,7 @@ pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<CertificatePair, Pair
 /// Checks that a file contains a certificate, without its private key.
 ///
 /// # Errors
-/// Returns the fault of the file.
+/// Returns the reason why the file cannot be used.
 pub fn read_certificate(path: &Path) -> Result<(), String> {
     read_chain(path).map(drop)
 }
@@ -114,7 +114,7 @@ pub fn read_certificate(path: &Path) -> Result<(), String> {
 /// Checks that a file contains a private key, without its certificate.
 ///
 /// # Errors
-/// Returns the fault of the file.
+/// Returns the reason why the file cannot be used.
 pub fn read_key(path: &Path) -> Result<(), String> {
     key_of(&read(path)?).map(drop)
 }
@@ -123,7 +123,7 @@ fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| no_key(pem))
 }
 
-/// Generates a self-signed certificate with its key, for use while the process runs.
+/// Generates a self-signed certificate with its key, which exist only as long as the process runs.
 pub fn make_pair() -> Result<CertificatePair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
     let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
@@ -198,7 +198,7 @@ pub fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
-/// Describes the reason of a TLS failure.
+/// Describes why a connection or its TLS handshake failed.
 pub fn words(error: &io::Error) -> String {
     let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         let text = error.to_string();
@@ -216,7 +216,7 @@ pub fn words(error: &io::Error) -> String {
     tls_words::of(fault)
 }
 
-/// Describes a fault that the TLS library found in a local certificate or in a file; `subject` names it.
+/// Describes an error that the TLS library found in a local certificate or in a file; `subject` names that certificate.
 fn own_words(subject: &str, error: &Error) -> String {
     if let Error::InvalidCertificate(fault) = error {
         tls_words::of_certificate(subject, fault)
@@ -225,7 +225,7 @@ fn own_words(subject: &str, error: &Error) -> String {
     }
 }
 
-/// Returns whether a certificate names itself as its issuer.
+/// Returns whether issuer and subject of a certificate are equal; the signature is not verified.
 pub fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate).is_ok_and(|one| one.issuer() == one.subject())
 }
@@ -270,7 +270,7 @@ impl CertificateRejection {
         }
     }
 
-    /// Returns the fix for a rejected local certificate.
+    /// Returns advice on how to correct a rejected local certificate.
     pub const fn fix(self) -> &'static str {
         match self {
             CertificateRejection::Expired => {
@@ -309,12 +309,12 @@ pub fn system_certificates() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// Certificates that verify those of remote parties.
+/// Trusted certificates, by which those of remote parties are verified.
 #[derive(Debug, Clone)]
 pub struct TrustAnchors {
     pub(crate) roots: Arc<RootCertStore>,
-    /// Certificates trusted without a chain. `ca` may contain the remote party's own certificate, even one marked as a
-    /// CA, as `openssl req -x509` creates it.
+    /// Certificates that are also accepted as those of a remote party. `ca` may contain the remote party's own
+    /// certificate, even one marked as a CA, as `openssl req -x509` creates it.
     themselves: Arc<[CertificateDer<'static>]>,
 }
 
@@ -355,8 +355,8 @@ impl TrustAnchors {
         TrustAnchors { roots: Arc::new(system_roots()), themselves: Arc::default() }
     }
 
-    /// Verifies the certificate chain of a server or client for a usage; `others` are the intermediates that it
-    /// presented.
+    /// Verifies the certificate `own` of a server or client for a usage; `others` are the intermediates that it
+    /// presented. A certificate that is itself among the trusted ones only must not have expired.
     pub fn judge(
         &self,
         own: &CertificateDer<'_>,
@@ -391,8 +391,8 @@ pub enum ClientUsage {
 }
 
 impl TrustAnchors {
-    /// Verifies the certificate chain of a client for a usage. If no usage is accepted, the error is that of client
-    /// authentication.
+    /// Verifies the certificate of a client for a usage. If server authentication is not accepted either, the error is
+    /// that for client authentication.
     pub fn judge_client(
         &self,
         own: &CertificateDer<'_>,

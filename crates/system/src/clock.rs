@@ -11,7 +11,7 @@ use trunkgate_call::ClockStep;
 
 /// Interval at which the clocks are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Difference of the clocks up to which no step is assumed: the wall clock is slewed, or was read late.
+/// Maximum difference of the clocks that does not count as a step: the wall clock is slewed, or was read late.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Latest date returned for the wall clock, 9999-01-01T00:00:00Z, so that dates computed from it can still be
@@ -66,7 +66,7 @@ impl ClockReading {
     }
 }
 
-/// Detects steps of the wall clock, from a reference time in both clocks.
+/// Detects steps of the wall clock by a reference time in both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockMonitor {
     epoch: (Instant, SystemTime),

@@ -27,8 +27,8 @@ pub struct Connector {
     pub connect_within: Option<Duration>,
     /// Time limit for the TLS handshake; `None` if the caller limits the whole operation.
     pub handshake_within: Option<Duration>,
-    /// Size of the system's send buffer in bytes, because data in it can no longer be dropped. If `None`, the system
-    /// chooses.
+    /// Size of the system's send buffer in bytes; a small one, because queued data can still be dropped but sent data
+    /// cannot. If `None`, the system chooses.
     pub send_buffer: Option<u32>,
     /// Maximum time for which sent data may stay unacknowledged. If `None`, the system chooses.
     pub unacknowledged: Option<Duration>,
@@ -37,25 +37,25 @@ pub struct Connector {
 /// Reason why a TLS handshake failed.
 #[derive(Debug)]
 pub struct TlsFault {
-    /// Reason as a clause.
+    /// Reason as a clause, without a full stop.
     pub what: String,
     /// Whether the two sides disagree on certificates or versions; false if the connection was lost.
     pub is_disagreement: bool,
-    /// Fault of the remote party's certificate; `None` if the reason is another one.
+    /// Fault of the remote party's certificate; `None` if the handshake failed for another reason.
     pub certificate: Option<CertificateError>,
     /// Reason why the remote party rejected the local certificate; `None` if it did not.
     pub rejected: Option<CertificateRejection>,
 }
 
 impl TlsFault {
-    /// Creates a fault that was found before anything was sent.
+    /// Creates the failure of a handshake that could not be started.
     pub fn new(what: impl ToString) -> TlsFault {
         TlsFault { what: what.to_string(), is_disagreement: true, certificate: None, rejected: None }
     }
 }
 
-/// Resolves a host name. For hosts of Twilio that the edge serves, returns only addresses that do not belong to this
-/// machine.
+/// Resolves a host name. For hosts of Twilio that the edge serves itself, returns only addresses that do not belong to
+/// this machine.
 ///
 /// # Errors
 /// Returns the system's error, or `NotFound` if the name has no address.

@@ -1,17 +1,18 @@
-//! Hides secrets of a service's URL and token in the messages of that service: some services repeat them, and logs are
-//! read by more people than the configuration.
+//! Hides secrets of a service's URL and token in messages that come from the service: some services repeat the secrets,
+//! and logs are read by more people than the configuration.
 
 use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 use url::Url;
 
-/// Minimum number of consecutive characters of a secret that are hidden in a text; a shorter secret is hidden if
-/// complete.
+/// Number of consecutive characters of a secret from which they are hidden in a text; a shorter secret is hidden if it
+/// is complete.
 const PIECE: usize = 8;
 /// Minimum length of a query value that counts as a secret, in characters.
 const VALUE: usize = 4;
 
-/// Returns a message of the service at `url` without pieces of the token or of the URL's query values.
+/// Returns a message of the service at `url` with an ellipsis in place of pieces of the token and of the URL's query
+/// values.
 pub fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     let text: Vec<char> = what.chars().collect();
     let mut hidden = vec![false; text.len()];
@@ -31,8 +32,8 @@ pub fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     covered
 }
 
-/// Returns a message with phone numbers masked as in logs and long quotations removed, because services repeat data
-/// that they received.
+/// Returns a message with phone numbers masked as in logs and the contents of long quotations removed, because services
+/// repeat data that they received.
 pub fn without_call_data(what: &str) -> String {
     let chars: Vec<char> = without_quotations(what).chars().collect();
     let (mut shown, mut at) = (String::new(), 0);
@@ -61,7 +62,8 @@ const SEPARATORS: [char; 4] = [' ', '-', '(', ')'];
 /// Maximum length of a quotation that is shown, in characters.
 const QUOTED_CHARACTERS: usize = 32;
 
-/// Returns the length of the phone number at the start of a text in characters; 0 if there is none.
+/// Returns the length in characters of the digits at the start of a text, with `+` and separators as in a phone number;
+/// 0 if there are none.
 fn number_at(text: &[char]) -> usize {
     let digits_at = |at: usize| text.iter().skip(at).take_while(|c| c.is_ascii_digit()).count();
     let is_international = text.first() == Some(&'+');
@@ -115,7 +117,7 @@ fn secrets(url: &str, token: Option<&str>) -> Vec<Vec<char>> {
     values.filter(|value| value.len() >= VALUE).chain(token).collect()
 }
 
-/// Marks the pieces of a secret in a text, ignoring case; a secret shorter than [`PIECE`] only as a whole.
+/// Marks the pieces of a secret in a text as hidden, ignoring case; a secret shorter than [`PIECE`] only if complete.
 fn hide(text: &[char], secret: &[char], hidden: &mut [bool]) {
     let least = secret.len().clamp(1, PIECE);
     // For each prefix of the secret: the length of its longest suffix that ends at this character of the text.

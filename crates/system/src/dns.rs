@@ -1,4 +1,4 @@
-//! DNS queries to the system's name servers, as many as it takes to locate a destination (RFC 3263).
+//! DNS queries to the system's name servers, as many as are needed to locate a destination (RFC 3263).
 //! `trunkgate_route::locate` decides on the queries and interprets the records. Nothing is cached here;
 //! `crates/runtime/src/names.rs` caches the results.
 
@@ -39,7 +39,7 @@ pub struct Resolver {
     asking: Arc<Mutex<ResolverState>>,
 }
 
-/// Resolver in use, with the state of the configuration files it was created from.
+/// Resolver in use, with the state of the configuration files from which it was created.
 struct ResolverState {
     resolver: TokioResolver,
     stamp: Vec<Option<(i64, i64, u64)>>,
@@ -62,7 +62,8 @@ impl Resolver {
         Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
     }
 
-    /// Locates the servers of a destination. Each query may take [`limits::LOOKUP_SECONDS`].
+    /// Locates the servers of a destination, by several queries if necessary. Each query may take
+    /// [`limits::LOOKUP_SECONDS`].
     pub async fn locate(&self, destination: Destination) -> LocatedServers {
         let resolver = self.resolver();
         let mut locating = ServerSearch::new(destination, AvailableTransports::clone(&self.means));
@@ -84,7 +85,8 @@ impl Resolver {
         }
     }
 
-    /// Returns the resolver, created again if the system's configuration files have changed.
+    /// Returns the resolver. Creates it anew if the system's configuration files have changed; keeps the old one if
+    /// that fails.
     fn resolver(&self) -> TokioResolver {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp();
@@ -196,7 +198,7 @@ async fn ask(resolver: &TokioResolver, means: &AvailableTransports, question: &D
     }
 }
 
-/// Merges the answers for IPv4 and IPv6 addresses.
+/// Merges the answers for IPv4 and IPv6 addresses into one.
 fn both(v4: Option<DnsAnswer>, v6: Option<DnsAnswer>) -> DnsAnswer {
     let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
     for answer in [v4, v6].into_iter().flatten() {
@@ -242,7 +244,7 @@ async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> DnsAn
     }
 }
 
-/// Returns the fault of a name that a resolver error stands for.
+/// Converts a resolver error into the reason why a name cannot be used.
 fn fault(error: &NetError) -> NameFault {
     let NetError::Dns(DnsError::ResponseCode(code)) = error else { return NameFault::Unanswered };
     if *code == ResponseCode::Refused { NameFault::Refused } else { NameFault::ServerFailure }

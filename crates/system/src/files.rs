@@ -81,7 +81,7 @@ pub fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
     create(path, rights)?.write_all(bytes)
 }
 
-/// Permissions of a file that replaces another one.
+/// Permissions of the new file when a file is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplacedRights {
     /// These permissions, reduced by the umask.
@@ -126,12 +126,12 @@ pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
-/// Returns an error that names the file.
+/// Returns the error with the file's name in front of its text.
 pub fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Reads a file, but at most `most` + 1 bytes, so that the caller notices a larger one.
+/// Reads a file, but at most `most` + 1 bytes, so that the caller can detect a larger file.
 ///
 /// # Errors
 /// Returns the errors of [`open`] and of reading.

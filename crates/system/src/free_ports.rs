@@ -1,4 +1,4 @@
-//! Search for free media ports, for an edge that runs on loopback for a short time.
+//! Search for free media ports, for an edge that runs on loopback for a short time, as in a test.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -7,7 +7,7 @@ use anyhow::bail;
 /// First and last port of the search, below the ephemeral range.
 const SEARCH: (u16, u16) = (16_384, 32_000);
 
-/// Returns the first of `count` consecutive UDP ports that are free on loopback.
+/// Returns the first of `count` consecutive UDP ports that are free on the loopback address. They are not reserved.
 ///
 /// # Errors
 /// Returns an error if the search range has no such ports.

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Value of a listening socket's state in `/proc/net/tcp` (`include/net/tcp_states.h`).
 const LISTEN: &str = "0A";
 
-/// Process with a listening socket.
+/// Process that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
     /// Process id.

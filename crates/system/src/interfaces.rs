@@ -38,7 +38,7 @@ pub fn read() -> Interfaces {
 }
 
 /// Reads addresses and routes of this machine: the source address towards each destination of the routing table, and
-/// towards each of `peers`, to which policy routing may apply.
+/// towards each of `peers`, because policy routing may treat them differently.
 pub fn read_routes(peers: impl IntoIterator<Item = IpAddr>) -> Interfaces {
     let mut interfaces = read();
     let mut destinations = routing::destinations();
@@ -55,7 +55,7 @@ pub fn read_routes(peers: impl IntoIterator<Item = IpAddr>) -> Interfaces {
     interfaces
 }
 
-/// Determines the source addresses for destinations outside all known networks.
+/// Determines the source addresses of the default routes: those towards an address outside of all known networks.
 fn set_defaults(interfaces: &mut Interfaces, destinations: &[IpNet]) {
     let networks = &interfaces.networks;
     let is_known = |ip: &IpAddr| {
@@ -68,7 +68,8 @@ fn set_defaults(interfaces: &mut Interfaces, destinations: &[IpNet]) {
     (interfaces.default_v4, interfaces.default_v6) = (default_v4, default_v6);
 }
 
-/// Adds a route if the system's source address towards `inside` differs from the one known for its network.
+/// Adds a route for `network` if the system's source address towards `inside`, an address in it, differs from the one
+/// expected so far.
 fn refine(interfaces: &mut Interfaces, network: IpNet, inside: IpAddr) {
     let found = towards((inside, 9).into()).filter(|ip| !is_link_local(*ip));
     if let Some(found) = found.filter(|found| interfaces.towards(inside) != Some(*found)) {

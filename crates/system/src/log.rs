@@ -39,8 +39,8 @@ enum LogEntry {
     Flush(SyncSender<()>),
 }
 
-/// Sets up the log of the process; a further call only changes the level. Returns true if lines are text, false if they
-/// are JSON.
+/// Sets up the log of the process; a further call only changes the level. Returns true if these settings select text,
+/// false if they select JSON.
 pub fn init(log: &LogSettings) -> bool {
     let terminal = std::io::stderr().is_terminal();
     let (queue, lines) = sync_channel(limits::LOG_LINES);
@@ -88,8 +88,8 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// Changes the log level, and runs `say` under the more verbose of the two levels: its lines about the change are
-/// logged even if the log becomes quieter.
+/// Changes the log level, unless it is `None`, and calls `say` while the more verbose of the two levels applies, so
+/// that its lines about the change are logged even if the log becomes quieter.
 pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
     let Some(level) = level else { return say() };
@@ -111,13 +111,13 @@ pub struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Returns a note on the number of suppressed lines if the line may be logged now; `None` if it is to be
-    /// suppressed.
+    /// Decides on a line at this time: `None` if it must be suppressed, which is counted, otherwise a note to append to
+    /// the line. The note is empty if no line was suppressed since the last one.
     pub fn due(&mut self, now: Instant) -> Option<String> {
         self.due_each(now, limits::COMPLAINT_SECONDS)
     }
 
-    /// Returns the result of [`LogThrottle::due`] for a limit of one line every `seconds`.
+    /// Same as [`LogThrottle::due`], but for a limit of one line every `seconds`.
     pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
         let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
@@ -132,7 +132,7 @@ impl LogThrottle {
     }
 }
 
-/// Waits until all queued lines are written, but at most a second.
+/// Waits until all queued lines are written, but at most one second. Does not wait if the queue is full.
 pub fn flush() {
     let (done, wait) = sync_channel(1);
     if QUEUE.get().is_some_and(|queue| queue.try_send(LogEntry::Flush(done)).is_ok()) {
@@ -150,7 +150,7 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// Counts panics, and logs them with their location in place of the default message.
+/// Installs a panic hook that counts panics, and logs them with their location in place of the default message.
 pub fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -177,8 +177,8 @@ pub fn call_event(line: &LogLine) {
     }
 }
 
-/// Returns the filter for a log level: `info` stands for this program at info and its libraries at warn; other texts
-/// are filters.
+/// Returns the filter for a log level. `info`, `debug` and `trace` apply to this program, whose libraries then log at
+/// warn; `off`, `error` and `warn` apply to both. Other texts are filters; an invalid one counts as `info`.
 fn filter(level: &str) -> EnvFilter {
     let level = std::env::var("TRUNKGATE_LOG").unwrap_or_else(|_| level.to_owned());
     let directives = match level.as_str() {

@@ -18,7 +18,7 @@ pub struct SystemdNotifier {
 }
 
 impl SystemdNotifier {
-    /// Creates the connection named by `$NOTIFY_SOCKET`, with the watchdog limit of `$WATCHDOG_USEC`.
+    /// Creates the connection to the socket in `$NOTIFY_SOCKET`, with the watchdog limit of `$WATCHDOG_USEC`.
     pub fn from_environment() -> SystemdNotifier {
         let address = std::env::var_os(NOTIFY_SOCKET).and_then(|path| match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
@@ -37,8 +37,7 @@ impl SystemdNotifier {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Reports that the configuration is being reloaded, with the time by which `Type=notify-reload` identifies the
-    /// reload.
+    /// Reports that the configuration is being reloaded, with the monotonic time that `Type=notify-reload` requires.
     pub fn reloading(&self) {
         let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock.as_micros()));
@@ -50,13 +49,13 @@ impl SystemdNotifier {
         self.send(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
-    /// Reports that another process continues the service; returns false if there is no service manager.
+    /// Reports that process `pid` continues the service; returns false if there is no service manager.
     pub fn main_process(&self, pid: u32) -> bool {
         self.send(&format!("MAINPID={pid}"));
         self.socket.is_some()
     }
 
-    /// Passes on a notification of another process.
+    /// Forwards a notification of another process unchanged.
     pub fn pass_on(&self, notification: &str) {
         self.send(notification);
     }

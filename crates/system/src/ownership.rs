@@ -1,4 +1,4 @@
-//! Check that no other user can replace the files of a directory.
+//! Checks that no other user can replace the files of a directory.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,8 @@ pub enum DirectoryFault {
     OthersWrite,
 }
 
-/// Returns the fault of a directory; `None` if only its user and root can change it.
+/// Returns the reason why another user could replace files in a directory; `None` if only root and this process's user
+/// can.
 pub fn fault_of(directory: &Metadata) -> Option<DirectoryFault> {
     let owner = directory.uid();
     if owner != nix::unistd::geteuid().as_raw() && owner != 0 {

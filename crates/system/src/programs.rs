@@ -10,8 +10,8 @@ pub fn installed(name: &str) -> Option<PathBuf> {
     installed_in(name, &std::env::var_os("PATH")?)
 }
 
-/// Returns the path of a program in the absolute folders of a search path. Relative folders are skipped, so that no
-/// program is taken from the working directory.
+/// Returns the path of a program in the absolute folders of a search path; `None` if it is in none of them. Relative
+/// folders are skipped, so that no program of the working directory is used.
 pub(crate) fn installed_in(name: &str, folders: &OsStr) -> Option<PathBuf> {
     let mut folders = std::env::split_paths(folders).filter(|folder| folder.is_absolute());
     folders.find_map(|folder| Some(folder.join(name)).filter(|path| is_executable(path)))

@@ -4,7 +4,7 @@
 
 use url::Url;
 
-/// Client address in forwarded headers, because the edge runs on this machine.
+/// Client address in the headers of a reverse proxy; the client is the edge on this machine.
 const CLIENT: &str = "127.0.0.1";
 
 /// Public host name, with the address of its application.
@@ -18,8 +18,8 @@ pub struct PublicName {
 }
 
 impl PublicName {
-    /// Takes the name from a public URL, and the address from the URL of the application; `None` if one of them is
-    /// missing.
+    /// Combines the host name of a public URL with the address in the URL of the application; `None` if either URL has
+    /// no host, or the application's no port.
     pub fn new(public: &Url, application: &Url) -> Option<PublicName> {
         let (name, host) = (public.host_str()?, application.host_str()?);
         let port = application.port_or_known_default()?;
@@ -31,7 +31,7 @@ impl PublicName {
         bare(host).eq_ignore_ascii_case(&self.name)
     }
 
-    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: the public URL uses TLS.
+    /// Returns the headers that a reverse proxy adds to a request; `is_tls` is true if the public URL uses TLS.
     pub fn forwarded(is_tls: bool) -> [(&'static str, &'static str); 2] {
         [("x-forwarded-for", CLIENT), ("x-forwarded-proto", if is_tls { "https" } else { "http" })]
     }

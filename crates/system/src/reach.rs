@@ -24,11 +24,11 @@ pub struct ReachRules {
     /// Sockets that applications may never reach, such as the edge's own listeners. An unspecified address stands for
     /// all addresses of this machine.
     pub closed: Arc<[SocketAddr]>,
-    /// Public name of an application at another address, which is checked like any other.
+    /// Public name of an application at another address; that address is checked like any other.
     pub public_name: Option<Arc<PublicName>>,
 }
 
-/// Address that an application's URL may not lead to, with the reason.
+/// Address that an application's URL must not lead to, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BarredAddress {
     /// Rejected address.
@@ -116,15 +116,16 @@ impl ReachRules {
         self.public_name.as_deref().filter(|name| name.is_of(host))
     }
 
-    /// Returns whether a URL with a loopback address or name leads to a socket that applications may never reach.
+    /// Returns whether the IP address or loopback name in a URL leads to a socket that applications may never reach;
+    /// false for other names.
     pub fn is_closed(&self, url: &Url) -> bool {
         matches!(self.judge_url(url), Err(BarredAddress { why: BarredReason::Closed, .. }))
     }
 
-    /// Returns the permitted ones of a host's addresses, in their order.
+    /// Returns those of a host's addresses that may be reached, in their order.
     ///
     /// # Errors
-    /// If none is permitted, returns the first address with the reason.
+    /// If none may be reached, returns the first address with the reason.
     pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, BarredAddress> {
         let may: Vec<SocketAddr> = found.iter().copied().filter(|to| self.judge(*to).is_ok()).collect();
         match (found.first(), may.is_empty()) {
@@ -155,8 +156,7 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Returns an address with the IPv4 addresses embedded in it, because a gateway or the system may send to those
-/// instead.
+/// Returns an address and the IPv4 addresses embedded in it, because a gateway or the system may send to those instead.
 fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let IpAddr::V6(v6) = ip.to_canonical() else {
         return [Some(ip.to_canonical()), None, None].into_iter().flatten();

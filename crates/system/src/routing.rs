@@ -49,7 +49,8 @@ fn of_v6(line: &str) -> Option<IpNet> {
     (!is_other && length > 0).then(|| Ipv6Net::new(address, length).ok().map(IpNet::from))?
 }
 
-/// Returns an address of `network` that is in no more specific network of `all`; `None` if no tried address is.
+/// Returns an address of `network` that is in no more specific network of `all`; `None` if none of the candidates tried
+/// is.
 pub(super) fn representative(network: IpNet, all: &[IpNet]) -> Option<IpAddr> {
     let (first, last) = (number(network.network()), number(network.broadcast()));
     let is_free = |ip: &IpAddr| {
@@ -96,7 +97,8 @@ impl RouteWatcher {
         Some(RouteWatcher { socket })
     }
 
-    /// Waits for a change, and reads all pending messages.
+    /// Waits for a change of routes or addresses, and discards all pending messages about it. Never returns if the
+    /// socket fails.
     pub async fn changed(&self) {
         if self.socket.readable().await.is_err() {
             return std::future::pending().await;

@@ -1,30 +1,31 @@
 //! Limits for concurrent work of several parties. Each party has a limit below the common one, so that a party with
-//! work that never ends leaves room for others; reserved places remain if several parties' work never ends.
+//! work that never ends leaves capacity for others; reserved slots remain free for a party even if several others' work
+//! never ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Limited number of places for the concurrent work of parties, identified by name.
+/// Limited number of slots for the concurrent work of parties, identified by name.
 #[derive(Debug)]
 pub struct SlotShares {
     each: usize,
     reserved: usize,
     all: Arc<Semaphore>,
-    /// Parties that occupy a place or wait for one.
+    /// Parties that occupy a slot or wait for one.
     of: Mutex<HashMap<Arc<str>, PartySlots>>,
 }
 
-/// Places of one party.
+/// Slots of one party: its limit and its reserved ones.
 #[derive(Debug, Clone)]
 struct PartySlots {
     each: Arc<Semaphore>,
-    /// Places that only this party may use, in addition to the common ones.
+    /// Slots that only this party may use, in addition to the common ones.
     reserved: Arc<Semaphore>,
 }
 
-/// Place for one piece of work, released on drop.
+/// Slot for one piece of work, released on drop.
 #[derive(Debug)]
 pub struct SlotPermit {
     _own: OwnedSemaphorePermit,
@@ -32,19 +33,19 @@ pub struct SlotPermit {
 }
 
 impl SlotShares {
-    /// Creates `all` common places, with at most `each` per party.
+    /// Creates `all` common slots, of which each party may occupy at most `each`.
     pub fn new(each: usize, all: usize) -> SlotShares {
         SlotShares::reserving(0, each, all)
     }
 
-    /// Creates `all` common places and `reserved` additional ones for each party, with at most `each` per party in
-    /// total. If parties with unending work have taken all common places, the others still have their reserved ones.
+    /// Creates `all` common slots and `reserved` additional ones for each party; a party may occupy at most `each` in
+    /// total. If parties with unending work occupy all common slots, the others still have their reserved ones.
     pub fn reserving(reserved: usize, each: usize, all: usize) -> SlotShares {
         SlotShares { each, reserved, all: Arc::new(Semaphore::new(all)), of: Mutex::default() }
     }
 
-    /// Waits for a place for a party. A party at its own limit waits for one of its own places, and occupies no common
-    /// place meanwhile.
+    /// Waits for a slot for a party. A party at its own limit waits until it releases a slot itself, and occupies no
+    /// common slot meanwhile.
     ///
     /// # Errors
     /// Never fails, because the semaphores are not closed.
@@ -63,7 +64,8 @@ impl SlotShares {
         Ok(SlotPermit { _own: each, _place: place })
     }
 
-    /// Returns the places of a party, after removing parties that neither occupy a place nor wait for one.
+    /// Returns the slots of a party. For a new party, first removes those parties that neither occupy a slot nor wait
+    /// for one.
     fn of(&self, party: &Arc<str>) -> PartySlots {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of.get(party) {
@@ -79,10 +81,11 @@ impl SlotShares {
     }
 }
 
-/// Limited amount, granted at once or not at all, and shared fairly between parties.
+/// Limited amount, of which parts are granted at once or not at all, shared fairly between parties.
 ///
 /// A party gets at most `each`. When `all` is used up, a party below its share (`all` divided by the number of parties
-/// with a grant) may have up to one eighth beyond `all`. The first amount of a party, up to `first`, is always granted.
+/// with a grant) is still granted amounts, until the total exceeds `all` by one eighth. The first amount of a party, up
+/// to `first`, is always granted.
 #[derive(Debug, Clone)]
 pub struct FairShares {
     all: usize,
@@ -101,16 +104,16 @@ pub struct ShareGrant {
     amount: usize,
 }
 
-/// Divisor of `all` for the amount that parties below their share may have beyond it.
+/// Divisor of `all` that gives the excess up to which parties below their share are still granted amounts.
 const BEYOND_ONE_IN: usize = 8;
 
 impl FairShares {
-    /// Creates an amount of `all`, with at most `each` for one party and `first` granted in any case.
+    /// Creates a limited amount of `all`, with at most `each` for one party, of which `first` is granted in any case.
     pub fn new(first: usize, each: usize, all: usize) -> FairShares {
         FairShares { all, each, first, held: Arc::default() }
     }
 
-    /// Grants an amount to a party; `None` if too little is left for it.
+    /// Grants an amount to a party; `None` if its limit or the remaining amount does not permit it.
     pub fn take(&self, party: &Arc<str>, amount: usize) -> Option<ShareGrant> {
         let mut granted = ShareGrant { shares: self.clone(), party: Arc::clone(party), amount: 0 };
         granted.grow(amount).then_some(granted)
@@ -118,7 +121,8 @@ impl FairShares {
 }
 
 impl ShareGrant {
-    /// Increases the granted amount to `amount`, if it is larger; returns `false` if too little is left.
+    /// Increases the granted amount to `amount`, if that is larger. Returns false, without a change, if the limits do
+    /// not permit it.
     pub fn grow(&mut self, amount: usize) -> bool {
         let FairShares { all, each, first, .. } = self.shares;
         let more = amount.saturating_sub(self.amount);

@@ -17,9 +17,9 @@ use crate::connector::Connector;
 use crate::limits::{COMPLAINT_CHARACTERS, CONNECT_SECONDS, SMTP_LINE_BYTES, SMTP_REPLY_LINES};
 use crate::web::Stream;
 
-/// Reply code for success of EHLO, MAIL, RCPT and DATA.
+/// Reply code that reports the success of EHLO, MAIL, RCPT and of a message after DATA.
 const OK: u16 = 250;
-/// Reply codes to RCPT that concern credentials or TLS and not the recipient (RFC 4954 §6, RFC 3207 §4).
+/// Reply codes to RCPT that concern credentials or TLS, and therefore not the recipient (RFC 4954 §6, RFC 3207 §4).
 const OF_SESSION: [u16; 4] = [530, 534, 535, 538];
 
 /// Transport security of an SMTP connection.
@@ -27,13 +27,13 @@ const OF_SESSION: [u16; 4] = [530, 534, 535, 538];
 pub enum Security {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, without which no message is sent.
+    /// TLS after STARTTLS; no message is sent if the server does not offer it.
     StartTls,
     /// No encryption.
     Clear,
 }
 
-/// Mail server and account.
+/// Mail server, with the account for sending.
 #[derive(Debug, Clone, Copy)]
 pub struct SmtpServer<'a> {
     /// Host name or address, an IPv6 address without brackets.

@@ -1,5 +1,5 @@
-//! Selects the certificate of a TLS listener: the first one valid for the name that the client requests (SNI, RFC 6066
-//! §3).
+//! Selects the certificate of a TLS listener: the first one that is valid for the name that the client requests (SNI,
+//! RFC 6066 §3).
 
 use std::sync::Arc;
 

@@ -6,12 +6,13 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 use trunkgate_call::numbers::is_control_char;
 
-/// Minimum width of the last column in characters; with less, a wrapped line continues below its own start.
+/// Minimum width of the last column in characters; if the terminal leaves less, a wrapped line continues below its own
+/// start.
 const LAST_COLUMN: usize = 16;
 /// Indentation of the further lines of a message, in characters.
 const MESSAGE_INDENT: usize = 2;
 
-/// Returns the width of the terminal on stdout in characters; `None` for a file or a pipe, which take lines of any
+/// Returns the width of the terminal on stdout in characters; `None` for a file or a pipe, whose lines may have any
 /// length.
 pub fn width() -> Option<usize> {
     size().map(|(width, _)| width)
@@ -75,8 +76,8 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
 }
 
 /// Wraps the lines of a page that are wider than the terminal. Continuation lines align with the last column (columns
-/// are separated by two spaces). Single-column lines indent by `indent`. Quoted lines of a file and commands under
-/// `EXAMPLES:` are not wrapped.
+/// are separated by two spaces), or are indented by `indent` if there is only one column. Quoted lines of a file and
+/// commands under `EXAMPLES:` are not wrapped.
 pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
     let Some(most) = width else { return page.to_owned() };
     let (mut out, mut is_example) = (String::new(), false);
@@ -127,7 +128,7 @@ pub fn print_error(message: &str) {
     let _ = stderr.write_all(format!("{text}{end}").as_bytes());
 }
 
-/// Replaces characters that could control the terminal, in a text of any origin; newlines and tabs stay.
+/// Replaces characters that could control the terminal in a text of any origin; newlines and tabs are kept.
 pub fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
@@ -157,7 +158,7 @@ pub fn inert(json: &str) -> String {
     out
 }
 
-/// Replaces characters that could control the terminal, except in colour codes (ECMA-48 SGR).
+/// Replaces characters that could control the terminal; colour codes (ECMA-48 SGR) are kept.
 pub fn coloured(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
     let mut out = harmless(pieces.next().unwrap_or_default());

@@ -1,5 +1,5 @@
-//! TLS over a stream of tokio, for connections that another process may continue. Connections that end with their
-//! process use `tokio-rustls`.
+//! TLS over a tokio stream, for connections that another process may continue. Connections that end with their process
+//! use `tokio-rustls`.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use trunkgate_tls_record::{TlsSession, TlsSnapshot};
 
-/// Bytes read from the stream at once.
+/// Number of bytes read from the stream at once.
 const READ_BYTES: usize = 4096;
 
 /// TLS connection over a stream.
@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         TlsStream { stream, session }.shake_hands().await
     }
 
-    /// Continues the connection of another process.
+    /// Continues a TLS connection of another process over its stream.
     ///
     /// # Errors
     /// Returns an error if the keys of the snapshot cannot be used.
@@ -49,17 +49,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Ok(TlsStream { stream, session: TlsSession::resume(snapshot).map_err(invalid)? })
     }
 
-    /// Returns the stream.
+    /// Returns the underlying stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
-    /// Returns the state of TLS.
+    /// Returns the state of the TLS connection.
     pub fn session(&self) -> &TlsSession {
         &self.session
     }
 
-    /// Returns the stream and the state of TLS.
+    /// Separates the underlying stream from the state of the TLS connection.
     pub fn into_parts(self) -> (S, TlsSession) {
         (self.stream, self.session)
     }
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Ok(self)
     }
 
-    /// Sends everything that waits to be sent.
+    /// Writes all encrypted bytes that wait to be sent to the stream.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.session.unsent().is_empty() {
             let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, self.session.unsent()))?;
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads from the stream once; returns the number of bytes.
+    /// Reads from the stream once and processes the bytes; returns their number, 0 at the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [0; READ_BYTES];
         let mut bytes = ReadBuf::new(&mut bytes);

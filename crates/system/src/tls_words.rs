@@ -11,7 +11,7 @@ use trunkgate_call::tls::{AND_OF_ANOTHER_NAME, UNTRUSTED};
 
 pub use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 
-/// Message for a client that connects to a TLS listener without TLS.
+/// Message about a client that connects to a TLS listener without TLS.
 pub const CLIENT_NOT_TLS: &str =
     "the client does not use TLS: it has the port of TLS, but not `transport=tls` or `sips:`";
 
@@ -95,7 +95,7 @@ pub(crate) fn of(error: &Error) -> String {
     words.unwrap_or("TLS failed: compare with `openssl s_client -connect HOST:PORT`").to_owned()
 }
 
-/// Error of a certificate with an untrusted issuer and another name: that of another server, or of an impostor.
+/// Error of a certificate with an untrusted issuer and for another name: that of another server, or of an impostor.
 #[derive(Debug)]
 struct ForeignCertificate {
     expected: String,
@@ -113,7 +113,7 @@ impl std::fmt::Display for ForeignCertificate {
 
 impl std::error::Error for ForeignCertificate {}
 
-/// Error of an expired certificate with another name.
+/// Error of an expired certificate for another name.
 #[derive(Debug)]
 struct ExpiredForeign {
     not_after: Option<UnixTime>,
@@ -141,7 +141,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// Returns the end of a long name, because its start is less significant.
+/// Returns the end of a name that is too long, because the beginning of a host name is less significant.
 fn shown(name: &str) -> String {
     match name.char_indices().rev().nth(NAME_CHARS) {
         Some((at, _)) => format!("…{}", name.get(at..).unwrap_or_default()),
@@ -244,7 +244,7 @@ fn on(time: UnixTime) -> String {
     at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default()
 }
 
-/// Returns the fix for a trunk with this error; `None` if it is no TLS failure.
+/// Returns advice for a trunk whose connection failed with this message; `None` if the message is not about TLS.
 pub fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
     Some(tls::fix(what)?.replace(tls::ITS_TRUNK, &format!("[trunk.{trunk}]")))
 }

@@ -6,18 +6,18 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Ready items by host, with the number of active requests.
+/// Ready items by host, with the number of active requests to each.
 #[derive(Debug)]
 pub struct HostTurns<T> {
     most: usize,
     hosts: HashMap<Arc<str>, HostQueue<T>>,
-    /// Hosts with a ready item and free capacity, in order.
+    /// Hosts with a ready item and free capacity, in the order of their turns.
     turns: VecDeque<Arc<str>>,
     under_way: usize,
     last: u64,
 }
 
-/// Receiver at a host: its name, and whether the request is a retry.
+/// Receiver at a host: its name, and whether its requests are retries.
 pub(crate) type HostReceiver = (Arc<str>, bool);
 
 /// Position in the queue of a host: the round of the item, and its number.
@@ -31,9 +31,9 @@ pub struct HostTurn {
 #[derive(Debug)]
 struct HostQueue<T> {
     ready: BTreeMap<HostTurn, (HostReceiver, T)>,
-    /// Number of ready items, and the round of the next one, by receiver.
+    /// For each receiver: the number of its ready items, and the round of its next item.
     receivers: HashMap<HostReceiver, (usize, u64)>,
-    /// Round of the item taken last.
+    /// Round of the latest item sent.
     round: u64,
     under_way: usize,
     most: usize,
@@ -73,12 +73,13 @@ impl<T> HostQueue<T> {
 }
 
 impl<T> HostTurns<T> {
-    /// Creates a queue for at most `most` concurrent requests.
+    /// Creates an empty queue for at most `most` concurrent requests to all hosts.
     pub fn new(most: usize) -> HostTurns<T> {
         HostTurns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
     }
 
-    /// Adds an item for a receiver of a host with at most `most` concurrent requests, and returns its position.
+    /// Adds an item for a receiver of the host `name`, to which at most `most` concurrent requests are permitted;
+    /// returns the item's position.
     pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &HostReceiver, item: T) -> HostTurn {
         self.last += 1;
         let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| HostQueue::new(most));
@@ -88,7 +89,7 @@ impl<T> HostTurns<T> {
         turn
     }
 
-    /// Removes a ready item, given by its position.
+    /// Removes a ready item, by its position at the host; without effect if it was sent already.
     pub fn take_back(&mut self, name: &Arc<str>, turn: HostTurn) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.take(turn);
@@ -96,7 +97,7 @@ impl<T> HostTurns<T> {
         }
     }
 
-    /// Returns the next item, and counts its request as active; `None` if no item may be sent now.
+    /// Removes and returns the next item, and counts its request as active; `None` if no item may be sent now.
     pub fn next_turn(&mut self) -> Option<T> {
         while self.under_way < self.most {
             let name = self.turns.pop_front()?;
@@ -115,7 +116,7 @@ impl<T> HostTurns<T> {
         None
     }
 
-    /// Counts the end of an active request to a host, and sets the limit of the host to `most`.
+    /// Records the end of an active request to a host, and sets the host's limit of concurrent requests to `most`.
     pub fn over(&mut self, name: &Arc<str>, most: usize) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.under_way = host.under_way.saturating_sub(1);
@@ -124,7 +125,7 @@ impl<T> HostTurns<T> {
         self.settle(name);
     }
 
-    /// Adds a host to the rotation if it has a ready item and free capacity; removes a host without either items or
+    /// Appends a host to `turns` if it has a ready item and free capacity; removes a host with neither items nor active
     /// requests.
     fn settle(&mut self, name: &Arc<str>) {
         let Some(host) = self.hosts.get_mut(name).filter(|host| !host.has_turn) else { return };

@@ -36,8 +36,8 @@ pub(crate) fn is_served_host(host: &str) -> bool {
     is_served(&host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Returns addresses of a served host that do not belong to this machine: `found` if none of them does, otherwise those
-/// of the DNS servers, which ignore the hosts file.
+/// Returns addresses of a served host that do not belong to this machine: `found` if none in it does, otherwise the
+/// other ones known to the DNS servers, which ignore the hosts file.
 ///
 /// # Errors
 /// Returns an error if there is no such address.

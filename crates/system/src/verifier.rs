@@ -17,22 +17,23 @@ use crate::tls_words;
 /// Verifies the certificates of servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    /// Trust anchors; `None` accepts any certificate (`verify = false`).
+    /// Trust anchors; `None` accepts any certificate for any host (`verify = false`).
     trust: Option<TrustAnchors>,
     /// Names that are accepted in addition to the host that is connected to.
     names: Vec<String>,
-    /// Certificate that is accepted regardless of its names and its expiry date.
+    /// Certificate that is accepted regardless of its names, issuer and expiry date.
     itself: Option<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    /// Creates a verifier for servers with one of these names; without `trust` any chain is accepted.
+    /// Creates a verifier for servers whose certificate is valid for the host that is connected to, or for one of these
+    /// names. Without `trust`, any certificate is accepted.
     pub fn new(trust: Option<TrustAnchors>, names: Vec<String>) -> ServerVerifier {
         ServerVerifier { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }
 
-    /// Returns a verifier that also accepts this exact certificate.
+    /// Returns the verifier, changed to accept this exact certificate, too.
     pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> ServerVerifier {
         ServerVerifier { itself, ..self }
     }
@@ -87,7 +88,7 @@ impl ServerCertVerifier for ServerVerifier {
 /// Verifies the certificates of clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    /// Trust anchors; `None` requests a certificate, but leaves its verification to the caller.
+    /// Trust anchors; `None` requests a certificate from the client, but leaves its verification to the caller.
     trust: Option<TrustAnchors>,
     /// Names of clients that may present a certificate for server authentication only.
     any_usage: Vec<String>,
@@ -96,8 +97,8 @@ pub struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Creates a verifier for clients. Those with a name in `any_usage` may present a certificate for server
-    /// authentication.
+    /// Creates a verifier for clients. The certificate of one with a name in `any_usage` may be issued for server
+    /// authentication. Without `trust`, a certificate is requested, but not required.
     pub fn new(trust: Option<TrustAnchors>, any_usage: Vec<String>) -> ClientVerifier {
         let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
         ClientVerifier { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }

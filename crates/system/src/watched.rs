@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use super::problem::{Harm, Problem};
 use super::text::span;
 
-/// Time after which a problem that is no longer found has ended. If calls succeeded before that, it has ended at once.
+/// Time after which a problem that is no longer found counts as ended. If it was listed as past before, it ends at
+/// once.
 const OVER_AFTER: Duration = Duration::from_secs(4);
-/// Time after which a problem that is listed as past has ended.
+/// Time for which a problem may be listed as past before it counts as ended.
 const PAST_AFTER: Duration = Duration::from_secs(60);
 /// Interval between log lines about a problem that persists.
 const LOGGED_EVERY: Duration = Duration::from_secs(600);
@@ -29,16 +30,16 @@ pub struct ProblemWatch {
 struct WatchedProblem {
     harm: Harm,
     headline: String,
-    /// Whether an operator caused the problem deliberately.
+    /// Whether the problem is a normal phase of operation, so that its end is not logged.
     is_wanted: bool,
     /// Time at which the problem was first found.
     since: Timestamp,
     began: Instant,
-    /// Time at which the problem was last found.
+    /// Time at which the problem was last found as current.
     found: Instant,
     /// Time at which the problem was first listed as past since it was last current.
     past: Option<Instant>,
-    /// Time of the first check since then in which the problem was neither current nor past.
+    /// Time of the first check, since the problem was last found, that found it neither current nor past.
     missed: Option<Instant>,
     logged: Instant,
 }
@@ -117,8 +118,8 @@ impl ProblemWatch {
         news
     }
 
-    /// Returns the number of problems of the latest check for each harm. A problem that is kept in case it recurs does
-    /// not count.
+    /// Returns the number of problems for each harm, as found by the latest check. A problem that is remembered only in
+    /// case it recurs does not count.
     pub fn counts(&self) -> [(Harm, usize); 10] {
         let found =
             |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
@@ -126,7 +127,8 @@ impl ProblemWatch {
     }
 }
 
-/// Returns whether a problem is logged. Problems without harm, and those caused by unknown sources, are not.
+/// Returns whether a problem is logged. Past problems, lost telemetry, requests from unknown sources, a drain and the
+/// start are not.
 fn is_logged(problem: &Problem) -> bool {
     problem.harm < Harm::Past && !problem.kind.is_wanted()
 }

@@ -26,12 +26,12 @@ use crate::connector::Connector;
 use crate::limits::{COMPLAINT_CHARACTERS, WEB_HEAD_BYTES};
 use crate::verifier::ServerVerifier;
 
-/// Byte stream of a connection.
+/// Byte stream of a connection, with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Counts and limits the bytes read from a connection. Consecutive requests on one connection share the meter.
+/// Counter and limit of the bytes read from a connection. Consecutive requests on one connection share the meter.
 #[derive(Debug)]
 pub struct ReadMeter {
     read: AtomicU64,
@@ -41,7 +41,7 @@ pub struct ReadMeter {
 }
 
 impl ReadMeter {
-    /// Creates a meter that permits `most` bytes after each write.
+    /// Creates a meter that permits about `most` bytes to be read after each write.
     pub fn new(most: u64) -> ReadMeter {
         ReadMeter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
     }
@@ -64,7 +64,8 @@ struct BoundedStream<S> {
     meter: Arc<ReadMeter>,
 }
 
-/// Returns a stream that limits the bytes read after each write.
+/// Returns the stream with a limit: reading fails once more bytes than the meter permits were read since the last
+/// write.
 pub fn bounded(stream: impl Stream, meter: Arc<ReadMeter>) -> impl Stream {
     BoundedStream { stream, meter }
 }
@@ -130,11 +131,11 @@ pub fn believing(servers: ServerVerifier) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
 }
 
-/// Connects to the host of a URL; `tls` is called for `https` only. The connection reads at most `most` bytes, and some
-/// headers, for one request.
+/// Connects to the host of a URL; `tls` is called for `https` only. For each request, the connection permits a response
+/// of `most` bytes and [`WEB_HEAD_BYTES`] for its headers.
 ///
 /// # Errors
-/// Returns the reason in words.
+/// Returns the reason in words: no address, no connection, or a failed TLS handshake.
 pub async fn connect(
     url: &Url,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
@@ -193,14 +194,14 @@ pub fn complaint(body: &[u8]) -> String {
     plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
 }
 
-/// Describes a response that is invalid or missing.
+/// Describes the error of a server whose response is invalid or missing.
 pub fn broken(error: &hyper::Error) -> String {
     use std::error::Error as _;
     let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
     format!("does not answer as HTTP does: {error}{cause}")
 }
 
-/// Reason why a request got no response; contains a clause.
+/// Reason why a request got no response, as a clause for a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExchangeFault {
     /// The request was not sent.
@@ -226,15 +227,15 @@ pub struct HttpAnswer {
     pub headers: HeaderMap,
     /// Body of the response.
     pub body: Vec<u8>,
-    /// Whether the body is complete, not cut off at the limit.
+    /// Whether the body is complete; false if it was cut off at the limit.
     pub is_whole: bool,
 }
 
-/// Sends a request over a new connection that trusts the system's roots, and reads at most `most` bytes of the
-/// response's body. The request must have the target and Host of `url`.
+/// Sends a request over a new connection that trusts the system's roots. `most` returns the maximum length of the body,
+/// in bytes, for the status of the response. The request must have the target and Host of `url`.
 ///
 /// # Errors
-/// Returns the reason why there is no response.
+/// Returns the reason why there is no response, and whether the request was sent.
 pub async fn ask(
     url: &Url,
     request: Request<Full<Bytes>>,
@@ -248,7 +249,8 @@ pub async fn ask(
     exchange(stream, request, most).await
 }
 
-/// Sends a request over an open connection, and reads at most `most` bytes of the response's body.
+/// Sends a request over an open connection, which is closed then. `most` returns the maximum length of the body, in
+/// bytes, for the status of the response. Returns the reason if there is no response.
 pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
@@ -275,7 +277,7 @@ pub async fn exchange(
     }
 }
 
-/// Reads at most `most` bytes of a response's body, and returns whether it is complete.
+/// Reads at most `most` bytes of a response's body; also returns whether the body is complete.
 ///
 /// # Errors
 /// Returns the error of the connection.

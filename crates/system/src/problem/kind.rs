@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Harm, Party, Urgency};
 
-/// Number of calls that a problem has harmed, and of all calls that it could have harmed.
+/// Number of calls that a problem has harmed, and of all calls that it could have harmed, in two periods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Calls harmed in the last hour.
@@ -20,7 +20,7 @@ pub struct Tally {
     pub good_since: u64,
 }
 
-/// Consequence of a failing target for the calls to it.
+/// Consequence of a failing target for the calls that were to be routed to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consequence {
@@ -70,7 +70,7 @@ pub enum TrunkProblem {
     },
     /// No address of the trunk has responded to the last request; it is not down yet.
     NotResponding {
-        /// Number of callers lost.
+        /// Number of callers whose calls failed because no other target was left.
         lost: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
@@ -84,12 +84,12 @@ pub enum TrunkProblem {
         /// Consecutive rejections, if that number is more significant than the others.
         #[serde(skip_serializing_if = "Option::is_none")]
         in_row: Option<u64>,
-        /// Number of callers without another target.
+        /// Number of callers whose calls failed because no other target was left.
         lost: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
-        /// Whether the trunk has stopped responding since.
+        /// Whether the trunk has stopped responding since the last rejection.
         #[serde(skip)]
         is_gone: bool,
     },
@@ -97,7 +97,7 @@ pub enum TrunkProblem {
     NotRegistered,
     /// Calls with the trunk had a fault.
     Faulty {
-        /// Type of fault.
+        /// Type of the fault.
         #[serde(skip)]
         fault: Fault,
         /// Calls with the fault.
@@ -109,25 +109,25 @@ pub enum TrunkProblem {
     },
     /// The mean audio quality of the trunk in the last hour is poor.
     PoorAudio {
-        /// Mean MOS.
+        /// Mean MOS of the last hour.
         mos: f64,
         /// Number of calls in the mean.
         calls: u64,
-        /// Number of better calls since.
+        /// Number of calls with better audio since the last poor one.
         good_since: u64,
     },
     /// After a restart, one of the trunk's peers could not be resolved.
     NameLost {
         /// Host name of the peer.
         host: String,
-        /// Whether DNS reports that the name does not exist, rather than giving no response.
+        /// Whether DNS reports that the name does not exist; false if DNS does not respond.
         #[serde(skip)]
         is_gone: bool,
         /// Whether all peers of the trunk are affected.
         #[serde(skip)]
         is_all: bool,
     },
-    /// Requests in the name of the trunk had wrong credentials.
+    /// Requests that claimed to come from the trunk had wrong credentials.
     WrongCredentials {
         /// Number of requests in the last hour.
         requests: u64,
@@ -191,12 +191,12 @@ pub enum AgentProblem {
         /// Calls that the agent ended at once without audio, if the last failure was of this type.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended_at_once: Option<u64>,
-        /// Number of callers hung up on.
+        /// Number of callers whose calls the edge ended because of the failure.
         hung_up: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
-        /// Whether the agent has been reached since.
+        /// Whether the agent has been reached since the last failure.
         #[serde(skip)]
         is_reached: bool,
     },
@@ -216,27 +216,27 @@ pub enum Silence {
 /// Calls in which a party is silent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unheard {
-    /// Trunk or agent; `None` for a bare URI or an agent of an application.
+    /// Silent trunk or agent; `None` for a bare URI, or an agent of an application.
     #[serde(flatten)]
     pub party: Option<Party>,
-    /// Name of the party as in calls.
+    /// Name of the silent party as in the list of calls.
     pub name: String,
     /// Type of silence.
     #[serde(skip)]
     pub silence: Silence,
-    /// Cause: the word of a fault's `kind`.
+    /// Cause of the silence, a word as in the `kind` of a call's fault; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
-    /// Number of live calls in which the party is silent.
+    /// Number of live calls in which the party is silent; `None` if `tally` counts ended calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_calls: Option<u64>,
-    /// Calls of the last hour in which the party is silent.
+    /// Ended calls of the last hour in which the party was silent.
     #[serde(flatten)]
     pub tally: Option<Tally>,
-    /// Other parties that are also silent in these calls, each with the number of calls.
+    /// Other parties that are also silent in these calls, each with the number of such calls.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
-    /// Parties of `both` with problems that this one replaces.
+    /// Those of `both` whose own problems are not listed because this one covers them.
     #[serde(skip)]
     pub taken_in: Vec<(String, u64)>,
 }
@@ -247,7 +247,8 @@ impl Unheard {
         self.tally.map_or_else(|| self.live_calls.unwrap_or_default(), |tally| tally.calls)
     }
 
-    /// Returns whether the other parties are silent in all of these calls, too.
+    /// Returns whether the other side of each of these calls is silent, too, in that no usable packets arrive from
+    /// either.
     pub fn is_of_both_sides(&self) -> bool {
         self.silence == Silence::NoMedia && self.both.iter().map(|(_, calls)| *calls).sum::<u64>() >= self.calls()
     }
@@ -283,7 +284,7 @@ pub enum EdgeProblem {
         /// Type of owner: `listener` or `trunk`.
         #[serde(skip)]
         owner: &'static str,
-        /// Name of the owner.
+        /// Name of the listener or trunk.
         name: String,
         /// Expiry date as text.
         #[serde(skip)]
@@ -311,10 +312,10 @@ pub enum EdgeProblem {
     Acme {
         /// Host name.
         domain: String,
-        /// Failed step, in words.
+        /// Failed step of the order, in words.
         #[serde(skip)]
         step: &'static str,
-        /// Whether the certificate in force is valid.
+        /// Whether the certificate currently in use is still valid.
         #[serde(skip)]
         is_valid: bool,
     },
@@ -390,7 +391,7 @@ pub enum RecordProblem {
     DayCountsNotStored,
     /// The previous process ended without a regular shutdown.
     CallsCutShort {
-        /// Number of calls that were up.
+        /// Number of calls that were in progress.
         calls: usize,
     },
     /// The journal of call records was damaged at the start.
@@ -404,7 +405,7 @@ pub enum RecordProblem {
     StoreNotWritten,
     /// The store was damaged.
     StoreDamaged {
-        /// Contents saved from the store.
+        /// Description of the contents that were recovered from the store.
         what: String,
     },
     /// Callbacks are not stored.
@@ -427,7 +428,7 @@ pub enum RecordProblem {
     RecordingsNotWritten,
     /// Calls are rejected while the disk accepts no recordings.
     CallsRefused {
-        /// Number of callers lost in the last hour.
+        /// Number of callers rejected in the last hour.
         callers: u64,
     },
     /// Recordings lack part of their audio.
@@ -436,7 +437,7 @@ pub enum RecordProblem {
         recordings: u64,
         /// Missing audio in milliseconds.
         lost_milliseconds: u64,
-        /// Number of complete recordings since the last of these.
+        /// Number of complete recordings since the last incomplete one.
         whole_since: u64,
     },
     /// Recordings were cut off by the end of an earlier run.
@@ -494,7 +495,7 @@ pub enum RecordProblem {
     },
 }
 
-/// The kind of a problem.
+/// Kind of a problem, with the data for its texts and its rank.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ProblemKind {
@@ -521,7 +522,7 @@ pub enum ProblemKind {
         /// Calls affected.
         #[serde(flatten)]
         tally: Tally,
-        /// Whether prompts were not played, rather than the application failing.
+        /// Whether prompts of the application were not played; false if the application itself failed.
         #[serde(skip)]
         is_unheard: bool,
     },
@@ -532,34 +533,34 @@ pub enum ProblemKind {
         /// Trunk with the limit; `None` for the edge's own limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         trunk: Option<String>,
-        /// Whether the calls were to the trunk rather than from it.
+        /// Whether the calls were to the trunk; false if they came from it.
         #[serde(skip)]
         is_outbound: bool,
-        /// Slug of the reason.
+        /// Stable code of the reason for the rejections.
         reason: &'static str,
-        /// Key with its value and section.
+        /// Configuration key of the limit, with its value and section.
         limit: String,
         /// Calls rejected in the last hour.
         calls: u64,
         /// Calls rejected in the last five minutes.
         recent_calls: u64,
-        /// Consequence for these calls.
+        /// Consequence for the rejected calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
     /// Routes have no target left.
     NoTarget {
-        /// Party of the first target.
+        /// Trunk, agent or application that is the first target of the routes.
         #[serde(flatten)]
         party: Party,
-        /// Word of that party's problem.
+        /// Stable word of the problem of that first target.
         #[serde(skip)]
         word: &'static str,
         /// Names of the routes.
         routes: Vec<String>,
-        /// Number of callers lost.
+        /// Number of callers whose calls failed because no target was left.
         lost: u64,
-        /// Whether `lost` counts since a target last answered rather than in the last hour.
+        /// Whether `lost` counts since a target last answered; false if it counts the last hour.
         #[serde(skip)]
         is_since_answer: bool,
     },
@@ -787,7 +788,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns whether the problem harmed calls in the last hour, but not the latest ones.
+    /// Returns whether the problem harmed calls in the last hour, or recordings, but does not persist.
     pub(super) fn is_past(&self) -> bool {
         let tally = match self {
             ProblemKind::Trunk { what: TrunkProblem::PoorAudio { good_since, .. }, .. } => return *good_since > 0,
@@ -835,12 +836,12 @@ impl ProblemKind {
         matches!(self, ProblemKind::Record(RecordProblem::CallsRefused { .. }))
     }
 
-    /// Returns whether the operator caused the problem deliberately: a drain or a start.
+    /// Returns whether the problem is a normal phase of operation: a drain or the start.
     pub(crate) const fn is_wanted(&self) -> bool {
         matches!(self, ProblemKind::Edge(EdgeProblem::Draining | EdgeProblem::Starting))
     }
 
-    /// Returns a key that does not change with the figures of the problem.
+    /// Returns a key that identifies the problem in successive checks, while its figures change.
     pub(crate) fn key(&self) -> String {
         let subject = match self {
             ProblemKind::Trunk { what: TrunkProblem::NameLost { host: of, .. }, .. }

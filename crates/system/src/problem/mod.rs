@@ -1,5 +1,5 @@
-//! Current problems: the harm to calls, the evidence and the fix. `kind.rs` lists the kinds of problems and `words.rs`
-//! their texts; this file defines their order.
+//! Current problems of the edge: the harm to calls, the evidence and the fix. `kind.rs` lists the kinds of problems and
+//! `words.rs` their texts; this file defines their order.
 
 pub mod kind;
 mod words;
@@ -94,7 +94,8 @@ fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -
     Shape { kind: kind.word(), fields: kind }.serialize(serializer)
 }
 
-/// Number of calls harmed in an hour below which only a few calls count as harmed.
+/// Number of harmed calls in an hour from which a problem ranks with those of many calls; below, only a few calls were
+/// lost.
 const FEW_CALLS: u64 = 3;
 
 /// Number of calls in five minutes below which an audio problem ranks behind recordings and call records that cannot be
@@ -104,7 +105,7 @@ const HANDFUL_OF_CALLS: u64 = 10;
 /// Maximum length of a headline in characters; it fits on one line of a wide terminal.
 pub const HEADLINE_CHARS: usize = 100;
 
-/// Number of problems that are visible first, as on a phone.
+/// Number of problems that a reader sees first, as on a phone.
 const READ_FIRST: usize = 3;
 
 /// Urgency of a problem among those with equal harm, the most urgent first.
@@ -169,31 +170,35 @@ impl Part {
 pub struct Problem {
     /// Effect of the problem.
     pub harm: Harm,
-    /// The problem in at most 100 characters; a longer one stands whole at the beginning of `evidence`.
+    /// Description of the problem in at most 100 characters; if it was shortened, `evidence` begins with the whole
+    /// text.
     pub headline: String,
-    /// The headline without its time; absent if it has none.
+    /// Headline without its reference to the last hour, or without its prefix about rejected calls; absent if it has
+    /// neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     brief: Option<String>,
-    /// Observation that shows it.
+    /// Observation that shows the problem.
     pub evidence: Option<String>,
     /// Recommended action.
     pub fix: Option<String>,
     /// Command that shows more.
     pub command: Option<String>,
-    /// Time since which the edge has it, as checked every 5 s; absent if it is past.
+    /// Time since which the problem exists, or existed if it is past; absent if a past problem was never found as
+    /// current.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// One of the kinds below; its fields stand beside this one.
+    /// Kind of the problem; in JSON, its stable word is `kind`, and its fields stand beside it.
     #[serde(flatten, serialize_with = "as_word_and_fields")]
     pub kind: ProblemKind,
     /// Trunk, agent or application that the problem concerns.
     #[serde(skip)]
     pub party: Option<Party>,
-    /// Other parties of it: a route has no target left, or neither side of calls is heard.
+    /// Other parties of the problem: further targets of routes without a target left, or the other sides of silent
+    /// calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Part>,
-    /// No call has met the problem: a trunk that is down and that no route uses, an expired certificate that no
-    /// handshake has met.
+    /// Urgency among problems of equal harm. In JSON only `unmet`: true if no call has met the problem, such as a trunk
+    /// that is down and that no route uses, or an expired certificate that no handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
     /// Number of calls harmed in the last five minutes and in the last hour.
@@ -202,7 +207,7 @@ pub struct Problem {
     /// Time of the last call harmed, if known.
     #[serde(skip)]
     at: Option<Instant>,
-    /// Whether another problem of the same party has harmed calls since.
+    /// Whether another problem of the same party has harmed calls more recently.
     #[serde(skip)]
     is_older: bool,
     /// Whether recordings or records cannot be written at present.
@@ -236,12 +241,12 @@ impl Problem {
         }
     }
 
-    /// Sets the harm, unless calls succeed again and the problem is past.
+    /// Sets the harm; if the problem is past, the harm is [`Harm::Past`] in any case.
     pub fn harms(self, harm: Harm) -> Problem {
         Problem { harm: if self.kind.is_past() { Harm::Past } else { harm }, ..self }
     }
 
-    /// Changes the kind and updates the headline.
+    /// Changes the data of the kind, and derives the headline from it again.
     pub fn change(&mut self, change: impl FnOnce(&mut ProblemKind)) {
         change(&mut self.kind);
         self.headline = self.kind.to_string();
@@ -252,8 +257,9 @@ impl Problem {
         Problem { urgency, ..self }
     }
 
-    /// Sets the number of calls harmed in the last five minutes and in the last hour. Problems that lose calls now come
-    /// first, and those with few lost calls come after a target that is down.
+    /// Sets the number of calls harmed in the last five minutes and in the last hour, and the urgency that follows:
+    /// problems that lose calls now come first, and those with few lost calls after a target that is down. Zero calls
+    /// in the hour change nothing.
     pub fn harming(self, recent: u64, of_hour: u64) -> Problem {
         let urgency = match (recent, of_hour) {
             (_, 0) => return self,
@@ -264,7 +270,8 @@ impl Problem {
         Problem { urgency, calls: (recent, of_hour), ..self }
     }
 
-    /// Sets the number of calls lost in the last hour because a target is down.
+    /// Sets the number of calls lost in the last hour because a target is down, and the urgency that follows. Zero
+    /// changes nothing.
     pub fn lost(self, calls: u64) -> Problem {
         let urgency = match calls {
             0 => return self,
@@ -274,13 +281,14 @@ impl Problem {
         Problem { urgency, calls: (calls, calls), ..self }
     }
 
-    /// Marks the target as down without a call routed to it.
+    /// Limits the urgency to that of a target that is down without a call routed to it.
     pub fn idle(self) -> Problem {
         let urgency = self.urgency.max(Urgency::Idle);
         Problem { urgency, ..self }
     }
 
-    /// Marks the problem as one that every further call meets, regardless of the number of calls so far.
+    /// Raises the urgency to that of a problem that affects every further call, regardless of the number of calls so
+    /// far.
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
@@ -348,7 +356,8 @@ impl Problem {
         problems.iter_mut().for_each(Problem::fit);
     }
 
-    /// Marks problems of a party that has a more recent one, because the reason of the newest failures comes first.
+    /// Sets `is_older` for problems of a party that has a more recent one of equal harm, because the reason of the
+    /// newest failures comes first.
     pub(crate) fn note_older(problems: &mut [Problem]) {
         let newest = |of: &Problem, others: &[Problem]| {
             let is_its = |one: &&Problem| one.harm == of.harm && one.party.is_some() && one.party == of.party;
@@ -376,7 +385,7 @@ impl Problem {
         Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
     }
 
-    /// Sets the fix for a failure if one is known, such as the command that shows a full disk's usage.
+    /// Sets the fix of a failure if one is known, such as the command that shows what fills a disk.
     pub fn caused_by(self, failure: &Failure) -> Problem {
         match &failure.fix {
             Some(fix) => self.fixed_by(fix),
@@ -395,7 +404,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Describes an I/O error of a directory, with a fix if known.
+    /// Describes an I/O error in a directory, with a fix if one is known.
     pub fn of(error: &io::Error, directory: &Path) -> Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         // The path is made absolute, because the reader has another working directory.

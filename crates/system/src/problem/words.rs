@@ -9,10 +9,10 @@ use super::kind::{
 use super::{HEADLINE_CHARS, Party, Problem};
 use crate::text::number;
 
-/// Maximum length of a name in a headline that must be shortened, in characters.
+/// Length to which the names in a headline are shortened if it is too long, in characters.
 const NAME_CHARS: usize = 24;
 
-/// Start of the headline while calls are rejected.
+/// Beginning of the headline while calls are rejected because the disk accepts no recordings.
 const REFUSED: &str = "calls are refused: ";
 
 /// Maximum number of routes named in a headline.
@@ -32,8 +32,8 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 impl Tally {
-    /// Formats the figures of the last five minutes as ` (18 of 18 in the last 5 min)`; empty if there are none, or if
-    /// they equal those of the hour.
+    /// Formats the figures of the last five minutes as ` (18 of 18 in the last 5 min)`; empty if there was no call, or
+    /// if they equal those of the hour.
     pub fn recent(&self) -> String {
         let Tally { calls, of, recent_calls, recent_of, .. } = *self;
         match recent_of {
@@ -477,7 +477,7 @@ impl ProblemKind {
 
 impl Problem {
     /// Shortens the headline to one line, and sets `brief`. First long names are shortened; if the headline is still
-    /// too long, its last clause moves to the evidence.
+    /// too long, it is cut after its last clause that fits. The evidence then begins with the whole headline.
     pub(crate) fn fit(&mut self) {
         if self.headline.chars().count() > HEADLINE_CHARS {
             self.shorten();
