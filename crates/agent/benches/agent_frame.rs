@@ -1,5 +1,5 @@
-//! Cost of one `media` message: writing alone into a reused buffer; from an RTP packet to the text for the socket; and
-//! parsing and decoding an agent's own message.
+//! Cost of one `media` message, measured in three ways: only writing into a reused buffer; from an RTP packet to the
+//! text for the socket; and parsing and decoding an agent's own message.
 
 #![expect(clippy::disallowed_methods, reason = "a bench begins somewhere in time")]
 #![allow(missing_docs, reason = "criterion's macros make public items")]

@@ -1,4 +1,4 @@
-//! Cost of a conference: one tick of 20 ms, with the frames of all parties added and all mixes read.
+//! Cost of a conference: one tick of 20 ms, in which the frames of all parties are added and all mixes are read.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]

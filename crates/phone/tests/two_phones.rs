@@ -1,5 +1,5 @@
-//! Two phones connected directly, on virtual time and a lossless network: every way to place and answer a call ends,
-//! with the outcome expected by both sides.
+//! Two phones connected directly, in virtual time over a lossless network: every way to place and answer a call ends
+//! with the outcome that both sides expect.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests need an arbitrary start time
 
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ impl Pair {
         self.sent.iter().filter(|s| *s == what).count()
     }
 
-    /// Checks that no state is left, and that both phones report the expected outcome.
+    /// Checks that no state is left, and that both phones report the expected ending.
     fn is_over(&self, caller: CallEnding, callee: CallEnding) {
         assert_eq!((self.ending(CALLER), self.ending(CALLEE)), (Some(caller), Some(callee)), "{:?}", self.sent);
         for phone in &self.phones {

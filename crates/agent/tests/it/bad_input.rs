@@ -12,7 +12,7 @@ use trunkgate_agent::limits::{
 };
 use trunkgate_agent::{MessageProblem, PlayoutQueue, Stream, StreamInput, StreamLoss, StreamSettings, parse};
 
-/// Texts with the stable names of their problems.
+/// Invalid messages, with the stable names of their problems.
 const TABLE: [(&str, &str); 55] = [
     ("", "bad_json"),
     ("   ", "bad_json"),
@@ -125,7 +125,7 @@ fn deep_nesting_is_passed_over_or_refused() {
     assert_eq!(parse(&nested(1_000_000)).unwrap_err().slug(), "message_too_large");
 }
 
-/// Only one string may be long.
+/// A long text is accepted only if its length is due to one string.
 #[test]
 fn a_long_text_of_many_parts_is_not_read() {
     let beside = |many: usize, payload: usize| {
@@ -177,7 +177,8 @@ fn each_of_a_flood_of_bad_messages_is_told() {
     }
 }
 
-/// An agent that requests responses without reading them: reading stops first, and continued reading loses the agent.
+/// If an agent sends requests without reading the responses, its socket is no longer read; if it is read nevertheless,
+/// the agent is lost.
 #[test]
 fn unread_answers_are_bounded() {
     let now = Instant::now();
@@ -197,7 +198,7 @@ fn unread_answers_are_bounded() {
     assert!(rest.len() == 2 && rest[0].starts_with(r#"{"event":"stop""#) && rest[1] == "<close 1000>", "{rest:?}");
 }
 
-/// One clear returns as many marks as may wait, without loss.
+/// One `clear` returns the maximum number of waiting marks, and the agent is not lost by that.
 #[test]
 fn a_clear_of_all_marks_is_no_loss() {
     let now = Instant::now();

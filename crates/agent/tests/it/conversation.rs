@@ -12,7 +12,7 @@ use trunkgate_agent::{
     TickGenerator, TrackName, WarmTransfer,
 };
 
-/// Agent's side of a call: audio played, 20 ms at a time, and messages returned.
+/// Call as its agent sees it: audio played, 20 ms at a time, and messages sent to the agent.
 struct Call {
     now: Instant,
     stream: Stream,
@@ -65,7 +65,7 @@ impl Call {
         self.received.extend(texts(&mut self.stream).into_iter().map(|text| (self.tick, text)));
     }
 
-    /// Advances by 20 ms.
+    /// Advances the clock to the next tick and processes it.
     fn pass(&mut self) {
         self.now = self.ticks.next_due();
         assert!(self.ticks.take_tick(self.now).is_some());
@@ -109,7 +109,8 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// 60 s in one message, its mark after 60 s (row 5 of docs/internals/evidence/voice-agents.md).
+/// A message with 60 s of audio is played completely, and the mark after it returns after 60 s (row 5 of
+/// docs/internals/evidence/voice-agents.md).
 #[test]
 fn a_minute_in_one_message_is_played_whole() {
     let mut call = Call::new(settings());
@@ -124,8 +125,8 @@ fn a_minute_in_one_message_is_played_whole() {
     assert_eq!(call.marks(), [(3000, "end".to_owned())]);
 }
 
-/// Pieces as pipecat sends them (758 and 1,100 bytes) and a piece of 161.
-/// Row 6 of docs/internals/evidence/voice-agents.md.
+/// Pieces of the lengths that pipecat sends (758 and 1,100 bytes), and of 161 bytes, fill whole packets (row 6 of
+/// docs/internals/evidence/voice-agents.md).
 #[test]
 fn pieces_of_any_length_make_no_short_packet() {
     for piece in [758, 1100, 161] {
@@ -144,7 +145,7 @@ fn pieces_of_any_length_make_no_short_packet() {
     }
 }
 
-/// An agent that sends in real time, one piece every 20 ms, with jitter: no silence is inserted after the first wait.
+/// An agent sends one piece every 20 ms, with jitter: no silence is inserted after the first wait.
 #[test]
 fn a_paced_agent_is_played_without_a_gap() {
     let mut call = Call::new(settings());
@@ -156,7 +157,8 @@ fn a_paced_agent_is_played_without_a_gap() {
     assert_eq!(ticks, (1..=500).collect::<Vec<_>>());
 }
 
-/// Rows 7 and 8 of docs/internals/evidence/voice-agents.md.
+/// A `clear` returns all marks in order, and a mark without audio returns at once (rows 7 and 8 of
+/// docs/internals/evidence/voice-agents.md).
 #[test]
 fn clear_returns_all_marks_at_once_in_order_and_a_mark_on_silence_returns_at_once() {
     let mut call = Call::new(settings());
@@ -227,8 +229,8 @@ fn requests_of_an_agent_are_passed_on() {
     assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);
 }
 
-/// Every end by the edge sends `stop`; servers like uvicorn must not get a close directly after it. Row 10 of
-/// docs/internals/evidence/voice-agents.md.
+/// Every end by the edge sends `stop`. A close frame must not follow directly, because servers like uvicorn would lose
+/// data (row 10 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn our_end_is_stop_then_1000() {
     let now = Instant::now();
@@ -273,7 +275,7 @@ fn a_socket_that_does_not_close_is_left() {
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
-/// Rule 6 of "How a call is treated": 1000 is a normal end, every other code a loss.
+/// Close code 1000 is a normal end, every other code a loss of the agent (rule 6 of "How a call is treated").
 #[test]
 fn only_1000_is_an_end() {
     let now = Instant::now();
@@ -354,8 +356,8 @@ fn pings_are_sent_and_must_be_answered() {
     assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
 }
 
-/// The round trip ends with the ping's own pong: an unsolicited pong, an unread one, and one behind queued audio are
-/// not timed.
+/// The round trip ends with the pong of its own ping: neither an unsolicited pong, nor an unread one, nor that of a
+/// ping behind queued audio is measured.
 #[test]
 fn the_round_trip_is_that_of_a_ping() {
     let mut now = Instant::now();
@@ -423,8 +425,8 @@ fn an_agent_that_does_not_speak_is_lost() {
     assert_eq!(stream.poll_timeout(), None);
 }
 
-/// A listener that stops reading: bounded, counted, reported once; then it continues with the newest frames, with a
-/// visible gap in time and numbers.
+/// The queue of a listener that stops reading is bounded, and dropped frames are counted and reported once. Afterwards
+/// the listener gets the newest frames, with a visible gap in times and numbers.
 #[test]
 fn a_slow_listener_loses_its_oldest_frames() {
     let now = Instant::now();
@@ -463,7 +465,7 @@ fn a_listener_gets_no_keys() {
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
-/// A process that was suspended reads pongs and audio of that time only afterwards; no agent is lost.
+/// A process that was suspended reads the pongs and the audio of that time only afterwards; no agent is lost by that.
 #[test]
 fn a_process_that_stood_still_loses_no_agent() {
     let mut now = Instant::now();

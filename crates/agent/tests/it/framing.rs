@@ -14,7 +14,7 @@ const INBOUND: TrackName = TrackName::Inbound;
 const MS: Duration = Duration::from_millis(1);
 const SILENCE: [u8; 160] = [0xff; 160];
 
-/// Packet of a source, with its arrival time.
+/// RTP packet of a source, with its arrival time.
 #[derive(Debug, Clone)]
 struct Sent {
     at: Duration,
@@ -24,8 +24,8 @@ struct Sent {
     payload: Vec<u8>,
 }
 
-/// Generates packets of `samples` samples, each sent after its last sample, from the stream's start on. No sample is
-/// silence.
+/// Generates packets of `samples` samples from the stream's start on, each sent after its last sample. No sample is
+/// silent.
 fn source(packets: u32, samples: u32) -> Vec<Sent> {
     (0..packets)
         .map(|n| Sent {
@@ -43,14 +43,14 @@ fn audio(from: u32, samples: u32) -> Vec<u8> {
     (from..from + samples).map(|n| (n % 251) as u8 & 0x7f ^ (n / 251 % 64) as u8).map(|byte| byte % 0x70).collect()
 }
 
-/// Released frame.
+/// Frame returned by the tracks, with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Left {
     at: Duration,
     frame: TrackFrame,
 }
 
-/// Feeds packets to a stream's tracks, polling after each packet and at each deadline.
+/// Tracks of a stream, which are fed with packets and polled after each packet and at each deadline.
 struct Wire {
     start: Instant,
     tracks: StreamTracks,
@@ -94,7 +94,7 @@ impl Wire {
     }
 }
 
-/// Plays packets in the order of arrival on one track.
+/// Feeds packets to one track in the order of their arrival.
 fn play(packets: &[Sent]) -> Wire {
     play_to(Wire::new(TrackSet::Inbound), packets)
 }
@@ -183,7 +183,8 @@ fn packets_twice_are_heard_once() {
     assert_eq!(play(&sent).bytes(INBOUND)[..8000], spoken);
 }
 
-/// Checks that without packets, frames of silence follow the wall clock, and the source returns to its place.
+/// While no packets arrive, frames of silence follow the wall clock; afterwards the source has its former position
+/// again.
 #[test]
 fn hold_is_filled() {
     for (pause, timestamps_go_on) in [(10_u32, true), (500, true), (500, false), (30_000, true), (30_000, false)] {
@@ -210,8 +211,8 @@ fn hold_is_filled() {
     }
 }
 
-/// DTX with a pause that is no multiple of 20 ms. The source is placed at the border of a frame, so that each packet
-/// leaves on arrival, unchanged.
+/// After a pause (DTX) that is no multiple of 20 ms, the source continues at the start of a frame, so that each packet
+/// is returned on arrival as one whole frame.
 #[test]
 fn talk_spurts_begin_on_a_frame() {
     let mut sent = Vec::new();
@@ -240,7 +241,7 @@ fn talk_spurts_begin_on_a_frame() {
     }
 }
 
-/// A pause is never shortened into the audio before it.
+/// The correction after a pause never cuts off audio before the pause.
 #[test]
 fn a_short_pause_cuts_nothing_off() {
     let mut sent = source(40, 180);
@@ -254,8 +255,8 @@ fn a_short_pause_cuts_nothing_off() {
     assert_eq!(heard[3360..3360 + 22 * 180], concat(&sent[18..]));
 }
 
-/// Packets of 90 ms with the first one placed ahead of the wall clock, because the stream began with it: after a pause
-/// they are in place.
+/// The first of these packets of 90 ms is ahead of the wall clock, because the stream began with it; after a pause the
+/// packets are on time.
 #[test]
 fn a_pause_puts_long_packets_in_place() {
     let mut sent = source(110, 720);
@@ -276,7 +277,8 @@ fn a_pause_puts_long_packets_in_place() {
     }
 }
 
-/// Telephone-events (RFC 4733) and comfort noise share the sequence numbers: no gap.
+/// Telephone-events (RFC 4733) and comfort noise have sequence numbers of the same stream, but leave no gap in the
+/// audio.
 #[test]
 fn packets_that_are_no_audio_are_no_gap() {
     let mut sent = source(20, 160);
@@ -308,7 +310,8 @@ fn another_source_goes_on() {
     assert_eq!(wire.tracks.counts(INBOUND).anchors, 2);
 }
 
-/// A clock that jumps ahead or back by any amount: in place again within 300 ms, and no frame is missing.
+/// After a jump of the source's timestamps, ahead or back by any amount, its position is correct again within 300 ms,
+/// and no frame is missing.
 #[test]
 fn a_jump_of_the_clock_is_survived() {
     for jump in [-3_000_000_i32, -8000, -1600, 1600, 8000, 3_000_000] {
@@ -323,7 +326,7 @@ fn a_jump_of_the_clock_is_survived() {
     }
 }
 
-/// The path becomes longer by 150 ms for good: late audio then follows the silence inserted for it.
+/// The path becomes longer by 150 ms permanently: late audio then follows the silence inserted for it.
 #[test]
 fn a_longer_way_is_followed() {
     let mut sent = source(200, 160);
@@ -338,7 +341,7 @@ fn a_longer_way_is_followed() {
     assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0);
 }
 
-/// Stalls the path for `ms` every 2 s until a moment, and then delivers everything at once.
+/// Until a moment, stalls the path for `ms` in every 2 s, after which all packets arrive at once.
 fn standing(mut sent: Vec<Sent>, ms: u32, until: Duration) -> Vec<Sent> {
     let period = Duration::from_secs(2);
     for sent in sent.iter_mut().filter(|sent| sent.at >= period && sent.at < until) {
@@ -385,8 +388,8 @@ fn a_source_that_was_moved_on_goes_back_in_quiet_moments() {
     assert_eq!(ahead, 1992);
 }
 
-/// A stalled path and a paused source cannot be distinguished before more packets arrive: of a long stall the first 300
-/// ms and one packet are used, which bounds the lead over the wall clock.
+/// A stalled path and a paused source cannot be distinguished before more packets arrive. After a long stall the first
+/// 300 ms and one packet are used, which limits the lead over the wall clock.
 #[test]
 fn of_a_long_stall_the_rest_is_given_up() {
     let sent = standing(source(500, 160), 700, Duration::from_secs(3));
@@ -415,7 +418,7 @@ const CLOCKS: [Clock; 6] = [
     Clock::JumpsBy(i32::MIN),
 ];
 
-/// Generates words of a second with pauses between them, with continuous sequence numbers.
+/// Generates words of one second with pauses between them, with continuous sequence numbers.
 fn words(count: u32, pause_ms: u32, clock: Clock) -> Vec<Sent> {
     let mut sent = source(count * 50, 160);
     for (n, sent) in sent.iter_mut().enumerate() {
@@ -428,7 +431,7 @@ fn words(count: u32, pause_ms: u32, clock: Clock) -> Vec<Sent> {
     sent
 }
 
-/// Removes silence; no sample of a source is silence.
+/// Removes silence, which no sample of a source is.
 fn without_silence(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| *byte != 0xff).collect()
 }
@@ -458,7 +461,8 @@ fn every_packet_behind_a_pause_is_heard_whatever_its_timestamp() {
     }
 }
 
-/// The first two packets after a pause change places, or one of them is lost.
+/// No audio is lost if the first two packets after a pause arrive in reverse order; if one of them is lost, the others
+/// are used.
 #[test]
 fn reordering_behind_a_pause_loses_nothing() {
     for clock in CLOCKS {
@@ -479,7 +483,8 @@ fn reordering_behind_a_pause_loses_nothing() {
     }
 }
 
-/// Timestamps within a word: constant, at half or double speed, or going back each time.
+/// Packets in order are used with any timestamps within a word: constant, at half or double speed, or going back each
+/// time.
 #[test]
 fn packets_in_order_are_heard_by_any_clock() {
     for step in [0, 1, 80, 159, 161, 240, 320, u32::MAX, 160_u32.wrapping_neg(), 0x8000_0000] {
@@ -497,7 +502,7 @@ fn packets_in_order_are_heard_by_any_clock() {
     }
 }
 
-/// Both directions of a call: audio of the same moment has the same number.
+/// Frames of both directions with the same number contain audio of the same moment.
 #[test]
 fn directions_are_aligned() {
     let mut wire = Wire::new(TrackSet::Both);
@@ -524,7 +529,7 @@ fn directions_are_aligned() {
     assert!(inbound[110 * 160..195 * 160].iter().all(|byte| *byte == 0xff));
 }
 
-/// An hour without clock drift: every packet leaves at once, unchanged.
+/// Without clock drift, every packet of an hour is returned on arrival, unchanged.
 #[test]
 fn an_hour_without_drift() {
     let mut wire = Wire::new(TrackSet::Inbound);
@@ -540,8 +545,8 @@ fn an_hour_without_drift() {
     assert_eq!((counts.anchors, counts.slips, counts.late_packets, counts.filled_frames), (1, 0, 0, 0));
 }
 
-/// Half an hour with a clock drift of 200 ppm: never more than 110 ms from the wall clock, corrected by single frames,
-/// in quiet moments if there are any.
+/// With a clock drift of 200 ppm for half an hour, a source is never more than 110 ms away from the wall clock. The
+/// correction drops or inserts single frames, in quiet moments if there are any.
 #[test]
 fn half_an_hour_of_another_clock() {
     for (micros, talks_on) in [(19_996_u32, false), (20_004, false), (19_996, true), (20_004, true)] {
@@ -573,8 +578,8 @@ fn half_an_hour_of_another_clock() {
     }
 }
 
-/// The loop was suspended for two seconds and finds the packets of that time in its sockets: they are too late, but
-/// later ones are in place.
+/// The signalling loop was suspended for two seconds and finds the packets of that time in its sockets: they are too
+/// late, but the positions of later ones are correct.
 #[test]
 fn a_stall_of_the_edge_is_over_when_it_is_over() {
     let mut sent = source(200, 160);

@@ -1,4 +1,4 @@
-//! Every message of the edge, byte for byte: a recorded conversation of each kind.
+//! Every message of the edge, byte for byte: one recorded conversation of each kind.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -41,7 +41,8 @@ fn connected_then_start_and_nothing_between() {
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
 }
 
-/// A talking agent gets one track, a fork its requested ones (row 1 of docs/internals/evidence/voice-agents.md).
+/// `start` names one track for an agent that talks, and the requested tracks for a fork (row 1 of
+/// docs/internals/evidence/voice-agents.md).
 #[test]
 fn tracks_of_start() {
     let tracks = |set| start_with(set, AgentFormat::Mulaw8000, &[]);
@@ -135,7 +136,7 @@ fn a_conversation_of_each_message() {
     assert_eq!(texts(&mut stream), expected);
 }
 
-/// Row 4 of docs/internals/evidence/voice-agents.md.
+/// Names of marks are escaped as JSON strings (row 4 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn mark_names_are_escaped() {
     let now = Instant::now();
@@ -193,7 +194,7 @@ fn every_key_of_a_telephone() {
     }
 }
 
-/// An hour of both tracks: numbers grow without a jump, and time is media time.
+/// During an hour of both tracks, numbers grow without a jump, and timestamps are media time.
 #[test]
 fn an_hour_of_media() {
     let mut now = Instant::now();
@@ -328,7 +329,7 @@ fn each_field_has_its_type_and_its_place() {
     }
 }
 
-/// Messages of a server as documented, and messages seen from its clients.
+/// Messages documented for servers are understood, and so are those that clients of such servers were seen to send.
 #[test]
 fn what_a_server_of_twilios_sends_is_understood() {
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Recogniser's stream: `start` and audio out, results in, and all of its ends.
+//! Stream of a recogniser: `start` and audio are sent, results are received, and it ends in each possible way.
 
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 

@@ -60,7 +60,7 @@ fn over_one_line_each_hears_the_other_and_not_itself() {
     assert!(level_db(&other) > -25.0, "{}", level_db(&other));
 }
 
-/// Two lines form a loop that returns everything. Speech goes round at an ever lower level.
+/// Two lines form a loop that returns all audio; speech circulates in it at an ever lower level.
 #[test]
 fn over_two_lines_echo_does_not_run_away() {
     for delays in [[4, 4], [2, 9], [10, 31]] {

@@ -1,4 +1,4 @@
-//! Conferences: their audio and their semantics.
+//! Conferences: their audio and their behaviour.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -14,7 +14,7 @@ struct Party {
     tone: Option<f64>,
 }
 
-/// Parties at a mixer, with the last audio of each.
+/// Parties of a mixer, with the latest audio received by each.
 struct Table {
     mixer: Mixer,
     parties: Vec<Party>,
@@ -51,7 +51,7 @@ impl Table {
         all
     }
 
-    /// Asserts the tones that each party hears; all others must be absent.
+    /// Checks which tones each party hears; all others must be absent.
     fn assert_hears(&mut self, expected: &[&[f64]]) {
         let all = self.run(40);
         let tones: Vec<f64> = self.parties.iter().filter_map(|party| party.tone).collect();
@@ -154,8 +154,8 @@ fn who_adds_nothing_shares_a_mix() {
     }));
 }
 
-/// Delay between two parties: the look-ahead, plus 1.5 ms for each resampler of 8 kHz on the way and 0.75 ms for one of
-/// 16 kHz.
+/// The delay between two parties is the look-ahead, plus 1.5 ms for each resampler of 8 kHz on the way and 0.75 ms for
+/// one of 16 kHz.
 #[test]
 fn the_delay_is_the_look_ahead_and_that_of_resamplers() {
     for (rate, mixed, most_ms) in [
@@ -181,7 +181,7 @@ fn the_delay_is_the_look_ahead_and_that_of_resamplers() {
     }
 }
 
-/// A party that leaves the shared mix and returns to it hears no step in another voice.
+/// A party that leaves the shared mix and returns to it hears no discontinuity in another party's voice.
 #[test]
 fn leaving_the_shared_mix_and_returning_is_not_heard() {
     for (rate, other) in [
@@ -383,7 +383,8 @@ fn a_party_that_has_left_is_never_meant_again() {
     assert!(mixer.heard(second).is_some() && mixer.heard(first).is_none() && mixer.len() == 1);
 }
 
-/// Random events, with seeds: no panic, no sample above the ceiling, silence when all are silent.
+/// Random events, with seeds, cause no panic and no sample above the ceiling, and the mix is silent when all parties
+/// are.
 #[test]
 fn any_order_of_events_keeps_the_mixer_sound() {
     let tones = SamplingRate::ALL.map(|rate| tone(rate, 300.0, 32_767.0, 0));

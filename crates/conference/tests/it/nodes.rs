@@ -1,4 +1,4 @@
-//! Conference node: conferences of an edge with the rings of their parties.
+//! Conference node: the conferences of an edge, with the ring buffers of their parties.
 
 use trunkgate_conference::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, PARTIES};
 use trunkgate_conference::{
@@ -9,7 +9,7 @@ use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
 use crate::support::{level_db, tone, tone_db};
 
-/// Session's halves of the rings of one party.
+/// Session's sides of the ring buffers of one party.
 struct Session {
     seat: ParticipantId,
     says: FrameSender,

@@ -1,4 +1,4 @@
-//! Rings between two threads.
+//! Ring buffers between two threads.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! Semantics of conferences: start, end, music, beeps, callbacks and their fields.
+//! Behaviour of conferences: start, end, music, beeps, callbacks and their fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use trunkgate_conference::{
     MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
 };
 
-/// Room with its actions by kind.
+/// Conference whose actions are examined by kind.
 struct Bench {
     room: ConferenceRoom,
     now: Instant,
@@ -50,7 +50,7 @@ impl Bench {
         std::iter::from_fn(|| self.room.poll_output()).collect()
     }
 
-    /// Returns the names of new callbacks, with their call and number.
+    /// Returns the new callbacks: name, call and sequence number of each.
     fn reported(&mut self) -> Vec<String> {
         named(&self.actions())
     }
@@ -616,7 +616,7 @@ fn any_order_of_events_keeps_conferences_sound() {
 struct Judge {
     standing: BTreeMap<(RoomId, MemberId), MemberRole>,
     music: BTreeMap<(RoomId, MemberId), WaitMusic>,
-    /// Last sequence number of each conference, the number of parties reported, and whether it has ended.
+    /// For each conference: its last sequence number, the number of parties reported, and whether it has ended.
     reported: BTreeMap<RoomId, (u64, i64, bool)>,
     recording: BTreeMap<RoomId, bool>,
     ended: BTreeSet<RoomId>,

@@ -1,4 +1,4 @@
-//! Voices and parties for mixer tests.
+//! Simulated voices and parties for tests of the mixer.
 
 use std::f64::consts::TAU;
 
@@ -21,7 +21,7 @@ impl Talker {
         Talker { random: ChaCha8Rng::seed_from_u64(seed), hz, peak, left: 0, is_syllable: false, at: 0 }
     }
 
-    /// Returns the next 20 ms.
+    /// Returns the next 20 ms of the speaker.
     pub(crate) fn frame(&mut self, rate: SamplingRate) -> Vec<i16> {
         if self.left == 0 {
             self.is_syllable = !self.is_syllable;

@@ -1,4 +1,4 @@
-//! Property tests: any audio has one verdict.
+//! Property tests: any audio gets exactly one verdict.
 
 use proptest::prelude::*;
 use trunkgate_detection::{AnsweredBy, DetectionMode, DetectionSettings, fuzz};
@@ -13,7 +13,7 @@ proptest! {
         fuzz::detection(&data);
     }
 
-    /// Parties that speak for less than the threshold are humans, others machines.
+    /// A party that speaks for less than the threshold is a human, any other a machine.
     #[test]
     fn cadence_decides(lead in 100_usize..900, speech in 300_usize..4_000, threshold in 1_000_u32..3_000, noise in 0.0_f32..120.0) {
         let party = Party::default().silence(lead).speech(speech).silence(3_000).noise(noise);
@@ -25,7 +25,7 @@ proptest! {
         }
     }
 
-    /// Beeps of all frequencies and durations end a message.
+    /// A beep of any frequency and duration ends a message.
     #[test]
     fn beeps_are_heard(hz in 650.0_f32..2_050.0, ms in 180_usize..1_500, pause in 200_usize..1_000) {
         let party = Party::default().silence(300).speech(3_000).silence(pause).tone(&[hz], ms);

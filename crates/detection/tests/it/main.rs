@@ -1,4 +1,4 @@
-//! Tests of the detection on generated signals.
+//! Tests of answering machine detection on generated signals.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod any_audio;

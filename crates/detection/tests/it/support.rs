@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use trunkgate_detection::limits::{FRAME, FRAME_SAMPLES};
 use trunkgate_detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict, MachineDetector};
 
-/// Samples of a millisecond.
+/// Number of samples in a millisecond.
 const MS: usize = 8;
 
-/// Audio of a party.
+/// Generated audio of a party that has answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Party {
     samples: Vec<f32>,
@@ -48,7 +48,7 @@ impl Party {
         self
     }
 
-    /// Adds noise of a level to all audio.
+    /// Adds noise of a level, as peak sample value, to all audio so far.
     pub(crate) fn noise(mut self, level: f32) -> Party {
         let mut state = 7_u32;
         for sample in &mut self.samples {
@@ -64,7 +64,7 @@ impl Party {
         self
     }
 
-    /// Returns the verdict on the audio, followed by silence.
+    /// Returns the verdict on the audio, after which the party is silent.
     pub(crate) fn judged(&self, settings: DetectionSettings) -> DetectionVerdict {
         let limit = settings.timeout + FRAME;
         #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]

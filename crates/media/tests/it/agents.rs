@@ -42,7 +42,7 @@ fn player(bench: &mut Bench, sound: PlayerSound) {
     bench.command(MediaCommand::Wire { from: TONE, to: A, wire: ULAW.spec() });
 }
 
-/// Builds a remote party's packet with its own numbers.
+/// Builds an RTP packet of the remote party with sequence number `n`.
 fn packet(payload_type: u8, n: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let timestamp = u32::from(n) * 160 + 77_000;

@@ -1,12 +1,12 @@
-//! RTP bleed (an unknown source redirects a call's media to itself) and RTP inject (packets of an unknown source reach
-//! a remote party), for both sides, before and after the latch, by RTP and RTCP: 0 packets each. Classes: AST-2017-005,
-//! CVE-2017-14099, CVE-2017-14114, CVE-2025-53399.
+//! Attacks on RTP: bleed (an unknown source redirects a call's media to itself) and inject (packets of an unknown
+//! source reach a remote party), on both sides, before and after the latch, by RTP and RTCP. In no case is a packet
+//! forwarded. Classes: AST-2017-005, CVE-2017-14099, CVE-2017-14114, CVE-2025-53399.
 
 use crate::support::*;
 use proptest::prelude::*;
 use trunkgate_media::{DropReason, MediaEvent, RemoteSpec};
 
-/// Sides: end, its RTP and RTCP address, the other end, its RTP and RTCP address.
+/// For each side: the end, its RTP and RTCP addresses, the opposite end, and that end's RTP and RTCP addresses.
 const SIDES: [(trunkgate_media::EndId, [&str; 2], trunkgate_media::EndId, [&str; 2]); 2] =
     [(A, [A_RTP, A_RTCP], B, [B_RTP, B_RTCP]), (B, [B_RTP, B_RTCP], A, [A_RTP, A_RTCP])];
 
@@ -80,7 +80,8 @@ fn relayed_rtcp_tells_nobody_s_name_or_address() {
     assert_eq!(bench.feed(A, true, A_RTCP, &compound), None, "a text that does not fit");
 }
 
-/// Same address, other port: rejected at first, displaced by the announced port, and settled only after a second.
+/// A source with the announced address but another port is rejected at first, then accepted until a packet comes from
+/// the announced port. The choice is final only after a second.
 #[test]
 fn another_port_of_the_address_never_takes_the_call() {
     let other = "192.0.2.1:61000";

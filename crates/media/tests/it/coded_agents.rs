@@ -48,7 +48,7 @@ fn ticks(form: WireFrom) -> u32 {
     form.coding.clock_hz() / 50
 }
 
-/// Returns 20 ms packets of a remote party's tone.
+/// Returns packets of 20 ms with a remote party's tone of `hz`.
 fn said(form: WireFrom, hz: f64, packets: usize) -> Vec<Vec<u8>> {
     let samples: Vec<i16> =
         (0..packets * 320).map(|n| (PEAK * (TAU * hz * n as f64 / f64::from(RATE)).sin()) as i16).collect();
@@ -73,7 +73,7 @@ fn packet(form: WireFrom, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Decodes packets sent to a remote party, at 16 kHz.
+/// Decodes packets sent to a remote party into samples at 16 kHz.
 fn decoded(form: WireFrom, made: &[Made]) -> Vec<i16> {
     let (mut g722, mut opus) = (g722::G722Decoder::new(), opus::OpusDecoder::new(RATE).unwrap());
     let one = |made: &Made| match form.coding {
@@ -101,7 +101,7 @@ fn heard(messages: &[Value], format: AgentFormat, track: &str) -> Vec<i16> {
     }
 }
 
-/// Returns the level of a tone relative to the sent one, and its ratio to all else, both in dB.
+/// Returns the level of a tone relative to the sent one, and its ratio to all other audio, both in dB.
 fn judged(samples: &[i16], hz: f64, rate: u32) -> (f64, f64) {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -167,7 +167,7 @@ fn wide_band_is_kept_for_who_has_it() {
     }
 }
 
-/// Has the agent play a tone for a second.
+/// Has the agent play a tone for a second; returns the packets sent to the remote party.
 fn say(bench: &mut Bench, format: AgentFormat, hz: f64) -> Vec<Made> {
     let rate = format.sample_rate();
     let samples = (0..rate).map(|n| (PEAK * (TAU * hz * f64::from(n) / f64::from(rate)).sin()) as i16);
@@ -213,7 +213,7 @@ fn what_a_wide_agent_says_is_heard_whole() {
     }
 }
 
-/// Marks and clear follow the packets sent, as for μ-law.
+/// Marks and `clear` follow the packets sent, as with μ-law.
 #[test]
 fn a_mark_comes_back_once_its_audio_has_left_and_a_clear_ends_it() {
     for form in [OPUS, G722] {
@@ -397,7 +397,8 @@ fn who_listens_hears_both_directions() {
     }
 }
 
-/// Hold audio and tones reach such a remote party as well, and an agent's voice follows in the same stream.
+/// Hold audio and DTMF tones reach a remote party of such a codec as well, and an agent's voice follows in the same
+/// stream.
 #[test]
 fn what_is_played_and_who_speaks_next_are_one_stream() {
     for form in [OPUS, G722] {

@@ -1,4 +1,4 @@
-//! DTMF on wires between sides with different forms, under packet loss.
+//! DTMF between sides with different DTMF methods, under packet loss.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
 
@@ -15,14 +15,14 @@ use trunkgate_media::{
 
 const WANTED: OpusPreferences = OpusPreferences { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
 type Audio = (u8, PayloadCodec);
-/// Audio of a side: number and codec. Its telephone-events have the same clock (RFC 4733 §2.1).
+/// Payload type and codec of a side's audio. Its telephone-events have the same clock (RFC 4733 §2.1).
 const PCMU: (u8, PayloadCodec) = (0, PayloadCodec::Pcmu);
 const G722: (u8, PayloadCodec) = (9, PayloadCodec::G722);
 const OPUS: (u8, PayloadCodec) = (107, PayloadCodec::Opus(WANTED));
 const EVENT: DigitFormat = DigitFormat::Event { payload: 96, clock_hz: 8000 };
 const AGENT: EndId = EndId(7);
 const KEYS: &str = "123A456B789C*0#D1122";
-/// End bit (RFC 4733 §2.5.1).
+/// End bit of a telephone-event (RFC 4733 §2.5.1).
 const END: u8 = 0x80;
 
 /// Wires A, which sends telephone-events that are reported to signalling, to B, which receives telephone-events.
@@ -58,7 +58,7 @@ impl Presser {
         Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::G722Encoder::new(), opus }
     }
 
-    /// Builds a packet of 20 ms from a function of the time in seconds.
+    /// Builds a packet of 20 ms, the audio of which is a function of the time in seconds.
     fn say(&mut self, from_s: f64, sample: impl Fn(f64) -> f64) -> Vec<u8> {
         let rate = if self.audio.1 == PayloadCodec::Pcmu { 8000_u32 } else { 16_000 };
         let samples: Vec<i16> =
@@ -77,7 +77,7 @@ impl Presser {
         self.packet(self.audio.0, false, self.timestamp, &payload)
     }
 
-    /// Advances the timestamp without sending.
+    /// Advances the RTP timestamp without sending.
     fn pause(&mut self, ms: u32) {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 1000 * ms);
     }
@@ -131,7 +131,7 @@ impl Presser {
     }
 }
 
-/// Line that loses this percentage of packets.
+/// Simulated path that loses a percentage of packets.
 struct Line {
     seed: u32,
     percent: u32,
@@ -294,7 +294,7 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     assert!(bench.feed(A, false, A_RTP, &phone.audio()).is_some());
 }
 
-/// DTMF form of a side.
+/// DTMF method of a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Events,
@@ -302,12 +302,13 @@ enum Way {
     Tones,
 }
 
-/// Wire that removes digits of both forms from PCMU.
+/// Returns a wire that removes digits of either method from PCMU.
 fn taking(press: Option<DigitFormat>) -> WireSpec {
     taking_out_of(PCMU, PCMU, press)
 }
 
-/// Wire that removes digits of both forms from one side's audio and transcodes it for the other.
+/// Returns a wire that removes digits of either method from one side's audio and transcodes the audio for the other
+/// side.
 fn taking_out_of(from: (u8, PayloadCodec), to: (u8, PayloadCodec), press: Option<DigitFormat>) -> WireSpec {
     let clock_hz = from.1.clock_hz();
     let transcode = TranscodeSpec { from: vec![from], to, packet_ms: 20, events: vec![], noise: Some((13, Some(13))) };
@@ -321,7 +322,7 @@ fn taking_out_of(from: (u8, PayloadCodec), to: (u8, PayloadCodec), press: Option
     }
 }
 
-/// Remote party of B: packets sent to it, and the digits found in them.
+/// Remote party of end B: the packets sent to it, and the digits detected in them.
 struct Reader {
     bench: Bench,
     line: Line,
@@ -349,8 +350,8 @@ impl Reader {
     }
 }
 
-/// Sends digits along a wire between these codecs, each followed by `speech` packets of speech; returns the digits on
-/// the other side.
+/// Sends digits over a wire between these codecs, each followed by `speech` packets of speech; returns the digits
+/// detected on the other side.
 fn pressed(
     (from, near): (Way, (u8, PayloadCodec)),
     (to, far): (Way, (u8, PayloadCodec)),
@@ -415,7 +416,8 @@ fn each_way_of_pressing_becomes_each_other_whatever_is_lost() {
     }
 }
 
-/// Tests all forms between these codecs with a few digits of low and of high tones, one of them twice.
+/// Tests all combinations of methods between these codecs with a few digits of low and of high tones, one of them
+/// twice.
 fn between(pairs: &[(Audio, Audio)]) {
     for (near, far) in pairs {
         for percent in [0, 10, 40] {

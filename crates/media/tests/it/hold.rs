@@ -1,4 +1,4 @@
-//! Hold audio alternates with an agent and with a remote party: one continuous stream, and no click.
+//! Hold audio that alternates with an agent and with a remote party: one continuous stream without clicks.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn play(bench: &mut Bench) {
     bench.wire(PLAYER, A);
 }
 
-/// Returns the samples of one continuous stream.
+/// Returns the samples of packets, which must form one continuous stream.
 fn samples(made: &[Made]) -> Vec<f64> {
     let packets: Vec<RtpHeader> = made.iter().map(|made| RtpHeader::parse(&made.bytes).unwrap()).collect();
     for pair in packets.windows(2) {
@@ -36,8 +36,8 @@ fn samples(made: &[Made]) -> Vec<f64> {
     made.iter().flat_map(|made| made.bytes[12..].to_vec()).map(|code| f64::from(decode_ulaw(code))).collect()
 }
 
-/// Returns the maximum power of any 20 ms between 2 kHz and 3.8 kHz, outside of the tones: by Hann windows, in dB below
-/// full scale.
+/// Returns the maximum power of any 20 ms between 2 kHz and 3.8 kHz, where the tones have none: by Hann windows, in dB
+/// below full scale.
 fn splatter(samples: &[f64]) -> f64 {
     let window = |n: usize| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / 160.0).cos();
     let power = |frame: &[f64]| {

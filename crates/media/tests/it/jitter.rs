@@ -1,5 +1,5 @@
-//! Packet order before a decoder and before an agent: in sequence, each once, within the maximum delay, over simulated
-//! paths with loss, delay and reordering. In virtual time, with a seed.
+//! Order of packets before a decoder and before an agent: in sequence, each once, within the maximum delay. The
+//! simulated paths lose, delay and reorder packets, in virtual time and with a seed.
 //!
 //! `cargo test -p trunkgate-media --test it -- --nocapture jitter::measured` prints the figures of
 //! docs/configure/agents.md.
@@ -22,7 +22,7 @@ use trunkgate_media::{AgentInput, DropReason, EndId, JitterBuffer, MediaCommand}
 const AGENT: EndId = EndId(7);
 const MS: Duration = Duration::from_millis(1);
 
-/// Released packet: source, number, time and payload.
+/// Packet released by the jitter buffer: source, number, time and payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Left {
     ssrc: u32,
@@ -66,8 +66,8 @@ fn left(at: Duration, rtp: &RtpHeader, payload: &[u8]) -> Left {
     Left { ssrc: rtp.ssrc, sequence: rtp.sequence, at, payload: payload.to_vec() }
 }
 
-/// Feeds packets by arrival time in milliseconds and number; returns the released packets in the same form, and the
-/// rejected numbers.
+/// Feeds packets, given by arrival time in milliseconds and number; returns the released packets in the same form, and
+/// the numbers of the rejected ones.
 fn play(packets: &[(u64, u16)]) -> (Vec<(u64, u16)>, Vec<u16>) {
     let mut wire = Wire::new();
     let mut refused = Vec::new();
@@ -144,7 +144,7 @@ fn what_has_come_later_twice_is_waited_for() {
     assert_eq!([39, 41].map(|late| gap(&mut wire, late)), [true, false]);
 }
 
-/// All packets wait for one; the memory stays as large as at the start.
+/// All packets wait for one that never arrives; the memory stays as large as at the start.
 #[test]
 fn a_flood_has_no_more_room_than_there_is() {
     for bytes in [0, 10, 300, 2000, JITTER_BYTES + 1] {
@@ -163,7 +163,7 @@ fn a_flood_has_no_more_room_than_there_is() {
 }
 
 proptest! {
-    /// With any delays up to 40 ms, any losses and any duplicates, each received packet leaves once, in order.
+    /// With any delays up to 40 ms, any losses and any duplicates, each received packet is released once, in order.
     #[test]
     fn reordering_within_40_ms_loses_nothing(
         first in any::<u16>(),
@@ -189,8 +189,8 @@ proptest! {
         prop_assert_eq!(refused.len(), duplicates - came.len());
     }
 
-    /// Any packets: each accepted packet leaves once, with its payload, within 100 ms, and numbers only grow except at
-    /// restarts.
+    /// For any packets, each accepted packet is released once, with its payload, within 100 ms, and numbers only grow
+    /// except at restarts.
     #[test]
     fn any_packets_at_all(
         packets in proptest::collection::vec((0_u64..60, 0_u32..8, any::<u16>(), 0_u16..60, 0_usize..3000), 0..200),
@@ -221,7 +221,7 @@ proptest! {
     }
 }
 
-/// SplitMix64.
+/// Random number generator (SplitMix64).
 struct Chance(u64);
 
 impl Chance {
@@ -277,7 +277,7 @@ impl Path {
     }
 }
 
-/// Share of the received packets that was used, and their waiting times.
+/// Share of the received packets whose audio was used, and the times that they waited.
 #[derive(Debug)]
 struct Figures {
     used: f64,
@@ -319,7 +319,8 @@ fn measured_before_a_decoder() {
     }
 }
 
-/// No waiting on a clean path, 40 ms after a loss, and nearly every received packet is used.
+/// Checks the figures of a path: no waiting on a clean path, 40 ms after a loss, and nearly every received packet is
+/// used.
 fn judge(path: &Path, figures: &Figures) {
     assert_eq!(figures.p50, Duration::ZERO);
     match (path.loss_percent, path.detour_ms) {
@@ -331,7 +332,7 @@ fn judge(path: &Path, figures: &Figures) {
     }
 }
 
-/// Measures from a packet's arrival to the agent's message with its audio, as linear audio from PCMU.
+/// Measures the time from a packet's arrival to the agent's message with its audio, as linear audio from PCMU.
 #[test]
 fn measured_before_an_agent() {
     for path in PATHS {
@@ -366,7 +367,7 @@ fn measured_before_an_agent() {
     }
 }
 
-/// Measures the waiting time of the packets whose audio leaves now; their bytes are the number modulo 100.
+/// Measures the waiting time of the packets whose audio is sent now; each byte of a packet is its number modulo 100.
 fn take_frames(bench: &mut Bench, waiting: &mut HashMap<u8, Instant>, delays: &mut Vec<Duration>) {
     for message in bench.written(AGENT).iter().filter(|message| message["event"] == "media") {
         let first = audio(message)[..2].try_into().unwrap();

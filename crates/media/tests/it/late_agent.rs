@@ -8,9 +8,9 @@ use trunkgate_media::agent::StreamSettings;
 use trunkgate_media::{AgentInput, EndId, MediaCommand};
 
 const AGENT: EndId = EndId(7);
-/// Loud codes, distinguished by their order.
+/// Loud μ-law codes, distinguished by their order.
 const LOUD: [u8; 7] = [0x80, 0x91, 0x82, 0x93, 0x84, 0x95, 0x86];
-/// Code far below speech, but different from the edge's silence.
+/// μ-law code far below speech, but different from the edge's own silence.
 const QUIET: u8 = 0xfc;
 const FRAME_MS: u64 = 20;
 
@@ -34,7 +34,8 @@ fn code(frame: usize) -> u8 {
     if frame % 25 < 20 { LOUD[frame % LOUD.len()] } else { QUIET }
 }
 
-/// Advances the time while the agent answers pings; returns one code of each packet, from its unblended part.
+/// Advances the time while the agent answers pings; returns one code of each packet, from a part of it without a
+/// cross-fade.
 fn heard(bench: &mut Bench, ms: u64) -> Vec<u8> {
     let end = bench.now + Duration::from_millis(ms);
     let mut codes = Vec::new();
@@ -56,7 +57,7 @@ fn of_agent(codes: &[u8]) -> usize {
     codes.iter().filter(|code| **code != 0xff).count()
 }
 
-/// Sends frames in real time, delayed by stalls; returns the codes played and the queue length at each frame.
+/// Sends frames in real time, delayed by stalls; returns the codes played, and the length of the queue at each frame.
 fn in_real_time(
     bench: &mut Bench,
     frames: usize,

@@ -199,7 +199,7 @@ fn both_are_silent_at_the_same_time() {
     }
 }
 
-/// Checks that the feature selects the library.
+/// Checks that the feature `libopus` selects that library.
 #[test]
 fn the_codec_is_libopus() {
     let said = voice(16_000, 1000);

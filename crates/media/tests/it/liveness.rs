@@ -48,13 +48,13 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     assert_eq!(unheard(&mut bench), [MediaEvent::Unheard { end: B, stranger: None }]);
 }
 
-/// Returns the ends with a reported stop, with the seconds of silence.
+/// Returns the ends that were reported as silent, each with the seconds of silence.
 fn stopped(bench: &mut Bench) -> Vec<(trunkgate_media::EndId, u64)> {
     let of = |event| if let MediaEvent::Stopped { end, silent } = event { Some((end, silent.as_secs())) } else { None };
     bench.events().into_iter().filter_map(of).collect()
 }
 
-/// Returns a packet of comfort noise: number 13, one byte of payload.
+/// Returns a packet of comfort noise: payload type 13, one byte of payload.
 fn comfort_noise(n: u16) -> Vec<u8> {
     let mut packet = rtp(n);
     packet[1] = 13;
@@ -114,7 +114,7 @@ fn a_far_side_that_may_be_replaced_is_let_go_of_before_another_counts() {
     assert!(end == A && (50 + 98..=50 + 150).contains(&at), "{at}");
 }
 
-/// Returns port and second of the keep-alive packets sent.
+/// Returns the local port and the second of each keep-alive packet sent.
 fn keep_alives(bench: &mut Bench, seconds: u64) -> Vec<(u16, u64)> {
     let start = bench.now;
     let made = bench.run(seconds * 1000);

@@ -1,5 +1,5 @@
-//! A path that loses, delays, reorders and repeats packets by a seed: the counters match the simulated faults, and the
-//! score falls with them.
+//! Simulated path that loses, delays, reorders and repeats packets: the counters match the simulated faults, and the
+//! quality score falls with them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -8,7 +8,7 @@ use trunkgate_media::mos::{MosCodec, delay_ms, mos};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{MediaCommand, WireSpec};
 
-/// SplitMix64.
+/// Random number generator (SplitMix64).
 struct Chance(u64);
 
 impl Chance {
@@ -24,7 +24,7 @@ impl Chance {
     }
 }
 
-/// Simulated path.
+/// Simulated path with its faults.
 #[derive(Debug, Clone, Copy, Default)]
 struct Path {
     loss: f64,

@@ -39,7 +39,7 @@ fn tone(packets: usize) -> PlayerSound {
     PlayerSound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
 }
 
-/// Builds a packet of A.
+/// Builds an RTP packet of A.
 fn packet(number: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, payload_type];
     bytes.extend(number.to_be_bytes());
@@ -49,7 +49,7 @@ fn packet(number: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<
     bytes
 }
 
-/// Builds 20 ms of two tones.
+/// Builds an RTP packet of 20 ms with the two tones of a digit.
 fn two_tones(number: u16, (low, high): (f64, f64)) -> Vec<u8> {
     let sample = |n: usize| {
         let at = std::f64::consts::TAU * (usize::from(number) * 160 + n) as f64 / 8000.0;

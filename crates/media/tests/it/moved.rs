@@ -8,7 +8,7 @@ use crate::support::*;
 /// Id of the end in its new session.
 const NAMED: EndId = EndId(0);
 
-/// Moves A of a session to a new one.
+/// Moves end A of a session to a new session.
 fn moved(bench: &mut Bench) -> Bench {
     let mut other = Bench::unconnected();
     other.session = Session::new(MediaId(2), 60_000);

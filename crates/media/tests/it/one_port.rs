@@ -46,7 +46,7 @@ fn shared_rtcp_follows_the_latch_of_rtp_and_does_not_lock_it() {
     assert_eq!(bench.events(), [MediaEvent::Latched { end: A, source: addr("192.0.2.1:61000") }]);
 }
 
-/// Creates A and B wired for fax.
+/// Creates A and B, between which datagrams of a fax are forwarded unchanged.
 fn fax() -> Bench {
     let mut bench = Bench::connected();
     let wire = WireSpec { verbatim: true, ..WireSpec::default() };

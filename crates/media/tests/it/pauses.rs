@@ -22,17 +22,17 @@ const SERVER_AT: &str = "203.0.113.20:7000";
 const WORDS: u16 = 5;
 const PACKETS: u16 = 25;
 
-/// Returns the code of a packet; none is silence, and neighbours differ.
+/// Returns the μ-law code that packet `n` consists of; none is silence, and neighbours differ.
 fn code(n: u16) -> u8 {
     (n % 100) as u8
 }
 
-/// Returns the codes of all packets, in order.
+/// Returns the codes of all packets sent, in order.
 fn said() -> Vec<u8> {
     (0..WORDS * PACKETS).map(code).collect()
 }
 
-/// Returns the codes of frames with a single code each, without silence.
+/// Returns the codes of frames, each of which must consist of a single code; silent frames are omitted.
 fn codes<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let one = |frame: &[u8]| {
         assert!(frame.iter().all(|code| *code == frame[0]), "a frame of two packets");
@@ -41,7 +41,7 @@ fn codes<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     frames.map(one).filter(|code| *code != 0xff).collect()
 }
 
-/// Sends words with pauses between them; calls `look` after each 20 ms.
+/// Sends words with pauses between them, after which timestamps change by `jump`; calls `look` after each 20 ms.
 fn talk(bench: &mut Bench, pause_ms: u64, jump: u32, mut look: impl FnMut(&mut Bench, Vec<Made>)) {
     for n in 0..WORDS * PACKETS {
         let timestamp = (u32::from(n) * 160).wrapping_add(u32::from(n / PACKETS).wrapping_mul(jump));

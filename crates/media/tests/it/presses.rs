@@ -15,7 +15,7 @@ const SCRIBE: EndId = EndId(8);
 const TONE: EndId = EndId(9);
 const EVENT: DigitFormat = DigitFormat::Event { payload: 101, clock_hz: 8000 };
 
-/// Creates A with a talking agent.
+/// Creates A with an agent that is talking.
 fn talking() -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -30,7 +30,7 @@ fn press(bench: &mut Bench, digits: &str) {
     bench.command(MediaCommand::Press { end: A, press: EVENT, digits: digits.into(), ms: 100 });
 }
 
-/// Returns for each tick the event and duration of a digit, or the first sample.
+/// Returns for each tick the event and the duration of a digit, or the first sample of audio.
 fn heard(made: &[Made]) -> Vec<Result<(u8, u16), u8>> {
     let one = |made: &Made| match (made.rtp().payload_type, made.payload()) {
         (101, [event, _, high, low]) => Ok((*event, u16::from_be_bytes([*high, *low]))),

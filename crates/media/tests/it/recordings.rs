@@ -1,5 +1,5 @@
-//! Recorders: both directions on the edge's clock, caller left, audio to the caller right, through all changes of the
-//! call.
+//! Recorders: both directions on the edge's clock, the caller's audio in the left channel, the audio sent to the caller
+//! in the right one, through all changes of the call.
 
 use crate::support::*;
 use trunkgate_media::agent::TrackSet;
@@ -19,7 +19,7 @@ const SPEC: RecorderSpec = RecorderSpec { recording: RecordingId(5), tracks: Tra
 struct File {
     left: Vec<i16>,
     right: Vec<i16>,
-    /// Number of frames and the range with sound of the caller, once the recording has ended.
+    /// Number of frames, and the first and last frame with sound of the caller; `None` until the recording has ended.
     end: Option<(u64, Option<(u64, u64)>)>,
 }
 
@@ -43,7 +43,7 @@ impl File {
         });
     }
 
-    /// Returns the code of each frame of a channel; `None` if a frame has several.
+    /// Returns the μ-law code of each frame of a channel; `None` for a frame with several codes.
     fn codes(channel: &[i16]) -> Vec<Option<u8>> {
         let code = |frame: &[i16]| frame.iter().all(|sample| *sample == frame[0]).then(|| encode_ulaw(frame[0]));
         channel.chunks(160).map(code).collect()
@@ -71,7 +71,7 @@ fn said(codes: impl IntoIterator<Item = u8>) -> Vec<Option<u8>> {
     codes.into_iter().map(Some).collect()
 }
 
-/// Sends packets with one code from each side.
+/// Sends packets from both sides, each side with one code.
 fn talk(bench: &mut Bench, file: &mut File, numbers: std::ops::Range<u16>, codes: (u8, u8)) {
     for n in numbers {
         bench.feed(A, false, A_RTP, &packet(n, codes.0));
@@ -201,7 +201,7 @@ fn lost_packets_and_silence_have_their_length() {
     assert_eq!(File::codes(&file.right), right);
 }
 
-/// An hour with inaccurate sender clocks: each sound is within 40 ms of its arrival.
+/// With inaccurate clocks of the senders, each sound is recorded within 40 ms of its arrival during an hour.
 #[test]
 fn sounds_stay_where_they_were_heard_for_an_hour() {
     // A packet lasts 20 ms by the sender's clock.
@@ -264,7 +264,7 @@ fn sounds_stay_where_they_were_heard_for_an_hour() {
     }
 }
 
-/// After a transfer another end has the caller's side, and the recording continues with it.
+/// After a transfer, the recording of the caller's side continues with another end.
 #[test]
 fn another_end_is_recorded_behind_the_first() {
     let mut bench = Bench::connected();
@@ -305,7 +305,7 @@ fn a_pause_is_silence_or_is_cut_out() {
     }
 }
 
-/// Gives the session of a bench to another process, with its recorders.
+/// Moves the session of a bench, with its recorders, to another process.
 fn cross(bench: &mut Bench, file: &mut File) {
     let mut rest = Vec::new();
     let recorders = bench.session.suspend_recorders(bench.now, |_, piece| {

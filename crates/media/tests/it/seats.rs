@@ -1,4 +1,4 @@
-//! Conference seats: remote parties in a conference, with a mixer next to the session.
+//! Conference seats: remote parties of a session in a conference, whose mixer runs beside the session.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::f64::consts::TAU;
@@ -16,7 +16,7 @@ use trunkgate_media::{
     TapSpec, WireSpec,
 };
 
-/// Conference participant: its end, its seat, and the mixer's halves of its rings.
+/// Conference participant: its end, its seat, and the mixer's sides of its two ring buffers.
 struct Party {
     end: EndId,
     at: &'static str,
@@ -81,7 +81,7 @@ impl Conference {
         Conference { bench, mixer, parties }
     }
 
-    /// Sends a party's next packet, unless it is lost.
+    /// Sends a party's next packet, a tone of `hz`, unless it is lost.
     fn say(&mut self, at: usize, hz: f64, is_lost: bool) {
         let party = &mut self.parties[at];
         let rate = if party.coding.is_g711() { 8000 } else { 16_000 };
@@ -223,8 +223,8 @@ fn a_packet_that_has_waited_came_when_it_came() {
     assert!(jitter[0] > 5_000 && jitter[1] < 500, "{jitter:?}");
 }
 
-/// Measures the delay from a received packet to the sent one: the tick of the mixer, its look-ahead, and the tick of
-/// the stream.
+/// Measures the delay from a received packet to the sent one. It consists of the wait for the mixer's tick, its
+/// look-ahead, and the wait for the stream's tick.
 #[test]
 fn the_way_through_a_conference_takes_less_than_25_ms() {
     let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
@@ -248,7 +248,8 @@ fn the_way_through_a_conference_takes_less_than_25_ms() {
     assert!(begins < 8 * 5, "{begins} samples");
 }
 
-/// Music before the start has its own clock; afterwards the stream is aligned with the mixer and continues its numbers.
+/// Music before the start of the conference has its own clock; afterwards the stream is aligned with the mixer and
+/// continues its sequence numbers.
 #[test]
 fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
     let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
@@ -350,7 +351,7 @@ fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
     assert!(MixerPortSpec::new(full.0, ring(SamplingRate::Full).1, conference.bench.now).is_none());
 }
 
-/// An agent receives the mix without itself, and its audio goes to the other participants.
+/// An agent receives the mix without its own audio, which goes to the other participants.
 #[test]
 fn an_agent_is_a_party_of_a_conference() {
     let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcma]);

@@ -1,4 +1,5 @@
-//! SRTP interoperability and robustness: packets of libsrtp, every flipped bit, replay, roll-over, a change of keys.
+//! SRTP interoperability and robustness: packets of libsrtp, every flipped bit, replay, roll-over of sequence numbers,
+//! changes of keys.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -41,7 +42,7 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Includes roll-over, a header extension and a contributing source.
+/// The packets include a roll-over, a header extension and a contributing source.
 #[test]
 fn libsrtp_and_we_make_the_same_of_a_packet() {
     let lines = include_str!("../data/libsrtp.txt").lines().filter(|line| !line.starts_with('#'));
@@ -213,7 +214,7 @@ fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
     }
 }
 
-/// Treatment of a packet on its way.
+/// Treatment of a packet on a simulated path.
 #[derive(Debug, Clone)]
 enum Fate {
     Lost,

@@ -17,7 +17,7 @@ fn key(suite: Suite, seed: u8) -> SrtpKey {
     SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
 }
 
-/// Returns the keys of an end: it sends with key `seed`, its remote party with the next one.
+/// Returns the keys of an end: it sends with key `seed`, and its remote party sends with key `seed + 1`.
 fn spec(suite: Suite, seed: u8) -> SrtpSpec {
     SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0, is_resumed: false }
 }
@@ -58,7 +58,7 @@ impl Far {
     }
 }
 
-/// Creates A with SRTP, and B without.
+/// Creates A with SRTP, and B with plain RTP.
 fn secure_caller(suite: Suite) -> (Bench, SrtpSpec, Far) {
     let spec = spec(suite, 10);
     let mut bench = Bench::connected();
@@ -67,8 +67,8 @@ fn secure_caller(suite: Suite) -> (Bench, SrtpSpec, Far) {
     (bench, spec, far)
 }
 
-/// After a crash the indices that the process before has used are unknown: nothing is sent under the SSRCs of the
-/// feeders, and a second crash leads to other SSRCs again.
+/// After a crash the SRTP indices that the predecessor process has used are unknown: nothing is sent under the SSRCs of
+/// the sources, and a second crash leads to other SSRCs again.
 #[test]
 fn after_a_crash_streams_begin_under_new_sources_and_rolled_streams_are_heard() {
     for suite in Suite::ALL {
@@ -128,7 +128,7 @@ fn terminated_on_one_side_or_on_both() {
     }
 }
 
-/// Bleed and inject without the key, even from the right address, before and after the latch.
+/// Bleed and inject attacks without the key fail, even from the right address, before and after the latch.
 #[test]
 fn without_the_key_nothing_is_heard_said_or_latched_to() {
     for suite in Suite::ALL {
@@ -249,7 +249,7 @@ fn no_number_leaves_twice_when_the_old_key_comes_back() {
     assert!(bench.rtp(B, B_RTP, 9).is_some());
 }
 
-/// A remote party that alternates between two keys with a new address each time, after which counters may restart.
+/// The remote party alternates between two keys, with a new address each time, after which counters may restart.
 #[test]
 fn no_number_leaves_or_is_taken_twice_under_keys_that_alternate() {
     for suite in Suite::ALL {
@@ -289,8 +289,8 @@ fn so_many_former_keys_are_remembered() {
     assert!(!comes_back_after(SRTP_FORMER_KEYS) && comes_back_after(SRTP_FORMER_KEYS + 1));
 }
 
-/// Numbers of keep-alive packets continue: repeated ones would be rejected by the edge's own SRTP, and the NAT binding
-/// would expire.
+/// The sequence numbers of keep-alive packets continue. The edge's own SRTP encrypts none twice, so with repeated
+/// numbers no packet would be sent, and the NAT binding would expire.
 #[test]
 fn keep_alive_packets_leave_after_a_negotiation_and_a_restart() {
     let (mut bench, spec, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
@@ -307,7 +307,7 @@ fn keep_alive_packets_leave_after_a_negotiation_and_a_restart() {
     assert_eq!(heard(&mut bench), PROBES as usize);
 }
 
-/// Another end feeds the leg, as after a failover or a transfer; numbers and encryption continue.
+/// Another end becomes the source of the leg, as after a failover or a transfer; numbers and encryption continue.
 #[test]
 fn the_far_side_hears_one_stream_whoever_feeds_it() {
     for suite in Suite::ALL {
@@ -386,7 +386,7 @@ fn streams_beyond_the_limit_go_on_under_the_last_one() {
 }
 
 impl Far {
-    /// Protects a packet as a sender without a limit of streams would.
+    /// Encrypts a packet like a sender that has no limit on the number of its streams.
     fn say_as(&mut self, n: u8, bytes: &[u8]) -> Vec<u8> {
         if n.is_multiple_of(50) {
             self.says = SrtpOutbound::new(&spec(Suite::AesCm128HmacSha1_80, 10).receive);

@@ -5,7 +5,8 @@ use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw, ulaw_to_alaw};
 use trunkgate_media::{EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, TapSpec, WireSpec};
 
-/// Ends that lead to the server, and their streamers: for the caller, then for the audio sent to the caller.
+/// Ends whose remote party is the recording server, for the caller's audio and for the audio sent to the caller, and
+/// their streamers.
 const TO: [EndId; 2] = [EndId(10), EndId(11)];
 const FROM: [EndId; 2] = [EndId(12), EndId(13)];
 const AT: [&str; 2] = ["203.0.113.20:7000", "203.0.113.20:7002"];
@@ -16,7 +17,7 @@ fn tap(bench: &mut Bench, audio: &TapSpec) {
     }
 }
 
-/// Returns a wire to the server.
+/// Returns the wire to an end of the recording server.
 fn leads(payload: u8, coding: PayloadCodec) -> WireSpec {
     WireSpec { payloads: vec![(payload, payload)], coding, ..WireSpec::default() }
 }
@@ -40,7 +41,7 @@ fn packet(n: u16, code: u8) -> Vec<u8> {
     bytes
 }
 
-/// Sends one code per packet from each side; returns the packets sent to the server.
+/// Sends packets from both sides, with the codes that `codes` returns; returns the packets sent to the server.
 fn talk(bench: &mut Bench, numbers: std::ops::Range<u16>, codes: impl Fn(u16) -> (u8, u8)) -> [Vec<Made>; 2] {
     let mut made = [Vec::new(), Vec::new()];
     for n in numbers {
@@ -56,7 +57,7 @@ fn talk(bench: &mut Bench, numbers: std::ops::Range<u16>, codes: impl Fn(u16) ->
     made
 }
 
-/// Returns the code of each packet, without the silent ones at the beginning.
+/// Returns the μ-law code of each packet, without the silent packets at the beginning.
 fn codes(made: &[Made]) -> Vec<u8> {
     let said = made.iter().map(|one| {
         let payload = one.payload();

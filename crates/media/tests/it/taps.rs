@@ -29,7 +29,7 @@ fn packet(payload_type: u8, n: u16, code: u8) -> Vec<u8> {
     bytes
 }
 
-/// Returns the codes of a track's frames, one each.
+/// Returns the codes of a track's frames, each of which consists of a single code.
 fn track(messages: &[Value], name: &str) -> Vec<u8> {
     let media = messages.iter().filter(|message| message["media"]["track"] == name);
     media.map(|message| audio(message)[0]).collect()
@@ -186,7 +186,7 @@ fn a_listener_that_stops_reading_costs_the_call_nothing() {
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [1]);
 }
 
-/// Audio from before its socket was open comes first, as linear audio of the caller alone.
+/// A recogniser first gets the audio from before its socket was open, as linear audio of the caller alone.
 #[test]
 fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
     let mut bench = Bench::connected();

@@ -13,8 +13,8 @@ const AGENT: EndId = EndId(7);
 const TONE: DigitFormat = DigitFormat::Tone { payload: 0, coding: PayloadCodec::Pcmu };
 const G722: DigitFormat = DigitFormat::Tone { payload: 9, coding: PayloadCodec::G722 };
 
-/// Returns the levels of the two frequencies of a digit relative to their nominal levels, in dB; samples at 16 kHz, or
-/// for PCMU at 8 kHz.
+/// Returns the levels of the two frequencies of a digit relative to their nominal levels, in dB. The rate of the
+/// samples is 16 kHz, or 8 kHz for PCMU.
 fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
     let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
     let tones = [[697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]];
@@ -31,7 +31,7 @@ fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
     [one(tones[0], asked[0]), one(tones[1], asked[1])]
 }
 
-/// Decodes packets sent to a remote party: a frame for each packet.
+/// Decodes packets sent to a remote party; returns a frame for each packet.
 fn decoded(coding: PayloadCodec, made: &[Made]) -> Vec<Vec<i16>> {
     let (mut g722, mut opus) = (g722::G722Decoder::new(), opus::OpusDecoder::new(16_000).unwrap());
     let decode = |made: &Made| -> Vec<i16> {

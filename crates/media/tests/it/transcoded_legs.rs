@@ -1,4 +1,4 @@
-//! Sessions between different codecs: sent packets, audio of listeners, and RTCP.
+//! Sessions between sides with different codecs: sent packets, audio of listeners, and RTCP.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -29,7 +29,7 @@ fn sent(bytes: &[u8]) -> (u8, u16, u32, u32, &[u8]) {
     (rtp.payload_type, rtp.sequence, rtp.timestamp, rtp.ssrc, &bytes[rtp.payload])
 }
 
-/// Returns all packets made of one packet.
+/// Feeds one packet of A; returns all packets that the session sends for it.
 fn all(bench: &mut Bench, bytes: &[u8]) -> Vec<Vec<u8>> {
     let Some((_, first)) = bench.feed(A, false, A_RTP, bytes) else { return Vec::new() };
     let mut all = vec![first];

@@ -34,7 +34,7 @@ fn tone(coding: PayloadCodec, hz: f64, ms: usize) -> Vec<i16> {
     (0..ms * rate / 1000).map(|n| (8000.0 * (TAU * hz * n as f64 / rate as f64).sin()) as i16).collect()
 }
 
-/// Encodes packets of `ms` each.
+/// Encodes samples into packets of `ms` milliseconds.
 fn encoded(coding: PayloadCodec, samples: &[i16], ms: usize) -> Vec<Vec<u8>> {
     let frames = samples.chunks_exact(rate(coding) / 1000 * ms);
     let mut g722 = g722::G722Encoder::new();
@@ -107,7 +107,7 @@ impl Bench {
         Bench { transcoder, now: Instant::now(), ticks, next }
     }
 
-    /// Changes the source's codec, with another transcoder to the same sink.
+    /// Changes the codec of the source: continues with another transcoder to the same sink.
     fn change(&mut self, spec: TranscodeSpec, ms: u32) {
         self.ticks = spec.from[0].1.clock_hz() / 1000 * ms;
         let idle = Transcoder::new(spec.clone(), 2, NUMBERS).unwrap();
@@ -161,7 +161,7 @@ fn level(samples: &[i16]) -> f64 {
     10.0 * (samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64).log10()
 }
 
-/// Returns the ratio of a tone to all else.
+/// Returns the power ratio of a tone to all other audio.
 fn snr(samples: &[i16], rate: usize, hz: f64) -> f64 {
     let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -376,7 +376,7 @@ fn another_stream_goes_on_under_the_same_numbers() {
     assert_eq!((out[0].0.sequence, out[0].0.timestamp), (9, 1000 + 160 + 800 + 160));
 }
 
-/// Returns the largest jump in a tone relative to its amplitude, after a notch filter removes the tone.
+/// Returns the largest jump in a tone relative to its amplitude, after the tone was removed by a notch filter.
 fn click(samples: &[i16], rate: usize, hz: f64) -> f64 {
     let by = 2.0 * (TAU * hz / rate as f64).cos();
     let left = samples.windows(3).map(|w| (f64::from(w[0]) + f64::from(w[2]) - by * f64::from(w[1])).abs() / 8000.0);
@@ -405,7 +405,7 @@ fn another_codec_in_mid_call_makes_no_click() {
     }
 }
 
-/// A partial packet of the sink begun under one codec is completed under the next.
+/// A packet that was partly filled under one codec of the source is completed under the next one.
 #[test]
 fn what_did_not_fill_a_packet_leaves_with_what_comes_next() {
     let mut bench = Bench::new(spec(PayloadCodec::Pcmu, PayloadCodec::Pcma, 20), 30);
@@ -519,7 +519,7 @@ fn opus_that_may_be_silent_is_silent() {
     assert_eq!(out[1].0.timestamp - out[0].0.timestamp, 960);
 }
 
-/// Returns the milliseconds of audio produced from a packet every millisecond for 10 s.
+/// Feeds a packet every millisecond for 10 s; returns the milliseconds of audio sent.
 fn left_of(from: PayloadCodec, to: PayloadCodec, packet: impl Fn(u16) -> (RtpHeader, Vec<u8>)) -> usize {
     let mut bench = Bench::new(TranscodeSpec { noise: Some((13, None)), ..spec(from, to, 20) }, 20);
     let (mut left, mut dropped) = (0, 0);

@@ -51,7 +51,7 @@ fn to_samples(bytes: &[u8]) -> Vec<i16> {
     bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
-/// Returns the ratio of a tone at `hz` to all else in dB, for any phase.
+/// Returns the ratio of a tone at `hz` to all other audio in dB, regardless of its phase.
 fn purity(samples: &[i16], hz: f64, rate: u32) -> f64 {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -135,7 +135,7 @@ fn the_agent_is_heard_by_the_caller() {
     }
 }
 
-/// Thousands of pieces of a download, with samples divided between messages: no loss and no noise.
+/// Thousands of pieces of a download, some of which divide a sample, are played without loss and without noise.
 #[test]
 fn pieces_of_any_length_are_one_stream() {
     let format = AgentFormat::L16Rate16000;
@@ -161,7 +161,7 @@ fn pieces_of_any_length_are_one_stream() {
     }
 }
 
-/// An odd byte at the end of one response is no noise in the next.
+/// An odd byte at the end of one response does not turn the next response into noise.
 #[test]
 fn an_odd_byte_is_not_carried_into_the_next_answer() {
     for clears in [false, true] {
@@ -221,7 +221,7 @@ fn two_minutes_in_one_burst_are_heard_whole() {
     }
 }
 
-/// The level falls from full to zero in 10 ms, and the metric has the time.
+/// The level falls from full to zero in 10 ms, and the metric of clears records that time.
 #[test]
 fn a_clear_fades_out_within_one_packet() {
     for format in AgentFormat::ALL {
@@ -308,8 +308,8 @@ fn answers_are_timed() {
     }
 }
 
-/// Parts of a response time: audio that the agent sent before its response is played first, and a ping measures the
-/// round trip.
+/// A response time is divided into its parts: audio that the agent sent before its response is played first, and a ping
+/// measures the round trip.
 #[test]
 fn a_turn_divides_into_its_hops() {
     let mut bench = with_agent(ULAW, AgentFormat::Mulaw8000, Duration::ZERO);
@@ -351,7 +351,8 @@ fn a_turn_divides_into_its_hops() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Any bytes in any pieces, with marks and clears: one packet per tick, every mark once and in order.
+    /// For any bytes in any pieces, with marks and clears, one packet is sent per tick, and every mark is returned once
+    /// and in order.
     #[test]
     fn whatever_an_agent_says_the_stream_goes_on(
         format in proptest::sample::select(&LINEAR[..]),
@@ -381,8 +382,8 @@ proptest! {
     }
 }
 
-/// An agent sends an hour of audio in bursts of half a minute, with a mark every second: every packet is on its 20 ms,
-/// every mark with the packet that ends its audio.
+/// An agent sends an hour of audio in bursts of half a minute, with a mark every second: each packet is sent exactly at
+/// its tick, and each mark is returned with the packet that ends its audio.
 #[test]
 fn an_hour_of_audio_does_not_drift() {
     let mut bench = with_agent(ULAW, AgentFormat::Mulaw8000, Duration::ZERO);

@@ -7,7 +7,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use trunkgate_recording::age::{AgeIdentities, OpenError, PayloadKey};
 
-/// Returns the contents that open, and the error that ends them.
+/// Returns the contents that can be decrypted, and the error after them, if any.
 fn open(file: &[u8], identities: &AgeIdentities) -> (Vec<u8>, Result<(), OpenError>) {
     let payload = match PayloadKey::open(file, identities) {
         Ok(payload) => payload,

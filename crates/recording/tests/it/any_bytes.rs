@@ -9,7 +9,7 @@ fn identities() -> AgeIdentities {
     AgeIdentities::parse(&AgeIdentity::from_secret([3; 32]).unwrap().reveal()).unwrap()
 }
 
-/// Builds a file of silence, encrypted and unencrypted.
+/// Builds a file of silence; returns it unencrypted and encrypted.
 fn files(container: Container, channels: Channels, frames: u64) -> (Vec<u8>, Vec<u8>) {
     let encryption = FileEncryption { recipient: identities().recipient(), randomness: FileRandomness::new([5; 64]) };
     let made = [Some(&encryption), None].map(|encryption| {

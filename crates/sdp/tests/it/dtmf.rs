@@ -26,8 +26,8 @@ fn events(number: u8, clock: u32) -> String {
     format!("a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} 0-15\r\n")
 }
 
-/// Runs a negotiation with two policies, an offer and a function that answers our offer. Returns our offer and the
-/// result.
+/// Runs a negotiation with two policies, an offer, and a function that answers the edge's offer. Returns the edge's
+/// offer and the result.
 fn agreed(
     (offerer, answerer): (&CodecPolicy, &CodecPolicy),
     offer: &SessionDescription,

@@ -1,4 +1,4 @@
-//! Offer/answer through the edge (RFC 3264): our offer, our answer and the agreed streams.
+//! Offer/answer through the edge (RFC 3264): the edge's offer, its answer, and the negotiated streams.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Offer/answer examples of RFC 4317, passed through the edge: each side must see the meaning of the other's
-//! description, with our addresses and ports only.
+//! Offer/answer examples of RFC 4317, passed through the edge: each side must get the other's description with the same
+//! meaning, but with the edge's addresses and ports only.
 
 #![allow(clippy::unwrap_used)]
 

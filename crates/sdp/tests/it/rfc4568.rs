@@ -28,7 +28,7 @@ fn cm80(tag: u32) -> String {
     format!("{tag} AES_CM_128_HMAC_SHA1_80 inline:{KEY}")
 }
 
-/// Generates distinguishable keys: the first is all 1, the next all 2.
+/// Generates distinguishable keys: each byte of the first one is 1, of the next one 2, and so on.
 fn counter() -> impl FnMut(&mut [u8]) {
     let mut drawn = 0;
     move |bytes: &mut [u8]| {

@@ -1,4 +1,4 @@
-//! Fax over UDPTL between two legs (ITU-T T.38 annex D): the section is forwarded with our address.
+//! Fax over UDPTL between two legs (ITU-T T.38 annex D): the media section is forwarded with the edge's address.
 
 #![allow(clippy::unwrap_used)]
 

@@ -311,8 +311,8 @@ fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
     assert!(edge.events.iter().all(told) && edge.events.len() == 1, "no failed credentials: {:?}", edge.events);
 }
 
-/// The number that follows the last one is no longer known once the dialog has ended. The edge's own BYE is the last
-/// request, so its repetition has the next number.
+/// After the end of a dialog, the CSeq number that follows the last one is no longer known, so a challenged request is
+/// not repeated. The edge's own BYE is the last request, so its repetition has the next number.
 #[test]
 fn no_number_of_an_ended_dialog_is_used_twice() {
     let mut edge = client(Transport::Udp);

@@ -1,4 +1,4 @@
-//! Reasons to reject a message, one malformed part at a time: a valid INVITE with one line changed.
+//! Reasons to reject a message, tested one at a time: each case is a valid INVITE with one line changed.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;

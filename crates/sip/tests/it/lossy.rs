@@ -16,7 +16,7 @@ use trunkgate_sip::{
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1:5060", "192.0.2.2:5060"];
 
-/// Endpoint with its upper layer.
+/// One of the two endpoints, with the state of its upper layer.
 struct Side {
     endpoint: SipEndpoint,
     /// Received INVITEs without final response, initial and in-dialog ones.
@@ -40,7 +40,7 @@ struct World {
     rng: ChaCha12Rng,
     transport: Transport,
     sides: [Side; 2],
-    /// Packets by arrival time; a number keeps those of the same instant distinct.
+    /// Packets in transit by arrival time; a number distinguishes those of the same instant.
     network: BTreeMap<(Instant, u64), (usize, Bytes)>,
     sent: u64,
     ending: bool,
@@ -164,7 +164,8 @@ impl World {
         }
     }
 
-    /// Checks that an outgoing request ends only once, except for further 2xx to an INVITE.
+    /// Records the end of an outgoing request, and checks that each ends only once, except for further 2xx to an
+    /// INVITE.
     fn close(&mut self, side: usize, id: ClientId) {
         let invite = self.sides[side].invites.contains(&id);
         assert!(self.sides[side].open.remove(&id) || invite, "{id:?} ended twice");
@@ -274,7 +275,7 @@ impl World {
         if count == 0 { None } else { self.sides[side].dialogs.iter().nth(self.rng.random_range(0..count)).copied() }
     }
 
-    /// Runs until `end`, delivering packets and firing timers in order.
+    /// Runs until `end`: delivers packets and fires timers in the order of their times.
     fn run(&mut self, end: Instant) {
         loop {
             let packet = self.network.first_key_value().map(|((at, _), _)| *at);

@@ -1,4 +1,4 @@
-//! Host names of the edge instead of its address: in every Contact towards a party, and in From of OPTIONS.
+//! Host names that the edge shows in place of its address: in every Contact towards a party, and in From of OPTIONS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, LOCAL, request, response, to_tag, value};

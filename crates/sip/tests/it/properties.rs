@@ -1,5 +1,5 @@
-//! Properties for arbitrary bytes: nothing panics, written messages parse back, and a stream yields the same however
-//! it is split.
+//! Properties for arbitrary bytes: nothing panics, written messages can be parsed again, and the result of a stream
+//! does not depend on how it is split.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Reliable provisional responses (RFC 3262): ours until their PRACK, those of the remote party in order.
+//! Reliable provisional responses (RFC 3262): the edge's own are sent until their PRACK, those of the remote party are
+//! processed in order.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, T1, config, request, response, to_tag, value};
@@ -24,7 +25,7 @@ fn with_sdp(text: &str) -> String {
     text.replace("Content-Length: 0\r\n\r\n", "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n")
 }
 
-/// Receives an INVITE with an offer, from a caller whose headers in `lines` list its extensions.
+/// Receives an INVITE with an offer, from a caller with the extensions listed in the headers `lines`.
 fn invited(lines: &str) -> (Edge, ServerId) {
     let mut edge = edge();
     edge.receive(&with_sdp(&request("INVITE", 1, "z9hG4bKi", "", lines)));

@@ -1,4 +1,5 @@
-//! Session timers (RFC 4028) in the endpoint: advertised support, and a request rejected for its interval.
+//! Session timers (RFC 4028) in the endpoint: the support is advertised, and a request with too short an interval is
+//! rejected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, T1, config, request, response, to_tag, value};

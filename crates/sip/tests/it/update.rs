@@ -49,7 +49,7 @@ fn rfc3311_5_2_a_target_refresh_moves_requests_of_ours() {
     assert_eq!(edge.lines(), ["UPDATE sip:alice@198.51.100.10"]);
 }
 
-/// Response to each request for each open change.
+/// Checks the response to each request that arrives while a change is in progress, for each kind of change.
 #[test]
 fn rfc3311_5_2_and_rfc6337_3_who_gives_way_to_whom() {
     let (update, offer, invite) = (("UPDATE", false), ("UPDATE", true), ("INVITE", true));
@@ -94,7 +94,7 @@ fn rfc3311_5_2_and_rfc6337_3_who_gives_way_to_whom() {
     }
 }
 
-/// Requests that may be sent during each open change; `None` if they must wait.
+/// Checks which requests may be sent while a change is in progress; `None` in the table if they must wait.
 #[test]
 fn rfc3311_5_1_one_offer_at_a_time_goes_out() {
     for (open, update, offer, invite) in [

@@ -1,4 +1,4 @@
-//! Bytes that no TLS implementation sends.
+//! Streams that no TLS implementation sends.
 
 use std::sync::LazyLock;
 
@@ -38,7 +38,7 @@ proptest! {
         }
     }
 
-    /// A changed stream never yields other data than was sent, and no record behind the change.
+    /// A changed stream never yields data other than what was sent, and no record after the change.
     #[test]
     fn changed_streams_yield_a_beginning(at in any::<prop::sample::Index>(), bit in 0_u8..8, cut in any::<prop::sample::Index>()) {
         for (snapshot, records) in STREAMS.iter() {

@@ -1,4 +1,4 @@
-//! Connections that cross, once or twice, at any byte.
+//! Connections that move to another process, once or twice, at any byte of the stream.
 
 use crate::support::{Options, Pair, SIDES, Side, read, restored, stored, suites, versions};
 
@@ -84,7 +84,7 @@ fn bytes_that_were_not_read_or_sent_cross() {
     }
 }
 
-/// Tickets that arrive after the crossing are ignored.
+/// Session tickets that arrive after the move to another process are ignored.
 #[test]
 fn tickets_are_no_obstacle() {
     let [suite, _] = versions();

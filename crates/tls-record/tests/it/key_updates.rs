@@ -24,7 +24,8 @@ fn keys_change_before_and_after_the_crossing() {
     }
 }
 
-/// The answer is not lost, although nothing was written between the request and the crossing.
+/// The response to a KeyUpdate is not lost, although nothing was written between the request and the move to another
+/// process.
 #[test]
 fn a_request_that_was_not_answered_is_answered_after_the_crossing() {
     let [suite, _] = versions();
@@ -44,7 +45,7 @@ fn a_request_that_was_not_answered_is_answered_after_the_crossing() {
     }
 }
 
-/// The peer asks for more keys than have crossed: it gets a close_notify.
+/// A peer that requests more keys than the snapshot contained gets a close_notify.
 #[test]
 fn a_connection_without_further_keys_is_closed() {
     let [suite, _] = versions();

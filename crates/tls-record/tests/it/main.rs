@@ -1,4 +1,4 @@
-//! TLS connections with real rustls on the other side, before and after they crossed.
+//! TLS connections with real rustls at the other end, before and after they moved to another process.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 

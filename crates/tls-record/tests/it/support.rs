@@ -1,4 +1,4 @@
-//! A connection between a session and rustls, in memory.
+//! Connection in memory between a [`TlsSession`] and a peer that uses rustls.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::{Arc, LazyLock};
@@ -11,7 +11,7 @@ use rustls::{
 };
 use trunkgate_tls_record::{TlsSession, TlsSnapshot};
 
-/// Role of the session; rustls has the other one.
+/// Role of the session; the peer has the opposite one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -32,16 +32,16 @@ fn identity(algorithm: &'static rcgen::SignatureAlgorithm) -> Identity {
     Identity { certificate, key: key.serialize_der() }
 }
 
-/// Identities: ECDSA, RSA.
+/// Certificates of the server with their keys: ECDSA, RSA.
 static IDENTITIES: LazyLock<[Identity; 2]> =
     LazyLock::new(|| [identity(&rcgen::PKCS_ECDSA_P256_SHA256), identity(&rcgen::PKCS_RSA_SHA256)]);
 
-/// Returns all cipher suites.
+/// Returns all cipher suites of the provider.
 pub(crate) fn suites() -> Vec<SupportedCipherSuite> {
     rustls::crypto::aws_lc_rs::default_provider().cipher_suites
 }
 
-/// Returns a suite of each version.
+/// Returns one cipher suite of each TLS version.
 pub(crate) fn versions() -> [SupportedCipherSuite; 2] {
     let all = suites();
     let first = |is_newer: bool| *all.iter().find(|suite| suite.tls13().is_some() == is_newer).unwrap();
@@ -65,7 +65,7 @@ impl Options {
     }
 }
 
-/// Session with its peer.
+/// Session under test with its peer.
 pub(crate) struct Pair {
     pub(crate) session: TlsSession,
     pub(crate) peer: Connection,
@@ -102,7 +102,7 @@ fn configs(options: Options) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
 }
 
 impl Pair {
-    /// Returns a connection before its handshake.
+    /// Returns a connection whose handshake has not begun.
     pub(crate) fn before_handshake(options: Options) -> Pair {
         let (client, server) = configs(options);
         let name = ServerName::try_from("a.example").unwrap();
@@ -113,7 +113,7 @@ impl Pair {
         Pair { session: session.unwrap(), peer: peer.unwrap(), heard: Vec::new() }
     }
 
-    /// Returns an open connection.
+    /// Returns a connection whose handshake is complete.
     pub(crate) fn open(suite: SupportedCipherSuite, side: Side) -> Pair {
         Pair::with(Options::new(suite, side))
     }
@@ -125,7 +125,7 @@ impl Pair {
         pair
     }
 
-    /// Takes the bytes that the peer sends.
+    /// Removes and returns the bytes that the peer wants to send.
     pub(crate) fn receive_from_peer(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.peer.wants_write() {
@@ -134,7 +134,7 @@ impl Pair {
         bytes
     }
 
-    /// Gives the peer what the session sends.
+    /// Delivers the bytes that the session wants to send to the peer.
     pub(crate) fn pass_to_peer(&mut self) -> Result<(), Error> {
         while !self.session.unsent().is_empty() {
             let mut bytes = self.session.unsent();
@@ -166,13 +166,13 @@ impl Pair {
         }
     }
 
-    /// Lets the peer send data, without delivering it; returns its records.
+    /// Returns the records in which the peer sends this data; they are not delivered to the session.
     pub(crate) fn records(&mut self, data: &[u8]) -> Vec<u8> {
         self.peer.writer().write_all(data).unwrap();
         self.receive_from_peer()
     }
 
-    /// Sends data each way.
+    /// Sends data in each direction and checks that it arrives.
     pub(crate) fn talk(&mut self, text: &[u8]) {
         let records = self.records(text);
         self.session.receive(&records).unwrap();
@@ -188,25 +188,25 @@ impl Pair {
         assert_eq!(heard, text);
     }
 
-    /// Returns the data that the peer has received.
+    /// Removes and returns the data that the peer has received.
     pub(crate) fn peer_reads(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.heard)
     }
 
-    /// Continues the session as another process does.
+    /// Continues the session from its snapshot, as another process does.
     pub(crate) fn cross(self) -> Pair {
         assert!(self.session.can_cross());
         let (snapshot, pair) = self.crossing();
         pair.resumed(&snapshot)
     }
 
-    /// Returns the snapshot of the session, and the rest of the connection.
+    /// Returns the snapshot of the session, and the peer's part of the connection.
     pub(crate) fn crossing(self) -> (String, Crossing) {
         (stored(self.session), Crossing { peer: self.peer, heard: self.heard })
     }
 }
 
-/// Connection with a session between two processes.
+/// Connection whose session has become a snapshot: the peer's part.
 pub(crate) struct Crossing {
     peer: Connection,
     heard: Vec<u8>,
@@ -228,7 +228,7 @@ pub(crate) fn restored(stored: &str) -> TlsSession {
     TlsSession::resume(serde_json::from_str(stored).unwrap()).unwrap()
 }
 
-/// Reads everything.
+/// Reads all data that the session has decrypted.
 pub(crate) fn read(session: &mut TlsSession) -> Vec<u8> {
     let mut data = Vec::new();
     let mut some = [0; 100];

@@ -1,4 +1,4 @@
-//! Open stream and its messages.
+//! Helpers that open a stream and examine its messages.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
@@ -28,7 +28,7 @@ pub(crate) fn open(now: Instant, settings: StreamSettings) -> Stream {
     stream
 }
 
-/// Returns all queued messages: texts unchanged, `<ping>` and `<close CODE>` for the rest.
+/// Removes and returns all queued messages: texts unchanged, others as `<ping>` and `<close CODE>`.
 pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
     std::iter::from_fn(|| stream.poll_transmit())
         .map(|transmit| match transmit {
@@ -40,7 +40,7 @@ pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
         .collect()
 }
 
-/// Owned copy of an output.
+/// Owned copy of a stream's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     Play(Vec<u8>),
@@ -55,7 +55,7 @@ pub(crate) enum Told {
     Closed,
 }
 
-/// Returns all pending outputs.
+/// Removes and returns all pending outputs.
 pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
     let mut told = Vec::new();
     while let Some(output) = stream.poll_output() {

@@ -68,7 +68,7 @@ impl Edge {
         }
     }
 
-    /// Collects the new outputs and discards earlier ones.
+    /// Collects the outputs since the last call, in place of the earlier ones.
     pub(crate) fn drain(&mut self) {
         self.sent.clear();
         self.events.clear();
@@ -85,7 +85,7 @@ impl Edge {
         self.endpoint.check_invariants().unwrap();
     }
 
-    /// Receives a message from the remote party.
+    /// Processes a message from the remote party.
     pub(crate) fn receive(&mut self, text: &str) {
         let message = SipMessage::parse(Bytes::from(text.to_owned())).unwrap();
         let (flow, party) = (self.flow, self.party);
@@ -106,7 +106,8 @@ impl Edge {
         self.now = end;
     }
 
-    /// Returns the send times of all messages within `time`, in milliseconds from now.
+    /// Advances the clock by `time`; returns the send times of all messages meanwhile, in milliseconds from the
+    /// beginning.
     pub(crate) fn times_of_sending(&mut self, time: Duration) -> Vec<u128> {
         let (begin, end) = (self.now, self.now + time);
         let mut times = Vec::new();
@@ -124,7 +125,7 @@ impl Edge {
         self.endpoint.poll_timeout().map(|(_, reason)| reason)
     }
 
-    /// Returns the start lines of the sent messages, without version.
+    /// Returns the start lines of the sent messages, without the SIP version.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.sent.iter().map(|t| first_line(&t.bytes)).collect()
     }
@@ -225,7 +226,7 @@ impl Edge {
         (dialog.unwrap(), invite)
     }
 
-    /// Checks that no state is left after `time`.
+    /// Checks that the endpoint has no state left after `time`.
     pub(crate) fn assert_empty_after(&mut self, time: Duration) {
         self.pass(time);
         assert_eq!(self.endpoint.counts(), trunkgate_sip::EndpointCounts::default());
@@ -265,7 +266,7 @@ pub(crate) fn request(method: &str, cseq: u32, branch: &str, to_tag: &str, lines
     )
 }
 
-/// Composes the response of the remote party to our request, with a To tag unless empty.
+/// Composes the remote party's response to a request of the edge, with a To tag if `tag` is not empty.
 pub(crate) fn response(request: &SipMessage, code: u16, tag: &str, lines: &str) -> String {
     let mut to = value(request, HeaderName::To);
     if !tag.is_empty() && request.to_tag().is_none() {
