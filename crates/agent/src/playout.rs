@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(playout.played_ms(), 10);
     }
 
-    /// The memory of a long queue is freed, whether it is played or cleared.
+    /// Memory of a long queue is freed, whether its audio is played or cleared.
     #[test]
     fn a_long_queue_leaves_no_room_behind() {
         for cleared in [true, false] {

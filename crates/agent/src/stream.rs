@@ -35,8 +35,8 @@ use crate::recognition::{self, RecognitionOptions, Transcript};
 use crate::request::AgentRequest;
 use crate::snapshot::{StreamSnapshot, UnsentMessage};
 
-/// Maximum number of messages queued before a ping whose response time is measured; behind more of them it would be too
-/// long.
+/// Maximum number of messages queued before a ping if its response time is to be measured; behind more of them it would
+/// be too long.
 const PING_BEHIND: usize = 2;
 
 /// Settings of a stream. A duration of zero disables the feature.
@@ -234,7 +234,7 @@ pub struct Stream {
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
-    /// Send time of the ping whose response time is measured; `None` once the response has arrived.
+    /// Send time of the ping that measures the response time; `None` once the response has arrived.
     timed_ping: Option<Instant>,
     round_trip: Option<Duration>,
     /// Whether a deadline was found very late and postponed; reset by the agent's next pong.
@@ -709,7 +709,7 @@ mod tests {
         assert!(stream.audio.capacity() <= SCRATCH_BYTES);
     }
 
-    /// The agent sees one stream: numbers and media time go on, and messages that waited are sent.
+    /// The agent sees one stream: numbers and media time continue, and messages that were not written yet are sent.
     #[test]
     fn a_resumed_stream_goes_on() {
         let now = Instant::now();

@@ -599,7 +599,7 @@ impl SourcePosition {
         }
     }
 
-    /// Returns whether delayed packets are still expected after a packet whose position was determined by its arrival.
+    /// Returns whether delayed packets are still expected after a packet that was positioned by its arrival.
     fn is_in_burst(&self, now: Instant) -> bool {
         self.burst > FAST_TICKS && self.settles.is_some_and(|until| now < until)
     }

@@ -181,8 +181,8 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
 }
 
 /// Reads only `[http]` of the configuration; without a file, the default address applies. Also returns a warning of one
-/// line if there is no file, if another part of it has an error, or if its token cannot be read although `has_token`
-/// says that another one is given. Returns `None`, after an error message, if `[http]` cannot be used.
+/// line if there is no file, if another part of it has an error, or if its token cannot be read although another one is
+/// given (`has_token`). Returns `None`, after an error message, if `[http]` cannot be used.
 pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(HttpSettings, Option<String>)> {
     let Some(path) = config::find(given) else {
         let http = config::unread(Path::new("trunkgate.toml")).http;

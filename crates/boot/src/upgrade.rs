@@ -150,7 +150,7 @@ impl Successor {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Tells the successor that it gets the calls.
+    /// Promises the calls to the successor.
     ///
     /// # Errors
     /// Returns the reason in words if the process has ended.

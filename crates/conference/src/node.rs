@@ -184,7 +184,7 @@ impl MixedConference {
 #[derive(Debug, Default)]
 pub struct ConferenceNode {
     conferences: BTreeMap<ConferenceId, MixedConference>,
-    /// Ended recordings whose audio was not passed on yet.
+    /// Ended recordings with audio that was not passed on yet.
     ended: Vec<MixRecording>,
     events: VecDeque<NodeEvent>,
 }

@@ -1,9 +1,9 @@
-//! Lock-free rings of frames between two threads, one writer and one reader: a party's session runs on a worker, and
-//! the mixer of its conference on another thread.
+//! Lock-free ring buffers of frames between two threads, one writer and one reader: a party's session runs on a worker,
+//! and the mixer of its conference on another thread.
 //!
 //! Samples are stored in atomic words, four in each, so that neither a lock nor `unsafe` is needed; one counter
-//! publishes a frame. If the reader stands still, the ring drops and counts new frames; [`Mixer`](crate::Mixer),
-//! behind the ring, drops the oldest ones instead.
+//! publishes a frame. If the reader does not run, a ring buffer drops and counts new frames; the queue of the
+//! [`Mixer`](crate::Mixer), which follows it, drops the oldest ones instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

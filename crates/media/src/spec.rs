@@ -193,7 +193,7 @@ pub struct HoldSound {
     pub music: Option<Arc<[u8]>>,
 }
 
-/// Socket of an agent: the data that the shell needs to open it.
+/// Data that the I/O layer needs to open an agent's socket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SocketSpec {
     /// URL of the agent, `ws://` or `wss://`.
@@ -299,7 +299,7 @@ impl MixerPortSpec {
     }
 }
 
-/// Input of an agent's socket, passed by the shell to the session.
+/// Input of an agent's socket, passed by the I/O layer to the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentInput<'a> {
     /// The socket is open; the handshake was accepted.
@@ -472,7 +472,7 @@ pub enum MediaCommand {
         from: EndId,
     },
     /// Moves a remote party's end with its sockets to another session, opened with `beside`. Its wires and listeners
-    /// stay behind; streams, keys and counters continue. Carried out by the shell:
+    /// are not moved; streams, keys and counters continue. Performed by the I/O layer:
     /// [`Session::release_end`](crate::Session::release_end).
     MoveEnd {
         /// Id of the end in this session.

@@ -1,8 +1,8 @@
 //! Recordings as files: encodes frames of audio into WAV or Ogg Opus files, encrypts them in age format if a key is
 //! given, and completes files that a crash has truncated.
 //!
-//! The crate uses no files, clock or randomness. The shell writes the bytes, supplies randomness and passes the length
-//! of a file.
+//! The crate uses no files, clock or randomness. The I/O layer writes the bytes, supplies randomness and passes the
+//! length of a file.
 
 pub mod age;
 mod channels;

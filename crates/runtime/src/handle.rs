@@ -320,7 +320,7 @@ pub struct EdgeState {
     pub renamed: Notify,
     /// Names of peers that would not resolve after a restart, because DNS no longer returns their addresses.
     pub stale_names: StaleNames,
-    /// Agents whose connection a call has just lost, to be probed at once.
+    /// Agents to which a call has just lost its connection, to be probed at once.
     pub lost_agents: LostAgents,
     /// State of the certificate of `[tls] acme`.
     pub acme: AcmeReport,

@@ -1,11 +1,11 @@
-//! Agents whose connection a call has just lost, to be probed.
+//! Agents to which a call has just lost its connection, to be probed.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Names of agents whose connection a call has just lost; the prober probes each at once.
+/// Names of agents to which a call has just lost its connection; the prober probes each at once.
 #[derive(Debug, Default)]
 pub struct LostAgents {
     names: Mutex<BTreeSet<String>>,

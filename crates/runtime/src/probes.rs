@@ -22,7 +22,7 @@ use crate::own_sockets::OwnSockets;
 use crate::worker::{AgentWebSocket, NO_UPGRADE, WebSocketEvent, WebSocketFailure, accepts, connects};
 use trunkgate_system::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 
-/// Minimum interval between two probes of an agent whose calls lose their connections.
+/// Minimum interval between two probes of an agent while calls lose their connections to it.
 const PROBE_LEAST: Duration = Duration::from_secs(1);
 
 /// Probe state of one agent.

@@ -45,8 +45,8 @@ impl EdgeHandle {
         }
     }
 
-    /// Returns the first media worker whose turn count has not changed for longer than allowed, and records the counts
-    /// for the next check.
+    /// Returns the first media worker that has made no turn for longer than allowed, and records the counts for the
+    /// next check.
     fn silent_worker(&self) -> Option<usize> {
         let (now, allowed) = (Instant::now(), Duration::from_millis(limits::WORKER_MILLISECONDS));
         let mut seen = self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner);

@@ -54,7 +54,7 @@ pub struct ReloadSummary {
     /// Number of differences to the previous configuration.
     #[serde(skip)]
     pub changes: usize,
-    /// Trunks and applications whose rejected calls or audio problems the change may have repaired.
+    /// Trunks and applications of which the change may have repaired rejected calls or audio problems.
     #[serde(skip)]
     pub concerned: ConfigChangeScope,
     /// Keys that differ from those with which the edge runs and that only a restart applies; `[[listen]]` if a listener
@@ -539,8 +539,7 @@ const NOT_REJECTED_FOR: [&str; 11] = [
     "unproven_early_media",
 ];
 
-/// Returns the trunks and applications whose problems, with rejected calls or with audio, these changes may have
-/// repaired.
+/// Returns the trunks and applications of which these changes may have repaired rejected calls or audio problems.
 fn concerned((old, new): (&Config, &Config), differences: &[ConfigDifference]) -> ConfigChangeScope {
     let mut concerned = ConfigChangeScope::default();
     for one in differences {

@@ -9,7 +9,7 @@ use trunkgate_route::{Destination, DestinationServer};
 /// Number of consecutive unanswered lookups that counts as an outage of DNS.
 const UNANSWERED: u32 = 2;
 
-/// Name of a peer whose servers are those of an earlier lookup, because later lookups failed.
+/// Name of a peer with the servers of an earlier lookup, because later lookups failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleName {
     /// Destination with the name.

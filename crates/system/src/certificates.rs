@@ -391,8 +391,8 @@ pub enum ClientUsage {
 }
 
 impl TrustAnchors {
-    /// Verifies the certificate of a client for a usage. If server authentication is not accepted either, the error is
-    /// that for client authentication.
+    /// Verifies the certificate of a client for client authentication and, if `usage` permits it, otherwise for server
+    /// authentication. The error is that for client authentication.
     pub fn judge_client(
         &self,
         own: &CertificateDer<'_>,

@@ -177,7 +177,7 @@ pub fn call_event(line: &LogLine) {
     }
 }
 
-/// Returns the filter for a log level. `info`, `debug` and `trace` apply to this program, whose libraries then log at
+/// Returns the filter for a log level. `info`, `debug` and `trace` apply to this program, while its libraries log at
 /// warn; `off`, `error` and `warn` apply to both. Other texts are filters; an invalid one counts as `info`.
 fn filter(level: &str) -> EnvFilter {
     let level = std::env::var("TRUNKGATE_LOG").unwrap_or_else(|_| level.to_owned());

@@ -12,7 +12,7 @@ const LAST_COLUMN: usize = 16;
 /// Indentation of the further lines of a message, in characters.
 const MESSAGE_INDENT: usize = 2;
 
-/// Returns the width of the terminal on stdout in characters; `None` for a file or a pipe, whose lines may have any
+/// Returns the width of the terminal on stdout in characters; `None` for a file or a pipe, where lines may have any
 /// length.
 pub fn width() -> Option<usize> {
     size().map(|(width, _)| width)

@@ -244,7 +244,7 @@ fn on(time: UnixTime) -> String {
     at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default()
 }
 
-/// Returns advice for a trunk whose connection failed with this message; `None` if the message is not about TLS.
+/// Returns advice for a trunk about a connection that failed with this message; `None` if the message is not about TLS.
 pub fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
     Some(tls::fix(what)?.replace(tls::ITS_TRUNK, &format!("[trunk.{trunk}]")))
 }

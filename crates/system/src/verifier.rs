@@ -27,8 +27,8 @@ pub struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    /// Creates a verifier for servers whose certificate is valid for the host that is connected to, or for one of these
-    /// names. Without `trust`, any certificate is accepted.
+    /// Creates a verifier for servers with a certificate that is valid for the host that is connected to, or for one of
+    /// these names. Without `trust`, any certificate is accepted.
     pub fn new(trust: Option<TrustAnchors>, names: Vec<String>) -> ServerVerifier {
         ServerVerifier { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }

@@ -194,7 +194,7 @@ pub fn complaint(body: &[u8]) -> String {
     plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
 }
 
-/// Describes the error of a server whose response is invalid or missing.
+/// Describes the error if a server's response is invalid or missing.
 pub fn broken(error: &hyper::Error) -> String {
     use std::error::Error as _;
     let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));

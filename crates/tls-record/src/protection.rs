@@ -29,7 +29,7 @@ pub(crate) struct RecordKey {
 }
 
 impl RecordKey {
-    /// Creates the key of a direction whose next record has this sequence number.
+    /// Creates the key of a direction, for a next record with this sequence number.
     ///
     /// # Errors
     /// Returns an error if aws-lc-rs rejects the key.

@@ -57,8 +57,8 @@ impl AnnouncementSocket {
         &self.manager
     }
 
-    /// Reads all waiting notifications and passes those of the edge on, except the announcement of a successor, whose
-    /// process is returned. Notifications of other processes are ignored.
+    /// Reads all waiting notifications and passes those of the edge on, except the announcement of a successor; returns
+    /// its process. Notifications of other processes are ignored.
     pub(super) fn read(&self, edge: Option<Pid>) -> Option<Pid> {
         let mut successor = None;
         while let Ok((sender, message)) = self.receive() {

@@ -38,8 +38,8 @@ impl EdgeProgram {
         EdgeProgram { arguments: arguments.collect(), environment: environment.collect(), file: None }
     }
 
-    /// Uses the executable of a successor for later restarts: it may be of another version, whose state file the
-    /// previous executable cannot read.
+    /// Uses the executable of a successor for later restarts: it may be of another version and write a state file that
+    /// the previous executable cannot read.
     pub(super) fn follow(&mut self, successor: Pid) {
         match File::open(format!("/proc/{successor}/exe")) {
             Ok(file) => self.file = Some(file),

@@ -74,7 +74,7 @@ impl MixInput {
         self.is_fed = false;
     }
 
-    /// Advances the window by a frame; returns the buffer of the new one.
+    /// Advances the window by a frame, dropping the oldest one; returns the buffer for the newest frame.
     fn next(&mut self, rate: SamplingRate) -> Option<&mut [i16]> {
         self.has_tail = self.is_fed;
         let (frame, window) = (rate.frame(), window(rate));

@@ -22,7 +22,7 @@ pub(crate) struct AgentEnds {
 }
 
 impl AgentEnds {
-    /// Adds an agent whose WebSocket is not open yet.
+    /// Adds an agent before its WebSocket is open.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &SharedCounters) {
         // One agent is the common case, and the type is large.
         self.all.reserve_exact(1);
@@ -75,7 +75,7 @@ impl AgentEnds {
         self.all.iter_mut().find(|agent| agent.id() == id)
     }
 
-    /// Returns the agent whose audio the end `to` plays; `None` if no agent feeds it.
+    /// Returns the agent that feeds the end `to`; `None` if no agent does.
     pub(crate) fn feeder_of(&mut self, to: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.feed().is_some_and(|feed| feed.to == to))
     }

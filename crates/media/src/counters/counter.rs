@@ -45,7 +45,8 @@ pub struct DurationHistogram<const BOUNDS: usize> {
 }
 
 impl<const BOUNDS: usize> DurationHistogram<BOUNDS> {
-    /// Counts a duration in the first bucket whose bound is not below it; `bounds_us` must be the same in each call.
+    /// Counts a duration in the first bucket with a bound that is not below it; `bounds_us` must be the same in each
+    /// call.
     pub fn record_duration(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add_alone(1);

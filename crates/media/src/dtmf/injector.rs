@@ -1,6 +1,5 @@
-//! DTMF injector for a stream whose audio comes from another remote party. While digits are sent, the edge feeds the
-//! stream on its own clock and drops that party's packets, so digits are also sent while that party is silent or on
-//! hold.
+//! DTMF injector for a stream with audio of another remote party. While digits are sent, the edge feeds the stream on
+//! its own clock and drops that party's packets, so digits are also sent while that party is silent or on hold.
 
 use std::time::Instant;
 
@@ -52,7 +51,7 @@ pub(crate) enum InjectorOutput {
 }
 
 impl Injector {
-    /// Creates an injector whose first tick is at `now`. `twin` is an encoder that continues the stream's codec state;
+    /// Creates an injector with its first tick at `now`. `twin` is an encoder that continues the stream's codec state;
     /// `None` starts a new one.
     pub(crate) fn new(now: Instant, start: StreamStart, press: DigitFormat, twin: Option<SinkEncoder>) -> Injector {
         let (clock_hz, tones) = match press {

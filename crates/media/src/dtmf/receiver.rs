@@ -42,7 +42,7 @@ pub(crate) struct EventTracker {
     has_moving_clock: bool,
 }
 
-/// Last event of another source, whose packets may still arrive: a four-byte digest of SSRC, timestamp and event, to
+/// Last event of another source, of which packets may still arrive: a four-byte digest of SSRC, timestamp and event, to
 /// keep each leg small; 0 if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct FormerEvent(u32);

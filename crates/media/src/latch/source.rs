@@ -204,7 +204,7 @@ pub enum LatchOutcome {
     Won,
 }
 
-/// Source other than the winner whose packets the latch treats specially.
+/// Source that the latch treats specially, in addition to the winner.
 #[derive(Debug, Clone)]
 enum OtherSource {
     /// Former source of a latch without a winner, and the time until which its packets are stragglers.

@@ -83,7 +83,7 @@ impl TrackDecoder {
         self.decoder.transcoder.watch_tones(now, wanted);
     }
 
-    /// Removes and returns the next digit whose tone has begun; `None` if there is none.
+    /// Removes and returns the next digit detected at the beginning of its tone; `None` if there is none.
     pub(super) fn digit_begun(&mut self) -> Option<char> {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }

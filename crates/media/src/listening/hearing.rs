@@ -166,7 +166,8 @@ impl ListenerInput {
         }
     }
 
-    /// Removes and returns the next digit whose tone has begun in the caller's audio; `None` if there is none.
+    /// Removes and returns the next digit detected at the beginning of its tone in the caller's audio; `None` if there
+    /// is none.
     pub(crate) fn digit_begun(&mut self) -> Option<char> {
         self.decoders.decoder_of(TrackName::Inbound).as_mut()?.digit_begun()
     }

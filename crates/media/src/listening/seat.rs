@@ -32,7 +32,7 @@ pub(super) struct MixerPort {
     packet: Box<PacketBuf>,
     /// Wire to the end that the seat feeds.
     feed: Option<Feed>,
-    /// Clock of a seat for an agent; `None` for a remote party, whose generated stream has the clock.
+    /// Clock of a seat for an agent; `None` for a remote party, because its generated stream has the clock.
     clock: Option<MixerPortClock>,
 }
 

@@ -86,7 +86,7 @@ impl MixerPorts {
         self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
     }
 
-    /// Advances the clock of one seat for an agent whose tick is due; `None` if none is due.
+    /// Advances the clock of one seat for an agent if its tick is due; `None` if none is due.
     pub(crate) fn take_tick(&mut self, now: Instant) -> Option<MixerPortTick> {
         let tick = |seat: &mut MixerPort| {
             let rtp = seat.take_tick(now)?;

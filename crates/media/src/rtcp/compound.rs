@@ -53,7 +53,7 @@ pub struct CompoundPacket {
     pub(crate) sending: Option<SenderInfo>,
     /// Report block, if packets were received since the last report.
     pub(crate) block: Option<RtcpReportBlock>,
-    /// Number whose hexadecimal form is the canonical name (CNAME).
+    /// Number that forms the canonical name (CNAME) in hexadecimal.
     pub(crate) name: u64,
     /// Forwarded VoIP metrics, with the SSRC of their stream as the receiver of the compound knows it.
     pub(crate) metrics: Option<(u32, VoipMetrics)>,

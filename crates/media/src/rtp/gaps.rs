@@ -20,7 +20,7 @@ impl Default for SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Creates a tracker whose counts start at `runs`.
+    /// Creates a tracker with counts that start at `runs`.
     pub(crate) fn with(runs: LossRuns) -> SequenceGaps {
         SequenceGaps { runs, ..SequenceGaps::default() }
     }

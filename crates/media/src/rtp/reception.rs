@@ -76,7 +76,7 @@ pub struct ReceptionTracker {
 }
 
 impl ReceptionTracker {
-    /// Creates a tracker whose loss counts start at `lost` packets and `runs`.
+    /// Creates a tracker with loss counts that start at `lost` packets and `runs`.
     pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> ReceptionTracker {
         ReceptionTracker { lost_before: lost, gaps: SequenceGaps::with(runs), ..ReceptionTracker::default() }
     }

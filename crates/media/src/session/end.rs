@@ -820,7 +820,7 @@ impl RtpEnd {
         self.events.lost_at().into_iter().chain(injector).chain(tone)
     }
 
-    /// Excludes a standstill of this process, `time` long, from the remote party's silence.
+    /// Excludes a suspension of this process, `time` long, from the remote party's silence.
     pub(super) fn stood_still(&mut self, now: Instant, time: Duration) {
         self.silence.leave_out(now, time);
     }

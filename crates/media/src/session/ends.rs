@@ -172,8 +172,8 @@ impl RtpEnds {
         self.salt = salt;
     }
 
-    /// Returns initial numbers of a new feeder's stream. They differ from those of other streams, also of those that a
-    /// process before had in a session of the same id, and are not secret.
+    /// Returns initial numbers of a new feeder's stream. They differ from those of other streams, including those that
+    /// a predecessor process had in a session of the same id, and are not secret.
     pub(super) fn new_start(&mut self, to: EndId) -> StreamStart {
         let serial = self.new_serial();
         let mut hasher = DefaultHasher::new();

@@ -1,12 +1,12 @@
 //! A call's media: ends, and the wires between them.
 //!
-//! The shell owns the sockets. It binds them before it passes [`MediaCommand::AddEnd`] to the session, closes them
-//! before [`MediaCommand::RemoveEnd`] and [`MediaCommand::Close`], and reports [`MediaEvent::Bound`] and
+//! The I/O layer (the shell) owns the sockets. It binds them before it passes [`MediaCommand::AddEnd`] to the session,
+//! closes them before [`MediaCommand::RemoveEnd`] and [`MediaCommand::Close`], and reports [`MediaEvent::Bound`] and
 //! [`MediaEvent::BindFailed`] itself; all other events come from the session. RTCP is forwarded along the wires with
 //! its texts covered. For a stream that the edge generated or changed, RTCP is only read, and the edge sends its own
 //! reports.
 //!
-//! The shell opens an agent's socket when it sees [`MediaCommand::AddAgent`], reports its input by
+//! The I/O layer opens an agent's socket when it sees [`MediaCommand::AddAgent`], reports its input by
 //! [`Session::handle_agent`], reads it only while [`Session::agent_wants_more`], and calls [`Session::poll_agent`] for
 //! data to write when the socket is writable. It drops the socket once [`Session::agent_is_closed`]; an agent that was
 //! removed leaves the rest of its conversation in [`Session::poll_departed`].
@@ -65,8 +65,8 @@ use sweep::SweepSchedule;
 /// Argument of [`RtcpOrigin::draw`] from which the initial numbers of streams are derived; reports use other arguments.
 const STREAM_SALT: u64 = 1 << 61;
 
-/// Media of one call. The shell owns the sockets; it calls [`Self::handle_packet`] for each received packet and sends
-/// the same buffer as the result directs.
+/// Media of one call. The I/O layer owns the sockets; it calls [`Self::handle_packet`] for each received packet and
+/// sends the same buffer as the result directs.
 #[derive(Debug)]
 pub struct Session {
     id: MediaId,
@@ -202,7 +202,7 @@ impl Session {
         session
     }
 
-    /// Processes a command. The shell acts on the same command to bind and close sockets.
+    /// Processes a command. The I/O layer acts on the same command to bind and close sockets.
     pub fn handle_input(&mut self, now: Instant, command: MediaCommand) {
         match command {
             MediaCommand::Open { idle_timeout_ms, names_key, .. } => {
@@ -366,7 +366,7 @@ impl Session {
     }
 
     /// Returns the time of the mixer's first tick, for an RTP end that sends audio only to a mixer; otherwise `None`.
-    /// The shell may then collect the packets between two ticks, 20 ms apart, and process them together before the
+    /// The I/O layer may then collect the packets between two ticks, 20 ms apart, and process them together before the
     /// second tick. Requires a locked latch, because an open socket accepts packets of any source and could overflow.
     pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
         let end = self.ends.named(end).filter(|end| !end.listeners().is_empty() && end.is_locked())?;
@@ -478,19 +478,19 @@ impl Session {
         self.ticked_at = Some(now);
     }
 
-    /// Removes and returns the next end whose connected sockets must accept other sources again; call it after
+    /// Removes and returns the next end with connected sockets that must accept other sources again; call it after
     /// [`Self::handle_timeout`] until `None`.
     pub fn poll_resting(&mut self) -> Option<EndId> {
         self.sweep.poll_resting()
     }
 
-    /// Removes and returns the next end with new losses, so that the shell can check whether the local system dropped
-    /// packets; call it after [`Self::handle_timeout`] until `None`.
+    /// Removes and returns the next end with new losses, so that the I/O layer can check whether the local system
+    /// dropped packets; call it after [`Self::handle_timeout`] until `None`.
     pub fn poll_lossy(&mut self) -> Option<EndId> {
         self.sweep.poll_lossy()
     }
 
-    /// Counts a packet of an end that the shell had to drop: it was not read, or the system rejected the send.
+    /// Counts a packet of an end that the I/O layer had to drop: it was not read, or the system rejected the send.
     pub fn count_drop(&self, end: EndId, reason: DropReason) {
         if let Some(end) = self.ends.named(end) {
             self.shared.count_dropped(end.counters(), reason);
@@ -577,7 +577,7 @@ impl Session {
         self.agents.release(id);
     }
 
-    /// Adds an agent whose conversation and open socket come from another process.
+    /// Adds an agent with the conversation and the open socket of another process.
     pub fn resume_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec, snapshot: AgentSnapshot) {
         if self.refuses(id).is_some() {
             return self.add_agent(now, id, spec);
@@ -671,7 +671,7 @@ impl Session {
         }
     }
 
-    /// Dequeues the next frame of each agent or player for whose wire `cut(from, to)` is true, to fade it out at the
+    /// Dequeues the next frame of each agent or player if `cut(from, to)` is true for its wire, to fade it out at the
     /// end that it feeds.
     fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in self.ends.iter_mut() {

@@ -154,7 +154,7 @@ impl RtpEnds {
         }
     }
 
-    /// Processes a packet whose payload type may be telephone-event, on a wire that converts DTMF.
+    /// Processes a packet that may be a telephone-event by its payload type, on a wire that converts DTMF.
     ///
     /// # Errors
     ///

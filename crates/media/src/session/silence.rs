@@ -44,7 +44,7 @@ impl SilenceTracker {
         *self = SilenceTracker { heard: self.heard, ..SilenceTracker::new(now) };
     }
 
-    /// Excludes a standstill of this process, `time` long, from the silence.
+    /// Excludes a suspension of this process, `time` long, from the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);

@@ -17,7 +17,7 @@ use super::ends::RtpEnds;
 pub(super) struct SweepSchedule {
     idle_timeout: Duration,
     next: Option<Instant>,
-    /// Ends whose silent source another source may replace, so that their sockets must be open to it.
+    /// Ends with a silent source that another one may replace, so that their sockets must accept other sources.
     resting: Vec<EndId>,
     /// Ends with losses since the previous sweep.
     lossy: Vec<EndId>,
@@ -89,7 +89,7 @@ impl SweepSchedule {
         self.plan(cx.now, ends);
     }
 
-    /// Removes and returns the next end whose silent source another source may replace; `None` if there is none.
+    /// Removes and returns the next end with a silent source that another one may replace; `None` if there is none.
     pub(super) fn poll_resting(&mut self) -> Option<EndId> {
         self.resting.pop()
     }

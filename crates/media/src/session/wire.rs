@@ -169,8 +169,8 @@ impl CompiledWire {
         }
     }
 
-    /// Returns the sink's payload type for a telephone-event payload type whose packets are forwarded and also reported
-    /// to signalling; `None` for other payload types.
+    /// Returns the sink's payload type for a telephone-event payload type if its packets are forwarded and also
+    /// reported to signalling; `None` for other payload types.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
         let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
         self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)

@@ -45,7 +45,7 @@ pub(super) struct IncomingStream {
     clock_hz: u32,
     /// RTP timestamp at the end of the audio received so far.
     pub(super) next: u32,
-    /// End of the audio received so far, in the outgoing stream's time, whose unit is 1/48,000 s.
+    /// End of the audio received so far, in the outgoing stream's time, in units of 1/48,000 s.
     pub(super) at: u64,
     /// Number of samples decoded from the last packet.
     pub(super) samples: usize,

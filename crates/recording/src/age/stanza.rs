@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// Columns of the body's lines; the last one is shorter.
+/// Number of characters in each line of a stanza's body except the last one, which is shorter.
 const COLUMNS: usize = 64;
 
 /// Recipient stanza: `-> TYPE ARGUMENT …` and its body.

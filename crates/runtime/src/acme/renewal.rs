@@ -9,7 +9,7 @@ use trunkgate_system::limits::{
     ACME_LEAST_PAUSE_SECONDS, ACME_PAUSE_MOST_SECONDS, ACME_PAUSE_SECONDS, ACME_RETRY_JITTER_SECONDS,
 };
 
-/// Intervals after failures. Five orders fit into an hour, Let's Encrypt's limit of failed validations per host name.
+/// Delays after failed orders. Five orders fit into an hour, Let's Encrypt's limit of failed validations per host name.
 const PAUSES: Backoff =
     Backoff::new(Duration::from_secs(ACME_PAUSE_SECONDS), Duration::from_secs(ACME_PAUSE_MOST_SECONDS));
 

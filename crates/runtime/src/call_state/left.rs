@@ -124,8 +124,8 @@ impl LeftState {
         }
     }
 
-    /// Records in the file that this call is restored next, so that the next start can recognise a call whose
-    /// restoration crashes the process.
+    /// Records in the file that this call is restored next, so that the next start can recognise a call that crashes
+    /// the process when it is restored.
     pub fn continues(&mut self, sid: &str) {
         // Without the note, only the search for a call that crashes the process is less exact.
         let _ = self.append(&StateFrame::Continues { sid: sid.to_owned() });

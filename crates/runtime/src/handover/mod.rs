@@ -1,13 +1,13 @@
 //! Hand-over of the calls of a running edge to another process: the messages between them.
 //!
-//! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up
-//!    to here the predecessor goes on as if nothing had happened. It replies with a [`PlanVerdict`].
+//! 1. The successor has read the configuration and sends [`SuccessorMessage::Ready`], with the addresses that it would
+//!    bind. Up to here the predecessor continues as if nothing had happened. It replies with a [`PlanVerdict`].
 //! 2. The predecessor ends its signalling, closes its store and sends [`HandedCalls`] with its listening sockets, in
 //!    the order of [`ListeningPlaces`], and those of its SIP connections. Its media workers keep relaying.
-//! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
-//!    calls to another process.
-//! 4. Sessions cross in slices with their sockets ([`PredecessorMessage::Sessions`]), each confirmed by
-//!    [`SuccessorMessage::Adopted`], until [`PredecessorMessage::Done`].
+//! 3. The successor continues the calls and sends [`SuccessorMessage::Running`]. Until then the predecessor can hand
+//!    the same calls over to another process.
+//! 4. The predecessor sends the media sessions in slices with their sockets ([`PredecessorMessage::Sessions`]), each
+//!    confirmed by [`SuccessorMessage::Adopted`], until [`PredecessorMessage::Done`].
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub const CALLS_WITHIN: Duration = Duration::from_secs(30);
 pub enum SuccessorMessage {
     /// The configuration is valid, and nothing is bound or opened yet.
     Ready(Box<SuccessorPlan>),
-    /// The calls continue here; sessions may cross.
+    /// The successor continues the calls; the predecessor may send the media sessions.
     Running,
     /// The sessions of the last message continue in the successor.
     Adopted,
@@ -74,7 +74,7 @@ pub enum PredecessorMessage {
         /// Files of the sessions' recordings; the predecessor has written all audio so far and writes no more.
         recordings: Vec<SuspendedRecording>,
     },
-    /// All sessions have crossed.
+    /// All media sessions have been sent.
     Done,
 }
 
@@ -97,9 +97,9 @@ pub struct HandedCalls {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedSession {
     snapshot: SessionSnapshot,
-    /// Ends whose sockets are among the descriptors.
+    /// Ends with sockets among the descriptors.
     ends: Vec<EndId>,
-    /// Agents whose sockets are among the descriptors, after those of the ends.
+    /// Agents with sockets among the descriptors, after those of the ends.
     agents: Vec<HandedAgent>,
     recorders: CrossingRecorders,
 }
@@ -223,7 +223,7 @@ impl HandedSession {
         (HandedSession { snapshot: crossing.snapshot, ends, agents, recorders: crossing.recorders }, descriptors)
     }
 
-    /// Joins the sessions of a message with the received descriptors; a session whose descriptors are missing gets no
+    /// Joins the sessions of a message with the received descriptors; a session without its descriptors gets no
     /// sockets.
     pub fn with_sockets(sessions: Vec<HandedSession>, descriptors: Vec<OwnedFd>) -> Vec<CrossingSession> {
         let mut descriptors = descriptors.into_iter();

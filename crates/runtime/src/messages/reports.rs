@@ -20,7 +20,7 @@ struct CallbackOrigin {
     account: String,
     /// True if callbacks of messages sent by API requests may go to private addresses.
     allow_private: bool,
-    /// Numbers for whose replies callbacks may go to private addresses.
+    /// Numbers with replies about which callbacks may go to private addresses.
     private: HashSet<String>,
 }
 

@@ -107,7 +107,7 @@ impl ConnectionTimeouts {
     }
 }
 
-/// Function that joins the halves of a connection to the socket that crosses; `None` if it cannot cross.
+/// Function that joins the halves of a connection to the socket that is handed over; `None` if that is impossible.
 type JoinHalves<R, W> = fn(R, W) -> Option<CrossingSocket>;
 
 /// State of the connection task.

@@ -52,7 +52,7 @@ pub(super) struct HandedConnection {
 /// Trunk and destination of a connection, which only the signalling loop knows.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct HandedOwner {
-    /// Destination for whose messages the connection is used, in addition to those on its own flow.
+    /// Destination to which messages use the connection, in addition to those on its own flow.
     pub(super) way: Option<ConnectionTarget>,
     /// Trunk that the remote certificate identifies and the number of its TLS terms, for an accepted connection.
     pub(super) whose: Option<(Arc<str>, u64)>,

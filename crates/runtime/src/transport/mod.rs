@@ -84,7 +84,7 @@ pub enum TransportEvent {
     },
     /// The trunk of a TLS connection is known, by its certificate or because the connection was opened for the trunk.
     Identified {
-        /// Connection whose trunk is known.
+        /// Connection with a known trunk.
         connection: ConnectionId,
         /// Address of the connection's remote party.
         remote: SocketAddr,
@@ -359,7 +359,7 @@ impl Transports {
         }
     }
 
-    /// Removes an ended stream; returns the address and trunk for whose requests it was used too (RFC 5923), if any.
+    /// Removes an ended stream; returns the address and trunk to which requests used it, too (RFC 5923), if any.
     pub(crate) fn closed(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         self.closing.retain(|closing| closing.connection != flow.connection);
         self.streams.remove(flow)

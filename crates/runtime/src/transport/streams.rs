@@ -34,7 +34,7 @@ use trunkgate_system::tls_stream::TlsStream;
 pub struct OpenConnection {
     flow: Flow,
     queue: mpsc::Sender<ConnectionCommand>,
-    /// Destination for whose messages the connection is used, in addition to those on its own flow.
+    /// Destination to which messages use the connection, in addition to those on its own flow.
     way: Option<ConnectionTarget>,
     /// Trunk that the remote certificate identifies and the number of its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
@@ -44,7 +44,7 @@ pub struct OpenConnection {
     place: Option<u64>,
 }
 
-/// Destination for whose messages a connection may be used.
+/// Destination to which messages may use a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct ConnectionTarget {
     transport: Transport,
@@ -333,7 +333,7 @@ impl StreamConnections {
         }
     }
 
-    /// Removes a connection; returns the address and trunk for whose requests it was used too (RFC 5923), if any.
+    /// Removes a connection; returns the address and trunk to which requests used it, too (RFC 5923), if any.
     pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         let id = flow.connection?;
         let OpenConnection { way, whose, .. } = self.connections.remove(&id)?;

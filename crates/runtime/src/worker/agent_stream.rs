@@ -260,7 +260,8 @@ mod tests {
         assert_eq!(stream.take(&mut heard).unwrap().len, 5);
     }
 
-    /// The remote side notices nothing, although a record is incomplete at each crossing.
+    /// The remote party notices nothing, although a record is incomplete each time the connection moves to another
+    /// process.
     #[test]
     fn another_process_continues_the_connection() {
         let mut stream = connected(2, |mut far| {

@@ -1,7 +1,8 @@
 //! Sessions that are handed over from a process that ends to its successor, with their sockets.
 //!
 //! The old worker relays until a session is exported, and packets queue in its sockets until the new worker has adopted
-//! it. Signalling crosses first: commands of the new process for a session that has not arrived yet wait for it.
+//! it. Signalling is handed over first: commands of the new process for a session that has not arrived yet are
+//! deferred.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -77,7 +78,7 @@ pub(super) struct UnclaimedAgent {
 pub struct ExportRequest {
     /// Maximum number of sessions to export.
     pub most: usize,
-    /// Whether to export also sessions with an agent in the middle of a message, whose conversation is then ended.
+    /// Whether to export also sessions with an agent in the middle of a message; its conversation is then ended.
     pub is_forced: bool,
 }
 

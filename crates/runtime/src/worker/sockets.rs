@@ -154,7 +154,7 @@ impl AgentSockets {
         self.alarms.first().map(|(at, _)| *at)
     }
 
-    /// Queues the sockets whose pause has ended for reading.
+    /// Queues sockets for reading after the end of their pause.
     pub(super) fn ring(&mut self, now: Instant) {
         while let Some((at, slot)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, slot));

@@ -54,7 +54,7 @@ pub(super) enum WorkerCommand {
     RecordBy(RecordingsHandle),
     /// Another process will hand over the session with this id: its commands wait until it arrives.
     Expect(MediaId),
-    /// New end of an expected session, whose sockets arrive with the session.
+    /// New end of an expected session; its sockets arrive with the session.
     KeptEnd(MediaId, EndId, EndSpec),
     /// Session that another process has handed over.
     Adopt(Box<CrossingSession>),
@@ -112,7 +112,7 @@ pub(super) struct LiveSession {
     pub(super) recordings: Vec<RecordingId>,
     /// Counts that are already in the snapshot of the call, while it is handed over to another process.
     pub(super) figures: Vec<EndFigures>,
-    /// True if the session is in the queue of sessions whose agents are to be served.
+    /// True if the session is in the queue of those with agents to be served.
     pub(super) is_to_be_served: bool,
     /// Deadline of the session.
     pub(super) due: SessionDeadline,
@@ -159,7 +159,7 @@ pub(super) struct MediaWorker {
     pub(super) way_in: ConnectorHandle,
     /// Sockets of agents.
     pub(super) sockets: AgentSockets,
-    /// Queue of sessions whose agents are served at the end of the turn.
+    /// Queue of sessions with agents to be served at the end of the turn.
     pub(super) to_serve: VecDeque<usize>,
     pub(super) next_socket: u64,
     /// Bytes held for agents in the whole edge.
@@ -332,7 +332,7 @@ impl MediaWorker {
         }
     }
 
-    /// Handles all socket events of this turn; an event whose processing panics is skipped.
+    /// Handles all socket events of this turn; an event is skipped if its processing panics.
     fn hear_sockets(&mut self, events: usize) {
         self.heard = 0;
         // Continue after a panic: an edge-triggered event of an agent is not repeated.
@@ -505,7 +505,7 @@ impl MediaWorker {
         }
     }
 
-    /// Sends the last RTCP reports of an end, or of all ends, whose sockets are about to be closed.
+    /// Sends the last RTCP reports of an end, or of all ends, before their sockets are closed.
     pub(super) fn say_goodbye(&mut self, now: Instant, at: usize, end: Option<EndId>) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.say_goodbye(now, end);

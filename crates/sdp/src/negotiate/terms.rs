@@ -37,8 +37,8 @@ impl CodecPolicy {
         !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
     }
 
-    /// Returns this policy of the answering side completed with the codecs and the DTMF method of the offering side,
-    /// whose policy is `from`.
+    /// Returns this policy of the answering side completed with the codecs and the DTMF method of `from`, the policy of
+    /// the offering side.
     pub fn policy_towards(self, from: CodecPolicy) -> CodecPolicy {
         CodecPolicy { from: from.codecs, dtmf_of_other: Some(from.dtmf), ..self }
     }

@@ -87,7 +87,7 @@ impl ServerTransactions {
         self.servers.get(&id)?.dialog
     }
 
-    /// Returns the transaction whose key is in the scratch buffer, if any.
+    /// Returns the transaction with the key in the scratch buffer, if any.
     pub(crate) fn at_key(&self, shared: &EndpointShared) -> Option<ServerId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }

@@ -70,7 +70,7 @@ pub enum TrunkProblem {
     },
     /// No address of the trunk has responded to the last request; it is not down yet.
     NotResponding {
-        /// Number of callers whose calls failed because no other target was left.
+        /// Number of callers who were lost because no other target was left.
         lost: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
@@ -84,7 +84,7 @@ pub enum TrunkProblem {
         /// Consecutive rejections, if that number is more significant than the others.
         #[serde(skip_serializing_if = "Option::is_none")]
         in_row: Option<u64>,
-        /// Number of callers whose calls failed because no other target was left.
+        /// Number of callers who were lost because no other target was left.
         lost: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
@@ -191,7 +191,7 @@ pub enum AgentProblem {
         /// Calls that the agent ended at once without audio, if the last failure was of this type.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended_at_once: Option<u64>,
-        /// Number of callers whose calls the edge ended because of the failure.
+        /// Number of callers with calls that the edge ended because of the failure.
         hung_up: u64,
         /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
@@ -236,7 +236,7 @@ pub struct Unheard {
     /// Other parties that are also silent in these calls, each with the number of such calls.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
-    /// Those of `both` whose own problems are not listed because this one covers them.
+    /// Those of `both` with problems of their own that are not listed, because this one covers them.
     #[serde(skip)]
     pub taken_in: Vec<(String, u64)>,
 }
@@ -558,7 +558,7 @@ pub enum ProblemKind {
         word: &'static str,
         /// Names of the routes.
         routes: Vec<String>,
-        /// Number of callers whose calls failed because no target was left.
+        /// Number of callers who were lost because no target was left.
         lost: u64,
         /// Whether `lost` counts since a target last answered; false if it counts the last hour.
         #[serde(skip)]
