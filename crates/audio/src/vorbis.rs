@@ -47,7 +47,7 @@ impl VorbisStream {
             return Err(format!("{channels} channels, not 1 to {CHANNELS}"));
         }
         if !BLOCKS.contains(&short) || !BLOCKS.contains(&long) || short > long {
-            return Err("damaged: its blocks have sizes that Vorbis I does not have".to_owned());
+            return Err("damaged: Vorbis I does not permit its block sizes".to_owned());
         }
         let rate = u32::from_le_bytes([r0, r1, r2, r3]);
         Ok(VorbisStream { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })

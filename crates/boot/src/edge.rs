@@ -206,7 +206,7 @@ impl OpenedEdge {
         let (link, handed, connected, sockets) = match predecessor {
             None => (None, None, Vec::new(), ListeningSockets::bind(&config).map_err(StartError::Bind)?),
             Some(Predecessor { link, handed, sockets, connections }) => {
-                tracing::info!("the calls of another process go on here: {}", handed.calls.calls.len());
+                tracing::info!("continuing calls of another process: {}", handed.calls.calls.len());
                 let sockets = ListeningSockets::received(&config, sockets).map_err(system("a socket"))?;
                 (Some(link), Some(handed), connections, sockets)
             }

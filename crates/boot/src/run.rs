@@ -236,7 +236,7 @@ fn connection() -> io::Result<HandoverLink> {
 fn start(config: Config, predecessor: Option<HandoverLink>) -> Result<RunningEdge, String> {
     let Some(link) = predecessor else { return RunningEdge::start(config).map_err(|error| error.to_string()) };
     let predecessor = Predecessor::ready(link, &config)
-        .map_err(|error| format!("error: the running edge keeps its calls: {error}"))?;
+        .map_err(|error| format!("error: the take-over failed, and the running edge keeps its calls: {error}"))?;
     RunningEdge::start_after(config, predecessor).map_err(|error| error.to_string())
 }
 
@@ -271,7 +271,7 @@ async fn serve(
         let _ = handle.drain(true).await;
     }
     let program = installed_program().unwrap_or_else(|error| {
-        tracing::warn!("`trunkgate upgrade` cannot find the program: {error}");
+        tracing::warn!("the installed program is not found, `trunkgate upgrade` will fail: {error}");
         PathBuf::new()
     });
     let (config, places) = (handle.config_path(), edge.places().clone());
@@ -336,7 +336,7 @@ fn replace(
     notify.alive();
     let mut handed = edge.hand_over(&mut successor.link);
     if let Err(error) = &handed {
-        tracing::error!("{} has not taken over: {error}; this version starts again", successor.name());
+        tracing::error!("{} has not taken over: {error}; starting this version again", successor.name());
         successor.end();
         notify.alive();
         successor = command.start_own().inspect_err(|why| tracing::error!("all calls are lost: {why}")).ok()?;

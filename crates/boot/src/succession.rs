@@ -177,7 +177,7 @@ fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
         StateReading::Refused(refusal, kept) => {
             let kept = kept.map(|kept| format!(" The file is kept as {}.", kept.display())).unwrap_or_default();
             tracing::error!(
-                "the calls of the process before are lost: its state is not used, because {}.{kept}",
+                "the calls of the previous process are lost: its saved state is not used, because {}.{kept}",
                 refusal.as_str()
             );
             Ok(None)

@@ -129,7 +129,7 @@ impl SuccessorCommand {
                 Ok(()) => Ok(*plan),
                 Err(refusal) => Err(refusal.to_string()),
             },
-            Ok(_) => Err("the new process does not say that it is ready".to_owned()),
+            Ok(_) => Err("the new process sent another message before it was ready".to_owned()),
             Err(error) => Err(format!("the new process has not become ready, its lines in the log say why: {error}")),
         };
         match ready {
@@ -313,7 +313,7 @@ fn process(pid: u32) -> Option<Pid> {
 /// Makes this process the parent of orphaned descendants: the processes that take over from its successor.
 pub(crate) fn adopt_orphans() {
     if let Err(error) = set_child_subreaper(Some(getpid())) {
-        tracing::warn!("after the next upgrade this process ends: {error}");
+        tracing::warn!("cannot become the parent of later processes, so this one ends after the next upgrade: {error}");
     }
 }
 

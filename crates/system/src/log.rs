@@ -55,7 +55,7 @@ pub fn init(log: &LogSettings) -> bool {
     }
     let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&lines));
     if let Err(error) = writer {
-        eprintln!("trunkgate: no thread for the log: {error}");
+        eprintln!("trunkgate: the log thread cannot be started: {error}");
     }
     let (filter, handle) = reload::Layer::new(filter(&log.level));
     let _ = FILTER.set(handle);

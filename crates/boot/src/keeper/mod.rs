@@ -83,7 +83,7 @@ impl Keeper {
         events.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         let announcements = AnnouncementSocket::bind(SystemdNotifier::from_environment());
         let announcements = announcements
-            .inspect_err(|error| eprintln!("trunkgate: no socket for announcements of the edge: {error}"))
+            .inspect_err(|error| eprintln!("trunkgate: no socket for notifications of the edge: {error}"))
             .ok();
         if let Some(socket) = &announcements {
             events.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 1))?;

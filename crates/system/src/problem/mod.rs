@@ -469,7 +469,7 @@ fn fix_of_full(directory: &Path) -> String {
     let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
     match statvfs(there) {
         Ok(disk) if disk.files() > 0 && disk.files_available() == 0 => {
-            format!("delete files on this disk, which takes no file more (inodes): `df -i {}`", directory.display())
+            format!("delete files on this disk, which has no free inodes: `df -i {}`", directory.display())
         }
         Ok(_) | Err(_) => format!("free space on this disk: `df -h {}`", directory.display()),
     }

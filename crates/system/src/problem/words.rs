@@ -160,7 +160,7 @@ fn of_trunk(trunk: &str, what: &TrunkProblem) -> String {
         TrunkProblem::NotRecorded { group, tally, is_required, trial_seconds } => {
             let lost = match (is_required, trial_seconds) {
                 (true, Some(seconds)) => {
-                    format!("; calls that have to be recorded get 503, but for one in {seconds} s")
+                    format!("; calls that have to be recorded get 503, except one every {seconds} s")
                 }
                 (true, None) => ", which were ended".to_owned(),
                 (false, _) => String::new(),
