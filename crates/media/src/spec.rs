@@ -332,7 +332,7 @@ pub enum MediaCommand {
     },
     /// Adds an RTP end and binds its two sockets.
     AddEnd {
-        /// Id of the new end, unused in the session.
+        /// Id of the new end; no other end of the session may have it.
         end: EndId,
         /// Sockets, codecs and timeouts of the end.
         spec: EndSpec,
@@ -378,7 +378,7 @@ pub enum MediaCommand {
     },
     /// Adds a recorder of the audio that it is attached to by [`MediaCommand::Tap`], from now on.
     AddRecorder {
-        /// Id of the recorder, unused in the session.
+        /// Id of the recorder; no other end of the session may have it.
         end: EndId,
         /// Recording id, directions and silence detection of the recorder.
         spec: RecorderSpec,
@@ -393,7 +393,7 @@ pub enum MediaCommand {
     /// Adds a streamer, which sends one direction of the end that it taps ([`MediaCommand::Tap`]) to the end that it is
     /// wired to: the stream of a recording server.
     AddStreamer {
-        /// Id of the streamer, unused in the session.
+        /// Id of the streamer; no other end of the session may have it.
         end: EndId,
         /// Direction of the tapped end to send.
         track: TrackName,
@@ -401,7 +401,7 @@ pub enum MediaCommand {
     /// Adds an answering machine detector, which reports [`MediaEvent::Judged`] from the audio of its
     /// [`MediaCommand::Tap`] from now on.
     AddJudge {
-        /// Id of the detector, unused in the session.
+        /// Id of the detector; no other end of the session may have it.
         end: EndId,
         /// Detection thresholds and timeout.
         spec: MachineDetectionSpec,
@@ -409,7 +409,7 @@ pub enum MediaCommand {
     /// Adds a party's seat in a conference. [`MediaCommand::Tap`] passes the party's audio to the seat; the mixed
     /// audio is sent to the end that the seat is wired to.
     AddSeat {
-        /// Id of the seat, unused in the session.
+        /// Id of the seat; no other end of the session may have it.
         end: EndId,
         /// Rings to and from the mixer.
         spec: MixerPortSpec,

@@ -71,7 +71,7 @@ pub(super) struct ReadCount {
 
 /// Connection that reports how many bytes a read took from the network.
 pub(super) trait MeteredSource {
-    /// Reads once.
+    /// Reads from the network at most once; moves the received payload into `out`.
     fn take(&mut self, out: &mut [u8]) -> io::Result<ReadCount>;
 }
 
