@@ -17,7 +17,7 @@ use super::ApiError;
 use super::exposition::{Exposition, MetricKind};
 use super::process;
 use trunkgate_delivery::sinks::records::{Figures, Sink};
-use trunkgate_runtime::call_state::writer::StateFigures;
+use trunkgate_runtime::call_state::report::StateFigures;
 use trunkgate_runtime::handle::{EdgeHandle, EdgePhase};
 use trunkgate_runtime::history::GatewayCounts;
 use trunkgate_runtime::transport;

@@ -1,6 +1,7 @@
 //! `/v1/status`: state of the edge with its problems; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 use trunkgate_config::OverrideReport;
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_explain::why::CallQuestion;
+use trunkgate_runtime::call_state::report::{StateReport, TakeoverReport};
 use trunkgate_runtime::handle::{EdgeHandle, EdgePhase, SignallingEnded};
 use trunkgate_runtime::handover::{UpgradeBegun, UpgradeRequest};
 use trunkgate_runtime::messages::first_url;
@@ -80,6 +82,12 @@ pub struct StatusReport {
     pub queued_calls: usize,
     /// Longest waiting time of a queued caller, in seconds.
     pub queue_longest_wait_seconds: u64,
+    /// Saved state of answered calls, from which they continue [after a crash](../operate/crash.md); null without
+    /// `[edge] state`.
+    pub call_state: Option<StateReport>,
+    /// Calls that this process has taken over from an earlier one at an upgrade or after a crash; null if there was
+    /// none.
+    pub taken_over: Option<TakeoverReport>,
     /// Whether new calls are refused because they would wait too long.
     pub overloaded: bool,
     /// Whether no route has a target that is available now.
@@ -218,6 +226,10 @@ impl StatusReport {
             queues: gateway.queues.queues,
             queued_calls: gateway.queues.waiting,
             queue_longest_wait_seconds: gateway.queues.longest_seconds,
+            call_state: shared
+                .running(|running| running.config.data.state.is_some())
+                .then(|| StateReport::of(&shared.call_state)),
+            taken_over: shared.call_state.taken_over.get().cloned(),
             overloaded: handle.load.borrow().overloaded,
             without_target: false,
             trunks: gateway.trunks,
@@ -338,6 +350,9 @@ impl StatusReport {
         problems.extend(shared.message_webhooks.problems(clock::now(), |number| first_url(handle, number)));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
+        if shared.call_state.is_failing.load(Ordering::Relaxed) {
+            problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::CallStateFails)));
+        }
         let count = trunkgate_system::log::lost();
         if count > 0 {
             problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::LogLinesLost { count })));

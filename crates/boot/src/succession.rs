@@ -15,8 +15,9 @@ use trunkgate_config::Config;
 use trunkgate_delivery::sinks::recordings::RecordingsHandle;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::call_state::feed::StateFeed;
-use trunkgate_runtime::call_state::left::{LeftState, StateReading};
-use trunkgate_runtime::call_state::writer::{self, StateFigures, StateWriter};
+use trunkgate_runtime::call_state::left::{LeftState, StateReading, StateRefusal};
+use trunkgate_runtime::call_state::report::{LostCall, StateFigures, TakeoverCause, TakeoverReport};
+use trunkgate_runtime::call_state::writer::{self, StateWriter};
 use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
 use trunkgate_runtime::handover::{
     self, HandedCalls, HandedSession, HandoverLink, PlanVerdict, PredecessorMessage, SuccessorMessage, SuccessorPlan,
@@ -118,6 +119,8 @@ pub(crate) struct StatePlace {
     directory: PathBuf,
     /// Number of consecutive starts that were soon followed by a crash.
     crashes: u32,
+    /// Reason for which the state of a crashed process is not used.
+    refused: Option<StateRefusal>,
 }
 
 /// Prepares the directory for the state of calls, if one is configured. Also reads the calls of a crashed process from
@@ -131,9 +134,9 @@ pub(crate) fn read_state(
 ) -> io::Result<(Option<StatePlace>, Option<Box<LeftState>>)> {
     let Some(directory) = config.data.state.clone() else { return Ok((None, None)) };
     writer::prepare(&directory)?;
-    let left = if is_handed_over { None } else { read_left(&directory)? };
+    let (left, refused) = if is_handed_over { (None, None) } else { read_left(&directory)? };
     let crashes = left.as_ref().map_or(0, |left| left.crashes);
-    Ok((Some(StatePlace { directory, crashes }), left))
+    Ok((Some(StatePlace { directory, crashes, refused }), left))
 }
 
 /// Starts saving the state of the gateway's calls; `None` without a directory.
@@ -145,19 +148,22 @@ pub(crate) fn start_state(
     gateway: &mut Gateway,
     figures: &Arc<StateFigures>,
 ) -> io::Result<Option<StateFeed>> {
-    let Some(StatePlace { directory, crashes }) = place else { return Ok(None) };
+    let Some(StatePlace { directory, crashes, refused }) = place else { return Ok(None) };
+    if let Some(why) = refused {
+        figures.taken_over.get_or_init(|| TakeoverReport::refused(why.as_str()));
+    }
     let writer = StateWriter::start(&directory, crashes, Arc::clone(figures))?;
     Ok(Some(StateFeed::new(Instant::now(), gateway, writer)))
 }
 
-/// Reads the state file of a crashed process, and logs which calls continue and which are lost; `None` if there are no
-/// calls to continue.
+/// Reads the state file of a crashed process, and logs which calls continue and which are lost. Returns the calls to
+/// continue, or the reason for which there are none although there is a file.
 ///
 /// # Errors
 /// Returns the system's error if the file cannot be read, or an error if another process uses it.
-fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
+fn read_left(directory: &Path) -> io::Result<(Option<Box<LeftState>>, Option<StateRefusal>)> {
     match LeftState::read(directory)? {
-        StateReading::Nothing => Ok(None),
+        StateReading::Nothing => Ok((None, None)),
         StateReading::Left(left) => {
             let (oldest, newest) = left.ages.unwrap_or_default();
             tracing::warn!(
@@ -172,7 +178,7 @@ fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
             for (sid, why) in &left.set_aside {
                 tracing::error!("call {sid} is lost: {why}");
             }
-            Ok(Some(left))
+            Ok((Some(left), None))
         }
         StateReading::Refused(refusal, kept) => {
             let kept = kept.map(|kept| format!(" The file is kept as {}.", kept.display())).unwrap_or_default();
@@ -180,7 +186,7 @@ fn read_left(directory: &Path) -> io::Result<Option<Box<LeftState>>> {
                 "the calls of the previous process are lost: its saved state is not used, because {}.{kept}",
                 refusal.as_str()
             );
-            Ok(None)
+            Ok((None, Some(refusal)))
         }
     }
 }
@@ -202,10 +208,19 @@ pub(crate) fn restore(
         left.iter_mut().for_each(|left| left.continues(sid));
     });
     lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
-    if let Some(left) = left {
-        figures.continued.set((sids.len() - lost.len()) as u64);
-        figures.lost.set((lost.len() + left.set_aside.len()) as u64);
-    }
+    let continued = sids.len() - lost.len();
+    let unrestored = lost.iter().map(|sid| LostCall { sid: sid.clone(), reason: "it could not be restored" });
+    let report = match left {
+        Some(left) => {
+            figures.continued.set(continued as u64);
+            figures.lost.set((lost.len() + left.set_aside.len()) as u64);
+            let set_aside = left.set_aside.into_iter().map(|(sid, reason)| LostCall { sid, reason });
+            let oldest = left.ages.map(|(oldest, _)| oldest);
+            TakeoverReport::new(TakeoverCause::Crash, continued, unrestored.chain(set_aside).collect(), oldest)
+        }
+        None => TakeoverReport::new(TakeoverCause::Upgrade, continued, unrestored.collect(), None),
+    };
+    figures.taken_over.get_or_init(|| report);
     // Before those that go on, for which the queue may lack room.
     records::hand_over_restored(reports, lost);
     for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {

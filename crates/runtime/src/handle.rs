@@ -25,7 +25,7 @@ use trunkgate_route::RoutingTable;
 
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
-use crate::call_state::writer::StateFigures;
+use crate::call_state::report::StateFigures;
 use crate::handover::{HandedCalls, UpgradeRequest};
 use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;

@@ -102,7 +102,7 @@ impl LeftState {
         let mut bytes = Vec::new();
         // A longer file is none of an edge.
         (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
-        if about.modified()?.elapsed().is_ok_and(|absence| absence > LONGEST_ABSENCE) {
+        if clock::wall().duration_since(about.modified()?).is_ok_and(|absence| absence > LONGEST_ABSENCE) {
             return Ok(StateReading::Refused(StateRefusal::Outdated, None));
         }
         let boot = ClockReading::now().boot;

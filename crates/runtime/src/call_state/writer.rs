@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use trunkgate_call::CallSnapshot;
 use trunkgate_call::gateway::GatewaySnapshot;
-use trunkgate_media::counters::Counter;
-use trunkgate_system::clock::ClockReading;
+use trunkgate_system::clock::{self, ClockReading};
 use trunkgate_system::{files, ownership};
 
 use super::FILE_NAME;
 use super::frames::{StateFrame, StateHeader, beginning};
+use super::report::StateFigures;
 
 /// Capacity of the command queue; one turn of the signalling loop changes far fewer calls.
 const QUEUE: usize = 4096;
@@ -43,21 +43,6 @@ pub enum StateCommand {
     Only(HashSet<u64>),
     /// Latest snapshot of the state that calls share, with the monotonic time at which it was taken.
     Shared(Duration, Box<GatewaySnapshot>),
-}
-
-/// Figures of the state file, and of the calls that a crash has left.
-#[derive(Debug, Default)]
-pub struct StateFigures {
-    /// Number of calls in the file.
-    pub calls: Counter,
-    /// Length of the file in bytes.
-    pub bytes: Counter,
-    /// Whether the last write failed.
-    pub is_failing: AtomicBool,
-    /// Number of calls of a crashed process that continued here.
-    pub continued: Counter,
-    /// Number of calls of a crashed process that were lost.
-    pub lost: Counter,
 }
 
 /// Handle to the writer thread; dropping it ends the thread.
@@ -190,7 +175,7 @@ impl StateFile {
     /// Updates the modification time.
     fn touch(&self) {
         // A failure shows at the next write.
-        let _ = self.file.as_ref().map(|file| file.set_modified(SystemTime::now()));
+        let _ = self.file.as_ref().map(|file| file.set_modified(clock::wall()));
     }
 
     fn rewrite(&mut self) -> io::Result<()> {

@@ -333,6 +333,8 @@ pub enum EdgeProblem {
         /// Number of lost lines.
         count: u64,
     },
+    /// The state of answered calls cannot be written.
+    CallStateFails,
     /// Packets are not sent to `[hep]`.
     Hep,
     /// Traces are not delivered to `[otel]`.
@@ -645,6 +647,7 @@ impl EdgeProblem {
             EdgeProblem::RecognitionFails(_) => "recognition_fails",
             EdgeProblem::MessageWebhook { .. } => "message_webhook",
             EdgeProblem::LogLinesLost { .. } => "log_lines_lost",
+            EdgeProblem::CallStateFails => "call_state_fails",
             EdgeProblem::Hep => "hep",
             EdgeProblem::Otel => "otel",
             EdgeProblem::UnknownUser { .. } => "unknown_user",
@@ -659,7 +662,9 @@ impl EdgeProblem {
             EdgeProblem::Draining | EdgeProblem::Starting | EdgeProblem::Overloaded | EdgeProblem::Panics { .. } => {
                 Harm::Edge
             }
-            EdgeProblem::ConfigurationRejected { .. } | EdgeProblem::CertificateUnusable => Harm::Restart,
+            EdgeProblem::ConfigurationRejected { .. }
+            | EdgeProblem::CertificateUnusable
+            | EdgeProblem::CallStateFails => Harm::Restart,
             EdgeProblem::RestartNeeded { .. }
             | EdgeProblem::CertificateEnds { has_expired: false, .. }
             | EdgeProblem::CertificateRejected { is_of_trunk: false, .. }

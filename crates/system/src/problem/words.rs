@@ -239,6 +239,9 @@ fn of_edge(what: &EdgeProblem) -> String {
             format!("webhook of {number} failed for the last {}", counted(*messages, "text message"))
         }
         EdgeProblem::LogLinesLost { count } => format!("{count} log lines lost"),
+        EdgeProblem::CallStateFails => {
+            "the state of calls cannot be written: calls would not survive a crash".to_owned()
+        }
         EdgeProblem::Hep => "[hep]".to_owned(),
         EdgeProblem::Otel => "[otel]".to_owned(),
         EdgeProblem::UnknownUser { source, user } => format!("REGISTER from {source} for unknown user \"{user}\""),
@@ -462,6 +465,9 @@ impl ProblemKind {
             }
             ProblemKind::Edge(EdgeProblem::CertificateUnusable) => {
                 "replace the file, it is read again within seconds; do not restart the edge before that".to_owned()
+            }
+            ProblemKind::Edge(EdgeProblem::CallStateFails) => {
+                "check the space and the owner of `state_directory` of [edge]; the log has the reason".to_owned()
             }
             ProblemKind::Edge(EdgeProblem::UnknownSip | EdgeProblem::UnknownConnections) => {
                 "add trusted sources to `peers` or `accept_from` of a trunk".to_owned()

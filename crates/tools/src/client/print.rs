@@ -87,6 +87,9 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
         let (queues, longest) = (&answer["queues"], &answer["queue_longest_wait_seconds"]);
         out.push_str(&format!("QUEUES     {queues}, waiting {waiting}, longest {longest} s\n"));
     }
+    if let Some(line) = taken_over(&answer["taken_over"]) {
+        out.push_str(&wrapped(&format!("TAKEN OVER {line}"), 11, width));
+    }
     for set in config["number_overrides"].as_array().into_iter().flatten() {
         out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
     }
@@ -95,6 +98,30 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));
     out
+}
+
+/// Returns the calls of an earlier process in words; `None` if there was none.
+fn taken_over(report: &Value) -> Option<String> {
+    let cause = match report["after"].as_str()? {
+        "crash" => "after a crash",
+        _ => "at an upgrade",
+    };
+    let when = since(report["at"].as_str()).map_or_else(|| "–".into(), span);
+    let mut line = format!("{} {cause} {when} ago", count(&report["continued"], "call"));
+    if let Some(why) = report["refused"].as_str() {
+        line = format!("no calls {cause} {when} ago: the saved state is not used, because {why}");
+    }
+    let lost = report["lost"].as_u64().unwrap_or_default();
+    if lost > 0 {
+        let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+        let named = |call: &Value| format!("{} ({})", text(&call["sid"]), text(&call["reason"]));
+        let named: Vec<String> = report["lost_calls"].as_array().into_iter().flatten().take(5).map(named).collect();
+        line.push_str(&format!("; {} {lost}: {}", paint("lost", RED), named.join(", ")));
+        if lost > 5 {
+            line.push_str(", …");
+        }
+    }
+    Some(line)
 }
 
 /// Lists the problems of `status`; fix and command are on their own lines.
@@ -723,6 +750,20 @@ mod tests {
             "{words}"
         );
         assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
+    fn calls_of_an_earlier_process_are_in_words() {
+        let at = (clock::now() - jiff::SignedDuration::from_secs(125)).to_string();
+        let lost = json!([{"sid": "CA1", "reason": "it could not be restored"}]);
+        let crash = json!({"after": "crash", "at": at, "continued": 60, "lost": 1, "lost_calls": lost});
+        let words = taken_over(&crash).unwrap();
+        assert!(words.starts_with("60 calls after a crash 2 min") && words.contains("CA1 (it could not"), "{words}");
+        let upgrade = json!({"after": "upgrade", "at": at, "continued": 1, "lost": 0, "lost_calls": []});
+        assert!(taken_over(&upgrade).unwrap().starts_with("1 call at an upgrade"));
+        let refused = json!({"after": "crash", "at": at, "continued": 0, "lost": null, "refused": "it is damaged"});
+        assert!(taken_over(&refused).unwrap().ends_with("because it is damaged"));
+        assert_eq!(taken_over(&Value::Null), None);
     }
 
     #[test]
