@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use crate::agent_audio::AgentEnds;
 use crate::counters::SharedCounters;
-use crate::listening::{
-    CopyListeners, DetectionListeners, EndListener, MixerPorts, SessionRecorders, SessionStreamers, TrackPacket,
-};
+use crate::listening::{EndListener, SessionListeners, TrackPacket};
 use crate::rtcp::RtcpOrigin;
 use crate::spec::MediaEvent;
 
@@ -18,16 +16,8 @@ pub(super) struct SessionCx<'a> {
     pub(super) now: Instant,
     /// Agents that feed ends and listen to them.
     pub(super) agents: &'a mut AgentEnds,
-    /// Raw forks, which receive copies of packets as plain RTP.
-    pub(super) copies: &'a mut CopyListeners,
-    /// Recorders of the session.
-    pub(super) recorders: &'a mut SessionRecorders,
-    /// Streamers, which feed recording servers.
-    pub(super) streamers: &'a mut SessionStreamers,
-    /// Answering machine detectors of the session.
-    pub(super) judges: &'a mut DetectionListeners,
-    /// Conference seats of the session.
-    pub(super) seats: &'a mut MixerPorts,
+    /// All other listeners of the session.
+    pub(super) listeners: &'a mut SessionListeners,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a SharedCounters,
     /// Wall-clock time and randomness for RTCP.
@@ -47,10 +37,6 @@ impl SessionCx<'_> {
 
     fn hear_each(&mut self, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         self.agents.hear_all(self.now, listeners, packet, self.events);
-        self.copies.hear_all(self.now, listeners, packet);
-        self.recorders.hear_all(self.now, listeners, packet, self.events);
-        self.streamers.hear_all(self.now, listeners, packet);
-        self.judges.hear_all(self.now, listeners, packet, self.events);
-        self.seats.hear_all(self.now, listeners, packet);
+        self.listeners.hear_all(self.now, listeners, packet, self.events);
     }
 }

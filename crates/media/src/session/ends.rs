@@ -312,11 +312,7 @@ impl RtpEnds {
     /// Updates the worker's gauge of transcoding sessions: this session counts while it transcodes between ends or
     /// decodes for an agent or a listener.
     pub(super) fn count_transcoding(&mut self, cx: &SessionCx<'_>) {
-        let decodes = cx.agents.decode()
-            || cx.recorders.decode()
-            || cx.streamers.decode()
-            || cx.judges.decode()
-            || cx.seats.decode();
+        let decodes = cx.agents.decode() || cx.listeners.decode();
         let is_converting = self.iter().any(RtpEnd::is_converting) || decodes;
         self.gauge.set(cx.shared.worker.as_ref().filter(|_| is_converting));
     }

@@ -46,9 +46,7 @@ use crate::agent_audio::{AgentEnd, AgentEnds, AgentSnapshot, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, IcmpError, SendFailure, SharedCounters, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{
-    CopyListeners, DetectionListeners, EndListener, MixerPorts, RecorderSnapshot, SessionRecorders, SessionStreamers,
-};
+use crate::listening::{EndListener, RecorderSnapshot, SessionListeners};
 use crate::playout::{Feed, Packetizer, SessionPlayers};
 use crate::rtcp::{ClockEpoch, RtcpOrigin};
 use crate::rtp::PacketBuf;
@@ -72,12 +70,7 @@ pub struct Session {
     id: MediaId,
     ends: RtpEnds,
     agents: AgentEnds,
-    /// Raw forks, which receive copies of packets as plain RTP.
-    copies: CopyListeners,
-    recorders: SessionRecorders,
-    streamers: SessionStreamers,
-    judges: DetectionListeners,
-    seats: MixerPorts,
+    listeners: SessionListeners,
     players: SessionPlayers,
     sweep: SweepSchedule,
     events: VecDeque<MediaEvent>,
@@ -112,11 +105,7 @@ impl Session {
             id,
             ends: RtpEnds::new(id),
             agents: AgentEnds::default(),
-            copies: CopyListeners::default(),
-            recorders: SessionRecorders::default(),
-            streamers: SessionStreamers::default(),
-            judges: DetectionListeners::default(),
-            seats: MixerPorts::default(),
+            listeners: SessionListeners::default(),
             players: SessionPlayers::default(),
             sweep: SweepSchedule::new(idle_timeout_ms),
             events: VecDeque::new(),
@@ -232,23 +221,23 @@ impl Session {
             }
             MediaCommand::AddRecorder { end, spec } => {
                 if self.refuses(end).is_none() {
-                    self.recorders.add(now, end, &spec);
+                    self.listeners.recorders_mut().add(now, end, &spec);
                 }
             }
-            MediaCommand::PauseRecorder { end, pause } => self.recorders.set_pause(now, end, pause),
+            MediaCommand::PauseRecorder { end, pause } => self.listeners.recorders_mut().set_pause(now, end, pause),
             MediaCommand::AddStreamer { end, track } => {
                 if self.refuses(end).is_none() {
-                    self.streamers.add(end, track);
+                    self.listeners.streamers_mut().add(end, track);
                 }
             }
             MediaCommand::AddJudge { end, spec } => {
                 if self.refuses(end).is_none() {
-                    self.judges.add(now, end, spec);
+                    self.listeners.detectors_mut().add(now, end, spec);
                 }
             }
             MediaCommand::AddSeat { end, spec } => {
                 if self.refuses(end).is_none() {
-                    self.seats.add(end, &spec);
+                    self.listeners.seats_mut().add(end, &spec);
                 }
             }
             MediaCommand::Tap { of, listener, audio } => self.listen(of, listener, audio),
@@ -344,10 +333,8 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ticked_at = Some(now);
         self.agents.handle_timeout(now, &mut self.events);
-        self.recorders.handle_timeout(now, &mut self.events);
-        self.streamers.handle_timeout(now);
-        self.judges.handle_timeout(now, &mut self.events);
-        seated::take_ticks(now, &mut self.seats, &mut self.agents, &mut self.events);
+        self.listeners.handle_timeout(now, &mut self.events);
+        seated::take_ticks(now, self.listeners.seats_mut(), &mut self.agents, &mut self.events);
         let SessionParts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
@@ -375,7 +362,8 @@ impl Session {
             return None;
         }
         // A listener other than a seat needs the audio sooner.
-        end.listeners().iter().map(|listener| self.seats.ticks_at(listener.id())).reduce(Option::and).flatten()
+        let seats = self.listeners.seats();
+        end.listeners().iter().map(|listener| seats.ticks_at(listener.id())).reduce(Option::and).flatten()
     }
 
     /// Returns the next event for signalling.
@@ -389,10 +377,7 @@ impl Session {
         let digits = self.ends.iter().flat_map(RtpEnd::digits_due);
         playouts
             .chain(self.agents.deadlines())
-            .chain(self.recorders.deadlines())
-            .chain(self.streamers.deadlines())
-            .chain(self.judges.deadlines())
-            .chain(self.seats.deadlines())
+            .chain(self.listeners.deadlines())
             .chain(digits)
             .chain(self.sweep.due())
             .min()
@@ -400,12 +385,12 @@ impl Session {
 
     /// Processes input of an agent's socket; ignored for an unknown agent.
     pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
-        if !self.copies.has(end) {
+        if !self.listeners.copies().has(end) {
             return self.agents.handle(now, end, input, &mut self.events);
         }
         match input {
             AgentInput::Found(to) => {
-                self.copies.set_destination(end, to);
+                self.listeners.copies_mut().set_destination(end, to);
                 self.events.push_back(MediaEvent::Agent { end, event: AgentEvent::Open });
             }
             AgentInput::Lost(loss) => self.events.push_back(MediaEvent::Agent { end, event: AgentEvent::Lost(loss) }),
@@ -432,19 +417,19 @@ impl Session {
 
     /// Returns whether an agent's socket may be dropped: the conversation is over, or the id is unknown.
     pub fn agent_is_closed(&self, end: EndId) -> bool {
-        !self.copies.has(end) && self.agents.is_closed(end)
+        !self.listeners.copies().has(end) && self.agents.is_closed(end)
     }
 
     /// Passes the copies for raw listeners to `send`; to be called after each received or generated packet. Does not
     /// allocate.
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
-        self.copies.drain(send);
+        self.listeners.copies_mut().drain(send);
     }
 
     /// Passes recorded audio to `take`; to be called after each received or generated packet, each command and each
     /// deadline. Does not allocate.
     pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
-        self.recorders.drain(take);
+        self.listeners.recorders_mut().drain(take);
     }
 
     /// Passes all recorded audio to `take` and removes and returns the recorders, which [`Self::resume_recorders`]
@@ -454,13 +439,13 @@ impl Session {
         now: Instant,
         take: impl FnMut(RecordingId, Recorded<'_>),
     ) -> Vec<RecorderSnapshot> {
-        self.recorders.suspend(now, take)
+        self.listeners.recorders_mut().suspend(now, take)
     }
 
     /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddRecorder`] with the id of
     /// one of them has no effect.
     pub fn resume_recorders(&mut self, at: Instant, recorders: Vec<RecorderSnapshot>) {
-        self.recorders.restore(at, recorders);
+        self.listeners.recorders_mut().restore(at, recorders);
     }
 
     /// Returns the WebSocket stream of a removed agent, to complete its closing handshake within
@@ -521,18 +506,15 @@ impl Session {
     }
 
     fn parts(&mut self, now: Instant) -> SessionParts<'_> {
-        let (agents, events) = (&mut self.agents, &mut self.events);
-        let (copies, recorders, streamers) = (&mut self.copies, &mut self.recorders, &mut self.streamers);
-        let (judges, seats, shared, origin) = (&mut self.judges, &mut self.seats, &self.shared, &self.origin);
-        let cx = SessionCx { now, agents, copies, recorders, streamers, judges, seats, shared, origin, events };
+        let (agents, listeners, events) = (&mut self.agents, &mut self.listeners, &mut self.events);
+        let cx = SessionCx { now, agents, listeners, shared: &self.shared, origin: &self.origin, events };
         SessionParts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists the ids of all ends: RTP ends, agents, players and listeners.
     fn names(&self) -> impl Iterator<Item = EndId> {
-        let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
-        let listeners = listeners.chain(self.judges.names()).chain(self.seats.names());
-        self.ends.iter().map(RtpEnd::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
+        let listeners = self.agents.names().chain(self.listeners.names());
+        self.ends.iter().map(RtpEnd::id).chain(listeners).chain(self.players.names())
     }
 
     fn add_end(&mut self, now: Instant, id: EndId, spec: EndSpec) {
@@ -555,7 +537,7 @@ impl Session {
             return;
         }
         match spec.raw {
-            Some(raw) => self.copies.add(id, raw, spec.settings.tracks, spec.counters.clone()),
+            Some(raw) => self.listeners.copies_mut().add(id, raw, spec.settings.tracks, spec.counters.clone()),
             None => self.agents.add(now, id, spec, &self.shared),
         }
     }
@@ -594,12 +576,7 @@ impl Session {
 
     fn listen(&mut self, of: EndId, id: EndId, audio: TapSpec) {
         let Some(at) = self.ends.slot(of) else { return };
-        let is_tuned = self.agents.tune(id, &audio)
-            || self.recorders.tune(id, &audio)
-            || self.streamers.tune(id, &audio)
-            || self.judges.tune(id, &audio)
-            || self.seats.tune(id, &audio);
-        if is_tuned || self.copies.has(id) {
+        if self.agents.tune(id, &audio) || self.listeners.tune(id, &audio) {
             self.ends.listen(at, EndListener::new(id, audio), id);
         }
     }
@@ -619,9 +596,9 @@ impl Session {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
             // Digits are reported to signalling while a player or a conference feeds their source.
-            None if (self.players.has(to) || self.seats.has(to))
+            None if (self.players.has(to) || self.listeners.seats().has(to))
                 && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {}
-            None if self.seats.has(to) && is_agent => {}
+            None if self.listeners.seats().has(to) && is_agent => {}
             None => return,
         }
         // Two streams for one sink would need a mixer, so the new one replaces the former, which is faded out.
@@ -643,7 +620,8 @@ impl Session {
     /// continues with another feeder. For a player without a sound it begins a frame later, so that no packet of
     /// silence delays a sound that follows at once.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
-        let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide()) || self.seats.is_wide(from);
+        let is_wide_agent = self.agents.get(from).is_some_and(|agent| agent.is_wide());
+        let wide = is_wide_agent || self.listeners.seats().is_wide(from);
         let Some(feed) = Feed::new(to, spec, wide) else { return };
         if self.ends.named(to).is_none() {
             return self.seat_agent(now, from, feed);
@@ -651,23 +629,25 @@ impl Session {
         let begins = if self.agents.connect(from, feed) || self.players.connect(from, feed) {
             Some(if self.players.is_silent(from) { now + FRAME } else { now })
         } else {
-            self.streamers.connect(now, from, feed).or_else(|| self.seats.connect(now, from, feed))
+            self.listeners.connect(now, from, feed)
         };
         if let Some(begins) = begins {
             let start = self.ends.new_start(to);
             self.ends.feed(begins, start, feed);
             // An existing stream is aligned with the ticks of the mixer.
-            let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(RtpEnd::playout_mut);
+            let is_mixed = self.listeners.seats().has(from);
+            let playout = self.ends.named_mut(to).filter(|_| is_mixed).and_then(RtpEnd::playout_mut);
             playout.into_iter().for_each(|playout| playout.align(begins));
         }
     }
 
     /// Wires an agent to its conference seat, or the seat to the agent, and starts the seat's clock.
     fn seat_agent(&mut self, now: Instant, from: EndId, feed: Feed) {
-        let is_heard = self.seats.has(feed.to) && self.agents.connect(from, feed);
-        let hears = self.agents.get(feed.to).is_some() && self.seats.connect(now, from, feed).is_some();
+        let seats = self.listeners.seats_mut();
+        let is_heard = seats.has(feed.to) && self.agents.connect(from, feed);
+        let hears = self.agents.get(feed.to).is_some() && seats.connect(now, from, feed).is_some();
         if is_heard || hears {
-            self.seats.begin_clock(now, if is_heard { feed.to } else { from });
+            seats.begin_clock(now, if is_heard { feed.to } else { from });
         }
     }
 
@@ -689,8 +669,7 @@ impl Session {
         self.ends.disconnect(&cut);
         self.agents.disconnect(&cut);
         self.players.disconnect(&cut);
-        self.streamers.disconnect(&cut);
-        self.seats.disconnect(&cut);
+        self.listeners.disconnect(&cut);
     }
 
     fn remove_end(&mut self, now: Instant, id: EndId) {
@@ -698,11 +677,7 @@ impl Session {
         self.unwire(|from, to| from == id || to == id);
         self.players.remove(id);
         self.ends.stop_listening(id);
-        self.copies.remove(id);
-        self.recorders.remove(now, id, &mut self.events);
-        self.streamers.remove(id);
-        self.judges.remove(id);
-        self.seats.remove(id);
+        self.listeners.remove(now, id, &mut self.events);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {
             self.events.push_back(MediaEvent::EndClosed { end: id, port });

@@ -72,11 +72,8 @@ impl RtpEnds {
                     cx.events.push_back(MediaEvent::Played { end: played.by });
                 }
             }
-            if let Some((by, streamed)) = cx.streamers.next_frame(id) {
-                (feeder, frame) = (Some(by), streamed.unwrap_or(frame));
-            }
-            if let Some((by, mixed)) = cx.seats.next_frame(id) {
-                (feeder, frame) = (Some(by), mixed.unwrap_or(frame));
+            if let Some((by, next)) = cx.listeners.next_frame(id) {
+                (feeder, frame) = (Some(by), next.unwrap_or(frame));
             }
             frame = playout.end_softly(frame);
         }

@@ -1,0 +1,156 @@
+//! All listeners of a session, by kind. Each operation names every kind, so that the compiler refuses a kind that an
+//! operation has forgotten.
+//!
+//! Agents are listeners too, but belong to [`agent_audio`](crate::agent_audio), because they have a conversation as
+//! well.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::playout::{Feed, PlayoutFrame};
+use crate::spec::{EndId, MediaEvent, TapSpec};
+
+use super::copies::CopyListeners;
+use super::judges::DetectionListeners;
+use super::listener::{EndListener, TrackPacket};
+use super::recorders::SessionRecorders;
+use super::seats::MixerPorts;
+use super::streamers::SessionStreamers;
+
+/// Listeners of a session, except agents.
+#[derive(Debug, Default)]
+pub(crate) struct SessionListeners {
+    /// Listeners that receive plain RTP copies.
+    copies: CopyListeners,
+    /// Recorders of files.
+    recorders: SessionRecorders,
+    /// Listeners that feed recording servers.
+    streamers: SessionStreamers,
+    /// Answering machine detectors.
+    detectors: DetectionListeners,
+    /// Conference seats.
+    seats: MixerPorts,
+}
+
+impl SessionListeners {
+    /// Removes a listener of any kind; has no effect for an unknown id.
+    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
+        let SessionListeners { copies, recorders, streamers, detectors, seats } = self;
+        copies.remove(id);
+        recorders.remove(now, id, events);
+        streamers.remove(id);
+        detectors.remove(id);
+        seats.remove(id);
+    }
+
+    /// Iterates over the ids of the listeners.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        let SessionListeners { copies, recorders, streamers, detectors, seats } = self;
+        let listeners = copies.names().chain(recorders.names()).chain(streamers.names());
+        listeners.chain(detectors.names()).chain(seats.names())
+    }
+
+    /// Sets the audio of a listener; returns whether the listener exists.
+    pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
+        let SessionListeners { copies, recorders, streamers, detectors, seats } = self;
+        recorders.tune(id, audio)
+            || streamers.tune(id, audio)
+            || detectors.tune(id, audio)
+            || seats.tune(id, audio)
+            // A copy has the payload of the packet, in any codec.
+            || copies.has(id)
+    }
+
+    /// Returns whether a codec other than G.711 is decoded for a listener.
+    pub(crate) fn decode(&self) -> bool {
+        let SessionListeners { copies: _, recorders, streamers, detectors, seats } = self;
+        recorders.decode() || streamers.decode() || detectors.decode() || seats.decode()
+    }
+
+    /// Passes a packet to all listeners among `listeners`. Does not allocate.
+    #[inline]
+    pub(crate) fn hear_all(
+        &mut self,
+        now: Instant,
+        listeners: &[EndListener],
+        packet: &TrackPacket<'_>,
+        events: &mut VecDeque<MediaEvent>,
+    ) {
+        let SessionListeners { copies, recorders, streamers, detectors, seats } = self;
+        copies.hear_all(now, listeners, packet);
+        recorders.hear_all(now, listeners, packet, events);
+        streamers.hear_all(now, listeners, packet);
+        detectors.hear_all(now, listeners, packet, events);
+        seats.hear_all(now, listeners, packet);
+    }
+
+    /// Processes the expired deadlines of all listeners, except the ticks of seats for agents, which need the agents.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
+        let SessionListeners { copies: _, recorders, streamers, detectors, seats: _ } = self;
+        recorders.handle_timeout(now, events);
+        streamers.handle_timeout(now);
+        detectors.handle_timeout(now, events);
+    }
+
+    /// Iterates over the next deadlines of the listeners.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let SessionListeners { copies: _, recorders, streamers, detectors, seats } = self;
+        let listeners = recorders.deadlines().chain(streamers.deadlines());
+        listeners.chain(detectors.deadlines()).chain(seats.deadlines())
+    }
+
+    /// Wires a listener that also feeds an end to this end, and returns the start time of the end's stream; `None` for
+    /// a mere listener.
+    pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
+        let SessionListeners { copies: _, recorders: _, streamers, detectors: _, seats } = self;
+        streamers.connect(now, id, feed).or_else(|| seats.connect(now, id, feed))
+    }
+
+    /// Removes the wires from a listener to an end for which `cut(from, to)` is true.
+    pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        let SessionListeners { copies: _, recorders: _, streamers, detectors: _, seats } = self;
+        streamers.disconnect(&cut);
+        seats.disconnect(&cut);
+    }
+
+    /// Returns the listener that feeds the end `to`, and its next frame; `None` without such a listener.
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<PlayoutFrame>)> {
+        let SessionListeners { copies: _, recorders: _, streamers, detectors: _, seats } = self;
+        streamers.next_frame(to).or_else(|| seats.next_frame(to))
+    }
+
+    /// Returns the listeners that receive plain RTP copies.
+    pub(crate) fn copies(&self) -> &CopyListeners {
+        &self.copies
+    }
+
+    /// Returns the listeners that receive plain RTP copies, mutably.
+    pub(crate) fn copies_mut(&mut self) -> &mut CopyListeners {
+        &mut self.copies
+    }
+
+    /// Returns the recorders, mutably.
+    pub(crate) fn recorders_mut(&mut self) -> &mut SessionRecorders {
+        &mut self.recorders
+    }
+
+    /// Returns the listeners that feed recording servers, mutably.
+    pub(crate) fn streamers_mut(&mut self) -> &mut SessionStreamers {
+        &mut self.streamers
+    }
+
+    /// Returns the answering machine detectors, mutably.
+    pub(crate) fn detectors_mut(&mut self) -> &mut DetectionListeners {
+        &mut self.detectors
+    }
+
+    /// Returns the conference seats.
+    pub(crate) fn seats(&self) -> &MixerPorts {
+        &self.seats
+    }
+
+    /// Returns the conference seats, mutably.
+    pub(crate) fn seats_mut(&mut self) -> &mut MixerPorts {
+        &mut self.seats
+    }
+}
