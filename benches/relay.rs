@@ -12,8 +12,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    EndCounters, EndId, EndSpec, MediaCommand, MediaId, PacketBuf, PayloadCodec, Recorded, RecordedSamples,
-    RecorderSpec, RecordingId, RemoteSpec, Session, TapSpec, WireSpec, WorkerCounters,
+    AudioListenerSpec, EndCounters, EndId, EndSpec, MediaCommand, MediaId, PacketBuf, PayloadCodec, Recorded,
+    RecordedSamples, RecorderSpec, RecordingId, RemoteSpec, Session, TapSpec, WireSpec, WorkerCounters,
 };
 
 fn far_side(n: u16) -> SocketAddr {
@@ -153,7 +153,7 @@ fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
 fn record(session: &mut Session, now: Instant, to_caller: PayloadCodec) {
     let end = EndId(9);
     let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };
-    session.handle_input(now, MediaCommand::AddRecorder { end, spec });
+    session.handle_input(now, MediaCommand::AddListener { end, spec: AudioListenerSpec::Recorder(spec) });
     let audio = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: vec![(0, to_caller)] };
     session.handle_input(now, MediaCommand::Tap { of: EndId(0), listener: end, audio });
 }

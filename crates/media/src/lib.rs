@@ -2,7 +2,7 @@
 //! This crate performs no I/O: a packet enters and leaves in the same buffer.
 //!
 //! A [`Session`] has ends and wires; two of each is the common case, but not a limit. An end is a remote party's
-//! stream, an agent, a player, or a recorder. Folders import each other in one direction only:
+//! stream, an agent, a player, or a listener. Folders import each other in one direction only:
 //!
 //! ```text
 //! session → agent_audio → listening → spec → transcode → dtmf → codec
@@ -46,9 +46,9 @@ pub use rtcp::{ClockEpoch, RtcpOrigin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
 pub use spec::{
-    AgentEvent, AgentInput, AgentSpec, EndFigures, EndId, EndSpec, HoldSound, LatchMode, MachineDetectionSpec,
-    MediaCommand, MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent, RecorderSpec, RemoteSpec,
-    SocketSpec, TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, AudioListenerSpec, EndFigures, EndId, EndSpec, HoldSound, LatchMode,
+    MachineDetectionSpec, MediaCommand, MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent,
+    RecorderSpec, RemoteSpec, SocketSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

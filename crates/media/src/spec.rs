@@ -252,7 +252,26 @@ pub struct RawSpec {
     pub outbound: u32,
 }
 
-/// Specification of a recorder, attached by [`MediaCommand::Tap`].
+/// Specification of a listener added by [`MediaCommand::AddListener`], with a variant for each kind. An agent that only
+/// listens is not among them: it has a socket, and is added by [`MediaCommand::AddAgent`].
+#[derive(Debug, Clone)]
+pub enum AudioListenerSpec {
+    /// Recorder of a file.
+    Recorder(RecorderSpec),
+    /// Streamer, which sends one direction of the end that it taps to the end that it is wired to: the stream of a
+    /// recording server.
+    Streamer {
+        /// Direction of the tapped end to send.
+        track: TrackName,
+    },
+    /// Answering machine detector, which reports [`MediaEvent::Judged`].
+    Detector(MachineDetectionSpec),
+    /// Party's seat in a conference: the party's audio goes to the mixer, and the mixed audio to the end that the seat
+    /// is wired to.
+    Seat(MixerPortSpec),
+}
+
+/// Specification of a recorder: [`AudioListenerSpec::Recorder`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecorderSpec {
     /// Id of the recording, assigned by signalling.
@@ -263,7 +282,7 @@ pub struct RecorderSpec {
     pub silence: Option<Duration>,
 }
 
-/// Specification of an answering machine detector, attached by [`MediaCommand::Tap`].
+/// Specification of an answering machine detector: [`AudioListenerSpec::Detector`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineDetectionSpec {
     /// Direction to analyse: from the remote party, or to it.
@@ -273,7 +292,7 @@ pub struct MachineDetectionSpec {
 }
 
 /// Specification of a party's seat in a conference, with a ring to the mixer and one from it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MixerPortSpec {
     /// Sending ring to the mixer and receiving ring from it; `None` once a session has taken them for its seat.
     rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
@@ -296,6 +315,13 @@ impl MixerPortSpec {
     /// Returns the time of a tick of the mixer.
     pub(crate) fn ticks_at(&self) -> Instant {
         self.ticks_at
+    }
+}
+
+impl std::fmt::Debug for MixerPortSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The rings are memory, and the time differs from run to run of the simulator.
+        f.debug_struct("MixerPortSpec").finish_non_exhaustive()
     }
 }
 
@@ -366,8 +392,8 @@ pub enum MediaCommand {
         /// Sound to play.
         sound: PlayerSound,
     },
-    /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
-    /// audio from the remote party, `outbound` audio to it from any feeder.
+    /// Attaches a listener (an agent, or one of [`MediaCommand::AddListener`]) to an RTP end, from now on: the track
+    /// `inbound` is audio from the remote party, `outbound` audio to it from any feeder.
     Tap {
         /// RTP end that is tapped, usually that of the caller.
         of: EndId,
@@ -376,12 +402,13 @@ pub enum MediaCommand {
         /// Audio of the end; replaces the earlier setting for this listener.
         audio: TapSpec,
     },
-    /// Adds a recorder of the audio that it is attached to by [`MediaCommand::Tap`], from now on.
-    AddRecorder {
-        /// Id of the recorder; no other end of the session may have it.
+    /// Adds a listener of any kind, which receives the audio of its [`MediaCommand::Tap`] from now on. Ignored if
+    /// the session has an end of this id.
+    AddListener {
+        /// Id of the listener; no other end of the session may have it.
         end: EndId,
-        /// Recording id, directions and silence detection of the recorder.
-        spec: RecorderSpec,
+        /// Kind of the listener, with its settings.
+        spec: AudioListenerSpec,
     },
     /// Pauses or resumes the recording of a recorder.
     PauseRecorder {
@@ -389,30 +416,6 @@ pub enum MediaCommand {
         end: EndId,
         /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
-    },
-    /// Adds a streamer, which sends one direction of the end that it taps ([`MediaCommand::Tap`]) to the end that it is
-    /// wired to: the stream of a recording server.
-    AddStreamer {
-        /// Id of the streamer; no other end of the session may have it.
-        end: EndId,
-        /// Direction of the tapped end to send.
-        track: TrackName,
-    },
-    /// Adds an answering machine detector, which reports [`MediaEvent::Judged`] from the audio of its
-    /// [`MediaCommand::Tap`] from now on.
-    AddJudge {
-        /// Id of the detector; no other end of the session may have it.
-        end: EndId,
-        /// Detection thresholds and timeout.
-        spec: MachineDetectionSpec,
-    },
-    /// Adds a party's seat in a conference. [`MediaCommand::Tap`] passes the party's audio to the seat; the mixed
-    /// audio is sent to the end that the seat is wired to.
-    AddSeat {
-        /// Id of the seat; no other end of the session may have it.
-        end: EndId,
-        /// Rings to and from the mixer.
-        spec: MixerPortSpec,
     },
     /// Sends DTMF digits to an end's remote party in place of audio.
     Press {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::playout::{Feed, PlayoutFrame};
-use crate::spec::{EndId, MediaEvent, TapSpec};
+use crate::spec::{AudioListenerSpec, EndId, MediaEvent, TapSpec};
 
 use super::copies::CopyListeners;
 use super::judges::DetectionListeners;
@@ -33,6 +33,17 @@ pub(crate) struct SessionListeners {
 }
 
 impl SessionListeners {
+    /// Adds a listener. Those that receive plain RTP copies are added by [`Self::copies_mut`], because their command is
+    /// that of an agent.
+    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: AudioListenerSpec) {
+        match spec {
+            AudioListenerSpec::Recorder(spec) => self.recorders.add(now, id, &spec),
+            AudioListenerSpec::Streamer { track } => self.streamers.add(id, track),
+            AudioListenerSpec::Detector(spec) => self.detectors.add(now, id, spec),
+            AudioListenerSpec::Seat(spec) => self.seats.add(id, &spec),
+        }
+    }
+
     /// Removes a listener of any kind; has no effect for an unknown id.
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
         let SessionListeners { copies, recorders, streamers, detectors, seats } = self;
@@ -132,16 +143,6 @@ impl SessionListeners {
     /// Returns the recorders, mutably.
     pub(crate) fn recorders_mut(&mut self) -> &mut SessionRecorders {
         &mut self.recorders
-    }
-
-    /// Returns the listeners that feed recording servers, mutably.
-    pub(crate) fn streamers_mut(&mut self) -> &mut SessionStreamers {
-        &mut self.streamers
-    }
-
-    /// Returns the answering machine detectors, mutably.
-    pub(crate) fn detectors_mut(&mut self) -> &mut DetectionListeners {
-        &mut self.detectors
     }
 
     /// Returns the conference seats.

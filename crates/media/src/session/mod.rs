@@ -219,27 +219,12 @@ impl Session {
                     playout.begin_by(now);
                 }
             }
-            MediaCommand::AddRecorder { end, spec } => {
+            MediaCommand::AddListener { end, spec } => {
                 if self.refuses(end).is_none() {
-                    self.listeners.recorders_mut().add(now, end, &spec);
+                    self.listeners.add(now, end, spec);
                 }
             }
             MediaCommand::PauseRecorder { end, pause } => self.listeners.recorders_mut().set_pause(now, end, pause),
-            MediaCommand::AddStreamer { end, track } => {
-                if self.refuses(end).is_none() {
-                    self.listeners.streamers_mut().add(end, track);
-                }
-            }
-            MediaCommand::AddJudge { end, spec } => {
-                if self.refuses(end).is_none() {
-                    self.listeners.detectors_mut().add(now, end, spec);
-                }
-            }
-            MediaCommand::AddSeat { end, spec } => {
-                if self.refuses(end).is_none() {
-                    self.listeners.seats_mut().add(end, &spec);
-                }
-            }
             MediaCommand::Tap { of, listener, audio } => self.listen(of, listener, audio),
             MediaCommand::Press { end, press, digits, ms } => {
                 let SessionParts { ends, mut cx, .. } = self.parts(now);
@@ -442,7 +427,7 @@ impl Session {
         self.listeners.recorders_mut().suspend(now, take)
     }
 
-    /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddRecorder`] with the id of
+    /// Continues recorders of another process, suspended at `at`; a later [`MediaCommand::AddListener`] with the id of
     /// one of them has no effect.
     pub fn resume_recorders(&mut self, at: Instant, recorders: Vec<RecorderSnapshot>) {
         self.listeners.recorders_mut().restore(at, recorders);

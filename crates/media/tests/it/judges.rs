@@ -5,7 +5,9 @@ use std::f32::consts::TAU;
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict};
-use trunkgate_media::{EndId, MachineDetectionSpec, MediaCommand, MediaEvent, PayloadCodec, TapSpec};
+use trunkgate_media::{
+    AudioListenerSpec, EndId, MachineDetectionSpec, MediaCommand, MediaEvent, PayloadCodec, TapSpec,
+};
 
 use crate::support::*;
 
@@ -13,7 +15,10 @@ const JUDGE: EndId = EndId(20);
 
 fn judges(bench: &mut Bench, track: TrackName, mode: DetectionMode) {
     let settings = DetectionSettings::new(mode, [None, None, None, Some(2_000)]);
-    bench.command(MediaCommand::AddJudge { end: JUDGE, spec: MachineDetectionSpec { track, settings } });
+    bench.command(MediaCommand::AddListener {
+        end: JUDGE,
+        spec: AudioListenerSpec::Detector(MachineDetectionSpec { track, settings }),
+    });
     bench.command(MediaCommand::Tap { of: A, listener: JUDGE, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
 }
 

@@ -10,8 +10,8 @@ use trunkgate_media::agent::{AgentFormat, StreamSettings, TrackName, TrackSet};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, Recorded, RecordedSamples, RecorderSpec,
-    RecordingId, RemoteSpec, TapSpec, WireSpec,
+    AgentInput, AudioListenerSpec, EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, Recorded, RecordedSamples,
+    RecorderSpec, RecordingId, RemoteSpec, TapSpec, WireSpec,
 };
 
 const AGENT: EndId = EndId(7);
@@ -97,7 +97,7 @@ fn a_recording_has_each_packet_behind_a_pause() {
     each(|pause_ms, jump| {
         let mut bench = Bench::connected();
         let spec = RecorderSpec { recording: RecordingId(5), tracks: TrackSet::Both, silence: None };
-        bench.command(MediaCommand::AddRecorder { end: RECORDER, spec });
+        bench.command(MediaCommand::AddListener { end: RECORDER, spec: AudioListenerSpec::Recorder(spec) });
         bench.command(MediaCommand::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
         let mut left: Vec<u8> = Vec::new();
         let mut drain = |bench: &mut Bench| {
@@ -121,7 +121,10 @@ fn a_recording_server_is_sent_each_packet_behind_a_pause() {
         let bind = std::net::SocketAddr::from(([127, 0, 0, 1], 17_000));
         let spec = EndSpec { bind, counters: Arc::new(EndCounters::default()) };
         bench.command(MediaCommand::AddEnd { end: SERVER, spec });
-        bench.command(MediaCommand::AddStreamer { end: STREAMER, track: TrackName::Inbound });
+        bench.command(MediaCommand::AddListener {
+            end: STREAMER,
+            spec: AudioListenerSpec::Streamer { track: TrackName::Inbound },
+        });
         bench.set_remote(SERVER, RemoteSpec { may_send: false, watch_idle: false, ..remote(SERVER_AT) });
         let leads = WireSpec { payloads: vec![(0, 0)], coding: PayloadCodec::Pcmu, ..WireSpec::default() };
         bench.command(MediaCommand::Wire { from: STREAMER, to: SERVER, wire: leads });

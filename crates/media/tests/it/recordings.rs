@@ -6,8 +6,8 @@ use trunkgate_media::agent::TrackSet;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, Recorded, RecordedSamples, RecorderEvent, RecorderSpec,
-    RecordingId, RecordingPause, Session, TapSpec,
+    AudioListenerSpec, EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, Recorded, RecordedSamples,
+    RecorderEvent, RecorderSpec, RecordingId, RecordingPause, Session, TapSpec,
 };
 
 const RECORDER: EndId = EndId(7);
@@ -51,7 +51,7 @@ impl File {
 }
 
 fn record(bench: &mut Bench, spec: RecorderSpec) -> File {
-    bench.command(MediaCommand::AddRecorder { end: RECORDER, spec });
+    bench.command(MediaCommand::AddListener { end: RECORDER, spec: AudioListenerSpec::Recorder(spec) });
     bench.command(MediaCommand::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     File::default()
 }

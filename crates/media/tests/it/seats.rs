@@ -12,8 +12,8 @@ use trunkgate_media::codec::g722;
 use trunkgate_media::conference::{FrameReceiver, FrameSender, Mixer, PartyId, RingFrame, SamplingRate, ring};
 use trunkgate_media::limits::SEAT_LEAD;
 use trunkgate_media::{
-    AgentInput, DtmfConversion, EndId, EndSpec, MediaCommand, MediaEvent, MixerPortSpec, PayloadCodec, PlayerSound,
-    TapSpec, WireSpec,
+    AgentInput, AudioListenerSpec, DtmfConversion, EndId, EndSpec, MediaCommand, MediaEvent, MixerPortSpec,
+    PayloadCodec, PlayerSound, TapSpec, WireSpec,
 };
 
 /// Conference participant: its end, its seat, and the mixer's sides of its two ring buffers.
@@ -61,7 +61,7 @@ impl Conference {
             let ((to_mixer, from), (to, from_mixer)) = (ring(rate), ring(rate));
             let spec = MixerPortSpec::new(to_mixer, from_mixer, bench.now).unwrap();
             bench.set_remote(end, remote(at));
-            bench.command(MediaCommand::AddSeat { end: seat, spec });
+            bench.command(MediaCommand::AddListener { end: seat, spec: AudioListenerSpec::Seat(spec) });
             let audio = TapSpec::both(payload, *coding);
             bench.command(MediaCommand::Tap { of: end, listener: seat, audio });
             let wire = WireSpec { payloads: vec![(payload, payload)], coding: *coding, ..WireSpec::default() };
@@ -340,8 +340,8 @@ fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
     conference.tick();
     let ((to_mixer, from), (to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
     let spec = MixerPortSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
-    conference.bench.command(MediaCommand::AddSeat { end: EndId(40), spec: spec.clone() });
-    conference.bench.command(MediaCommand::AddSeat { end: EndId(41), spec });
+    conference.bench.command(MediaCommand::AddListener { end: EndId(40), spec: AudioListenerSpec::Seat(spec.clone()) });
+    conference.bench.command(MediaCommand::AddListener { end: EndId(41), spec: AudioListenerSpec::Seat(spec) });
     conference.bench.command(MediaCommand::RemoveEnd { end: EndId(41) });
     assert!(!from.is_closed(), "the second got nothing");
     conference.bench.command(MediaCommand::Close);
@@ -358,7 +358,7 @@ fn an_agent_is_a_party_of_a_conference() {
     let (agent, seat) = (EndId(30), EndId(31));
     let ((to_mixer, mut from), (mut to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
     let spec = MixerPortSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
-    conference.bench.command(MediaCommand::AddSeat { end: seat, spec });
+    conference.bench.command(MediaCommand::AddListener { end: seat, spec: AudioListenerSpec::Seat(spec) });
     conference.bench.add_agent(agent, StreamSettings::default());
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
     conference.bench.command(MediaCommand::Wire { from: agent, to: seat, wire: wire.clone() });

@@ -3,7 +3,7 @@
 use crate::support::*;
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw, ulaw_to_alaw};
-use trunkgate_media::{EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, TapSpec, WireSpec};
+use trunkgate_media::{AudioListenerSpec, EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, TapSpec, WireSpec};
 
 /// Ends whose remote party is the recording server, for the caller's audio and for the audio sent to the caller, and
 /// their streamers.
@@ -27,7 +27,7 @@ fn streams(bench: &mut Bench, payload: u8, coding: PayloadCodec) {
         let bind = std::net::SocketAddr::from(([127, 0, 0, 1], 17_000 + 2 * at as u16));
         let counters = std::sync::Arc::new(EndCounters::default());
         bench.command(MediaCommand::AddEnd { end: TO[at], spec: EndSpec { bind, counters } });
-        bench.command(MediaCommand::AddStreamer { end: FROM[at], track });
+        bench.command(MediaCommand::AddListener { end: FROM[at], spec: AudioListenerSpec::Streamer { track } });
         let server = trunkgate_media::RemoteSpec { may_send: false, watch_idle: false, ..remote(AT[at]) };
         bench.set_remote(TO[at], server);
         bench.command(MediaCommand::Wire { from: FROM[at], to: TO[at], wire: leads(payload, coding) });

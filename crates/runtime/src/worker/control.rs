@@ -6,7 +6,9 @@ use std::io;
 use std::time::{Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
-use trunkgate_media::{AgentSpec, ClockEpoch, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, Session};
+use trunkgate_media::{
+    AgentSpec, AudioListenerSpec, ClockEpoch, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, Session,
+};
 
 use super::agent_socket::AgentSocket;
 use super::agents::{AgentConnection, AgentConnectionState};
@@ -66,8 +68,10 @@ impl MediaWorker {
                 }
                 self.hand_on(now, at, command);
             }
-            MediaCommand::AddRecorder { ref spec, .. } => {
-                if let Some(live) = self.sessions.get_mut(at) {
+            MediaCommand::AddListener { ref spec, .. } => {
+                if let AudioListenerSpec::Recorder(spec) = spec
+                    && let Some(live) = self.sessions.get_mut(at)
+                {
                     live.recordings.push(spec.recording);
                 }
                 self.hand_on(now, at, command);
@@ -77,9 +81,6 @@ impl MediaWorker {
             | MediaCommand::Play { .. }
             | MediaCommand::ResumePlay { .. }
             | MediaCommand::PauseRecorder { .. }
-            | MediaCommand::AddStreamer { .. }
-            | MediaCommand::AddJudge { .. }
-            | MediaCommand::AddSeat { .. }
             | MediaCommand::Tap { .. }
             | MediaCommand::Press { .. }
             | MediaCommand::TellKeys { .. }

@@ -538,7 +538,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use trunkgate_media::conference::{RingFrame, SamplingRate, ring};
-    use trunkgate_media::{EndCounters, MixerPortSpec, PayloadCodec, RemoteSpec, TapSpec, WireSpec};
+    use trunkgate_media::{AudioListenerSpec, EndCounters, MixerPortSpec, PayloadCodec, RemoteSpec, TapSpec, WireSpec};
 
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -717,7 +717,7 @@ mod tests {
         worker.obey(Instant::now(), id, MediaCommand::SetRemote { end, remote: remote.clone() });
         let ((to_mixer, mut from), (_to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
         let spec = MixerPortSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
-        worker.obey(Instant::now(), id, MediaCommand::AddSeat { end: seat, spec });
+        worker.obey(Instant::now(), id, MediaCommand::AddListener { end: seat, spec: AudioListenerSpec::Seat(spec) });
         worker.obey(
             Instant::now(),
             id,

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 use trunkgate_call::{EdgeSettings, GatewayConfig, GatewayInput};
 use trunkgate_media::conference::ConferenceNode;
 use trunkgate_media::{
-    EndId, LatchMode, MediaCommand, MediaEvent, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot,
+    AudioListenerSpec, EndId, LatchMode, MediaCommand, MediaEvent, MediaId, PacketBuf, RecordingId, Session,
+    SessionSnapshot,
 };
 use trunkgate_route::RoutingTable;
 
@@ -189,9 +190,11 @@ impl SimEdge {
                 }
                 self.sockets.ask(id, *end);
             }
-            MediaCommand::AddRecorder { end, spec } => {
-                self.recorders.insert((id, *end), spec.recording);
-                self.recorded.begin(now, spec.recording);
+            MediaCommand::AddListener { end, spec } => {
+                if let AudioListenerSpec::Recorder(spec) = spec {
+                    self.recorders.insert((id, *end), spec.recording);
+                    self.recorded.begin(now, spec.recording);
+                }
             }
             MediaCommand::PauseRecorder { end, pause } => {
                 if let Some(recording) = self.recorders.get(&(id, *end)) {
@@ -204,9 +207,6 @@ impl SimEdge {
             }
             MediaCommand::Play { .. }
             | MediaCommand::ResumePlay { .. }
-            | MediaCommand::AddStreamer { .. }
-            | MediaCommand::AddJudge { .. }
-            | MediaCommand::AddSeat { .. }
             | MediaCommand::Tap { .. }
             | MediaCommand::Press { .. }
             | MediaCommand::TellKeys { .. }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::detection::{AnsweredBy, DetectionSettings, DetectionVerdict};
-use trunkgate_media::{EndId, MachineDetectionSpec, MediaCommand, TapSpec};
+use trunkgate_media::{AudioListenerSpec, EndId, MachineDetectionSpec, MediaCommand, TapSpec};
 use trunkgate_resources::lookups::key::LegId;
 
 use crate::call::media::CallMedia;
@@ -66,7 +66,7 @@ impl MachineDetection {
     fn add(cx: &mut CallCx<'_>, leg: LegId, spec: MachineDetectionSpec) -> Result<MachineDetection, DetectionVerdict> {
         let begun = cx.call.session.and_then(|media| Some((media, cx.edge.new_end(media)?)));
         let Some((media, end)) = begun else { return Err(unheard(cx, leg)) };
-        cx.edge.media(media, MediaCommand::AddJudge { end, spec });
+        cx.edge.media(media, MediaCommand::AddListener { end, spec: AudioListenerSpec::Detector(spec) });
         cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
         Ok(MachineDetection { leg, end, began: cx.now })
     }

@@ -2,7 +2,7 @@
 
 use trunkgate_conference::{ConferenceId, NodeCommand, ParticipantId, SamplingRate, ring};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{EndId, MediaCommand, MixerPortSpec, PayloadCodec, TapSpec};
+use trunkgate_media::{AudioListenerSpec, EndId, MediaCommand, MixerPortSpec, PayloadCodec, TapSpec};
 use trunkgate_resources::io::GatewayOutput;
 
 use crate::call::media::CallMedia;
@@ -33,7 +33,7 @@ impl MixerEnd {
         let end = cx.edge.new_end(media).ok_or("the call has too many streams")?;
         let ((says, from), (to, hears)) = (ring(rate), ring(rate));
         let spec = MixerPortSpec::new(says, hears, cx.edge.config().epoch.0).ok_or("the call has too many streams")?;
-        cx.edge.media(media, MediaCommand::AddSeat { end, spec });
+        cx.edge.media(media, MediaCommand::AddListener { end, spec: AudioListenerSpec::Seat(spec) });
         let command = NodeCommand::Seat { conference, seat, from, to };
         cx.edge.output(GatewayOutput::Conference(Box::new(command)));
         Ok(MixerEnd { end, hears: None })

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Channels, EndId, MediaCommand, RecorderSpec, RecordingId, RecordingPause};
+use trunkgate_media::{AudioListenerSpec, Channels, EndId, MediaCommand, RecorderSpec, RecordingId, RecordingPause};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_resources::recordings::losses::RecordingLosses;
 use trunkgate_resources::recordings::{InterruptedRecording, RecordingRequest, RecordingSource, trimmed};
@@ -180,7 +180,7 @@ impl CallRecordings {
             let CallRecording { id, end, tracks, silence, pause, ref sid, .. } = *recording;
             cx.edge.resume_recording(id, sid, cx.call.legs.sid());
             let spec = RecorderSpec { recording: id, tracks, silence };
-            cx.edge.media(session, MediaCommand::AddRecorder { end, spec });
+            cx.edge.media(session, MediaCommand::AddListener { end, spec: AudioListenerSpec::Recorder(spec) });
             if pause.is_some() {
                 cx.edge.media(session, MediaCommand::PauseRecorder { end, pause });
             }
@@ -314,7 +314,7 @@ impl CallRecordings {
         let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
         let silence = verb.map(|verb| verb.silence);
         let spec = RecorderSpec { recording: id, tracks, silence };
-        cx.edge.media(session, MediaCommand::AddRecorder { end, spec });
+        cx.edge.media(session, MediaCommand::AddListener { end, spec: AudioListenerSpec::Recorder(spec) });
         cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
         let verb = verb.map(|verb| verb.id);
         let recording = CallRecording {

@@ -4,7 +4,8 @@
 use trunkgate_media::agent::{StreamLoss, StreamSettings, TrackName};
 use trunkgate_media::mos::MosCodec;
 use trunkgate_media::{
-    AgentEvent, AgentRequest, DigitFormat, HoldSound, PlayerSound, RecorderSpec, RecordingPause, TapSpec, WireSpec,
+    AgentEvent, AgentRequest, AudioListenerSpec, DigitFormat, HoldSound, PlayerSound, RecorderSpec, RecordingPause,
+    TapSpec, WireSpec,
 };
 use trunkgate_route::Agent;
 
@@ -75,10 +76,12 @@ impl Bench {
                     let (DigitFormat::Event { payload, .. } | DigitFormat::Tone { payload, .. }) = press;
                     Told::Press(end, payload, digits)
                 }
-                MediaCommand::AddRecorder { end, spec } => Told::Record(end, spec),
+                MediaCommand::AddListener { end, spec: AudioListenerSpec::Recorder(spec) } => Told::Record(end, spec),
+                MediaCommand::AddListener { end, spec: AudioListenerSpec::Streamer { track } } => {
+                    Told::Stream(end, track)
+                }
+                MediaCommand::AddListener { end, spec: AudioListenerSpec::Detector(spec) } => Told::Judge(end, spec),
                 MediaCommand::PauseRecorder { end, pause } => Told::Pause(end, pause),
-                MediaCommand::AddStreamer { end, track } => Told::Stream(end, track),
-                MediaCommand::AddJudge { end, spec } => Told::Judge(end, spec),
                 MediaCommand::TellKeys { end, digits } => Told::Keys(end, digits),
                 MediaCommand::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)
@@ -88,7 +91,7 @@ impl Bench {
                 MediaCommand::Close => Told::Close,
                 MediaCommand::Open { .. }
                 | MediaCommand::AddEnd { .. }
-                | MediaCommand::AddSeat { .. }
+                | MediaCommand::AddListener { .. }
                 | MediaCommand::MoveEnd { .. }
                 | MediaCommand::SetRemote { .. } => {
                     return None;

@@ -418,10 +418,7 @@ impl Bench {
             | MediaCommand::Unwire { .. }
             | MediaCommand::AddAgent { .. }
             | MediaCommand::AddPlayer { .. }
-            | MediaCommand::AddRecorder { .. }
-            | MediaCommand::AddStreamer { .. }
-            | MediaCommand::AddJudge { .. }
-            | MediaCommand::AddSeat { .. }
+            | MediaCommand::AddListener { .. }
             | MediaCommand::PauseRecorder { .. }
             | MediaCommand::Tap { .. }
             | MediaCommand::Press { .. }

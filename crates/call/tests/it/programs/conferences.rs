@@ -10,7 +10,7 @@ use trunkgate_call::{
 use trunkgate_conference::{
     CallbackMethod, ClipId, MemberChange, NodeCommand, NodeEvent, ParticipantId, ParticipantRole, WaitMusic,
 };
-use trunkgate_media::{MediaCommand, MediaId, PlayerSound, RecordingPause};
+use trunkgate_media::{AudioListenerSpec, MediaCommand, MediaId, PlayerSound, RecordingPause};
 use trunkgate_twiml::DocumentLocation;
 
 use super::requested::request;
@@ -152,7 +152,9 @@ impl Party {
             let (mut player, mut sound) = (None, String::new());
             for (_, command) in of {
                 match command {
-                    MediaCommand::AddSeat { end, .. } => heard = format!("added {}", end.0),
+                    MediaCommand::AddListener { end, spec: AudioListenerSpec::Seat(_) } => {
+                        heard = format!("added {}", end.0)
+                    }
                     MediaCommand::AddPlayer { end, .. } => player = Some(*end),
                     MediaCommand::Play { sound: PlayerSound::Hold(hold), .. } => {
                         sound = if hold.music.is_some() { "music" } else { "ringing" }.to_owned();

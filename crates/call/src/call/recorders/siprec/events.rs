@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use trunkgate_media::agent::{TrackName, TrackSet};
-use trunkgate_media::{EndId, MediaCommand, MediaEvent};
+use trunkgate_media::{AudioListenerSpec, EndId, MediaCommand, MediaEvent};
 use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{MediaDirection, MediaEndpoint, SessionDescription, remote_endpoint};
@@ -242,7 +242,7 @@ impl RecordingSessions {
         if is_new {
             for track in [TrackName::Inbound, TrackName::Outbound] {
                 let Some(end) = cx.edge.new_end(session) else { return };
-                cx.edge.media(session, MediaCommand::AddStreamer { end, track });
+                cx.edge.media(session, MediaCommand::AddListener { end, spec: AudioListenerSpec::Streamer { track } });
                 cx.call.listeners.add(end, TrackSet::Both);
                 if let Some(recording) = self.get_mut(at) {
                     recording.streamers.push(end);
