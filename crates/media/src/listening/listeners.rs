@@ -155,3 +155,44 @@ impl SessionListeners {
         &mut self.seats
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::sync::Arc;
+
+    use trunkgate_agent::{TrackName, TrackSet};
+    use trunkgate_conference::{SamplingRate, ring};
+    use trunkgate_detection::{DetectionMode, DetectionSettings};
+    use trunkgate_terms::RecordingId;
+
+    use super::*;
+    use crate::spec::{MachineDetectionSpec, MixerPortSpec, RawSpec, RecorderSpec};
+
+    #[test]
+    fn a_removed_listener_of_any_kind_leaves_nothing_behind() {
+        let (now, mut events, mut listeners) = (Instant::now(), VecDeque::new(), SessionListeners::default());
+        let (to_mixer, from_mixer) = (ring(SamplingRate::Narrow).0, ring(SamplingRate::Narrow).1);
+        let recorder = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };
+        let settings = DetectionSettings::new(DetectionMode::Enable, [None; 4]);
+        let specs = [
+            AudioListenerSpec::Recorder(recorder),
+            AudioListenerSpec::Streamer { track: TrackName::Inbound },
+            AudioListenerSpec::Detector(MachineDetectionSpec { track: TrackName::Inbound, settings }),
+            AudioListenerSpec::Seat(MixerPortSpec::new(to_mixer, from_mixer, now).unwrap()),
+        ];
+        let ids = 1..=specs.len() as u16;
+        for (id, spec) in ids.clone().zip(specs) {
+            listeners.add(now, EndId(id), spec);
+        }
+        listeners.copies_mut().add(EndId(0), RawSpec { inbound: 1, outbound: 2 }, TrackSet::Both, Arc::default());
+        assert_eq!(listeners.names().map(|end| end.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        for id in 0..=*ids.end() {
+            assert!(listeners.tune(EndId(id), &TapSpec::default()), "listener {id}");
+            listeners.remove(now, EndId(id), &mut events);
+            assert!(!listeners.tune(EndId(id), &TapSpec::default()), "listener {id}");
+        }
+        assert_eq!((listeners.names().count(), listeners.deadlines().count()), (0, 0));
+    }
+}

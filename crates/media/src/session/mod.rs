@@ -12,8 +12,9 @@
 //! removed leaves the rest of its conversation in [`Session::poll_departed`].
 //!
 //! This module has the path of a packet from end to end. [`Session`] takes commands and passes each packet and
-//! deadline to its parts: `RtpEnds` with one `RtpEnd` for each remote party, agents (`agent_audio`), players
-//! (`playout`), and `SweepSchedule`. Code for one stream that needs no other end belongs to the module of that part.
+//! deadline to its parts: `RtpEnds` with one `RtpEnd` for each remote party, agents (`agent_audio`), other listeners
+//! (`listening`), players (`playout`), and `SweepSchedule`. Code for one stream that needs no other end belongs to the
+//! module of that part.
 
 mod cx;
 mod end;
