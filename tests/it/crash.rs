@@ -67,6 +67,9 @@ fn a_call_goes_on_after_a_kill_and_has_one_record() {
     for crashes in 1..=2 {
         edge = edge.kill_and_start_again();
         assert_eq!((edge.metric("trunkgate_calls_continued"), edge.metric("trunkgate_calls_lost")), (1.0, 0.0));
+        let taken_over = edge.json("/v1/status")["taken_over"].clone();
+        assert_eq!((&taken_over["after"], &taken_over["continued"]), (&json!("crash"), &json!(1)), "{taken_over}");
+        assert_eq!((&taken_over["lost"], &taken_over["lost_calls"]), (&json!(0), &json!([])), "{taken_over}");
         until("the calls are logged", || edge.log().contains("1 of its calls continue").then_some(()));
         until_heard(&call, &caller, &callee);
         let calls = edge.json("/v1/calls");
@@ -188,6 +191,9 @@ fn a_damaged_file_is_kept_and_reported() {
     });
     until("the reason is logged", || edge.log().contains("damaged, or was written by another program").then_some(()));
     assert!(edge.directory.path().join("state/calls.refused").exists());
+    let status = edge.json("/v1/status");
+    assert_eq!(status["taken_over"]["lost"], Value::Null, "{status}");
+    assert!(status["taken_over"]["refused"].as_str().unwrap().contains("damaged"), "{status}");
     // The dialog is unknown.
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "next", (1, ""), &caller.description(1, "")));

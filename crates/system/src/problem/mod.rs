@@ -187,7 +187,7 @@ pub struct Problem {
     /// current.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// Kind of the problem; in JSON, its stable word is `kind`, and its fields stand beside it.
+    /// One of the kinds below; its fields stand beside this one.
     #[serde(flatten, serialize_with = "as_word_and_fields")]
     pub kind: ProblemKind,
     /// Trunk, agent or application that the problem concerns.
@@ -197,8 +197,8 @@ pub struct Problem {
     /// calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Part>,
-    /// Urgency among problems of equal harm. In JSON only `unmet`: true if no call has met the problem, such as a trunk
-    /// that is down and that no route uses, or an expired certificate that no handshake has met.
+    /// No call has met the problem: a trunk that is down and that no route uses, an expired certificate that no
+    /// handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
     /// Number of calls harmed in the last five minutes and in the last hour.
