@@ -39,7 +39,7 @@ use crate::snapshot::{StreamSnapshot, UnsentMessage};
 /// be too long.
 const PING_BEHIND: usize = 2;
 
-/// Settings of a stream. A duration of zero disables the feature.
+/// Settings of a stream. A timeout of zero never expires; a ping interval of zero sends no pings.
 #[derive(Debug, Clone)]
 pub struct StreamSettings {
     /// Account SID, for the start message.

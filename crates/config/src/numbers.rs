@@ -65,7 +65,7 @@ pub struct NumberRoute {
 }
 
 impl NumberRoute {
-    /// Returns the route without a target.
+    /// Returns the route of `number` with this entry's name and `from`; the caller adds the targets.
     pub(super) fn route(&self, number: &str) -> Route {
         let to = vec![Pattern::Exact(number.to_owned())];
         Route { from: self.from.clone(), to, ..Route::named(&self.name, Vec::new()) }

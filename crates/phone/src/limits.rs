@@ -51,7 +51,7 @@ pub(crate) const CALL_S: u64 = 300;
 pub(crate) const SESSION_LEAST_S: u32 = 90;
 /// Maximum time before the end of a session interval at which a call is ended for lack of a refresh (RFC 4028 §10).
 pub(crate) const SESSION_EARLY: Duration = Duration::from_secs(32);
-/// Delay before a refresh that could not be sent is retried.
+/// Delay before a session refresh (RFC 4028) that was not sent or was rejected is retried.
 pub(crate) const REFRESH_RETRY: Duration = Duration::from_secs(3);
 /// Maximum number of transfer notifications kept per call.
 pub const NEWS: usize = 64;

@@ -298,7 +298,7 @@ pub struct EdgeState {
     pub callbacks: Arc<CallbackFigures>,
     /// Figures of recordings.
     pub recordings: Arc<RecordingFigures>,
-    /// Figures of the state of calls in a file.
+    /// Figures of the state file, from which calls continue after a crash.
     pub call_state: Arc<StateFigures>,
     /// Target of HEP packets; `None` if HEP is off.
     pub hep: watch::Sender<Option<hep::HepTarget>>,

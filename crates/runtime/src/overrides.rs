@@ -71,8 +71,8 @@ pub(super) async fn read(handle: &EdgeHandle) -> io::Result<()> {
 /// Interval between attempts to read the overrides after a failure at the start.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// Reads the overrides of numbers after a failure at the start, as soon as the store is readable, and applies them to
-/// the next call.
+/// Reads the overrides of numbers after a failure at the start, once the store accepts changes again, and applies them
+/// to all later calls.
 pub async fn read_late(handle: EdgeHandle) {
     let is_unread = || {
         let is_open =

@@ -203,7 +203,7 @@ pub struct TrunkView {
     pub max_calls: u32,
     /// New calls in the last whole second, in both directions.
     pub cps: u32,
-    /// Calls to the trunk since the start; several addresses of the trunk are one call.
+    /// Calls to the trunk since the start; a call that tries several addresses of the trunk counts once.
     pub tried: u64,
     /// Answered share (0 to 1) of `tried`; null if `tried` is 0.
     pub answered_ratio: Option<f64>,

@@ -287,7 +287,7 @@ pub enum CliVerb {
     },
 }
 
-/// `init`
+/// Arguments of `trunkgate init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// Provider trunk, e.g. twilio:acme, telnyx:eu or carrier:HOST; repeatable
@@ -578,7 +578,7 @@ fn e164(text: &str) -> Result<String, String> {
     digits.map(|_| text.to_owned()).ok_or_else(|| "expected a number in E.164, such as +14155550100".to_owned())
 }
 
-/// `twilio env`
+/// Arguments of `trunkgate twilio env`.
 #[derive(Debug, Clone, Args)]
 pub struct TwilioEnv {
     /// Directory for the two files of certificates
@@ -590,7 +590,7 @@ pub struct TwilioEnv {
     pub remote: EdgeArgs,
 }
 
-/// `twilio hosts`
+/// Arguments of `trunkgate twilio hosts`.
 #[derive(Debug, Clone, Args)]
 pub struct TwilioHosts {
     /// Address at which clients reach the edge [default: that of its TLS listener]
@@ -601,7 +601,7 @@ pub struct TwilioHosts {
     pub remote: EdgeArgs,
 }
 
-/// `twilio trust`
+/// Arguments of `trunkgate twilio trust`.
 #[derive(Debug, Clone, Args)]
 pub struct TwilioTrust {
     /// Trust stores to change: system, certifi, java, php
@@ -642,7 +642,7 @@ pub enum AgentVerb {
     Test(AgentTest),
 }
 
-/// `agent test`
+/// Arguments of `trunkgate agent test`.
 #[derive(Debug, Args)]
 pub struct AgentTest {
     /// Agent name from the configuration, or a WebSocket URL
@@ -678,7 +678,7 @@ pub struct AgentTest {
     pub json: bool,
 }
 
-/// `call`
+/// Arguments of `trunkgate call`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TestCall {
     /// Called SIP URI, e.g. sip:+14155550123@sbc.example.com;transport=tls
@@ -742,7 +742,7 @@ pub struct CallerArgs {
     pub password_env: Option<String>,
 }
 
-/// `loadtest`
+/// Arguments of `trunkgate loadtest`.
 #[derive(Debug, Clone, Args)]
 pub struct LoadTest {
     /// Number of concurrent calls
@@ -805,7 +805,7 @@ pub struct LoadTest {
     pub json: bool,
 }
 
-/// `why`
+/// Arguments of `trunkgate why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
     /// Trunk or source address of the call; `api`: a request to the

@@ -199,7 +199,7 @@ impl TrunkValueForm {
     }
 }
 
-/// Flag for a trunk or the PBX.
+/// Command-line flag that names a trunk or the PBX (`--trunk`, `--pbx`).
 struct TrunkFlag {
     /// Name of the flag: `--trunk` or `--pbx`.
     flag: &'static str,

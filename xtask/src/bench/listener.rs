@@ -1,5 +1,6 @@
 //! Listeners of forked calls: an agent that accepts every stream and reads all of it, and a socket that discards
-//! packets. Both run on the generator's core, so that they do not cost the device.
+//! packets because nobody reads it. The agent runs on the load generator's core, so that it takes no CPU time from the
+//! device under test.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

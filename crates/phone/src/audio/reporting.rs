@@ -100,7 +100,7 @@ impl RtcpReporter {
         }
     }
 
-    /// Builds the report that is due, about the stream that the phone sends; `None` if none is due.
+    /// Builds the RTCP report that is due, about the sent stream and the received one; `None` if none is due.
     pub(crate) fn next_report(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
         if !self.reports.wanted {
             return None;

@@ -108,7 +108,7 @@ impl CallIdOwner {
 /// All look-ups by which messages, responses and queries find their calls and legs.
 #[derive(Debug, Default)]
 pub struct CallIndex {
-    /// Open INVITEs and re-INVITEs of remote parties.
+    /// Open INVITEs, re-INVITEs and UPDATEs with an offer, received from remote parties.
     pub servers: FxHashMap<ServerId, LegRef>,
     /// Requests that the edge has sent.
     pub clients: FxHashMap<ClientId, ClientEntry>,

@@ -14,7 +14,8 @@ const FLAGS: [&str; 8] =
 pub(crate) struct CallFailureKey {
     /// Reason slug, or the flag of a call that ended normally.
     what: &'static str,
-    /// Status code of the last target's rejection, else of the caller's.
+    /// Status code with which a target last rejected the call, otherwise the final status sent to the caller; `None` if
+    /// the call ended normally.
     code: Option<u16>,
     /// Trunk or agent that was tried last.
     party: Box<str>,

@@ -81,7 +81,7 @@ impl Renewal {
         self.failed.map_or(self.due, |failed| after(failed.at, failed.pause))
     }
 
-    /// Returns the certificate in force.
+    /// Returns the validity period of the certificate in force; `None` if there is none.
     pub(super) fn certificate(&self) -> Option<Validity> {
         self.certificate
     }

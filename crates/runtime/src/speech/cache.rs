@@ -60,7 +60,7 @@ impl SpeechCache {
         Some(codes.into())
     }
 
-    /// Stores a text; a failure is reported when the cache is closed.
+    /// Stores the audio of a synthesised text; the first failure is returned by [`Self::close`].
     pub(super) fn keep(&self, key: &SpeechKey, codes: &[u8]) {
         let made =
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|error| error.to_string());

@@ -40,7 +40,7 @@ pub(crate) struct AgentSide {
     pub(crate) stream_sid: String,
     /// True if the stream was begun by an earlier process and continues.
     pub(crate) is_continued: bool,
-    /// Time when the WebSocket was open.
+    /// Time at which the WebSocket opened; `None` before.
     pub(crate) opened: Option<Instant>,
     /// True once the agent was unreachable or lost.
     pub(crate) has_failed: bool,

@@ -84,7 +84,7 @@ impl Legs {
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// Records the first audio of the agent at `end`.
+    /// Notes that the agent at `end` has sent its first audio: it is not silent, and calls no longer skip it.
     pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.agent_leg(end) else { return };
         // Silence of an agent that listens first is no fault.

@@ -609,7 +609,8 @@ impl Leg {
         Some(MediaView { ours: SocketAddr::new(self.sdp.media_ip, end.bind.port()), announced, used })
     }
 
-    /// Returns the leg as a fork for display; `None` if it is no fork.
+    /// Returns the media fork (the stream to a listening agent) that this leg stands for, for display; `None` for any
+    /// other leg.
     pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let side: &AgentSide = self.agent.as_ref()?;
         let AgentRole::Listen { tracks, .. } = side.part else { return None };

@@ -357,7 +357,8 @@ impl CallParts {
         self.finish(cx, reason, code, reason.q850());
     }
 
-    /// Ends the activities of a call that is over, other than its sides: program, search, and listeners.
+    /// Ends everything that runs beside the legs of an ended call: coaching, the application's program, attempts at
+    /// targets, and recorders.
     fn end_beside(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders));

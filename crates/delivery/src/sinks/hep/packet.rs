@@ -116,7 +116,7 @@ fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
     true
 }
 
-/// Formats a media report as JSON, with the field names of Homer's agents and without unknown values.
+/// Formats a media report as JSON, with the field names of Homer's agents; unknown values are null.
 fn rtcp(report: &ReceptionReport, at: SystemTime) -> serde_json::Value {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let fraction = (report.lost.min(report.expected) * 256).checked_div(report.expected).unwrap_or(0).min(255);
