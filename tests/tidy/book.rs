@@ -31,7 +31,7 @@ fn every_page_is_in_the_book_once() {
 
 /// Returns the path, from docs/, to which a page has moved; `None` for other pages.
 fn moved_to(source: &Source) -> Option<&str> {
-    let (_, rest) = source.text.split_once("\n\nThis page has moved: [")?;
+    let (_, rest) = source.text.split_once("\n\nMoved: [")?;
     rest.split_once("](")?.1.strip_suffix(").\n")
 }
 
