@@ -655,8 +655,8 @@ pub const OUTBOX_COST_BYTES: usize = 1024;
 pub const OUTBOX_FAILING_WEIGHT: usize = 64;
 /// Size of all outbox rows of one kind, in bytes.
 pub const OUTBOX_BYTES: usize = 128 << 20;
-/// Number of bytes of the bodies of outbox rows in memory above which the bodies of stored rows are dropped from memory,
-/// and read again for their delivery.
+/// Number of bytes of the bodies of outbox rows in memory above which the bodies of stored rows are dropped from
+/// memory, and read again for their delivery.
 pub const OUTBOX_HELD_BYTES: usize = 16 << 20;
 /// Maximum number of bytes of outbox rows in memory that the store has not accepted; further rows are dropped and
 /// counted.

@@ -157,7 +157,8 @@ struct LatchedSource {
     /// Whether the winner has settled since the last description, so that a single packet of the exact source does not
     /// displace it.
     settled: bool,
-    /// Whether the winner was active recently; until [`SourceLatch::rest`] clears this flag no other source can take over.
+    /// Whether the winner was active recently; until [`SourceLatch::rest`] clears this flag no other source can take
+    /// over.
     speaks: bool,
 }
 

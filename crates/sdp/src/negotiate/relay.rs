@@ -347,8 +347,8 @@ fn nothing_answered(sent: &SessionDescription, answer: &SessionDescription) -> S
     }
 }
 
-/// Returns the names of a section's codecs for the text of an [`SdpRejection`]. If the other side has the same codec, the
-/// name includes what differs: the clock rate, or the `fmtp` parameters.
+/// Returns the names of a section's codecs for the text of an [`SdpRejection`]. If the other side has the same codec,
+/// the name includes what differs: the clock rate, or the `fmtp` parameters.
 fn compared_names(media: &MediaDescription, others: &[MediaDescription]) -> Vec<String> {
     let others: Vec<PayloadFormat> = others.iter().flat_map(payloads).collect();
     let mut names = format_names(media);

@@ -47,8 +47,8 @@ struct RelayedSubscription {
 
 impl RelayedRefers {
     /// Returns the subscription to which a leg's NOTIFY belongs: that of the leg's last REFER with a CSeq of at most
-    /// `named`, because a challenged REFER is repeated with a higher one. If `named` is missing or lower than all of them,
-    /// it is the oldest live subscription.
+    /// `named`, because a challenged REFER is repeated with a higher one. If `named` is missing or lower than all of
+    /// them, it is the oldest live subscription.
     fn subscription(&self, to: LegId, named: Option<u32>) -> Option<RelayedSubscription> {
         let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
         let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
