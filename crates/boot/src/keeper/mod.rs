@@ -1,6 +1,6 @@
 //! `trunkgate keeper`: a parent process that restarts the edge after a crash.
 //!
-//! [`state`] decides, [`program`] starts the edge, [`announcements`] receives its notifications, and the loop here
+//! `state` decides, `program` starts the edge, `announcements` receives its notifications, and the loop here
 //! waits for signals, for ended children and for the next start. The keeper knows nothing of calls: with `[edge] state
 //! = "file"`, a restarted edge reads them from the state file.
 
