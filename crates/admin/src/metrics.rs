@@ -689,10 +689,11 @@ fn call_state(out: &mut Exposition, figures: &StateFigures) {
     let failing = figures.is_failing.load(Ordering::Relaxed);
     let help = "Whether the state file cannot be written.";
     out.single("trunkgate_call_state_failing", MetricKind::Gauge, help, f64::from(u8::from(failing)));
+    let (continued, lost) = figures.after_crash();
     let help = "Calls of a crashed process that continued in this one.";
-    out.single("trunkgate_calls_continued", MetricKind::Gauge, help, gauge(&figures.continued));
+    out.single("trunkgate_calls_continued", MetricKind::Gauge, help, continued as f64);
     let help = "Calls of a crashed process that were lost.";
-    out.single("trunkgate_calls_lost", MetricKind::Gauge, help, gauge(&figures.lost));
+    out.single("trunkgate_calls_lost", MetricKind::Gauge, help, lost as f64);
 }
 
 fn call_records(out: &mut Exposition, figures: &Figures) {

@@ -208,19 +208,15 @@ pub(crate) fn restore(
         left.iter_mut().for_each(|left| left.continues(sid));
     });
     lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
-    let continued = sids.len() - lost.len();
-    let unrestored = lost.iter().map(|sid| LostCall { sid: sid.clone(), reason: "it could not be restored" });
-    let report = match left {
-        Some(left) => {
-            figures.continued.set(continued as u64);
-            figures.lost.set((lost.len() + left.set_aside.len()) as u64);
-            let set_aside = left.set_aside.into_iter().map(|(sid, reason)| LostCall { sid, reason });
-            let oldest = left.ages.map(|(oldest, _)| oldest);
-            TakeoverReport::new(TakeoverCause::Crash, continued, unrestored.chain(set_aside).collect(), oldest)
-        }
-        None => TakeoverReport::new(TakeoverCause::Upgrade, continued, unrestored.collect(), None),
+    let (cause, set_aside, ages) = match left {
+        Some(left) => (TakeoverCause::Crash, left.set_aside, left.ages),
+        None => (TakeoverCause::Upgrade, Vec::new(), None),
     };
-    figures.taken_over.get_or_init(|| report);
+    let unrestored = lost.iter().map(|sid| LostCall { sid: sid.clone(), reason: "it could not be restored" });
+    let set_aside = set_aside.into_iter().map(|(sid, reason)| LostCall { sid, reason });
+    let (continued, oldest) = (sids.len() - lost.len(), ages.map(|(oldest, _)| oldest));
+    let lost_calls = unrestored.chain(set_aside).collect();
+    figures.taken_over.get_or_init(|| TakeoverReport::new(cause, continued, lost_calls, oldest));
     // Before those that go on, for which the queue may lack room.
     records::hand_over_restored(reports, lost);
     for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {

@@ -11,7 +11,7 @@ use trunkgate_system::clock;
 /// Most lost calls that a report names.
 const NAMED: usize = 100;
 
-/// Figures of the state file, and of the calls that a crash has left.
+/// Figures of the state file, and of the calls of an earlier process.
 #[derive(Debug, Default)]
 pub struct StateFigures {
     /// Number of calls in the file.
@@ -20,10 +20,6 @@ pub struct StateFigures {
     pub bytes: Counter,
     /// Whether the last write failed.
     pub is_failing: AtomicBool,
-    /// Number of calls of a crashed process that continued here.
-    pub continued: Counter,
-    /// Number of calls of a crashed process that were lost.
-    pub lost: Counter,
     /// Calls that this process has taken over from another one; empty if there was none.
     pub taken_over: OnceLock<TakeoverReport>,
 }
@@ -75,6 +71,15 @@ pub struct StateReport {
     pub bytes: u64,
     /// Whether the last write failed: new calls would not survive a crash.
     pub failing: bool,
+}
+
+impl StateFigures {
+    /// Returns the number of calls of a crashed process that continue in this one, and the number of those that are
+    /// lost; zeros if no crash preceded this process.
+    pub fn after_crash(&self) -> (usize, usize) {
+        let crash = self.taken_over.get().filter(|report| report.after == TakeoverCause::Crash);
+        crash.map_or((0, 0), |report| (report.continued, report.lost.unwrap_or(0)))
+    }
 }
 
 impl TakeoverReport {
