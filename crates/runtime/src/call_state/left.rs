@@ -72,8 +72,8 @@ pub enum StateReading {
     Nothing,
     /// Calls that can continue.
     Left(Box<LeftState>),
-    /// The calls are not continued. The path is that of the renamed file; `None` after a restart of the machine, when
-    /// the file is of no further use.
+    /// The calls are not continued. The path is that of the renamed file; `None` after a restart of the machine or a
+    /// long absence, when the file is of no further use.
     Refused(StateRefusal, Option<PathBuf>),
 }
 
@@ -99,12 +99,12 @@ impl LeftState {
             TryLockError::WouldBlock => named(&path, &io::Error::other("another edge uses it")),
             TryLockError::Error(error) => named(&path, &error),
         })?;
-        let mut bytes = Vec::new();
-        // A longer file is none of an edge.
-        (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
         if clock::wall().duration_since(about.modified()?).is_ok_and(|absence| absence > LONGEST_ABSENCE) {
             return Ok(StateReading::Refused(StateRefusal::Outdated, None));
         }
+        let mut bytes = Vec::new();
+        // A longer file is none of an edge.
+        (&file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| named(&path, &error))?;
         let boot = ClockReading::now().boot;
         match LeftContents::of(&bytes, &boot, clock::monotonic()) {
             Ok(contents) => {
