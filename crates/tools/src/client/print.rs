@@ -40,6 +40,8 @@ pub(crate) const HEADS: [&[&str]; 6] =
     [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS, &super::recordings::RECORDING_HEADS];
 /// Length of an abbreviated SID in characters, enough to identify a call.
 pub(crate) const SHORT_SID: usize = 10;
+/// Number of lost calls that `status` names.
+const LOST_CALLS_NAMED: usize = 5;
 
 /// Returns the page of `status`; tables wider than the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
@@ -107,17 +109,17 @@ fn taken_over(report: &Value) -> Option<String> {
         _ => "at an upgrade",
     };
     let when = since(report["at"].as_str()).map_or_else(|| "–".into(), span);
-    let mut line = format!("{} {cause} {when} ago", count(&report["continued"], "call"));
     if let Some(why) = report["refused"].as_str() {
-        line = format!("no calls {cause} {when} ago: the saved state is not used, because {why}");
+        return Some(format!("no calls {cause} {when} ago: the saved state is not used, because {why}"));
     }
+    let mut line = format!("{} {cause} {when} ago", count(&report["continued"], "call"));
     let lost = report["lost"].as_u64().unwrap_or_default();
     if lost > 0 {
-        let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
-        let named = |call: &Value| format!("{} ({})", text(&call["sid"]), text(&call["reason"]));
-        let named: Vec<String> = report["lost_calls"].as_array().into_iter().flatten().take(5).map(named).collect();
+        let named = |call: &Value| format!("{} ({})", shown(&call["sid"]), shown(&call["reason"]));
+        let calls = report["lost_calls"].as_array().into_iter().flatten();
+        let named: Vec<String> = calls.take(LOST_CALLS_NAMED).map(named).collect();
         line.push_str(&format!("; {} {lost}: {}", paint("lost", RED), named.join(", ")));
-        if lost > 5 {
+        if lost > named.len() as u64 {
             line.push_str(", …");
         }
     }
