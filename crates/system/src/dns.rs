@@ -85,7 +85,7 @@ impl Resolver {
         }
     }
 
-    /// Returns the resolver. Creates it anew if the system's configuration files have changed; keeps the old one if
+    /// Returns the resolver. Recreates it if the system's configuration files have changed; keeps the old one if
     /// that fails.
     fn resolver(&self) -> TokioResolver {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);

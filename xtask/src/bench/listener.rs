@@ -1,5 +1,5 @@
-//! Listeners of forked calls: an agent that accepts every stream and reads all of it, and a socket that discards
-//! packets because nobody reads it. The agent runs on the load generator's core, so that it takes no CPU time from the
+//! Listeners of forked calls: an agent that accepts every stream and reads all of it, and a socket that is not
+//! read, so that the system discards its packets. The agent runs on the load generator's core, so that it takes no CPU time from the
 //! device under test.
 
 use std::io::Read as _;

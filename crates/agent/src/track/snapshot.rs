@@ -10,7 +10,7 @@ use super::{ClockLead, ClockTolerance, FrameSlot, SAMPLES, SourcePosition, Track
 use crate::limits::{TRACK_FRAMES, TRACK_FRAMES_USUAL};
 
 /// State of one direction of a recording. Statistics are omitted; so is the lateness of packets, which is measured
-/// anew.
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TrackSnapshot {
     /// Start of the first frame.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// First bytes of a state file; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"TGSTATE\x02";
-/// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys belong to nobody.
+/// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys are invented.
 const DICTIONARY: &str = include_str!("dictionary.json");
 /// Length of a frame before its payload: length, checksum and kind.
 const FRAME_HEAD: usize = 13;

@@ -49,7 +49,7 @@ pub struct TlsSettings {
 struct TlsServerSetup {
     config: Arc<ServerConfig>,
     pair: CertificatePair,
-    /// Certificates for further server names (SNI), besides the default one.
+    /// Certificates for further server names (SNI), in addition to the default one.
     further: Vec<FurtherPair>,
     /// Trusted CAs by which client certificates are verified; `None` if the listener has no `client_ca`.
     clients: Option<TrustAnchors>,
