@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, finish, until, whole_lines};
+use crate::support::{Process, config, finish, until, until_in_journal, whole_lines};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -97,8 +97,7 @@ fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rota
         let edge = Process::start(&configuration);
         Call::set_up(&edge, &format!("up-{round}"), &caller, &callee);
         let sid = edge.sid();
-        let journal = directory.path().join("cdr.jsonl.live");
-        until("the call is in the journal", || std::fs::read_to_string(&journal).ok()?.contains(&sid).then_some(()));
+        until_in_journal(directory.path(), &sid);
         for n in 0..20 + 3 * round {
             refused(&edge, &caller, &format!("refused-{round}-{n}"));
             done += 1;
@@ -140,9 +139,7 @@ fn a_call_that_was_up_after_a_failover_is_recorded_with_the_leg_that_carried_it(
     let second = backup.sip.receive("INVITE ");
     let _call = Call::answered(sip, "over", &caller, second, (&backup, &backup.description(1, "")));
     let journal = directory.path().join("cdr.jsonl.live");
-    until("its answer is in the journal", || {
-        std::fs::read_to_string(&journal).ok()?.contains("{\"answered\":").then_some(())
-    });
+    until_in_journal(directory.path(), "{\"answered\":");
     drop(edge);
     // The state is as if the last write came just before the kill.
     let died = std::time::SystemTime::now();

@@ -5,7 +5,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use crate::support::sip::{Party, field, to_tag};
-use crate::support::{Process, closed_address, config, finish, trunkgate, until, write};
+use crate::support::{Process, closed_address, config, finish, trunkgate, until, until_in_journal, write};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -225,10 +225,7 @@ fn a_crash_leaves_no_call_without_record() {
     let configuration = to_callee(&callee, &caller, &format!("[cdr]\nfile = {records:?}"));
     let edge = Process::start(&configuration);
     call(&edge, &caller, &callee, "cut-short");
-    let journal = directory.path().join("cdr.jsonl.live");
-    until("its answer is in the journal", || {
-        std::fs::read_to_string(&journal).ok()?.contains("\"answered\":\"").then_some(())
-    });
+    until_in_journal(directory.path(), "\"answered\":\"");
     assert_eq!(std::fs::read_to_string(&records).unwrap(), "");
     let call = edge.json("/v1/calls")["calls"][0].clone();
     let (sid, second) = (&call["sid"], |call: &Value| call["answered_at"].as_str().unwrap()[..17].to_owned());

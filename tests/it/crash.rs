@@ -11,7 +11,7 @@ use trunkgate_media::rtp::RtpHeader;
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::talk::Rig;
-use crate::support::{Process, config, until, whole_lines, with_state};
+use crate::support::{Process, config, until, until_in_journal, whole_lines, with_state};
 
 pub(crate) fn routes((caller, callee): (&Phone, &Phone), keys: &str, rest: &str) -> String {
     let trunks = caller.trunk("carrier") + keys + &callee.trunk("pbx") + keys;
@@ -158,10 +158,7 @@ fn only_answered_calls_go_on() {
     let (invite, from) = callee.sip.receive("INVITE ");
     callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
     caller.sip.receive("SIP/2.0 180");
-    let sid = edge.sid();
-    until("the call is in the journal", || {
-        std::fs::read_to_string(folder.join("cdr.jsonl.live")).ok()?.contains(&sid).then_some(())
-    });
+    until_in_journal(&folder, &edge.sid());
     let edge = edge.kill_and_start_again();
     assert_eq!(edge.metric("trunkgate_calls_continued"), 0.0);
     let records = records(&folder, 2);

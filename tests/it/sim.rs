@@ -21,11 +21,7 @@ const FOUND: [u64; 7] = [4_595, 5_358, 700_779, 1_003_659, 4_004_415, 4_004_588,
 
 #[test]
 fn seeds_that_have_found_a_fault_find_none() {
-    for seed in FOUND {
-        if let Err(failure) = run(Instant::now(), without_crashes(seed)) {
-            panic!("{failure}");
-        }
-    }
+    find_none(FOUND.map(without_crashes));
 }
 
 /// Seeds whose crashes have found a fault: a party in a conference that heard a sound of its wait document did not join
@@ -34,8 +30,12 @@ const FOUND_BY_CRASHES: [u64; 2] = [7_458, 5_261];
 
 #[test]
 fn crashes_that_have_found_a_fault_find_none() {
-    for seed in FOUND_BY_CRASHES {
-        if let Err(failure) = run(Instant::now(), SeedOptions::of_seed(seed)) {
+    find_none(FOUND_BY_CRASHES.map(SeedOptions::of_seed));
+}
+
+fn find_none(seeds: impl IntoIterator<Item = SeedOptions>) {
+    for options in seeds {
+        if let Err(failure) = run(Instant::now(), options) {
             panic!("{failure}");
         }
     }

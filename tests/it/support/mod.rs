@@ -471,6 +471,13 @@ pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_within(PATIENCE, what, look)
 }
 
+/// Waits until the journal of live calls of the record file `cdr.jsonl` in a folder contains a text.
+pub(crate) fn until_in_journal(folder: &Path, text: &str) {
+    let journal = folder.join("cdr.jsonl.live");
+    let contains = || std::fs::read_to_string(&journal).ok()?.contains(text).then_some(());
+    until(&format!("{text} is in the journal"), contains);
+}
+
 /// Polls until `look` returns a value, with a timeout for steps that take long.
 pub(crate) fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
