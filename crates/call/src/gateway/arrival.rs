@@ -258,7 +258,7 @@ impl ArrivalDispatch<'_> {
                 let text = format!("trunk {trunk} is closed to {source} for {seconds} s: too many wrong passwords");
                 self.edge.warn("", text, Some(ReasonSlug::WrongCredentials));
             }
-            BanScope::Source => self.banned(source),
+            BanScope::Source => self.banned(now, source, "wrong credentials", Some(ReasonSlug::WrongCredentials)),
         }
     }
 
@@ -266,13 +266,18 @@ impl ArrivalDispatch<'_> {
     fn misbehaved(&mut self, now: Instant, flow: &Flow) {
         let source = flow.remote.ip();
         if self.edge.table().trunk_of(flow.remote).is_none() && self.edge.sources_mut().strangers.failed(now, source) {
-            self.banned(source);
+            self.banned(now, source, "a malformed message", None);
         }
     }
 
-    fn banned(&mut self, source: IpAddr) {
-        self.edge.metrics_mut().sources_banned = self.edge.sources().strangers.banned() as u64;
-        self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+    /// Counts and logs a new ban. `last` names the failure that led to it.
+    fn banned(&mut self, now: Instant, source: IpAddr, last: &str, reason: Option<ReasonSlug>) {
+        let strangers = &self.edge.sources().strangers;
+        let (count, until) = (strangers.banned() as u64, strangers.banned_until(source));
+        let seconds = until.map_or(0, |until| until.saturating_duration_since(now).as_secs());
+        self.edge.metrics_mut().sources_banned = count;
+        let text = format!("{source} is banned for {seconds} s: too many failures (last: {last}); its SIP is dropped");
+        self.edge.warn("", text, reason);
     }
 
     /// Returns whether a request is for a trunk that is closed to its source after guessed passwords. Requests in a

@@ -359,7 +359,8 @@ fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
     bench.receive(STRANGER, register(STRANGER, 6, &wrong));
     bench.expect(STRANGER, "SIP/2.0 401");
     assert_eq!(bench.gateway.metrics().sources_banned, 1);
-    assert!(bench.logs.iter().any(|line| line == "203.0.113.66 is banned: too many failures"));
+    let banned = "203.0.113.66 is banned for 60 s: too many failures (last: wrong credentials); its SIP is dropped";
+    assert!(bench.logs.iter().any(|line| line == banned));
     bench.receive(STRANGER, register(STRANGER, 7, ""));
     bench.nothing();
     assert_eq!(dropped(&bench, "banned"), 1);

@@ -134,7 +134,12 @@ impl UnknownSources {
 
     /// Returns whether a source is banned.
     pub fn is_banned(&self, source: IpAddr) -> bool {
-        self.offenders.get(&household(source)).is_some_and(|offender| offender.banned_until.is_some())
+        self.banned_until(source).is_some()
+    }
+
+    /// Returns the time at which the ban of a source ends; `None` if the source is not banned.
+    pub fn banned_until(&self, source: IpAddr) -> Option<Instant> {
+        self.offenders.get(&household(source)).and_then(|offender| offender.banned_until)
     }
 
     /// Notes a failed authentication or a malformed message. Returns whether this bans the source.
