@@ -738,10 +738,10 @@ fn what_is_long(request: &SipMessage) -> String {
         request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
     headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let named = |(name, bytes): &(&[u8], usize)| {
-        format!("{} {bytes}", plain(&String::from_utf8_lossy(name), HEADER_NAME_CHARS))
+        format!("{} {bytes} bytes", plain(&String::from_utf8_lossy(name), HEADER_NAME_CHARS))
     };
     let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
-    format!("its longest headers are {longest}, its body has {}", request.body().len())
+    format!("longest headers: {longest}; body {} bytes", request.body().len())
 }
 
 /// Returns the metric label of a reason for a dropped message.

@@ -569,10 +569,11 @@ fn an_invite_too_long_for_udp_is_told_with_what_makes_it_long() {
         .map(|line| (line.split_once(':').unwrap().0, line.len() + 2))
         .collect();
     headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let longest = headers[..3].iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", ");
+    let longest =
+        headers[..3].iter().map(|(name, bytes)| format!("{name} {bytes} bytes")).collect::<Vec<_>>().join(", ");
     let line = told(&bench).join("\n");
     let wanted = format!(
-        "INVITE of {bytes} bytes to pbx over UDP exceeds udp_mtu (576): fragments may be lost; its longest headers are {longest}, its body has {body}"
+        "INVITE of {bytes} bytes to pbx over UDP exceeds udp_mtu (576): fragments may be lost; longest headers: {longest}; body {body} bytes"
     );
     assert!(line.starts_with(&wanted), "{line}\n{wanted}");
     assert!(!line.contains("4155550100"), "no values: {line}");

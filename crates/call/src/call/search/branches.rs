@@ -640,7 +640,7 @@ pub(crate) fn is_global(result: &TargetResult) -> bool {
 }
 
 /// Returns a target as it is written in a route.
-fn name(target: &CallTarget) -> String {
+pub(super) fn name(target: &CallTarget) -> String {
     match target {
         CallTarget::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
         CallTarget::Trunk { trunk, number: None, .. } => trunk.name.to_string(),

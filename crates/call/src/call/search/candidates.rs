@@ -25,6 +25,7 @@ use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, AttemptState, Candidate};
+use crate::call::search::branches::name;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::search::invite::CandidateCheck;
 use crate::call::search::redirect::{
@@ -449,11 +450,10 @@ impl Search {
         let (ring, others): (Vec<CallTarget>, Vec<CallTarget>) =
             all.partition(|target| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. }));
         if !others.is_empty() {
-            cx.edge.decide(
-                cx.now,
-                cx.call.key,
-                "an agent, an application or a refusal cannot ring at the same time as others: skipped",
-            );
+            let names = others.iter().map(|target| cx.edge.shown_name(&name(target))).collect::<Vec<_>>().join(", ");
+            let text =
+                format!("skipped after forwarding: {names}; only trunks and URIs can ring together with other targets");
+            cx.edge.decide(cx.now, cx.call.key, text);
         }
         if let Some(redirects) = self.tried().redirects.get_mut(branch) {
             for target in ring.into_iter().rev() {

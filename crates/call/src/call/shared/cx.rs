@@ -210,8 +210,13 @@ impl CallCx<'_> {
             );
             let seconds = self.edge.config().idle_timeout.as_secs();
             let came = self.call.legs[leg].rtp().rx_packets;
-            let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
-            let text = format!("{} sent no RTP for {seconds} s{before}", self.call.legs.name_of(leg));
+            let before = match came {
+                0 => String::new(),
+                1 => ", after 1 packet".to_owned(),
+                several => format!(", after {several} packets"),
+            };
+            let name = self.call.legs.name_of(leg);
+            let text = format!("no RTP from {name} arrived for {seconds} s (`idle_timeout`){before}");
             self.call.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
             return CallEffect::End(ReasonSlug::MediaTimeout);
         }
