@@ -368,7 +368,14 @@ fn oversize(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings)
         None if draft.listen.iter().any(|one| by_tcp(&one)) => return,
         None => "add a [[listen]] with transport = \"tcp\"".to_owned(),
         Some(own) if by_tcp(&own) => return,
-        Some(own) => format!("`listen` is {}, which does not support TCP: remove it", own.listen.name),
+        Some(own) => {
+            let (name, transport) = (&own.listen.name, own.listen.transport.as_str());
+            let fix = match draft.listen.iter().find(by_tcp) {
+                Some(other) => format!("set it to \"{}\"", other.listen.name),
+                None => "add a [[listen]] with transport = \"tcp\", and name it there".to_owned(),
+            };
+            format!("`listen` names {name}, which has transport = \"{transport}\": {fix}")
+        }
     };
     let message = format!("`oversize`: trunk {} has no TCP listener", placed.trunk.name);
     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);

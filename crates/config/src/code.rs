@@ -97,7 +97,8 @@ codes! {
     SAME_SOCKET = "TG0126", "address used twice",
         "Two listeners, a listener and the HTTP API, or a UDP listener and the media ports use the same address and port.";
     NOBODY = "TG0127", "trunk without addresses",
-        "Without `peers` and `accept_from`, no request can come from this trunk and none can be sent to it.";
+        "Nothing identifies requests of this trunk: it needs `peers`, `accept_from`, certificate names that a CA verifies, or\n\
+         `accept_register` with `require_auth`. Without `peers` or registered phones no call can be sent to it.";
     NO_PEERS = "TG0128", "target without peers",
         "The trunk has `accept_from` but no `peers`: calls can come from it, but none can be sent to it.";
     NEVER_MATCHES = "TG0129", "pattern never matches",
@@ -136,11 +137,12 @@ codes! {
         "An agent with `allow_callers` rejects all other callers with 486, and their call ends there: later targets in\n\
          `connect` serve the callers on that list only, if the agent fails. For a separate route for these callers set\n\
          caller = [\"+14155551234\"] on it.";
-    UNHEARD = "TG0139", "hold audio is never played",
+    UNHEARD = "TG0139", "audio for waiting callers is missing or not used",
         "`hold` is played before the answer with answer = \"early\", after it with \"at_once\", and during the call while the\n\
          next target rings. With \"on_connect\" and no target after the agent, it is played only if the agent transfers the\n\
-         call. With \"early\" and no `hold`, there is nothing to play. `hold_music` of a trunk is played if it or the other\n\
-         trunk has hold = \"local\"; [speech] is used if a `hold` has a `text`.";
+         call. With \"early\" and no `hold`, there is nothing to play. Callers in a `queue` hear ringing with \"on_connect\",\n\
+         and with \"at_once\" a ringback tone unless `hold` is set. `hold_music` of a trunk is played if it or the other trunk\n\
+         has hold = \"local\"; [speech] is used by a `hold` with `text` and by <Say> of an app.";
     IDLE_PART = "TG0145", "agent setting without effect",
         "A listener named twice in `fork` receives every packet twice; one that `connect` names too would listen to itself:\n\
          the connected agent receives the caller's audio anyway. on_close = \"next\" passes the caller to the target after the\n\
