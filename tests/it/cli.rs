@@ -233,7 +233,7 @@ fn a_crash_leaves_no_call_without_record() {
     for start in 0..2 {
         let edge = Process::start(&configuration);
         let problems = edge.json("/v1/status")["problems"].clone();
-        let told = "the process before this one ended without a stop, and cut 1 call short: a crash, SIGKILL";
+        let told = "the previous process did not shut down cleanly, and cut 1 call short: a crash, SIGKILL";
         let is_told = problems[0].as_str().is_some_and(|problem| problem.starts_with(told));
         assert_eq!(is_told, start == 0, "{problems}");
         assert_eq!(edge.whole_log().contains("and cut 1 call short"), start == 0, "{}", edge.log());

@@ -156,7 +156,7 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
     });
     let problems = edge.json("/v1/status")["problems"].clone();
     let is_of_kill =
-        |problem: &Value| problem.as_str().unwrap().starts_with("the process before this one ended without a stop");
+        |problem: &Value| problem.as_str().unwrap().starts_with("the previous process did not shut down cleanly");
     assert!(problems.as_array().unwrap().iter().all(is_of_kill), "{problems}");
 
     // Calls that have no final response when the last lifetime ends get their records meanwhile.

@@ -280,8 +280,8 @@ pub(super) struct CallsResponse {
 struct ListExtent {
     /// Start of the list: calls that ended before are missing. Null if ended calls are stored (with `[api]`).
     listed_since: Option<String>,
-    /// Calls that the previous process left live when it ended without a stop (crash, SIGKILL, power cut); null if it
-    /// was stopped, or had none.
+    /// Calls that the previous process left live when it did not shut down cleanly (crash, SIGKILL, power cut); null if
+    /// it was stopped, or had none.
     cut_short: Option<usize>,
     /// File of call records; null without `[cdr] file`.
     records: Option<String>,
@@ -511,7 +511,7 @@ pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
     // SIDs of messages occur beside those of calls in logs and applications.
     let hint = if sid.starts_with("SM") {
-        format!(" (a text message: GET /2010-04-01/Accounts/{{AC}}/Messages/{shown}.json)")
+        format!(" (a text message: GET /2010-04-01/Accounts/ACCOUNT_SID/Messages/{shown}.json)")
     } else {
         String::new()
     };

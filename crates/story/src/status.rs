@@ -63,7 +63,8 @@ const STATUSES: &[StatusExplanation] = statuses! {
     423: "REGISTER with an Expires below 60 s.", "The registration interval is too short; the edge repeats the request with Min-Expires.", "Configure at least 60 s in the phone.";
     428: "", "The carrier requires a STIR/SHAKEN Identity header.", "Ask the carrier to sign your calls.";
     429: "", "Too many calls per second (carrier usage).", "Set `calls_per_second = { out = N }` of the trunk: calls then wait for their turn.";
-    433: "", "Anonymous calls are rejected.", "Send a caller ID: `caller_id` of the trunk or route.";
+    433: "", "The caller's number is withheld or missing, and the callee accepts no such calls.",
+        "Missing number: set `caller_id` of the route. Withheld number: the edge keeps the caller's choice, so the caller must show the number.";
     436: "", "The certificate of the Identity header cannot be loaded.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";
     437: "", "The certificate of the Identity header is not trusted.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";
     438: "", "The signature of the Identity header is invalid: a number changed after signing.", "Set `identity = \"strip\"` on the trunk: it also removes P-Asserted-Identity and Privacy.";

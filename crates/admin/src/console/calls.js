@@ -82,7 +82,7 @@ function code(call) {
 
 /** Says since when there is no call, how many a crash cut short, and where the records of earlier ones are. */
 function none({ listed_since: since, cut_short: cut, records }) {
-  const crash = cut ? ` The process before ended without a stop and cut ${many(cut, 'call')} short.` : '';
+  const crash = cut ? ` The previous process did not shut down cleanly and cut ${many(cut, 'call')} short.` : '';
   const start = since ? `No calls since the edge was started ${ago(since)}.` : 'No calls.';
   return [`${start} They appear here as they arrive.${crash}`, records ? [' Records of earlier calls: ', h('code', {}, records)] : ''];
 }

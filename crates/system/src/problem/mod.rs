@@ -469,9 +469,9 @@ fn fix_of_full(directory: &Path) -> String {
     let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
     match statvfs(there) {
         Ok(disk) if disk.files() > 0 && disk.files_available() == 0 => {
-            format!("delete files on this disk, which has no free inodes: `df -i {}`", directory.display())
+            format!("delete files on the disk of {0}, which has no free inodes (`df -i {0}`)", directory.display())
         }
-        Ok(_) | Err(_) => format!("free space on this disk: `df -h {}`", directory.display()),
+        Ok(_) | Err(_) => format!("make room on the disk of {0} (`df -h {0}`)", directory.display()),
     }
 }
 
@@ -559,10 +559,10 @@ mod tests {
                 .caused_by(&failure)
                 .to_string()
         };
-        let full = "call records are not written: no room; try: free space on this disk: `df -h /var/log`";
+        let full = "call records are not written: no room; try: make room on the disk of /var/log (`df -h /var/log`)";
         assert_eq!(problem(io::ErrorKind::StorageFull, "/var/log"), full);
         let here = std::env::current_dir().unwrap();
-        assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("`df -h {}`", here.display())));
+        assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("(`df -h {}`)", here.display())));
         assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
         let full = Failure::of(&io::Error::from_raw_os_error(nix::libc::ENOSPC), Path::new("/var/log")).to_string();
         assert_eq!(full, "No space left on device (os error 28), at /var/log");

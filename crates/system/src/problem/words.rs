@@ -217,7 +217,7 @@ fn of_edge(what: &EdgeProblem) -> String {
         EdgeProblem::Draining => "draining".to_owned(),
         EdgeProblem::Starting => "starting".to_owned(),
         EdgeProblem::Overloaded => "overloaded".to_owned(),
-        EdgeProblem::Panics { count } => format!("{count} panics"),
+        EdgeProblem::Panics { count } => counted(*count, "panic"),
         EdgeProblem::RestartNeeded { .. } => "changed keys wait for a restart".to_owned(),
         EdgeProblem::ConfigurationRejected { .. } => {
             "the configuration file is rejected: a restart would fail".to_owned()
@@ -261,7 +261,7 @@ fn of_records(what: &RecordProblem) -> String {
         }
         RecordProblem::DayCountsNotStored => "counts of `calls_per_day` are not stored".to_owned(),
         RecordProblem::CallsCutShort { calls } => {
-            format!("the process before this one ended without a stop, and cut {} short", number(*calls, "call"))
+            format!("the previous process did not shut down cleanly, and cut {} short", number(*calls, "call"))
         }
         RecordProblem::JournalDamaged { .. } => "the journal of call records was damaged at the start".to_owned(),
         RecordProblem::CallsNotStored => "ended calls are not stored".to_owned(),
@@ -310,10 +310,12 @@ fn of_records(what: &RecordProblem) -> String {
             format!("{count} given up without a transcription in the last 24 hours")
         }
         RecordProblem::SmsWithoutService { messages } => {
-            format!("{messages} text messages wait for a service that is not configured any more")
+            let (count, verb) = (counted(*messages, "text message"), if *messages == 1 { "waits" } else { "wait" });
+            format!("{count} {verb} for a service that is not configured any more")
         }
         RecordProblem::SmsQueued { messages, minutes } => {
-            format!("{messages} text messages are queued, the oldest for {minutes} min")
+            let (count, verb) = (counted(*messages, "text message"), if *messages == 1 { "is" } else { "are" });
+            format!("{count} {verb} queued, the oldest for {minutes} min")
         }
     }
 }
@@ -395,7 +397,7 @@ impl EdgeProblem {
             EdgeProblem::Panics { .. } => "please report them with the log".to_owned(),
             EdgeProblem::RestartNeeded { keys } => keys.join(", "),
             EdgeProblem::ConfigurationRejected { error } => {
-                format!("{error}; the configuration before it stays in force")
+                format!("{error}; the previous configuration stays in force")
             }
             _ => return None,
         })

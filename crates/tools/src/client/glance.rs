@@ -120,13 +120,13 @@ mod tests {
     fn an_edge_that_takes_no_calls_says_why_and_what_to_do_first() {
         let glance = |harm: &str, without_target: bool| {
             let brief = "the disk accepts no recordings (on_full = \"refuse_calls\"): 2 callers lost";
-            let fix = "free space on this disk: `df -h /rec`; until then `on_full = \"continue\"`";
+            let fix = "make room on the disk of /rec (`df -h /rec`); until then `on_full = \"continue\"`";
             let problem = json!({"kind": "calls_refused", "brief": brief, "harm": harm, "evidence": "No space left on device, at /rec", "fix": fix});
             let status = json!({"state": "ready", "without_target": without_target, "problem_details": [problem]});
             at_a_glance(&status)
         };
         let rest = "1 problem: the disk accepts no recordings (on_full = \"refuse_calls\"): 2 callers lost: \
-                    No space left on device, at /rec; try: free space on this disk: `df -h /rec`";
+                    No space left on device, at /rec; try: make room on the disk of /rec (`df -h /rec`)";
         assert_eq!(glance("edge", true), format!("refusing all calls, {rest}"));
         assert_eq!(glance("calls", false), format!("refusing calls that have to be recorded, {rest}"));
         let down = json!({"headline": "agent bot is down", "harm": "calls", "evidence": "refused", "fix": "start the bot: do. Or not"});

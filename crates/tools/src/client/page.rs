@@ -66,7 +66,7 @@ pub(super) fn no_calls(answer: &Value, filters: &[(&str, &str)]) -> String {
     if let Some(calls) = answer["cut_short"].as_u64().and_then(|calls| usize::try_from(calls).ok()) {
         let calls = number(calls, "call");
         out.push_str(&format!(
-            "  the process before ended without a stop and cut {calls} short (reason edge_restarted)\n"
+            "  the previous process did not shut down cleanly and cut {calls} short (reason edge_restarted)\n"
         ));
     }
     match (answer["records"].as_str(), answer["listed_since"].is_string()) {
@@ -105,7 +105,7 @@ mod tests {
         assert!(page.starts_with("no calls since the start at 2026-01-01T10:00:00Z ("), "{page}");
         assert!(
             page.contains(
-                "\n  the process before ended without a stop and cut 2 calls short (reason edge_restarted)\n"
+                "\n  the previous process did not shut down cleanly and cut 2 calls short (reason edge_restarted)\n"
             ),
             "{page}"
         );

@@ -177,9 +177,10 @@ fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
         ["metadata address", "own listener", "not the address of one host"].iter().any(|why| what.contains(why));
     match key {
         _ if is_never && what.contains("redirected to ") => {
-            format!("correct the redirection of the server of {}: nothing is sent there", key.unwrap_or_else(of_app))
+            let server = key.unwrap_or_else(of_app);
+            format!("change the redirect sent by the server at {server}: the edge never calls its target")
         }
-        _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
+        _ if is_never => format!("correct {}: the edge never calls this address", key.unwrap_or_else(of_app)),
         Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
         // The URL came with an API request, so no application of the file has it.
         _ if app.starts_with(API) => codes::fix(code, what, call).replace("[app.NAME]", "[api]"),
@@ -260,7 +261,7 @@ mod tests {
             "redirected to http://169.254.169.254/: 169.254.169.254 is a cloud metadata address (http://h/n)";
         assert_eq!(
             of("voicemail:front", metadata),
-            "correct the redirection of the server of `notify` of [voicemail.front]: nothing is sent there"
+            "change the redirect sent by the server at `notify` of [voicemail.front]: the edge never calls its target"
         );
         let refused = "not reachable: refused (http://h/n)";
         assert!(of("recording", refused).starts_with("check that the server of `url` of [recording] runs"));

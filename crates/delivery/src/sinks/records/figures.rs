@@ -70,7 +70,7 @@ impl Figures {
         let calls = number(calls, "call");
         tracing::warn!(
             reason = "edge_restarted",
-            "the process before this one ended without a stop, and cut {calls} short: a crash, SIGKILL or a power cut; their records have reason edge_restarted"
+            "the previous process did not shut down cleanly, and cut {calls} short: a crash, SIGKILL or a power cut; their records have reason edge_restarted"
         );
     }
 

@@ -265,7 +265,11 @@ pub(super) fn note_stored(figures: &Figures, done: &io::Result<()>, directory: &
         Err(error) => {
             figures.url.failures.add(1);
             if figures.store.failed(Failure::of(error, directory)) {
-                tracing::error!(reason = "cdr_failed", "call records cannot be queued for the URL: {error}");
+                tracing::error!(
+                    reason = "cdr_failed",
+                    "{}: call records cannot be queued for the URL: {error}; `trunkgate status` shows what is lost",
+                    directory.display()
+                );
             }
         }
     }

@@ -130,7 +130,7 @@ impl Kind for MailOutbox {
         let figures = &self.shared.figures.mails;
         let answered = || {
             if figures.answered() {
-                tracing::info!("the mail server accepts e-mail again");
+                tracing::info!("the mail server responds again");
             }
         };
         let refused = |what: &str| {
