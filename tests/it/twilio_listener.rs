@@ -96,7 +96,7 @@ fn a_broken_file_of_the_ca_closes_the_listener_and_nothing_else() {
     let _ = connect(&rig).read_to_end(&mut bytes);
     assert_eq!(bytes, b"");
     assert_eq!(rig.edge.get("/healthz").0, 200);
-    until("the cause is logged", || rig.edge.log().contains("it is no CA of this program").then_some(()));
+    until("the cause is logged", || rig.edge.log().contains("not a CA created by Trunkgate").then_some(()));
 }
 
 #[test]

@@ -70,13 +70,14 @@ impl CertificateAuthority {
     /// Returns a message if the file is no authority of this program for `domain`, or if it cannot be read or written.
     pub fn open(path: &Path, domain: &str, now: Timestamp) -> Result<CertificateAuthority, String> {
         let named = |what: String| format!("{}: {what}", path.display());
+        let mut replaced = None;
         match files::read_to_string(path, CERTIFICATE_FILE_BYTES) {
             Ok(text) => {
                 let (found, until) = CertificateAuthority::of_text(&text, domain, now).map_err(named)?;
                 if until > now + DAY * OWN_LEFT_DAYS {
                     return Ok(found);
                 }
-                tracing::warn!("{}: the CA expires soon: a new one is made, and clients need it", path.display());
+                replaced = Some(until);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(named(error.to_string())),
@@ -85,14 +86,20 @@ impl CertificateAuthority {
         let made = own(&key, domain, now)?.self_signed(&key).map_err(|error| error.to_string())?;
         let text = key.serialize_pem() + &made.pem();
         write(path, text.as_bytes()).map_err(|error| named(error.to_string()))?;
-        tracing::info!("{}: a CA for names below {domain} was made", path.display());
+        match replaced {
+            Some(until) => tracing::warn!(
+                "{}: the CA that expires on {until} was replaced: clients that trust the old one now fail; run `trunkgate twilio trust` on their machines",
+                path.display()
+            ),
+            None => tracing::info!("{}: a CA for names below {domain} was created", path.display()),
+        }
         CertificateAuthority::of_text(&text, domain, now).map(|(made, _)| made).map_err(named)
     }
 
     /// Parses an authority from the PEM text of its key and certificate, and checks that they match and that the
     /// certificate is constrained to `domain`. Also returns the expiry date.
     fn of_text(text: &str, domain: &str, now: Timestamp) -> Result<(CertificateAuthority, Timestamp), String> {
-        let broken = "it is no CA of this program: remove it, and a new one is made";
+        let broken = "not a CA created by Trunkgate: remove the file, and a new CA is created";
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| broken)?;
         let key = KeyPair::try_from(&key).map_err(|_| broken)?;
         let certificate = CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| broken)?;
@@ -318,7 +325,7 @@ mod tests {
         for text in ["", "nonsense", &(other.signing_key.serialize_pem() + &other.cert.pem())] {
             std::fs::write(&path, text).unwrap();
             let refused = CertificateAuthority::open(&path, DOMAIN, Timestamp::now()).unwrap_err();
-            assert!(refused.contains("ca.pem: it is no CA of this program"), "{refused}");
+            assert!(refused.contains("ca.pem: not a CA created by Trunkgate"), "{refused}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
     }
