@@ -287,10 +287,13 @@ fn ports_that_are_taken_are_told() {
     let theirs = text.replacen("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{address}\""), 1);
     assert_ne!(theirs, text);
     let told = doctor(&theirs);
-    assert_eq!((told.line("ports", "is not a Trunkgate edge").0, told.code), ("fail", Some(1)));
+    assert_eq!((told.line("ports", "not as a Trunkgate edge does").0, told.code), ("fail", Some(1)));
     let status = trunkgate(&["status", "--url", &format!("http://{address}")]).output().unwrap();
     let words = String::from_utf8_lossy(&status.stderr).into_owned();
-    assert!(words.contains(&format!("the server at http://{address} is not a Trunkgate edge")), "{words}");
+    assert!(
+        words.contains(&format!("http://{address} answered 404 Not Found, but not as a Trunkgate edge does")),
+        "{words}"
+    );
     // Four media ports, of which the first is occupied.
     let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
     let first = media.local_addr().unwrap().port();

@@ -430,7 +430,7 @@ fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
     let url = format!("http://{}/voice", silent.local_addr().unwrap());
     // Within that time, the call is set up and the request sent.
     let (code, reports) = run(&url, &[&["--timeout", "8s"], &steps(&["hear Hello"])[..]].concat());
-    assert!(code == 3 && fault(&reports).contains("/voice was not answered"), "{reports:#}");
+    assert!(code == 3 && fault(&reports).contains("/voice had no answer for "), "{reports:#}");
     // The same applies without a step, and if the first document leads to it.
     let document = format!("<Response><Say>Hello</Say><Redirect>{url}</Redirect></Response>");
     let redirects = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, _, stream| {
@@ -439,7 +439,7 @@ fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
     });
     for (first, open) in [(url.clone(), "start"), (format!("http://{}/voice", redirects.address), "redirect")] {
         let (code, reports) = run(&first, &["--timeout", "6s"]);
-        let line = format!("{open} request to {url} was not answered: given up after ");
+        let line = format!("{open} request to {url} had no answer for ");
         assert!(code == 3 && reports[0]["ok"] == false && fault(&reports).starts_with(&line), "{reports:#}");
         assert!(reports[0]["transcript"].to_string().contains(&line), "{reports:#}");
     }

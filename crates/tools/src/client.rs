@@ -65,6 +65,8 @@ const LAST: &str = "last";
 const ANSWER_BYTES: u64 = 256 << 20;
 /// Error for a response that does not come from an edge.
 const NOT_AN_EDGE: &str = "the response is not from a Trunkgate edge";
+/// Part of the error for a server that responds otherwise than an edge, with the fix.
+const NOT_AS_EDGE: &str = "but not as a Trunkgate edge does; try: check the URL, and with a reverse proxy that the edge runs and the proxy passes the request";
 /// Error for an edge that does not respond in time.
 const SILENT: &str = "it does not answer";
 /// Timeout of requests that the verb can do without.
@@ -764,7 +766,7 @@ fn parsed(text: &str) -> Result<Value, String> {
 
 async fn request(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
     let bytes = request_bytes(edge, method, path, body).await?;
-    String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
+    String::from_utf8(bytes).map_err(|_| format!("{} answered, {NOT_AS_EDGE}", edge.base))
 }
 
 /// Sends a request and returns the body. Checks `/healthz` first unless the request is small, so that an edge that
@@ -833,13 +835,13 @@ async fn exchange_part(
     if status.is_success() {
         return Ok(answer);
     }
-    let refusal: Value = serde_json::from_slice(&answer)
-        .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
+    let refusal: Value =
+        serde_json::from_slice(&answer).map_err(|_| format!("{base} answered {status}, {NOT_AS_EDGE}"))?;
     match refusal["error"]["message"].as_str() {
         // The diagnostics of `check` have several lines and are printed without a status code.
         Some(message) if message.contains('\n') => Err(message.to_owned()),
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
-        None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
+        None => Err(format!("{base} answered {status}, {NOT_AS_EDGE}")),
     }
 }
 

@@ -62,7 +62,8 @@ fn sockets(config: &Config, presence: &EdgePresence) -> Finding {
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
                 EdgePresence::Other => {
-                    let text = format!("{text}; the server at http {} is not a Trunkgate edge", config.http.address);
+                    let text =
+                        format!("{text}; http {} answers, but not as a Trunkgate edge does", config.http.address);
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
             }
@@ -222,7 +223,7 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let text = format!("[[listen]]\naddress = '{address}'\n[http]\naddress = '127.0.0.1:1'\n");
         let found = sockets(&configured(&text), &EdgePresence::Other);
-        assert!(found.level == Level::Fail && found.text.ends_with("is not a Trunkgate edge"), "{found:?}");
+        assert!(found.level == Level::Fail && found.text.ends_with("not as a Trunkgate edge does"), "{found:?}");
         let found = sockets(&configured(&text), &EdgePresence::Absent);
         assert!(found.level == Level::Fail && found.text.ends_with("no edge answers at http 127.0.0.1:1"), "{found:?}");
         assert_eq!(sockets(&configured(&text), &EdgePresence::Edge).level, Level::Ok);

@@ -91,8 +91,10 @@ fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Fin
             Finding::warn("public address", text, fix)
         }
         (None, _) => {
-            let text = format!("{names} {sees} us at {ip}, but no listener can reach it");
-            Finding::warn("public address", text, "add a [[listen]] with its transport and address family")
+            let text = format!(
+                "{names} {sees} us at {ip}, but no [[listen]] has the transport and address family for calls there"
+            );
+            Finding::warn("public address", text, "add a [[listen]] with that transport and address family")
         }
     }
 }

@@ -103,8 +103,9 @@ pub(super) fn text(plan: &LoadTestPlan, results: &LoadTestResults, judged: &[Ass
         out.push_str(&format!("           {} packets were received {told}\n", results.foreign));
     }
     if results.strangers > 0 {
-        let told = "from another address than the edge's, ignored";
-        out.push_str(&format!("           {} INVITEs came {told}\n", results.strangers));
+        let count =
+            if results.strangers == 1 { "1 INVITE".to_owned() } else { format!("{} INVITEs", results.strangers) };
+        out.push_str(&format!("           {count} from other addresses than the edge's ignored\n"));
     }
     let (sent, received) = (results.sent_again, results.came_again);
     out.push_str(&format!("SIP again  {sent} sent, {received} received\n\n"));

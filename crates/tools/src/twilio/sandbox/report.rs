@@ -195,7 +195,7 @@ impl ScriptReport {
             self.transcript.push(moment);
             self.failures.push(format!("{}: the application: {text}", self.name));
         } else if let Some((what, waited)) = given_up(text) {
-            let text = format!("{what} was not answered: given up after {:.1} s, with the call", waited as f64 / 1e3);
+            let text = format!("{what} had no answer for {:.1} s, until the call ended", waited as f64 / 1e3);
             self.transcript.push(TranscriptEvent { at, text: text.clone() });
             let silent_ms = self.silent_ms.or_else(|| (!self.failures.is_empty()).then_some(SILENT_MS));
             if silent_ms.is_some_and(|silent_ms| waited >= silent_ms) {
@@ -500,11 +500,14 @@ mod tests {
         let silent = report(item(9_990), &ReportRules::default(), &["a.call:1: hear Hello"]);
         assert_eq!(
             silent.unreachable.as_deref(),
-            Some("start request to http://localhost/voice was not answered: given up after 10.0 s, with the call")
+            Some("start request to http://localhost/voice had no answer for 10.0 s, until the call ended")
         );
         let scripted = report(item(9_990), &ReportRules::default(), &[]);
         assert!(scripted.is_good(), "the caller has hung up by its script");
-        assert!(scripted.transcript[0].text.ends_with("given up after 10.0 s, with the call"), "{scripted:?}");
+        assert!(
+            scripted.transcript[0].text.ends_with("had no answer for 10.0 s, until the call ended"),
+            "{scripted:?}"
+        );
         assert!(report(item(20), &ReportRules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
     }
 
@@ -523,7 +526,10 @@ mod tests {
         let silent = of(2_990, Some(SILENT_MS));
         assert!(!silent.is_good() && silent.as_json()["ok"] == json!(false), "{silent:?}");
         let text = silent.as_text();
-        assert!(text.contains("FAIL the application failed: redirect request to http://localhost/next was"), "{text}");
+        assert!(
+            text.contains("FAIL the application failed: redirect request to http://localhost/next had no answer"),
+            "{text}"
+        );
         let xml = String::from_utf8(as_junit(&[silent]).unwrap()).unwrap();
         assert!(xml.contains("errors=\"1\""), "{xml}");
         assert!(!of(290, Some(250)).is_good(), "a shorter --timeout");
