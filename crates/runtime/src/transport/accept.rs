@@ -73,7 +73,12 @@ impl ListenerAcceptor {
             let is_tls = self.transport == Transport::Tls;
             let counter = if is_tls { &counters.handshakes_refused } else { &counters.connections_refused };
             counter.add(1);
-            return self.workshop.crowded(self.transport, remote, "too many new ones of unknown sources a second");
+            let what = format!(
+                "refused: too many new ones of unknown sources (at most {} a second, {} of one address)",
+                limits::UNKNOWN_HANDSHAKES_PER_SECOND,
+                limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND
+            );
+            return self.workshop.crowded(self.transport, remote, &what);
         }
         let _ = stream.set_nodelay(true);
         if self.transport != Transport::Tls {

@@ -279,8 +279,11 @@ impl StreamConnections {
         let place = flow.connection.and_then(|id| self.connections.get(&id)?.place);
         let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
         if is_evicted {
-            let why = "the oldest one without a call or a registration was closed to make room";
-            self.workshop.crowded(flow.transport, flow.remote, why);
+            let what = format!(
+                "closed: more than {} of this address, and it was the oldest one without a call or a registration",
+                limits::CONNECTIONS_PER_SOURCE
+            );
+            self.workshop.crowded(flow.transport, flow.remote, &what);
         }
         is_evicted
     }
@@ -402,12 +405,18 @@ impl StreamSetup {
     pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<ConnectionSlot> {
         let Some(SlotGrant { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
-            self.crowded(transport, remote, "no place is free");
+            let what = format!(
+                "refused: all places are in use ({} of one address, {} of unknown sources, {} in total)",
+                limits::CONNECTIONS_PER_SOURCE,
+                limits::UNKNOWN_CONNECTIONS,
+                limits::CONNECTIONS
+            );
+            self.crowded(transport, remote, &what);
             return None;
         };
         if let Some(evicted) = evicted {
-            let why = format!("one of {evicted}, on which no phone has registered, was closed to make room");
-            self.crowded(transport, remote, &why);
+            let what = format!("accepted in place of one of {evicted}, on which no phone has registered");
+            self.crowded(transport, remote, &what);
         }
         if is_spare {
             // If the loop is overloaded, the next such connection repeats the report.
@@ -416,12 +425,12 @@ impl StreamSetup {
         Some(place)
     }
 
-    /// Logs, at a limited rate, that there are too many connections.
-    pub(super) fn crowded(&self, transport: Transport, remote: SocketAddr, why: &str) {
+    /// Logs, at a limited rate, the consequence for a connection if there are too many.
+    pub(super) fn crowded(&self, transport: Transport, remote: SocketAddr, what: &str) {
         let mut seldom = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = seldom.due(Instant::now()) {
             let transport = transport.via_token();
-            tracing::warn!("too many {transport} connections, with {remote} among them: {why}{more}");
+            tracing::warn!("{transport} connection of {remote} {what}{more}");
         }
     }
 
