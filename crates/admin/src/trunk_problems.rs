@@ -466,7 +466,8 @@ mod tests {
         };
         let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
         let down = |n| address(n, "down", Some("503 to OPTIONS"));
-        let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
+        let one =
+            [peer(vec![address(1, "unknown", Some("no [[listen]] has its transport and address family")), down(2)])];
         assert_eq!(why_down(&one, &[]), "192.0.2.2:5060: 503 to OPTIONS");
         assert_eq!(why_down(&[peer(vec![address(1, "down", None)])], &[]), "192.0.2.1:5060: no answer");
         let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];

@@ -62,7 +62,7 @@ impl TrunkStates {
         let uri = self.health.get(spot).map(|health| health.peer.clone()).unwrap_or_default();
         let listen = base.table.trunk(&spot.trunk).and_then(|trunk| trunk.listen.clone());
         let Some((flow, local)) = base.addressing.way(listen.as_deref(), spot.transport, spot.address) else {
-            self.health.problem(spot, "no listener can reach it".to_owned());
+            self.health.problem(spot, "no [[listen]] has its transport and address family".to_owned());
             return self.plan_check(base, now, spot);
         };
         let party = base.party(&spot.trunk);

@@ -169,7 +169,7 @@ impl Registrations {
 }
 
 /// Problem of a registrar with addresses that no listener can reach.
-pub(crate) const UNREACHABLE: &str = "no listener can reach it";
+pub(crate) const UNREACHABLE: &str = "no [[listen]] has its transport and address family";
 
 /// Returns the registrar's texts from Reason, Warning and similar headers; a reason phrase alone adds nothing to the
 /// code.

@@ -61,7 +61,7 @@ impl RecordingSession {
         self.attempts += 1;
         self.current = Some(server.clone());
         let way = cx.edge.addressing().way(self.trunk.listen.as_deref(), server.transport, server.address);
-        let (flow, local) = way.ok_or_else(|| Some("no listener can reach it".to_owned()))?;
+        let (flow, local) = way.ok_or_else(|| Some("no [[listen]] has its transport and address family".to_owned()))?;
         let leg = new_leg(cx, &self.trunk, &server, flow);
         let mut leg = leg.ok_or_else(|| Some("no media port is free".to_owned()))?;
         if self.invite(cx, &mut leg, (flow, local), &server).is_none() {
