@@ -102,7 +102,9 @@ impl IntoResponse for ApiError {
 /// Serves HTTP until the task is aborted. `api` is the socket of the TLS listener of `[api]`.
 pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: EdgeHandle) {
     if let Err(error) = serve_sockets(http, api, handle).await {
-        tracing::error!("the HTTP server cannot start or has ended: {error}");
+        tracing::error!(
+            "the HTTP API, metrics and console are not available: {error}; calls are not affected, restart the edge"
+        );
     }
 }
 

@@ -170,7 +170,7 @@ fn webhooks(out: &mut Exposition, handle: &EdgeHandle, counted: &GatewayCounts) 
         out.labelled_buckets(name, &[("app", app)], (took.bounds, &took.counts), took.sum);
     }
     let name = "trunkgate_webhook_errors_total";
-    out.family(name, MetricKind::Counter, "Errors of an application by Twilio's code: webhooks without an answer of use, documents that cannot be run, prompts not played.");
+    out.family(name, MetricKind::Counter, "Application errors by application and Twilio error code: failed webhooks, TwiML that cannot be run, prompts not played.");
     for ((app, code), count) in &counts.errors {
         out.sample(name, &[("app", app), ("code", &code.to_string())], *count as f64);
     }
@@ -674,7 +674,7 @@ fn queues(out: &mut Exposition, counted: &GatewayCounts) {
     }
     let help = "Callers that wait in queues without a series of their own.";
     out.single("trunkgate_queue_size_others", MetricKind::Gauge, help, queues.others as f64);
-    let help = "Longest time for which a caller has waited in a queue.";
+    let help = "Waiting time of the caller who has waited longest in any queue at present; 0 if none waits.";
     let longest = queues.totals.longest_seconds as f64;
     out.single("trunkgate_queue_longest_wait_seconds", MetricKind::Gauge, help, longest);
 }

@@ -67,8 +67,11 @@ fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, Api
         let message = format!("from: \"{}\" is not a number of the edge: add it as [[number]]", short(&wanted.from));
         unprocessable("from_not_allowed", message)
     })?;
-    let to = number(&wanted.to)
-        .ok_or_else(|| unprocessable("bad_number", format!("to: \"{}\" is not a number", short(&wanted.to))))?;
+    let to = number(&wanted.to).ok_or_else(|| {
+        let shown = short(&wanted.to);
+        let message = format!("to: \"{shown}\" is not a valid phone number: write it as E.164, e.g. +14155551234");
+        unprocessable("bad_number", message)
+    })?;
     let targets = match wanted.via.is_empty() {
         true => usual,
         false => named(handle, "via", &wanted.via, &numbers)?,

@@ -188,7 +188,7 @@ impl NameResolver {
                 self.changed.get_or_insert(now);
             }
             match located.unanswered {
-                None => tracing::warn!("`{host}` is not found in DNS"),
+                None => tracing::warn!("`{host}` is not found in DNS: calls there fail until a later lookup finds it"),
                 Some(fault) => tracing::warn!("{}", words(fault, host)),
             }
         } else if entry.failures == 1 {

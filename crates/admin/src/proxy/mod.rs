@@ -125,8 +125,10 @@ impl ApiProxy {
             return self.refuse(request.method(), host::shown(request.uri()), is_other, error);
         }
         if !is_local(&occupant, request.headers()) && !occupant.is_tls() {
-            let message =
-                "a request for api.twilio.com in clear is served on the machine of the edge only: use CONNECT, or TLS";
+            let message = format!(
+                "{}: an unencrypted request is accepted only from the edge's own machine, because it carries your API credentials: use CONNECT, or reach the proxy by https://",
+                request.uri().host().unwrap_or_default()
+            );
             return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
         }
         let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);

@@ -115,7 +115,7 @@ async fn dial(reach: &ReachRules, host: &str, port: u16) -> Result<TcpStream, Ap
     let connected = timeout(limit, async {
         let found: Vec<SocketAddr> = look_up(host, port).await.map_err(|error| unreachable(error.to_string()))?;
         let allowed = reach.select(&found).map_err(|barred| {
-            let message = format!("{host} is not proxied: {} is private, reserved or of this machine", barred.address);
+            let message = format!("{host} is not proxied: {} is private, reserved or of this machine; connect to it without the proxy (NO_PROXY)", barred.address);
             ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
         })?;
         Connector::default().first(&allowed).await.map_err(|error| unreachable(error.to_string()))

@@ -113,7 +113,7 @@ impl Keeper {
         let children: Vec<(Pid, EdgeExit)> = std::iter::from_fn(reap).collect();
         let successor = self.announcements.as_ref().and_then(|socket| socket.read(self.state.edge()));
         if let Some(pid) = successor {
-            tracing::info!("process {pid} continues the edge");
+            tracing::info!("upgrade: process {pid} has taken over the calls and is supervised from now on");
             self.program.follow(pid);
             if let Some(code) = self.handle(KeeperEvent::Announced(pid)) {
                 return Some(code);

@@ -99,7 +99,10 @@ impl MediaWorker {
         self.counters.panics.add(1);
         let Some(live) = self.sessions.get(at) else { return };
         let id = live.id;
-        tracing::error!(session = id.0, "a media session panicked and was ended");
+        tracing::error!(
+            session = id.0,
+            "a bug ended the media of one call, which ends with reason internal; please report this with the log"
+        );
         if let Some(recordings) = &self.recordings {
             live.recordings.iter().for_each(|recording| recordings.end(*recording, None));
         }

@@ -137,8 +137,9 @@ const NO_SCHEDULE: ParameterSupport = Refused("messages are not scheduled");
 const NOT_OF_AN_EDGE: ParameterSupport = Refused("a function of Twilio's cloud");
 const FALSE: &[&str] = &["false", "False"];
 const NUMBER_FORM: ParameterSupport = Differs("a number in any form");
-const OF_ANY_CALL: ParameterSupport =
-    Differs("a dialled party that is connected gets a call of its own by it, and its Dial ends");
+const OF_ANY_CALL: ParameterSupport = Differs(
+    "for the called party of a Dial: separates it from the caller, runs the document for it alone, and ends the caller's Dial",
+);
 const WITH_DOCUMENT: ParameterSupport =
     Differs("of the call of a dialled party together with `Url` or `Twiml`, else refused (501)");
 const PAGE: ParameterSupport = Differs("with the `PageToken` of `next_page_uri`");

@@ -60,7 +60,8 @@ impl XmlReader<'_> {
                     let text = match name.resolve_char_ref() {
                         Ok(Some(sign)) if is_xml_char(sign) => sign.to_string(),
                         Ok(None) => predefined(&name).map(str::to_owned).ok_or_else(|| {
-                            self.error(at, &format!("the entity &{}; is not one of XML's five", shorten(&name)))
+                            let known = "XML has only &amp; &lt; &gt; &quot; &apos;: write the character or its number, as &#160;";
+                            self.error(at, &format!("&{}; is not defined: {known}", shorten(&name)))
                         })?,
                         Ok(Some(_)) | Err(_) => {
                             return Err(self.error(at, &format!("&{}; is not a character of XML", shorten(&name))));
