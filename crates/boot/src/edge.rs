@@ -206,7 +206,7 @@ impl OpenedEdge {
         let (link, handed, connected, sockets) = match predecessor {
             None => (None, None, Vec::new(), ListeningSockets::bind(&config).map_err(StartError::Bind)?),
             Some(Predecessor { link, handed, sockets, connections }) => {
-                tracing::info!("continuing calls of another process: {}", handed.calls.calls.len());
+                tracing::info!("live calls taken over from the previous process: {}", handed.calls.calls.len());
                 let sockets = ListeningSockets::received(&config, sockets).map_err(system("a socket"))?;
                 (Some(link), Some(handed), connections, sockets)
             }
@@ -469,7 +469,9 @@ impl RunningEdge {
         drop(connections);
         let given = give_sessions(link, &workers, &self.handle.recordings);
         if let Err(error) = &given {
-            tracing::error!("not all media sessions were handed over: {error}");
+            tracing::error!(
+                "not all media sessions were handed over: {error}; the audio of the remaining calls may be interrupted"
+            );
         }
         workers.stop();
         if let Some(threads) = self.recordings.take() {
@@ -503,7 +505,9 @@ impl RunningEdge {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if thread.join().is_err() {
-                tracing::error!("the signalling loop ended by a panic");
+                tracing::error!(
+                    "a bug ended the signalling loop, which handles all SIP: please report this with the log"
+                );
             }
         }
     }
@@ -564,7 +568,7 @@ impl StartConfigs {
             Err(error) if !written.data.is_required && may_recover(&error) => {
                 tracing::error!(
                     reason = "store_failed",
-                    "settings of numbers made by requests are not in force yet: {error}"
+                    "settings of numbers made by API requests are not in force until the store can be read: {error}"
                 );
                 None
             }

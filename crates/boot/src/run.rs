@@ -468,7 +468,7 @@ impl ProcessSignals {
             () = self.end(handle, told) => None,
             successor = successors.next(command, handle) => Some(successor),
             () = handle.gone() => {
-                tracing::error!("the signalling loop has ended");
+                tracing::error!("the signalling loop has ended: the process stops");
                 return ProcessEnd::Exit(ExitCode::FAILURE);
             }
         };
@@ -548,6 +548,6 @@ impl ProcessSignals {
 }
 
 async fn end_all(handle: &EdgeHandle) {
-    tracing::warn!("ending live calls: {}", handle.live_calls());
+    tracing::warn!("ending all live calls: {}", handle.live_calls());
     let _ = handle.end_all().await;
 }

@@ -167,7 +167,7 @@ fn read_left(directory: &Path) -> io::Result<(Option<Box<LeftState>>, Option<Sta
         StateReading::Left(left) => {
             let (oldest, newest) = left.ages.unwrap_or_default();
             tracing::warn!(
-                "the process before has crashed: {} of its calls continue, from states {:.1} to {:.1} s old",
+                "the previous process has crashed: {} of its calls continue, from states {:.1} to {:.1} s old",
                 left.calls.calls.len(),
                 newest.as_secs_f64(),
                 oldest.as_secs_f64()

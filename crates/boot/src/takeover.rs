@@ -123,7 +123,7 @@ impl TakeoverSocket {
             stream.set_nonblocking(false)?;
             match check_user(&stream) {
                 Ok(()) => return HandoverLink::received(OwnedFd::from(stream)),
-                Err(error) => tracing::warn!("{}: connection refused: {error}", self.path.display()),
+                Err(error) => tracing::warn!("{}: connection of another process refused: {error}", self.path.display()),
             }
         }
     }

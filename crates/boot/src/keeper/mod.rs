@@ -141,7 +141,7 @@ impl Keeper {
                 None
             }
             KeeperAction::Pause(EdgeCrash { exit, pause, count }) => {
-                tracing::error!("the edge {exit}: it starts again in {pause:?}, crash {count}");
+                tracing::error!("the edge {exit} (crash {count} in a row): a new process starts in {pause:?}");
                 None
             }
             KeeperAction::Exit(code) => Some(code),
@@ -159,7 +159,7 @@ impl Keeper {
                 self.handle(KeeperEvent::Started(pid))
             }
             Err(error) => {
-                tracing::error!("the edge cannot be started: {error}");
+                tracing::error!("the process of the edge cannot be started: {error}");
                 self.handle(KeeperEvent::StartFailed)
             }
         }

@@ -43,7 +43,9 @@ impl EdgeProgram {
     pub(super) fn follow(&mut self, successor: Pid) {
         match File::open(format!("/proc/{successor}/exe")) {
             Ok(file) => self.file = Some(file),
-            Err(error) => tracing::warn!("a crash would restart the previous version, the new one is unknown: {error}"),
+            Err(error) => tracing::warn!(
+                "after a crash the previous version would start, because the program of process {successor} cannot be opened: {error}"
+            ),
         }
     }
 

@@ -49,7 +49,7 @@ for _ in $(seq 40); do
     [ "$(unit trunkgate NRestarts)" -gt 1 ] && [ "$(systemctl is-active trunkgate)" = active ] && break
 done
 echo "crashes=$(unit trunkgate NRestarts)"
-echo "state_found=$(journalctl -u trunkgate --no-pager -o cat | grep -c 'the process before has crashed')"
+echo "state_found=$(journalctl -u trunkgate --no-pager -o cat | grep -c 'the previous process has crashed')"
 systemctl stop trunkgate; echo "stop=$?"
 echo "result=$(unit trunkgate Result)"
 systemctl start trunkgate-demo; echo "demo=$?"
