@@ -260,7 +260,7 @@ impl CallList {
         match read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(read) => Some(read),
             Err(error) => {
-                tracing::warn!("the list of ended calls cannot be read from the store: {error}");
+                tracing::warn!("ended calls cannot be listed, because the store cannot be read: {error}");
                 None
             }
         }
@@ -335,7 +335,7 @@ fn stored(call: &CallView, record: &StoredRecord) -> Option<StoredCall> {
 /// Parses the record of a call; `None`, with a log line, if it is unreadable.
 fn view(sid: &str, record: &[u8]) -> Option<CallView> {
     serde_json::from_slice(record)
-        .inspect_err(|error| tracing::warn!(call = %sid, "a stored call cannot be read: {error}"))
+        .inspect_err(|error| tracing::warn!(call = %sid, "the stored record of the call is omitted from the list, because it cannot be parsed: {error}"))
         .ok()
 }
 

@@ -155,7 +155,7 @@ async fn reach(hep: &HepSettings) -> Option<UdpSocket> {
     };
     let found = found.await;
     if let Err(error) = &found {
-        tracing::warn!("[hep] address {} cannot be reached: {error}", hep.address);
+        tracing::warn!("no copies of SIP are sent: [hep] address {} cannot be reached: {error}", hep.address);
     }
     found.ok()
 }

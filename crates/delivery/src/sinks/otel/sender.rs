@@ -121,7 +121,7 @@ impl OtelTask {
         self.way = target.and_then(|target| match OtelCollector::new(target) {
             Ok(way) => Some(Arc::new(way)),
             Err(what) => {
-                tracing::error!("[otel] endpoint: {what}");
+                tracing::error!("traces are not delivered: `endpoint` of [otel]: {what}");
                 self.counters.tell(Some(what.to_string()));
                 None
             }
@@ -223,14 +223,21 @@ impl OtelTask {
         let pause = Duration::from_secs(OTEL_COMPLAINT_SECONDS);
         if dropped > before && told.is_none_or(|told| now.saturating_duration_since(told) >= pause) {
             self.told_dropped = (dropped, Some(now));
-            tracing::warn!(reason = "otel_failed", "queue full: {} spans were dropped", dropped - before);
+            tracing::warn!(
+                reason = "otel_failed",
+                "spans dropped, because the queue for [otel] is full: {}",
+                dropped - before
+            );
         }
     }
 
     fn end(self) {
         let left = self.held.spans() as u64 + self.letter.map_or(0, |letter| letter.spans);
         if left > 0 {
-            tracing::warn!(reason = "otel_failed", "{left} spans were not sent before shutdown");
+            tracing::warn!(
+                reason = "otel_failed",
+                "spans lost, because they were not sent to [otel] before shutdown: {left}"
+            );
         }
     }
 }

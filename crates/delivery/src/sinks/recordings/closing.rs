@@ -163,7 +163,7 @@ impl RecordingCloser {
                     let example = found.example.as_deref().unwrap_or(&directory).display();
                     tracing::warn!(
                         reason = "recording_failed",
-                        "{} files in the directory belong to no recording, such as {example}",
+                        "files without a recording in the directory of recordings: {}, such as {example}",
                         found.files
                     );
                 }
@@ -404,7 +404,7 @@ impl RecordingCloser {
         self.unrecovered += 1;
         self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
         self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
-        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} could not be completed: {what}", entry.sid);
+        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} of an earlier run could not be completed: {what}", entry.sid);
     }
 
     /// Deletes recordings that have expired by the retention clock; returns true if another batch may follow.

@@ -211,9 +211,13 @@ impl SharedRecordings {
 
     /// Gives up waiting for recordings of another process; they are completed as after a crash.
     pub(super) fn expect_no_more(&self) {
-        let missing = std::mem::take(&mut *self.expected());
+        let missing: Vec<String> = std::mem::take(&mut *self.expected()).into_iter().collect();
         if !missing.is_empty() {
-            tracing::error!(reason = "recording_failed", "recordings not handed over: {missing:?}");
+            tracing::error!(
+                reason = "recording_failed",
+                "recordings not handed over by the previous process, completed as after a crash: {}",
+                missing.join(", ")
+            );
         }
     }
 

@@ -121,7 +121,10 @@ impl RecordingWriter {
         let date = clock::now().as_millisecond();
         let live = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), date);
         self.adopt_recording(*id, live, |error| {
-            tracing::error!(reason = "recording_failed", "recording {sid} ends with the crash: {error}");
+            tracing::error!(
+                reason = "recording_failed",
+                "recording {sid} ends at the crash, because its file cannot be continued: {error}"
+            );
             RecordingEntry { error: Some(format!("not continued after a crash: {error}")), ..entry }
         });
     }

@@ -294,7 +294,9 @@ impl Writer {
                 }
                 self.take(record);
             }
-            Err(error) => tracing::error!(call = %ended.call.sid, "invalid record: {error}"),
+            Err(error) => {
+                tracing::error!(call = %ended.call.sid, "the call record is lost, because it cannot be serialised: {error}")
+            }
         }
     }
 

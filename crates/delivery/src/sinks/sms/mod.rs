@@ -221,7 +221,11 @@ impl Texts {
         match error {
             None if was_unstored => tracing::info!("text messages are stored again"),
             Some(error) if !was_unstored => {
-                tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
+                tracing::error!(
+                    reason = "sms_not_kept",
+                    "text messages cannot be stored in {}: {error}",
+                    self.store.directory().display()
+                );
                 self.counters.tell_problem(Some(Failure::of(error, self.store.directory())));
             }
             None | Some(_) => {}

@@ -102,7 +102,7 @@ impl Kind for Webhooks {
 
     fn note(&self, sid: &str, _: &Arc<str>, event: Event<'_>) {
         if let Event::Dropped | Event::MadeWay(_) = event {
-            tracing::error!("message {sid} is not passed to its webhook: too many messages wait");
+            tracing::error!("message {sid} is never passed to its webhook, because the queue of messages is full");
         }
     }
 
@@ -111,7 +111,9 @@ impl Kind for Webhooks {
         if let Err(error) = done
             && !was_failing
         {
-            tracing::error!("messages cannot be read from the store, or their replies stored: {error}");
+            tracing::error!(
+                "webhooks of messages wait, because messages cannot be read from the store, or replies not written to it: {error}"
+            );
         }
     }
 
