@@ -603,7 +603,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     assert_eq!(edge.metric(expiry), 4_070_908_800.0);
     // A certificate without its key, or an invalid file, changes nothing.
     std::fs::write(&papers.edge.private_key, "text").unwrap();
-    until("the log tells", || edge.log().contains("the current certificate is kept").then_some(()));
+    until("the log tells", || edge.log().contains("the current one stays in use").then_some(()));
     let problems = || edge.json("/v1/status")["problems"].to_string();
     assert!(
         problems().contains("a certificate file cannot be used: a restart would fail: listener s"),

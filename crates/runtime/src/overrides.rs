@@ -47,7 +47,7 @@ pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOv
     let write = move |store: &Connection| new.iter().try_for_each(|sid| write_first_seen(store, sid, now));
     store.submit(Commit::Soon, write, |done| {
         if let Err(error) = done {
-            tracing::warn!("creation dates of numbers were not stored: {error}");
+            tracing::warn!("the API may show later creation dates of numbers after a restart, because they were not stored: {error}");
         }
     });
 }

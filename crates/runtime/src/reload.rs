@@ -211,7 +211,7 @@ impl EdgeHandle {
             .shared
             .running(|running| running.config.cdr == config.cdr && Outlets::of(&running.config) == Outlets::of(config));
         if let (Err(error), true) = (&changed, is_same) {
-            tracing::warn!("the call record file could not be reopened: {error}");
+            tracing::warn!("the call record file of an unchanged [cdr] could not be reopened: {error}");
             return Ok(Ok(()));
         }
         Ok(changed)
@@ -221,7 +221,9 @@ impl EdgeHandle {
         if config.api.auth_token.is_some()
             && let Err(error) = overrides::read(self).await
         {
-            tracing::error!("settings of numbers made by requests cannot be read from the store: {error}");
+            tracing::error!(
+                "settings of numbers made by API requests stay as before, because the store cannot be read: {error}"
+            );
         }
         let settings = self.shared.running(|running| {
             if let (Some(all), true) = (&mut running.overrides, config.api.auth_token.is_some()) {
@@ -305,7 +307,7 @@ impl EdgeHandle {
             (settings, faults)
         });
         for fault in &faults {
-            tracing::error!("the current certificate is kept: {fault}");
+            tracing::error!("a certificate was not reloaded, the current one stays in use: {fault}");
         }
         self.shared.tls.send_replace(Arc::new(settings));
         self.warn_of_expiry();

@@ -30,7 +30,7 @@ pub async fn keep(handle: EdgeHandle, listener: Option<TcpListener>) {
     tokio::select! {
         served = challenge::serve(listener, tokens.clone()) => {
             if let Err(error) = served {
-                tracing::error!("[tls] acme: challenges cannot be answered: {error}");
+                tracing::error!("[tls] acme: the certificate is not renewed until a restart, because challenges cannot be answered: {error}");
             }
         }
         () = renew(&handle, &acme, &tokens) => {}

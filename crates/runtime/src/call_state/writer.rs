@@ -269,7 +269,10 @@ impl WriterThread {
                     bytes.extend_from_slice(&frame);
                     self.file.note(key, Some(frame));
                 }
-                Err(error) => tracing::error!("the state of call {} cannot be written: {error}", snapshot.sid),
+                Err(error) => tracing::error!(
+                    "call {} would not survive a crash, because its state cannot be serialised: {error}",
+                    snapshot.sid
+                ),
             },
             StateCommand::Gone(key) => {
                 StateFrame::Gone { key }.write_to(bytes);
@@ -286,7 +289,9 @@ impl WriterThread {
                     self.file.valid = self.file.valid + frame.len() as u64 - self.file.common.len() as u64;
                     self.file.common = frame;
                 }
-                Err(error) => tracing::error!("the state of the edge cannot be written: {error}"),
+                Err(error) => tracing::error!(
+                    "the latest state that calls share would not survive a crash, because it cannot be serialised: {error}"
+                ),
             },
         }
     }

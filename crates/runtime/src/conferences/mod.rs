@@ -48,7 +48,7 @@ impl MixerHandle {
     /// Sends a command to the thread; never blocks.
     pub(crate) fn send(&self, command: NodeCommand) {
         if self.commands.send(command).is_err() {
-            tracing::error!("the conference thread has ended");
+            tracing::error!("the conference thread has ended: conferences have no audio until a restart");
         }
     }
 

@@ -39,7 +39,9 @@ impl ConversationCookies {
         let now = milliseconds(clock::wall());
         match store.read(move |store: &Connection| conversations::all(store, now)).await {
             Ok(stored) => cookies.restore(stored),
-            Err(error) => tracing::warn!("cookies of conversations cannot be read from the store: {error}"),
+            Err(error) => tracing::warn!(
+                "webhooks of messages start without their earlier cookies, because the store cannot be read: {error}"
+            ),
         }
         remove_stored(store, now);
         cookies
@@ -61,7 +63,9 @@ impl ConversationCookies {
         let put = move |store: &Connection| conversations::put(store, &stored);
         store.submit(Commit::Soon, put, |done| {
             if let Err(error) = done {
-                tracing::warn!("cookies of a conversation are lost at a restart: {error}");
+                tracing::warn!(
+                    "cookies of a message webhook would be lost at a restart, because they cannot be stored: {error}"
+                );
             }
         });
     }

@@ -132,14 +132,16 @@ async fn request(
 fn note(sms: &mpsc::Sender<SmsOrder>, (sid, replies, withheld): Answered) {
     let Withheld { opted_out, looped, full } = withheld;
     if full > 0 {
-        tracing::warn!("message {sid}: {full} replies are not sent: {MESSAGES_QUEUED} messages are queued (30001)");
+        tracing::warn!(
+            "message {sid}: replies not sent: {full}, because the limit of {MESSAGES_QUEUED} queued messages is reached (30001)"
+        );
     }
     if opted_out > 0 {
-        tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+        tracing::info!("message {sid}: replies not sent: {opted_out}, because the recipient opted out (STOP)");
     }
     if looped > 0 {
         tracing::warn!(
-            "message {sid}: {looped} replies are not sent: more than {MESSAGE_REPLIES} to one recipient in \
+            "message {sid}: replies not sent: {looped}, because there were more than {MESSAGE_REPLIES} to one recipient in \
              {MESSAGE_LOOP_SECONDS} s, as in a loop of automatic replies (14107)"
         );
     }

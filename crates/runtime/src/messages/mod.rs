@@ -49,7 +49,10 @@ async fn hand_over_reports(handle: &EdgeHandle, callbacks: &StoredCallbackSender
         Ok(true) => Duration::ZERO,
         Ok(false) => Duration::from_secs(limits::SMS_FORGET_SECONDS),
         Err(error) => {
-            tracing::error!("messages cannot be read from the store: {error}");
+            tracing::error!(
+                "status callbacks of messages wait, because the store cannot be read: {error}; retried in {} s",
+                limits::SMS_STORE_PAUSE_SECONDS
+            );
             Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS)
         }
     }

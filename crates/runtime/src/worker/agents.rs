@@ -51,7 +51,10 @@ impl MediaWorker {
         if let Some(crossed) = self.claim(name.session, &spec.settings.stream_sid) {
             match self.resume_agent(now, at, (name, &spec), crossed) {
                 Ok(()) => return self.settle(at),
-                Err(error) => tracing::error!("the connection of an agent is opened again: {error}"),
+                Err(error) => tracing::error!(
+                    "the agent of stream {} is connected again, because its connection could not be taken over: {error}",
+                    spec.settings.stream_sid
+                ),
             }
         }
         let Some(live) = self.sessions.get_mut(at) else { return };

@@ -214,7 +214,7 @@ impl MediaWorker {
         let Some(live) = self.sessions.get(at) else { return };
         for (end, _, pair) in &live.ends {
             if let Err(error) = self.ports.read_before(pair.rtp, live.session.mixed_from(*end)) {
-                tracing::error!(%error, "a media socket cannot be waited for");
+                tracing::error!(%error, "audio received on a media socket may be late or lost, because the socket cannot be waited for");
             }
         }
     }
@@ -315,7 +315,10 @@ impl MediaWorker {
         for (end, port, pair) in live.ends.drain(..) {
             match self.ports.release(pair) {
                 Ok(released) => sockets.extend(released.map(|released| (end, released.into_descriptors()))),
-                Err(error) => tracing::error!(port, "the sockets of a call cannot be handed over: {error}"),
+                Err(error) => tracing::error!(
+                    port,
+                    "the media sockets of a call cannot be handed over: {error}; its audio may be interrupted"
+                ),
             }
         }
         self.count_ends();

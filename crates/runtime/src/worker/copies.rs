@@ -103,7 +103,7 @@ impl CopySender {
             None => match bind(batch.to) {
                 Ok(bound) => &*socket.insert(bound),
                 Err(error) => {
-                    tracing::error!(%error, "no socket for copies of media");
+                    tracing::error!(%error, "copies of media are lost, because no socket can be opened for them");
                     dropped.add(packets as u64);
                     batch.bytes.clear();
                     return;

@@ -154,7 +154,7 @@ impl Workers {
 
     fn tell(&self, at: usize, order: WorkerCommand) {
         if !self.links.get(at).is_some_and(|link| link.tell(order)) {
-            tracing::error!(worker = at, "the media worker of a session is gone");
+            tracing::error!(worker = at, "a call has no audio, because its media worker has ended");
         }
     }
 
@@ -235,7 +235,7 @@ impl Workers {
         }
         for link in self.links {
             if link.thread.join().is_err() {
-                tracing::error!("a media worker had panicked");
+                tracing::error!("a bug had ended a media worker: please report this with the log");
             }
         }
     }
@@ -334,7 +334,7 @@ fn raise_open_files() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
+        tracing::warn!(%error, "the limit of open files cannot be raised: with many calls sockets may fail; set LimitNOFILE (systemd)");
     }
 }
 

@@ -239,7 +239,7 @@ impl MediaWorker {
         let events = match self.ports.block(pause, until.saturating_sub(pause)) {
             Ok(events) => events,
             Err(error) => {
-                tracing::error!(%error, "media sockets cannot be waited for");
+                tracing::error!(%error, "audio of all calls of a media worker is delayed, because its sockets cannot be waited for");
                 std::thread::sleep(Duration::from_millis(100));
                 0
             }
