@@ -211,7 +211,9 @@ fn without_files_for_http_the_log_says_so_seldom_and_the_addresses_stay() {
     let held: Vec<TcpStream> = (0..100).map(|_| connect("127.0.0.1", http)).collect();
     let complaint = "http: no connection can be accepted";
     until("the log says so", || edge.log().contains(complaint).then_some(()));
-    until("the interfaces are asked for", || edge.log().contains("the interfaces cannot be read").then_some(()));
+    until("the interfaces are asked for", || {
+        edge.log().contains("the network interfaces of this machine cannot be read").then_some(())
+    });
     drop(held);
     let log = edge.whole_log();
     let most = 1 + began.elapsed().as_secs() / trunkgate_system::limits::COMPLAINT_SECONDS;

@@ -39,7 +39,7 @@ impl MessagePlayback {
         if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
             tracing::warn!(
                 reason = "recording_failed",
-                "voicemail message {sid} could not be marked as heard: {error}"
+                "voicemail message {sid} stays new, because it could not be marked as heard: {error}"
             );
         }
     }

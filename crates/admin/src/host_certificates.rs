@@ -92,7 +92,7 @@ impl HostCertificates {
 
     fn no_authority(&self, why: &str) -> ApiError {
         if let Some(more) = self.due() {
-            tracing::error!("no certificate for api.twilio.com: {why}{more}");
+            tracing::error!("the CA of the edge cannot be used, so clients of api.twilio.com get 503: {why}{more}");
         }
         let message = "the CA of the edge cannot be used: the log of the edge has the cause";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)

@@ -108,7 +108,9 @@ impl LimitedListener {
                 }
                 Err(error) => {
                     if let Some(more) = complaint.due(std::time::Instant::now()) {
-                        tracing::warn!("http: no connection can be accepted: {error}{more}");
+                        tracing::warn!(
+                            "http: no connection can be accepted, so API, metrics and console do not respond: {error}; retried{more}"
+                        );
                     }
                     sleep(Duration::from_millis(100)).await;
                 }

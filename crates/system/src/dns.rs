@@ -93,7 +93,9 @@ impl Resolver {
         if asking.stamp != now {
             match build(&self.servers, ResolveHosts::default()) {
                 Ok(resolver) => asking.resolver = resolver,
-                Err(error) => tracing::warn!("still using the previous name servers: {error}"),
+                Err(error) => tracing::warn!(
+                    "changed name servers are not used, because their configuration cannot be read: {error}"
+                ),
             }
             asking.stamp = now;
         }

@@ -30,7 +30,9 @@ pub fn read() -> Interfaces {
                 }
             }
         }
-        Err(error) => tracing::warn!("the interfaces cannot be read: {error}"),
+        Err(error) => tracing::warn!(
+            "local networks are unknown, because the network interfaces of this machine cannot be read: {error}"
+        ),
     }
     let mut interfaces = Interfaces { networks, ..Interfaces::default() };
     set_defaults(&mut interfaces, &[]);

@@ -84,7 +84,7 @@ pub(crate) fn set_level(level: &str) {
     if let Some(handle) = FILTER.get()
         && let Err(error) = handle.reload(filter(level))
     {
-        tracing::warn!("the log level cannot be changed: {error}");
+        tracing::warn!("`level` of [log] is not in force, because the log level cannot be changed: {error}");
     }
 }
 

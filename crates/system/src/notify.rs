@@ -70,7 +70,7 @@ impl SystemdNotifier {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::warn!("cannot notify the service manager of {state:?}: {error}");
+            tracing::warn!("the service manager was not notified of {state:?} and may restart the edge: {error}");
         }
     }
 

@@ -55,14 +55,17 @@ impl Error {
 
     /// Creates the error for a store that cannot be read or written (20503).
     pub(super) fn store(error: &std::io::Error) -> Error {
-        tracing::error!("the store cannot be used for the Twilio-compatible API: {error}");
+        tracing::error!("a request to the Twilio-compatible API got 503, because the store cannot be used: {error}");
         let message = "The store of the edge cannot be used; its log has the cause";
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
     }
 
     /// Creates the error for a recording with audio that cannot be read (20503).
     pub(super) fn unreadable(sid: &str, why: &dyn std::fmt::Display) -> Error {
-        tracing::error!(reason = "recording_failed", "the audio of {sid} is not available: {why}");
+        tracing::error!(
+            reason = "recording_failed",
+            "a request for the audio of {sid} got 503, because the file cannot be read: {why}"
+        );
         let message = "The audio of the recording cannot be read; the log of the edge has the cause";
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
     }
