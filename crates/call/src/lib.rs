@@ -52,8 +52,8 @@ pub use trunkgate_resources::recordings::{
     RecordingLinks, RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE,
     TranscriptionReport, TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
-pub use trunkgate_resources::sources::strangers::{BanRule, SlowBan, UnknownSourceLimits};
-pub use trunkgate_resources::sources::unknown::{TrafficKind, UnknownTraffic};
+pub use trunkgate_resources::sources::unknown_sources::{BanRule, SlowBan, UnknownSourceLimits};
+pub use trunkgate_resources::sources::unknown_traffic::{TrafficKind, UnknownTraffic};
 pub use trunkgate_resources::traces::recent::EndedCalls;
 pub use trunkgate_resources::trunks::quotas::DayCount;
 pub use trunkgate_resources::{io, limits, metrics};

@@ -10,7 +10,7 @@ use trunkgate_story::sampled::Sampling;
 use crate::applications::recognition::RecogniserSpec;
 use crate::lookups::addressing::Addressing;
 use crate::recordings::{RecordingAnnouncement, RecordingLinks};
-use crate::sources::strangers::UnknownSourceLimits;
+use crate::sources::unknown_sources::UnknownSourceLimits;
 
 /// Settings fixed at the start of a gateway.
 #[derive(Debug, Clone)]

@@ -35,7 +35,7 @@ use crate::call::legs::leg::Leg;
 use crate::call::legs::session_timer::SessionTimerRequest;
 use crate::call::media::wiring::refused_offer;
 use crate::call::parts::Call;
-use crate::call::parts::ended;
+use crate::call::parts::release;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
@@ -615,7 +615,7 @@ impl Gateway {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
             let (parts, mut cx) = call.act(now, &mut self.edge);
-            ended::forget(parts, &mut cx);
+            release::forget(parts, &mut cx);
             call.tell_sampled(&mut self.edge);
             self.edge.apps_mut().cookies.remove(call.shared.legs.sid());
             self.edge.keep_trace(key, call.head(), call.shared.story.is_turned_down);

@@ -11,7 +11,7 @@ use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::mailboxes::indications::KeptSubscription;
 use trunkgate_resources::recordings::InterruptedRecording;
 use trunkgate_resources::registration::registrar::KeptBinding;
-use trunkgate_resources::sources::strangers::KeptBans;
+use trunkgate_resources::sources::unknown_sources::KeptBans;
 use trunkgate_route::TargetSpec;
 
 use crate::call::media::local::ForkRequest;

@@ -1,7 +1,7 @@
 //! Runtime state of each agent: open sockets, the last problem, and whether the agent is skipped.
 
 pub mod breaker;
-mod kept;
+mod call_results;
 pub mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,8 +19,8 @@ use trunkgate_story::view::{AffectedCalls, AgentView, FaultView};
 use trunkgate_story::wall::rfc3339;
 
 use crate::agents::breaker::{Breaker, BreakerDecision};
-use crate::agents::kept::AgentCallResults;
-pub use crate::agents::kept::FailedStream;
+use crate::agents::call_results::AgentCallResults;
+pub use crate::agents::call_results::FailedStream;
 use crate::agents::queue::{AgentSessions, SessionGrant};
 use crate::failures::faults::fault_view;
 use crate::failures::unreached::{UnreachedCall, UnreachedCalls};

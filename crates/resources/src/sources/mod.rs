@@ -3,14 +3,14 @@
 
 pub mod logins;
 pub(crate) mod slow_guesses;
-pub mod strangers;
 pub mod strays;
-pub mod unknown;
+pub mod unknown_sources;
+pub mod unknown_traffic;
 
 use crate::sources::logins::FailedLogins;
-use crate::sources::strangers::UnknownSources;
 use crate::sources::strays::UnknownRegistrations;
-use crate::sources::unknown::UnknownTraffic;
+use crate::sources::unknown_sources::UnknownSources;
+use crate::sources::unknown_traffic::UnknownTraffic;
 
 /// Sources of SIP that belong to no trunk.
 #[derive(Debug, Default)]

@@ -482,7 +482,7 @@ mod tests {
         }
         let metrics = source("crates/admin/src/metrics.rs");
         let gateway = source("crates/call/src/gateway/arrival.rs") + &source("crates/call/src/gateway/dispatch.rs");
-        let strangers = source("crates/resources/src/sources/strangers.rs");
+        let strangers = source("crates/resources/src/sources/unknown_sources.rs");
         let texts = [
             between(&shell, "reason = \"", "\""),
             between(&metrics, "&[(\"reason\", \"", "\")]"),

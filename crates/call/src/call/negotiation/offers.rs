@@ -31,7 +31,7 @@ use crate::call::negotiation::CallNegotiation;
 use crate::call::negotiation::reinvite::{OfferRelay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
 use crate::call::negotiation::ringing::RingingState;
-use crate::call::shared::story::SkippedTarget;
+use crate::call::shared::story::PassedOverTarget;
 use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::story::mismatch::{CodecSide, judge};
 use crate::call::story::verdict::says_all;
@@ -53,7 +53,7 @@ impl CallNegotiation {
             None if cx.call.story.passed_over.len() < PASSED_OVER => {
                 let (reason, legs) = (failure.reason, cx.call.legs.len());
                 let failure = why_skipped(cx.edge, name).filter(|_| reason == ReasonSlug::AgentSkipped).map(Box::new);
-                cx.call.story.passed_over.push(SkippedTarget { name: name.into(), reason, legs, failure });
+                cx.call.story.passed_over.push(PassedOverTarget { name: name.into(), reason, legs, failure });
             }
             None => {}
         }

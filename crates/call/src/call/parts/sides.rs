@@ -29,7 +29,7 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
 use crate::call::negotiation::join::LeavingLeg;
 use crate::call::parts::effects::in_program;
-use crate::call::parts::ended::give_places_back;
+use crate::call::parts::release::release_slots;
 use crate::call::parts::requested;
 use crate::call::parts::{Call, CallParts};
 use crate::call::program::effects::LowerParts;
@@ -394,7 +394,7 @@ impl CallParts {
         requested::over(cx);
         cx.prove_no_ports(reason);
         let counted = self.transfers.counted_legs(cx.call, &self.bridge.negotiation).collect();
-        give_places_back(cx, counted);
+        release_slots(cx, counted);
         cx.settle_text();
         self.transfers.end(cx.call);
         self.search.consults.now = None;

@@ -242,7 +242,7 @@ impl<'a> DialledParties<'a> {
 impl ProgramConnection {
     /// Starts the search for the parties that are called next. Returns whether an agent is among them; `None` if no
     /// party is left.
-    pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
+    pub(crate) fn plan_next_parties(&mut self, search: &mut Search) -> Option<bool> {
         let mut parties = self.further.pop_front()?;
         let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
         let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();

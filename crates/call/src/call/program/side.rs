@@ -56,7 +56,7 @@ impl CallProgram {
                 ProgramEffect::Advance
             }
         };
-        let has_agent = side.call_next_parties(lower.search)?;
+        let has_agent = side.plan_next_parties(lower.search)?;
         cx.disarm(CallTimer::DialAnswer);
         if let Some(timeout) = cx.call.facts.ring_timeout.filter(|timeout| has_agent && !timeout.is_zero()) {
             cx.arm(CallTimer::DialAnswer, timeout);

@@ -26,7 +26,7 @@ pub(crate) struct CallNotes {
     /// Whether the call was refused before any target was tried, and is kept apart from other ended calls.
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg.
-    pub(crate) passed_over: Vec<SkippedTarget>,
+    pub(crate) passed_over: Vec<PassedOverTarget>,
     /// Trunks with phones only that were passed over, because no phone is registered.
     pub(crate) without_phone: Vec<Arc<str>>,
     /// Reason and diagnosis of the last target that failed because of its codecs, or because its INVITE could not be
@@ -85,7 +85,7 @@ impl CallNotes {
     /// Returns the targets that were passed over, each once, with its last reason.
     pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
         let mut all: Vec<PassedOverView> = Vec::new();
-        for SkippedTarget { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
+        for PassedOverTarget { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
             let reason = reason.as_str();
             match all.iter_mut().find(|one| *one.target == **name) {
                 Some(one) => one.reason = reason,
@@ -98,7 +98,7 @@ impl CallNotes {
 
 /// A target that failed before it had a leg.
 #[derive(Debug)]
-pub(crate) struct SkippedTarget {
+pub(crate) struct PassedOverTarget {
     pub(crate) name: Box<str>,
     pub(crate) reason: ReasonSlug,
     /// Number of legs when the target failed.

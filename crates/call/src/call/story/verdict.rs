@@ -12,7 +12,7 @@ use trunkgate_story::trace::{CallTrace, TraceView};
 use trunkgate_story::{FailureResponse, tls};
 
 use crate::call::legs::leg::Leg;
-use crate::call::shared::story::SkippedTarget;
+use crate::call::shared::story::PassedOverTarget;
 use crate::call::shared::{CallOutcome, SharedCallState};
 use crate::call::story::unrecorded;
 use crate::call::words::answer::seen_code;
@@ -226,7 +226,7 @@ fn of_agent(leg: &Leg) -> Option<String> {
 
 /// Returns the last failure of the last skipped agent and its fix, if the call ended because of it.
 fn skipped(call: &SharedCallState, reason: ReasonSlug) -> Option<&(String, String)> {
-    let is_it = |one: &&SkippedTarget| one.reason == reason && reason == ReasonSlug::AgentSkipped;
+    let is_it = |one: &&PassedOverTarget| one.reason == reason && reason == ReasonSlug::AgentSkipped;
     call.story.passed_over.iter().rfind(is_it)?.failure.as_deref()
 }
 
@@ -276,7 +276,7 @@ fn with_names(call: &SharedCallState, fix: &str) -> String {
         fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
     }
     let passed_over = call.story.passed_over.iter().rfind(|one| one.reason == ReasonSlug::AgentSkipped);
-    if let Some(SkippedTarget { name, .. }) = passed_over {
+    if let Some(PassedOverTarget { name, .. }) = passed_over {
         fix = fix.replace("agent test NAME", &format!("agent test {name}"));
     }
     let proof = call.proof(ReasonSlug::AppFailed).and_then(|proof| proof.strip_prefix("error "));

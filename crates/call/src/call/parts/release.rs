@@ -8,7 +8,7 @@ use crate::call::shared::CallCx;
 
 /// Releases an ended call's slots at admission, quotas and trunks, and counts the call in the metrics. `legs` are the
 /// legs that count as calls of their trunks.
-pub(crate) fn give_places_back(cx: &mut CallCx<'_>, legs: Vec<LegId>) {
+pub(crate) fn release_slots(cx: &mut CallCx<'_>, legs: Vec<LegId>) {
     cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
     cx.edge.quotas_mut().end_call(cx.call.key);
     cx.edge.admission_mut().emergencies.end_call(cx.call.key);
