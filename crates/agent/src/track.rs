@@ -139,7 +139,8 @@ struct SourcePosition {
     moved: i64,
     /// Time until which the shift is kept.
     moved_until: Instant,
-    /// Time until which a burst of delayed packets is expected, because the position was determined again after a pause.
+    /// Time until which a burst of delayed packets is expected, because the position was determined again after a
+    /// pause.
     settles: Option<Instant>,
     /// Maximum lead over the wall clock until `settles`, in ticks.
     burst: i64,

@@ -103,7 +103,7 @@ keyed! {
     "reinvite": ValueKind::Word(&["relay", "local"])
         => FieldSetter::Word(|trunk, word| trunk.reinvite = match word { "local" => ReinviteMode::Local, _ => ReinviteMode::Relay }), is(r#""relay""#), "handling of a change of the session (codec, address) by the other side: relay to this trunk, or answer locally";
     "refer": ValueKind::Word(&["local", "relay", "refuse", "return"])
-        => FieldSetter::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, "return" => ReferMode::Return, _ => ReferMode::Local }), is(r#""local""#), "transfer (REFER) from this trunk: carried out by the edge, relayed to the other side, refused, or as `local`, but sent back to the peers for a target at the trunk's own hosts";
+        => FieldSetter::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, "return" => ReferMode::Return, _ => ReferMode::Local }), is(r#""local""#), "transfer (REFER) from this trunk: made by the edge, relayed to the other side, refused, or as `local` but returned to the peers for targets at their own hosts";
     "refer_to": ValueKind::Word(&["edge", "tel"])
         => FieldSetter::Word(|trunk, word| trunk.refer_to = match word { "tel" => ReferTo::Tel, _ => ReferTo::Edge }), is(r#""edge""#), "Refer-To of a REFER relayed to this trunk: the number at the edge, or a `tel:` URI that the far end calls itself";
     "redirect": ValueKind::Word(&["follow", "peers", "refuse"])

@@ -277,7 +277,7 @@ mod tests {
     fn a_full_disk_is_a_problem_while_it_is_full() {
         let figures = CallbackFigures::default();
         figures.stored(&Err(io::ErrorKind::StorageFull.into()), Path::new("/data"));
-        assert!(figures.problems()[0].to_string().ends_with("`df -h /data`"), "{:?}", figures.problems());
+        assert!(figures.problems()[0].to_string().ends_with("(`df -h /data`)"), "{:?}", figures.problems());
         figures.stored(&Ok(()), Path::new("/data"));
         assert!(figures.problems().is_empty());
     }

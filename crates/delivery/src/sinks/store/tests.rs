@@ -103,7 +103,7 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
     let problem = store.health().problems()[0].to_string();
     assert!(problem.starts_with("the store is not written: ") && problem.contains(NAME), "{problem}");
-    assert!(problem.ends_with(&format!("`df -h {}`", directory.path().display())), "{problem}");
+    assert!(problem.ends_with(&format!("(`df -h {}`)", directory.path().display())), "{problem}");
     // A successful read does not show that the disk has room.
     assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
     // The failure may take another change of the same batch with it.
