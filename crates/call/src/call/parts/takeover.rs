@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, AppDocument, CallTarget};
 use trunkgate_story::reason::ReasonSlug;
@@ -95,6 +96,8 @@ impl Takeover {
             return Err(RequestRefusal::OtherAudio);
         }
         note(cx);
+        // The agent's limit does not apply to the application.
+        cx.disarm(CallTimer::MaxCall);
         Coaching::end(&mut lower.bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
         cx.call.legs[callee].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         lower.bridge.media.hang_up_leg(cx, callee, ReasonSlug::Transferred);

@@ -209,7 +209,17 @@ pub(crate) fn plan_redirected(cx: &mut CallCx<'_>, trunk: &Trunk, number: &Numbe
     let caller = cx.call.legs.near;
     cx.charge_named(trunk, number, caller).map_err(TargetFailure::unreached)?;
     let plan = cx.plan_named(trunk, number, caller);
-    let plan = plan.ok_or_else(|| TargetFailure::with_code(404, ReasonSlug::NoRoute))?;
+    let mut plan = plan.ok_or_else(|| TargetFailure::with_code(404, ReasonSlug::NoRoute))?;
+    if cx.call.is_programmed {
+        // The application keeps the caller: a Dial calls parties only, as for a number that it dials itself.
+        let is_party = |target: &CallTarget| {
+            matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. } | CallTarget::RingAll(_))
+        };
+        plan.targets.retain(is_party);
+        if plan.targets.is_empty() {
+            return Err(TargetFailure::with_code(404, ReasonSlug::NoRoute));
+        }
+    }
     cx.call.facts.max_forwards = hops;
     let text = format!("{} forwards the call to {}: route {}", trunk.name, number.text, plan.route.name);
     cx.edge.decide(cx.now, cx.call.key, text);

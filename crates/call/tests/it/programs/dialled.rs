@@ -8,7 +8,7 @@ use trunkgate_route::{TargetSpec, WebhookMethod};
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
-use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer};
+use crate::bench::{BACKUP, Bench, CARRIER, Dialed, LOCAL, PBX, answer, offer};
 
 #[test]
 fn a_party_that_hangs_up_gives_the_caller_back() {
@@ -58,6 +58,22 @@ fn a_party_that_is_not_reached_is_a_result_and_the_caller_stays() {
         hang_up(&mut menu.bench, &mut menu.caller);
         menu.ends("caller_hung_up");
     }
+}
+
+/// The route of the number leads to an application, which cannot be a party of another one's Dial.
+#[test]
+fn a_party_that_forwards_to_an_application_is_not_reached() {
+    let mut menu = Menu::answered("<Dial action='/after'>+14155550111</Dial>");
+    let party = menu.party();
+    let moved = party.answer(302, "");
+    let moved = moved.replace(&format!("<sip:bob@{PBX}>"), &format!("<sip:+16505550111@{LOCAL}:5060>"));
+    menu.bench.receive(PBX, moved);
+    menu.bench.expect(PBX, "ACK");
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("failed"));
+    menu.document("<Say>sorry</Say>");
+    assert_eq!(menu.spoken(3), "sorry");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use trunkgate_call::{CallAction, RequestRefusal};
 use trunkgate_media::{AgentEvent, AgentRequest, MediaEvent, RecorderEvent};
+use trunkgate_route::Agent;
 
 use super::recorded::recording;
 use super::*;
-use crate::bench::agents::{Told, hang_up};
+use crate::bench::agents::{Told, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, PBX, answer};
 
 const OTHER: &str = "https://other.example/b";
@@ -177,11 +178,15 @@ fn a_call_that_rings_at_a_target_is_given_to_an_application() {
 
 #[test]
 fn the_caller_of_an_agent_is_given_to_an_application() {
-    let mut bench = Bench::with_agents(vec![crate::bench::agents::to_agent("desk")]);
+    let desk = Agent { max_call: Duration::from_secs(60), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
     let (caller, ..) = bench.talking();
     let mut menu = plain(bench, caller);
     menu.redirect(text("<Say>new</Say>")).unwrap();
     assert_eq!(menu.spoken(3), "new");
+    // The agent's limit does not apply to the application.
+    menu.bench.pass(Duration::from_secs(61));
+    menu.bench.nothing();
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
