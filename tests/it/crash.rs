@@ -10,6 +10,7 @@ use trunkgate_media::rtp::RtpHeader;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
 use crate::support::secure::{Media, described, offered};
+use crate::support::sip::{field, to_tag};
 use crate::support::talk::Rig;
 use crate::support::{Process, config, until, until_in_journal, whole_lines, with_state};
 
@@ -25,6 +26,18 @@ pub(crate) fn phones() -> (Phone, Phone) {
 /// Waits until the file has this number of calls.
 pub(crate) fn until_stored(edge: &Process, calls: f64) {
     until("the calls are in the file", || (edge.metric("trunkgate_call_state_calls") == calls).then_some(()));
+}
+
+/// Waits until the part of the file that calls share has been written twice; the first write may have begun before.
+fn until_shared_is_written(edge: &Process, phone: &Phone) {
+    let (sip, file) = (edge.address("udp"), edge.directory.path().join("state/calls.state"));
+    let size = || std::fs::metadata(&file).unwrap().len();
+    for id in ["change-1", "change-2"] {
+        let before = size();
+        phone.sip.send(sip, &phone.sip.request("OPTIONS", NUMBER, sip, id, 1, ""));
+        phone.sip.receive("SIP/2.0 200");
+        until("the shared part is written", || (size() != before).then_some(()));
+    }
 }
 
 /// Sends packets each way until both are heard: the first packets may be sent before the sockets are open again.
@@ -141,7 +154,8 @@ fn srtp_goes_on_under_new_sources() {
     call.hang_up(2, &caller, &callee);
 }
 
-/// A call that has ended before the crash is not restored, and one that is not answered is lost.
+/// A call that has ended before the crash is not restored. One that is not answered is lost: its caller gets 503, and
+/// the phone stops ringing.
 #[test]
 fn only_answered_calls_go_on() {
     let (caller, callee) = phones();
@@ -155,12 +169,22 @@ fn only_answered_calls_go_on() {
     assert_eq!(records(&folder, 1).len(), 1);
     let invite = caller.sip.request_with("INVITE", NUMBER, sip, "rings", (1, ""), &caller.description(1, ""));
     caller.sip.send(sip, &invite);
-    let (invite, from) = callee.sip.receive("INVITE ");
-    callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
+    let (ringing, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&ringing, "180 Ringing", ""));
     caller.sip.receive("SIP/2.0 180");
     until_in_journal(&folder, &edge.sid());
+    until_shared_is_written(&edge, &caller);
     let edge = edge.kill_and_start_again();
     assert_eq!(edge.metric("trunkgate_calls_continued"), 0.0);
+    let (cancel, from) = callee.sip.receive("CANCEL ");
+    assert_eq!(field(&cancel, "Via"), field(&ringing, "Via"));
+    callee.sip.send(from, &callee.sip.answer_with(&cancel, "200 OK", ""));
+    callee.sip.send(from, &callee.sip.answer_with(&ringing, "487 Request Terminated", ""));
+    callee.sip.receive("ACK ");
+    let (refusal, from) = caller.sip.receive("SIP/2.0 503");
+    assert!(field(&refusal, "Reason").contains("edge_restarted"), "{refusal}");
+    let ack = caller.sip.request("ACK", NUMBER, sip, "rings", 1, to_tag(&refusal));
+    caller.sip.send(from, &ack.replace("ringsACK1", "ringsINVITE1"));
     let records = records(&folder, 2);
     assert_eq!(records.len(), 2, "{records:?}");
     let another = Call::set_up(&edge, "new", &caller, &callee);

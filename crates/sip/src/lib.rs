@@ -37,8 +37,8 @@ pub mod write;
 pub use compose::OwnUris;
 pub use digest::asked_realms;
 pub use endpoint::{
-    COMPLETED_ELSEWHERE, DIGEST_URI_DIFFERS, EndpointConfig, EndpointCounts, EndpointLimits, ReplacedDialog,
-    SipEndpoint,
+    COMPLETED_ELSEWHERE, DIGEST_URI_DIFFERS, EndedInvites, EndpointConfig, EndpointCounts, EndpointLimits, OpenInvite,
+    ReplacedDialog, SipEndpoint,
 };
 pub use event::{
     ClientId, ConnectionId, DialogId, DropReason, EndpointEvent, EndpointInput, EndpointOutput, ExtraHeader, Flow,

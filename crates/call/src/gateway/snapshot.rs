@@ -7,16 +7,20 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::RecordingId;
 use trunkgate_resources::conferences::queues::KeptQueue;
+use trunkgate_resources::edge::KeptInvite;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::mailboxes::indications::KeptSubscription;
 use trunkgate_resources::recordings::InterruptedRecording;
 use trunkgate_resources::registration::registrar::KeptBinding;
 use trunkgate_resources::sources::unknown_sources::KeptBans;
 use trunkgate_route::TargetSpec;
+use trunkgate_sip::EndedInvites;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::media::local::ForkRequest;
 use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
+use crate::call::words::answer::FinalAnswer;
 use crate::gateway::Gateway;
 
 /// Answered calls, registered phones, subscriptions and bans in plain data.
@@ -35,6 +39,9 @@ pub struct GatewaySnapshot {
     pub subscriptions: Vec<KeptSubscription>,
     /// Banned sources.
     pub bans: KeptBans,
+    /// INVITEs without a final response. The calls that are being set up are lost, and these INVITEs end.
+    #[serde(default)]
+    pub invites: Vec<KeptInvite>,
 }
 
 impl GatewaySnapshot {
@@ -47,6 +54,7 @@ impl GatewaySnapshot {
             phones: gateway.edge.registrar().kept(now),
             subscriptions: gateway.edge.indications().kept(now, gateway.edge.endpoint()),
             bans: gateway.edge.sources().strangers.kept(now),
+            invites: gateway.edge.kept_invites(),
         }
     }
 
@@ -70,6 +78,8 @@ pub struct CallRestoration {
     ports: Vec<u16>,
     /// Entered calls that have not continued yet.
     entered: VecDeque<EnteredCall>,
+    /// INVITEs that end once all calls are entered.
+    invites: Vec<KeptInvite>,
     /// SIDs of calls that could not be entered; the last one is that of the call being entered.
     lost: Vec<String>,
 }
@@ -85,14 +95,14 @@ struct EnteredCall {
 impl CallRestoration {
     /// Begins a restore, which [`Self::restore_next`] carries out.
     pub fn begin(gateway: &mut Gateway, now: Instant, snapshot: GatewaySnapshot) -> CallRestoration {
-        let GatewaySnapshot { calls, ports, queues, phones, subscriptions, bans } = snapshot;
+        let GatewaySnapshot { calls, ports, queues, phones, subscriptions, bans, invites } = snapshot;
         let edge = &mut gateway.edge;
         edge.sessions_mut().queues.restore(now, queues);
         edge.restore_phones(now, phones);
         edge.restore_subscriptions(now, subscriptions);
         edge.sources_mut().strangers.restore(now, bans);
         edge.metrics_mut().sources_banned = edge.sources().strangers.banned() as u64;
-        CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new(), lost: Vec::new() }
+        CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new(), invites, lost: Vec::new() }
     }
 
     /// Carries out the next step; returns whether another one follows. After a panic [`Gateway::recover`] ends the call
@@ -106,6 +116,8 @@ impl CallRestoration {
         }
         // All ports must be taken before the first new one is drawn.
         std::mem::take(&mut self.ports).into_iter().for_each(|port| gateway.edge.sessions_mut().ports.rest(port));
+        // A phone that rings must be free before a restored call rings it again.
+        end_invites(gateway, now, std::mem::take(&mut self.invites));
         if let Some(EnteredCall { key, targets, listeners }) = self.entered.pop_front() {
             gateway.act_on(now, key, |parts, cx| {
                 let listeners = listeners.iter().map(|request| (&request.listener, request.role()));
@@ -126,6 +138,24 @@ impl CallRestoration {
     /// Returns the SIDs of calls that could not be entered, at the end of the restore. They have no record.
     pub fn into_lost(self) -> Vec<String> {
         self.lost
+    }
+}
+
+/// Ends INVITEs of calls that were being set up: callers get 503, ringing phones a CANCEL. The response has no
+/// Retry-After, because new calls are accepted at once.
+fn end_invites(gateway: &mut Gateway, now: Instant, invites: Vec<KeptInvite>) {
+    if invites.is_empty() {
+        return;
+    }
+    let reason = ReasonSlug::EdgeRestarted;
+    let answer = FinalAnswer::new(503, reason).to_sip();
+    let EndedInvites { refused, withdrawn } = gateway.edge.end_kept_invites(now, invites, &answer);
+    if refused + withdrawn > 0 {
+        let text = format!(
+            "calls that were being set up when the last process ended are lost: {refused} callers get 503, {withdrawn} \
+             INVITEs to targets are cancelled"
+        );
+        gateway.edge.log("", text, Some(reason));
     }
 }
 

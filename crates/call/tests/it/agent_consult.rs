@@ -485,8 +485,9 @@ fn an_agent_whose_max_call_is_over_leaves_and_the_target_rings_on() {
 fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
     let table = agent_table(vec![agent("desk")], route(vec![to_agent("desk"), to_trunk("pbx")]));
     let mut bench = Bench::with(table.clone());
-    let (mut caller, own, _, _) = consulting(&mut bench);
+    let (mut caller, own, _, target) = consulting(&mut bench);
     bench.restart(table);
+    bench.withdrawn(&target);
     bench.nothing();
     let (again, _) = bench.asked().pop().unwrap();
     bench.open(again);

@@ -106,12 +106,18 @@ fn a_caller_that_is_led_on_is_led_on_afterwards() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx"), to_trunk("backup")]);
     let (mut caller, own, desk) = bench.talking();
     bench.lose(desk, StreamLoss::Reset);
-    bench.expect(PBX, "INVITE");
+    let tried = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, tried.answer(180, ""));
     bench.pass(Duration::from_secs(1));
     bench.restart(usual());
+    let cancel = bench.expect(PBX, "CANCEL");
+    assert_eq!(cancel.header("Via"), tried.invite.header("Via"));
     // The leg and its ports are dropped; the target is called again, then the one after it.
     assert!(bench.told().contains(&Told::Remove(EndId(desk.0 + 1))));
     let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, tried.respond(&cancel, 200, ""));
+    bench.receive(PBX, tried.answer(487, ""));
+    bench.expect(PBX, "ACK");
     bench.receive(PBX, first.answer(480, ""));
     bench.expect(PBX, "ACK");
     let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));

@@ -153,3 +153,62 @@ fn a_call_is_written_soon_then_at_intervals_and_removed_at_once() {
     assert_eq!(feed.take_ended(&mut bench.gateway), [key]);
     assert!(!feed.is_waiting(key));
 }
+
+/// The caller gets 503 with the tag that it knows, and the phone a CANCEL. If the phone has answered meanwhile, it is
+/// hung up on.
+#[test]
+fn calls_that_were_being_set_up_end_on_both_sides() {
+    for is_answered in [false, true] {
+        let mut bench = Bench::new();
+        let caller = bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(180, ""));
+        let ringing = bench.expect(CARRIER, "SIP/2.0 180");
+        bench.crash(usual(), SECOND);
+        let refusal = bench.expect(CARRIER, "SIP/2.0 503");
+        assert_eq!(refusal.tag("To"), ringing.tag("To"));
+        assert!(refusal.header("Reason").contains("edge_restarted"), "{}", refusal.text);
+        assert!(!refusal.text.contains("Retry-After"), "new calls are accepted at once");
+        let ack = Dialing { to_tag: refusal.tag("To"), ..caller }.request("ACK", "", "");
+        bench.receive(CARRIER, ack.replace("z9hG4bK-ACK", "z9hG4bK-INVITE"));
+        if is_answered {
+            let cancel = bench.expect(PBX, "CANCEL");
+            bench.receive(PBX, callee.respond(&cancel, 200, ""));
+            bench.receive(PBX, callee.answer(200, &answer()));
+            bench.expect(PBX, "ACK");
+            let bye = bench.expect(PBX, "BYE");
+            bench.receive(PBX, callee.respond(&bye, 200, ""));
+        } else {
+            bench.withdrawn(&callee);
+        }
+        bench.pass(SECOND * 40);
+        bench.nothing();
+        assert!(bench.gateway.calls(bench.now).is_empty());
+    }
+}
+
+/// The part of the file that calls share may be older than the calls.
+#[test]
+fn a_call_that_was_answered_after_the_list_was_written_goes_on() {
+    let mut bench = Bench::new();
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let listed = bench.gateway.snapshot(bench.now).invites;
+    assert_eq!(listed.len(), 2);
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.crash_with(usual(), SECOND, |written| {
+        assert!(written.invites.is_empty());
+        written.invites = listed;
+    });
+    bench.nothing();
+    // A 200 that the phone repeats belongs to no INVITE of this process.
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}

@@ -497,8 +497,10 @@ fn a_session_and_its_pause_go_on_after_a_restart() {
 #[test]
 fn a_session_that_is_set_up_begins_again_after_a_restart() {
     let mut bench = bench(|_| {});
-    answered(&mut bench);
+    let (_, _, server) = answered(&mut bench);
     bench.restart(recorded_table(|_| {}));
+    let cancel = bench.expect(SRS, "CANCEL");
+    assert_eq!(cancel.header("Via"), server.invite.header("Via"));
     bench.expect(SRS, "INVITE");
 }
 

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use trunkgate_media::{MediaCommand, MediaId};
 use trunkgate_route::acl::translated;
 use trunkgate_route::{CallInfo, CallTarget, Destination, RoutePlan, RoutingTable, TargetSpec};
 use trunkgate_sip::{
-    ClientId, ConnectionId, DialogId, EndpointConfig, ExtraHeader, Flow, InviteRequest, MessageBody, Method,
-    ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit, Transport,
+    ClientId, ConnectionId, DialogId, EndedInvites, EndpointConfig, ExtraHeader, Flow, InviteRequest, MessageBody,
+    Method, OpenInvite, ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit,
+    Transport,
 };
 use trunkgate_story::captured::{CaptureRecord, CapturedItem};
 use trunkgate_story::change::EdgeEvent;
@@ -64,6 +66,14 @@ pub fn not_served(method: Method) -> ResponseSpec {
 
 /// Supported option tags (Supported header).
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
+
+/// Initial INVITE without a final response in plain data, for another process. Party ids differ between processes, so
+/// that it has the name of its trunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptInvite {
+    trunk: String,
+    invite: OpenInvite,
+}
 
 /// State of the input that is being handled: outputs and clean-up that must be finished before the next input.
 #[derive(Debug, Default)]
@@ -156,6 +166,23 @@ impl EdgeBase {
     /// Sets the connections of the previous process that this process has taken over.
     pub fn keep_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
         self.kept_connections = connections.into_iter().collect();
+    }
+
+    /// Returns the initial INVITEs of both directions without a final response, for the next process.
+    pub fn kept_invites(&self) -> Vec<KeptInvite> {
+        let invites = self.endpoint.open_invites().into_iter();
+        invites.map(|invite| KeptInvite { trunk: self.party_name(invite.party()).to_string(), invite }).collect()
+    }
+
+    /// Ends INVITEs of the previous process, whose calls are lost: callers get `answer`, ringing phones a CANCEL.
+    pub fn end_kept_invites(&mut self, now: Instant, kept: Vec<KeptInvite>, answer: &ResponseSpec) -> EndedInvites {
+        let restored = |KeptInvite { trunk, invite }: KeptInvite| {
+            // Party ids differ between processes.
+            let flow = self.kept_flow(invite.flow());
+            invite.restored(self.party(&trunk), flow)
+        };
+        let invites = kept.into_iter().map(restored).collect();
+        self.endpoint.end_invites(now, invites, answer)
     }
 
     /// Returns a flow of the previous process. Its connection is removed unless this process has taken it over.

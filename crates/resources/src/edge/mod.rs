@@ -57,7 +57,7 @@ use crate::trunks::WaitingAttempt;
 use crate::trunks::health::TrunkAddress;
 use crate::trunks::quotas::{CallNumbers, CountedCall, DayCount, ReachedQuota};
 
-pub use base::{EdgeBase, METHODS, PendingWork, not_served};
+pub use base::{EdgeBase, KeptInvite, METHODS, PendingWork, not_served};
 pub use traces::TraceStore;
 
 /// State shared by all calls.

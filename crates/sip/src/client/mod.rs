@@ -2,9 +2,10 @@
 //! credentials.
 //!
 //! This module has the transaction table (here), one transaction (`transaction`), the composition of outgoing requests
-//! (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs are in `dialog`. A
-//! dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
+//! (`requests`), the handling of responses with the dialogs they create (`responses`), and INVITEs of another process
+//! (`open`). Dialogs are in `dialog`. A dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
 
+mod open;
 mod requests;
 mod responses;
 mod transaction;
@@ -29,6 +30,7 @@ use rustc_hash::FxHashMap;
 use transaction::{CancelState, ClientTransaction, InviteState};
 use trunkgate_terms::Credentials;
 
+pub(crate) use open::OutgoingInvite;
 pub(crate) use requests::InDialogRequest;
 pub(crate) use responses::HangUp;
 pub use transaction::COMPLETED_ELSEWHERE;

@@ -81,6 +81,11 @@ impl DialogTable {
         self.dialogs.get(&id).map(Box::as_ref)
     }
 
+    /// Returns the Call-ID of each dialog.
+    pub(crate) fn call_ids(&self) -> impl Iterator<Item = &str> {
+        self.dialogs.values().map(|dialog| dialog.plain().call_id.as_str())
+    }
+
     /// Returns the dialog with this id, mutably; `None` if it is gone.
     pub(crate) fn get_mut(&mut self, id: DialogId) -> Option<&mut Dialog> {
         self.dialogs.get_mut(&id).map(Box::as_mut)

@@ -2,15 +2,18 @@
 //! [`EndpointEvent`](crate::EndpointEvent), and sends the requests and responses of the layer above.
 //!
 //! This module selects the part that handles a message, timer or call (here), decides which requests are served
-//! (`request`), and handles in-dialog requests and the end of dialogs, which involve transactions of both sides
-//! (`within`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
+//! (`request`), handles in-dialog requests and the end of dialogs, which involve transactions of both sides (`within`),
+//! and ends INVITEs that a crashed process has left (`open_invites`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
 //! `digest` (credentials), `shared` (identifiers, timers, outputs).
 
+mod open_invites;
 mod request;
 mod within;
 
 pub use crate::client::COMPLETED_ELSEWHERE;
 pub use crate::dialog::ReplacedDialog;
+pub(crate) use open_invites::OpenInviteSide;
+pub use open_invites::{EndedInvites, OpenInvite};
 pub use request::DIGEST_URI_DIFFERS;
 
 use std::fmt;

@@ -300,7 +300,13 @@ impl Bench {
 
     /// Ends the gateway without a goodbye, and replaces it `down` later by another, restored from what it had written.
     pub fn crash(&mut self, table: Arc<RoutingTable>, down: Duration) {
+        self.crash_with(table, down, |_| ());
+    }
+
+    /// Like [`Self::crash`], with a change of what had been written.
+    pub fn crash_with(&mut self, table: Arc<RoutingTable>, down: Duration, change: impl FnOnce(&mut GatewaySnapshot)) {
         let mut snapshot = self.written();
+        change(&mut snapshot);
         snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(down));
         self.now += down;
         self.start_again(table, &[], snapshot);
@@ -313,7 +319,9 @@ impl Bench {
 
     fn start_again(&mut self, table: Arc<RoutingTable>, connections: &[u64], snapshot: GatewaySnapshot) {
         let EdgeSettings { recogniser, recordings, .. } = self.gateway.settings();
-        self.gateway = Gateway::new(GatewayConfig { seed: [8; 32], ..self.config.clone() }, table, addressing());
+        // Processes that follow each other have different identifiers.
+        self.config.seed = self.config.seed.map(|byte| byte + 1);
+        self.gateway = Gateway::new(self.config.clone(), table, addressing());
         let settings = EdgeSettings { recogniser, recordings, ..self.gateway.settings() };
         self.gateway.handle_input(self.now, GatewayInput::Configure(Box::new(settings)));
         self.ends.clear();
@@ -471,6 +479,16 @@ impl Bench {
         let text = dialing.request("INVITE", body, "");
         self.receive(from, text);
         dialing
+    }
+
+    /// Expects the CANCEL of an INVITE, and ends its transaction as the callee.
+    pub fn withdrawn(&mut self, callee: &Dialed) {
+        let peer = &callee.peer;
+        let cancel = self.expect(peer, "CANCEL");
+        assert_eq!(cancel.header("Via"), callee.invite.header("Via"));
+        self.receive(peer, callee.respond(&cancel, 200, ""));
+        self.receive(peer, callee.answer(487, ""));
+        self.expect(peer, "ACK");
     }
 
     /// Makes a call to the PBX with these descriptions, up to the caller's ACK.

@@ -328,9 +328,13 @@ fn a_restart_begins_again_what_was_under_way() {
         menu.bench.told().iter().find_map(|told| if let Told::Silence(end) = told { Some(*end) } else { None });
     menu.bench.news(MediaEvent::Played { end: player.unwrap() });
     // A party that has not answered yet, and one that has.
-    let _ = menu.party();
+    let unanswered = menu.party();
     menu.bench.restart(app());
+    let cancel = menu.bench.expect(PBX, "CANCEL");
     let party = menu.joined();
+    menu.bench.receive(PBX, unanswered.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, unanswered.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
     menu.bench.pass(Duration::from_secs(30));
     menu.bench.restart(app());
     assert_eq!(menu.bench.state(), "answered");
