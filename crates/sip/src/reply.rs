@@ -27,10 +27,20 @@ pub(crate) fn reply_flow(request: &SipMessage, source: Flow) -> Flow {
     Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
 }
 
+/// Returns the flow of a response to a request of another process, whose connections are lost unless the flow names
+/// one: a new connection leads to the source address at the port in sent-by (RFC 3261 §18.2.2).
+pub(crate) fn late_reply_flow(request: &SipMessage, source: Flow) -> Flow {
+    if !source.transport.is_reliable() || source.connection.is_some() {
+        return reply_flow(request, source);
+    }
+    let port = request.via().and_then(|via| via.sent_by.port).unwrap_or(default_port(source.transport));
+    Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ListenerId;
+    use crate::event::{ConnectionId, ListenerId};
     use bytes::Bytes;
 
     fn flow(transport: Transport, remote: &str) -> Flow {
@@ -47,5 +57,15 @@ mod tests {
         assert_eq!(via("10.0.0.1:5070;rport"), "203.0.113.5:4444");
         assert_eq!(via("10.0.0.1:5070"), "203.0.113.5:5070");
         assert_eq!(via("pc.example"), "203.0.113.5:5060");
+    }
+
+    #[test]
+    fn rfc3261_18_2_2_without_its_connection_a_response_goes_to_sent_by() {
+        let text = "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1:5070;branch=z9hG4bK1\r\n\r\n";
+        let message = SipMessage::parse(Bytes::from(text)).unwrap();
+        let lost = flow(Transport::Tcp, "203.0.113.5:40000");
+        assert_eq!(late_reply_flow(&message, lost).remote.to_string(), "203.0.113.5:5070");
+        let kept = Flow { connection: Some(ConnectionId(7)), ..lost };
+        assert_eq!(late_reply_flow(&message, kept), kept);
     }
 }

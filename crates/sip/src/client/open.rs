@@ -13,6 +13,10 @@ use crate::shared::{MessageOrigin, TimerOwner};
 use crate::transaction::client_invite::ClientInviteState;
 use crate::transaction::{ClientEvent, StatusClass, key};
 
+/// Numbers left out in the CSeq of the BYE to a phone that has answered: the other process may have sent requests. A
+/// remote party accepts a number that is higher than the next one (RFC 3261 §12.2.2).
+const CSEQ_MARGIN: u32 = 32;
+
 /// Parts of an outgoing INVITE that its CANCEL and ACK repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutgoingInvite {
@@ -83,6 +87,7 @@ impl ClientTransactions {
             remote_uri: to.clone(),
             to,
             cseq,
+            skipped_cseqs: CSEQ_MARGIN,
             offers: true,
             contact_user: String::new(),
             credentials: Vec::new(),

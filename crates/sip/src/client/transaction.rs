@@ -62,6 +62,8 @@ pub(super) struct InviteState {
     /// Value of To, without tag.
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
+    /// Numbers left out in the CSeq of the next request in a dialog of this INVITE: another process may have used them.
+    pub(super) skipped_cseqs: u32,
     /// Whether the INVITE carries an offer.
     pub(super) offers: bool,
     pub(super) contact_user: String,

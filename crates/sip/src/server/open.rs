@@ -8,6 +8,7 @@ use crate::event::ResponseSpec;
 use crate::header::HeaderName;
 use crate::message::SipMessage;
 use crate::method::Method;
+use crate::reply::late_reply_flow;
 use crate::shared::MessageOrigin;
 use crate::transaction::key::{self, IndexKey};
 
@@ -50,9 +51,11 @@ impl ServerTransactions {
             return false;
         }
         let key: IndexKey = cx.shared.scratch.as_slice().into();
+        let reply = late_reply_flow(&request, origin.flow);
         let id = self.insert_request(cx, origin, key, request, None);
         if let Some(server) = self.servers.get_mut(&id) {
             server.tag = tag;
+            server.reply = reply;
         }
         self.respond(cx, id, answer);
         true
