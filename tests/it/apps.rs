@@ -437,7 +437,7 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
     assert!(verdict.starts_with("Answered by app:menu, ended after "), "{verdict}");
     let expected = "the application ended the call. The caller did not hear sounds/none.wav: no such file (Play in line 1, error 11200). \
                     The caller did not hear page.wav: not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
-                    The caller did not hear a text: there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program (Say in line 3, error 13520). \
+                    The caller did not hear a text: there is no text-to-speech: [speech] has neither `command` nor `url`, and espeak-ng is not installed or is switched off (Say in line 3, error 13520). \
                     The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
     assert!(verdict.ends_with(expected), "{verdict}");
     let status = rig.edge.json("/v1/status");

@@ -641,7 +641,7 @@ fn a_text_that_nothing_could_speak_is_warned_of() {
         ("menu.xml", b"<Response><Redirect>more.xml</Redirect></Response>"),
         ("more.xml", b"<Response><Pause/>\n <Say>One</Say><Say>Two</Say></Response>"),
     ];
-    let expected = "TG0155 more.xml:2:2 <Say>, but there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program";
+    let expected = "TG0155 more.xml:2:2 <Say>, but there is no text-to-speech: [speech] has neither `command` nor `url`, and espeak-ng is not installed or is switched off";
     assert_eq!(Folder::new(&toml, &files).found(), [expected]);
 }
 

@@ -446,7 +446,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     assert_eq!(call("911", silence).0, 201);
     let log = rig.edge.whole_log();
     assert!(
-        log.contains("alarm: trunk pbx: too many emergency calls by requests (`emergency_calls = 3` of [api])"),
+        log.contains("alarm: trunk pbx: too many emergency calls requested over HTTP (`emergency_calls = 3` of [api])"),
         "{log}"
     );
     let status = String::from_utf8(finish(&["status", "--url", &rig.edge.url()]).stdout).unwrap();

@@ -59,7 +59,7 @@ fn what_cannot_be_meant_is_named() {
         (target("'trunk:pbx@many'"), "TG0112", "\"many\" is not a weight"),
         ("to = ['+49 30 *']\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no number starts with \"+49 30 \""),
         ("to = ['1']\nhours = 'sat'\nconnect = ['trunk:pbx']".to_owned(), "TG0104", "unknown key `hours`"),
-        (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "a weight without a neighbour that has one"),
+        (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "this weight has no effect: neither the target"),
         (target("{ ring_all = ['trunk:pbx@1', 'trunk:carrier'] }"), "TG0112", "is not allowed"),
     ] {
         let found = wrong("", &lines);

@@ -419,7 +419,7 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         out.labelled_buckets(name, &[("agent", &agent.name)], (&bounds, &counts), agent.turns.seconds());
     }
     let name = "trunkgate_agent_silent_calls_total";
-    let help = "Answered calls that the agent had for at least 10 s, or again and again for less, without sending audio, or in which its messages were invalid or for another stream.";
+    let help = "Answered calls in which the agent sent no audio: for 10 s while its caller was heard, for 2 s in the third such call in a row, or because its messages were invalid or for another stream.";
     out.family(name, MetricKind::Counter, help);
     for agent in agents {
         let calls = gateway.agent.silent.get(agent.name.as_str()).copied().unwrap_or_default();
@@ -703,7 +703,7 @@ fn call_records(out: &mut Exposition, figures: &Figures) {
             out.sample(name, &[("sink", sink)], read(figures) as f64);
         }
     };
-    let help = "Attempts to write or deliver a call record that failed.";
+    let help = "Failed attempts to write or deliver a call record.";
     each("trunkgate_cdr_failures_total", MetricKind::Counter, help, |sink| sink.failures.get());
     let help = "Call records lost.";
     each("trunkgate_cdr_lost_total", MetricKind::Counter, help, |sink| sink.lost.get());

@@ -161,7 +161,7 @@ fn refused(why: NotBegun) -> ApiError {
         }
         NotBegun::NotJoined(why) => unprocessable(ReasonSlug::ConferenceRefused.as_str(), why.words().to_owned()),
         NotBegun::EmergencyLimit(key) => {
-            let message = format!("to: too many emergency calls by requests ({key})");
+            let message = format!("to: too many emergency calls requested over HTTP ({key})");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, ReasonSlug::LimitEmergency.as_str(), message)
         }
         NotBegun::Refused(reason @ ReasonSlug::Draining) => {

@@ -218,7 +218,10 @@ pub(super) async fn status(
             Ok(StatusCode::NO_CONTENT)
         }
         Ok(false) => Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "unknown message")),
-        Err(_) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the state could not be stored")),
+        Err(_) => {
+            let message = "the delivery report could not be stored: send it again";
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", message))
+        }
     }
 }
 

@@ -548,6 +548,6 @@ impl ProcessSignals {
 }
 
 async fn end_all(handle: &EdgeHandle) {
-    tracing::warn!("ending all live calls: {}", handle.live_calls());
+    tracing::warn!("the drain time is over, or a second signal arrived: all live calls end: {}", handle.live_calls());
     let _ = handle.end_all().await;
 }

@@ -127,7 +127,7 @@ fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
 pub(super) fn events(reader: &mut KeyReader<'_>) -> Option<Vec<StatusEvent>> {
     let mut events = reader.items(|reader| reader.one_of(&StatusEvent::ALL))?;
     if reader.is_empty_list() {
-        let help = "remove it for [\"completed\"], or remove `status_callback`";
+        let help = "remove the key to get the default [\"completed\"], or remove `status_callback` to get no callbacks";
         reader.error(code::BAD_VALUE, "is empty", help);
     }
     events.sort_unstable();
@@ -165,7 +165,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             findings.add(Diagnostic {
                 code: code::BAD_DOCUMENT.id,
                 is_error: false,
-                message: "<Say>, but there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program"
+                message: "<Say>, but there is no text-to-speech: [speech] has neither `command` nor `url`, and espeak-ng is not installed or is switched off"
                     .to_owned(),
                 span: Some(placed.name.clone()),
                 help: "install espeak-ng, add [speech] with a `command` or `url`, or use <Play>".to_owned(),

@@ -178,11 +178,19 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
         if placed.said.is_some() && draft.cannot_speak() {
-            let message = "`hold` has a `text`, but there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program";
-            let help = "install espeak-ng, or add [speech] with a `command` or `url`; until then callers hear the ringback tone";
             match draft.speech_is_off {
-                true => findings.error(code::MISSING, span, message, help),
-                false => findings.warning(code::NO_VOICE, Some(span), message, help),
+                true => findings.error(
+                    code::MISSING,
+                    span,
+                    "`hold` has a `text`, but [speech] has `installed = false` and neither `command` nor `url`",
+                    "remove `installed = false`, or add a `command` or `url` to [speech]",
+                ),
+                false => findings.warning(
+                    code::NO_VOICE,
+                    Some(span),
+                    "`hold` has a `text`, but there is no text-to-speech: espeak-ng is not installed, and [speech] has neither `command` nor `url`",
+                    "install espeak-ng, or add [speech] with a `command` or `url`; until then callers hear the ringback tone",
+                ),
             }
             continue;
         }

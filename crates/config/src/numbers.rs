@@ -137,7 +137,7 @@ fn name(reader: &mut KeyReader<'_>) -> Option<String> {
     let fits = !text.trim().is_empty() && text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
     if !fits {
         let help = format!("1 to {NAME_CHARS} characters, in one line");
-        reader.error(code::BAD_VALUE, "cannot be used as a name", help);
+        reader.error(code::BAD_VALUE, "is empty, too long, or contains a control character", help);
     }
     fits.then_some(text)
 }

@@ -69,8 +69,8 @@ fn weights(placed: &SpannedRoute, findings: &mut Findings) {
     for (at, (target, place)) in connect.iter().zip(&placed.connect).enumerate() {
         let beside = |at: Option<usize>| at.and_then(|at| connect.get(at)).is_some_and(weighs);
         if weighs(target) && !beside(at.checked_sub(1)) && !beside(at.checked_add(1)) {
-            let message = "a weight without a neighbour that has one";
-            let help = "weights select the first of neighbouring targets: [\"trunk:a@70\", \"trunk:b@30\"]";
+            let message = "this weight has no effect: neither the target before nor the one after has a weight";
+            let help = "weights choose which of adjacent targets is tried first: [\"trunk:a@70\", \"trunk:b@30\"]";
             findings.warning(code::IDLE_PART, Some(place.span.clone()), message, help);
         }
     }

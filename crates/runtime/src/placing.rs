@@ -102,7 +102,7 @@ impl From<NotBegun> for ApiCallError {
             NotBegun::CallerDenied(why) => ApiCallError::new(21_210, format!("From: {why}")),
             NotBegun::NotJoined(why) => ApiCallError::not_joined(why),
             NotBegun::EmergencyLimit(key) => {
-                let message = format!("The call was not started: too many emergency calls by requests ({key})");
+                let message = format!("The call was not started: too many emergency calls requested over HTTP ({key})");
                 ApiCallError { status: 429, ..ApiCallError::new(20_429, message) }
             }
             NotBegun::Refused(reason @ ReasonSlug::Draining) => {

@@ -168,7 +168,7 @@ impl Diagnosis {
                     0 | 1 => String::new(),
                     calls => format!(", in the {} call in a row", ordinal(calls)),
                 };
-                format!("its WebSocket is open, but no `media` message arrived in {seconds:.1} s{row}")
+                format!("its WebSocket opened, but no `media` message arrived in {seconds:.1} s{row}")
             }
         };
         let fix = match (sent.foreign, sent.invalid) {

@@ -252,9 +252,9 @@ reasons! {
     }
     LimitEmergency {
         slug: "limit_emergency",
-        sentence: "too many emergency calls by requests",
-        cause: "Calls that began with a request over HTTP have reached `[api] emergency_calls`, at once or four times as \
-             many attempts within a minute. It never refuses emergency calls of callers.",
+        sentence: "too many emergency calls requested over HTTP",
+        cause: "Emergency calls requested over HTTP have reached `[api] emergency_calls`: that many at the same time, or four \
+             times as many attempts within a minute. Emergency calls of callers are never refused.",
         fix: Some("find out who makes them (`trunkgate calls`, `/v1/api`), and withdraw a stolen key; raise `emergency_calls` of [api] only if so \
                  many are intended"),
         q850: 42,

@@ -516,7 +516,8 @@ pub const SMS_BATCH: usize = 256;
 pub const SMS_REQUESTS: usize = 16;
 /// Largest response to a text message request, in bytes.
 pub const SMS_ANSWER_BYTES: u64 = 4 << 20;
-/// Maximum number of messages to a recipient searched for one that may have been accepted.
+/// Number of a recipient's latest messages at Twilio among which a message is looked up whose request got no clear
+/// response.
 pub const SMS_LISTED: u32 = 100;
 /// Time after an abandoned request before a message that is not found counts as not accepted, in seconds.
 pub const SMS_SETTLE_SECONDS: u64 = 5;

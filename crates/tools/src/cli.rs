@@ -701,7 +701,7 @@ pub struct TestCall {
     #[arg(long)]
     pub srtp: bool,
     /// Hang up this long after the answer
-    /// [default: 5s; with --play: 1s after the end of the file]
+    /// [default: 5s; with --play or --dtmf: 1s after the end of the file and the digits]
     #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
     pub duration: Option<Duration>,
     /// Cancel if there is no answer in this time

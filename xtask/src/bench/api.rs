@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Seconds of each run.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Runs of the reads, alternating with and without.
+    /// Number of pairs of runs: one without reads, one with reads.
     #[arg(long, default_value_t = 3)]
     runs: usize,
 }

@@ -117,7 +117,7 @@ fn judge(place: &Path, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Judges the web applications and documents of a page.
+/// Runs the steps of a page's web applications and documents.
 fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (by, language) in [("Node", Language::Node), ("Python", Language::Python)] {
@@ -135,14 +135,14 @@ fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Step of a page that uses the API: section, name, and the function that judges it.
+/// Step of a page that uses the API: section, name, and the function that runs it.
 struct ApiStep {
     section: &'static str,
     name: &'static str,
     run: fn(&Page, &Rig) -> anyhow::Result<String>,
 }
 
-/// Judges steps in order, with an edge that has these numbers.
+/// Runs the steps of a page in order against a new edge with the numbers `own`; returns a row for each step.
 fn by_api(
     number: &'static str,
     by: &'static str,

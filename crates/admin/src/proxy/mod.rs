@@ -155,7 +155,7 @@ impl ApiProxy {
             if response.status() != StatusCode::UNAUTHORIZED {
                 return response;
             }
-            let message = "Proxy-Authorization with account SID and auth token, or a key, is needed, or is wrong";
+            let message = "Proxy-Authorization is missing or wrong: use the account SID and auth token, or an API key and its secret";
             let error = ApiError::new(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy_credentials", message);
             let mut response = refused(error);
             let value = HeaderValue::from_static("Basic realm=\"Twilio-compatible API\"");

@@ -87,7 +87,7 @@ fn ten_seconds_without_a_word_are_reported_while_the_call_is_up_and_counted_when
     assert_eq!(flags(&bench), ["agent"], "it may listen first");
     bench.pass(Duration::from_secs(5));
     assert_eq!(flags(&bench), ["one_way", "agent"]);
-    let told = "No media from desk: its WebSocket is open, but no `media` message arrived in 10.0 s. Try: `trunkgate agent test \
+    let told = "No media from desk: its WebSocket opened, but no `media` message arrived in 10.0 s. Try: `trunkgate agent test \
                 desk` shows the messages that the agent sends; `first_audio_timeout = \"8s\"` in [agent.desk] has";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     let live = bench.gateway.status(bench.now).silent;
@@ -214,7 +214,7 @@ fn short_calls_in_a_row_without_a_word_are_reported_from_the_third_on() {
     assert_eq!((flags(&bench), silent(&bench)), (vec!["one_way", "agent"], Some((3, 4, true))), "all three count");
     let marked = bench.gateway.calls(bench.now).iter().filter(|call| call.flags.contains(&"one_way")).count();
     assert_eq!(marked, 3, "the calls that are counted are those that are marked");
-    let told = "No media from desk: its WebSocket is open, but no `media` message arrived in 3.0 s, in the 3rd call in a row. Try: \
+    let told = "No media from desk: its WebSocket opened, but no `media` message arrived in 3.0 s, in the 3rd call in a row. Try: \
                 `trunkgate agent test desk` shows";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     short(&mut bench, 2);

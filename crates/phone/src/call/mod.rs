@@ -234,7 +234,8 @@ impl PhoneCall {
     }
 
     /// Returns the DTMF digits received from the remote party, at most
-    /// [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD); empty if the phone sends no reports.
+    /// [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD); empty without RTCP reports, whose state also receives
+    /// the digits.
     pub fn pressed(&self) -> &str {
         self.audio.pressed()
     }

@@ -310,10 +310,10 @@ impl Edge {
         self.states.begin_trunk_call(&mut self.base, now, name)
     }
 
-    /// Counts an attempt towards a trunk, unless earlier attempts are waiting or a limit refuses it.
+    /// Counts an attempt to call a trunk against the trunk's limits.
     ///
     /// # Errors
-    /// The limit that refuses the attempt.
+    /// The limit that refuses the attempt; [`ReasonSlug::LimitRate`] also while an earlier attempt waits.
     pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: WaitingAttempt) -> Result<(), ReasonSlug> {
         self.states.begin_target_call(&mut self.base, now, name, who)
     }

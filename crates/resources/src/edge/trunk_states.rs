@@ -218,10 +218,10 @@ impl TrunkStates {
         Ok(())
     }
 
-    /// Counts an attempt towards a trunk, unless earlier attempts are waiting or a limit refuses it.
+    /// Counts an attempt to call a trunk against the trunk's limits.
     ///
     /// # Errors
-    /// The limit that refuses the attempt.
+    /// The limit that refuses the attempt; [`ReasonSlug::LimitRate`] also while an earlier attempt waits.
     pub(super) fn begin_target_call(
         &mut self,
         base: &mut EdgeBase,

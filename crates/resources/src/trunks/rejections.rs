@@ -306,8 +306,8 @@ impl Rejections {
         }
     }
 
-    /// Returns the rejections because of busy or absent callees since the last answered call, and marks them as
-    /// counted.
+    /// Returns the rejections because of busy or absent callees since the last answered call that are not counted yet,
+    /// and marks them as counted.
     fn parties(&mut self) -> Vec<SingleRejection> {
         uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
     }

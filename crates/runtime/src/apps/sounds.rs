@@ -204,7 +204,7 @@ impl AppSounds {
         (voice, language): (Option<String>, Option<String>),
     ) -> AppAnswer {
         let Some(speech) = settings.speech else {
-            let what = "there is no text-to-speech: espeak-ng is not installed, and [speech] names no other program";
+            let what = "there is no text-to-speech: [speech] has neither `command` nor `url`, and espeak-ng is not installed or is switched off";
             return failed(NOT_SPOKEN, what.to_owned());
         };
         let until = Instant::now() + Duration::from_secs(SAY_SECONDS);

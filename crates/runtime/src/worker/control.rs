@@ -101,7 +101,7 @@ impl MediaWorker {
         let id = live.id;
         tracing::error!(
             session = id.0,
-            "a bug ended the media of one call, which ends with reason internal; please report this with the log"
+            "a bug ended the media of one call, and so the call (see `trunkgate calls --reason internal`); please report this with the log"
         );
         if let Some(recordings) = &self.recordings {
             live.recordings.iter().for_each(|recording| recordings.end(*recording, None));

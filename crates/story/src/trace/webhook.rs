@@ -77,7 +77,7 @@ pub struct CookieChanges {
 pub struct DroppedCookie {
     /// Name of the cookie.
     pub name: String,
-    /// Reason as a clause.
+    /// Reason why the cookie was not stored, as a clause.
     pub reason: String,
 }
 

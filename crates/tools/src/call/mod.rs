@@ -32,7 +32,7 @@ use session::{CallAddress, TestCallSession};
 
 /// Default environment variable with the password for digest authentication.
 const PASSWORD: &str = "TRUNKGATE_PASSWORD";
-/// Default duration of an answered call without a file, and minimum duration with one.
+/// Default duration of an answered call without a file, and minimum duration with digits.
 const SHORTEST: Duration = Duration::from_secs(5);
 /// Time after the end of a played file, in which its echo still arrives.
 const TAIL: Duration = Duration::from_secs(1);

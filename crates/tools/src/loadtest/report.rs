@@ -23,8 +23,9 @@ pub(super) const SCORES: [(&str, MetricStatistic); 5] = [
     ("min", MetricStatistic::Min),
     ("mean", MetricStatistic::Mean),
 ];
-/// Width of a row's name, then of its cells, in characters.
+/// Width of a row's name, in characters.
 const NAME: usize = 11;
+/// Width of a cell, in characters.
 const CELL: usize = 11;
 
 /// Result of one assertion.

@@ -34,7 +34,7 @@ enum Routes {
     BySource,
 }
 
-/// Makes a call with each combination of listeners and routes.
+/// Makes a call in each tested arrangement of listeners and routes.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);

@@ -85,8 +85,8 @@ impl Legs {
         Some((self[leg].end(spoken.index)?.end, spoken))
     }
 
-    /// Returns the audio agreement of a side as an offer of its codec only, so that the side's session need not change.
-    /// Also returns the codec and payload types for the edge itself, if it supports the codec.
+    /// Returns the audio agreement of a side as an offer of its codec and telephone-event only, so that the side's
+    /// session need not change. Also returns the codec and payload types for the edge itself, if it supports the codec.
     pub(crate) fn offer_of(&self, leg: LegId) -> Option<(SessionDescription, Option<AudioAgreement>)> {
         let side = &self[leg];
         let mut offer = side.theirs()?;

@@ -271,7 +271,7 @@ impl RecordingCloser {
     pub(super) fn read_unindexed(&mut self) {
         let Some(settings) = self.shared.settings() else { return };
         let read = self.unindexed.read(&settings.directory).map_err(|error| {
-            let text = format!("entries of recordings are not read: {error}");
+            let text = format!("recordings of an earlier run stay out of the list: their waiting index entries cannot be read: {error}");
             tracing::warn!(reason = "recording_failed", "{text}");
             text
         });

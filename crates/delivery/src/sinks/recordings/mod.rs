@@ -182,8 +182,13 @@ impl RecordingEvent {
             RecordingEvent::Finished(finished) => {
                 let RecordingEntry { sid, state, milliseconds, gaps, lost_milliseconds: lost, .. } = &finished.entry;
                 let lost = if *lost > 0 { format!(", {gaps} gaps, {lost} ms lost") } else { String::new() };
-                let error = finished.entry.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
-                let text = format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str());
+                let error = finished.entry.error.as_deref();
+                let text = if *state == RecordingState::Absent {
+                    format!("recording {sid} is not kept: {}{lost}", error.unwrap_or("it has no audio, or only silence"))
+                } else {
+                    let error = error.map_or(String::new(), |error| format!(": {error}"));
+                    format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str())
+                };
                 Some((finished.entry.call_sid.clone(), text))
             }
             RecordingEvent::Messages(messages) => {

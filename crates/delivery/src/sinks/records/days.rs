@@ -109,12 +109,12 @@ impl DayCounts {
     /// Logs the result of a write if it differs from the last one.
     fn tell(&self, written: io::Result<()>) {
         match written {
-            Ok(()) if self.figures.days.took() => tracing::info!("day counts of limits are stored again"),
+            Ok(()) if self.figures.days.took() => tracing::info!("counts of `calls_per_day` are stored again"),
             Ok(()) => {}
             Err(error) => {
                 if self.figures.days.failed(Failure::of(&error, self.store.directory())) {
                     tracing::error!(
-                        "day counts of limits cannot be stored: {error}; after a restart they start at 0. Calls are not affected"
+                        "counts of `calls_per_day` cannot be read or stored: {error}; a restart continues with the counts stored last, or with 0 if they cannot be read. Calls are not affected"
                     );
                 }
             }

@@ -25,7 +25,7 @@ pub struct Figures {
     pub(super) store: Sink,
     /// Figures of the queue to the receiver; a problem while the queue is full.
     pub(super) full: Sink,
-    /// Figures of the store, for the day counts of limits.
+    /// Figures of the store, for the counts of `calls_per_day`.
     pub(super) days: Sink,
     /// Unreadable lines in the journal of live calls.
     pub damaged: Counter,

@@ -573,7 +573,8 @@ async fn next_stored(queueing: &mut Option<Queueing>) -> (Vec<Head>, io::Result<
     stored
 }
 
-/// Writes a record to the file; returns whether the file accepted it, and logs when that changes.
+/// Writes a record to the file; returns whether the file accepted it. Logs the first of several failures; the recovery
+/// is logged once no record waits.
 fn write(file: &mut RecordsFile, record: &StoredRecord, figures: &Figures) -> bool {
     let Err(error) = file.write(record, clock::now()) else { return true };
     if figures.file.failed(Failure::of(&error, file.directory())) {

@@ -135,7 +135,7 @@ impl Kind for MailOutbox {
         };
         let refused = |what: &str| {
             if figures.refused(what.to_owned()) {
-                tracing::warn!(reason = "mail_failed", "voicemail is not sent by e-mail: {what}");
+                tracing::warn!(reason = "mail_failed", "e-mail about voicemail cannot be sent at present: {what}; it is retried, and logged if it is abandoned");
             }
         };
         match event {

@@ -185,7 +185,7 @@ impl Kind for Transcriber {
         match event {
             Event::Over(_, true) => {
                 if self.shared.figures.transcriptions.answered() {
-                    tracing::info!("recordings are transcribed again");
+                    tracing::info!("the transcription service responds again");
                 }
             }
             Event::Failed(_, Refusal { what, .. }, _) | Event::GivenUp(_, Refusal { what, is_final: false, .. }) => {

@@ -19,8 +19,8 @@ const RECORDING: &str = "RE0123456789abcdef0123456789abcdef";
 const TEXT: &str = r#"{"text":" Good morning, Jörg. "}"#;
 const MOST: Duration = Duration::from_secs(30);
 
-/// Transcription service that returns these texts in turn; for an empty text it closes the connection, for `hang` it
-/// does not respond.
+/// Transcription service that returns the answers given to [`Endpoint::new`] in turn; for an empty answer it closes the
+/// connection, for `hang` it does not respond.
 struct Endpoint {
     url: String,
     requests: Receiver<Vec<u8>>,
