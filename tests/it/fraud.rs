@@ -178,5 +178,5 @@ fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let edge = edge.kill_and_start_again();
     through(&pbx, &far, &edge, "d");
     let (_, status) = edge.get("/v1/status");
-    assert!(status.contains("after a restart counting starts at 0"), "{status}");
+    assert!(status.contains("a restart continues with the counts stored last"), "{status}");
 }

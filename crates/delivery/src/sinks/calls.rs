@@ -194,7 +194,9 @@ impl CallList {
             };
             match (news, written) {
                 ((false, true), Err(error)) => {
-                    tracing::error!("ended calls are not stored: {error}. Calls are not affected");
+                    tracing::error!(
+                        "ended calls are not stored: {error}; this is retried, but a restart before then removes them from the API's list. Calls are not affected"
+                    );
                 }
                 ((true, false), _) => tracing::info!("ended calls are stored again"),
                 _ => {}

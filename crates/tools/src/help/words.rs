@@ -63,7 +63,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "store_failed",
         "reason of a line of the log",
-        "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not noted until it does; `trunkgate status` names the error while it lasts (docs/operate/deploy.md, The store).",
+        "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not stored until it does; `trunkgate status` names the error while it lasts (docs/operate/deploy.md, The store).",
     ),
     (
         "transcription_failed",

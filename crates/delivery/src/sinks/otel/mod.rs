@@ -62,7 +62,7 @@ impl OtelCounters {
     pub fn problem(&self) -> Option<Problem> {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();
-        let shown = format!("traces are not delivered: {why}; {lost} spans lost since the start");
+        let shown = format!("not all traces are delivered: {why}; {lost} spans lost since the start");
         Some(Problem::of(ProblemKind::Edge(EdgeProblem::Otel)).shown_by(shown))
     }
 

@@ -213,7 +213,7 @@ impl OtelTask {
         let place = self.way.as_ref().map(|way| way.place().to_owned()).unwrap_or_default();
         self.counters.tell(Some(format!("{place}: {what}")));
         if let Some(more) = self.complaint.due_each(now, OTEL_COMPLAINT_SECONDS) {
-            tracing::warn!(reason = "otel_failed", "traces are not delivered: {place}: {what}{more}");
+            tracing::warn!(reason = "otel_failed", "not all traces are delivered: {place}: {what}{more}");
         }
     }
 

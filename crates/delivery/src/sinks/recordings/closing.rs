@@ -61,7 +61,11 @@ fn trimmed(
         Ok(None) => (Some(file), entry),
         Err(error) => {
             let call = &entry.call_sid;
-            tracing::warn!(%call, reason = "recording_failed", "recording {} could not be trimmed: {error}", entry.sid);
+            tracing::warn!(
+                %call, reason = "recording_failed",
+                "recording {} keeps the silence at its ends, because it could not be trimmed: {error}",
+                entry.sid
+            );
             (Some(file), entry)
         }
     }
@@ -163,14 +167,17 @@ impl RecordingCloser {
                     let example = found.example.as_deref().unwrap_or(&directory).display();
                     tracing::warn!(
                         reason = "recording_failed",
-                        "files without a recording in the directory of recordings: {}, such as {example}",
+                        "files in the directory of recordings that belong to no recording: {}, such as {example}; neither `keep` nor a request deletes them",
                         found.files
                     );
                 }
                 shared.figures.set_unlisted(found);
             }
             Err(error) => {
-                tracing::warn!(reason = "recording_failed", "the index of recordings cannot be read: {error}")
+                tracing::warn!(
+                    reason = "recording_failed",
+                    "files that belong to no recording are not looked for, because the index of recordings cannot be read: {error}"
+                )
             }
         }
         self.sweep = FileSweep::default();
@@ -261,7 +268,7 @@ impl RecordingCloser {
     /// Saves an entry that the store refused, for a retry.
     fn waits(&mut self, entry: RecordingEntry, error: &io::Error) {
         let (call, sid) = (&entry.call_sid, &entry.sid);
-        tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
+        tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not listed yet, because its entry cannot be stored: {error}; this is retried");
         self.unindexed.add(entry, &self.shared.directory());
         self.unindexed.keep();
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);
@@ -271,7 +278,9 @@ impl RecordingCloser {
     pub(super) fn read_unindexed(&mut self) {
         let Some(settings) = self.shared.settings() else { return };
         let read = self.unindexed.read(&settings.directory).map_err(|error| {
-            let text = format!("recordings of an earlier run stay out of the list: their waiting index entries cannot be read: {error}");
+            let text = format!(
+                "recordings of an earlier run stay out of the list: their waiting index entries cannot be read: {error}"
+            );
             tracing::warn!(reason = "recording_failed", "{text}");
             text
         });
@@ -339,7 +348,10 @@ impl RecordingCloser {
                 self.looking.is_some() || has_expired
             }
             Err(error) => {
-                tracing::warn!(reason = "recording_failed", "the index of recordings cannot be read: {error}");
+                tracing::warn!(
+                    reason = "recording_failed",
+                    "expired recordings are not deleted and interrupted ones not completed, because the index cannot be used: {error}; this is retried"
+                );
                 false
             }
         }
@@ -404,7 +416,7 @@ impl RecordingCloser {
         self.unrecovered += 1;
         self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
         self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
-        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} of an earlier run could not be completed: {what}", entry.sid);
+        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} of an earlier run could not be completed: {what}; the next start tries it again", entry.sid);
     }
 
     /// Deletes recordings that have expired by the retention clock; returns true if another batch may follow.
@@ -450,7 +462,10 @@ impl RecordingCloser {
         match self.shared.expire(sid) {
             Ok(is_done) => self.shared.figures.expired.add(u64::from(is_done)),
             Err(error) => {
-                tracing::warn!(%call, reason = "recording_failed", "recording {sid} could not be deleted: {error}")
+                tracing::warn!(
+                    %call, reason = "recording_failed",
+                    "expired recording {sid} could not be deleted: {error}; this is retried"
+                )
             }
         }
     }

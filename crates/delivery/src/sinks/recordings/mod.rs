@@ -184,7 +184,10 @@ impl RecordingEvent {
                 let lost = if *lost > 0 { format!(", {gaps} gaps, {lost} ms lost") } else { String::new() };
                 let error = finished.entry.error.as_deref();
                 let text = if *state == RecordingState::Absent {
-                    format!("recording {sid} is not kept: {}{lost}", error.unwrap_or("it has no audio, or only silence"))
+                    format!(
+                        "recording {sid} is not kept: {}{lost}",
+                        error.unwrap_or("it has no audio, or only silence")
+                    )
                 } else {
                     let error = error.map_or(String::new(), |error| format!(": {error}"));
                     format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str())

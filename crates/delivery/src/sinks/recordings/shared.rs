@@ -176,7 +176,10 @@ impl SharedRecordings {
     pub(super) fn tell_messages(&self, mailbox: &str) {
         let name = mailbox.to_owned();
         if let Err(error) = self.tell_counted(move |store| Ok(vec![index::messages_of(store, name)?])) {
-            tracing::warn!(reason = "recording_failed", "messages of voicemail {mailbox} cannot be counted: {error}");
+            tracing::warn!(
+                reason = "recording_failed",
+                "phones may show an old number of messages of voicemail {mailbox}, because they cannot be counted: {error}"
+            );
         }
     }
 
@@ -246,7 +249,10 @@ impl SharedRecordings {
         self.store.submit(Commit::Soon, work, move |done| {
             if let Err(error) = done {
                 let (call, sid) = (&kept.call_sid, &kept.sid);
-                tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
+                tracing::warn!(
+                    %call, reason = "recording_failed",
+                    "recording {sid} is not listed yet, because its entry cannot be stored: {error}; this is retried"
+                );
                 refused.push(kept);
             }
         });

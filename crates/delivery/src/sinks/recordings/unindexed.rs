@@ -65,7 +65,7 @@ impl UnindexedEntries {
     pub(super) fn add(&mut self, entry: RecordingEntry, directory: &Path) {
         let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
         if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {
-            tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not in the index: too many entries wait for the store", entry.sid);
+            tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} stays out of the list, because too many entries wait for the store; its file is kept", entry.sid);
             return;
         }
         // Another thread hands over the first entry of a recording, so it may arrive after the last one.

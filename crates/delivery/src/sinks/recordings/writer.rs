@@ -181,7 +181,7 @@ impl RecordingWriter {
         let Some(live) = self.live.remove(&id) else { return };
         let ended = Box::new(live.end(sound, now));
         let Some(closing) = &self.closing else {
-            tracing::warn!("recording {} is closed by the next process", ended.entry.sid);
+            tracing::warn!("recording {} ended during the handover: the next process completes it", ended.entry.sid);
             return self.shared.closed(&ended.entry.sid);
         };
         match closing.try_send(ended) {

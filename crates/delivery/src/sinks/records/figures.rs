@@ -97,7 +97,7 @@ impl Figures {
         let queue = self.store.problem().or_else(|| self.full.problem());
         problems.extend(queue.map(|failure| of(RecordProblem::CallRecordsNotQueued, failure, "")));
         let days = self.days.problem();
-        let counted = "; after a restart counting starts at 0";
+        let counted = "; a restart continues with the counts stored last, or with 0 if they cannot be read";
         problems.extend(days.map(|failure| of(RecordProblem::DayCountsNotStored, failure, counted)));
         problems.extend(self.cut_short());
         let lines = self.damaged.get();

@@ -41,7 +41,7 @@ impl Opened {
         let opened = match CallJournal::open_continued(journal, continued) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
                 tracing::warn!(
-                    "no journal of live calls: a crash would lose their records, and files are not rotated: {error}"
+                    "the journal of live calls cannot be used: {error}; a crash would lose their records, and record files are not rotated"
                 );
                 None
             }

@@ -82,7 +82,7 @@ impl Texts {
     /// Evaluates the response to a look-up of a text.
     async fn looked(&self, job: &Job, looked: Looked, doubt: Doubt) -> Result<End, Refusal> {
         match looked {
-            Looked::Found(sid) => Ok(self.sent(job, &format!(", as a look at Twilio's list shows: {sid}"), sid)),
+            Looked::Found(sid) => Ok(self.sent(job, &format!(", found in Twilio's list of messages: {sid}"), sid)),
             Looked::Absent => {
                 // The service may still accept an abandoned request, and its list may lag behind.
                 let settled = doubt.since + Duration::from_secs(SMS_SETTLE_SECONDS);

@@ -11,6 +11,9 @@ use super::file::NAME;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 
+/// Effect of a store that refuses changes, as a clause.
+const UNSTORED: &str = "recordings, text messages, callbacks and changes by the API are not stored until it is";
+
 /// Health of a store. Clones share it, and do not keep the store open.
 #[derive(Debug, Clone, Default)]
 pub struct StoreHealth(Arc<HealthState>);
@@ -49,7 +52,7 @@ impl StoreHealth {
         let failure = Failure::of(&io::Error::new(error.kind(), named), directory);
         let mut refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         if refusal.is_none() {
-            tracing::error!(reason = "store_failed", "the store is not written: {failure}");
+            tracing::error!(reason = "store_failed", "the store is not written: {failure}; {UNSTORED}");
         }
         *refusal = Some(failure);
         self.0.is_failing.send_replace(true);
@@ -83,9 +86,8 @@ impl StoreHealth {
     pub fn problems(&self) -> Vec<Problem> {
         let refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refusal = refusal.map(|failure| {
-            let waiting = "recordings, text messages, callbacks and changes by the API are not noted";
             let problem = Problem::of(ProblemKind::Record(RecordProblem::StoreNotWritten));
-            problem.shown_by(format!("{failure}; {waiting}")).caused_by(&failure)
+            problem.shown_by(format!("{failure}; {UNSTORED}")).caused_by(&failure)
         });
         let damage = self.0.damage.lock().unwrap_or_else(PoisonError::into_inner).clone();
         refusal

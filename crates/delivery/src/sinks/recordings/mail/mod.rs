@@ -135,7 +135,10 @@ impl Kind for MailOutbox {
         };
         let refused = |what: &str| {
             if figures.refused(what.to_owned()) {
-                tracing::warn!(reason = "mail_failed", "e-mail about voicemail cannot be sent at present: {what}; it is retried, and logged if it is abandoned");
+                tracing::warn!(
+                    reason = "mail_failed",
+                    "e-mail about voicemail cannot be sent at present: {what}; it is retried, and logged if it is abandoned"
+                );
             }
         };
         match event {
@@ -165,7 +168,7 @@ impl Kind for MailOutbox {
         if let Some(error) = self.shared.figures.mails.stored(done) {
             tracing::error!(
                 reason = "mail_failed",
-                "e-mails cannot be read from the store, or not written to it: {error}"
+                "e-mails about voicemail wait, because the store cannot be read or written: {error}"
             );
         }
     }

@@ -14,7 +14,7 @@ pub(in crate::sinks::recordings) fn problems(figures: &SentFigures) -> Vec<Probl
         let fix = format!(
             "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
         );
-        (format!("no answer of the service for {seconds} s"), fix)
+        (format!("no answer from the service for {seconds} s"), fix)
     };
     let problem = Problem::of(ProblemKind::Record(RecordProblem::NotTranscribed));
     let failing = figures.failing(problem, &waiting, fix_of, silent);
@@ -36,7 +36,7 @@ fn fix_of(what: &str) -> String {
         }
         Some(429) => "raise the rate or the credit of the account at the service; requests are repeated".to_owned(),
         Some(300..=399) => "write the address that the service redirects to into `url` of [transcription]".to_owned(),
-        Some(500..) => "the service has the trouble: look into its log; requests are repeated".to_owned(),
+        Some(500..) => "the service failed: see its log; requests are repeated".to_owned(),
         _ if what.contains("without JSON") || what.contains("KiB") || what.contains("as HTTP does") => {
             "`url` of [transcription] has to lead to /audio/transcriptions itself, not to a page or a proxy".to_owned()
         }

@@ -139,7 +139,10 @@ impl Transcriber {
 
     fn refused(&self, what: &str) {
         if self.shared.figures.transcriptions.refused(what.to_owned()) {
-            tracing::warn!(reason = "transcription_failed", "recordings are not transcribed: {what}");
+            tracing::warn!(
+                reason = "transcription_failed",
+                "recordings cannot be transcribed at present: {what}; requests are retried, and logged if they are abandoned"
+            );
         }
     }
 }
@@ -204,7 +207,7 @@ impl Kind for Transcriber {
         if let Some(error) = self.shared.figures.transcriptions.stored(done) {
             tracing::error!(
                 reason = "transcription_failed",
-                "transcriptions cannot be read from the store, or not written to it: {error}"
+                "transcriptions wait, because the store cannot be read or written: {error}"
             );
         }
     }

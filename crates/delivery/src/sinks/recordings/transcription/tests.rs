@@ -345,7 +345,7 @@ fn a_service_that_hangs_is_named_before_the_request_is_over() {
     let thread = bench.start_at(Pace { within: MOST * 2, ..PACE });
     service.request();
     let problem = until("it is a problem", || bench.problems().first().cloned());
-    assert!(problem.starts_with("recordings are not transcribed: no answer of the service for "), "{problem}");
+    assert!(problem.starts_with("recordings are not transcribed: no answer from the service for "), "{problem}");
     assert_eq!(bench.retried(), 0);
     bench.stop(thread);
 }
