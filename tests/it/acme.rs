@@ -148,7 +148,7 @@ fn a_renewal_keeps_connections() {
 fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address_that_was_asked() {
     let cases = [
         (Behaviour::Limits(7_200), "rate limit of the authority", "/order: too many certificates already issued"),
-        (Behaviour::IsDown, "no usable answer of the authority", "/directory: answered 503"),
+        (Behaviour::IsDown, "no usable answer from the authority", "/directory: answered 503"),
         (
             Behaviour::WantsMoreProofs,
             "the authority refused the order",
@@ -156,7 +156,7 @@ fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address
         ),
         (
             Behaviour::NamesNoNonce,
-            "no usable answer of the authority",
+            "no usable answer from the authority",
             "/directory: the response is not a valid ACME response",
         ),
         (
@@ -189,6 +189,6 @@ fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address
 fn without_a_certificate_and_a_directory_the_edge_starts_and_says_so() {
     let edge = Process::start(&configuration(&format!("http://{}/directory", closed_address())));
     let problem = problem(&edge);
-    assert!(problem.contains("no usable answer of the authority"), "{problem}");
+    assert!(problem.contains("no usable answer from the authority"), "{problem}");
     assert!(problem.contains("the listener shows a temporary self-signed certificate"), "{problem}");
 }

@@ -405,7 +405,7 @@ async fn reload(handle: EdgeHandle, told: Arc<SystemdLink>) {
     told.notify.reloading();
     match handle.reload().await {
         Ok(_) => told.notify.ready(&told.status),
-        Err(_) => told.notify.ready("last reload rejected, a restart would fail: see `trunkgate status`"),
+        Err(_) => told.notify.ready("the last reload failed: see `trunkgate status`"),
     }
 }
 

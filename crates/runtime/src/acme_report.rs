@@ -39,7 +39,7 @@ pub(crate) enum FailedStep {
 impl FailedStep {
     const fn words(&self) -> &'static str {
         match self {
-            FailedStep::Unanswered => "no usable answer of the authority",
+            FailedStep::Unanswered => "no usable answer from the authority",
             FailedStep::Refused => "the authority refused the order",
             FailedStep::RateLimited => "rate limit of the authority",
             FailedStep::Challenge { .. } => "the challenge failed",

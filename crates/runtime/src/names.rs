@@ -134,7 +134,9 @@ impl NameResolver {
                 found
             }
             Err(error) => {
-                tracing::error!("DNS lookup failed: {error}");
+                tracing::error!(
+                    "a bug ended a DNS lookup, which counts as failed: {error}; please report this with the log"
+                );
                 let Some(destination) = self.tasks.remove(&error.id()) else { return };
                 (destination, LocatedServers::default())
             }

@@ -96,7 +96,7 @@ pub async fn read_late(handle: EdgeHandle) {
         });
         let _ = handle.input(GatewayInput::Configure(Box::new(settings))).await;
         drop(turn);
-        tracing::info!("settings of numbers made by requests are in force");
+        tracing::info!("settings of numbers made by API requests are in force: the store can be read again");
     }
 }
 

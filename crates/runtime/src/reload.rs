@@ -211,7 +211,9 @@ impl EdgeHandle {
             .shared
             .running(|running| running.config.cdr == config.cdr && Outlets::of(&running.config) == Outlets::of(config));
         if let (Err(error), true) = (&changed, is_same) {
-            tracing::warn!("reload: [cdr] is unchanged, but its file, its journal or the store could not be opened again: {error}; the next call record tries again");
+            tracing::warn!(
+                "reload: [cdr] is unchanged, but its file, its journal or the store could not be opened again: {error}; the next call record tries again"
+            );
             return Ok(Ok(()));
         }
         Ok(changed)

@@ -48,10 +48,10 @@ fn in_time(until: Instant) -> bool {
 pub fn speak(config: &mut Config) {
     let cache = config.speech.as_ref().and_then(|speech| speech.cache.clone()).map(SpeechCache::at);
     for fault in attempt(config, cache.as_ref()) {
-        tracing::warn!("callers hear the ringback tone instead: {fault}");
+        tracing::warn!("{fault}; callers hear the ringback tone instead");
     }
     if let Some(Err(what)) = cache.map(SpeechCache::close) {
-        tracing::warn!("[speech] cache: {what}; texts are generated again at the next start");
+        tracing::warn!("[speech] cache: {what}; texts may be generated again at the next start");
     }
 }
 
@@ -193,7 +193,7 @@ pub fn say(speech: &SpeechSettings, wording: &SynthesisText<'_>, until: Instant)
         (said, _) => said.map(|sound| SpokenText { sound, note: String::new() }),
     };
     if let Some(Err(what)) = cache.map(SpeechCache::close) {
-        tracing::warn!("[speech] cache: {what}");
+        tracing::warn!("[speech] cache: {what}; texts may be generated again");
     }
     said.map_err(|fault| fault.what)
 }

@@ -434,7 +434,7 @@ impl TlsHandshaker {
         let accepted = within(HANDSHAKE, TlsStream::accept(Arc::clone(&server.config), stream)).await;
         let stream = accepted.map_err(|fault| match fault.what.starts_with(CLOSED) {
             true => (
-                TlsFault { what: format!("{CLOSED}: it may not take our certificate"), ..fault },
+                TlsFault { what: format!("{CLOSED}: it may not accept the edge's certificate"), ..fault },
                 shown(server.shown()),
             ),
             false => {

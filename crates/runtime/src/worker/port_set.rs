@@ -144,7 +144,7 @@ impl PortEntry {
     fn loosen(&mut self) {
         self.tie = PeerFilter::Loose;
         if let Err(error) = rustix::net::connect_unspec(&self.socket) {
-            tracing::warn!(%error, "a media socket may accept packets of its previous peer only, because it cannot be disconnected");
+            tracing::warn!(%error, "a media socket cannot be released from its previous remote address: packets from other addresses are lost");
         }
     }
 
