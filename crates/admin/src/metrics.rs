@@ -127,7 +127,7 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
         out.sample(name, &[("reason", reason)], counter.get() as f64);
     }
     let name = "trunkgate_sip_tolerated_total";
-    out.family(name, MetricKind::Counter, "SIP messages accepted in spite of a wrong form.");
+    out.family(name, MetricKind::Counter, "Malformed SIP messages that were accepted.");
     out.sample(name, &[("what", "no_empty_line")], sockets.no_empty_line.get() as f64);
     let name = "trunkgate_sip_connections_active";
     out.single(name, MetricKind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
@@ -191,7 +191,7 @@ fn api(out: &mut Exposition, handle: &EdgeHandle) {
 fn callbacks(out: &mut Exposition, handle: &EdgeHandle) {
     let counts = handle.shared.callbacks.counts();
     let name = "trunkgate_callbacks_waiting";
-    out.family(name, MetricKind::Gauge, "Callbacks that no receiver has taken yet, by application.");
+    out.family(name, MetricKind::Gauge, "Callbacks not delivered yet, by application.");
     for (app, of_app) in &counts {
         out.sample(name, &[("app", app)], of_app.waiting as f64);
     }
@@ -270,12 +270,12 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
         ),
         (
             "trunkgate_recordings_unindexed",
-            "Recordings whose entries the store has not taken yet.",
+            "Recordings not listed yet, because the store has not accepted their entries.",
             figures.unindexed.get(),
         ),
         (
             "trunkgate_recordings_unlisted_files",
-            "Files in the directory of recordings that are of no recording.",
+            "Files in the directory of recordings that belong to no recording.",
             figures.unlisted().files,
         ),
         ("trunkgate_recording_failing", "Whether the disk refuses recordings.", u64::from(figures.is_failing())),
@@ -498,7 +498,7 @@ fn trunks(out: &mut Exposition, gateway: &Metrics) {
     out.family(
         name,
         MetricKind::Gauge,
-        "Expiry time of our registration at the trunk, 0 if there was none; it is refreshed at half its lifetime.",
+        "Expiry time of the registration of the edge at the trunk, 0 if there was none; it is refreshed at half its lifetime.",
     );
     for (trunk, ends) in &gateway.registration_ends {
         let since = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -653,7 +653,7 @@ fn capacity(out: &mut Exposition, counted: &GatewayCounts, handle: &EdgeHandle) 
     let help = "Maximum number of concurrent calls; 0: no limit.";
     out.single("trunkgate_calls_limit", MetricKind::Gauge, help, f64::from(calls));
     let [conferences, parties] = counted.conferences;
-    out.single("trunkgate_conferences", MetricKind::Gauge, "Conferences that go on.", conferences as f64);
+    out.single("trunkgate_conferences", MetricKind::Gauge, "Active conferences.", conferences as f64);
     out.single("trunkgate_conference_parties", MetricKind::Gauge, "Parties of all conferences.", parties as f64);
     queues(out, counted);
     out.single("trunkgate_media_ports", MetricKind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
@@ -667,7 +667,7 @@ fn queues(out: &mut Exposition, counted: &GatewayCounts) {
     out.family(
         "trunkgate_queue_size",
         MetricKind::Gauge,
-        "Callers that wait in the queue, of the queues with the most.",
+        "Callers waiting in the queue; for the queues with the most callers.",
     );
     for (name, size) in &queues.largest {
         out.sample("trunkgate_queue_size", &[("queue", name)], *size as f64);
@@ -736,7 +736,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     let store = handle.store.health();
     let help = "Whether the store refuses changes.";
     out.single("trunkgate_store_failing", MetricKind::Gauge, help, f64::from(u8::from(store.is_failing())));
-    let help = "Times that the store refused changes.";
+    let help = "Changes that the store refused.";
     out.single("trunkgate_store_refused_total", MetricKind::Counter, help, store.refused_changes() as f64);
     call_state(out, &handle.shared.call_state);
     let help = "Panics, each caught; please report them.";

@@ -135,7 +135,8 @@ pub(super) async fn inbound(
         let told = handle.sms.send(order).await.is_ok();
         if !told || wait.await != Ok(true) {
             // Twilio reports this error to the owner of the account, so a lost opt-out is noticed.
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the opt-out could not be stored"));
+            let message = "the STOP or START could not be stored: it has no effect until it is sent again";
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", message));
         }
         let shown = if full_numbers { from.clone() } else { mask(&from) };
         let word = if wish == Wish::Stop { "opted out of text messages" } else { "opted in to text messages" };
@@ -169,7 +170,10 @@ async fn receive(
     if !is_kept {
         return Ok(());
     }
-    let not_kept = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the message could not be stored");
+    let not_kept = |_| {
+        let message = "the message could not be stored: send it again";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", message)
+    };
     let now = clock::now();
     let message = KeptMessage {
         sid: sids::random("SM").map_err(not_kept)?,

@@ -70,8 +70,8 @@ pub(super) async fn off_thread(State(work): State<RequestThread>, request: Reque
     match (&mut task.0).await {
         Ok(response) => response,
         Err(error) if error.is_panic() => {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be answered")
-                .into_response()
+            let message = "a bug ended the request: please report this with the log of the edge";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message).into_response()
         }
         // The thread has ended only if the process is ending.
         Err(_) => pending().await,

@@ -430,7 +430,9 @@ fn result(answer: &Value) -> String {
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     out.push_str(&override_line(answer, attempts));
     match answer["route"].is_null() {
-        true if answer["override"].is_string() => out.push_str("→ 404 without this override: no route of the file matches\n"),
+        true if answer["override"].is_string() => {
+            out.push_str("→ 404 without this override: no route of the file matches\n")
+        }
         true => out.push_str("→ 404: no route\n"),
         false => {
             let because = answer["routes"].as_array().into_iter().flatten().find(|route| route["matched"] == true);

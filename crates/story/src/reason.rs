@@ -437,7 +437,7 @@ reasons! {
     SessionExpired {
         slug: "session_expired",
         sentence: "a party did not refresh its session",
-        cause: "A party did not refresh its session, or did not answer our refresh (RFC 4028). The trace names it.",
+        cause: "A party did not refresh its session, or did not answer the edge's refresh (RFC 4028). The trace names it.",
         fix: Some("check for a firewall or NAT that drops idle flows: use TCP or TLS, or a shorter `session_expires` of its trunk; \
                  `session_expires = \"0s\"` requests no refresh"),
         q850: 102,

@@ -33,7 +33,8 @@ pub(super) async fn open(
     request: Request,
 ) -> Result<(), ApiError> {
     let Ok(permit) = proxy.tunnels().try_acquire_owned() else {
-        let message = format!("{} connections to other hosts are open", limits::PROXY_TUNNELS);
+        let message =
+            format!("the limit of {} connections to other hosts is reached: try again later", limits::PROXY_TUNNELS);
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_tunnels", message));
     };
     let reach = proxy.reach();

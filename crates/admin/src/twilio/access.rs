@@ -104,10 +104,11 @@ impl ApiAccess {
         api: &ApiSettings,
     ) -> Result<ApiClient, AccessRefusal> {
         let Some(token) = &api.auth_token else {
-            return Err(Error::unauthorized("the API is closed; [api] auth_token opens it").into());
+            return Err(Error::unauthorized("the API is disabled: set `auth_token` in [api]").into());
         };
         let Some((user, password)) = credentials(headers) else {
-            return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
+            let message = "HTTP Basic authentication is missing: use the account SID and auth token, or an API key and its secret";
+            return Err(Error::unauthorized(message).into());
         };
         // All secrets are compared in any case, so that the time does not depend on the first result.
         let is_account = is_same_secret(user.as_bytes(), api.account_sid.as_bytes());

@@ -31,7 +31,7 @@ pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     parameters.finish()?;
     let Some(current) = cx.handle.call(call).await? else {
         calls::show(cx, call).await?;
-        return Err(Error::later("Recordings of a dialled party's call: record the call that dialled it"));
+        return Err(Error::later("Recordings of a dialled party's call (record the call that dialled it)"));
     };
     let request = reached(cx, current.app.as_deref(), request)?;
     let start = RecordingStart { sid: call.to_owned(), request: request.clone() };

@@ -258,7 +258,7 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
     parameters.finish()?;
     let found = find(cx, sid).await?;
     if found.leg.is_some() {
-        return Err(Error::later("Deleting a dialled party's call: delete the call that dialled it"));
+        return Err(Error::later("Deleting a dialled party's call (delete the call that dialled it)"));
     }
     if found.call.state != "ended" {
         return Err(Error::incomplete());

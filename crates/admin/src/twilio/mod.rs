@@ -240,7 +240,7 @@ pub(super) async fn serve(State(handle): State<EdgeHandle>, request: Request) ->
         handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let Some(Granted { caller, access, source }) = parts.extensions.get::<Granted>() else {
-        return Error::unauthorized("the request was not judged").into_response();
+        return Error::unauthorized("the request was not authenticated").into_response();
     };
     let watch = log::RequestTimer::begin(&parts.method, (path, query), Some(*source), caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };

@@ -13,7 +13,8 @@ use crate::lookups::key::{Branch, CallKey};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Message of the refusal of an emergency call if `emergency_calls` is 0.
-pub const NO_EMERGENCY_CALLS: &str = "emergency calls by requests are disabled (`emergency_calls = 0` of [api])";
+pub const NO_EMERGENCY_CALLS: &str =
+    "emergency calls requested over HTTP are disabled (`emergency_calls = 0` of [api])";
 
 /// Emergency calls in progress, and attempts of the last minute. A call may need several attempts, because of
 /// failover.

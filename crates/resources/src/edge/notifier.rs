@@ -549,7 +549,7 @@ impl Notifier {
         let was_failing = std::mem::replace(&mut lamp.is_failing, !is_taken);
         if !is_taken {
             let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-            let text = format!("NOTIFY of waiting messages to {} of it: {why}", cx.base.shown(&key.user));
+            let text = format!("NOTIFY of waiting messages to user {}: {why}", cx.base.shown(&key.user));
             cx.states.trunks.problem(now, &key.trunk, text.clone());
             if !was_failing {
                 cx.base.warn("", format!("trunk {}: {text}", key.trunk), None);

@@ -103,8 +103,10 @@ impl CallMedia {
             return;
         }
         let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
-        let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
-        let line = format!("{which} 5 s after it was expected; of {name}: {text}");
+        let line = match both {
+            true => format!("no media from either side 5 s after it was expected; from {name}: {text}"),
+            false => format!("no media from {name} 5 s after it was expected: {text}"),
+        };
         cx.count_one_way(leg, both, line, fix);
     }
 

@@ -379,7 +379,7 @@ impl Bridge {
     fn session_over(&mut self, cx: &mut CallCx<'_>, leg: LegId, agreed: SessionInterval) -> CallEffect {
         let (name, seconds) = (cx.call.legs.name_of(leg), agreed.seconds);
         let text = if agreed.ours {
-            format!("{name} did not accept our refresh: its session of {seconds} s has expired")
+            format!("{name} did not accept the edge's session refresh: its session of {seconds} s has expired")
         } else {
             format!("{name} did not refresh its session of {seconds} s")
         };
@@ -425,7 +425,7 @@ impl Bridge {
             Some(408 | 481) | None => {
                 let name = cx.call.legs.name_of(leg);
                 let what = code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code} to"));
-                let text = format!("{name} {what} our refresh");
+                let text = format!("{name} {what} the edge's session refresh");
                 cx.edge.decide(cx.now, cx.call.key, text.clone());
                 return self.session_lost(cx, leg, text);
             }

@@ -313,7 +313,7 @@ impl Search {
         bridge.media.stop_player(cx);
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(cx.now, cx.call.key, format!("{name} is connected to the caller"));
-        let line = format!("goes on with {}", cx.edge.shown_name(&name));
+        let line = format!("continues with {}", cx.edge.shown_name(&name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, None);
     }
