@@ -30,7 +30,7 @@ fn what_a_file_may_say() {
         assert_eq!(wrong(line, "caller_id = '415 555 0188'"), [], "{line}");
     }
     for (line, code, part) in [
-        ("caller_id = {}", "TG0106", "`caller_id` has no effect"),
+        ("caller_id = {}", "TG0106", "`caller_id` has neither `allow` nor `default`"),
         ("caller_id = []", "TG0105", "`caller_id` is empty"),
         ("caller_id = '1001'", "TG0105", "`caller_id`: \"1001\" is not a valid calling number in US"),
         ("caller_id = { default = 'anonymous' }", "TG0105", "`default`: \"anonymous\" is not a valid calling number"),

@@ -132,7 +132,7 @@ fn every_error_is_told_at_its_place() {
         "TG0129 numbers.csv:5:1 `to`: no number equals \"4155551235\" after normalization: write \"+14155551235\"",
         "TG0103 numbers.csv:5:23 `share` is not a percentage: use 1 to 100: share = 10",
         "TG0133 numbers.csv:6:14 unknown agent: desk,trunk:pbx: ",
-        "TG0106 numbers.csv:7:1 a line without `connect`: ",
+        "TG0106 numbers.csv:7:1 this line has no `connect`: ",
         "TG0102 numbers.csv:8:33 5 fields, but the header has 4 columns: ",
         "TG0112 numbers.csv:9:14 {rest}: no pattern defines this group: ",
     ];
@@ -149,8 +149,8 @@ fn every_error_is_told_at_its_place() {
         ("to,to\n1,x\n", "TG0107 numbers.csv:1:4 duplicate column `to`: keep one of them"),
         ("+14155551234,trunk:pbx\n", "TG0106 numbers.csv:1:1 the first line is not a header: "),
         ("note,connect\nx,trunk:pbx\n", "TG0106 numbers.csv:1:1 no column `to`: "),
-        ("", "TG0106 numbers.csv:1:1 an empty file: the first line must be the header: to,connect"),
-        ("to\n\"112\n911\n", "TG0102 numbers.csv:2:1 a field over several lines: is a quote never closed?"),
+        ("", "TG0106 numbers.csv:1:1 the file is empty: the first line must be the header: to,connect"),
+        ("to\n\"112\n911\n", "TG0102 numbers.csv:2:1 a field contains a line break: is a quote never closed?"),
     ] {
         assert!(one(connect, csv).starts_with(expected), "{}", one(connect, csv));
     }

@@ -229,7 +229,7 @@ pub(super) fn judge(draft: &ConfigDraft, taken: impl Fn(SocketAddr) -> Option<St
     }
     let is_public = !Url::parse(&acme.directory).is_ok_and(|url| is_local(&url));
     if is_public && at.port() == 0 {
-        let message = format!("no listener for the challenge http-01: the port of {at} is another one at each start");
+        let message = format!("no listener for the challenge http-01: {at} gets another port at each start");
         findings.error(code::ACME, place, message, "use port 80, or a port that port 80 is forwarded to");
     } else if is_public && at.port() == CHALLENGE_PORT && is_loopback(at.ip()) {
         let message = format!("no listener for the challenge http-01: the authority does not reach {at}");
@@ -288,7 +288,7 @@ mod tests {
             ("domains = 'a.example', directory = 'http://ca.example/d'", "is not the https:// URL of a directory"),
             ("domains = 'a.example', challenge = 'tls-alpn-01'", "`challenge`"),
             ("domains = 'a.example', challenge_address = '127.0.0.1:80'", "the authority does not reach 127.0.0.1:80"),
-            ("domains = 'a.example', challenge_address = '0.0.0.0:0'", "is another one at each start"),
+            ("domains = 'a.example', challenge_address = '0.0.0.0:0'", "gets another port at each start"),
             (
                 "domains = 'a.example', challenge_address = '127.0.0.1:5061'",
                 "is already used by the listener tls:127.0.0.1:5061",

@@ -168,7 +168,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
                 message: "<Say>, but there is no text-to-speech: [speech] has neither `command` nor `url`, and espeak-ng is not installed or is switched off"
                     .to_owned(),
                 span: Some(placed.name.clone()),
-                help: "install espeak-ng, add [speech] with a `command` or `url`, or use <Play>".to_owned(),
+                help: "install espeak-ng, remove `installed = false`, add a `command` or `url` to [speech], or use <Play>".to_owned(),
                 elsewhere: Some(place.clone()),
             });
         }

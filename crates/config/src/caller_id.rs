@@ -27,7 +27,7 @@ fn rule(reader: &mut KeyReader<'_>) -> Option<CallerIdRule> {
     let table = reader.section(keys::CALLER_ID)?;
     if table.get("allow").is_none() && table.get("default").is_none() {
         let help = "allow = [\"+1415555*\"], default = \"+14155550100\", or both";
-        return reader.reject(code::MISSING, "has no effect", help);
+        return reader.reject(code::MISSING, "has neither `allow` nor `default`", help);
     }
     let default = table.read("default", reader.findings, number);
     let allow = table.read("allow", reader.findings, allowed);

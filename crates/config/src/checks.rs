@@ -396,7 +396,8 @@ fn tls_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings
     let demanded = draft.listen.iter().any(|one| one.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
     let named = !trunk.certificate_names.is_empty();
     if named && !demanded && tls.ca.is_none() && trunk.peers.is_empty() {
-        let message = format!("trunk {}: no CA verifies a certificate with its names", trunk.name);
+        let message =
+            format!("trunk {}: nothing identifies its calls: no CA verifies certificates with its `names`", trunk.name);
         findings.error(code::NOBODY, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
     } else if named && !demanded && tls.ca.is_none() && tls.any_client_usage && !draft.listen_is_partial {
         let message = format!(
@@ -419,11 +420,14 @@ fn tls_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings
     }
     let has_peer = trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     if !has_peer && !named && !placed.is_partial {
-        let message = format!("trunk {}: `tls` without a TLS peer", trunk.name);
+        let message = format!("trunk {}: `tls` has no effect: none of its peers uses TLS", trunk.name);
         findings.warning(code::BAD_VALUE, Some(span.clone()), message, "write the peer as sip:HOST;transport=tls");
     }
     if !draft.listen_is_partial && !draft.listen.iter().any(|one| one.listen.transport == Transport::Tls) && named {
-        let message = format!("trunk {}: no listener requests its certificate", trunk.name);
+        let message = format!(
+            "trunk {}: no listener uses TLS, so no client can present a certificate with its `names`",
+            trunk.name
+        );
         findings.error(code::NO_SUCH_LISTENER, span.clone(), message, "add a [[listen]] with transport = \"tls\"");
     }
 }
@@ -523,7 +527,7 @@ pub(super) fn route_names(placed: &SpannedRoute, draft: &ConfigDraft, findings: 
         findings.warning(
             code::UNREACHABLE,
             Some(place.span.clone()),
-            "targets after reject: are never tried",
+            "this target is never tried: it follows a reject:",
             "move reject: to the end",
         );
     }

@@ -79,7 +79,8 @@ codes! {
         "With verify = false every certificate is accepted: the connection is encrypted, but the peer can be an impostor.\n\
          For a peer whose certificate is not signed by a public CA, put that certificate or its CA into `ca`.";
     NO_SUCH_TRUNK = "TG0120", "unknown trunk",
-        "`from` or `connect` of a route names a trunk without a [trunk.NAME] in the file.";
+        "`from` or `connect` of a route, `from` of a [[number]] or `mwi` of a mailbox names a trunk without a [trunk.NAME] in\n\
+         the file, or `siprec` of a route names a group of recording servers without a [siprec.NAME].";
     NO_SUCH_LISTENER = "TG0121", "unknown listener",
         "`listen` of a trunk names no [[listen]], or no listener has the transport of a peer.";
     UNREACHABLE = "TG0122", "unreachable route or target",
@@ -107,7 +108,8 @@ codes! {
          prefix without its `*`.";
     NO_CALLS = "TG0130", "no calls are accepted",
         "Without a [trunk.NAME] every request is from an unknown source and dropped; without a [[route]] every call gets\n\
-         404. A `routes_file` without a line below the header matches no call.";
+         404. A `routes_file` without a line below the header matches no call. A [[number]] without `from` receives no calls if\n\
+         every trunk is for phones (`accept_register`).";
     SHADOWED = "TG0131", "two trunks at one address",
         "A source address belongs to one trunk: an exact peer address and port first, then the longest network prefix, then\n\
          the first in the file. Requests from there never count as the later trunk's. Calls to either trunk, their OPTIONS and\n\
@@ -126,7 +128,7 @@ codes! {
          network.";
     NO_CERTIFICATE = "TG0135", "no TLS certificate",
         "A trunk uses TLS and no [[listen]] is configured: the default TLS listener on port 5061 has a self-signed\n\
-         certificate. Calls to that trunk work. Peers that verify our certificate will not connect to us, so their calls,\n\
+         certificate. Calls to that trunk work. Peers that verify the edge's certificate do not connect to it, so their calls,\n\
          and requests on their own connections, do not arrive. Configure the listeners, one of them with transport = \"tls\",\n\
          certificate and private_key.";
     OWN_HEADER = "TG0136", "header not allowed in rules",
@@ -143,10 +145,11 @@ codes! {
          call. With \"early\" and no `hold`, there is nothing to play. Callers in a `queue` hear ringing with \"on_connect\",\n\
          and with \"at_once\" a ringback tone unless `hold` is set. `hold_music` of a trunk is played if it or the other trunk\n\
          has hold = \"local\"; [speech] is used by a `hold` with `text` and by <Say> of an app.";
-    IDLE_PART = "TG0145", "agent setting without effect",
+    IDLE_PART = "TG0145", "setting without effect",
         "A listener named twice in `fork` receives every packet twice; one that `connect` names too would listen to itself:\n\
          the connected agent receives the caller's audio anyway. on_close = \"next\" passes the caller to the target after the\n\
-         agent; after the last target there is none, and the call ends as with \"hangup\".";
+         agent; after the last target there is none, and the call ends as with \"hangup\". Also: a weight or `order` without an\n\
+         adjacent target to which it applies, and an app, group, mailbox or table that nothing uses.";
     EMERGENCY = "TG0146", "emergency numbers not routed",
         "Phones place calls through this trunk, and no route matches the emergency numbers of [edge] country (or\n\
          `emergency`): such calls get 404. Put a route for them first, with `to` as the numbers are dialled, and a trunk\n\
@@ -221,13 +224,14 @@ codes! {
         "The edge binds every [[listen]] and the [http] address at its start; the system refused this one. Another program\n\
          uses the port (`ss -lntup` shows it), the machine does not have the address, or the port is below 1024 and the\n\
          process lacks CAP_NET_BIND_SERVICE. Port 0 selects a free port; the ready line shows it.";
-    NO_CALL_RECORDS = "TG0202", "call record file cannot be opened",
+    NO_CALL_RECORDS = "TG0202", "call records, store or state not usable",
         "[cdr] file is opened for appending at the start, and before a reload that changes it takes effect, so that no\n\
          record is lost later. Its directory must exist and be writable for the user of the edge; `check` warns about a\n\
          missing one, and rejects a directory, a device or a FIFO in the place of `file`. A file with other content than\n\
          call records is not touched. With a `url` or `[sms]` the same applies to the store, trunkgate.db in [edge]\n\
          data_directory, which must not be in use by another edge. A disk that is full, read-only or not mounted does not\n\
-         stop the start unless [edge] data_required is true: `status` reports it, and records are kept in memory until then.";
+         stop the start unless [edge] data_required is true: `status` reports it, and records are kept in memory until then.\n\
+         `state_directory` (with state = \"file\") must be writable for the user of the edge only.";
     NO_START = "TG0203", "edge cannot start",
         "The system refused a thread, an epoll descriptor, or random numbers: a limit of the process (open files, tasks) is\n\
          reached, or a sandbox forbids it. The message contains the system's error.";

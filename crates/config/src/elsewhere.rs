@@ -73,7 +73,7 @@ const OF_RATES: ForeignNames = &[(&["inbound", "outbound"], "the keys here are `
 const OF_TRUNKS: ForeignNames = &[
     (
         &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
-        "`auth = { username = \"…\", password = … }` are our credentials, `require_auth` those of the peer",
+        "`auth = { username = \"…\", password = … }` has the edge's credentials, `require_auth` those of the peer",
     ),
     (&["server_uri", "client_uri"], "register = { registrar = \"sip:HOST\", user = \"…\" }"),
     (&["port", "transport"], "part of a peer: peers = [\"sip:HOST:5060;transport=tcp\"]"),

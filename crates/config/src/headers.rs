@@ -31,7 +31,7 @@ fn pattern(reader: &mut KeyReader<'_>) -> Option<HeaderPattern> {
 fn added(reader: &mut KeyReader<'_>) -> Option<Vec<(String, String)>> {
     let entries = reader.entries("a table as { X-Tenant = \"acme\" }")?;
     if entries.len() > MAX_ADDED {
-        return reader.reject(code::BAD_VALUE, "has too many", format!("{MAX_ADDED} at most"));
+        return reader.reject(code::BAD_VALUE, "has too many headers", format!("{MAX_ADDED} at most"));
     }
     let mut all = Vec::new();
     for entry in entries {

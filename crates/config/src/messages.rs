@@ -77,7 +77,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
         }
     }
     if messages.url.is_some() && messages.token.is_none() {
-        let message = "without `token` nothing that the service reports is accepted";
+        let message = "delivery reports and messages from the service are rejected: [messages] has no `token`";
         let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";
         findings.warning(code::TEXTS, Some(span.clone()), message, help);
     }

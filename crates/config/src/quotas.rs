@@ -25,7 +25,7 @@ pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str
     let zone = &section.scope().edge.calendar.zone;
     trunk.quotas = section.read("limits", findings, |reader| reader.items(limit)).unwrap_or_default();
     if let Some(span) = section.span_of("limits").filter(|_| trunk.quotas.len() > LIMITS) {
-        findings.error(code::BAD_VALUE, span, "`limits`: too many", format!("{LIMITS} at most"));
+        findings.error(code::BAD_VALUE, span, "`limits` has too many entries", format!("{LIMITS} at most"));
     }
     let calls_per_day = section.read("calls_per_day", findings, number).unwrap_or(0);
     if calls_per_day > 0 {

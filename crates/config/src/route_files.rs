@@ -186,7 +186,7 @@ impl RouteFileReader<'_> {
                 code::MISSING,
                 line,
                 None,
-                "an empty file",
+                "the file is empty",
                 "the first line must be the header: to,connect",
             );
             return None;
@@ -256,7 +256,7 @@ impl RouteFileReader<'_> {
     fn line(&mut self, record: &StringRecord, line: CsvLine) {
         if let Some(at) = record.iter().position(|field| field.contains('\n')) {
             let help = "is a quote never closed?";
-            self.notes.error(code::SYNTAX, line, Some(at), "a field over several lines", help);
+            self.notes.error(code::SYNTAX, line, Some(at), "a field contains a line break", help);
             return;
         }
         let cut = |column| {
@@ -283,7 +283,7 @@ impl RouteFileReader<'_> {
             None if !self.placed.route.connect.is_empty() => Some((0, self.has_pieces)),
             None => {
                 let help = "add it here, or connect = [\"trunk:NAME\"] in the [[route]] for all lines";
-                self.notes.error(code::MISSING, line, None, "a line without `connect`", help);
+                self.notes.error(code::MISSING, line, None, "this line has no `connect`", help);
                 None
             }
         };

@@ -59,7 +59,7 @@ fn further(reader: &mut KeyReader<'_>) -> Option<Vec<(PathBuf, PathBuf)>> {
         let section = reader.section(keys::CERTIFICATE)?;
         if section.get("certificate").is_none() && section.get("private_key").is_none() {
             let help = "write { certificate = \"fullchain.pem\", private_key = \"key.pem\" }";
-            let message = "one of `certificates` without a certificate";
+            let message = "an entry of `certificates` has neither `certificate` nor `private_key`";
             reader.findings.error(code::MISSING, reader.value.span(), message, help);
         }
         pair(&section, reader.findings)

@@ -325,7 +325,7 @@ impl<'a> KeyReader<'a> {
         if let Some(text) = self.text() {
             if let Some(name) = variable(text) {
                 let help = format!("write {{ env = \"{name}\" }} to use its content");
-                self.warning(code::BAD_SECRET, "is literally this text", help);
+                self.warning(code::BAD_SECRET, "is taken literally: no environment variable is read", help);
             }
             return self.not_empty(text, self.value.span());
         }

@@ -109,7 +109,7 @@ keyed! {
     "model": TEXT
         => read!(transcription::name, |to, name| to.model = name), is(r#""whisper-1""#), "model that the service is asked for";
     "language": TEXT
-        => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, in the words of the service: \"en\"";
+        => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, as the service names it: \"en\"";
     "all": ValueKind::Boolean
         => FieldSetter::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those with a transcription request";
 }

@@ -156,7 +156,7 @@ pub(crate) const AUTH: &[ConfigKey] = keys! {
 pub(crate) const REQUIRE_AUTH: &[ConfigKey] = keys! {
     "username": TEXT, MUST, "user name";
     "password": ValueKind::Secret, MUST, "password";
-    "realm": TEXT, is(r#""trunkgate""#), "realm of our challenge";
+    "realm": TEXT, is(r#""trunkgate""#), "realm of the edge's challenge";
     "algorithms": ValueKind::List(&ValueKind::Word(&["MD5", "SHA-256", "SHA-512-256"])), is(r#"["SHA-256", "MD5"]"#), "digest algorithms, in order of preference";
 };
 
