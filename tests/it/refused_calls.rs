@@ -106,7 +106,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
     let question = ["--from", "carrier", "--called", NUMBER];
     let file = edge.file.to_str().unwrap();
     let why = finish(&[&["--config", file, "why"][..], &question[..]].concat()).stdout;
-    assert!(String::from_utf8_lossy(&why).contains("limits of carrier: max_calls 1 (503 past them)\n"));
+    assert!(String::from_utf8_lossy(&why).contains("limits of carrier: max_calls 1 (503 beyond them)\n"));
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Diagnosis {
         let or_more = if sent.is_up { " or more" } else { "" };
         let text = match *sent {
             SentInstead { foreign: 1.., problem, .. } => {
-                let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
+                let which = problem.map(|problem| format!(", the last error: {problem}")).unwrap_or_default();
                 let plural = if sent.foreign == 1 { "message" } else { "messages" };
                 format!(
                     "it sent {}{or_more} {plural} for another streamSid and no audio for this call{which}",
@@ -158,7 +158,7 @@ impl Diagnosis {
                 )
             }
             SentInstead { invalid: 1.., problem, .. } => {
-                let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
+                let which = problem.map(|problem| format!(", the last error: {problem}")).unwrap_or_default();
                 let plural = if sent.invalid == 1 { "message" } else { "messages" };
                 format!("it sent {}{or_more} invalid {plural} and no audio{which}", sent.invalid)
             }

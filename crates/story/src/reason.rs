@@ -344,8 +344,8 @@ reasons! {
     }
     NotRegistered {
         slug: "not_registered",
-        sentence: "a registrar rejected our registration",
-        cause: "The registrar rejected our REGISTER or did not answer.",
+        sentence: "a registrar rejected the edge's registration",
+        cause: "The registrar rejected the edge's REGISTER or did not answer.",
         fix: Some("check `register` and `auth` of its trunk; `trunkgate status` shows the registrar's answer"),
         q850: 38,
         outcome: "failed",
@@ -379,7 +379,7 @@ reasons! {
         slug: "no_response",
         sentence: "no response from the target",
         cause: "The target did not respond to the INVITE within `no_response_timeout`.",
-        fix: Some("check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options"),
+        fix: Some("check its address, firewalls, and whether it accepts the edge's address: `trunkgate doctor`, line options"),
         q850: 18,
         outcome: "failed",
     }

@@ -44,7 +44,7 @@ const DROPS = {
   udp_unread: 'The receive buffer of a socket was full: raise net.core.rmem_max, or find what uses the CPU.',
   connection_unknown_source: 'A TCP or TLS connection from an address of no trunk was closed.',
   connection_slow: 'A connection was closed because its message took too long.',
-  connection_limit: 'A connection was refused by a limit of `[limits]`.',
+  connection_limit: 'A connection was refused: too many are open, or too many unknown sources connect. The log names the limit.',
   connection_evicted: 'An idle connection was closed in favour of a new one.',
   connection_unregistered: 'A connection of an unknown source was closed: no phone registered on it in time.',
   connection_not_accepted: 'The system did not accept a connection: too many open files (`trunkgate doctor`, line open files).',

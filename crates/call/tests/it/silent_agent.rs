@@ -144,7 +144,7 @@ fn messages_for_another_stream_are_the_cause_and_need_no_ten_seconds() {
     news(&mut bench, &asked, MediaEvent::Agent { end: asked.end, event: AgentEvent::Note { text, logged: true } });
     bench.pass(Duration::from_secs(3));
     hang_up(&mut bench, &mut caller);
-    let told = "No media from desk: it sent 240 messages for another streamSid and no audio for this call, the last note: for \
+    let told = "No media from desk: it sent 240 messages for another streamSid and no audio for this call, the last error: for \
                 another stream: \"MZwrong\". Try: put the `streamSid` of this stream's `start` message into each `media` message";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     assert_eq!(silent(&bench), Some((1, 1, true)));
@@ -169,7 +169,7 @@ fn invalid_messages_alone_are_the_cause_and_need_no_ten_seconds() {
     asked.queue.invalid.set(100);
     bench.pass(Duration::from_secs(2));
     hang_up(&mut bench, &mut caller);
-    let told = "No media from desk: it sent 100 invalid messages and no audio, the last note: no valid JSON: line 1, column 2: the \
+    let told = "No media from desk: it sent 100 invalid messages and no audio, the last error: no valid JSON: line 1, column 2: the \
                 10th of its kind. Try: send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/configure/agents.md); \
                 `trunkgate agent test desk` shows the messages that the agent sends.";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));

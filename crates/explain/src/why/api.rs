@@ -114,7 +114,7 @@ pub(super) fn text(answer: &Value) -> Option<String> {
     let mut out = format!("request to the API: To {}{emergency}{from}\n", super::shown(&answer["called"]));
     let limits: Vec<&str> = answer["limits"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !limits.is_empty() && verdict["status"] == 201 {
-        out.push_str(&format!("limits of the edge: {} (429 past them)\n", limits.join("; ")));
+        out.push_str(&format!("limits of the edge: {} (429 beyond them)\n", limits.join("; ")));
     }
     match verdict["message"].as_str() {
         None => out.push_str("→ 201: would be accepted\n"),

@@ -47,5 +47,5 @@ pub(super) fn text(trunk: &str, limits: &Value) -> String {
     if limits.is_empty() {
         return String::new();
     }
-    format!("limits of {trunk}: {} (503 past them)\n", limits.join("; "))
+    format!("limits of {trunk}: {} (503 beyond them)\n", limits.join("; "))
 }

@@ -222,7 +222,7 @@ fn past_outage(of: &Value) -> Option<String> {
         Some(lost) => format!(", {lost} of which had no other target"),
     };
     let calls = number(usize::try_from(calls).unwrap_or(usize::MAX), "call");
-    Some(format!("past: {calls} of the last hour did not reach it{lost}"))
+    Some(format!("earlier: {calls} of the last hour did not reach it{lost}"))
 }
 
 /// Describes a problem in calls of the last hour, if it persists.

@@ -172,7 +172,11 @@ fn open_files(config: &Config, hard: Option<u64>) -> Finding {
             format!("set LimitNOFILE={wanted} in the systemd unit, or lower [limits] calls"),
         ),
         Some(hard) => Finding::ok("open files", format!("{hard} at most")),
-        None => Finding::warn("open files", "the limit cannot be read", "ulimit -Hn"),
+        None => Finding::warn(
+            "open files",
+            "the limit cannot be read",
+            "`ulimit -Hn` shows it; set LimitNOFILE in the systemd unit",
+        ),
     }
 }
 

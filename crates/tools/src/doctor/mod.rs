@@ -366,7 +366,7 @@ async fn of_say(speech: Option<SpeechSettings>) -> Finding {
             let took = began.elapsed().as_millis();
             Finding::ok("speech", format!("<Say> is spoken by {program}: a word in {took} ms"))
         }
-        Ok(Err(what)) => Finding::fail("speech", what, "[speech]; callers hear nothing of a <Say>"),
+        Ok(Err(what)) => Finding::fail("speech", what, "correct [speech]: until then callers hear nothing of a <Say>"),
         Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),
     }
 }
@@ -377,7 +377,9 @@ async fn of_announcements(config: &Config) -> Finding {
     let said = number(config.announcements.len(), "text");
     match tokio::task::spawn_blocking(move || speech::try_out(&mut config)).await {
         Ok(faults) if faults.is_empty() => Finding::ok("speech", format!("{said} said")),
-        Ok(faults) => Finding::fail("speech", faults.join("; "), "[speech]; callers hear the ringback tone instead"),
+        Ok(faults) => {
+            Finding::fail("speech", faults.join("; "), "correct [speech]: until then callers hear the ringback tone")
+        }
         Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),
     }
 }

@@ -88,7 +88,11 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
     ("stream_queue_full", MESSAGES, "A TCP or TLS connection did not take messages fast enough."),
     ("connection_unknown_source", MESSAGES, "A TCP or TLS connection from an address of no trunk was closed."),
     ("connection_slow", MESSAGES, "A connection was closed because its message took too long."),
-    ("connection_limit", MESSAGES, "A connection was refused by a limit of `[limits]`."),
+    (
+        "connection_limit",
+        MESSAGES,
+        "A connection was refused: too many are open, or too many unknown sources connect. The log names the limit.",
+    ),
     ("connection_evicted", MESSAGES, "An idle connection was closed in favour of a new one."),
     (
         "connection_unregistered",
@@ -123,12 +127,12 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
     (
         "otel_failed",
         LOG,
-        "Traces are not delivered to the collector of `[otel]`: the log has its answer; docs/operate/opentelemetry.md.",
+        "Some or all traces are not delivered to the collector of `[otel]`: the line has the reason; docs/operate/opentelemetry.md.",
     ),
     (
         "sms_not_kept",
         LOG,
-        "A text message could not be stored: check the disk and rights of `[sms]`; docs/configure/fallback.md.",
+        "A text message could not be stored: check space and permissions of `data_directory` in [edge]; docs/configure/fallback.md.",
     ),
     ("sms_refused", LOG, "The provider rejected a text message: the log has its answer; docs/configure/fallback.md."),
     ("sms_retried", LOG, "A text message was not delivered and is tried again; docs/configure/fallback.md."),

@@ -155,7 +155,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "certificate_expired",
         "alert of TLS",
-        "The remote party rejected our certificate because it has expired: renew it and replace the file that `trunkgate status` names; it is read again within seconds.",
+        "The remote party rejected the edge's certificate because it has expired: renew it and replace the file that `trunkgate status` names; it is read again within seconds.",
     ),
     ("registered", "state of a registration", "The carrier has accepted the edge's REGISTER."),
     ("starting", "state of the edge", "Calls are not accepted yet."),
@@ -236,7 +236,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "our_address",
         "cause of a fault",
-        "Our SDP announced an address at which a side cannot reach the edge: check `public_address` and `local_networks` of [edge].",
+        "The edge's SDP announced an address at which a side cannot reach it: check `public_address` and `local_networks` of [edge].",
     ),
     (
         "echoed",
@@ -316,7 +316,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "public_address",
         "line of `doctor`",
-        "Whether the address in our SIP and SDP is the one at which peers see this machine.",
+        "Whether the address in the edge's SIP and SDP is the one at which peers see this machine.",
     ),
     (
         "inbound_udp",
@@ -334,7 +334,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "line of `doctor`",
         "Problems of the edge that runs with this configuration, as `status` has them.",
     ),
-    ("sip_alg", "line of `doctor`", "Whether a router on the path changes our SIP."),
+    ("sip_alg", "line of `doctor`", "Whether a router on the path changes the edge's SIP."),
     ("app", "line of `doctor`", "Whether the servers of each application's URLs can be reached; no request is sent."),
     ("speech", "line of `doctor`", "Whether `[speech]` makes audio of a sentence."),
     (

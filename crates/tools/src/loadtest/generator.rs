@@ -387,7 +387,8 @@ impl<'a> LoadGenerator<'a> {
         if line.answered {
             self.results.dropped += u64::from(!left);
         } else if !heard {
-            self.results.fail("no response from the edge: check that it runs and accepts our address".to_owned());
+            self.results
+                .fail("no response from the edge: check that it runs and accepts this machine's address".to_owned());
         } else if self.over.is_some() && left {
             // The end of the test cut this call short, so it does not count.
             self.results.attempted -= 1;

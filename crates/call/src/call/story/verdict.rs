@@ -357,7 +357,7 @@ const FIXES_OF_PROOFS: [(ReasonSlug, &str, &str); 2] = [
 ];
 
 /// Fix for a target that did not respond, before the next one was tried.
-const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
+const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts the edge's address: `trunkgate doctor`, line options; until it responds each call waits \
      `no_response_timeout` for it, but not with `order = \"asr\"` in the route or another order of `connect`";
 
 /// Returns whether a target's own response explains the failure.
