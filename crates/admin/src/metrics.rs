@@ -102,7 +102,7 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
 /// Writes the counters of SIP messages that the gateway and the sockets have dropped.
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
-    out.family(name, MetricKind::Counter, "SIP messages and connections dropped without a reply.");
+    out.family(name, MetricKind::Counter, "SIP messages and connections that were dropped or refused, by reason.");
     for (reason, count) in &gateway.sip.dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
@@ -260,12 +260,12 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
         ("trunkgate_recordings_active", "Recordings whose files are not closed.", figures.active.get()),
         (
             "trunkgate_recording_queue_bytes",
-            "Frames that wait for the recording writer.",
+            "Bytes of audio that wait for the recording writer.",
             figures.queued_bytes() as u64,
         ),
         (
             "trunkgate_recordings_unrecovered",
-            "Recordings of an earlier run that cannot be completed.",
+            "Recordings of an earlier run that could not be completed yet.",
             figures.unrecovered.get(),
         ),
         (
@@ -309,7 +309,7 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
         ),
         (
             "trunkgate_recording_blocks_refused_total",
-            "Blocks of frames that came while the queue of the recording writer was full.",
+            "Blocks of audio (200 ms) lost, because the queue of the recording writer was full.",
             figures.refused_blocks.get() as f64,
         ),
         (
@@ -360,7 +360,11 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
         out.sample(name, &[("trunk", trunk), ("route", route), ("outcome", outcome)], *count as f64);
     }
     let name = "trunkgate_limits_reached_total";
-    out.family(name, MetricKind::Counter, "Calls from or to a trunk rejected by its limits or rules.");
+    out.family(
+        name,
+        MetricKind::Counter,
+        "Calls rejected by a limit or rule, by trunk; without a trunk: calls requested over HTTP.",
+    );
     for ((trunk, reason), count) in &gateway.limits_reached {
         out.sample(name, &[("trunk", trunk), ("reason", reason)], *count as f64);
     }
@@ -406,7 +410,11 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         }
     }
     let name = "trunkgate_agent_sockets_total";
-    out.family(name, MetricKind::Counter, "Agent connections by result: opened, rejected, lost.");
+    out.family(
+        name,
+        MetricKind::Counter,
+        "Agent connections by result: `opened`, or `lost` (could not be opened, or broke).",
+    );
     for agent in agents {
         out.sample(name, &[("agent", &agent.name), ("result", "opened")], agent.opened as f64);
         out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
@@ -488,7 +496,7 @@ fn recording_sessions(out: &mut Exposition, gateway: &Metrics) {
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_trunk_up";
-    out.family(name, MetricKind::Gauge, "Whether any peer of the trunk is up.");
+    out.family(name, MetricKind::Gauge, "Whether an address of the trunk is up, or a phone is registered.");
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
     }
@@ -576,7 +584,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let help = "MOS (E-model) of the audio received from each party of an answered call, at its end.";
     out.histogram("trunkgate_call_mos", help, &gateway.call_mos);
     let name = "trunkgate_media_one_way_total";
-    out.family(name, MetricKind::Counter, "Parties that sent no media within five seconds of the answer.");
+    out.family(name, MetricKind::Counter, "Parties that sent no media for 5 s after it was expected, or until the end of a shorter call, or whose media stopped.");
     for ((trunk, silent), count) in &gateway.media_one_way {
         out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
     }

@@ -74,7 +74,9 @@ impl SmsForm {
         let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
         let tokens: Vec<_> = twilio.into_iter().chain(service).collect();
         let (false, Some(public_url)) = (tokens.is_empty(), public_url) else {
-            return Err(refused("[twilio] (or `token` of [messages]) or public_url of [http] is missing"));
+            return Err(refused(
+                "the edge cannot verify requests: [twilio] (or `token` of [messages]) or `public_url` of [http] is missing",
+            ));
         };
         let given = headers.get(SIGNATURE_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
         if given.len() != SIGNATURE_CHARS {

@@ -106,7 +106,7 @@ impl fmt::Display for TextRejection {
         match self {
             TextRejection::Anonymous => f.write_str("the caller ID is withheld"),
             TextRejection::NotE164 => f.write_str("the recipient has no number that can receive one"),
-            TextRejection::Own => f.write_str("the recipient is our own number"),
+            TextRejection::Own => f.write_str("the recipient is the sender or the called number"),
             TextRejection::Prefix => f.write_str("the recipient's number is not in allow_prefixes"),
             TextRejection::Abroad(home) => {
                 let home = home.join(" or ");
