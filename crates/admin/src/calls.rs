@@ -315,10 +315,10 @@ pub(super) async fn list(
     one_of("direction", &mut filter.direction, &DIRECTIONS)?;
     one_of("failed_reason", &mut filter.failed_reason, &reasons)?;
     if filter.failed_reason.is_some() && filter.failed.is_none() {
-        return Err(bad_request("`failed_reason` is that of a target: add `failed`".to_owned()));
+        return Err(bad_request("`failed_reason` filters by the reason of one target: add `failed`".to_owned()));
     }
     if filter.direction.is_some() && filter.trunk.is_none() {
-        return Err(bad_request("`direction` is seen from a trunk or agent: add `trunk`".to_owned()));
+        return Err(bad_request("`direction` is relative to a trunk or agent: add `trunk`".to_owned()));
     }
     one_of("format", &mut filter.format, &FORMATS)?;
     date("since", &mut filter.since)?;

@@ -189,8 +189,10 @@ pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
     }
     let is_probe = matches!(path, "/healthz" | "/readyz");
     if !is_probe && occupant(request).as_ref().is_some_and(HttpSlotOccupant::is_for_probes) {
-        let message =
-            format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
+        let message = format!(
+            "the limit of {} connections that serve requests is reached: try again later",
+            limits::HTTP_CONNECTIONS
+        );
         let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
         return Some(([(header::CONNECTION, "close")], twilio::shaped(path, error)).into_response());
     }

@@ -21,7 +21,7 @@ pub(super) async fn readyz(State(handle): State<EdgeHandle>) -> Result<&'static 
     match handle.phase() {
         EdgePhase::Ready => Ok("ready"),
         EdgePhase::Starting => {
-            let message = "resolving peer names";
+            let message = "starting: names of peers are being resolved";
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", message))
         }
         EdgePhase::Draining => {

@@ -66,7 +66,7 @@ impl ApiProxy {
         if setting == config::ProxyMode::Off {
             return Err(Box::new(refused(off())));
         }
-        let unknown = || ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known");
+        let unknown = || ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the address of the client is unknown");
         let occupant = gate::occupant(request).ok_or_else(|| Box::new(refused(unknown())))?;
         Ok((setting, occupant))
     }

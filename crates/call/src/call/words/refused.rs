@@ -161,12 +161,14 @@ impl fmt::Display for RequestRefusal {
                 "the agent may not transfer its caller there: the target is not in its `transfer_to`"
             }
             RequestRefusal::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
-            RequestRefusal::UnknownTarget => "unknown target, or a listener",
+            RequestRefusal::UnknownTarget => "the target is not configured, or it is an agent that only listens",
             RequestRefusal::SameAgent => "that agent already has the call",
             RequestRefusal::BadDigits(Some(other)) => {
                 return write!(f, "{other:?} is not a DTMF digit: use 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
             }
-            RequestRefusal::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
+            RequestRefusal::BadDigits(None) => {
+                return write!(f, "use 1 to {KEYS_PER_REQUEST} DTMF digits: 0 to 9, *, #, A to D");
+            }
             RequestRefusal::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
             RequestRefusal::NoRecording => "the configuration has no [recording]",
             RequestRefusal::TooManyRecordings => {

@@ -80,7 +80,9 @@ pub(crate) fn date(store: &Connection, reading: ClockReading) -> rusqlite::Resul
         None => (RetentionClock::new(reading), false),
     };
     if clock.hold > 0 && !was_held {
-        tracing::warn!("the wall clock was set: nothing that has a retention period is deleted for a day");
+        tracing::warn!(
+            "the wall clock was set: recordings and other data with a retention period are not deleted for a day"
+        );
     }
     let RetentionClock { last: ClockReading { boot, uptime, wall }, age, hold } = &clock;
     store.execute(
