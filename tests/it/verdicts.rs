@@ -371,7 +371,7 @@ fn an_answer_that_is_never_acknowledged() {
         &[
             "the 200 OK was not acknowledged: carrier sent no ACK for the 200 OK that went to ",
             &format!("it goes to our Contact, {sip} (its own Contact {me}, Record-Route 127.0.0.44:5099)"),
-            "Try: check `public_address`: the ACK is sent to our Contact; a SIP ALG or proxy may drop it",
+            "Try: check `public_address`: the ACK is sent to the edge's Contact; a SIP ALG or proxy may drop it",
         ],
     );
 }

@@ -80,7 +80,7 @@ reasons! {
         slug: "draining",
         sentence: "the edge is draining",
         cause: "SIGTERM or `trunkgate drain`: new calls get 503 with Retry-After.",
-        fix: Some("send calls to another edge; `trunkgate drain --undo` accepts calls again"),
+        fix: Some("send calls to another edge; `trunkgate drain --undo` ends a drain that `trunkgate drain` began"),
         q850: 42,
         outcome: "refused",
     }
@@ -412,7 +412,7 @@ reasons! {
         slug: "ack_timeout",
         sentence: "the 200 OK was not acknowledged",
         cause: "No ACK for the 200 OK within 32 s.",
-        fix: Some("check `public_address`: the ACK is sent to our Contact; a SIP ALG or proxy may drop it (`trunkgate doctor`, \
+        fix: Some("check `public_address`: the ACK is sent to the edge's Contact; a SIP ALG or proxy may drop it (`trunkgate doctor`, \
                  lines public address and sip alg)"),
         q850: 102,
         outcome: "failed",
@@ -430,7 +430,7 @@ reasons! {
         sentence: "a party on hold is no longer reachable",
         cause: "Both parties of a call on hold, or a caller connected to an agent, answered OPTIONS in the dialog with 481 \
              or not at all.",
-        fix: Some("check the network to both parties: they did not answer OPTIONS while on hold"),
+        fix: Some("check the network to the parties: while on hold they answered OPTIONS with 481 or not at all"),
         q850: 102,
         outcome: "failed",
     }
@@ -478,7 +478,7 @@ reasons! {
     AppFailed {
         slug: "app_failed",
         sentence: "the application could not be run",
-        cause: "The document and the one of `fallback_url` could not be fetched or run.",
+        cause: "The document, and that of `fallback_url` if there is one, could not be fetched or run.",
         fix: Some("`trunkgate help CODE` explains the error code; a target behind the application takes such calls"),
         q850: 38,
         outcome: "failed",

@@ -76,7 +76,11 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_250, "<Dial> has too many nouns", "call at most ten parties at once"),
     (13_252, "A SIP header of <Sip> is incomplete or may not be set", "use X- headers"),
     (13_320, "<Gather> has a nested verb that it cannot have", "use Say, Play or Pause there"),
-    (13_326, "<Gather> asks for an input that is not available here", "use input=\"dtmf\""),
+    (
+        13_326,
+        "<Gather> asks for an input that is not available here",
+        "add [recognition] for speech, or use input=\"dtmf\"",
+    ),
     (
         13_420,
         "The file of a <Play> was found but cannot be played: not WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
@@ -86,8 +90,7 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_430, "`digits` of <Play> is not a string of digits", "use 0-9, *, #, A-D and w"),
     (
         13_520,
-        "A text of <Say> was not spoken: neither espeak-ng is installed nor a [speech] written, its program or service failed or took longer than 10 s, or the text \
-         is empty",
+        "A text of <Say> was not spoken: there is no text-to-speech, its program or service failed or took longer than 10 s, or the text is empty",
         "read the error in `trunkgate trace SID`; install espeak-ng, configure [speech], or play a recording with <Play>",
     ),
     (13_521, "<Say> has too much text", "use several <Say>"),
