@@ -71,7 +71,7 @@ reasons! {
         slug: "operator",
         sentence: "an operator or a request over HTTP ended the call",
         cause: "`trunkgate calls hangup`, `DELETE /v1/calls/{sid}`, `Status=completed` or `canceled` of the \
-             Twilio-compatible API, or a second SIGTERM ended the call.",
+             Twilio-compatible API, a second SIGTERM, or the end of the drain time after a SIGTERM ended the call.",
         fix: None,
         q850: 31,
         outcome: "failed",

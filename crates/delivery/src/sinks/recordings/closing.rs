@@ -286,7 +286,7 @@ impl RecordingCloser {
         });
         self.shared.figures.read_unindexed(match read {
             Ok(foreign) => foreign.map(|path| {
-                format!("{}: no entry of a recording in this directory; ignored. Move it away.", path.display())
+                format!("{} is ignored: it is no entry of a recording in this directory. Move it away.", path.display())
             }),
             Err(text) => Some(text),
         });

@@ -242,7 +242,10 @@ impl RecordingFigures {
         *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());
         let mut trouble = self.trouble();
         if trouble.is_none() {
-            tracing::error!(reason = "recording_failed", "recordings are not written: {failure}");
+            tracing::error!(
+                reason = "recording_failed",
+                "recordings are not written: {failure}; they lose audio until they are"
+            );
         }
         *trouble = Some(failure);
     }

@@ -218,7 +218,7 @@ impl SharedRecordings {
         if !missing.is_empty() {
             tracing::error!(
                 reason = "recording_failed",
-                "recordings not handed over by the previous process, completed as after a crash: {}",
+                "recordings that the previous process did not hand over end there, and are completed as after a crash: {}",
                 missing.join(", ")
             );
         }

@@ -129,7 +129,7 @@ impl UnindexedEntries {
                 Ok(_) | Err(_) => {
                     tracing::warn!(
                         reason = "recording_failed",
-                        "{}: damaged, or from another recordings directory; ignored. Move it away.",
+                        "{} is ignored: this entry of a recording is damaged, or belongs to another directory of recordings. Move it away.",
                         file.path().display()
                     );
                     foreign = Some(file.path());

@@ -188,7 +188,10 @@ impl RecordingWriter {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
                 // Its entry is in the index, so it is completed like one of an earlier process.
-                tracing::warn!("recording {} is closed later: too many recordings wait to be closed", ended.entry.sid);
+                tracing::warn!(
+                    "recording {} is completed later: too many recordings wait to be completed",
+                    ended.entry.sid
+                );
                 self.shared.closed(&ended.entry.sid);
             }
         }

@@ -473,7 +473,10 @@ impl Writer {
         let Some(path) = self.journal_path(cdr) else {
             // Calls in an old journal would count as interrupted if records are enabled again later.
             if let Some(Err(error)) = self.journal.take().map(CallJournal::forget) {
-                tracing::warn!(reason = "cdr_failed", "{error}");
+                tracing::warn!(
+                    reason = "cdr_failed",
+                    "{error}; its calls would count as interrupted once [cdr] is set again"
+                );
             }
             (self.file, self.missing) = (None, Missing::default());
             self.waiting.clear();

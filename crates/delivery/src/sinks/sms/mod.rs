@@ -223,7 +223,7 @@ impl Texts {
             Some(error) if !was_unstored => {
                 tracing::error!(
                     reason = "sms_not_kept",
-                    "text messages cannot be stored in {}: {error}",
+                    "text messages cannot be stored in {}: {error}; new ones are lost, and waiting ones are not sent until they can",
                     self.store.directory().display()
                 );
                 self.counters.tell_problem(Some(Failure::of(error, self.store.directory())));

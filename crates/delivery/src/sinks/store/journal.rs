@@ -320,12 +320,12 @@ fn report_damage(path: &Path, damaged: usize, calls: usize) {
     match kept {
         Ok(kept) => tracing::warn!(
             reason = "cdr_failed",
-            "{path}: {damaged}, calls there have no record; {calls} read; the file is kept as {}",
+            "{path}: {damaged}, calls in them have no record; {calls} read; the file is kept as {}",
             kept.display()
         ),
         Err(error) => tracing::warn!(
             reason = "cdr_failed",
-            "{path}: {damaged}, calls there have no record; {calls} read; the file is not kept: {error}"
+            "{path}: {damaged}, calls in them have no record; {calls} read; the file is not kept: {error}"
         ),
     }
 }
