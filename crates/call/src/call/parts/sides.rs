@@ -210,7 +210,7 @@ impl CallParts {
         let is_party = cx.call.legs.near == leg;
         if cx.call.legs.callee != Some(leg) && !(is_party && request == AgentRequest::Hangup) {
             let what = if is_party { "that has no caller" } else { "that it is not in" };
-            cx.call.legs.note_request(cx.now, cx.edge, leg, &format!("requests an action for a call {what}"));
+            cx.call.legs.note_request(cx.now, cx.edge, leg, &format!("requests an action for a call {what}: ignored"));
             return;
         }
         match request {
@@ -241,7 +241,7 @@ impl CallParts {
         let leaves = self.search.is_consulting() || dialled.is_some();
         let what = if leaves { "it leaves" } else { "the call ends" };
         cx.edge.decide(cx.now, cx.call.key, format!("{name}: max_call has passed: {what}"));
-        let line = format!("{name}: max_call has passed");
+        let line = format!("{name}: max_call has passed: {what}");
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, Some(ReasonSlug::MaxCall));
         if cx.call.legs.agent_in_place_of_caller().is_some() {

@@ -54,6 +54,8 @@ fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRef
         format!("transfer to {text}: refused, {refused}")
     } else if refused == RequestRefusal::TooManyHops {
         format!("transfer to {text}: {refused}")
+    } else if refused == RequestRefusal::BadTarget {
+        format!("transfer to {text}: malformed target, or a warm transfer to an agent")
     } else {
         format!("transfer to {text}: unknown target")
     };
