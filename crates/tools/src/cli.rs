@@ -451,7 +451,7 @@ pub enum PresetVerb {
     /// List presets
     #[command(after_help = examples::PRESET_LIST)]
     List,
-    /// Show settings that trunks with this preset override
+    /// Show which settings of a preset trunks override
     #[command(after_help = examples::PRESET_DIFF)]
     Diff {
         /// Preset name, e.g. twilio
@@ -670,7 +670,7 @@ pub struct AgentTest {
     /// [default: from the configuration, else system roots]
     #[arg(long, verbatim_doc_comment, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Connections; all but the first end at first audio
+    /// Number of connections; all but the first end at first audio
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub times: u32,
     /// Print JSON
@@ -701,7 +701,8 @@ pub struct TestCall {
     #[arg(long)]
     pub srtp: bool,
     /// Hang up this long after the answer
-    /// [default: 5s; with --play or --dtmf: 1s after the end of the file and the digits]
+    /// [default: 5s; with --play or --dtmf: 1s after the end of the
+    /// file and the digits]
     #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
     pub duration: Option<Duration>,
     /// Cancel if there is no answer in this time
