@@ -297,7 +297,8 @@ fn of_records(what: &RecordProblem) -> String {
         }
         RecordProblem::RecordingEntriesMissing => "entries of recordings may be missing".to_owned(),
         RecordProblem::FilesNotListed { files } => {
-            format!("{} of no recording in the directory of recordings", counted(*files, "file"))
+            let (count, verb) = (counted(*files, "file"), if *files == 1 { "belongs" } else { "belong" });
+            format!("{count} in the directory of recordings {verb} to no recording")
         }
         RecordProblem::VoicemailFull { voicemail } => format!("voicemail {voicemail} is full: it does not answer"),
         RecordProblem::MailNotSent => "voicemail is not sent by e-mail".to_owned(),
@@ -418,7 +419,8 @@ impl RecordProblem {
                 "the log of the earlier run says how it ended; `trunkgate recordings` shows each".to_owned()
             }
             RecordProblem::RecordingEntriesMissing => {
-                "move it out of the directory of recordings, and check its contents".to_owned()
+                "move that file out of the directory of recordings, or make it readable for the user of the edge"
+                    .to_owned()
             }
             RecordProblem::FilesNotListed { .. } => {
                 "move them out of the directory, or delete them: docs/configure/recording.md, \"Retention\"".to_owned()
@@ -444,7 +446,9 @@ impl ProblemKind {
                 "a crash, SIGKILL or a power cut; their call records have reason edge_restarted".to_owned()
             }
             ProblemKind::Record(RecordProblem::JournalDamaged { lines }) => {
-                format!("{lines} lines were unreadable; the file is kept beside it as .damaged")
+                format!(
+                    "{lines} lines were unreadable, so calls in them have no record; the log names the copy of the file, if one was kept"
+                )
             }
             ProblemKind::Record(RecordProblem::CallRecordsLost { is_for_url, .. }) => {
                 if *is_for_url { "not sent to the URL" } else { "not in the file" }.to_owned()
