@@ -111,8 +111,8 @@ fn next_check(peers: &[PeerView]) -> Option<String> {
 /// Describes the settings with which calls do not wait for a trunk that is down.
 fn how_not_to_wait(name: &str) -> String {
     format!(
-        "until then calls do not wait with `order = \"asr\"` in the route, another order of `connect`, or a shorter \
-         `no_response_timeout` of [trunk.{name}]"
+        "until then `order = \"asr\"` in the route or another order of `connect` avoids the wait, and a shorter \
+         `no_response_timeout` of [trunk.{name}] shortens it"
     )
 }
 
