@@ -127,7 +127,7 @@ pub fn remedy(loss: StreamLoss, words: &str, signed: bool) -> &'static str {
             "use a name of the bot's certificate in `url`, or have it issued for the host of `url`: `ca` does not help here"
         }
         StreamLoss::Tls if words.contains("expired") => {
-            "have the bot's certificate renewed: no key of the agent accepts an expired one"
+            "have the bot's certificate renewed: no setting of the agent accepts an expired one"
         }
         StreamLoss::Tls => {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
@@ -148,9 +148,15 @@ pub fn remedy(loss: StreamLoss, words: &str, signed: bool) -> &'static str {
             "open the firewall between edge and bot, or keep the bot running if it starts on demand"
         }
         StreamLoss::Silent => "have the bot send its greeting earlier, or increase `first_audio_timeout`",
-        StreamLoss::PingUnanswered | StreamLoss::DataUnacknowledged | StreamLoss::Unread => {
+        StreamLoss::PingUnanswered => {
             "do not block the bot's event loop, for example by waiting for a model without `await`: the WebSocket library \
              answers pings only while it runs"
+        }
+        StreamLoss::DataUnacknowledged => {
+            "check the network between edge and bot, and that nothing blocks the bot's event loop: its machine took no more data"
+        }
+        StreamLoss::Unread => {
+            "have the bot read its WebSocket all the time: it sends messages, such as marks, and does not read the replies"
         }
         StreamLoss::Reset => {
             "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
