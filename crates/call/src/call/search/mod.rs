@@ -11,7 +11,9 @@
 //!
 //! `branches.rs`: `leave_out()` removes addresses of a target that are down or in back-off, but never all of them. A
 //! target that may not be called (`may_be_called()`), or that a limit of its trunk rejects (`take_place()`), has
-//! failed: the next one is tried, and the failure is recorded.
+//! failed: the next one is tried, and the failure is recorded. So has a trunk without a registered phone
+//! (`candidates.rs`: `next_candidate()`). `crates/route/src/table.rs`: `is_dialable()` drops targets whose placeholders
+//! give no number or address.
 //!
 //! `parts/results.rs` handles the turns, the wait before an agent's next stream, and `search_timeout`.
 //!
