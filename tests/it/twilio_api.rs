@@ -150,7 +150,7 @@ fn a_page_of_another_site_and_a_closed_api_are_refused_in_the_same_shape() {
     let closed =
         Process::start(&config("[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n"));
     let (status, answer) = http("GET", &format!("{}/2010-04-01/Accounts.json", closed.url()), &[(name, &right)], "");
-    assert!(status == 401 && answer.contains("[api] auth_token opens it"), "{answer}");
+    assert!(status == 401 && answer.contains("set `auth_token` in [api]"), "{answer}");
 }
 
 #[test]
