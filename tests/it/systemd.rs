@@ -97,7 +97,10 @@ fn it_hears_of_ready_alive_reloading_and_stopping() {
     edge.signal(Signal::SIGHUP);
     manager.wait("RELOADING=1");
     let refused = value(&manager.wait("READY=1"), "STATUS");
-    assert!(refused.contains("reload failed") && edge.metric("trunkgate_config_last_reload_success") == 0.0, "{refused}");
+    assert!(
+        refused.contains("reload failed") && edge.metric("trunkgate_config_last_reload_success") == 0.0,
+        "{refused}"
+    );
 
     edge.signal(Signal::SIGTERM);
     let stopping = manager.wait("STOPPING=1");

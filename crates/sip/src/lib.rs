@@ -23,6 +23,7 @@ pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod method;
+mod open;
 mod reply;
 mod room;
 mod sanity;
@@ -37,8 +38,8 @@ pub mod write;
 pub use compose::OwnUris;
 pub use digest::asked_realms;
 pub use endpoint::{
-    COMPLETED_ELSEWHERE, DIGEST_URI_DIFFERS, EndedInvites, EndpointConfig, EndpointCounts, EndpointLimits, OpenInvite,
-    ReplacedDialog, SipEndpoint,
+    COMPLETED_ELSEWHERE, DIGEST_URI_DIFFERS, EndpointConfig, EndpointCounts, EndpointLimits, ReplacedDialog,
+    SipEndpoint,
 };
 pub use event::{
     ClientId, ConnectionId, DialogId, DropReason, EndpointEvent, EndpointInput, EndpointOutput, ExtraHeader, Flow,
@@ -50,5 +51,6 @@ pub use header::HeaderName;
 pub use identity::{ProcessIdentity, TokenSource};
 pub use message::{BodyPart, MessageDefect, ParseError, SipMessage, StartLine};
 pub use method::Method;
+pub use open::{EndedInvites, OpenInvite};
 pub use trunkgate_terms::{Credentials, DigestHash};
 pub use uri::{HostPort, Scheme, Uri, has_control};

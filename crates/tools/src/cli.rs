@@ -670,7 +670,7 @@ pub struct AgentTest {
     /// [default: from the configuration, else system roots]
     #[arg(long, verbatim_doc_comment, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Number of connections; all but the first end at first audio
+    /// Connections; all but the first end at first audio
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub times: u32,
     /// Print JSON

@@ -77,7 +77,7 @@ keyed! {
     "allow_private": ValueKind::Boolean
         => FieldSetter::Boolean(|api, is_so| api.allow_private = is_so), is("false").beside("auth_token"), "lets URLs given through the Twilio-compatible API reach private and loopback addresses";
     "emergency_calls": ValueKind::Integer(0, 1_000)
-        => FieldSetter::Integer(|api, most| api.emergency_calls = most as usize), is("3"), "maximum number of concurrent emergency calls requested over HTTP, with four times as many attempts per minute; 0: none; emergency calls of callers are not limited";
+        => FieldSetter::Integer(|api, most| api.emergency_calls = most as usize), is("3"), "maximum number of concurrent emergency calls over HTTP, with four times as many attempts per minute; 0: none; those of callers have no limit";
     "requests_per_second": COUNT
         => FieldSetter::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
     "keep_calls": ValueKind::Duration

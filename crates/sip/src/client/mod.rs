@@ -2,10 +2,9 @@
 //! credentials.
 //!
 //! This module has the transaction table (here), one transaction (`transaction`), the composition of outgoing requests
-//! (`requests`), the handling of responses with the dialogs they create (`responses`), and INVITEs of another process
-//! (`open`). Dialogs are in `dialog`. A dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
+//! (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs are in `dialog`. A
+//! dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
 
-mod open;
 mod requests;
 mod responses;
 mod transaction;
@@ -20,17 +19,17 @@ use crate::digest::keyring::Keyring;
 use crate::event::{ClientId, DialogId, Flow, SipPartyId, Transport};
 use crate::limits;
 use crate::method::Method;
+use crate::open::{OpenInvite, OpenInviteSide, OutgoingInvite};
 use crate::room::shrink;
-use crate::shared::{EndpointShared, TimerOwner};
+use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use crate::timer::T4;
 use crate::transaction::client_invite::ClientInviteState;
 use crate::transaction::key::{self, IndexKey};
-use crate::transaction::{ClientEvent, TransactionStep};
+use crate::transaction::{ClientEvent, StatusClass, TransactionStep};
 use rustc_hash::FxHashMap;
 use transaction::{CancelState, ClientTransaction, InviteState};
 use trunkgate_terms::Credentials;
 
-pub(crate) use open::OutgoingInvite;
 pub(crate) use requests::InDialogRequest;
 pub(crate) use responses::HangUp;
 pub use transaction::COMPLETED_ELSEWHERE;
@@ -253,6 +252,62 @@ impl ClientTransactions {
         let forks = self.inviting(id).map(|inviting| inviting.forks.as_slice());
         let open = forks.into_iter().flatten().filter(|fork| fork.confirmed && fork.ack.is_none());
         open.map(|fork| fork.dialog).collect()
+    }
+
+    /// Returns the initial INVITEs without a final response.
+    pub(crate) fn open_invites(&self) -> impl Iterator<Item = OpenInvite> {
+        self.clients.values().filter_map(|client| {
+            let inviting = client.invite.as_deref().filter(|_| client.dialog.is_none())?;
+            let is_open = matches!(
+                client.machine.invite_state(),
+                Some(ClientInviteState::Calling | ClientInviteState::Proceeding)
+            );
+            is_open.then(|| OpenInvite {
+                flow: client.flow,
+                local: client.local,
+                party: client.party,
+                call_id: client.call_id.clone(),
+                side: OpenInviteSide::Sent(OutgoingInvite {
+                    branch: inviting.branch.clone(),
+                    uri: inviting.uri.clone(),
+                    local_uri: inviting.local_uri.clone(),
+                    local_tag: inviting.local_tag.clone(),
+                    to: inviting.to.clone(),
+                    cseq: inviting.cseq,
+                    elsewhere: inviting.elsewhere,
+                }),
+            })
+        })
+    }
+
+    /// Withdraws an INVITE of another process. The CANCEL is sent at once: whether a provisional response has arrived
+    /// at the other process is unknown, and a remote party without the INVITE answers 481. Returns false if the table
+    /// is full.
+    pub(crate) fn withdraw_open(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        origin: MessageOrigin,
+        call_id: &str,
+        invite: OutgoingInvite,
+    ) -> bool {
+        if self.is_full(cx) {
+            return false;
+        }
+        key::client(&mut cx.shared.scratch, invite.branch.as_bytes(), Method::Invite);
+        if self.at_key(cx.shared).is_some() {
+            return false;
+        }
+        let way = (origin.flow, origin.local, origin.party);
+        let key = cx.shared.scratch.as_slice().into();
+        let mut client = ClientTransaction::taken_over(key, way, call_id, invite);
+        let id = ClientId(cx.shared.fresh_id());
+        let step = client.machine.step(ClientEvent::Response(StatusClass::Provisional));
+        client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
+        self.waiting.insert((client.flow.remote, client.flow.transport, id));
+        self.keys.insert(client.key.clone(), id);
+        self.clients.insert(id, Box::new(client));
+        self.send_cancel(cx, id);
+        true
     }
 
     /// Stops the retransmission of an INVITE, and cancels the INVITE once a provisional response has arrived.

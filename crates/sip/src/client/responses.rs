@@ -486,7 +486,7 @@ impl ClientTransactions {
             remote_uri: inviting.remote_uri.clone(),
             remote_target: contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
             route_set: reversed(record_routes(response)),
-            local_cseq: inviting.cseq.saturating_add(inviting.skipped_cseqs),
+            local_cseq: inviting.cseq.saturating_add(client.skipped_cseqs),
             remote_cseq: None,
             contact_user: inviting.contact_user.clone(),
             secure: is_sips(&inviting.uri),

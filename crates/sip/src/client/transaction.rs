@@ -6,6 +6,7 @@ use crate::compose::{RequestHead, tagged};
 use crate::digest::keyring::AnsweredChallenges;
 use crate::event::{ClientId, DialogId, ExtraHeader, Flow, LocalAddress, SentMessage, SipPartyId};
 use crate::method::Method;
+use crate::open::OutgoingInvite;
 use crate::transaction::client::{ClientNonInvite as ClientOther, ClientState};
 use crate::transaction::client_invite::{ClientInvite, ClientInviteState};
 use crate::transaction::key::IndexKey;
@@ -15,6 +16,10 @@ use crate::transaction::{ClientEvent, TimerSlots, TransactionStep};
 pub(super) const MAX_FORWARDS: u8 = 70;
 /// Reason header value of a CANCEL or BYE sent because another target answered the call (RFC 3326 §3.1).
 pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+/// Numbers left out in the CSeq of the BYE to a phone that has answered an INVITE of another process, which may have
+/// sent requests. A remote party accepts a number that is higher than the next one (RFC 3261 §12.2.2).
+const CSEQ_MARGIN: u32 = 32;
 
 /// Client transaction with its request.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(super) struct ClientTransaction {
     pub(super) dialog: Option<DialogId>,
     /// Whether the layer above receives no event about this request.
     pub(super) silent: bool,
+    /// Numbers left out in the CSeq of the next request in a dialog of this INVITE: another process may have used them.
+    pub(super) skipped_cseqs: u32,
     /// Whether the request was resent after its connection was lost.
     pub(super) sent_once_more: bool,
     /// Whether a slot in the dialog table is reserved for this request.
@@ -62,8 +69,6 @@ pub(super) struct InviteState {
     /// Value of To, without tag.
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
-    /// Numbers left out in the CSeq of the next request in a dialog of this INVITE: another process may have used them.
-    pub(super) skipped_cseqs: u32,
     /// Whether the INVITE carries an offer.
     pub(super) offers: bool,
     pub(super) contact_user: String,
@@ -174,6 +179,7 @@ impl ClientTransaction {
             call_id: call_id.to_owned(),
             dialog: None,
             silent: false,
+            skipped_cseqs: 0,
             sent_once_more: false,
             reserved: false,
             answered: AnsweredChallenges::default(),
@@ -181,6 +187,36 @@ impl ClientTransaction {
             invite: None,
         };
         (client, step)
+    }
+
+    /// Creates the transaction of an INVITE that another process has sent, to be cancelled.
+    pub(super) fn taken_over(
+        key: IndexKey,
+        way: (Flow, LocalAddress, SipPartyId),
+        call_id: &str,
+        invite: OutgoingInvite,
+    ) -> ClientTransaction {
+        let OutgoingInvite { branch, uri, local_uri, local_tag, to, cseq, elsewhere } = invite;
+        let inviting = InviteState {
+            branch,
+            uri,
+            routes: Vec::new(),
+            local_uri,
+            local_tag,
+            remote_uri: to.clone(),
+            to,
+            cseq,
+            offers: true,
+            contact_user: String::new(),
+            credentials: Vec::new(),
+            cancel: CancelState::Wanted,
+            elsewhere,
+            ack: None,
+            forks: Vec::new(),
+            caused: Vec::new(),
+        };
+        let (client, _) = ClientTransaction::new(Method::Invite, key, way, Bytes::new(), call_id);
+        ClientTransaction { silent: true, skipped_cseqs: CSEQ_MARGIN, invite: Some(Box::new(inviting)), ..client }
     }
 
     /// Returns the description of an outgoing message of this transaction, for metrics and tracing; `again` marks a

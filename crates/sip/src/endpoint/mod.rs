@@ -2,24 +2,23 @@
 //! [`EndpointEvent`](crate::EndpointEvent), and sends the requests and responses of the layer above.
 //!
 //! This module selects the part that handles a message, timer or call (here), decides which requests are served
-//! (`request`), handles in-dialog requests and the end of dialogs, which involve transactions of both sides (`within`),
-//! and ends INVITEs that a crashed process has left (`open_invites`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
+//! (`request`), and handles in-dialog requests and the end of dialogs, which involve transactions of both sides
+//! (`within`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
 //! `digest` (credentials), `shared` (identifiers, timers, outputs).
 
-mod open_invites;
 mod request;
 mod within;
 
 pub use crate::client::COMPLETED_ELSEWHERE;
 pub use crate::dialog::ReplacedDialog;
-pub(crate) use open_invites::OpenInviteSide;
-pub use open_invites::{EndedInvites, OpenInvite};
 pub use request::DIGEST_URI_DIFFERS;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::client::ClientTransactions;
@@ -35,6 +34,7 @@ use crate::identity::ProcessIdentity;
 use crate::limits;
 use crate::message::{MessageDefect, SipMessage};
 use crate::method::Method;
+use crate::open::{EndedInvites, OpenInvite, OpenInviteSide};
 use crate::sanity::{RequestRejection, RequestRules};
 use crate::server::ServerTransactions;
 use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
@@ -462,6 +462,40 @@ impl SipEndpoint {
     /// Restores a dialog from a snapshot and returns its new id.
     pub fn restore_dialog(&mut self, snapshot: DialogSnapshot) -> DialogId {
         self.dialogs.insert(&mut self.shared, Dialog::restored(snapshot))
+    }
+
+    /// Returns the initial INVITEs of both directions that have no final response. A received one with headers that are
+    /// not UTF-8 is omitted.
+    pub fn open_invites(&self) -> Vec<OpenInvite> {
+        self.servers.open_invites().chain(self.clients.open_invites()).collect()
+    }
+
+    /// Ends INVITEs of another process, after its dialogs have been restored: received ones get `answer`, and sent ones
+    /// a CANCEL, an ACK to their final response, and a BYE if that is a 2xx. INVITEs that belong to a restored dialog
+    /// are omitted: they were answered after they had been written.
+    pub fn end_invites(&mut self, now: Instant, invites: Vec<OpenInvite>, answer: &ResponseSpec) -> EndedInvites {
+        let mut ended = EndedInvites::default();
+        let answered: HashSet<String> = self.dialogs.call_ids().map(str::to_owned).collect();
+        for OpenInvite { flow, local, party, call_id, side } in invites {
+            if answered.contains(&call_id) {
+                continue;
+            }
+            let EndpointParts { mut cx, clients, servers } = self.parts(now);
+            let origin = MessageOrigin { flow, local, party };
+            match side {
+                OpenInviteSide::Received { head, tag } => {
+                    let request = SipMessage::parse(Bytes::from(head));
+                    let is_refused =
+                        request.is_ok_and(|request| servers.refuse_open(&mut cx, origin, request, tag, answer.clone()));
+                    ended.refused += usize::from(is_refused);
+                }
+                OpenInviteSide::Sent(invite) => {
+                    let is_withdrawn = clients.withdraw_open(&mut cx, origin, &call_id, invite);
+                    ended.withdrawn += usize::from(is_withdrawn);
+                }
+            }
+        }
+        ended
     }
 
     /// Returns the numbers of live transactions and dialogs.

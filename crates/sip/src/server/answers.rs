@@ -2,6 +2,7 @@
 
 use super::ServerTransactions;
 use super::reliable::ResponseTiming;
+use super::transaction::ServerTransaction;
 use crate::compose::{self, begins_secure, write_extras};
 use crate::cx::EndpointCx;
 use crate::dialog::{Dialog, DialogSnapshot, SuccessResponse, bare_address, contact_uri, record_routes};
@@ -9,11 +10,13 @@ use crate::event::{DialogId, EndpointEvent, ResponseSpec, SentMessage, ServerId,
 use crate::header::{HeaderName, params};
 use crate::message::SipMessage;
 use crate::method::Method;
-use crate::reply::reply_flow;
+use crate::open::{OpenInvite, OpenInviteSide, response_head};
+use crate::reply::{late_reply_flow, reply_flow};
 use crate::sanity::{RELIABLE, RequestRejection};
 use crate::scan::{split, trim};
 use crate::shared::{MessageOrigin, TimerOwner};
-use crate::transaction::{ServerEvent, StatusClass, StepMessage, StepReport, key};
+use crate::transaction::key::{self, IndexKey};
+use crate::transaction::{ServerEvent, StatusClass, StepMessage, StepReport};
 
 impl ServerTransactions {
     /// Responds to a request; see [`SipEndpoint::respond`](crate::SipEndpoint::respond).
@@ -80,6 +83,50 @@ impl ServerTransactions {
             cx.dialogs.await_ack(cx.shared, cx.now, dialog_id, success);
         }
         dialog
+    }
+
+    /// Returns the initial INVITEs without a final response.
+    pub(crate) fn open_invites(&self) -> impl Iterator<Item = OpenInvite> {
+        let open = |server: &&ServerTransaction| server.initial && server.machine.is_open();
+        let invites = self.servers.values().map(Box::as_ref).filter(|server| server.method == Method::Invite);
+        invites.filter(open).filter_map(|server| {
+            let request = server.request.as_ref()?;
+            Some(OpenInvite {
+                flow: server.source,
+                local: server.local,
+                party: server.party,
+                call_id: std::str::from_utf8(request.call_id()?).ok()?.to_owned(),
+                side: OpenInviteSide::Received { head: response_head(request)?, tag: server.tag.clone() },
+            })
+        })
+    }
+
+    /// Refuses an INVITE of another process, whose responses carried `tag`, and repeats the response until its ACK.
+    /// Returns false if the INVITE is invalid or the table is full.
+    pub(crate) fn refuse_open(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        origin: MessageOrigin,
+        request: SipMessage,
+        tag: String,
+        answer: ResponseSpec,
+    ) -> bool {
+        let is_valid = request.method() == Method::Invite && request.defect().is_none();
+        if !is_valid || key::server(&mut cx.shared.scratch, origin.party, Method::Invite, &request).is_none() {
+            return false;
+        }
+        if self.at_key(cx.shared).is_some() || self.is_full(origin.party) || cx.dialogs.is_full() {
+            return false;
+        }
+        let key: IndexKey = cx.shared.scratch.as_slice().into();
+        let reply = late_reply_flow(&request, origin.flow);
+        let id = self.insert_request(cx, origin, key, request, None);
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.tag = tag;
+            server.reply = reply;
+        }
+        self.respond(cx, id, answer);
+        true
     }
 
     /// Sends 100 Trying immediately, because the layer above may take longer than 200 ms (RFC 3261 §17.2.1).

@@ -1,10 +1,9 @@
 //! Server side of the endpoint: server transactions (RFC 3261 §8.2, §17.2) and responses.
 //!
-//! This module has the transaction table (here), one transaction (`transaction`), responses (`answers`), reliable
-//! provisional responses (`reliable`), and INVITEs of another process (`open`). Dialogs are in `dialog`; `endpoint` decides which requests are served.
+//! This module has the transaction table (here), one transaction (`transaction`), responses (`answers`) and reliable
+//! provisional responses (`reliable`). Dialogs are in `dialog`; `endpoint` decides which requests are served.
 
 mod answers;
-mod open;
 mod reliable;
 mod transaction;
 
