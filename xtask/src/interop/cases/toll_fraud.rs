@@ -41,7 +41,7 @@ fn rows(port: u16) -> Vec<Row> {
         row(format!("sip:x@127.0.0.1:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@[::ffff:127.0.0.1]:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@0.0.0.0:{port};transport=tcp"), true, "refused"),
-        row(format!("sip:x@2130706433:{port};transport=tcp"), true, "unknown target"),
+        row(format!("sip:x@2130706433:{port};transport=tcp"), true, "malformed target"),
         row(format!("sip:x@inside.test:{port};transport=tcp"), false, "an address that transfers may not reach"),
     ]
 }
