@@ -67,6 +67,11 @@ pub enum CallTarget {
 }
 
 impl CallTarget {
+    /// Returns whether the target is a party that rings: a trunk or a SIP URI.
+    pub fn is_party(&self) -> bool {
+        matches!(self, CallTarget::Trunk { .. } | CallTarget::Uri { .. })
+    }
+
     /// Returns the trunk, if the target is a single trunk.
     pub fn trunk(&self) -> Option<&Arc<Trunk>> {
         match self {

@@ -200,8 +200,7 @@ impl<'a> DialledParties<'a> {
         let Some(trunk) = cx.call.legs[near].trunk.clone() else { return Err("no trunk".to_owned()) };
         cx.charge_named(&trunk, &number, near).map_err(|reason| reason.sentence().to_owned())?;
         let plan = cx.plan_named(&trunk, &number, near).ok_or("no route matches the number")?;
-        let is_party = |target: &CallTarget| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. });
-        let found: Vec<CallTarget> = plan.targets.into_iter().filter(is_party).collect();
+        let found: Vec<CallTarget> = plan.targets.into_iter().filter(CallTarget::is_party).collect();
         if found.is_empty() {
             Err(format!("the route {} has no target that can be called", plan.route.name))
         } else {

@@ -447,8 +447,7 @@ impl Search {
                 vec![one]
             }
         });
-        let (ring, others): (Vec<CallTarget>, Vec<CallTarget>) =
-            all.partition(|target| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. }));
+        let (ring, others): (Vec<CallTarget>, Vec<CallTarget>) = all.partition(CallTarget::is_party);
         if !others.is_empty() {
             let names = others.iter().map(|target| cx.edge.shown_name(&name(target))).collect::<Vec<_>>().join(", ");
             let text =

@@ -212,10 +212,7 @@ pub(crate) fn plan_redirected(cx: &mut CallCx<'_>, trunk: &Trunk, number: &Numbe
     let mut plan = plan.ok_or_else(|| TargetFailure::with_code(404, ReasonSlug::NoRoute))?;
     if cx.call.is_programmed {
         // The application keeps the caller: a Dial calls parties only, as for a number that it dials itself.
-        let is_party = |target: &CallTarget| {
-            matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. } | CallTarget::RingAll(_))
-        };
-        plan.targets.retain(is_party);
+        plan.targets.retain(|target| target.is_party() || matches!(target, CallTarget::RingAll(_)));
         if plan.targets.is_empty() {
             return Err(TargetFailure::with_code(404, ReasonSlug::NoRoute));
         }
