@@ -23,6 +23,11 @@ fn counted(count: u64, word: &str) -> String {
     number(usize::try_from(count).unwrap_or(usize::MAX), word)
 }
 
+/// Returns a count with its word and the verb that agrees: `one` for 1, else `many`.
+fn counted_with(count: u64, word: &str, one: &str, many: &str) -> String {
+    format!("{} {}", counted(count, word), if count == 1 { one } else { many })
+}
+
 /// Shortens a text to `most` characters, the last of which is then an ellipsis.
 fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most.saturating_sub(1)) {
@@ -311,12 +316,12 @@ fn of_records(what: &RecordProblem) -> String {
             format!("{count} given up without a transcription in the last 24 hours")
         }
         RecordProblem::SmsWithoutService { messages } => {
-            let (count, verb) = (counted(*messages, "text message"), if *messages == 1 { "waits" } else { "wait" });
-            format!("{count} {verb} for a service that is not configured any more")
+            let waits = counted_with(*messages, "text message", "waits", "wait");
+            format!("{waits} for a service that is not configured any more")
         }
         RecordProblem::SmsQueued { messages, minutes } => {
-            let (count, verb) = (counted(*messages, "text message"), if *messages == 1 { "is" } else { "are" });
-            format!("{count} {verb} queued, the oldest for {minutes} min")
+            let are = counted_with(*messages, "text message", "is", "are");
+            format!("{are} queued, the oldest for {minutes} min")
         }
     }
 }
