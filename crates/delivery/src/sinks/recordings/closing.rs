@@ -18,7 +18,7 @@ use super::place::RecordingLocation;
 use super::repair::{RecordingRepairError, repair};
 use super::shared::SharedRecordings;
 use super::trim::trim;
-use super::unindexed::UnindexedEntries;
+use super::unindexed::{UnindexedEntries, log_refused};
 use super::unlisted::{self, FileSweep};
 use super::{FinishedRecording, RecordingEvent, RecordingId, SoundRange, reader};
 use crate::sinks::store::disk::named;
@@ -267,8 +267,7 @@ impl RecordingCloser {
 
     /// Saves an entry that the store refused, for a retry.
     fn waits(&mut self, entry: RecordingEntry, error: &io::Error) {
-        let (call, sid) = (&entry.call_sid, &entry.sid);
-        tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not listed yet, because its entry cannot be stored: {error}; this is retried");
+        log_refused(&entry, error);
         self.unindexed.add(entry, &self.shared.directory());
         self.unindexed.keep();
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);

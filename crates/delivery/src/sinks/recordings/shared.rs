@@ -15,7 +15,7 @@ use super::index::{self, MailboxCounts, RecordingEntry, RecordingFilter, Recordi
 use super::place::RecordingLocation;
 use super::reader::{self, RecordingReader};
 use super::report::RecordingReports;
-use super::unindexed::RefusedEntries;
+use super::unindexed::{RefusedEntries, log_refused};
 use super::waveform::{Waveform, WaveformCache};
 use super::{EventCallback, RecordingEvent, mail, report, transcription};
 use crate::sinks::outbox;
@@ -248,11 +248,7 @@ impl SharedRecordings {
         let work = move |store: &Connection| index::put(store, &entry);
         self.store.submit(Commit::Soon, work, move |done| {
             if let Err(error) = done {
-                let (call, sid) = (&kept.call_sid, &kept.sid);
-                tracing::warn!(
-                    %call, reason = "recording_failed",
-                    "recording {sid} is not listed yet, because its entry cannot be stored: {error}; this is retried"
-                );
+                log_refused(&kept, &error);
                 refused.push(kept);
             }
         });

@@ -156,3 +156,12 @@ impl UnindexedEntries {
         Ok(())
     }
 }
+
+/// Logs that the store has refused the entry of a recording, which is stored later.
+pub(super) fn log_refused(entry: &RecordingEntry, error: &io::Error) {
+    tracing::warn!(
+        call = %entry.call_sid, reason = "recording_failed",
+        "recording {} is not listed yet, because its entry cannot be stored: {error}; this is retried",
+        entry.sid
+    );
+}
