@@ -82,6 +82,6 @@ fn commands_of_pages_print_what_the_pages_show() {
             }
         }
     }
-    assert!(commands >= 2, "{commands}");
+    assert!(commands >= 3, "{commands}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

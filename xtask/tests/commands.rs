@@ -73,7 +73,7 @@ fn tasks_that_documents_name_exist_and_take_their_flags() {
             }
         }
     }
-    assert!(commands > 40, "{commands}");
+    assert!(commands > 50, "{commands}");
 }
 
 #[test]
