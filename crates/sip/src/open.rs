@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Flow, LocalAddress, SipPartyId};
 use crate::header::HeaderName;
-use crate::message::SipMessage;
+use crate::message::{SipMessage, StartLine};
+use crate::write::MessageWriter;
 
-/// Headers of a request that its responses repeat (RFC 3261 §8.2.6.2), besides Via.
-const REPEATED: [(HeaderName, &str); 4] =
-    [(HeaderName::From, "From"), (HeaderName::To, "To"), (HeaderName::CallId, "Call-ID"), (HeaderName::CSeq, "CSeq")];
+/// Headers of a request that its responses repeat (RFC 3261 §8.2.6.2).
+const REPEATED: [HeaderName; 5] =
+    [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
 
 /// Initial INVITE without a final response, received or sent by an endpoint, in plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,14 +75,12 @@ impl OpenInvite {
 
 /// Returns a request with the headers that its responses repeat; `None` if one is not UTF-8.
 pub(crate) fn response_head(request: &SipMessage) -> Option<String> {
-    let start = request.as_bytes().split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
-    let mut head = format!("{}\r\n", std::str::from_utf8(start).ok()?);
-    let vias = request.headers(HeaderName::Via).map(|value| ("Via", value));
-    let others = REPEATED.iter().filter_map(|(name, text)| Some((*text, request.header(*name)?)));
-    for (name, value) in vias.chain(others) {
-        // A folded value stays folded.
-        head.extend([name, ": ", std::str::from_utf8(value).ok()?, "\r\n"]);
+    let StartLine::Request { uri, .. } = request.start_line() else { return None };
+    let mut writer = MessageWriter::request(request.method(), std::str::from_utf8(uri).ok()?);
+    for name in REPEATED {
+        for value in request.headers(name) {
+            writer.header_bytes(name.as_str(), value);
+        }
     }
-    head.push_str("Max-Forwards: 0\r\nContent-Length: 0\r\n\r\n");
-    Some(head)
+    String::from_utf8(writer.finish(None).into()).ok()
 }

@@ -23,8 +23,7 @@ pub(crate) fn reply_flow(request: &SipMessage, source: Flow) -> Flow {
     if via.rport.is_some() {
         return source;
     }
-    let port = via.sent_by.port.unwrap_or(default_port(source.transport));
-    Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
+    at_sent_by(request, source)
 }
 
 /// Returns the flow of a response to a request of another process, whose connections are lost unless the flow names
@@ -33,6 +32,11 @@ pub(crate) fn late_reply_flow(request: &SipMessage, source: Flow) -> Flow {
     if !source.transport.is_reliable() || source.connection.is_some() {
         return reply_flow(request, source);
     }
+    at_sent_by(request, source)
+}
+
+/// Returns the flow to the source address, at the port in sent-by.
+fn at_sent_by(request: &SipMessage, source: Flow) -> Flow {
     let port = request.via().and_then(|via| via.sent_by.port).unwrap_or(default_port(source.transport));
     Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
 }

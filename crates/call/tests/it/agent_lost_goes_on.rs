@@ -220,13 +220,7 @@ fn a_caller_that_hangs_up_meanwhile_ends_all() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(180, ""));
     hang_up(&mut bench, &mut caller);
-    let cancel = bench.expect(PBX, "CANCEL");
-    bench.receive(PBX, callee.respond(&cancel, 200, ""));
-    // The answer crosses our CANCEL.
-    bench.receive(PBX, callee.answer(200, &answer()));
-    bench.expect(PBX, "ACK");
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.answered_too_late(&callee);
     let record = &bench.reports[0];
     assert_eq!((record.call.outcome, record.call.reason), (Some("answered"), Some("caller_hung_up")));
     bench.finish();

@@ -173,12 +173,7 @@ fn calls_that_were_being_set_up_end_on_both_sides() {
         let ack = Dialing { to_tag: refusal.tag("To"), ..caller }.request("ACK", "", "");
         bench.receive(CARRIER, ack.replace("z9hG4bK-ACK", "z9hG4bK-INVITE"));
         if is_answered {
-            let cancel = bench.expect(PBX, "CANCEL");
-            bench.receive(PBX, callee.respond(&cancel, 200, ""));
-            bench.receive(PBX, callee.answer(200, &answer()));
-            bench.expect(PBX, "ACK");
-            let bye = bench.expect(PBX, "BYE");
-            bench.receive(PBX, callee.respond(&bye, 200, ""));
+            bench.answered_too_late(&callee);
         } else {
             bench.withdrawn(&callee);
         }

@@ -131,14 +131,19 @@ impl ClientTransactions {
     }
 
     /// Adds a request to the table, starts its timers and sends it.
-    fn start(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, mut client: ClientTransaction, step: TransactionStep) {
+    fn start(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, client: ClientTransaction, step: TransactionStep) {
+        let (flow, bytes, what) = (client.flow, client.request.clone(), client.sent(id, client.method, false));
+        self.insert(cx, id, client, step);
+        cx.shared.transmit(flow, bytes, what);
+    }
+
+    /// Adds a request to the table and starts its timers.
+    fn insert(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, mut client: ClientTransaction, step: TransactionStep) {
         client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
         self.waiting.insert((client.flow.remote, client.flow.transport, id));
         self.keys.insert(client.key.clone(), id);
         cx.dialogs.reserve(client.reserved);
-        let (flow, bytes, what) = (client.flow, client.request.clone(), client.sent(id, client.method, false));
         self.clients.insert(id, Box::new(client));
-        cx.shared.transmit(flow, bytes, what);
     }
 
     /// Removes a request, together with the early dialogs its INVITE created.
@@ -302,10 +307,7 @@ impl ClientTransactions {
         let mut client = ClientTransaction::taken_over(key, way, call_id, invite);
         let id = ClientId(cx.shared.fresh_id());
         let step = client.machine.step(ClientEvent::Response(StatusClass::Provisional));
-        client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
-        self.waiting.insert((client.flow.remote, client.flow.transport, id));
-        self.keys.insert(client.key.clone(), id);
-        self.clients.insert(id, Box::new(client));
+        self.insert(cx, id, client, step);
         self.send_cancel(cx, id);
         true
     }

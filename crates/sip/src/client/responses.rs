@@ -478,7 +478,7 @@ impl ClientTransactions {
     ) -> Option<DialogId> {
         let client = self.clients.get_mut(&id)?;
         let inviting = client.invite.as_deref()?;
-        let plain = DialogSnapshot {
+        let mut plain = DialogSnapshot {
             call_id: client.call_id.clone(),
             local_tag: inviting.local_tag.clone(),
             remote_tag: String::from_utf8_lossy(key::to_tag(response)).into_owned(),
@@ -486,7 +486,7 @@ impl ClientTransactions {
             remote_uri: inviting.remote_uri.clone(),
             remote_target: contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
             route_set: reversed(record_routes(response)),
-            local_cseq: inviting.cseq.saturating_add(client.skipped_cseqs),
+            local_cseq: inviting.cseq,
             remote_cseq: None,
             contact_user: inviting.contact_user.clone(),
             secure: is_sips(&inviting.uri),
@@ -494,6 +494,9 @@ impl ClientTransactions {
             local: client.local,
             party: client.party,
         };
+        if client.is_taken_over {
+            plain.skip_cseqs();
+        }
         cx.dialogs.release(std::mem::take(&mut client.reserved));
         Some(cx.dialogs.insert(cx.shared, Dialog::of_client(plain, confirmed, id)))
     }

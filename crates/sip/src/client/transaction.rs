@@ -17,10 +17,6 @@ pub(super) const MAX_FORWARDS: u8 = 70;
 /// Reason header value of a CANCEL or BYE sent because another target answered the call (RFC 3326 §3.1).
 pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
-/// Numbers left out in the CSeq of the BYE to a phone that has answered an INVITE of another process, which may have
-/// sent requests. A remote party accepts a number that is higher than the next one (RFC 3261 §12.2.2).
-const CSEQ_MARGIN: u32 = 32;
-
 /// Client transaction with its request.
 #[derive(Debug)]
 pub(super) struct ClientTransaction {
@@ -38,8 +34,8 @@ pub(super) struct ClientTransaction {
     pub(super) dialog: Option<DialogId>,
     /// Whether the layer above receives no event about this request.
     pub(super) silent: bool,
-    /// Numbers left out in the CSeq of the next request in a dialog of this INVITE: another process may have used them.
-    pub(super) skipped_cseqs: u32,
+    /// Whether another process has sent the request, and perhaps further ones in its dialogs.
+    pub(super) is_taken_over: bool,
     /// Whether the request was resent after its connection was lost.
     pub(super) sent_once_more: bool,
     /// Whether a slot in the dialog table is reserved for this request.
@@ -179,7 +175,7 @@ impl ClientTransaction {
             call_id: call_id.to_owned(),
             dialog: None,
             silent: false,
-            skipped_cseqs: 0,
+            is_taken_over: false,
             sent_once_more: false,
             reserved: false,
             answered: AnsweredChallenges::default(),
@@ -216,7 +212,7 @@ impl ClientTransaction {
             caused: Vec::new(),
         };
         let (client, _) = ClientTransaction::new(Method::Invite, key, way, Bytes::new(), call_id);
-        ClientTransaction { silent: true, skipped_cseqs: CSEQ_MARGIN, invite: Some(Box::new(inviting)), ..client }
+        ClientTransaction { silent: true, is_taken_over: true, invite: Some(Box::new(inviting)), ..client }
     }
 
     /// Returns the description of an outgoing message of this transaction, for metrics and tracing; `again` marks a

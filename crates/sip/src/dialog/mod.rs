@@ -25,6 +25,10 @@ pub(crate) use table::{DialogTable, SuccessResponse};
 /// Highest CSeq number, below 2³¹ (RFC 3261 §8.1.1.5).
 pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
+/// Numbers left out in the CSeq of the next request after a crash: the process before may have used them. A remote
+/// party accepts a number that is higher than the next one (RFC 3261 §12.2.2).
+const CSEQ_MARGIN: u32 = 32;
+
 /// Serializable state of a confirmed dialog, without timers or table indexes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DialogSnapshot {
@@ -57,6 +61,13 @@ pub struct DialogSnapshot {
     pub local: LocalAddress,
     /// Id of the party, such as a trunk, that owns the dialog.
     pub party: SipPartyId,
+}
+
+impl DialogSnapshot {
+    /// Leaves out CSeq numbers that a crashed process may have used.
+    pub fn skip_cseqs(&mut self) {
+        self.local_cseq = self.local_cseq.saturating_add(CSEQ_MARGIN);
+    }
 }
 
 impl DialogSnapshot {

@@ -473,13 +473,11 @@ impl SipEndpoint {
     /// Ends INVITEs of another process, after its dialogs have been restored: received ones get `answer`, and sent ones
     /// a CANCEL, an ACK to their final response, and a BYE if that is a 2xx. INVITEs that belong to a restored dialog
     /// are omitted: they were answered after they had been written.
-    pub fn end_invites(&mut self, now: Instant, invites: Vec<OpenInvite>, answer: &ResponseSpec) -> EndedInvites {
+    pub fn end_invites(&mut self, now: Instant, mut invites: Vec<OpenInvite>, answer: &ResponseSpec) -> EndedInvites {
         let mut ended = EndedInvites::default();
-        let answered: HashSet<String> = self.dialogs.call_ids().map(str::to_owned).collect();
+        let answered: HashSet<&str> = self.dialogs.call_ids().collect();
+        invites.retain(|invite| !answered.contains(invite.call_id.as_str()));
         for OpenInvite { flow, local, party, call_id, side } in invites {
-            if answered.contains(&call_id) {
-                continue;
-            }
             let EndpointParts { mut cx, clients, servers } = self.parts(now);
             let origin = MessageOrigin { flow, local, party };
             match side {

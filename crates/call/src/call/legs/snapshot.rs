@@ -78,10 +78,6 @@ pub(crate) struct FormerAgentSnapshot {
     ended: Option<LegEnd>,
 }
 
-/// Numbers left out in the CSeq of our next request, because requests since the snapshot are unknown. A remote party
-/// accepts a number that is higher than the next one (RFC 3261 §12.2.2).
-const CSEQ_MARGIN: u32 = 32;
-
 impl LegSnapshot {
     /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of the remote party before.
     pub(super) fn resume_srtp(&mut self, rolled: u64) {
@@ -90,8 +86,7 @@ impl LegSnapshot {
 
     /// Leaves out CSeq numbers that the crashed process may have used.
     pub(super) fn skip_cseqs(&mut self) {
-        let dialog = &mut self.sip.dialog;
-        dialog.local_cseq = dialog.local_cseq.saturating_add(CSEQ_MARGIN);
+        self.sip.dialog.skip_cseqs();
     }
 }
 

@@ -491,6 +491,17 @@ impl Bench {
         self.expect(peer, "ACK");
     }
 
+    /// Expects the CANCEL of an INVITE that the callee has just answered, then the ACK to its 200 and a BYE.
+    pub fn answered_too_late(&mut self, callee: &Dialed) {
+        let peer = &callee.peer;
+        let cancel = self.expect(peer, "CANCEL");
+        self.receive(peer, callee.respond(&cancel, 200, ""));
+        self.receive(peer, callee.answer(200, &answer()));
+        self.expect(peer, "ACK");
+        let bye = self.expect(peer, "BYE");
+        self.receive(peer, callee.respond(&bye, 200, ""));
+    }
+
     /// Makes a call to the PBX with these descriptions, up to the caller's ACK.
     pub fn connected(&mut self, number: &str, offer: &str, answer: &str) -> (Dialing, Dialed) {
         let mut caller = self.invite(CARRIER, number, offer);
