@@ -22,7 +22,7 @@ use crate::call::program::runner::{ProgramRequestOrigin, ProgramRunner, SoundEnd
 use crate::call::words::webhooks;
 
 /// Error of a document that plays digits to a conference.
-const NO_KEYS: &str = "keys are not played to a conference";
+const NO_KEYS: &str = "DTMF digits are not played to a conference";
 
 /// A requested announcement.
 #[derive(Debug)]

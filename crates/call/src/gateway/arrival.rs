@@ -334,7 +334,8 @@ impl ArrivalDispatch<'_> {
     }
 }
 
-/// Returns the length of a datagram, since its source may be forged; 0 for a message of a connection.
+/// Returns the length of a datagram, which limits the bytes sent back because its source may be forged; 0 for a
+/// message of a connection.
 fn datagram(flow: &Flow, bytes: usize) -> usize {
     if flow.transport.is_reliable() { 0 } else { bytes }
 }

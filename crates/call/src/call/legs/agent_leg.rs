@@ -1,7 +1,7 @@
 //! Leg of an agent: opening of its stream, its settings, and its failures.
 //!
-//! `max_call` limits how long an agent may have a caller. The time counts from the moment when the agent gets the
-//! caller, and on through further streams to the same agent. The next target has a limit of its own, or none.
+//! `max_call` limits the time that an agent has a caller, from the moment when it gets the caller, further streams to
+//! the same agent included. The next target has its own limit, or none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

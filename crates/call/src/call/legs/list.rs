@@ -62,12 +62,13 @@ impl LegsSnapshot {
         self.kept.iter().chain(&self.servers).flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
     }
 
-    /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of each remote party before.
+    /// Prepares the SRTP state of all legs to continue in this process. The sequence numbers of each remote party may
+    /// have rolled over up to `rolled` times.
     pub(crate) fn resume_srtp(&mut self, rolled: u64) {
         self.kept.iter_mut().chain(&mut self.servers).for_each(|leg| leg.resume_srtp(rolled));
     }
 
-    /// Leaves out CSeq numbers that a crashed process may have used.
+    /// Skips CSeq numbers that a crashed process may have used.
     pub(crate) fn skip_cseqs(&mut self) {
         self.kept.iter_mut().chain(&mut self.servers).for_each(LegSnapshot::skip_cseqs);
     }

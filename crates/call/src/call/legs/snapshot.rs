@@ -79,12 +79,13 @@ pub(crate) struct FormerAgentSnapshot {
 }
 
 impl LegSnapshot {
-    /// Prepares SRTP for another process; `rolled` is the maximum number of roll-overs of the remote party before.
+    /// Prepares the SRTP state of the leg to continue in this process. The sequence numbers of the remote party may
+    /// have rolled over up to `rolled` times.
     pub(super) fn resume_srtp(&mut self, rolled: u64) {
         self.srtp_history.resume(rolled);
     }
 
-    /// Leaves out CSeq numbers that the crashed process may have used.
+    /// Skips CSeq numbers that the crashed process may have used.
     pub(super) fn skip_cseqs(&mut self) {
         self.sip.dialog.skip_cseqs();
     }

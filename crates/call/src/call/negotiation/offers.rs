@@ -517,7 +517,7 @@ fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
     Some((problem.to_owned(), agent_fix::with_test(agent_fix::remedy_of(agent, loss, problem), name)))
 }
 
-/// Leg that the edge must send a re-INVITE.
+/// Re-INVITE that the edge has yet to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PendingOffer {
     /// Leg that gets the re-INVITE.

@@ -56,7 +56,7 @@ pub(crate) mod takeover;
 pub(crate) struct Call {
     /// Identity, facts, legs, timers and story.
     pub(crate) shared: SharedCallState,
-    /// The parts that act.
+    /// Parts of the call, each with its own state.
     pub(crate) parts: CallParts,
 }
 

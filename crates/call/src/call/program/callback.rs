@@ -47,7 +47,7 @@ pub(crate) struct ReportsSnapshot {
 }
 
 impl ReportsSnapshot {
-    /// Leaves out numbers of reports that a crashed process may have sent.
+    /// Skips numbers of reports that a crashed process may have sent.
     pub(crate) fn skip_reports(&mut self) {
         progress::skip_reports(&mut self.reports);
     }

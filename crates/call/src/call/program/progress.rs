@@ -216,7 +216,7 @@ impl PartyCall {
 }
 
 impl PartyCallSnapshot {
-    /// Leaves out numbers of reports that a crashed process may have sent.
+    /// Skips numbers of reports that a crashed process may have sent.
     pub(crate) fn skip_reports(&mut self) {
         skip_reports(&mut self.reports);
     }
@@ -237,7 +237,7 @@ pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = 
     named.into_iter().map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Leaves out numbers of reports that a crashed process may have sent: Twilio's users sort reports by number, so a gap
+/// Skips numbers of reports that a crashed process may have sent: Twilio's users sort reports by number, so a gap
 /// is harmless and a repeated number is not.
 pub(crate) fn skip_reports(reports: &mut u32) {
     *reports = reports.saturating_add(REPORTS_MARGIN);

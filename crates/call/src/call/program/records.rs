@@ -42,7 +42,7 @@ impl DialRecording {
         DialRecording { from_ringing: step.from_ringing, request: Some(Box::new(request)), sid: None }
     }
 
-    /// Returns a recording that has begun.
+    /// Restores a recording that had begun, from its SID.
     pub(crate) fn begun(sid: String) -> DialRecording {
         DialRecording { from_ringing: false, request: None, sid: Some(sid) }
     }

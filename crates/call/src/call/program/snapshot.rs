@@ -85,7 +85,7 @@ impl ProgramSnapshot {
         }
     }
 
-    /// Leaves out sequence numbers of reports that a crashed process may have sent.
+    /// Skips sequence numbers of reports that a crashed process may have sent.
     pub(crate) fn skip_reports(&mut self) {
         self.reports.iter_mut().for_each(ReportsSnapshot::skip_reports);
         let Some(run) = &mut self.run else { return };

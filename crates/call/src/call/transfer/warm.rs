@@ -219,7 +219,7 @@ impl Consults {
                 TransferEffect::Stay
             }
             Some(_) => {
-                cx.edge.decide(cx.now, cx.call.key, "the party has pressed another digit than the one that accepts");
+                cx.edge.decide(cx.now, cx.call.key, "the party has pressed a digit other than the accepting one");
                 TransferEffect::declined(TargetFailure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd)
             }
             None => TransferEffect::Stay,
