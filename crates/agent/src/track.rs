@@ -175,7 +175,7 @@ pub(crate) struct ClockTolerance {
     fast: i64,
     /// Delay behind the wall clock from which a quiet frame is inserted, in ticks.
     slow: i64,
-    /// Excess over `fast` or `slow` from which the frame need not be quiet, in ticks.
+    /// Ticks beyond `fast` or `slow` from which a frame is dropped or inserted even in loud audio.
     forced: i64,
 }
 

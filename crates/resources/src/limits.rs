@@ -21,14 +21,14 @@ pub const REDIRECTS: usize = 5;
 pub const EARLY_DIALOGS: usize = 8;
 /// Maximum addresses of one host name that are tried.
 pub const ADDRESSES_PER_PEER: usize = 8;
-/// Time without a response after which a long request sent over TCP is sent over UDP (the contract's 1 s).
+/// Time without a response after which a long request sent over TCP is sent over UDP.
 pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
 /// Minimum interval between log lines about INVITEs of one trunk that are too long for UDP; each is also in its call's
 /// trace.
 pub(crate) const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Maximum trunk addresses with health state.
 pub(crate) const HEALTH_SPOTS: usize = 4096;
-/// Consecutive OPTIONS or calls without a response after which an address is down (the contract's 3).
+/// Consecutive OPTIONS or calls without a response after which an address is down.
 pub const HEALTH_FAILURES: u32 = 3;
 /// Maximum time for a response to OPTIONS, in seconds; less if `no_response_timeout` is shorter.
 pub(crate) const HEALTH_WAIT_SECONDS: u64 = 4;
@@ -99,7 +99,8 @@ pub const REFRESH_RETRY_SECONDS: u64 = 2;
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 /// Time from the answer of a call until its messages are compressed.
 pub(crate) const TRACE_SETTLES: Duration = Duration::from_secs(1);
-/// Maximum calls with messages compressed in one turn: more than are answered in one.
+/// Maximum number of calls whose messages are compressed in one turn of the signalling loop; more than it answers in
+/// one turn.
 pub(crate) const TRACES_SETTLED: usize = 4;
 /// Maximum characters of a header name in messages.
 pub const HEADER_NAME_CHARS: usize = 40;
@@ -154,7 +155,7 @@ pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 512;
 pub const FAIR_ACTIVE_SECONDS: u64 = 10;
 /// Divisor of `[limits] calls` for the reserve beyond it, which only trunks below their share may use.
 pub const FAIR_RESERVE_ONE_IN: u32 = 8;
-/// Queueing time after which an INVITE is late; in overload it is then rejected (half of the contract's 50 ms).
+/// Queueing time after which an INVITE is late; in overload it is then rejected.
 pub const INVITE_WAIT: Duration = Duration::from_millis(25);
 /// Number of queued INVITEs up to which all are served, however late: serving is then cheaper than rejecting.
 pub const INVITES_ALWAYS_SERVED: usize = 8;
@@ -216,12 +217,12 @@ pub const KEYS_PER_REQUEST: usize = 64;
 /// Maximum time for a worker to report that an agent's WebSocket is not open, after `connect_timeout`, in seconds;
 /// then the call continues without the report.
 pub const AGENT_NEWS_SECONDS: u64 = 2;
-/// Failed calls of an agent, not cleared by a successful stream, after which it is skipped (the contract's 5).
+/// Failed calls of an agent, not cleared by a successful stream, after which it is skipped.
 pub(crate) const BREAKER_FAILURES: usize = 5;
 /// Failed calls after which an agent is skipped again, if no stream has succeeded since; one may be the caller's
 /// fault.
 pub(crate) const BREAKER_PROBATION_FAILURES: usize = 2;
-/// Period in which failed calls of an agent count, in seconds (the contract's 30).
+/// Period in which failed calls of an agent count, in seconds.
 pub(crate) const BREAKER_WINDOW_SECONDS: u64 = 30;
 /// First pause of a skipped agent, in seconds; doubled with each failed trial.
 pub(crate) const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;

@@ -129,7 +129,7 @@ pub struct TrunkPackets {
     pub far_lost: u64,
 }
 
-/// All metrics of the gateway; names as in the contract.
+/// All metrics of the gateway (docs/operate/metrics.md).
 #[derive(Debug, Clone)]
 pub struct Metrics {
     /// Gauge: active calls, by trunk.

@@ -275,7 +275,7 @@ fn a_socket_that_does_not_close_is_left() {
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
-/// Close code 1000 is a normal end, every other code a loss of the agent (rule 6 of "How a call is treated").
+/// Close code 1000 is a normal end, every other code a loss of the agent (docs/configure/agents.md).
 #[test]
 fn only_1000_is_an_end() {
     let now = Instant::now();

@@ -50,8 +50,8 @@ pub struct Breaker {
     /// Results of streams that began earlier are ignored: start of the stream that closed the breaker, or time of a
     /// URL change.
     again: Option<Instant>,
-    /// Pause before the breaker last closed, until a stream succeeds: fewer failures then open it again, with a longer
-    /// pause.
+    /// Length of the last pause, from the closing of the breaker until a stream succeeds. Meanwhile fewer failures open
+    /// it again, with a longer pause.
     on_probation: Option<Duration>,
 }
 

@@ -192,7 +192,7 @@ impl Edge {
         (id, sid)
     }
 
-    /// Continues a recording of a restored call, which a process before began under this id.
+    /// Continues a recording of a restored call, which an earlier process began under this id.
     pub fn resume_recording(&mut self, id: RecordingId, sid: &str, call: &str) {
         self.sessions.recordings.resume(id, sid, call);
     }
@@ -430,7 +430,7 @@ impl Edge {
         self.states.configure_registrar(&mut self.base)
     }
 
-    /// Restores bindings of the process before.
+    /// Restores bindings of the previous process.
     pub fn restore_phones(&mut self, now: Instant, bindings: Vec<KeptBinding>) {
         self.states.restore_phones(&mut self.base, now, bindings)
     }
@@ -682,7 +682,7 @@ impl Edge {
         notifier.messages(&mut cx, now, messages);
     }
 
-    /// Restores subscriptions of the process before.
+    /// Restores subscriptions of the previous process.
     pub fn restore_subscriptions(&mut self, now: Instant, kept: Vec<KeptSubscription>) {
         let (notifier, mut cx) = self.notifier();
         notifier.restore(&mut cx, now, kept);

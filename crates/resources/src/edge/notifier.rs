@@ -133,7 +133,7 @@ impl Notifier {
         self.notify_queued(cx, now);
     }
 
-    /// Restores subscriptions of the process before, except those to a mailbox that is not shown any more.
+    /// Restores subscriptions of the previous process, except those to a mailbox that is not shown any more.
     pub(super) fn restore(&mut self, cx: &mut NotifierCx<'_>, now: Instant, kept: Vec<KeptSubscription>) {
         for KeptSubscription { trunk, user, id, left, dialog } in kept {
             let mailboxes = mailboxes_for(&cx.base.table, &trunk, &user);

@@ -347,7 +347,7 @@ impl TrunkStates {
         }
     }
 
-    /// Restores bindings of the process before. Those of a lost connection, or of a trunk that no longer accepts
+    /// Restores bindings of the previous process. Those of a lost connection, or of a trunk that no longer accepts
     /// registrations, are forgotten.
     pub(super) fn restore_phones(&mut self, base: &mut EdgeBase, now: Instant, bindings: Vec<KeptBinding>) {
         let mut trunks = BTreeSet::new();

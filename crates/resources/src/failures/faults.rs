@@ -76,7 +76,7 @@ struct FaultHistory {
     last: Option<LastFault>,
 }
 
-/// Most recent fault of a kind.
+/// Most recent fault of one [`FaultKind`].
 #[derive(Debug)]
 struct LastFault {
     found: Diagnosis,

@@ -83,8 +83,8 @@ pub fn host_port(host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// Returns a number as the user part of a URI, with every other character escaped (RFC 3261 §25.1 `user`). `;` and
-/// `?` are escaped too, so that a remote party does not parse parameters such as `phone-context` from a number.
+/// Escapes a number for the user part of a URI (RFC 3261 §25.1 `user`). `;` and `?` are escaped too, although allowed,
+/// so that a remote party does not parse parameters such as `phone-context` from a number.
 pub fn escape_user(user: &str) -> String {
     let mut escaped = String::with_capacity(user.len());
     for byte in user.bytes() {

@@ -594,7 +594,7 @@ impl EdgeRecordings {
         id
     }
 
-    /// Adds a recording that a process before began; ids of new recordings follow.
+    /// Adds a recording that an earlier process began; ids of new recordings follow.
     pub(crate) fn resume(&mut self, id: RecordingId, sid: &str, call: &str) {
         self.next = self.next.max(id.0);
         self.open.insert(id, OpenRecording { sid: sid.to_owned(), call: call.to_owned(), after: None });

@@ -93,7 +93,7 @@ impl UnknownSources {
     }
 
     /// Counts a message of a source that belongs to no trunk, and checks whether it is processed. `datagram` is the
-    /// length in octets of a datagram, the source address of which may be forged.
+    /// length of a datagram in octets: it limits the octets sent back, because the source address may be forged.
     ///
     /// # Errors
     /// The name of the reason in metrics: `banned`, or `unknown_limit` if the source sends too much.
@@ -214,7 +214,7 @@ impl UnknownSources {
         }
     }
 
-    /// Restores bans and closed accounts of the process before.
+    /// Restores bans and closed accounts of the previous process.
     pub fn restore(&mut self, now: Instant, kept: KeptBans) {
         for (source, left) in kept.sources {
             self.ban(now, source, left);

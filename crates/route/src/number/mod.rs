@@ -1,5 +1,4 @@
-//! Normalisation of numbers: a possible number becomes E.164, any other text stays as received (rule 3 of the
-//! contract).
+//! Normalisation of numbers: a possible number becomes E.164, any other text stays as received.
 //!
 //! A number is possible if its length fits the country's numbering plan, whether or not its range is in use. The plans
 //! come from libphonenumber, which is given only digits and `+`.

@@ -1,5 +1,4 @@
-//! Rule 3 of the contract over the numbering plans of several countries: possible numbers become E.164, all else
-//! stays.
+//! Normalisation with the numbering plans of several countries: possible numbers become E.164, all else stays.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use proptest::prelude::*;

@@ -25,7 +25,7 @@ pub(crate) use table::{DialogTable, SuccessResponse};
 /// Highest CSeq number, below 2³¹ (RFC 3261 §8.1.1.5).
 pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
-/// Numbers left out in the CSeq of the next request after a crash: the process before may have used them. A remote
+/// Numbers skipped in the CSeq of the next request after a crash: the crashed process may have used them. A remote
 /// party accepts a number that is higher than the next one (RFC 3261 §12.2.2).
 const CSEQ_MARGIN: u32 = 32;
 
@@ -64,7 +64,7 @@ pub struct DialogSnapshot {
 }
 
 impl DialogSnapshot {
-    /// Leaves out CSeq numbers that a crashed process may have used.
+    /// Skips CSeq numbers that a crashed process may have used.
     pub fn skip_cseqs(&mut self) {
         self.local_cseq = self.local_cseq.saturating_add(CSEQ_MARGIN);
     }

@@ -277,8 +277,8 @@ impl DialogTable {
         shrink(&mut self.keys);
     }
 
-    /// Checks that every dialog has a key and that exactly `reserved` slots are reserved; returns a description of the
-    /// first violation.
+    /// Checks that every dialog has a key, that exactly `reserved` slots are reserved, and that no stream is left
+    /// without dialogs; returns a description of the first violation.
     pub(crate) fn check(&self, reserved: usize) -> Result<(), String> {
         if self.keys.len() != self.dialogs.len() {
             return Err(format!("dialogs: {} keys for {} entries", self.keys.len(), self.dialogs.len()));

@@ -1,5 +1,4 @@
-//! Requests that the endpoint itself rejects (RFC 3261 §8.2, §12.2.2, §14.2; the table of SIP responses in the
-//! contract).
+//! Requests that the endpoint itself rejects (RFC 3261 §8.2, §12.2.2, §14.2; docs/reference/sip-answers.md).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, config, flow, request, response, to_tag, value};
