@@ -529,7 +529,7 @@ reasons! {
     TransferDeclined {
         slug: "transfer_declined",
         sentence: "the called party declined the transfer",
-        cause: "The party of a warm transfer hung up, or pressed another digit than the one that accepts.",
+        cause: "The party of a warm transfer hung up, or pressed a digit other than the accepting one.",
         fix: None,
         q850: 21,
         outcome: "refused",
@@ -577,7 +577,7 @@ reasons! {
     AgentRefused {
         slug: "agent_refused",
         sentence: "an agent rejected the WebSocket handshake",
-        cause: "The handshake got another status than 101. The trace contains it.",
+        cause: "The agent answered the WebSocket handshake with a status other than 101, which the trace contains.",
         fix: Some("check the path of its `url`, and `auth_token`: `trunkgate agent test NAME`"),
         q850: 21,
         outcome: "failed",
@@ -626,7 +626,7 @@ reasons! {
     AgentClosed {
         slug: "agent_closed",
         sentence: "an agent closed the connection without ending the call",
-        cause: "The agent closed the WebSocket with another code than 1000, or with 1000 and `on_close = \"next\"`. The \
+        cause: "The agent closed the WebSocket with a code other than 1000, or with 1000 and `on_close = \"next\"`. The \
              trace contains the code.",
         fix: Some("check the agent's log: its process or its server closed the connection"),
         q850: 38,

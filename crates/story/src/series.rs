@@ -36,7 +36,7 @@ pub struct LegTotals {
 }
 
 impl LegTotals {
-    /// Returns the totals of media ends that were removed, or that a process before a restart had, from their view.
+    /// Returns the totals of media ends that were removed, or that the process had before a restart, from their view.
     pub fn of_earlier(figures: &RtpView) -> LegTotals {
         let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
         let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);

@@ -37,8 +37,8 @@ const FIXES: [(&[&str], &str); 12] = [
     ),
     (
         &["has expired", "expired on "],
-        "its operator has to renew it: it is the certificate of the remote party. Until then `tls = { verify = false }` in [trunk.NAME] and \
-         `trunkgate reload` accept it, at the risk that any server may pose as this peer: take it out once it is renewed",
+        "ask the peer's operator to renew it. Until then `tls = { verify = false }` in [trunk.NAME] and `trunkgate reload` accept it, at the risk that \
+         any server may pose as this peer: remove the setting once the certificate is renewed",
     ),
     (
         &["is not valid yet"],
@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn each_error_has_its_own_fix() {
         let of = |why: &str| fix(&format!("sips:a.example: TLS failed: {why}")).unwrap();
-        assert!(of("its certificate expired on 2026-11-23 12:41 UTC").starts_with("its operator has to renew it"));
+        assert!(
+            of("its certificate expired on 2026-11-23 12:41 UTC").starts_with("ask the peer's operator to renew it")
+        );
         assert!(of("its certificate is not valid for name a, it names b").contains("in `peers` of [trunk.NAME]"));
         assert!(of("its certificate is a CA certificate (CA:TRUE)").starts_with("compare its fingerprint"));
         assert!(of("connection not up within 2 s").contains("does not answer the TLS handshake"));

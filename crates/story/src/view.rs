@@ -1,4 +1,4 @@
-//! Views of calls for users: `GET /v1/calls`, call records, status. Field names are those of the contract.
+//! Views of calls for users: `GET /v1/calls`, call records, status. Field names are stable (docs/reference/json.md).
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -453,7 +453,7 @@ mod tests {
         for of_expired in [CertificateError::ExpiredContext { time, not_after }, CertificateError::Expired] {
             let fix = fix(&of_expired.into());
             let meanwhile = "`tls = { verify = false }` in [trunk.alpha] and `trunkgate reload` accept it, at the risk";
-            assert!(fix.starts_with("its operator has to renew") && fix.contains(meanwhile), "{fix}");
+            assert!(fix.starts_with("ask the peer's operator to renew it") && fix.contains(meanwhile), "{fix}");
         }
         assert!(fix(&CertificateError::UnknownIssuer.into()).contains("`tls = { ca = \"FILE\" }` in [trunk.alpha]"));
         let name = ServerName::try_from("pbx.example").unwrap();
