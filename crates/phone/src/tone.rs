@@ -107,7 +107,7 @@ impl G711Codec {
 
 /// Number of samples that have SSRC and frame index in their lowest bits.
 const NAME_BITS: usize = 64;
-/// Number of samples, behind those, that have a checksum of SSRC and frame index in their lowest bits.
+/// Number of samples after [`NAME_BITS`] that have a checksum of SSRC and frame index in their lowest bits.
 const CHECK_BITS: usize = 32;
 /// Odd multiplier that spreads SSRC and index over all bits, reversibly.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -356,7 +356,7 @@ impl TrustAnchors {
     }
 
     /// Verifies the certificate `own` of a server or client for a usage; `others` are the intermediates that it
-    /// presented. A certificate that is itself among the trusted ones only must not have expired.
+    /// presented. A certificate that is itself trusted is only checked for expiry.
     pub fn judge(
         &self,
         own: &CertificateDer<'_>,

@@ -479,7 +479,7 @@ pub const AGENT_NAMES: usize = 1024;
 pub const AGENT_LOOK_UPS: usize = 32;
 /// Time limit for one lookup of an agent's host.
 pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time for which data sent to an agent may stay unacknowledged; the contract with agents names 3 s.
+/// Time for which data sent to an agent may stay unacknowledged, as in docs/configure/agents.md.
 pub const AGENT_UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 /// Maximum number of copies of packets to one destination in a system call: the kernel's limit (`UDP_MAX_SEGMENTS` of
 /// older kernels).

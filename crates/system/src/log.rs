@@ -117,7 +117,7 @@ impl LogThrottle {
         self.due_each(now, limits::COMPLAINT_SECONDS)
     }
 
-    /// Same as [`LogThrottle::due`], but for a limit of one line every `seconds`.
+    /// Decides on a line as [`LogThrottle::due`] does, for a limit of one line every `seconds`.
     pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
         let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {

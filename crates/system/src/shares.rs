@@ -104,7 +104,7 @@ pub struct ShareGrant {
     amount: usize,
 }
 
-/// Divisor of `all` that gives the excess up to which parties below their share are still granted amounts.
+/// Divisor of `all` for the excess that parties below their share may still be granted.
 const BEYOND_ONE_IN: usize = 8;
 
 impl FairShares {

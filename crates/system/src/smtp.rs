@@ -257,7 +257,7 @@ async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String>
         return Err(format!("refused STARTTLS: {}", reply.in_words()));
     }
     // Bytes received in clear would otherwise be read as replies under TLS.
-    if wire.received.is_empty() { Ok(wire.stream) } else { Err("sent bytes in clear behind STARTTLS".to_owned()) }
+    if wire.received.is_empty() { Ok(wire.stream) } else { Err("sent data in clear text after STARTTLS".to_owned()) }
 }
 
 async fn log_in(

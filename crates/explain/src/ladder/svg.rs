@@ -25,7 +25,7 @@ const CHARACTER: usize = 7;
 const REMARK: usize = 72;
 /// Maximum length of the text above an arrow or a column, in characters.
 const OVER: usize = 22;
-/// Length of a line of the headline and the verdict in characters: with two columns, then for each further one.
+/// Maximum line length of headline and verdict, in characters: with two columns, and in addition for each further one.
 const BROAD: (usize, usize) = (84, 24);
 
 const STYLE: &str = "\

@@ -6,7 +6,7 @@ use crate::codec::PayloadCodec;
 use crate::rtp::RtpHeader;
 use crate::spec::{EndId, TapSpec};
 
-/// Listener of an end, with the codecs that it expects.
+/// Listener to an RTP end, with the codec of each payload type that it decodes.
 #[derive(Debug, Clone)]
 pub(crate) struct EndListener {
     /// Id of the listener, which is an end of the same session.

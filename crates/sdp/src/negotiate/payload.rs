@@ -41,8 +41,8 @@ pub(crate) fn payloads(media: &MediaDescription) -> Vec<PayloadFormat> {
     known.collect()
 }
 
-/// Returns for each payload of an answer, in order, the matching payload of the offer, preferably with the same
-/// number. No payload is matched twice.
+/// Pairs the payloads of an answer, in order, with those of the offer, preferably with the same number. No payload is
+/// paired twice; those without a match are left out.
 pub(crate) fn match_payloads(
     sent: &[PayloadFormat],
     answered: &[PayloadFormat],

@@ -103,7 +103,7 @@ async fn what_a_server_refuses_is_named_without_the_password() {
         (
             &["220 hello\r\n", "250-m\r\n250 STARTTLS\r\n", "220 go\r\n250 AUTH PLAIN\r\n"],
             Security::StartTls,
-            "sent bytes in clear behind STARTTLS",
+            "sent data in clear text after STARTTLS",
         ),
         (&["220 hello\r\n", "250-m\r\n250 STARTTLS\r\n", "220 go\r\n"], Security::StartTls, "no TLS in this test"),
         (vec![long].leak(), Security::Clear, "sent a line of more than 2048 bytes"),
