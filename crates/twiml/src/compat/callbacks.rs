@@ -352,7 +352,7 @@ pub static CALLBACKS: &[CallbackKind] = &[
         own: MESSAGE,
     },
     CallbackKind {
-        name: "message fallback: SmsFallbackUrl, beside the fields of the message webhook",
+        name: "message fallback: SmsFallbackUrl, added to the fields of the message webhook",
         purposes: &["message fallback"],
         subject: CallbackSubject::Itself,
         own: FAILURE,

@@ -487,7 +487,7 @@ pub static UPDATE_NUMBER: ApiOperation = ApiOperation {
         ("EmergencyStatus", NO_REGULATION),
         ("IdentitySid", NO_REGULATION),
         ("SmsApplicationSid", NO_TWIML_APP),
-        ("StatusCallbackEvent", Ignored("a number reports the end of a call")),
+        ("StatusCallbackEvent", Ignored("only the end of a call is reported")),
         ("TrunkSid", Refused("trunks are chosen by the configuration")),
         ("VoiceApplicationSid", NO_TWIML_APP),
     ],

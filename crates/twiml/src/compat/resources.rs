@@ -16,7 +16,7 @@ pub static RESOURCES: &[ApiResource] = &[
     ApiResource {
         name: "account",
         fields: &[
-            ("auth_token", Null("the API tells no secret")),
+            ("auth_token", Null("the API does not return secrets")),
             ("date_created", Value),
             ("date_updated", Value),
             ("friendly_name", Value),
@@ -326,7 +326,7 @@ pub static RESOURCES: &[ApiResource] = &[
         ],
     },
     ApiResource {
-        name: "page of a list, beside its entries",
+        name: "page of a list, without its entries",
         fields: &[
             ("end", Value),
             ("first_page_uri", Value),

@@ -52,7 +52,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
     ),
     SemanticRule {
         name: "gather-recogniser-failed",
-        text: "A recogniser that cannot be reached, fails or leaves ends speech input as if nothing had been said.",
+        text: "If the recogniser cannot be reached, fails or closes, speech input ends as without speech.",
         state: FeatureSupport::Differs(
             "final results that it has sent before count; with `dtmf speech` digits still do",
         ),
@@ -188,5 +188,5 @@ pub static SEMANTICS: &[SemanticRule] = &[
         "Dial with Queue takes the caller that has waited longest; with an empty queue it waits for `timeout` (`no-answer`), without such a queue it fails.",
     ),
     rule("queue-leave", "Leave outside of a queue has no effect, with a warning."),
-    rule("recording-default", "A recording has one channel unless `dual` is asked for; in Start it has two."),
+    rule("recording-default", "A recording has one channel unless `dual` is requested; in Start it has two."),
 ];

@@ -128,7 +128,7 @@ impl RunningGather {
         self.spoken.as_ref().and_then(|spoken| spoken.listening())
     }
 
-    /// Leaves out sequence numbers of partial results that a crashed process may have reported.
+    /// Skips sequence numbers of partial results that a crashed process may have reported.
     pub(super) fn skip_partial_results(&mut self) {
         self.spoken.iter_mut().for_each(|spoken| spoken.skip_partial_results());
     }

@@ -454,7 +454,7 @@ impl Program {
                 self.overrun = true;
                 None
             }
-            (false, _) => Some("documents follow one another too fast, or there were too many".to_owned()),
+            (false, _) => Some("the call requested documents too fast, or too many of them".to_owned()),
         };
         if let Some(text) = text {
             return self.fail(now, code::TOO_MANY_DOCUMENTS, 0, "Response", text);
@@ -686,7 +686,7 @@ impl Program {
         }
     }
 
-    /// Leaves out sequence numbers of partial results that a crashed process may have reported since the program was
+    /// Skips sequence numbers of partial results that a crashed process may have reported since the program was
     /// saved.
     pub fn skip_partial_results(&mut self) {
         if let ProgramState::Gathering(gathering) = &mut self.state {

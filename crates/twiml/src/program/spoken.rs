@@ -210,7 +210,7 @@ impl SpeechState {
         }));
     }
 
-    /// Leaves out sequence numbers that a crashed process may have used.
+    /// Skips sequence numbers that a crashed process may have used.
     pub(super) fn skip_partial_results(&mut self) {
         self.sequence = self.sequence.saturating_add(SEQUENCE_MARGIN);
     }

@@ -73,7 +73,9 @@ impl XmlReader<'_> {
                     return Err(self.error(at, "the XML declaration is not at the beginning of the document"));
                 }
                 Event::DocType(text) if text.contains(['[', '%']) || self.root.is_some() || !self.open.is_empty() => {
-                    return Err(self.error(at, "a document type that declares anything is not accepted"));
+                    return Err(
+                        self.error(at, "a document type must be before the root element and without declarations")
+                    );
                 }
                 Event::Decl(_) | Event::DocType(_) | Event::Comment(_) | Event::PI(_) => {}
                 Event::Eof => return self.finish(),
