@@ -107,7 +107,7 @@ impl ApiKeys {
             }
             let _ = answer.send(done);
         });
-        let done = answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended")));
+        let done = answered.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the store has ended")));
         done.map_err(|error| Error::store(&error))
     }
 }

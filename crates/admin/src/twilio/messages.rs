@@ -85,7 +85,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         let _ = sms.try_send(SmsOrder::Queued(head));
         let _ = answer.send(done);
     });
-    let done = answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the store has ended")));
+    let done = answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the thread of the store has ended")));
     match done.map_err(|error| Error::store(&error))? {
         Queued::Done => Ok(Answer::Created(json(cx, &message))),
         Queued::OptedOut => Err(Error::opted_out(&message.to)),

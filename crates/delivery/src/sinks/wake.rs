@@ -17,7 +17,7 @@ impl TaskWaker {
         self.notify.notify_one();
     }
 
-    /// Tells the task to end.
+    /// Stops the task at its next check.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.wake();

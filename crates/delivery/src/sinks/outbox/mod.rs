@@ -95,7 +95,7 @@ impl std::fmt::Debug for Row {
     }
 }
 
-/// Concurrency limits and retry times of a kind.
+/// Concurrency limits and retry times of a delivery kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Maximum number of concurrent attempts of the kind.
@@ -254,7 +254,7 @@ pub(super) trait Kind: Send + Sync + 'static {
     fn seen(&self, seen: Self::Seen);
 }
 
-/// Message to the worker of a kind.
+/// Message to the worker of a delivery kind.
 #[derive(Debug)]
 pub enum Handed<N> {
     /// Delivery that is not stored yet.

@@ -28,7 +28,7 @@ fn head(record: &Record<'_>) -> rusqlite::Result<Head> {
     })
 }
 
-/// Inserts rows of a kind. An existing row stays unchanged, unless it was given up: then it is replaced.
+/// Inserts rows of a delivery kind. An existing row stays unchanged, unless it was given up: then it is replaced.
 pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<Row>]) -> rusqlite::Result<()> {
     let mut insert = store.prepare(
         "INSERT INTO outbox (kind, key, line, host, place, share, created, due, body)
@@ -43,7 +43,7 @@ pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<
     Ok(())
 }
 
-/// Reads the waiting rows of a kind without their bodies, oldest first.
+/// Reads the waiting rows of a delivery kind without their bodies, oldest first.
 pub(in crate::sinks) fn heads(store: &Connection, kind: &str, most: usize) -> rusqlite::Result<Vec<Head>> {
     let mut rows = store.prepare(&format!(
         "SELECT {HEAD} FROM outbox WHERE kind = ?1 AND given_up IS NULL ORDER BY created, rowid LIMIT ?2"
@@ -117,7 +117,7 @@ pub(in crate::sinks) struct GivenUp {
     pub(in crate::sinks) error: Option<String>,
 }
 
-/// Numbers of rows of a kind.
+/// Numbers of rows of a delivery kind.
 #[derive(Debug, Default)]
 pub(in crate::sinks) struct Counts {
     /// Number of rows that wait for delivery.
@@ -128,7 +128,7 @@ pub(in crate::sinks) struct Counts {
     pub(in crate::sinks) last_failed: Option<GivenUp>,
 }
 
-/// Counts the rows of a kind, after removing those given up before `failed_since` (milliseconds since 1970).
+/// Counts the rows of a delivery kind, after removing those given up before `failed_since` (milliseconds since 1970).
 pub(in crate::sinks) fn counts(store: &Connection, kind: &str, failed_since: i64) -> rusqlite::Result<Counts> {
     forget(store, kind, failed_since)?;
     let counted = "SELECT count(*) - count(given_up), count(given_up) FROM outbox WHERE kind = ?1";

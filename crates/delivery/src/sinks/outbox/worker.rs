@@ -1,4 +1,4 @@
-//! Worker of a kind: connects the source of deliveries, the store, the queue and the attempts.
+//! Worker of a delivery kind: connects the source of deliveries, the store, the queue and the attempts.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::sinks::store::{Commit, Store};
 /// Pause between retries of a failed read of the store, and between two changes that store failed attempts.
 const CHORES: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Worker that sends the rows of a kind and repeats failed attempts.
+/// Worker that sends the rows of a delivery kind and repeats failed attempts.
 pub(in crate::sinks) struct Worker<K: Kind> {
     store: Store,
     kind: Arc<K>,
@@ -69,7 +69,7 @@ enum Attempt<T> {
 }
 
 impl<K: Kind> Worker<K> {
-    /// Creates a worker that delivers the rows of a kind.
+    /// Creates the worker of a delivery kind.
     pub(in crate::sinks) fn new(store: Store, kind: K) -> Worker<K> {
         let reading = if store.has_any() { Reading::Needed } else { Reading::Done };
         Worker {

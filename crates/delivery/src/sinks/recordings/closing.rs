@@ -393,7 +393,7 @@ impl RecordingCloser {
             let entry = RecordingEntry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
             let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
                 let noted = self.shared.finish(&entry);
-                noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
+                noted.map(|()| entry).map_err(|error| format!("the index cannot be written: {error}"))
             });
             match closed {
                 Ok(entry) => {

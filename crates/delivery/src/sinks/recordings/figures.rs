@@ -147,8 +147,8 @@ impl RecordingFigures {
         *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Records the removal of a recording that could not be completed; `last`: another such recording to be shown, as
-    /// SID and reason.
+    /// Records the removal of a recording that could not be completed. `last` is another such recording to show in its
+    /// place, as SID and reason.
     pub(super) fn removed_unrecovered(&self, sid: &str, last: Option<String>) {
         self.unrecovered.set(self.unrecovered.get().saturating_sub(1));
         let mut shown = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner);

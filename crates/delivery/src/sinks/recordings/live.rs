@@ -42,7 +42,7 @@ pub(super) struct LiveRecording {
     entry: RecordingEntry,
     /// Number of frames encoded since the last write.
     gathered: u64,
-    /// Frame at which the recorder of this process began; 0 unless a process before has crashed.
+    /// Frame at which the recorder of this process began; 0 unless an earlier process has crashed.
     first: u64,
     /// End of the latest block, in frames since the start.
     heard: u64,

@@ -45,7 +45,7 @@ pub(super) struct RecordingOutput {
     rests: Option<Instant>,
     /// Time of the next check that the file still has its name.
     looks: Option<Instant>,
-    /// First error of the disk, in words.
+    /// First write error, as text.
     error: Option<String>,
     /// Reason of the latest refusal, until it is part of a gap.
     reason: Option<LossReason>,

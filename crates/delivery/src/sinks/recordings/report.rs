@@ -46,7 +46,9 @@ impl RecordingReports {
         let hand_over = move || early.into_iter().for_each(|head| desk.hand_over_blocking(head));
         let started = std::thread::Builder::new().name("reports".to_owned()).spawn(hand_over);
         if let Err(error) = started {
-            tracing::error!("callbacks about recordings of an earlier run wait for the next start: {error}");
+            tracing::error!(
+                "callbacks about recordings of an earlier run are not sent before the next start: their thread cannot be started: {error}"
+            );
         }
     }
 

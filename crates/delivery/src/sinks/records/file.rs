@@ -266,7 +266,7 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
         [b'{', ..] => Ok(format == CdrFormat::Jsonl),
         // The header line may be incomplete, because another process is writing it.
         start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it contains other data than call records")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it contains data other than call records")),
     }
 }
 
@@ -437,7 +437,7 @@ mod tests {
         assert_eq!(sids, [vec!["sid".to_owned(), "CA2".to_owned()], vec!["CA1".to_owned()]]);
         std::fs::write(&path, "root:x:0:0\n").unwrap();
         let error = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap_err();
-        assert!(error.to_string().ends_with("it contains other data than call records"), "{error}");
+        assert!(error.to_string().ends_with("it contains data other than call records"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "root:x:0:0\n");
         let error =
             RecordsFile::open(settings(Path::new("/nonexistent/cdr.jsonl"), CdrFormat::Jsonl), true).unwrap_err();

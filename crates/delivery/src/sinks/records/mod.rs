@@ -32,7 +32,7 @@ pub use writer::Writer;
 pub enum ReportOrder {
     /// A call has started, or tries another target; with its number of failovers so far.
     Standing(Box<CallView>, u32),
-    /// The calls of the process before are restored, except those with these SIDs, which are lost.
+    /// The calls of the previous process are restored, except those with these SIDs, which are lost.
     Restored(Vec<String>),
     /// The call with this SID was answered, at this time.
     Answered(String, Timestamp),
@@ -67,8 +67,8 @@ pub fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallVie
     let _ = reports.try_send(ReportOrder::Standing(call, failovers));
 }
 
-/// Reports that the calls of the process before are restored, except those with these SIDs. If the queue is full, the
-/// lost ones have no record.
+/// Reports that the calls of the previous process are restored, except those with these SIDs. If the queue is full,
+/// the lost ones have no record.
 pub fn hand_over_restored(reports: &mpsc::Sender<ReportOrder>, lost: Vec<String>) {
     let _ = reports.try_send(ReportOrder::Restored(lost));
 }

@@ -118,7 +118,7 @@ fn request(
     // The library's error text may contain the value of a header.
     request
         .body(Full::new(Bytes::from(form.unwrap_or_default())))
-        .map_err(|_| "`base_url` or `account_sid` fits into no request".to_owned())
+        .map_err(|_| "`base_url` or `account_sid` has characters that an HTTP request cannot carry".to_owned())
 }
 
 /// Fields of an error response of Twilio.

@@ -103,7 +103,7 @@ pub(super) fn post(
     }
     // The library's error text may contain the value of a header.
     let request = request.body(Full::new(Bytes::from(form.finish())));
-    Ok((url, request.map_err(|_| "`url` or `token` fits into no request".to_owned())?))
+    Ok((url, request.map_err(|_| "`url` or `token` has characters that an HTTP request cannot carry".to_owned())?))
 }
 
 /// Evaluates the response of the service of `[messages]`. The service recognises a message by its SID, so a request

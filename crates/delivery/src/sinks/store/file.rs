@@ -205,7 +205,7 @@ impl TableVersion {
                 "it is a store of version {version}, and this trunkgate reads version {newest}; move the file away, or start the \
                  trunkgate that made it"
             ),
-            TableVersion::Foreign => "it contains other data than a store".to_owned(),
+            TableVersion::Foreign => "it is not a store of trunkgate".to_owned(),
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, what))
     }

@@ -175,7 +175,7 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         self.submit(commit, work, move |done| drop(answer.send(done)));
-        async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
+        async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the store has ended"))) }
     }
 
     /// Reads the store, also from a file that cannot be written.
@@ -186,7 +186,7 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         self.queue((Commit::Now, true), work, move |done| drop(answer.send(done)));
-        async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
+        async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the store has ended"))) }
     }
 
     /// Reads the store and blocks until the result is available; for threads that may block.
@@ -199,7 +199,7 @@ impl Store {
     ) -> io::Result<T> {
         let (answer, answered) = sync_channel(1);
         self.queue((Commit::Now, true), work, move |done| drop(answer.send(done)));
-        answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
+        answered.recv().unwrap_or_else(|_| Err(io::Error::other("the thread of the store has ended")))
     }
 
     /// Makes a change and blocks until it is on disk; for threads that may block.
@@ -212,7 +212,7 @@ impl Store {
     ) -> io::Result<T> {
         let (answer, answered) = sync_channel(1);
         self.submit(Commit::Now, work, move |done| drop(answer.send(done)));
-        answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
+        answered.recv().unwrap_or_else(|_| Err(io::Error::other("the thread of the store has ended")))
     }
 
     /// Makes a change and calls `tell` with the result, usually on the store's thread, which `tell` must not block.

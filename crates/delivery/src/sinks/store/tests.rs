@@ -87,7 +87,7 @@ fn a_file_is_its_owner_s_alone_belongs_to_one_process_and_has_no_other_data() {
     others.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
     drop(others);
     let error = start(other.path()).open_now().unwrap_err().to_string();
-    assert!(error.ends_with("it contains other data than a store"), "{error}");
+    assert!(error.ends_with("it is not a store of trunkgate"), "{error}");
     let missing = start(&other.path().join("not/there")).open_now().unwrap_err().to_string();
     assert!(missing.contains("not/there") && !other.path().join("not").exists(), "{missing}");
 }
