@@ -72,7 +72,7 @@ fn a_slip_is_one_error_that_names_it() {
     let reversed = one(&format!("{listen}[media]\nports = '30199-30000'\n"));
     assert_eq!(
         reversed,
-        "`ports`: \"30199-30000\" is not a range of ports: the first port comes first: \"30000-30199\""
+        "`ports`: \"30199-30000\" is not a range of ports: write the lower port first: \"30000-30199\""
     );
     assert_eq!(
         one("[[route]]\nto = ['1']\nconect = ['trunk:pbx']\n"),

@@ -202,7 +202,8 @@ impl ReferenceWalk<'_, '_> {
         names.into_iter().filter_map(|name| self.look_at(from, at, name, as_kind)).collect()
     }
 
-    /// Returns the names of all files that a name with parameters may match.
+    /// Returns the names of up to [`APP_FILES_CHECKED`] files that a name with parameters may match; warns if there are
+    /// none.
     fn files_like(&mut self, from: &NamedDocument, at: DocumentPosition, pattern: &str) -> Vec<String> {
         let (directory, _) = pattern.rsplit_once('/').unwrap_or_default();
         let seen = ReferenceKind::Document(pattern.to_owned());

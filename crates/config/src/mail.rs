@@ -169,12 +169,12 @@ pub(super) fn mailto(reader: &mut KeyReader<'_>) -> Option<String> {
     let address = text.get(..Mailbox::MAILTO.len()).filter(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO));
     let address = address.and_then(|scheme| text.get(scheme.len()..)).unwrap_or_default();
     let wrong = match address {
-        _ if address.contains('?') => Some("has a `?`: subject and text are the edge's"),
+        _ if address.contains('?') => Some("has a `?`: the edge sets subject and text itself"),
         _ if address.contains(',') => Some("has several addresses"),
         _ => wrong_address(address),
     };
     if let Some(wrong) = wrong {
-        let help = "use mailto: and one address (desk@example.com); several people share a list of the mail server";
+        let help = "use mailto: and one address (desk@example.com); for several people use a mailing list";
         return reader.reject(code::BAD_ADDRESS, wrong, help);
     }
     Some(format!("{}{address}", Mailbox::MAILTO))

@@ -40,7 +40,7 @@ fn table(keys: &[ConfigKey], out: &mut String) {
     }
 }
 
-/// Collects the tables inside keys, each once, with the keys that use it.
+/// Collects the tables nested in `keys`, each once, with the names of the keys that contain it.
 fn collect<'a>(keys: &'a [ConfigKey], parts: &mut Vec<(Vec<&'a str>, &'a [ConfigKey])>) {
     for key in keys {
         let Some(inner) = inner(key.kind) else { continue };

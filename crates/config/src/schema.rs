@@ -305,7 +305,7 @@ pub(super) fn port_range(reader: &mut KeyReader<'_>) -> Option<(u16, u16)> {
         let help = match reversed {
             Some((Ok(first), Ok(last))) if (1..last).contains(&first) => {
                 let (first, last): (u16, u16) = (first, last);
-                format!("the first port comes first: \"{first}-{last}\"")
+                format!("write the lower port first: \"{first}-{last}\"")
             }
             Some(_) | None => "use first and last port, from 1 to 65535: \"16384-32767\"".to_owned(),
         };

@@ -1,4 +1,4 @@
-//! Table of the file: its keys are checked against the known ones, then read one by one.
+//! Table of the configuration file: its keys are checked against the known ones, then read one by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -69,7 +69,7 @@ impl TableSpans {
     }
 }
 
-/// Table of a kind with names: `[trunk.NAME]`.
+/// Table with a name of its own, such as `[trunk.NAME]`.
 #[derive(Debug)]
 pub(super) struct NamedSection<'a> {
     pub(super) name: &'a str,

@@ -107,7 +107,7 @@ keyed! {
     "token": ValueKind::Secret
         => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
     "model": TEXT
-        => read!(transcription::name, |to, name| to.model = name), is(r#""whisper-1""#), "model that the service is asked for";
+        => read!(transcription::name, |to, name| to.model = name), is(r#""whisper-1""#), "model requested from the service";
     "language": TEXT
         => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, as the service names it: \"en\"";
     "all": ValueKind::Boolean
