@@ -190,7 +190,7 @@ fn flags_become_the_arguments_of_sipp_and_no_shell_reads_them() {
         ["--to", &to, "--bind", "127.0.0.2:5099", "--username", "alice", "--", "-key", "word", "$(touch x); `id`"];
     let output = double.command(&[&flags[..], &more].concat()).env("TRUNKGATE_PASSWORD", "$HOME").output().unwrap();
     let told = text(&output.stdout);
-    assert!(output.status.success() && told.contains("not judged: the callees are not ours"), "{told}");
+    assert!(output.status.success() && told.contains("not measured: another program answers"), "{told}");
     let arguments = double.arguments().unwrap();
     assert_eq!(arguments[0], sink.to_string());
     for (flag, wanted) in [

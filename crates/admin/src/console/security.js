@@ -48,7 +48,7 @@ const DROPS = {
   connection_evicted: 'An idle connection was closed in favour of a new one.',
   connection_unregistered: 'A connection of an unknown source was closed: no phone registered on it in time.',
   connection_not_accepted: 'The system did not accept a connection: too many open files (`trunkgate doctor`, line open files).',
-  tls_handshake_limit: 'A TLS handshake was refused by a limit: too many at once.',
+  tls_handshake_limit: 'A TLS handshake was refused: too many were in progress.',
   tls_handshake_failed: 'A TLS handshake failed or took too long: check TLS version, CA and certificate.',
 };
 

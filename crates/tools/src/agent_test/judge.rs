@@ -106,7 +106,7 @@ fn is_greeting(record: &ConversationRecord) -> bool {
     record.first_voice_ms.is_some_and(|first| record.spoke_ms.is_none_or(|spoke| first < spoke))
 }
 
-/// Judges how fast the agent responds to the caller's words; `None` if there was no greeting or the connection ended.
+/// Checks how fast the agent responds to the caller's words; `None` if there was no greeting or the connection ended.
 fn answer(record: &ConversationRecord) -> Option<Finding> {
     let name = "answer";
     if !is_greeting(record) || record.lost.is_some() || record.hung_up_ms.is_some() {
@@ -171,7 +171,7 @@ fn right_form(what: &str) -> &'static str {
     }
 }
 
-/// Judges the size of audio messages. Any size is accepted: the edge joins and splits them.
+/// Checks the size of audio messages. Any size is accepted: the edge joins and splits them.
 fn pieces(record: &ConversationRecord) -> Finding {
     let mut sizes: Vec<usize> = record.pieces.iter().map(|piece| piece.bytes).collect();
     sizes.sort_unstable();

@@ -406,7 +406,7 @@ fn in_words(sound: &NoiseMeter) -> String {
     match sound.level_db() {
         None => "silence throughout".to_owned(),
         Some(db) if sound.is_noise() => {
-            format!("{db:.0} dBFS, noise: does the sender use another codec than negotiated?")
+            format!("{db:.0} dBFS, noise: the sender may use a codec other than the negotiated one")
         }
         Some(db) => format!("{db:.0} dBFS"),
     }

@@ -1,4 +1,4 @@
-//! Judges a demo call: audio expected at each party against audio received.
+//! Checks a demo call: audio expected at each party against audio received.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn agent_of<'a>(
     agent
 }
 
-/// Judges each direction of a call; errors are appended to `problems`.
+/// Checks each direction of a call; errors are appended to `problems`.
 pub(super) fn directions(
     plan: &DemoCallPlan,
     parts: &CallMediaSet,

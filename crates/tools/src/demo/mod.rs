@@ -84,7 +84,7 @@ pub fn run(json: bool, serve: bool) -> ExitCode {
     let harm = match std::env::var(SABOTAGE).as_deref() {
         Ok("audio") => true,
         Ok("") | Err(_) => false,
-        Ok(other) => return complain(&anyhow!("{SABOTAGE}={other} is unknown; only `audio` is")),
+        Ok(other) => return complain(&anyhow!("{SABOTAGE}={other} is unknown: use `audio`")),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -101,7 +101,7 @@ pub(super) struct PartyMedia {
 }
 
 impl AudioDirection {
-    /// Judges the audio from one party to another; returns the quality and the errors. With `alone`, any other voice
+    /// Checks the audio from one party to another; returns the quality and the errors. With `alone`, any other voice
     /// received is an error.
     pub(super) fn judge(
         (from, to): (&str, &str),
@@ -145,7 +145,7 @@ impl AudioDirection {
         (direction, problems)
     }
 
-    /// Judges audio between parties with different codecs: frames cannot be compared, so the tone is detected instead.
+    /// Checks audio between parties with different codecs: frames cannot be compared, so the tone is detected instead.
     pub(super) fn by_ear(
         (from, to): (&str, &str),
         speaker: &PartyMedia,

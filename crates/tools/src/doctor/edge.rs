@@ -57,7 +57,7 @@ fn none(config: &Config, asked: &Asked) -> Finding {
         let text = format!("none at {at}, the default address: [http] of the file cannot be read");
         return Finding::warn(LINE, text, "name the address of the edge: `trunkgate doctor --url http://ADDRESS`");
     }
-    let text = format!("none at {at}: no edge runs by this file");
+    let text = format!("none at {at}: no edge runs with this configuration");
     match config.cdr.file.as_ref().filter(|file| file.path.exists()) {
         Some(file) => {
             let text = format!("{text}, and one has written {}", file.path.display());

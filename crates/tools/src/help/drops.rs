@@ -109,7 +109,7 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
         MESSAGES,
         "A TLS handshake failed or took too long. `trunkgate status` shows the last one; check TLS version, CA and certificate.",
     ),
-    ("tls_handshake_limit", MESSAGES, "A TLS handshake was refused by a limit: too many at once."),
+    ("tls_handshake_limit", MESSAGES, "A TLS handshake was refused: too many were in progress."),
     ("evicted", HTTP, "An incomplete HTTP connection was closed in favour of a new one."),
     ("limit", HTTP, "An HTTP connection was refused at the connection limit."),
     (

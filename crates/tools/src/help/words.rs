@@ -303,7 +303,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "line of `doctor`",
         "Whether the edge is in a container behind a bridge, whose media ports must be published.",
     ),
-    ("mail", "line of `doctor`", "Whether the server of [mail] can be reached, and takes user and password."),
+    ("mail", "line of `doctor`", "Whether the server of [mail] can be reached, and accepts user and password."),
     ("transcription", "line of `doctor`", "Whether the server of [transcription] `url` can be reached."),
     (
         "notify",
@@ -340,12 +340,12 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "1000",
         "close code of a WebSocket (RFC 6455 §7.4)",
-        "The agent closed in good order: the call ends, or goes on by `on_close`.",
+        "The agent ended the stream normally: the call ends, or with `on_close = \"next\"` goes to the next target.",
     ),
     (
         "1001",
         "close code of a WebSocket (RFC 6455 §7.4)",
-        "The agent's server goes away: it is shutting down or its handler ended. Look into its log; the call goes on by `on_close` and `retry`.",
+        "The agent's server is shutting down, or its handler ended: see its log. The edge reconnects up to `retry` times, then tries the next target.",
     ),
     (
         "1002",
@@ -360,7 +360,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "1007",
         "close code of a WebSocket (RFC 6455 §7.4)",
-        "The agent could not read a message as text: its server expects another form than Twilio's JSON messages.",
+        "The agent could not read a message as text: its server expects a format other than Twilio's JSON messages.",
     ),
     (
         "1008",
@@ -375,9 +375,13 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "1011",
         "close code of a WebSocket (RFC 6455 §7.4)",
-        "The agent failed with an exception: its log has it. `trunkgate agent test NAME` repeats it.",
+        "The agent failed, usually with an exception: see its log. Reproduce it with `trunkgate agent test NAME`.",
     ),
-    ("1012", "close code of a WebSocket (RFC 6455 §7.4)", "The agent's server restarts. The call goes on by `retry`."),
+    (
+        "1012",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent's server restarts. The edge reconnects up to `retry` times, then tries the next target.",
+    ),
     (
         "1013",
         "close code of a WebSocket (RFC 6455 §7.4)",

@@ -299,7 +299,7 @@ impl<'a> LoadGenerator<'a> {
         }
     }
 
-    /// Judges the audio that a line has sent.
+    /// Evaluates the audio that a line has sent.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.close(now, slot) else { return };
         let (side, ssrc) = (line.side, line.ssrc);

@@ -105,7 +105,7 @@ fn sabotage() -> anyhow::Result<Option<Sabotage>> {
         Ok("audio") => Some(Sabotage::Audio),
         Ok("loss") => Some(Sabotage::Loss),
         Ok("") | Err(_) => None,
-        Ok(other) => anyhow::bail!("{}={other} is unknown; `audio` and `loss` are not", demo::SABOTAGE),
+        Ok(other) => anyhow::bail!("{}={other} is unknown: use `audio` or `loss`", demo::SABOTAGE),
     })
 }
 

@@ -106,7 +106,7 @@ pub(super) fn text(plan: &LoadTestPlan, results: &LoadTestResults, judged: &[Ass
     if results.strangers > 0 {
         let count =
             if results.strangers == 1 { "1 INVITE".to_owned() } else { format!("{} INVITEs", results.strangers) };
-        out.push_str(&format!("           {count} from other addresses than the edge's ignored\n"));
+        out.push_str(&format!("           ignored {count} from addresses other than the edge's\n"));
     }
     let (sent, received) = (results.sent_again, results.came_again);
     out.push_str(&format!("SIP again  {sent} sent, {received} received\n\n"));

@@ -168,7 +168,7 @@ impl<'a> ScenarioCallees<'a> {
         }
     }
 
-    /// Judges the audio that a call has received and releases its socket.
+    /// Evaluates the audio that a call has received and releases its socket.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(answered) = self.lines.close(now, slot).map(|line| line.answered) else { return };
         if let Some(audio) = self.heard.remove(&slot).filter(|_| answered) {

@@ -96,14 +96,16 @@ pub(super) fn text(plan: &ScenarioPlan, outcome: &ScenarioOutcome, judged: &[Ass
     for (reason, count) in &outcome.failures {
         out.push_str(&format!("{:NAME$}failed {count}: {reason}\n", ""));
     }
-    out.push_str(&format!("{:NAME$}{retransmissions} messages sent again", ""));
+    out.push_str(&format!("{:NAME$}{retransmissions} retransmitted messages", ""));
     if let Some(ms) = response_ms {
         out.push_str(&format!("   response time {} (mean)", MetricUnit::Time.show(*ms)));
     }
     out.push_str("\n\n");
     match &outcome.heard {
         Some(heard) => out.push_str(&audio(heard)),
-        None => out.push_str(&format!("{:NAME$}not judged: the callees are not ours (no --answer)\n", "audio")),
+        None => {
+            out.push_str(&format!("{:NAME$}not measured: another program answers the calls (no --answer)\n", "audio"))
+        }
     }
     out.push('\n');
     judged.iter().for_each(|one| out.push_str(&one.line()));

@@ -464,7 +464,7 @@ impl<'a> ScriptRun<'a> {
     }
 
     async fn press(&self, call: CallNumber, digits: &str) -> Result<(), String> {
-        if self.phone.press(call, digits).await { Ok(()) } else { Err("the call takes no digits".to_owned()) }
+        if self.phone.press(call, digits).await { Ok(()) } else { Err("the call does not accept digits".to_owned()) }
     }
 
     /// Sends spoken words as soon as the application listens.
