@@ -161,7 +161,7 @@ fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address
         ),
         (
             Behaviour::IssuesFor("other.example"),
-            "another certificate than ordered",
+            "the certificate is not the one ordered",
             "it is not valid for localhost, but for other.example",
         ),
         (

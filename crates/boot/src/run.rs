@@ -203,7 +203,7 @@ pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(HttpSettings,
         // A running edge may have started with this file before it was removed.
         Err(wrong) if !path.exists() => {
             let brief = config::brief(&path, "", &wrong);
-            Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is asked instead"))))
+            Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is used instead"))))
         }
         Err(wrong) => {
             terminal::print_error(&config::render(&path, &source(), &wrong));
@@ -339,7 +339,10 @@ fn replace(
         tracing::error!("{} has not taken over: {error}; starting this version again", successor.name());
         successor.end();
         notify.alive();
-        successor = command.start_own().inspect_err(|why| tracing::error!("all calls are lost: {why}")).ok()?;
+        successor = command
+            .start_own()
+            .inspect_err(|why| tracing::error!("all calls are lost: this version cannot be started again: {why}"))
+            .ok()?;
         handed = edge.hand_over(&mut successor.link);
     }
     match handed {

@@ -130,7 +130,7 @@ impl SuccessorCommand {
                 Err(refusal) => Err(refusal.to_string()),
             },
             Ok(_) => Err("the new process sent another message before it was ready".to_owned()),
-            Err(error) => Err(format!("the new process has not become ready, its lines in the log say why: {error}")),
+            Err(error) => Err(format!("the new process has not become ready (see its log lines): {error}")),
         };
         match ready {
             Ok(plan) => Ok(Successor { child, link, plan }),

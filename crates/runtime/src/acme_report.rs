@@ -43,8 +43,8 @@ impl FailedStep {
             FailedStep::Refused => "the authority refused the order",
             FailedStep::RateLimited => "rate limit of the authority",
             FailedStep::Challenge { .. } => "the challenge failed",
-            FailedStep::Certificate => "another certificate than ordered",
-            FailedStep::Locked => "other edges with this data directory were ordering",
+            FailedStep::Certificate => "the certificate is not the one ordered",
+            FailedStep::Locked => "orders of other edges with this data directory took too long",
             FailedStep::Files { .. } => "it cannot be stored",
         }
     }
@@ -186,7 +186,7 @@ mod tests {
         report.note_failure("sbc.example.com", failure(FailedStep::Locked), None, next);
         let waiting = report.problem(at("2026-11-28T12:00:00Z")).unwrap().to_string();
         assert!(
-            waiting.contains("for sbc.example.com: other edges with this data directory were ordering"),
+            waiting.contains("for sbc.example.com: orders of other edges with this data directory took too long"),
             "{waiting}"
         );
         assert!(!waiting.contains("readable and writable"), "{waiting}");

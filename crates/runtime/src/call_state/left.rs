@@ -15,7 +15,7 @@ use trunkgate_system::files::named;
 use super::FILE_NAME;
 use super::frames::{self, PackedState, StateContents, StateFrame, StateHeader};
 
-/// Number of starts that ended while a call was being restored after which the call is not restored any more.
+/// Number of starts that end while restoring a call, from which on that call is given up.
 const CALL_ATTEMPTS: usize = 2;
 /// Number of consecutive starts with an early crash after which no call is restored.
 const STARTS: u32 = 5;

@@ -415,7 +415,7 @@ impl StreamSetup {
             return None;
         };
         if let Some(evicted) = evicted {
-            let what = format!("accepted in place of one of {evicted}, on which no phone has registered");
+            let what = format!("accepted; a connection of {evicted} without a registered phone was closed for it");
             self.crowded(transport, remote, &what);
         }
         if is_spare {

@@ -75,7 +75,7 @@ struct ClientAuthPolicy<'a> {
     /// True if client certificates are requested although the listener has no `client_ca`, because a trunk has its own
     /// CA.
     always: bool,
-    /// Certificate names for which a server certificate is accepted from a client.
+    /// Names of clients that may present a certificate for server authentication only.
     any_usage: &'a [String],
 }
 
