@@ -256,7 +256,7 @@ fn the_fault_of_now_stands_before_those_that_were_mended() {
     assert_eq!(problems(&edge), json!([]), "mended");
     rejected(&edge, both, "unpaid", "402 Account suspended");
     let problem = problems(&edge)[0].clone();
-    let evidence = "1× 402 Account suspended; before that, and mended: 4× 403";
+    let evidence = "1× 402 Account suspended; before that, and solved: 4× 403";
     assert_eq!((&problem["evidence"], &problem["kind"]), (&json!(evidence), &json!("rejects")), "{problem}");
     assert_eq!(problem["fix"], "Check the balance of the carrier account");
     let happened = edge.json("/v1/history")["troubles"].clone();

@@ -165,7 +165,7 @@ fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     let hangs_up = agent.failed.as_ref().is_some_and(|failed| failed.in_row > 0 && failed.hung_up > 0);
     let until = match way.rejection_without_agent(&agent.name).filter(|_| is_alone) {
         _ if hangs_up && agent.state == "up" => {
-            "; until it is mended callers are answered and then hung up on".to_owned()
+            "; until it is fixed, callers are answered and then hung up on".to_owned()
         }
         Some(code) => format!("; until it is reached callers get {code}"),
         None => String::new(),

@@ -105,7 +105,7 @@ pub(super) struct CallsQuery {
 pub(super) struct FilterMismatch {
     /// Whether the reason does not match the filter.
     pub(super) reason: bool,
-    /// Whether no code matches the filter.
+    /// Whether none of the call's codes is in the filter.
     pub(super) code: bool,
     /// Whether the duration is outside of the filter's limits.
     pub(super) duration: bool,

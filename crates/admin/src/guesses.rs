@@ -55,7 +55,7 @@ struct WrongGuesses {
 }
 
 impl GuessLimiter {
-    /// Judges the credentials of a request, and counts wrong ones.
+    /// Checks the credentials of a request, and counts wrong ones.
     pub(super) fn judge(&self, now: Instant, shown: PresentedCredentials<'_>) -> LoginVerdict {
         if shown.is_right && shown.characters >= SECRET_CHARACTERS {
             return LoginVerdict::Passed;

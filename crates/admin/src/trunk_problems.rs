@@ -340,7 +340,7 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     let mut shown = listed(told, present.len());
     if !mended.is_empty() {
         let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
-        let before = if rejected.is_mended { "before that, and mended" } else { "before the reload" };
+        let before = if rejected.is_mended { "before that, and solved" } else { "before the reload" };
         shown.push_str(&format!("; {before}: {}", listed(told, mended.len())));
     }
     let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);

@@ -56,7 +56,7 @@ impl Error {
     /// Creates the error for a store that cannot be read or written (20503).
     pub(super) fn store(error: &std::io::Error) -> Error {
         tracing::error!("a request to the Twilio-compatible API got 503, because the store cannot be used: {error}");
-        let message = "The store of the edge cannot be used; its log has the cause";
+        let message = "The store of the edge cannot be used: see the log of the edge";
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
     }
 

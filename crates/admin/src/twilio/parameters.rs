@@ -22,7 +22,7 @@ use crate::asked::has_too_many_parameters;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 
 /// Error for a parameter that may be the rest of a text after `&`. It may be confidential, so it is not quoted.
-const REST: &str = "Unknown parameter without a value, or with a name of other characters than letters, digits, -, _ and . (not shown: it may be part of a value): encode & in values as %26";
+const REST: &str = "Unknown parameter that has no value, or characters other than letters, digits, -, _ and . in its name (not shown: it may be part of a value): encode & in values as %26";
 
 /// Maximum length of an invalid number that an error quotes, in characters.
 const NUMBER_SHOWN_CHARS: usize = 40;
