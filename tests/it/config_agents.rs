@@ -464,7 +464,7 @@ fn help_says_what_to_write_instead() {
         (&*format!("hold = {{ strategy = 'text_then_music', text = 'x' }}\n{speech}"), "music = \"hold.mp3\""),
         (&*format!("hold = {{ strategy = 'text', text = 'x', voice = '' }}\n{speech}"), "use a voice name"),
         ("hold = { strategy = 'audio_then_music', music = 'long.wav' }", "audio = \"hold.mp3\""),
-        ("hold = 'file'", "should be a table, as { strategy = \"music\""),
+        ("hold = 'file'", "should be a table such as { strategy = \"music\""),
         ("hold = { strategy = 'file' }", "one of none, text, audio, music"),
         ("hold = { strategy = 'none', file = 'm.wav' }", "`audio` is a file played once"),
         ("goodbye = 'long.wav'", "60 s of it: ffmpeg"),

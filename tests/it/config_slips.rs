@@ -64,7 +64,7 @@ fn names_of_other_programs_and_keys_of_another_table_lead_to_ours() {
 fn a_value_of_another_type_is_answered_with_how_it_is_written() {
     let trunk = "[trunk.x]\npeers = 'sip:10.0.0.9'\n";
     let route = "[[route]]\nfrom = 'carrier'\nto = '1'\nconnect = 'trunk:pbx'\n";
-    let quoted = |value: &str| format!("needs quotation marks: write \"{value}\"");
+    let quoted = |value: &str| format!("numbers with signs such as `+`: write \"{value}\"");
     for (lines, place, help) in [
         ("[media]\nports = 16384-32767".to_owned(), (8, 9), quoted("16384-32767")),
         (

@@ -140,7 +140,7 @@ pub(super) fn sip_to(reader: &mut KeyReader<'_>) -> Option<Vec<TransferRule>> {
     reader.items(|reader| {
         let text = reader.string()?;
         let is_uri = ["sip:", "sips:"].iter().any(|scheme| text.starts_with(scheme));
-        let rule = if is_uri { TransferRule::parse(&text) } else { Err("it is no SIP address".to_owned()) };
+        let rule = if is_uri { TransferRule::parse(&text) } else { Err("it is not a SIP address".to_owned()) };
         let help = "sip:*@HOST, sips:*@HOST; *.DOMAIN for hosts of a domain. Trunks need no entry";
         let what = |what| format!(": \"{}\": {what}", told(&text));
         rule.map_err(what).map_or_else(|what| reader.reject(code::BAD_TARGET, what, help), Some)

@@ -159,7 +159,7 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
         && is_public(address.ip().to_canonical())
     {
         let help = "add `tls` to [http], set `public_url` to the https:// URL of a reverse proxy, or listen on a private address";
-        let message = format!("{address} is reached without TLS: the token can be read on its way");
+        let message = format!("{address} is reached without TLS: the token can be read in transit");
         findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);
     }
     if let Some(proxy) = draft.spans.key("api", "proxy").cloned().filter(|_| draft.http.tls.is_none())
@@ -167,7 +167,7 @@ fn http(draft: &ConfigDraft, findings: &mut Findings) {
         && !address.ip().to_canonical().is_loopback()
     {
         let message =
-            format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
+            format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read in transit");
         findings.warning(code::TOKEN_IN_CLEAR, Some(proxy), message, "add `tls` to [http], or listen on 127.0.0.1");
     }
     if let Some(other) = listener_at(draft, address) {
@@ -478,7 +478,7 @@ fn shadowed(placed: &SpannedTrunk, before: &[SpannedTrunk], draft: &ConfigDraft,
             code::SHADOWED,
             Some(span.clone()),
             format!("{} already {belong} to trunk {}", what.join(", "), other.trunk.name),
-            "requests from there count as the first one's; calls to either trunk work",
+            "requests from there are attributed to the first trunk; calls to either trunk work",
         );
     }
 }

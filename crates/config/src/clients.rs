@@ -8,7 +8,7 @@ use super::draft::SourceSpan;
 use super::targets;
 use super::values::KeyReader;
 
-/// Maximum length of an identity in characters, as at Twilio.
+/// Maximum length of an identity in characters, as on Twilio.
 const IDENTITY_CHARS: usize = 121;
 
 /// Client with the positions of its targets in the file.

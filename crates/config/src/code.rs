@@ -188,14 +188,14 @@ codes! {
          speak; a <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's\n\
          code. docs/reference/twilio-compat.md lists what is supported.";
     WEAK_TOKEN = "TG0156", "short token or password",
-        "Strangers find short secrets by trying. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
+        "Attackers find short secrets by guessing. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
          error where [http] address, or [api] tls, is not loopback. Passwords of `auth` and `require_auth` have at least 8\n\
          characters and are not the user name. `auth_token` of [api] also signs webhooks with HMAC-SHA1: an attacker who\n\
          sees one signed request can try tokens until the signature fits, and then forge requests to your application.\n\
          Use 32 random characters or more: openssl rand -hex 32.";
     LOOPBACK_ONLY = "TG0157", "listeners on loopback only",
-        "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Let a\n\
-         [[listen]] of the peer's transport have an address that the peer reaches, or 0.0.0.0 for all.";
+        "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Give a\n\
+         [[listen]] of the peer's transport an address that the peer reaches, or 0.0.0.0 for all.";
     OWN_LISTENER = "TG0158", "peer is the edge itself",
         "The peer's address and port are those of a [[listen]] of this file: calls to the trunk come back to the edge, as\n\
          calls from that trunk, until a loop is refused. Enter the address of the PBX or carrier; where it runs on this\n\
@@ -209,9 +209,9 @@ codes! {
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NO_VOICE = "TG0161", "no text-to-speech",
         "An application may use <Say>, or `hold` has a `text`, without text-to-speech: callers would hear silence, or the\n\
-         ringback tone. An application is one with a `url`, or one that requests name ([api] with `auth_token`, and a\n\
-         [[number]]). Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
-         endpoint in [speech]. With `installed = false` in [speech] nothing speaks, and apps have no warning.";
+         ringback tone. This concerns applications with a `url`, and those that a request can name ([api] with `auth_token`,\n\
+         and a [[number]]). Install espeak-ng (`apt install espeak-ng`), which needs no key, or set `command` or `url` in\n\
+         [speech]. `installed = false` in [speech] turns text-to-speech off, and this warning for apps.";
     ACME = "TG0162", "ACME without a listener",
         "`acme` of [tls] needs two listeners: a [[listen]] with transport = \"tls\" and without `certificate`, which shows the\n\
          certificate, and `challenge_address`, on which the certificate authority asks for the proof (http-01). The authority\n\
@@ -227,7 +227,7 @@ codes! {
     NO_CALL_RECORDS = "TG0202", "call records, store or state not usable",
         "[cdr] file is opened for appending at the start, and before a reload that changes it takes effect, so that no\n\
          record is lost later. Its directory must exist and be writable for the user of the edge; `check` warns about a\n\
-         missing one, and rejects a directory, a device or a FIFO in the place of `file`. A file with other content than\n\
+         missing one, and rejects a directory, a device or a FIFO as `file`. A file with other content than\n\
          call records is not touched. With a `url` or `[sms]` the same applies to the store, trunkgate.db in [edge]\n\
          data_directory, which must not be in use by another edge. A disk that is full, read-only or not mounted does not\n\
          stop the start unless [edge] data_required is true: `status` reports it, and records are kept in memory until then.\n\

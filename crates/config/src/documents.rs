@@ -217,7 +217,11 @@ impl ReferenceWalk<'_, '_> {
         if names.is_empty() {
             self.seen.insert(seen);
             let what = format!("no file has a name like \"{pattern}\"");
-            self.warn(self.excerpt(from, at), what, "write one for each value, or correct the name".to_owned());
+            self.warn(
+                self.excerpt(from, at),
+                what,
+                "create a file for each value of the parameter, or correct the name".to_owned(),
+            );
         }
         names
     }

@@ -70,7 +70,7 @@ type HoldText = (String, Option<String>);
 
 fn hold(reader: &mut KeyReader<'_>) -> Option<(HoldAudio, Option<HoldText>)> {
     if !reader.value.get_ref().is_table() {
-        return reader.wrong_type("a table, as { strategy = \"music\", music = \"hold.mp3\" }");
+        return reader.wrong_type("a table such as { strategy = \"music\", music = \"hold.mp3\" }");
     }
     let section = reader.section(keys::HOLD)?;
     section.require("strategy", "add strategy = \"music\" or another one", reader.findings);

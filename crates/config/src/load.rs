@@ -153,7 +153,7 @@ fn not_empty(source: String) -> Result<String, Vec<Diagnostic>> {
 fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
     text(path).map_err(|error| {
         let mut findings = Findings::default();
-        let help = "restore the file, or write a first one by `trunkgate init`";
+        let help = "restore the file, or write a first one with `trunkgate init`";
         findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);
         findings.into_sorted()
     })

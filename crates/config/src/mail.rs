@@ -202,7 +202,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
             && draft.http.address.ip().is_loopback()
         {
             let message = format!("e-mails of voicemail {} have no link to the audio", placed.mailbox.name);
-            let help = "set `public_url` of [http] to the URL at which readers reach the edge";
+            let help = "set `public_url` of [http] to the URL at which recipients reach the edge";
             findings.warning(code::IDLE_PART, Some(span.clone()), message, help);
         }
         if draft.spans.table("mail").is_none() {

@@ -119,7 +119,7 @@ pub(super) fn timeout(reader: &mut KeyReader<'_>) -> Option<Duration> {
 
 /// Reads headers; their values are never displayed.
 pub(super) fn headers(reader: &mut KeyReader<'_>) -> Option<Vec<(String, Secret)>> {
-    let entries = reader.entries("a table of headers, as { Authorization = { env = \"OTLP_TOKEN\" } }")?;
+    let entries = reader.entries("a table of headers such as { Authorization = { env = \"OTLP_TOKEN\" } }")?;
     let mut all = Vec::new();
     for entry in entries {
         let name = entry.name;

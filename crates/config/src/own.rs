@@ -72,7 +72,7 @@ pub(super) fn public_address(draft: &ConfigDraft, findings: &mut Findings) {
     let shown =
         if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() };
     let message =
-        format!("`local_networks` contains every trunk, also {trunk} at {shown}: `public_address` is never used");
+        format!("`local_networks` contains every trunk, including {trunk} at {shown}: `public_address` is never used");
     let help = "list only the networks that reach this machine without NAT";
     findings.warning(code::SHOWN_TO_NOBODY, Some(span), message, help);
 }

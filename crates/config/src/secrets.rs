@@ -12,7 +12,7 @@ use trunkgate_system::limits::SECRET_CHARACTERS;
 
 /// Minimum length of a SIP password; guessing is slow, because failing sources are banned.
 const PASSWORD_CHARACTERS: usize = 8;
-/// Minimum length of a signing token, as at Twilio.
+/// Minimum length of a signing token, as on Twilio.
 const SIGNING_CHARACTERS: usize = 32;
 /// Fix for a short token.
 const MAKE_ONE: &str = "make one: openssl rand -hex 32";
@@ -32,7 +32,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for (name, token, span, is_local) in tokens {
         let (Some(token), Some(span)) = (token, span) else { continue };
         if characters(token) < SECRET_CHARACTERS {
-            let message = format!("{name} has less than {SECRET_CHARACTERS} characters: it can be found by trying");
+            let message = format!("{name} has fewer than {SECRET_CHARACTERS} characters: it can be guessed");
             if is_local {
                 findings.warning(code::WEAK_TOKEN, Some(span.clone()), message, MAKE_ONE);
             } else {
@@ -43,7 +43,7 @@ pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     if let (Some(token), Some(span)) = (&api.auth_token, spans.key("api", "auth_token"))
         && (SECRET_CHARACTERS..SIGNING_CHARACTERS).contains(&characters(token))
     {
-        let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
+        let message = "`auth_token` has fewer than 32 characters: signatures made with it can be forged by guessing";
         findings.warning(code::WEAK_TOKEN, Some(span.clone()), message, MAKE_ONE);
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn password(credentials: &Credentials, span: SourceSpan, findings: &m
     let message = if password.eq_ignore_ascii_case(username) {
         "`password` is the user name".to_owned()
     } else if password.chars().count() < PASSWORD_CHARACTERS {
-        format!("`password` has less than {PASSWORD_CHARACTERS} characters: it can be found by trying")
+        format!("`password` has fewer than {PASSWORD_CHARACTERS} characters: it can be guessed")
     } else {
         return;
     };

@@ -62,7 +62,7 @@ pub fn is_short_code(digits: &str) -> bool {
 
 /// Placeholders of a message text, written in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
-/// Maximum length of an alphanumeric sender in characters, as at Twilio.
+/// Maximum length of an alphanumeric sender in characters, as on Twilio.
 const NAME_CHARS: usize = 11;
 
 /// Reads `[twilio]` and `[sms]`; `None` without a usable account.

@@ -46,8 +46,8 @@ const VOICE_BYTES: usize = 256;
 /// Keys of `[speech]` that apply only together with `url`.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
-/// Reads `[speech]`; the default is an installed program. Returns `None` if text-to-speech is not available or is
-/// switched off, or if neither `command` nor `url` can be used.
+/// Reads `[speech]`; without `command` and `url`, an installed program is used. Returns `None` if text-to-speech is not
+/// available or is switched off, or if neither `command` nor `url` can be used.
 pub(super) fn read(section: Option<&Section<'_>>, findings: &mut Findings) -> Option<SpeechSettings> {
     let Some(section) = section else { return installed() };
     let words = section.read("command", findings, command);

@@ -301,7 +301,7 @@ mod tests {
             assert_eq!(slips(&format!("a = {value} # so\n")), [(1, 5, quoted(value))]);
         }
         assert_eq!(slips("[limits]\ncalls = 4OO\n"), [(2, 9, "`calls` is a whole number: write 400".to_owned())]);
-        assert_eq!(one("a = \n"), "a value is missing behind `=`");
+        assert_eq!(one("a = \n"), "a value is missing after `=`");
         assert_eq!(one("a = ['x', PCMU]\n"), quoted("PCMU"));
         assert_eq!(one("password = hunter2\n"), quoted("…"), "a secret is not repeated");
         assert_eq!(one("auth = { user = 'a', pass = hunter2 }\n"), quoted("…"));

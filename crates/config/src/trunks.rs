@@ -96,7 +96,7 @@ fn addresses<T>(
 fn read_recorder(table: NamedSection<'_>, findings: &mut Findings) -> SpannedTrunk {
     let NamedSection { name, span, section } = table;
     // Metadata makes the INVITE longer than one packet, which requires TCP. A server that accepts long INVITEs by UDP
-    // only is no reason for a warning.
+    // only is not a reason for a warning.
     let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(SiprecSettings::default()));
     let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&SiprecSettings::trunk_name(name)) };
     let mut is_partial = section.misspells(&["peers"], keys::SIPREC);

@@ -33,7 +33,7 @@ pub(super) fn key_of(source: &str, start: usize) -> Option<NamedKind<'_>> {
 /// Suggests the correct form of a value without quotation marks.
 pub(super) fn advice(key: Option<NamedKind<'_>>, value: &str) -> String {
     match key {
-        _ if value.is_empty() => "a value is missing behind `=`".to_owned(),
+        _ if value.is_empty() => "a value is missing after `=`".to_owned(),
         Some((name, ValueKind::Integer(..) | ValueKind::Choice(_))) => match number(value) {
             Some(number) => format!("`{name}` is a whole number: write {number}"),
             None => format!("`{name}` is a whole number: write it in digits alone"),
@@ -53,7 +53,7 @@ pub(super) fn advice(key: Option<NamedKind<'_>>, value: &str) -> String {
 /// Suggests a quoted text.
 pub(super) fn quoted(value: &str) -> String {
     format!(
-        "a value that is a word, number with signs, range, address or duration needs quotation marks: write \"{value}\""
+        "quotation marks are needed around text, ranges, addresses, durations and numbers with signs such as `+`: write \"{value}\""
     )
 }
 
@@ -125,7 +125,7 @@ mod tests {
             ("[media]", "ports = 16384-32767", &quoted("16384-32767")),
             ("", "media.ports = 16384-32767", &quoted("16384-32767")),
             ("", "limits.calls = 4OO", "`limits.calls` is a whole number: write 400"),
-            ("[edge]", "name =", "a value is missing behind `=`"),
+            ("[edge]", "name =", "a value is missing after `=`"),
         ] {
             assert_eq!(advised(header, line), expected, "{header} {line}");
         }

@@ -36,7 +36,7 @@ keyed! {
     "sip_to": ValueKind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
     "callers": ValueKind::Many(&TEXT)
-        => read!(caller_id::callers, |app, callers| app.callers = callers), is("[]"), "numbers that `callerId` of Dial may show in addition to each [[number]] and the numbers of the call: exact, beginnings with `*`, or /expressions/";
+        => read!(caller_id::callers, |app, callers| app.callers = callers), is("[]"), "numbers that `callerId` of Dial may show in addition to each [[number]] and the numbers of the call: exact, prefixes with `*`, or /expressions/";
 }
 
 keyed! {
@@ -51,9 +51,9 @@ keyed! {
     "format": ValueKind::Word(&["l16/8000", "l16/16000"])
         => FieldSetter::Word(|to, word| to.format = if word == "l16/16000" { AgentFormat::L16Rate16000 } else { AgentFormat::L16Rate8000 }), is(r#""l16/8000""#), "audio format: linear 16 bit, little-endian, at 8 or 16 kHz";
     "connect_timeout": ValueKind::Duration
-        => FieldSetter::DurationFrom((Duration::from_millis(100), "the recogniser has to answer the TLS and WebSocket handshakes in it"), |to, time| to.connect_timeout = time), is(r#""3s""#), "maximum time to open the WebSocket; after that a Gather goes on without speech";
+        => FieldSetter::DurationFrom((Duration::from_millis(100), "the recogniser has to answer the TLS and WebSocket handshakes in it"), |to, time| to.connect_timeout = time), is(r#""3s""#), "maximum time to open the WebSocket; after that a Gather continues without speech";
     "max_sessions": COUNT
-        => FieldSetter::Integer(|to, most| to.max_sessions = most), is("0"), "maximum number of concurrent recognitions; further Gathers go on without speech; 0: one for each call";
+        => FieldSetter::Integer(|to, most| to.max_sessions = most), is("0"), "maximum number of concurrent recognitions; further Gathers continue without speech; 0: one for each call";
     "events": ValueKind::Boolean
         => FieldSetter::Boolean(|to, is_so| to.events = is_so), is("false"), "publishes what live transcriptions understand as `call.transcribed` of `/v1/events`, readable with the token of [http]";
 }

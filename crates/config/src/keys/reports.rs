@@ -57,7 +57,7 @@ keyed! {
     "key": ValueKind::Secret
         => read!(recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
     "announce": FILE
-        => read!(KeyReader::string, |to, file| to.announce = Some(file)), NONE, "sound that the parties of a call hear before a recording that its route asks for; a file below the directory of this configuration";
+        => read!(KeyReader::string, |to, file| to.announce = Some(file)), NONE, "announcement that the parties of a call hear before a recording requested by its route: a file below the directory of this configuration";
     "announce_to": ValueKind::Word(&["both", "caller", "callee"])
         => FieldSetter::Word(|to, word| to.announce_to = AnnounceTo::of(word)), is(r#""both""#).beside("announce"), "parties that hear `announce`";
     "on_full": ValueKind::Word(&["continue", "refuse_calls"])
@@ -74,7 +74,7 @@ keyed! {
     "max_length": ValueKind::Duration
         => read!(voicemail::max_length, |to, time| to.max_length = time), is(r#""3m""#), "longest message: 1s to 1h";
     "max_messages": ValueKind::Integer(1, 100_000)
-        => FieldSetter::Integer(|to, most| to.max_messages = u64::from(most)), is("1000"), "most messages that the mailbox keeps; a full one does not answer: calls go to the next target, or get 480 (`mailbox_full`)";
+        => FieldSetter::Integer(|to, most| to.max_messages = u64::from(most)), is("1000"), "maximum number of messages in the mailbox; a full one does not answer: calls go to the next target, or get 480 (`mailbox_full`)";
     "max_size": ValueKind::Size
         => read!(voicemail::max_size, |to, bytes| to.max_bytes = bytes), is(r#""1 GiB""#), "size of all messages from which on the mailbox is full: 1 MiB to 1 TiB";
     "silence": ValueKind::Duration

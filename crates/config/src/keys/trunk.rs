@@ -210,5 +210,5 @@ pub(crate) const TRUNK_PARTS: &[(&str, &[ConfigKey])] = &[
     ("`tls`", TRUNK_TLS),
     ("`headers`", HEADERS),
     ("`caller_id`", CALLER_ID),
-    ("a peer, as { uri = \"sip:HOST\", priority = 10, weight = 50 }", PEER),
+    ("a peer such as { uri = \"sip:HOST\", priority = 10, weight = 50 }", PEER),
 ];
