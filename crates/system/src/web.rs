@@ -198,7 +198,7 @@ pub fn complaint(body: &[u8]) -> String {
 pub fn broken(error: &hyper::Error) -> String {
     use std::error::Error as _;
     let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-    format!("does not answer as HTTP does: {error}{cause}")
+    format!("does not respond with HTTP: {error}{cause}")
 }
 
 /// Reason why a request got no response, as a clause for a message.

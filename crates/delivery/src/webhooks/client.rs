@@ -147,7 +147,7 @@ impl WebhookClient {
         let deadline = began + total;
         let timed_out = |what: String| AttemptFault::new(AttemptFaultKind::TotalTimeout, what);
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
-            let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
+            let what = format!("not begun within {} s: too many other requests are in progress", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
             let (duration, cookies) = (began.elapsed(), CookieChanges::default());
             attempts.push(WebhookAttempt { url, remote: None, result, refused_redirect: None, duration, cookies });

@@ -11,7 +11,7 @@ const CODES: &[(u32, &str, &str)] = &[
         11_200,
         "A document or sound could not be fetched. From a URL: no answer in time, a status other than 2xx, or an answer that is too \
          large. From a file: it is missing, cannot be opened, lies outside the directory of the configuration, or is too large",
-        "read the error in `trunkgate trace SID`. Of a URL it has the status and the body: check the application's own log. A file's \
+        "read the error in `trunkgate trace SID`. For a URL it has the status and the body: check the application's own log. A file's \
          name is relative to the document that names it: record or correct it; `trunkgate check` lists files that are missing",
     ),
     (
@@ -61,7 +61,7 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
     (
         13_201,
-        "A verb that may not be used for the called party's document",
+        "A verb that may not be used in the called party's document",
         "use Say, Play, Pause, Gather, Hangup or Redirect there",
     ),
     (

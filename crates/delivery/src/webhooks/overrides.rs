@@ -1,4 +1,4 @@
-//! Connection overrides: time limits and retries in the fragment of a webhook's URL (`#rc=2&rp=all`), as at Twilio. The
+//! Connection overrides: time limits and retries in the fragment of a webhook's URL (`#rc=2&rp=all`), as on Twilio. The
 //! fragment is neither sent nor signed.
 
 use std::time::Duration;

@@ -146,7 +146,7 @@ impl CallbackFigures {
 }
 
 fn not_stored(failure: &Failure) -> Problem {
-    let shown = format!("{failure}; they are sent, and a restart would lose those that wait");
+    let shown = format!("{failure}; they are sent, but a restart would lose the waiting ones");
     Problem::of(ProblemKind::Record(RecordProblem::CallbacksNotStored)).shown_by(shown).caused_by(failure)
 }
 

@@ -45,8 +45,8 @@ mod tests {
     fn numbers_in_sentences_are_masked() {
         for (text, shown) in [
             (
-                "carrier is shown +14155550100 in the place of +14155550199",
-                "carrier is shown +1415****100 in the place of +1415****199",
+                "carrier is shown +14155550100 instead of +14155550199",
+                "carrier is shown +1415****100 instead of +1415****199",
             ),
             (
                 "sip:4930123456@h.example (a target did not answer in time)",

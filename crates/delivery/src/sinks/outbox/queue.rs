@@ -112,9 +112,9 @@ pub(super) struct Queue {
     keys: HashMap<Arc<str>, Id>,
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
-    /// Rows that are first in their lines and ready to be sent.
+    /// First rows of their lines that are ready to be sent. A line has the rows with one order of delivery.
     turns: HostTurns<Id>,
-    /// Rows that are first in their lines and rest until a time.
+    /// First rows of their lines that wait for the time of their next attempt.
     resting: BTreeSet<(Instant, Id)>,
     /// Rows without an attempt in progress, by share.
     shares: Shares,

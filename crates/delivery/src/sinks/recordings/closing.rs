@@ -285,7 +285,10 @@ impl RecordingCloser {
         });
         self.shared.figures.read_unindexed(match read {
             Ok(foreign) => foreign.map(|path| {
-                format!("{} is ignored: it is no entry of a recording in this directory. Move it away.", path.display())
+                format!(
+                    "{} is ignored: it is not an entry of a recording in this directory. Move it away.",
+                    path.display()
+                )
             }),
             Err(text) => Some(text),
         });

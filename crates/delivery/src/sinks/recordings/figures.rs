@@ -233,7 +233,7 @@ impl RecordingFigures {
         self.disk_errors.add(1);
         let failure = match DirectoryProblem::of(directory) {
             Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
-            // Permissions are no failure of the disk: every file must belong to the edge's user.
+            // Wrong permissions are not a failure of the disk: every file must belong to the edge's user.
             None if error.kind() == io::ErrorKind::PermissionDenied => {
                 Failure::from(error.to_string()).fixed_by(|| place::fix_of(error, directory))
             }
@@ -285,8 +285,8 @@ impl RecordingFigures {
             problem.shown_by(format!("{shown}; the callers get 503 (recording_unavailable)")).caused_by(failure);
         let repair = problem.fix.clone().unwrap_or_else(|| "repair the directory of recordings or its disk".to_owned());
         let fix = format!(
-            "{repair}; until then `on_full = \"continue\"` of [recording] and `trunkgate reload` have these calls accepted \
-             without a whole recording"
+            "{repair}; until then, to accept these calls without a complete recording, set `on_full = \"continue\"` of \
+             [recording] and run `trunkgate reload`"
         );
         let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls).certain();
         refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))

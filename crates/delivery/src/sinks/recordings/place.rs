@@ -146,7 +146,7 @@ impl RecordingLocation {
         Ok(renameat(&folder, self.name.as_str(), &folder, other.name.as_str())?)
     }
 
-    /// Removes the file but not its folders; a missing file is no error.
+    /// Removes the file but not its folders; a missing file is not an error.
     pub(super) fn remove_file(&self) -> io::Result<()> {
         match unlinkat(&self.folder()?, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -154,7 +154,7 @@ impl RecordingLocation {
         }
     }
 
-    /// Removes the file, and its folders if they become empty; a missing file is no error.
+    /// Removes the file, and its folders if they become empty; a missing file is not an error.
     pub(super) fn remove(&self) -> io::Result<()> {
         let folder = match self.folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -271,7 +271,7 @@ pub(super) fn open_in(folder: &OwnedFd, name: &str) -> io::Result<File> {
     Ok(File::from(openat(folder, name, flags, Mode::empty())?))
 }
 
-/// Removes a file in an open folder; a missing file is no error.
+/// Removes a file in an open folder; a missing file is not an error.
 pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
     match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),

@@ -107,7 +107,7 @@ impl UnindexedEntries {
             let name = file.file_name();
             let name = name.to_string_lossy();
             let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else {
-                // Temporary files left by a crash are no entries.
+                // Temporary files left by a crash are not entries.
                 if !name.ends_with(".json.new") {
                     foreign = Some(file.path());
                 }

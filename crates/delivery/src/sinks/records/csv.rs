@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_call::numbers::is_control_char;
 
-/// Names of the columns. Those that are no fields of a record are computed here.
+/// Names of the columns. Those that are not fields of a record are computed here.
 pub(super) const COLUMNS: [&str; 25] = [
     "sid",
     "started_at",

@@ -91,7 +91,7 @@ impl Figures {
             let problem = Problem::of(ProblemKind::Record(kind)).shown_by(format!("{failure}{more}"));
             self.kept_up(problem.caused_by(&failure))
         };
-        let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
+        let limit = format!("; beyond {RECORDS_KEPT}, further ones are lost");
         let mut problems = self.file.told(&of, RecordProblem::CallRecordsNotWritten, &limit);
         problems.extend(self.url.told(&of, RecordProblem::CallRecordsNotDelivered, ""));
         let queue = self.store.problem().or_else(|| self.full.problem());

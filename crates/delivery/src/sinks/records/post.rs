@@ -141,7 +141,7 @@ impl Target {
         {
             return Ok((connection, response));
         }
-        // The server may have closed a kept connection meanwhile, which is no failure.
+        // The server may have closed a kept connection meanwhile, which is not a failure.
         let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
         let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
         let request = self.request(sid, json, clock::now())?;

@@ -22,7 +22,7 @@ pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(disk::named(&path, &error)),
         };
-        // An incomplete last line is no record.
+        // An incomplete last line is not a record.
         let end = tail.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
         sids.extend(tail.get(..end).unwrap_or_default().split(|byte| *byte == b'\n').filter_map(sid_of));
     }

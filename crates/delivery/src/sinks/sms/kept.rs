@@ -45,7 +45,7 @@ impl Direction {
     }
 }
 
-/// State of a message, as at Twilio.
+/// State of a message, as on Twilio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Received by the edge; this state is final.

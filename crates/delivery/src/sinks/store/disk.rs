@@ -165,7 +165,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
-/// Removes a file; a missing file is no error.
+/// Removes a file; a missing file is not an error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;
     match std::fs::remove_file(path) {

@@ -203,7 +203,7 @@ impl TableVersion {
             TableVersion::Version(version) if (1..=newest).contains(&version) => return Ok(()),
             TableVersion::Version(version) => format!(
                 "it is a store of version {version}, and this trunkgate reads version {newest}; move the file away, or start the \
-                 trunkgate that made it"
+                 version of trunkgate that created it"
             ),
             TableVersion::Foreign => "it is not a store of trunkgate".to_owned(),
         };

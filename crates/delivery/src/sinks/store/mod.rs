@@ -386,7 +386,7 @@ impl StoreThread {
         let committed = match file.is_autocommit() {
             true => Err(ended),
             false => file.execute_batch("COMMIT").map_err(|error| {
-                // The error may already have ended the transaction, so a failed rollback is no error.
+                // The error may already have ended the transaction, so a failed rollback is not an error.
                 let _ = file.execute_batch("ROLLBACK");
                 file::words(&error)
             }),

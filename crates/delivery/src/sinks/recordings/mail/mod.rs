@@ -52,7 +52,7 @@ pub(super) const PACE: Pace = Pace {
     tried: Duration::from_secs(MAIL_TRIED_SECONDS),
 };
 
-/// Returns the address in a receiver's URL; `None` if it is no `mailto:` URL.
+/// Returns the address in a receiver's URL; `None` if it is not a `mailto:` URL.
 pub(super) fn address(url: &str) -> Option<&str> {
     url.strip_prefix(Mailbox::MAILTO)
 }
@@ -242,7 +242,7 @@ fn written(
             if bytes > MAIL_AUDIO_BYTES {
                 Err(format!("it has more than {} MiB", MAIL_AUDIO_BYTES >> 20))
             } else if most.is_some_and(|most| MailText::bytes_with(bytes) > most) {
-                Err("the mail server does not take so much".to_owned())
+                Err("it exceeds the size limit of the mail server".to_owned())
             } else {
                 Ok(reader.read_whole()?)
             }

@@ -330,7 +330,7 @@ fn audio_beyond_what_the_server_takes_is_not_attached() {
     bench.stop(thread);
     let body: String = mail.split_once("\n\n").unwrap().1.split_whitespace().collect();
     let body = String::from_utf8(STANDARD.decode(body).unwrap()).unwrap();
-    assert!(body.contains("The audio is not attached: the mail server does not take so much."), "{body}");
+    assert!(body.contains("The audio is not attached: it exceeds the size limit of the mail server."), "{body}");
     assert!(body.contains("/Recordings/RE0123456789abcdef0123456789abcdef.wav"), "{body}");
 }
 

@@ -37,7 +37,7 @@ fn fix_of(what: &str) -> String {
         Some(429) => "raise the rate or the credit of the account at the service; requests are repeated".to_owned(),
         Some(300..=399) => "write the address that the service redirects to into `url` of [transcription]".to_owned(),
         Some(500..) => "the service failed: see its log; requests are repeated".to_owned(),
-        _ if what.contains("without JSON") || what.contains("KiB") || what.contains("as HTTP does") => {
+        _ if what.contains("without JSON") || what.contains("KiB") || what.contains("respond with HTTP") => {
             "`url` of [transcription] has to lead to /audio/transcriptions itself, not to a page or a proxy".to_owned()
         }
         _ if what.contains("TLS") => "check the certificate of the service and the clock of this machine".to_owned(),

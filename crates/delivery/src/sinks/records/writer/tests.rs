@@ -154,7 +154,7 @@ fn while_the_disk_is_full_records_are_kept_and_written_in_their_order_later() {
     assert!(
         problems[0].starts_with("call records are not written to the file: ")
             && problems[0]
-                .contains("; 10000 wait, from 10000 on further ones are lost; try: make room on the disk of /"),
+                .contains("; 10000 wait; beyond 10000, further ones are lost; try: make room on the disk of /"),
         "{problems:?}"
     );
     let no_restart = "; do not restart the edge before that: 10000 records are in memory only and would be lost";
