@@ -274,7 +274,7 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
     let status = edge.json("/v1/status");
     let problem = status["problems"].to_string();
     assert!(problem.contains("agent bot keeps failing and is skipped, calls go to their next target"), "{status}");
-    let fix = "look at the bot's log, and at that of a proxy before it: a proxy answers 502, 503 or 504 where the bot behind it does not run; \
+    let fix = "check the log of the bot, and that of a proxy in front of it: a proxy answers 502, 503 or 504 if the bot does not run; \
                `trunkgate agent test bot` shows whether it helped";
     let told = format!("25 calls did not reach it in the last hour; try: {fix}");
     assert!(problem.contains(&told), "no caller was lost: {status}");

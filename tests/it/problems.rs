@@ -680,7 +680,7 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
     assert!(evidence.contains("; it failed in 3 of 3 calls of the last hour: 1× cannot be reached: "), "{problem}");
     assert!(evidence.contains(", 2× "), "{problem}");
     let fix = problem["fix"].as_str().unwrap();
-    assert!(fix.starts_with("start the bot: nothing of this machine accepts"), "{problem}");
+    assert!(fix.starts_with("start the bot: no program on this machine listens"), "{problem}");
     assert!(fix.ends_with("; until it is reached callers get 503"), "{problem}");
     let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
     let why = String::from_utf8(why).unwrap();
@@ -688,7 +688,7 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
     assert_eq!(status["without_target"], true);
     // The trace of that call has the same advice.
     let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
-    assert!(verdict.contains("Try: start the bot: nothing of this machine accepts"), "{verdict}");
+    assert!(verdict.contains("Try: start the bot: no program on this machine listens"), "{verdict}");
     assert!(verdict.contains("`trunkgate agent test bot` shows whether it helped"), "{verdict}");
 }
 
@@ -742,7 +742,7 @@ fn a_trunk_that_answers_half_of_its_calls_leaves_no_route_without_a_target() {
     let told =
         "second is down: mend it first. second was not tried, because 403 is not in `failover_on` of [trunk.first]";
     assert!(fix.starts_with(told), "{fix}");
-    assert!(fix.contains("The trunk answers other calls, so that it accepts your address"), "{fix}");
+    assert!(fix.contains("The trunk answers other calls, so it accepts your address"), "{fix}");
     assert!(!fix.contains("add a second peer or target"), "{fix}");
     assert_eq!((&all[1]["trunk"], &all[1]["kind"]), (&json!("second"), &json!("down")), "{all}");
     assert!(!all.to_string().contains("no target left"), "{all}");

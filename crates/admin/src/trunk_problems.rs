@@ -431,7 +431,7 @@ mod tests {
             still: true,
             good_since: 0,
             cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
-            fix: Some("look for a full line".to_owned()),
+            fix: Some("look for a saturated link".to_owned()),
             last_sid: Some("CA1".to_owned()),
         };
         let problem = poor_audio("carrier", &quality).unwrap();
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
-             loss, jitter 60 ms, codec PCMU; try: look for a full line; see: trunkgate trace CA1"
+             loss, jitter 60 ms, codec PCMU; try: look for a saturated link; see: trunkgate trace CA1"
         );
         for other in [
             TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },

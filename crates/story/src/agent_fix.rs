@@ -82,7 +82,7 @@ pub fn with_test(fix: &str, name: &str) -> String {
 }
 
 /// Fix for an unreachable bot on this machine.
-const NOT_STARTED: &str = "start the bot: nothing of this machine accepts connections at the port of `url`; a bot in a container needs its port published";
+const NOT_STARTED: &str = "start the bot: no program on this machine listens on the port of `url`; a bot in a container needs its port published";
 /// Fix for a certificate that the configured `ca` does not verify.
 const OTHER_CA: &str = "`ca` contains another certificate: set it to the certificate of the CA that issued the one which the bot presents now, and have the \
                         bot send its intermediate certificates";
@@ -133,7 +133,7 @@ pub fn remedy(loss: StreamLoss, words: &str, signed: bool) -> &'static str {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
         }
         StreamLoss::Status(500..=599) => {
-            "look at the bot's log, and at that of a proxy before it: a proxy answers 502, 503 or 504 where the bot behind it does not run"
+            "check the log of the bot, and that of a proxy in front of it: a proxy answers 502, 503 or 504 if the bot does not run"
         }
         StreamLoss::Status(404) => "correct the path in `url`",
         StreamLoss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",

@@ -174,7 +174,7 @@ impl Diagnosis {
         let fix = match (sent.foreign, sent.invalid) {
             (0, 0) if name.is_empty() => format!("{test} for the speech it recognised, and why it did not answer"),
             (0, 0) => format!(
-                "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to a second target of the route when it stays silent"
+                "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] makes calls fail over to the next target of the route if it stays silent"
             ),
             (0, _) => format!(
                 "send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/configure/agents.md); {test}"
@@ -356,7 +356,7 @@ impl SideEvidence<'_> {
         let nothing = || {
             let (name, by_tcpdump) = (self.name, self.by_tcpdump());
             let fix = format!(
-                "check whether {name} is muted or on hold without saying so; otherwise a NAT or firewall closed the path, or {name} \
+                "check whether {name} is muted or on hold without a re-INVITE; otherwise a NAT or firewall closed the path, or {name} \
                  changed its address. {by_tcpdump}"
             );
             let text = format!("no packets arrived for {} s, after {heard}", silent.as_secs());

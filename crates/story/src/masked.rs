@@ -508,7 +508,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Masks a DTMF relay body such as `Signal=5`, `Duration=160`; the duration is no secret.
+    /// Masks a DTMF relay body such as `Signal=5`, `Duration=160`; the duration is not a secret.
     fn relayed_keys(&mut self, at: Range<usize>) {
         let mut seen = false;
         self.each_line(at, |text, line| {

@@ -108,7 +108,7 @@ pub fn caller(request: &SipMessage, numbers: &NumberingPlan) -> Caller {
 }
 
 /// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without characters that
-/// are no text or [control](is_control_char) the display.
+/// are not text or [control](is_control_char) the display.
 pub fn display_name(received: &[u8]) -> String {
     let text = String::from_utf8_lossy(received);
     let text = text.trim();

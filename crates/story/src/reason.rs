@@ -169,7 +169,7 @@ reasons! {
     IncompleteNumber {
         slug: "incomplete_number",
         sentence: "the called number is empty or malformed",
-        cause: "The user part of the Request-URI is empty, or has `+` with something else than digits.",
+        cause: "The user part of the Request-URI is empty, or has characters other than digits after `+`.",
         fix: Some("check the number that the caller dials"),
         q850: 28,
         outcome: "refused",
@@ -396,7 +396,7 @@ reasons! {
         slug: "tls_failed",
         sentence: "TLS with a target failed",
         cause: "Expired certificate, wrong name, unknown CA, or a missing client certificate.",
-        fix: Some("its operator renews an expired certificate; for a wrong name write `tls = { names = [\"…\"] }` in [trunk.NAME], for an unknown CA `tls = { ca = \"FILE\" }`: `trunkgate doctor`, line options"),
+        fix: Some("ask its operator to renew an expired certificate; for a wrong name write `tls = { names = [\"…\"] }` in [trunk.NAME], for an unknown CA `tls = { ca = \"FILE\" }`: `trunkgate doctor`, line options"),
         q850: 38,
         outcome: "failed",
     }
@@ -479,7 +479,7 @@ reasons! {
         slug: "app_failed",
         sentence: "the application could not be run",
         cause: "The document, and that of `fallback_url` if there is one, could not be fetched or run.",
-        fix: Some("`trunkgate help CODE` explains the error code; a target behind the application takes such calls"),
+        fix: Some("`trunkgate help CODE` explains the error code; a target after the application takes such calls"),
         q850: 38,
         outcome: "failed",
     }
@@ -512,7 +512,7 @@ reasons! {
         sentence: "the conference took no further party",
         cause: "The conference has 50 parties, the edge has 500, or the call comes from a connected conference; the next \
              target gets the call. An agent: the same, its label is taken, or the conference is over.",
-        fix: Some("list a target behind the conference for such calls; `trunkgate status` shows the parties of all conferences"),
+        fix: Some("list a target after the conference for such calls; `trunkgate status` shows the parties of all conferences"),
         q850: 42,
         outcome: "failed",
     }
@@ -553,7 +553,7 @@ reasons! {
     WhisperFailed {
         slug: "whisper_failed",
         sentence: "the whisper of the transfer could not be made",
-        cause: "The text of the whisper could not be spoken, or its file not be fetched or read.",
+        cause: "The text of the whisper could not be spoken, or its file could not be fetched or read.",
         fix: Some("the call's trace has the error: check `[speech]`, or the file or URL of `whisper`"),
         q850: 38,
         outcome: "failed",

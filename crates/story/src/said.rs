@@ -6,11 +6,11 @@ use crate::q850;
 use crate::status::{StatusExplanation, status};
 
 /// Fix for a 403 to a request with credentials.
-const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
+const OF_THE_ACCOUNT: &str = "The credentials of `auth` were accepted (not challenged again), so ask the carrier whether the account may call this \
      number and show this caller ID (`caller_id` of the route, `send_numbers` of the trunk); some PBXs send 403 for a wrong password, too";
 
 /// Fix for a 403 of a trunk that answers other calls.
-const OF_SOME: &str = "The trunk answers other calls, so that it accepts your address: compare called numbers and caller IDs of those that it rejects (`trunkgate calls --code 403`) \
+const OF_SOME: &str = "The trunk answers other calls, so it accepts your address: compare called numbers and caller IDs of those that it rejects (`trunkgate calls --code 403`) \
      with others, then the account's permissions for these; else ask its operator which of its servers rejects them, with the Call-ID that the trace shows";
 
 /// Phrase for a 403 about the account, as the end of a sentence.

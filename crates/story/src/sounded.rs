@@ -43,7 +43,8 @@ impl AudioQuality {
             "find where packets are lost: `mtr -u ADDRESS` from this machine; a full uplink, Wi-Fi or a VPN on the side of the trunk"
                 .to_owned()
         } else if self.jitter_ms >= JITTERY_MS {
-            "look for a full line between this machine and the trunk, and give RTP priority on it (DSCP EF)".to_owned()
+            "look for a saturated link between this machine and the trunk, and give RTP priority on it (DSCP EF)"
+                .to_owned()
         } else if self.rtt_ms.is_some_and(|ms| ms >= FAR_MS) {
             "shorten the path: a peer of the carrier that is nearer to this machine, no VPN, no satellite link"
                 .to_owned()

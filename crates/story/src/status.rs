@@ -71,7 +71,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
     480: "No target answered (ring_timeout).", "The called party is not available: no answer, not registered, or do not disturb.", "Check that the phone is registered; add a further target to the route.";
     481: "A request for a dialog that does not exist: after a restart, or a repeated BYE.", "The peer has no such call any more; the edge ends it.",
         "Single cases are harmless. Many: check for restarts of the peer.";
-    482: "The call has passed this edge before (loop).", "The call loops behind the carrier.", "Check routes of both systems that send the number to each other.";
+    482: "The call has passed this edge before (loop).", "The call loops beyond the carrier.", "Check routes of both systems that send the number to each other.";
     483: "Max-Forwards is 0, or the call has passed ten edges (too_many_hops).", "The call passed too many proxies: a loop.", "Check routes of both systems that send the number to each other.";
     484: "The called number is empty or malformed (incomplete_number).", "Digits are missing, or the number format is wrong.", "Check the dialled number; `send_numbers` of the trunk.";
     485: "", "The number is ambiguous.", "Send the number in E.164: `send_numbers = \"e164\"`.";
@@ -88,7 +88,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
     502: "", "The carrier's upstream gave an invalid response; the edge tries the next target.", "Ask the carrier with the Call-ID; add a second carrier to the route.";
     503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After). The trace shows the reason, `trunkgate status` the limits.",
         "The carrier is overloaded or down, or you exceed its call limits. The edge tries the next target and respects Retry-After.",
-        "Compare `max_calls` and `calls_per_second` with your contract, and ask the carrier for its state; Retry-After in the trace is how long it wants no calls; add a second peer or target to the route.";
+        "Compare `max_calls` and `calls_per_second` with your contract, and ask the carrier for its state; Retry-After in the trace is the time for which it wants no calls; add a second peer or target to the route.";
     504: "A reliable provisional response was not acknowledged, or an UPDATE was not answered by the other side.", "The carrier's upstream did not respond; the edge tries the next target.",
         "Ask the carrier with the Call-ID; add a second carrier to the route.";
     505: "A SIP version other than 2.0.", "The SIP version is not supported.", "Check the sender: this is usually not a SIP device.";

@@ -76,7 +76,7 @@ const FIXES: [(&[&str], &str); 12] = [
     (
         &["does not use TLS"],
         "set in `peers` of [trunk.NAME] the port at which it accepts TLS (usually 5061), or `sip:…;transport=tcp` if it has none: then audio keys are readable \
-         on the way",
+         in transit",
     ),
 ];
 

@@ -110,7 +110,8 @@ fn a_403_after_the_challenge_is_about_the_account() {
         let verdict = bench.gateway.trace(&sid).unwrap().verdict;
         let status = bench.gateway.status(bench.now);
         let rejected = status.trunks[1].rejected.as_ref();
-        let advice = "were not challenged again, so ask the carrier whether the account may call this number";
+        let advice =
+            "were accepted (not challenged again), so ask the carrier whether the account may call this number";
         let is_of_the_account = over == 403;
         assert_eq!(verdict.contains(advice), is_of_the_account, "{verdict}");
         assert_eq!(rejected.is_some_and(|all| all.fix.contains(advice)), is_of_the_account, "{rejected:?}");

@@ -103,7 +103,7 @@ struct UnansweredStreak {
 enum RecentResult {
     /// An answered call.
     Answered,
-    /// A rejected call that is already counted, or is no evidence.
+    /// A rejected call that is already counted, or is not evidence.
     Other,
     /// A rejected call that is evidence only together with similar ones.
     Held(Box<PendingRejection>),
@@ -287,7 +287,7 @@ impl Rejections {
     }
 
     /// Returns the rejected numbers that count against the trunk now, and marks them as counted: a single wrong number
-    /// is no fault of the trunk, several in a row or many of the latest calls are.
+    /// is not a fault of the trunk, several in a row or many of the latest calls are.
     fn numbers(&mut self) -> Vec<SingleRejection> {
         let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for (is_in_row, held) in self.held(true) {
@@ -532,7 +532,7 @@ mod tests {
         let fault = Some("to a request with credentials");
         rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
         let fix = rejections.view(now, &trunk).unwrap().fix;
-        assert!(fix.starts_with("403: The credentials of `auth` were not challenged again"), "{fix}");
+        assert!(fix.starts_with("403: The credentials of `auth` were accepted"), "{fix}");
     }
 
     #[test]
