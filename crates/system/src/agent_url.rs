@@ -8,7 +8,7 @@ use url::Url;
 /// Message about a URL with a query string.
 pub const QUERY_UNSENT: &str = "`url`: the query string is not sent";
 /// Advice for a URL with a query string.
-pub const QUERY_HELP: &str = "like at Twilio: use `parameters`, which the agent receives in `start.customParameters`";
+pub const QUERY_HELP: &str = "as on Twilio: use `parameters`, which the agent receives in `start.customParameters`";
 
 /// Reason why an agent's URL is rejected.
 #[derive(Debug, PartialEq, Eq)]

@@ -67,7 +67,7 @@ impl CertificateAuthority {
     /// will, generates a new one there, readable by the owner only.
     ///
     /// # Errors
-    /// Returns a message if the file is no authority of this program for `domain`, or if it cannot be read or written.
+    /// Returns a message if the file is not an authority of this program for `domain`, or cannot be read or written.
     pub fn open(path: &Path, domain: &str, now: Timestamp) -> Result<CertificateAuthority, String> {
         let named = |what: String| format!("{}: {what}", path.display());
         let mut replaced = None;

@@ -274,7 +274,7 @@ impl CertificateRejection {
     pub const fn fix(self) -> &'static str {
         match self {
             CertificateRejection::Expired => {
-                "replace it by a certificate that is valid now, and compare the clocks of both machines"
+                "replace it with a certificate that is valid now, and compare the clocks of both machines"
             }
             CertificateRejection::Issuer => {
                 "use a certificate of a CA that the peer trusts, followed by its intermediates, or give the peer that CA"

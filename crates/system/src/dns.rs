@@ -55,7 +55,7 @@ impl Resolver {
     /// Creates a resolver for destinations that these transports and address families can reach.
     ///
     /// # Errors
-    /// Returns an error if `TRUNKGATE_DNS` is no list of addresses, or if the resolver cannot be created.
+    /// Returns an error if `TRUNKGATE_DNS` is not a list of addresses, or if the resolver cannot be created.
     pub fn new(means: AvailableTransports) -> io::Result<Resolver> {
         let servers: Arc<[SocketAddr]> = configured_servers()?.into();
         let asking = ResolverState { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };

@@ -555,7 +555,7 @@ pub const MESSAGE_REPLIES: i64 = 15;
 pub const MESSAGE_LOOP_SECONDS: i64 = 30;
 /// Maximum number of concurrent webhook requests for incoming messages.
 pub const MESSAGE_WEBHOOKS: usize = 64;
-/// Lifetime of cookies set by webhooks for messages from one sender to one number, in seconds, as at Twilio.
+/// Lifetime of cookies set by webhooks for messages from one sender to one number, in seconds, as on Twilio.
 pub const MESSAGE_COOKIE_SECONDS: u64 = 4 * 3600;
 /// Maximum number of pairs of a sender and a number with stored cookies.
 pub const MESSAGE_COOKIE_JARS: usize = 2000;
@@ -765,7 +765,7 @@ pub const RECORDINGS_UNINDEXED_BYTES: u64 = 64 << 10;
 pub const RECORDINGS_AT_ONCE: usize = 100;
 /// Maximum number of files in the recordings directory compared with the index at once.
 pub const RECORDINGS_SWEPT_AT_ONCE: usize = 1_000;
-/// Time for which the entry of a deleted recording is kept, in days, as at Twilio.
+/// Time for which the entry of a deleted recording is kept, in days, as on Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
 /// Maximum number of concurrent transcription requests, each with up to [`TRANSCRIPTION_AUDIO_BYTES`] in memory.
 pub const TRANSCRIPTIONS_AT_ONCE: usize = 2;

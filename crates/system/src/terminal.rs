@@ -120,7 +120,7 @@ fn is_quoted(line: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// Prints a message to stderr, wrapped on a terminal. A closed stderr is no error.
+/// Prints a message to stderr, wrapped on a terminal. A closed stderr is not an error.
 pub fn print_error(message: &str) {
     let mut stderr = std::io::stderr();
     let text = folded(message, MESSAGE_INDENT, width_of(&stderr));

@@ -12,8 +12,7 @@ use trunkgate_call::tls::{AND_OF_ANOTHER_NAME, UNTRUSTED};
 pub use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 
 /// Message about a client that connects to a TLS listener without TLS.
-pub const CLIENT_NOT_TLS: &str =
-    "the client does not use TLS: it has the port of TLS, but not `transport=tls` or `sips:`";
+pub const CLIENT_NOT_TLS: &str = "the client does not use TLS: it uses the TLS port without `transport=tls` or `sips:`";
 
 /// Maximum number of a certificate's names in a message.
 const NAMES_SHOWN: usize = 3;
@@ -268,7 +267,7 @@ fn of_chain(fault: &webpki::Error) -> &'static str {
         (matches!(fault, W::CaUsedAsEndEntity), "is a CA certificate (CA:TRUE), which no server may use"),
         (
             matches!(fault, W::EndEntityUsedAsCa),
-            "is issued by a certificate that is no CA (CA:FALSE): complete the chain with the issuer's intermediates",
+            "is issued by a certificate that is not a CA (CA:FALSE): complete the chain with the issuer's intermediates",
         ),
         (matches!(fault, W::CertDistrusted | W::CertRevoked), "was revoked by its CA: ask for a new certificate"),
         (matches!(fault, W::CertExpired { .. }), EXPIRED),

@@ -17,7 +17,8 @@ pub struct HostTurns<T> {
     last: u64,
 }
 
-/// Receiver at a host: its name, and whether its requests are retries.
+/// Receiver at a host that takes turns with others: its name, and whether its items are retries, which have turns of
+/// their own.
 pub(crate) type HostReceiver = (Arc<str>, bool);
 
 /// Position in the queue of a host: the round of the item, and its number.

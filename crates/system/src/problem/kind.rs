@@ -1,5 +1,5 @@
-//! Kinds of problems. Each has a stable word, and the data that determines its harm and its texts, which are in
-//! `words.rs`.
+//! Kinds of problems. Each has a stable identifier, and the data from which its harm and its texts (`words.rs`) are
+//! derived.
 
 use serde::Serialize;
 

@@ -145,7 +145,7 @@ fn of_trunk(trunk: &str, what: &TrunkProblem) -> String {
             format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour{latest}")
         }
         TrunkProblem::NameLost { host, is_gone, is_all } => {
-            let what = if *is_gone { "is no longer in DNS" } else { "is not answered for by any DNS server" };
+            let what = if *is_gone { "is no longer in DNS" } else { "gets no answer from any DNS server" };
             let lost = if *is_all { "all calls to" } else { "this peer of" };
             format!("{host} {what}: a restart would lose {lost} {trunk}")
         }
