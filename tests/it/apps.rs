@@ -351,7 +351,7 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     let missing = told(&["check"], "/nonexistent");
     assert!(missing.contains("TG0161") && missing.contains("menu.xml:1:11"), "{missing}");
     let doctor = told(&["doctor", "--only", "speech"], path);
-    assert!(doctor.contains("espeak-ng") && doctor.contains("a word in"), "{doctor}");
+    assert!(doctor.contains("espeak-ng") && doctor.contains("one word took"), "{doctor}");
 }
 
 /// Applications that requests define may need speech too; `installed = false` is a choice about which there is no

@@ -26,7 +26,7 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     let source = config::text(path).unwrap_or_default();
     let (Ok((_, found)) | Err(found)) = &result;
     if json {
-        // A closed stdout is no error; the exit code has the result.
+        // A closed stdout is not an error; the exit code has the result.
         let _ = write!(std::io::stdout(), "{}", terminal::json(&config::to_json(path, &source, found)));
     } else {
         terminal::print_error(&config::render(path, &source, found));

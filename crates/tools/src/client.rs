@@ -366,7 +366,7 @@ pub(crate) fn why(
     ask(config, remote, Method::GET, &path, None, show)
 }
 
-/// Prints to stdout; a closed stdout (`| head`) is no error.
+/// Prints to stdout; a closed stdout (`| head`) is not an error.
 pub(crate) fn say(text: &str) {
     say_bytes(text.as_bytes());
 }
@@ -464,7 +464,7 @@ impl EdgeTarget {
     /// Requests `path` with GET and returns the response as text.
     ///
     /// # Errors
-    /// Returns a message if the edge cannot be reached, responds with an error status, or is no edge.
+    /// Returns a message if the edge cannot be reached, responds with an error status, or is not an edge.
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
         request(self, Method::GET, path, None).await
     }
@@ -515,7 +515,7 @@ impl PolledEdge {
     /// Sends a request to the edge and returns the response as text.
     ///
     /// # Errors
-    /// Returns a message if the edge cannot be reached, responds with an error status, or is no edge.
+    /// Returns a message if the edge cannot be reached, responds with an error status, or is not an edge.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
         request(&self.0, method, path, body).await
     }
@@ -580,7 +580,7 @@ fn target(config: Option<&Path>, remote: &EdgeArgs) -> Option<EdgeTarget> {
 /// Returns the URL for a URL or `HOST:PORT` (`http`) on the command line.
 ///
 /// # Errors
-/// Returns a message if the text is no URL of an edge.
+/// Returns a message if the text is not a URL of an edge.
 fn with_scheme(written: &str) -> Result<String, String> {
     let url = if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
     let parsed = Url::parse(&url).map_err(|error| error.to_string());
@@ -717,7 +717,7 @@ pub(crate) enum EdgePresence {
     Silent(String),
     /// No process accepts connections at the address, or the address is not known.
     Absent,
-    /// A server that is no edge responds.
+    /// A server that is not an edge responds.
     Other,
 }
 

@@ -40,7 +40,7 @@ pub fn of_flag(found: &clap::Error) -> ExitCode {
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let is_error = found.use_stderr();
     let width = if is_error { terminal::width_of(&stderr) } else { terminal::width() };
-    // A closed stream (`| head`) is no error.
+    // A closed stream (`| head`) is not an error.
     let _ = match width {
         None => found.print(),
         Some(width) if is_error => {

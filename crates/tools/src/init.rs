@@ -475,7 +475,7 @@ fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
     }
 }
 
-/// Returns the `preset` line of a trunk; empty if its kind is no preset.
+/// Returns the `preset` line of a trunk; empty if its kind is not a preset.
 fn with_preset(kind: &str) -> String {
     if preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
 }

@@ -19,8 +19,8 @@ const NO_HYPHENS: &[u8] = b".nh\n";
 
 /// Meanings of the exit codes 0, 1 and 2 for verbs that differ from [`PLAIN`].
 const EXIT_STATUS: [(&str, [&str; 3]); 13] = [
-    ("run", ["the edge has ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
-    ("keeper", ["the edge has ended by SIGTERM or SIGINT", "the edge could not be started", REQUEST]),
+    ("run", ["the edge was ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
+    ("keeper", ["the edge was ended by SIGTERM or SIGINT", "the edge could not be started", REQUEST]),
     ("demo", ["every assertion holds", "an assertion does not hold", REQUEST]),
     (
         "check",
@@ -43,19 +43,19 @@ const REQUEST: &str = "the command is wrong: unknown flag, configuration with er
 
 /// Environment variables of verbs without a flag for them: verb, name, meaning.
 const ENVIRONMENT: [(&str, &str, &str); 12] = [
-    ("run", "TRUNKGATE_LOG", "log level, in the place of `level` of [log]"),
-    ("run", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),
+    ("run", "TRUNKGATE_LOG", "log level, instead of `level` of [log]"),
+    ("run", "TRUNKGATE_DNS", "name servers, instead of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),
     ("run", "STATE_DIRECTORY", "directory of the store, if `data_directory` of [edge] is absent"),
     ("run", "RUNTIME_DIRECTORY", "directory of the state of calls, if `state_directory` of [edge] is absent"),
-    ("run", "NOTIFY_SOCKET, WATCHDOG_USEC", "set by systemd: the edge reports its state and that it lives"),
+    ("run", "NOTIFY_SOCKET, WATCHDOG_USEC", "set by systemd: the edge reports its state and that it is alive"),
     (
         "keeper",
         "NOTIFY_SOCKET",
         "set by systemd: what the edge reports is passed on; the edge gets a socket of the keeper",
     ),
     ("call", "TRUNKGATE_PASSWORD", "password of --username"),
-    ("call", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf"),
-    ("doctor", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf"),
+    ("call", "TRUNKGATE_DNS", "name servers, instead of /etc/resolv.conf"),
+    ("doctor", "TRUNKGATE_DNS", "name servers, instead of /etc/resolv.conf"),
     ("test", "TRUNKGATE_AGENT_TOKEN", "secret of the signature towards an agent that is named by a URL"),
     ("twilio", "TWILIO_AUTH_TOKEN", "token that signs the requests to the application"),
     ("twilio", "TWILIO_ACCOUNT_SID", "account of the requests"),

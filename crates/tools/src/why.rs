@@ -39,7 +39,7 @@ pub fn run(given: Option<&Path>, verb: &WhyArgs) -> ExitCode {
         let url = client::url_of(given).unwrap_or_else(|| "http://ADDRESS".to_owned());
         let (from, called) = (terminal::harmless(&verb.from), terminal::harmless(&verb.called));
         return run::refuse(&format!(
-            "hint: a running edge answers by the configuration that it has in force: trunkgate why --url {url} --from {from} --called {called}"
+            "hint: a running edge evaluates the configuration that it has in force: trunkgate why --url {url} --from {from} --called {called}"
         ));
     };
     let status = client::states_of(&config.http);

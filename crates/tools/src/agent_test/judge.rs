@@ -38,7 +38,7 @@ pub(super) fn judge(record: &ConversationRecord, times: &[u64]) -> Vec<Finding> 
     let mut all = vec![match record.connect_most_ms.filter(|most| connect > *most) {
         Some(most) => Finding::fail(
             "connect",
-            format!("{text}: calls give the agent up after {}, its `connect_timeout`", time(most)),
+            format!("{text}: calls give up on the agent after {}, its `connect_timeout`", time(most)),
             "keep the agent warm, or increase `connect_timeout`",
         ),
         None if connect > SLOW_CONNECT_MS => {
@@ -84,7 +84,7 @@ fn first_audio(record: &ConversationRecord, times: &[u64]) -> Finding {
     };
     let longest = sorted.last().copied().unwrap_or(first).max(first);
     if let Some(most) = record.first_audio_most_ms.filter(|most| longest > *most) {
-        let text = format!("{times}: calls give the agent up after {}, its `first_audio_timeout`", time(most));
+        let text = format!("{times}: calls give up on the agent after {}, its `first_audio_timeout`", time(most));
         let fix = "have the bot send its greeting earlier, or increase `first_audio_timeout`";
         return Finding::fail(name, text, fix);
     }
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn what_calls_do_not_wait_for_fails_with_its_key() {
         let slow = ConversationRecord { connect_ms: Some(5_006), connect_most_ms: Some(3_000), ..good() };
-        let text = "101 after 5006 ms: calls give the agent up after 3.0 s, its `connect_timeout`";
+        let text = "101 after 5006 ms: calls give up on the agent after 3.0 s, its `connect_timeout`";
         assert_eq!((of(&slow, "connect").level, of(&slow, "connect").text.as_str()), (Level::Fail, text));
         let patient = ConversationRecord { connect_most_ms: Some(10_000), ..slow };
         assert_eq!(of(&patient, "connect").level, Level::Warn);

@@ -249,7 +249,7 @@ impl TestCallOutcome {
             488 | 606 => ": no common codec or SRTP setting (--srtp)",
             300..=399 => ": redirected; a test call does not follow redirections",
             500..=599 if last.why.is_none() => {
-                ": the far end or a target behind it failed; if it is your edge, `trunkgate trace last` shows the target and the cause"
+                ": the far end or a target beyond it failed; if it is your edge, `trunkgate trace last` shows the target and the cause"
             }
             _ => "",
         };

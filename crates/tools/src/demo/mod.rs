@@ -168,7 +168,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
         progress.say(&format!(
             "the edge keeps running, console at {url}; try `trunkgate calls --url {url}`. Press Ctrl-C to stop"
         ));
-        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")?;
+        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
     let edge = tokio::task::spawn_blocking(move || edge.shutdown());
     edge.await.context("the edge did not stop")?;

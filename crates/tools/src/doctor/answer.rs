@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(tag, ["the tag of From doctor7 → other"]);
         let branch = answer(&[("z9hG4bKdoctor7", "z9hG4bK1")]).rewritten.unwrap();
         assert_eq!(branch, ["the branch of Via z9hG4bKdoctor7 → z9hG4bK1"]);
-        assert_eq!(answer(&[("From: ", "X: ")]).rewritten, Some(vec![]), "leaving out is no rewriting");
+        assert_eq!(answer(&[("From: ", "X: ")]).rewritten, Some(vec![]), "leaving out is not a rewriting");
         let bare = question().read(b"SIP/2.0 200 OK\r\n\r\n", Duration::ZERO).unwrap();
         assert_eq!((bare.rewritten, bare.seen, bare.ahead_ms), (None, None, None));
         assert!(question().read(b"HTTP/1.1 400 Bad Request\r\n\r\n", Duration::ZERO).is_err());

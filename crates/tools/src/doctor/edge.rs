@@ -189,7 +189,7 @@ mod tests {
                 Level::Fail,
                 "2 problems, `trunkgate status` lists them; the first: trunk carrier rejected 16 of 16 calls in the last hour: shown"
             ),],
-            "packet loss has its own line, and strangers are no problem"
+            "packet loss has its own line, and strangers are not a problem"
         );
         let harmless = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": [all[3]]}));
         assert_eq!(

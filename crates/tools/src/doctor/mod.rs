@@ -352,7 +352,7 @@ async fn of_say(speech: Option<SpeechSettings>) -> Finding {
     };
     let program = match &speech.by {
         SpeechEngine::Endpoint(endpoint) => {
-            return Finding::ok("speech", format!("<Say> is spoken by {}", trunkgate_route::url_place(&endpoint.url)));
+            return Finding::ok("speech", format!("{} speaks <Say>", trunkgate_route::url_place(&endpoint.url)));
         }
         SpeechEngine::Command(words) => words.first().cloned().unwrap_or_default(),
     };
@@ -364,7 +364,7 @@ async fn of_say(speech: Option<SpeechSettings>) -> Finding {
     match said.await {
         Ok(Ok(_)) => {
             let took = began.elapsed().as_millis();
-            Finding::ok("speech", format!("<Say> is spoken by {program}: a word in {took} ms"))
+            Finding::ok("speech", format!("{program} speaks <Say>: one word took {took} ms"))
         }
         Ok(Err(what)) => Finding::fail("speech", what, "correct [speech]: until then callers hear nothing of a <Say>"),
         Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),

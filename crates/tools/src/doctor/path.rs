@@ -434,7 +434,7 @@ mod tests {
         let fix =
             "add a [[listen]] with public_address = \"198.51.100.4\", and set `listen` of [trunk.fibre] to its name";
         assert_eq!(found[1].fix, fix);
-        // One address per family is no contradiction.
+        // One address per family is not a contradiction.
         let six = told("six", "2001:db8::9", "[2001:db8::1]:40000");
         assert_eq!(public_address(&[known, six], PORTS)[1].fix, "[edge] public_address = \"2001:db8::1\"");
     }

@@ -97,8 +97,7 @@ fn judge_own(whose: &str, pair: &CertificatePair, system: &TrustAnchors, is_serv
     }
     if chain.is_some_and(|(own, _)| is_self_signed(own)) {
         let text = format!("{}; self-signed: only remote parties that have this certificate itself trust it", end.text);
-        let fix =
-            "nothing, if each remote party has it as trusted; otherwise use a certificate of a CA that they trust";
+        let fix = "nothing, if each remote party trusts it; otherwise use a certificate of a CA that they trust";
         return Finding::warn("tls", text, fix);
     }
     let text = format!("{}; the certificate chain does not end in a trusted root of this machine", end.text);
@@ -307,7 +306,7 @@ impl Asker {
             Transport::Tls => match self.settings.towards(trunk) {
                 Some(tls) => self.by_stream(place, Some(tls)).await,
                 None if self.is_partial => {
-                    let text = format!("{shown}: not examined: no TLS listener is left of a file with mistakes");
+                    let text = format!("{shown}: not examined: the errors in the file leave no TLS listener");
                     return (vec![Finding::warn(name, text, "trunkgate check")], None);
                 }
                 None => Err(self.without_tls()),
@@ -365,7 +364,7 @@ impl Asker {
                 ),
             ),
             None => (
-                "no TLS listener, by which the edge would connect".to_owned(),
+                "no TLS listener, which the edge needs to connect".to_owned(),
                 "add a [[listen]] with transport = \"tls\", or another `transport` in the peer's URI".to_owned(),
             ),
         };

@@ -45,7 +45,7 @@ fn lookups_elsewhere() -> Finding {
     Finding::warn(
         LINE,
         format!("{LOOKUPS} does not lead to the edge, as {API} does: requests of Lookup go to Twilio"),
-        "replace the hosts entry by the line of `trunkgate twilio hosts`",
+        "replace the hosts entry with the line that `trunkgate twilio hosts` prints",
     )
 }
 

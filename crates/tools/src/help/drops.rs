@@ -1,4 +1,4 @@
-//! Explains values of `reason` in metrics and logs that are no reason of a call: dropped packets, messages and
+//! Explains values of `reason` in metrics and logs that are not reasons of a call: dropped packets, messages and
 //! connections, and undelivered records, traces and texts.
 
 /// Metrics and logs that contain the words.

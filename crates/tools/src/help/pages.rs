@@ -97,7 +97,7 @@ fn plain(text: &str) -> String {
                 out.push_str(words);
                 behind
             }
-            // The brackets are no link, but a section of the configuration or a list.
+            // The brackets are not a link, but a section of the configuration or a list.
             None => {
                 out.push('[');
                 after

@@ -17,7 +17,7 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     let known = name(cause)?;
     Some(format!(
         "Q.850 {cause}: {known}\n\nCause of the telephone network (ITU-T Q.850), in Reason of a SIP response or request (RFC 3326). From a carrier it \
-         says why the call failed behind the carrier: `status`, the verdict of a trace and `calls show` have it in parentheses behind the code, \
+         says why the call failed beyond the carrier: `status`, the verdict of a trace and `calls show` have it in parentheses after the code, \
          where it has no text of its own. Give the cause and the Call-ID to the carrier. `trunkgate help Q.850` lists the common causes.\n"
     ))
 }

@@ -58,7 +58,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "state_failed",
         "reason of a line of the log",
-        "The state of calls cannot be written to `state_directory` of [edge]: calls go on, and would not survive a crash. Check space and permissions of the directory; the edge tries again each second with the next change (docs/operate/crash.md).",
+        "The state of calls cannot be written to `state_directory` of [edge]: calls continue, but would not survive a crash. Check space and permissions of the directory; the edge tries again each second with the next change (docs/operate/crash.md).",
     ),
     (
         "store_failed",
@@ -78,7 +78,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "grade",
         "figure of a trunk, column LATELY of status",
-        "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/configure/routing.md).",
+        "Recent answer ratio of a trunk in tenths, from 0 to 10. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/configure/routing.md).",
     ),
     (
         "failed_over",
@@ -150,7 +150,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "back_off",
         "state of an address (back-off 30 s), column STATE of status",
-        "The address answered 503 with Retry-After: it wants no calls for that time. While the trunk has another address that takes calls, this one is skipped; `still tried`: it has none. A call that the address answers ends it.",
+        "The address answered 503 with Retry-After: it requests no calls for that time. While the trunk has another address that takes calls, this one is skipped; `still tried`: it has none. A call that the address answers ends it.",
     ),
     (
         "certificate_expired",
@@ -200,7 +200,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "ceased",
         "cause of a fault",
-        "Packets arrived from a side and then stopped, and nothing shows why: mute, hold without saying so, a NAT or firewall that closed the path.",
+        "Packets arrived from a side and then stopped, and nothing shows why: mute, hold without a re-INVITE, a NAT or firewall that closed the path.",
     ),
     (
         "silence",
@@ -217,7 +217,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "cause of a fault",
         "No phone is registered at the trunk: check user, password and server in the phone.",
     ),
-    ("on_hold", "cause of a fault", "The session description of a side says that it sends nothing, or wants nothing."),
+    (
+        "on_hold",
+        "cause of a fault",
+        "The session description of a side says that it sends nothing, or receives nothing.",
+    ),
     (
         "unexpected_source",
         "cause of a fault",
@@ -251,7 +255,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "no_agent_audio",
         "cause of a fault",
-        "An agent had a caller who was heard for at least 10 s, or in three calls in a row for at least 2 s, and sent no audio, or its messages were invalid or for another streamSid: `trunkgate agent test NAME`; `first_audio_timeout` has calls go to the next target.",
+        "An agent had a caller who was heard for at least 10 s, or in three calls in a row for at least 2 s, and sent no audio, or its messages were invalid or for another streamSid: `trunkgate agent test NAME`; `first_audio_timeout` makes calls fail over to the next target.",
     ),
     ("payload", "cause of a fault", "A side sends payload types that were not agreed on: check `codecs` of its trunk."),
     (

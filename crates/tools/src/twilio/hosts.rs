@@ -40,7 +40,9 @@ fn reached_at(listener: SocketAddr, base: &str) -> Result<IpAddr, String> {
         Some(Host::Ipv4(ip)) => Ok(ip.into()),
         Some(Host::Ipv6(ip)) => Ok(ip.into()),
         Some(Host::Domain("localhost")) => Ok(Ipv4Addr::LOCALHOST.into()),
-        Some(Host::Domain(_)) | None => Err(format!("{listener} is bound to all addresses: name one by --address IP")),
+        Some(Host::Domain(_)) | None => {
+            Err(format!("{listener} is bound to all addresses: name one with --address IP"))
+        }
     }
 }
 

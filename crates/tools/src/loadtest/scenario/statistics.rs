@@ -165,7 +165,7 @@ mod tests {
                 pair("unexpected message", 1),
             ]
         );
-        // A warning about a call that continued is no failure.
+        // A warning about a call that continued is not a failure.
         assert!(read("x;5;0;0;5;0;0;0;0;").failures(ERRORS).is_empty());
         assert_eq!(
             pairs(read("x;1;0;0;0;1;0;1;0;").failures(ERRORS)),

@@ -21,7 +21,7 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 const PREFIX: &str = "app: ";
 
 /// Shell script that runs the command (`$1`), and a guard shell that reads a pipe held open by the sandbox: if the
-/// sandbox is killed, the pipe closes and the guard stops the process group. The guard is no child of the command and
+/// sandbox is killed, the pipe closes and the guard stops the process group. It is not a child of the command and
 /// ignores its own SIGTERM.
 const SHELL: &str = "\
 exec 3<&0 </dev/null

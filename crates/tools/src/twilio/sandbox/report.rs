@@ -345,14 +345,14 @@ fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
                 (false, true) =>
                     "`--start` passes in its environment: the application must not use a file of its own instead",
                 (false, false) =>
-                    "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application by --start",
+                    "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application with --start",
             },
-            if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
+            if rules.has_public_name { "" } else { "; if it validates by a public URL, name that with --as" },
         )),
         // After a redirect to another server, or to an address that is not permitted, the application itself is
         // running.
         None if webhook.error == Some(11_205) && !rules.is_started && is_of_application(webhook, last) => {
-            Some("Start the application before, or by --start COMMAND".to_owned())
+            Some("Start the application before, or with --start COMMAND".to_owned())
         }
         Some(_) | None => None,
     }
@@ -431,7 +431,7 @@ mod tests {
         assert!(broken.ends_with("HTTP 500 after 3 ms (error 11200)\n| Traceback:\n|   KeyError"), "{broken}");
         let refused = fault_of(answered(Some(403), 11_200, ""), &ReportRules::default());
         assert!(
-            refused.contains("set TWILIO_AUTH_TOKEN for both") && refused.contains("name that by --as"),
+            refused.contains("set TWILIO_AUTH_TOKEN for both") && refused.contains("name that with --as"),
             "{refused}"
         );
         let refused =

@@ -393,7 +393,7 @@ impl ExpectedCall {
             return Err("`dial` without number".to_owned());
         }
         if from.as_deref() == Some("") {
-            return Err("`dial`: no number behind `from`".to_owned());
+            return Err("`dial`: no number after `from`".to_owned());
         }
         let is_word = |word: &&&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
         if let Some(word) = left.iter().skip(1).find(is_word) {
@@ -535,7 +535,7 @@ mod tests {
             ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: answers, hears TEXT"),
             ("dial +1415 sleeps", "a.call:1: `dial`: \"sleeps\"; known"),
             ("dial", "a.call:1: `dial` without number"),
-            ("dial +14155550177 from", "a.call:1: `dial`: no number behind `from`"),
+            ("dial +14155550177 from", "a.call:1: `dial`: no number after `from`"),
             ("ends happily", "a.call:1: `ends`: \"happily\"; known: completed"),
             ("wait long", "a.call:1: `wait`: "),
             ("request PUT /a", "a.call:1: `request`: write GET or POST"),

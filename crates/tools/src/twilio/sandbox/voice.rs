@@ -115,7 +115,7 @@ impl HeardSound {
         }
     }
 
-    /// Returns whether the sound is a single packet of audio that is no text or tone.
+    /// Returns whether the sound is a single packet of audio that is not text or tone.
     pub(super) fn is_instant(&self) -> bool {
         self.what == SoundKind::Audio && self.from == self.to
     }

@@ -87,7 +87,7 @@ fn system(root: &Path, ca: Option<&str>) -> Result<StorePlan, String> {
 
 fn certifi(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     let script = "import certifi; print(certifi.where())";
-    let missing = |error| format!("{error}. Choose a Python that has certifi by --python");
+    let missing = |error| format!("{error}. Choose a Python that has certifi with --python");
     let bundle = PathBuf::from(answer(&search.python, &["-c", script]).map_err(missing)?);
     let mut plan = of_bundle(&bundle, ca)?;
     if ca.is_some() && !plan.changes.is_empty() {
