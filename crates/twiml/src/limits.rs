@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Maximum size of a document in bytes, as at Twilio.
+/// Maximum size of a document in bytes, as on Twilio.
 pub(crate) const DOCUMENT_BYTES: usize = 64 * 1024;
 /// Maximum number of elements in a document.
 pub(crate) const ELEMENTS: usize = 1_000;

@@ -16,7 +16,7 @@ pub(super) struct Used {
 /// Extent of support, as the table states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Row {
-    /// Supported as at Twilio.
+    /// Supported as on Twilio.
     Supported,
     /// Supported, with this difference.
     Differs(&'static str),

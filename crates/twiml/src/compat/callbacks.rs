@@ -382,8 +382,8 @@ static ENQUEUE: &[CallbackField] = &[
 
 static DIAL: &[CallbackField] = &[
     ("DialCallStatus", Supported),
-    ("DialCallSid", Differs("absent behind a conference")),
-    ("DialCallDuration", Differs("absent behind a conference")),
+    ("DialCallSid", Differs("absent after a conference")),
+    ("DialCallDuration", Differs("absent after a conference")),
     ("DialBridged", Supported),
     (
         "DialSipResponseCode",

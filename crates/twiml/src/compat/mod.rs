@@ -23,7 +23,7 @@ pub use tables::{MESSAGING, VOICE};
 /// Extent of support for a Twilio feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeatureSupport {
-    /// Same behaviour as at Twilio.
+    /// Same behaviour as on Twilio.
     Supported,
     /// Supported with the difference described.
     Differs(&'static str),

@@ -9,7 +9,7 @@ use super::tables::PASSED_ON;
 /// Extent of support for a parameter of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterSupport {
-    /// Same behaviour as at Twilio.
+    /// Same behaviour as on Twilio.
     Supported,
     /// Supported with the difference described.
     Differs(&'static str),
@@ -181,7 +181,7 @@ pub static CREATE_CALL: ApiOperation = ApiOperation {
         (
             "To",
             Differs(
-                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](../configure/configuration.md#client) that is no voice agent",
+                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` after `?`, or a `client:` of [`[client]`](../configure/configuration.md#client) that is not a voice agent",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge")),
@@ -244,7 +244,7 @@ pub(crate) static LIST_CONFERENCES: ApiOperation = ApiOperation {
         ("DateCreated", SPAN),
         ("DateCreated>", SPAN),
         ("DateCreated<", SPAN),
-        ("DateUpdated", Differs("of a conference that goes on, its beginning")),
+        ("DateUpdated", Differs("of a conference in progress, its beginning")),
         ("DateUpdated>", Differs("the same")),
         ("DateUpdated<", Differs("the same")),
         ("PageSize", Supported),
@@ -259,7 +259,7 @@ pub static UPDATE_CONFERENCE: ApiOperation = ApiOperation {
     path: "{AC}/Conferences/{CF}.json",
     endpoint: Endpoint::UpdateConference,
     parameters: &[
-        ("Status", Differs("`completed`; the parties' calls go on behind the conference")),
+        ("Status", Differs("`completed`; the parties' calls continue after the conference")),
         ("AnnounceUrl", Supported),
         ("AnnounceMethod", Supported),
     ],
@@ -435,7 +435,7 @@ pub static CREATE_MESSAGE: ApiOperation = ApiOperation {
         ("MessagingServiceSid", Differs("with `[twilio]`")),
         ("Body", Supported),
         ("StatusCallback", Supported),
-        ("ValidityPeriod", Differs("1 to 36000; `expires` of `[sms]` bounds it further")),
+        ("ValidityPeriod", Differs("1 to 36000; `expires` of `[sms]` limits it further")),
         ("ForceDelivery", Ignored("a message is sent as it is")),
         ("ProvideFeedback", Ignored("feedback is not recorded")),
         ("ShortenUrls", Only(FALSE)),

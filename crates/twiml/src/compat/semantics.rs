@@ -125,7 +125,7 @@ pub static SEMANTICS: &[SemanticRule] = &[
     rule("unknown-names", "Unknown verbs and attributes are skipped with warning 12200; names are case-sensitive."),
     rule(
         "fallback",
-        "An error requests the fallback URL with `ErrorCode` and `ErrorUrl`. An error in its document too, or no fallback URL: the call goes on with the next target of its route, or ends.",
+        "An error requests the fallback URL with `ErrorCode` and `ErrorUrl`. An error in its document too, or no fallback URL: the call continues with the next target of its route, or ends.",
     ),
     rule(
         "redirect-bound",

@@ -92,7 +92,7 @@ pub static VOICE: &[ElementSupport] = &[
             (
                 "callerId",
                 Differs(
-                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](../configure/configuration.md#appname); anything else has error 13214, and the document goes on behind the Dial. Phones that register and SIP addresses of no trunk also see names of letters, digits and `+-_.`; clients and SIP addresses see `client:NAME` as NAME, numbers do not (13214); an emergency call shows the number of its caller instead",
+                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](../configure/configuration.md#appname); anything else has error 13214, and the document continues after the Dial. Registered phones, and SIP addresses that belong to no trunk, also see names of letters, digits and `+-_.`; clients and SIP addresses see `client:NAME` as NAME, numbers do not (13214); an emergency call shows the number of its caller instead",
                 ),
             ),
             ("answerOnBridge", Supported),
@@ -292,7 +292,7 @@ pub static VOICE: &[ElementSupport] = &[
     ElementSupport {
         path: "Start/Siprec",
         state: Differs(
-            "a document goes on where the edge has no [`[siprec]`](../configure/recording.md#recording-servers-siprec) of that name",
+            "a document continues if the edge has no [`[siprec]`](../configure/recording.md#recording-servers-siprec) of that name",
         ),
         attributes: &[
             ("connectorName", Differs("the name of a `[siprec.NAME]`, which records a call once at a time")),
@@ -315,7 +315,7 @@ pub static VOICE: &[ElementSupport] = &[
     ElementSupport {
         path: "Start/Transcription",
         state: Differs(
-            "by the recogniser of [`[recognition]`](../configure/recognition.md#live-transcription); without one the document goes on, and `transcription-error` is reported",
+            "by the recogniser of [`[recognition]`](../configure/recognition.md#live-transcription); without one the document continues, and `transcription-error` is reported",
         ),
         attributes: &[
             ("name", Supported),

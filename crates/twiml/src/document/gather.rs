@@ -153,6 +153,6 @@ fn prompts(element: &XmlElement, path: &'static str, warnings: &mut DocumentWarn
 
 fn not_nested(child: &XmlElement, path: &str, position: DocumentPosition, warnings: &mut DocumentWarnings) {
     let shown: String = child.name.chars().take(40).collect();
-    let message = format!("<{shown}> cannot stand in <{path}> and is skipped; Say, Play and Pause can");
+    let message = format!("<{shown}> is not allowed in <{path}> and is skipped; Say, Play and Pause can");
     warnings.add(code::GATHER_NESTED, position, message);
 }

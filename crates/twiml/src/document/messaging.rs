@@ -68,7 +68,7 @@ pub fn parse_messaging(text: &str) -> Result<MessagingDocument, DocumentError> {
     for element in root.elements() {
         let Some(entry) = compat::entry(MESSAGING, "", &element.name) else {
             let shown: String = element.name.chars().take(40).collect();
-            let message = format!("<{shown}> cannot answer a message and is skipped");
+            let message = format!("<{shown}> is not a reply to a message and is skipped");
             warnings.add(code::REPLY_VERB, element.position, message);
             continue;
         };

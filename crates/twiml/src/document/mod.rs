@@ -1,5 +1,5 @@
 //! Parser of documents: XML to typed verbs. Malformed XML or a root other than `Response` is an error; any other
-//! mistake is a warning, as at Twilio.
+//! mistake is a warning, as on Twilio.
 
 mod audio;
 mod conference;

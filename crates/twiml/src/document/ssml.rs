@@ -36,7 +36,7 @@ fn walk(element: &XmlElement, text: &mut String, ssml: &mut String, tags: &mut u
         };
         if !TAGS.contains(&inner.name.as_str()) {
             let shown: String = inner.name.chars().take(40).collect();
-            let message = format!("<{shown}> is no SSML tag that Twilio knows; its text is spoken");
+            let message = format!("<{shown}> is not an SSML tag that Twilio knows; its text is spoken");
             warnings.add(code::SCHEMA, inner.position, message);
             walk(inner, text, ssml, tags, warnings);
             continue;

@@ -426,7 +426,7 @@ impl Program {
         }
     }
 
-    /// Ends the call. An unanswered call is answered first, as at Twilio, unless a conference rejected it.
+    /// Ends the call. An unanswered call is answered first, as on Twilio, unless a conference rejected it.
     fn hang_up(&mut self) {
         if !self.is_turned_away {
             self.answer();
@@ -502,7 +502,7 @@ impl Program {
     fn load_text(&mut self, text: &str) {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text: String = text.chars().take(crate::limits::SAY_CHARS).collect();
-        self.steps.trace(0, "Response", TraceNote::Result("text/plain is said, then the call ends".to_owned()));
+        self.steps.trace(0, "Response", TraceNote::Result("text/plain is spoken, then the call ends".to_owned()));
         self.verbs.clear();
         self.state = ProgramState::Ready;
         if !text.is_empty() {

@@ -42,7 +42,7 @@ impl XmlReader<'_> {
                 Err(wrong) => {
                     let at = position(reader.error_position());
                     return Err(match self.text.get(at..) {
-                        Some(rest) if rest.starts_with('&') => self.error(at, "an & on its own is written &amp;"),
+                        Some(rest) if rest.starts_with('&') => self.error(at, "write an & on its own as &amp;"),
                         _ => self.error(at, &wrong.to_string()),
                     });
                 }
@@ -60,7 +60,7 @@ impl XmlReader<'_> {
                     let text = match name.resolve_char_ref() {
                         Ok(Some(sign)) if is_xml_char(sign) => sign.to_string(),
                         Ok(None) => predefined(&name).map(str::to_owned).ok_or_else(|| {
-                            let known = "XML has only &amp; &lt; &gt; &quot; &apos;: write the character or its number, as &#160;";
+                            let known = "XML has only &amp; &lt; &gt; &quot; &apos;: write the character or its number, such as &#160;";
                             self.error(at, &format!("&{}; is not defined: {known}", shorten(&name)))
                         })?,
                         Ok(Some(_)) | Err(_) => {
