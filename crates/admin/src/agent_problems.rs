@@ -157,9 +157,9 @@ fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
         }
         ("skipped", _, Some(probed)) => format!("calls skip it until a probe succeeds, and {probed}"),
         ("skipped", Some(ms), None) => {
-            format!("calls skip it now, and one of them tries it in {} s", ms.div_ceil(1_000))
+            format!("calls skip it now; the next test call is due in {} s", ms.div_ceil(1_000))
         }
-        ("skipped", None, None) => "calls skip it until the one that tries it now reaches it".to_owned(),
+        ("skipped", None, None) => "calls skip it until the call that tests it now reaches it".to_owned(),
         _ => "the next call tries it".to_owned(),
     };
     let hangs_up = agent.failed.as_ref().is_some_and(|failed| failed.in_row > 0 && failed.hung_up > 0);

@@ -315,7 +315,9 @@ pub(super) async fn list(
     one_of("direction", &mut filter.direction, &DIRECTIONS)?;
     one_of("failed_reason", &mut filter.failed_reason, &reasons)?;
     if filter.failed_reason.is_some() && filter.failed.is_none() {
-        return Err(bad_request("`failed_reason` filters by the reason of one target: add `failed`".to_owned()));
+        return Err(bad_request(
+            "`failed_reason` is the reason why one target failed: add `failed` with its name".to_owned(),
+        ));
     }
     if filter.direction.is_some() && filter.trunk.is_none() {
         return Err(bad_request("`direction` is relative to a trunk or agent: add `trunk`".to_owned()));
@@ -417,7 +419,7 @@ async fn visit_stored(
 /// Parses SIP codes separated by commas: `403` or `403,503`.
 fn codes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is no SIP code"));
+    let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is not a SIP code"));
     text.split(',').map(one).collect::<Result<Vec<u16>, String>>().map_err(serde::de::Error::custom)
 }
 

@@ -107,7 +107,7 @@ mod tests {
         let forbidden =
             ["http://", "https://", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"];
         for file in FILES.iter() {
-            // The XML namespace looks like a URL, but is no link.
+            // The XML namespace looks like a URL, but is not a link.
             let text = file.text.replace("http://www.w3.org/2000/svg", "");
             for word in forbidden {
                 assert!(!text.contains(word), "{}: {word}", file.path);

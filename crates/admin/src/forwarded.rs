@@ -10,7 +10,7 @@ use trunkgate_route::household;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Returns the client address of a request, for IPv6 its /64. On a connection from a trusted proxy it is the last
-/// address in `X-Forwarded-For` that is no trusted proxy, because the client can forge earlier addresses.
+/// address in `X-Forwarded-For` that is not a trusted proxy, because the client can forge earlier addresses.
 pub(super) fn client(remote: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
     let mut client = remote;

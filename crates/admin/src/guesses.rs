@@ -2,7 +2,7 @@
 //!
 //! Above a limit per minute, wrong credentials get a delayed 429. Correct credentials of sufficient length still pass,
 //! so that other clients at the same address, as behind a proxy, cannot lock out a client. Short credentials could be
-//! found by trying, so they are rejected like wrong ones until the end of the minute.
+//! guessed, so they are rejected like wrong ones until the end of the minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

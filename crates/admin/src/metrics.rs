@@ -304,7 +304,7 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
         ("trunkgate_recording_gaps_total", "Gaps of recordings, which contain silence.", figures.gaps.get() as f64),
         (
             "trunkgate_recording_lost_seconds_total",
-            "Audio that recordings lack, because the writer was behind or the disk refused it.",
+            "Audio missing from recordings, because the writer was too slow or the disk refused it.",
             seconds(&figures.lost_milliseconds),
         ),
         (

@@ -77,7 +77,7 @@ fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, Api
         false => named(handle, "via", &wanted.via, &numbers)?,
     };
     if targets.is_empty() {
-        let message = "via: no trunk to call by: name one here, or in `connect` of [api]";
+        let message = "via: no trunk to call over: name one here, or in `connect` of [api]";
         return Err(unprocessable("unknown_target", message.to_owned()));
     }
     let onward = named(handle, "connect", &wanted.connect, &numbers)?;

@@ -164,7 +164,7 @@ pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     rejected.still && rejected.good_since == 0 && rejected.in_row > 0 && is_all
 }
 
-/// Returns whether a trunk rejects most calls, so that the next one will probably be rejected, too.
+/// Returns whether a trunk rejects most calls, which makes the rejection of the next one likely.
 fn rejects_most(rejected: &RejectedView) -> bool {
     let share = (rejected.calls, rejected.of);
     let is_most = is_share(share, limits::REJECTED_LEAST, 2)
@@ -173,7 +173,7 @@ fn rejects_most(rejected: &RejectedView) -> bool {
     rejected.still && (is_most || refuses_credentials(rejected))
 }
 
-/// Returns whether a trunk rejected its latest call for the credentials, so that it will reject the next one, too.
+/// Returns whether a trunk rejected its latest call for the credentials, and will therefore reject the next one, too.
 fn refuses_credentials(rejected: &RejectedView) -> bool {
     rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
 }

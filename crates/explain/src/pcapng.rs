@@ -303,7 +303,7 @@ mod tests {
         let udp = message(Transport::Udp, "192.0.2.1:5060", "198.51.100.7:5080", 0);
         let file = file(&capture(vec![decision, entry(7, true, udp), entry(9, false, None)]), "edge-1");
         let kinds: Vec<usize> = blocks(&file).iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(kinds, [SECTION as usize, 1, 6], "a message that is no longer kept is no packet");
+        assert_eq!(kinds, [SECTION as usize, 1, 6], "a message that is no longer kept is not a packet");
         let text = String::from_utf8_lossy(&file).into_owned();
         for part in ["edge edge-1, call CA0: Fine.", "route main", "received from pbx (leg 0)"] {
             assert!(text.contains(part), "{part}");

@@ -34,7 +34,7 @@ impl ProxyTarget {
     /// Parses the target of a CONNECT request.
     ///
     /// # Errors
-    /// Returns an error if the target is no host name with a port, or is never permitted.
+    /// Returns an error if the target is not a host name with a port, or is never permitted.
     pub(super) fn of(uri: &Uri) -> Result<ProxyTarget, ApiError> {
         let malformed = || {
             let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";

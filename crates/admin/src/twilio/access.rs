@@ -256,7 +256,7 @@ mod tests {
         let late = judge(SID, "wrong", &long).unwrap_err();
         assert_eq!((late.error.code, late.is_late), (20_429, true));
         assert_eq!(judge(SID, "0123456789abcdef", &long), Ok(ApiClient::Account));
-        assert_eq!(code(judge(SID, "secret", &api(100))), Some(20_429), "a short one could be found by trying");
+        assert_eq!(code(judge(SID, "secret", &api(100))), Some(20_429), "a short one could be guessed");
         assert_eq!(judge(KEY, "of-the-key", &long), Ok(ApiClient::Key(KEY.to_owned())));
         assert_eq!(code(judge(KEY, "wrong", &long)), Some(20_003), "a key is counted by itself");
     }

@@ -19,10 +19,10 @@ use super::{Asked, create};
 use trunkgate_delivery::sinks::store::calls::CallFilter;
 use trunkgate_system::limits::CALLS_READ_AT_ONCE;
 
-/// Statuses of a call, as at Twilio.
+/// Statuses of a call, as on Twilio.
 pub(super) const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
-/// Statuses of a call in progress, as at Twilio.
+/// Statuses of a call in progress, as on Twilio.
 const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];
 /// Number of hexadecimal digits in a SID.
 const SID_DIGITS: usize = 32;

@@ -38,7 +38,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
     let record = take_record(cx, &mut parameters)?;
-    // Digits exclude answering machine detection, as at Twilio.
+    // Digits exclude answering machine detection, as on Twilio.
     let detection = detection::take(&mut parameters, detection::OF_CALL)?.filter(|_| digits.is_none());
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {

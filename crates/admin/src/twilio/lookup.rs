@@ -1,4 +1,4 @@
-//! Lookup of a number as at lookups.twilio.com: validity, country and formats, by the numbering plans. Requests for
+//! Lookup of a number as on lookups.twilio.com: validity, country and formats, by the numbering plans. Requests for
 //! data that carriers sell (line type, caller name, SIM swap) are rejected.
 
 use serde_json::{Value, json};

@@ -21,9 +21,9 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::MESSAGES_QUEUED;
 use trunkgate_system::sids;
 
-/// Maximum length of a text, in characters, as at Twilio.
+/// Maximum length of a text, in characters, as on Twilio.
 const BODY_CHARS: usize = 1600;
-/// Maximum `ValidityPeriod`, in seconds, as at Twilio.
+/// Maximum `ValidityPeriod`, in seconds, as on Twilio.
 const VALIDITY_SECONDS: i64 = 36_000;
 
 /// Runs `work` on the store; returns the default value if there is no store, because the first message creates it.

@@ -1,4 +1,4 @@
-//! Pages of a list, as at Twilio: a page begins after the last entry of the previous one, even if entries were added
+//! Pages of a list, as on Twilio: a page begins after the last entry of the previous one, even if entries were added
 //! meanwhile.
 
 use serde_json::{Map, Value, json};
@@ -52,7 +52,7 @@ impl PageRequest {
         Ok(PageRequest { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
     }
 
-    /// Returns the entries for this page and one more, taken from a complete list behind the last entry of the previous
+    /// Returns the entries for this page and one more, taken from a complete list after the last entry of the previous
     /// page.
     pub(super) fn behind_key<T>(&self, all: Vec<T>, key: impl Fn(&T) -> &str) -> Vec<T> {
         let from = match &self.behind {

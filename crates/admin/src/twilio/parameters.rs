@@ -66,7 +66,7 @@ impl Parameters {
     /// could make a browser send one.
     ///
     /// # Errors
-    /// Returns an error if the body is no form, if there are too many parameters, or if a POST has parameters in its
+    /// Returns an error if the body is not a form, if there are too many parameters, or if a POST has parameters in its
     /// query.
     pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
@@ -167,7 +167,7 @@ impl Parameters {
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
     }
 
-    /// Takes the events to report. Unknown events are ignored and logged, as at Twilio. Call states are no events, but
+    /// Takes the events to report. Unknown events are ignored and logged, as on Twilio. Call states are not events, but
     /// many programs name them.
     ///
     /// # Errors
@@ -207,7 +207,7 @@ impl Parameters {
     /// Takes an integer in a range.
     ///
     /// # Errors
-    /// Returns an error if the value is no integer, or is out of range.
+    /// Returns an error if the value is not an integer, or is out of range.
     pub(super) fn take_number<N>(&mut self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Error>
     where
         N: FromStr + PartialOrd + Display,
@@ -224,7 +224,7 @@ impl Parameters {
     /// in UTC.
     ///
     /// # Errors
-    /// Returns an error if a value is no time.
+    /// Returns an error if a value is not a time.
     pub(super) fn take_span(&mut self, name: &str) -> Result<TimeSpan, Error> {
         let mut span = TimeSpan { from: Timestamp::MIN, to: Timestamp::MAX };
         for sign in ["", ">", "<"] {
@@ -312,7 +312,7 @@ impl Drop for Parameters {
     }
 }
 
-/// Returns whether an unknown parameter may be the misspelt form of one that must not be missed.
+/// Returns whether an unknown parameter may be a misspelling of one that must not be ignored.
 fn is_weighty(name: &str) -> bool {
     parameter_names::is_guarded(name) || parameter_names::meant(name).is_some_and(parameter_names::is_guarded)
 }

@@ -12,9 +12,9 @@ use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
 use super::{Asked, create, listeners};
 
-/// Maximum number of a stream's custom parameters, as at Twilio.
+/// Maximum number of a stream's custom parameters, as on Twilio.
 const PARAMETERS: usize = 99;
-/// Maximum length of a custom parameter's name and value together, in characters, as at Twilio.
+/// Maximum length of a custom parameter's name and value together, in characters, as on Twilio.
 const PARAMETER_CHARS: usize = 500;
 /// Name of the list below a call, then of one of its entries.
 const LIST: &str = "Streams";

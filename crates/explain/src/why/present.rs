@@ -150,7 +150,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         now.push(match (addresses.is_empty(), has_no_phone) {
             (true, true) => "no phone is registered".to_owned(),
             (true, false) => "no address: DNS gives none for its name (`trunkgate status` has its answer)".to_owned(),
-            (false, _) => "calls still try it, as none of its addresses is up".to_owned(),
+            (false, _) => "calls still try its addresses, because none is up".to_owned(),
         });
     } else {
         let rtt = addresses.iter().filter_map(|address| address["rtt_ms"].as_f64()).reduce(f64::min);
@@ -358,8 +358,8 @@ mod tests {
         );
         assert_eq!(
             line(trunk("down"), Some(&status)),
-            "    now down; since 2099-01-01T00:00:00Z; 192.0.2.2:5060: no answer to OPTIONS; calls still try it, as none of its \
-             addresses is up\n"
+            "    now down; since 2099-01-01T00:00:00Z; 192.0.2.2:5060: no answer to OPTIONS; calls still try its \
+             addresses, because none is up\n"
         );
         assert_eq!(line(trunk("phones"), Some(&status)), "    now down; no phone is registered\n");
         assert_eq!(line(trunk("else"), Some(&status)), "    now not in the configuration of the running edge\n");
