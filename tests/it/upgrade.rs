@@ -268,7 +268,7 @@ fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
     let refusals = [
         ("exit 1".to_owned(), "has not become ready"),
         ("echo nonsense >&0; sleep 60".to_owned(), "has not become ready"),
-        (format!("{}; sleep 60", ready(&edge, 0)), "hands calls over in another way"),
+        (format!("{}; sleep 60", ready(&edge, 0)), "uses another handover format"),
     ];
     for (script, why) in refusals {
         install(&edge, &script);

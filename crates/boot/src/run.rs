@@ -64,7 +64,7 @@ impl TakeoverOptions {
         if self.is_from_stdin {
             return connection().map(Some).map_err(|error| {
                 format!(
-                    "error: standard input is no connection to a running edge: {error}\n   \
+                    "error: standard input is not a connection to a running edge: {error}\n   \
                      = help: `trunkgate upgrade` starts this command"
                 )
             });
@@ -367,7 +367,7 @@ fn replace(
 /// Prints the `ready` line, the only one on stdout.
 fn say_ready(edge: &RunningEdge) {
     let mut stdout = io::stdout();
-    // A closed stdout is no reason to stop.
+    // A closed stdout is not a reason to stop.
     let _ = writeln!(stdout, "ready {}", edge.addresses());
     let _ = stdout.flush();
     tracing::info!("taking calls: {}", edge.addresses());

@@ -44,7 +44,7 @@ pub(crate) fn connect(path: &Path) -> io::Result<Option<HandoverLink>> {
 fn check_file(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(()),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path leads to a file that is not a socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -171,7 +171,7 @@ mod tests {
         let links = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &links).unwrap();
         for path in [&path, &links] {
-            assert!(connect(path).unwrap_err().to_string().contains("no socket"));
+            assert!(connect(path).unwrap_err().to_string().contains("not a socket"));
             assert!(TakeoverSocket::bind(path).is_err());
         }
         assert_eq!(fs::read(&path).unwrap(), b"data");

@@ -83,7 +83,7 @@ impl ExpiringCertificate {
         };
         let fix = match self.is_issued {
             true => {
-                "correct what keeps ACME from a new one: its own problem in `trunkgate status` has the cause".to_owned()
+                "fix what prevents ACME from getting a new one: `trunkgate status` lists the cause as a problem of its own".to_owned()
             }
             false => replace(self.file.as_ref()),
         };
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(today.evidence.as_deref(), Some("less than a day left"));
         assert_eq!(ending("2027-03-03T13:00:00Z"), None);
         let issued = ending("2026-03-01T08:30:00Z").unwrap().renewed_by_acme(true).problem(None);
-        assert!(issued.fix.unwrap().starts_with("correct what keeps ACME from a new one"));
+        assert!(issued.fix.unwrap().starts_with("fix what prevents ACME from getting a new one"));
     }
 
     #[test]

@@ -32,8 +32,8 @@ impl RecordingInterface {
         })))
     }
 
-    /// Returns an input that notifies the gateway if the writability of recordings, or the acceptance of calls to be
-    /// recorded, has changed since the last call; otherwise `None`.
+    /// Returns the input that notifies the gateway of a change since the last call of this method: recordings can or
+    /// cannot be written, or calls to be recorded are refused or accepted. `None` without a change.
     pub(crate) fn news(&mut self) -> Option<GatewayInput> {
         let fails = self.recordings.is_failing();
         if std::mem::replace(&mut self.fails, fails) != fails {

@@ -628,7 +628,7 @@ mod tests {
         assert_eq!(of("send_numbers = 'national'"), (false, true));
         let keys = include_str!("../../../docs/reference/keys.md");
         for key in MEDIA_KEYS.iter().chain(&NOT_REJECTED_FOR) {
-            assert!(keys.contains(&format!("| `{key}` |")), "{key} is no key");
+            assert!(keys.contains(&format!("| `{key}` |")), "{key} is not a key");
         }
     }
 

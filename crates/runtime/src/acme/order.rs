@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(rights(path.parent().unwrap()) & 0o077, 0);
         writable(path.parent().unwrap()).unwrap();
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left of the try");
-        assert!(writable(&path).is_err(), "a file is no folder");
+        assert!(writable(&path).is_err(), "a file is not a folder");
     }
 
     #[test]

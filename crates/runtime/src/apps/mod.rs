@@ -170,7 +170,7 @@ async fn answer(means: &AppQueryResources, question: AppQuestion, has_room: bool
     let AppQuestion { query, call, app, wanted, cookies } = question;
     let settings = means.settings(&app);
     let (answer, webhook) = match wanted {
-        _ if !has_room => (failed(NOT_FETCHED, "too many questions of applications are under way".to_owned()), None),
+        _ if !has_room => (failed(NOT_FETCHED, "too many requests to applications are in progress".to_owned()), None),
         AppResource::Document(request) => {
             means.document((&call, cookies), &app, settings, request, query.is_some()).await
         }

@@ -155,11 +155,11 @@ impl fmt::Display for HandoverRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HandoverRefusal::Protocol => f.write_str(
-                "the installed program hands calls over in another way: drain the edge and restart it (`systemctl restart trunkgate`)",
+                "the installed program uses another handover format: drain the edge and restart it (`systemctl restart trunkgate`)",
             ),
             HandoverRefusal::Places(key) => write!(
                 f,
-                "{key} has changed in the file, and what the running edge has open is handed over: change it back, or drain the edge and \
+                "{key} has changed in the file, but the sockets and files that the running edge has open are handed over: change it back, or drain the edge and \
                  restart it"
             ),
         }

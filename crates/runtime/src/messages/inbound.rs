@@ -368,7 +368,7 @@ fn reply(
         None => to.to.clone(),
     };
     if !own.iter().any(|one| one.number == from) {
-        return Err("`from` is no [[number]] (14108)");
+        return Err("`from` is not a [[number]] (14108)");
     }
     if from == recipient {
         return Err("it would go to the number that it comes from (21266)");

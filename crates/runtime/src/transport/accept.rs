@@ -74,7 +74,7 @@ impl ListenerAcceptor {
             let counter = if is_tls { &counters.handshakes_refused } else { &counters.connections_refused };
             counter.add(1);
             let what = format!(
-                "refused: too many new ones of unknown sources (at most {} a second, {} of one address)",
+                "refused: too many new connections from unknown sources (at most {} a second, {} from one address)",
                 limits::UNKNOWN_HANDSHAKES_PER_SECOND,
                 limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND
             );

@@ -152,7 +152,7 @@ impl TlsSettings {
         (settings, faults)
     }
 
-    /// Returns whether a client certificate may identify a trunk on a listener, so that connections of unknown
+    /// Returns whether a client certificate may identify a trunk on a listener. If so, connections from unknown
     /// addresses get a TLS handshake.
     pub(super) fn may_recognise(&self, listener: &str, table: &RoutingTable) -> bool {
         let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());

@@ -116,7 +116,7 @@ impl CopySender {
                 // An old kernel, no checksum offload on the path (as in some tunnels), or a packet larger than the MTU.
                 // Other sockets and destinations are not affected.
                 Err(error @ (nix::Error::EINVAL | nix::Error::EIO | nix::Error::EMSGSIZE)) => {
-                    tracing::debug!(%error, to = %batch.to, "copies of media leave one by one");
+                    tracing::debug!(%error, to = %batch.to, "copies of media are sent one by one");
                     batch.uncut_until = Some(now + COPY_CUT_AGAIN);
                 }
                 // For a full queue, a prohibition or a missing receiver, separate packets would fail, too.

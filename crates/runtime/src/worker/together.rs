@@ -34,7 +34,7 @@ pub(super) struct TickSockets {
 }
 
 impl TickSockets {
-    /// Creates an empty set. When a joint read is due, `main` has an event with the data `time`.
+    /// Creates an empty set. `main` reports an event with the data `time` when the sockets are due to be read together.
     pub(super) fn new(main: &Epoll, time: u64) -> io::Result<TickSockets> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
