@@ -199,7 +199,7 @@ impl ArrivalDispatch<'_> {
     fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
         let (table, full) = (Arc::clone(self.edge.table()), self.edge.config().full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
-        // A user name that cannot be displayed unchanged is no typing error.
+        // A user name that cannot be displayed unchanged is not a typing error.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
         let line = self

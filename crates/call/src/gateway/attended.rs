@@ -227,9 +227,9 @@ impl Gateway {
         );
     }
 
-    /// Returns the leg of the dialog that an INVITE names (RFC 3891 §3: its to-tag is ours), and the leg that is
-    /// replaced. One exception: a dialog that a relayed REFER (`refer = "relay"`) has named to the sender is identified
-    /// from the remote party's point of view, with the tags swapped.
+    /// Returns the leg of the dialog that the Replaces of an INVITE names (RFC 3891 §3: its to-tag is ours), and the
+    /// leg that is replaced. One exception: a dialog that a relayed REFER (`refer = "relay"`) has named to the sender
+    /// is identified from the remote party's point of view, with the tags swapped.
     ///
     /// # Errors
     /// 400 for an invalid Replaces, 403 if the trunk refuses transfers, 481 for an unknown or early dialog, 486 if only

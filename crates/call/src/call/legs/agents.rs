@@ -87,7 +87,7 @@ impl Legs {
     /// Notes that the agent at `end` has sent its first audio: it is not silent, and calls no longer skip it.
     pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.agent_leg(end) else { return };
-        // Silence of an agent that listens first is no fault.
+        // Silence of an agent that listens first is not a fault.
         self[leg].quality.unheard = None;
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().spoke(now, &side.agent.name, self.key, side.began);

@@ -376,12 +376,12 @@ impl Leg {
         self.agent.as_ref().is_some_and(|side| side.listens())
     }
 
-    /// Returns whether the leg leads to a recording server, which is no party of the call.
+    /// Returns whether the leg leads to a recording server, which is not a party of the call.
     pub(crate) fn records(&self) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.siprec.is_some())
     }
 
-    /// Returns whether the leg is no party of the call: a listener or a recording server.
+    /// Returns whether the leg is not a party of the call: a listener or a recording server.
     pub(crate) fn is_beside(&self) -> bool {
         self.records() || self.listens()
     }

@@ -95,7 +95,7 @@ impl Legs {
     }
 
     /// Returns the sides of an answered call in plain data; `None` if one has no confirmed dialog. `under_way` are ends
-    /// that are not agreed on yet, `servers` the legs of recording servers that go on.
+    /// that are not agreed on yet, `servers` the legs of recording servers that continue.
     pub(crate) fn snapshot(
         &self,
         now: Instant,
@@ -253,7 +253,7 @@ impl Legs {
         if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }
 
-    /// Returns the leg on the other side of an answered call; `None` if `leg` is no side of it.
+    /// Returns the leg on the other side of an answered call; `None` if `leg` is not a side of it.
     pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
         if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }

@@ -115,7 +115,7 @@ impl CallMedia {
     pub(crate) fn stopped(&self, cx: &mut CallCx<'_>, end: EndId, silent: Duration) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
         let Some(other) = cx.call.legs.other(leg).filter(|_| cx.call.legs.holds.is_empty()) else { return };
-        // A video or text stream that stops is no silence.
+        // A video or text stream that stops is not silence.
         let is_audio =
             cx.call.legs[leg].ends.iter().find(|slot| slot.remote.is_some()).is_some_and(|slot| slot.end == end);
         let is_agent = cx.call.legs[other].agent.is_some();
@@ -172,7 +172,7 @@ impl CallMedia {
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text });
-                // A hold or a muted phone is no fault by itself.
+                // A hold or a muted phone is not a fault by itself.
                 if !matches!(found.cause, FaultCause::OnHold | FaultCause::Silence | FaultCause::Ceased) {
                     let sid = cx.call.legs.sid().to_owned();
                     cx.edge.warn(&sid, found.text.clone(), None);

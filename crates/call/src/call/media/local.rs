@@ -462,7 +462,7 @@ impl CallMedia {
         }
     }
 
-    /// Continues a sound for an application's caller where another process has left it.
+    /// Continues a sound for an application's caller at the position that another process had reached.
     pub(crate) fn resume_to_caller(&mut self, cx: &mut CallCx<'_>, sound: PlayerSound) {
         self.talk_to_caller(cx);
         if let (Some(media), Some(player)) = (cx.call.session, self.player) {

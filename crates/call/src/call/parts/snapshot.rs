@@ -174,7 +174,7 @@ impl Call {
         // Last, because nothing takes the call off these counts if this function panics.
         edge.admission_mut().begin(now, shared.legs.iter().next().map_or("", Leg::trunk_name));
         let live = shared.legs.iter().filter(|leg| leg.state == LegState::Answered);
-        // A recording server is no call of its trunk.
+        // A recording server is not a call of its trunk.
         let trunks = live.filter_map(Leg::limited_by).filter(|trunk| trunk.siprec.is_none());
         trunks.for_each(|trunk| edge.resume_trunk_call(&trunk.name));
         Call { shared, parts: CallParts { bridge, recorders, program, requested, ..CallParts::default() } }

@@ -30,8 +30,8 @@ impl Takeover {
     /// application that already has the call keeps it, with its own configuration.
     ///
     /// # Errors
-    /// The call has ended, is being transferred or changed, or its caller cannot hear the edge; or the text is no valid
-    /// document. The call continues unchanged then.
+    /// The call has ended, is being transferred or changed, or its caller cannot hear the edge; or the document is
+    /// invalid. The call continues unchanged then.
     pub(crate) fn begin(
         self,
         cx: &mut CallCx<'_>,

@@ -174,7 +174,7 @@ impl<'a> DialledParties<'a> {
     /// Returns the targets of a number: those of `connect`, else those of the route for a call from the caller's trunk.
     ///
     /// # Errors
-    /// The reason as a clause: the text is no number, a limit is reached, or no target can be called.
+    /// The reason as a clause: the text is not a number, a limit is reached, or no target can be called.
     fn number(&self, cx: &mut CallCx<'_>, text: &str) -> Result<Vec<CallTarget>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number cannot be called".to_owned());

@@ -337,7 +337,7 @@ impl ProgramRun {
         self.app.as_sound().is_some()
     }
 
-    /// Returns whether documents control the call: the program is no announcement, mailbox or conference.
+    /// Returns whether documents control the call: the program is not an announcement, mailbox or conference.
     pub(crate) fn is_application(&self) -> bool {
         match self.app.document {
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => true,

@@ -1,6 +1,6 @@
 //! Speech recognition of a program's caller.
 //!
-//! The recogniser is an end of the media session that listens to the caller; it is no leg. Each Gather opens its own.
+//! The recogniser is a media end that listens to the caller; it is not a leg. Each Gather opens its own.
 
 use std::sync::Arc;
 use std::time::Instant;

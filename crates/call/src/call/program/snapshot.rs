@@ -1,4 +1,4 @@
-//! Snapshots of programs as plain data. A sound goes on where the player of the media session was. Other steps in
+//! Snapshots of programs as plain data. A sound continues where the player of the media session was. Other steps in
 //! progress are repeated after a restart: a document is requested again, a party that had not answered is called again.
 
 use std::sync::Arc;

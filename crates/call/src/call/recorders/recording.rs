@@ -1,7 +1,7 @@
 //! Recordings of a call: start, pause and end, and the recorded side.
 //!
-//! A recorder is a media end that listens to the caller's side, like a recogniser; it is no leg. The shell writes the
-//! file.
+//! A recorder is a media end that listens to the caller's side, like a recogniser; it is not a leg. The shell writes
+//! the file.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -76,7 +76,7 @@ pub(crate) struct RecordingAnnouncement {
     pub(crate) sound: Arc<[u8]>,
 }
 
-/// Recordings of an answered call as plain data. Their files go on beside the media session.
+/// Recordings of an answered call as plain data. Their files continue beside the media session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordingsSnapshot {
     list: Vec<CallRecording>,
@@ -351,9 +351,9 @@ impl CallRecordings {
     ) -> Result<RecordingView, RequestRefusal> {
         let view = self.carry_out(cx, sid, change)?;
         let what = match change {
-            RecordingChange::Pause(_) => "pauses",
-            RecordingChange::Resume => "goes on",
-            RecordingChange::Stop => "ends",
+            RecordingChange::Pause(_) => "is paused",
+            RecordingChange::Resume => "is resumed",
+            RecordingChange::Stop => "is stopped",
         };
         cx.edge.decide(cx.now, cx.call.key, format!("recording {} {what}, as requested", view.sid));
         Ok(view)

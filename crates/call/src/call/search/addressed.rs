@@ -67,7 +67,7 @@ impl Attempt {
     }
 
     /// Returns the trunk that owns the address or host name of a bare URI, before DNS resolution. `None` if no trunk
-    /// owns it, or the target is no bare URI.
+    /// owns it, or the target is not a bare URI.
     pub(crate) fn owner_by_name(&self, edge: &Edge) -> Option<Arc<Trunk>> {
         let destination = self.bare_destination()?;
         match destination.literal() {

@@ -310,8 +310,8 @@ impl Search {
     /// at the edge itself.
     ///
     /// # Errors
-    /// The contact is no peer of a trunk and no number at the edge, was already tried, or exceeds a limit: the reason
-    /// as a clause.
+    /// The contact is neither a peer of a trunk nor a number at the edge, was tried before, or exceeds a limit: the
+    /// reason as a clause.
     fn judge_contact(
         &mut self,
         edge: &Edge,

@@ -47,7 +47,7 @@ pub(crate) fn end_failed(
 }
 
 /// Returns the agent that was unavailable according to a failure: skipped, or its WebSocket never opened. `None` if the
-/// agent was reached, or the target is no agent.
+/// agent was reached, or the target is not an agent.
 fn unreached_agent(attempt: &Attempt, call: &SharedCallState, failure: &TargetFailure) -> Option<Arc<str>> {
     let agent = attempt.agent.as_ref()?;
     let was_open = |leg| call.legs[leg].agent.as_ref().is_some_and(|side| side.opened.is_some());

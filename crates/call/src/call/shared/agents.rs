@@ -84,7 +84,7 @@ impl CallCx<'_> {
                 "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
                 url, raw.inbound, raw.outbound
             ),
-            None if is_continued => "its stream goes on".to_owned(),
+            None if is_continued => "its stream continues".to_owned(),
             None if listens => "connecting, to listen".to_owned(),
             None => "connecting".to_owned(),
         };

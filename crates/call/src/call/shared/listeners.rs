@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn tapped(command: MediaCommand) -> (EndId, EndId, TapSpec) {
-        let MediaCommand::Tap { of, listener, audio } = command else { panic!("{command:?} is no tap") };
+        let MediaCommand::Tap { of, listener, audio } = command else { panic!("{command:?} is not a tap") };
         (of, listener, audio)
     }
 

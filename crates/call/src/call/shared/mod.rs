@@ -106,7 +106,7 @@ pub(crate) enum CallEffect {
     },
     /// The ringing target has a new session description.
     SaidAgain(Box<SessionDescription>),
-    /// A leg that is no side of the call has left.
+    /// A leg that is not a side of the call has left.
     OutsiderLeft(LegId),
     /// The call ends, because its caller sends no ACK; the endpoint has sent this final response.
     Unacknowledged(u16),
@@ -247,7 +247,7 @@ pub(crate) struct CallFacts {
     pub(crate) caller: Caller,
     /// Called number.
     pub(crate) called: Number,
-    /// Whether the called user is no callable number or name (484).
+    /// Whether the called user is not a callable number or name (484).
     #[serde(skip)]
     pub(crate) is_incomplete: bool,
     /// Parameters of the called number that the trunk is trusted to set: `;npdi;rn=+14155550199`.

@@ -82,7 +82,7 @@ impl CallCx<'_> {
         };
         let unheard = side.quality.unheard.as_deref();
         let silence = side.quality.digital_silence();
-        // A call too short for a decision, without packets or with digital silence only, is no evidence of a heard or
+        // A call too short for a decision, without packets or with digital silence only, is not evidence of a heard or
         // unheard side.
         let has_nothing = self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0;
         if unheard.or(silence).is_none() && (has_nothing || side.has_only_silence()) {

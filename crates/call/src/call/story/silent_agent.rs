@@ -1,7 +1,7 @@
 //! Voice agents that have the caller and send no audio: reported in the call's trace, log and verdict, and recorded for
 //! the agent.
 //!
-//! An agent may listen first, so that silence at the beginning is no fault. An agent is at fault after
+//! An agent may listen first, so that silence at the beginning is not a fault. An agent is at fault after
 //! [`AGENT_UNHEARD_AFTER`] without audio while its caller is heard; also if its messages are for another stream or in
 //! no form of its protocol, so that the edge drops them; and if it sends no audio in several calls in a row whose
 //! callers hung up earlier ([`AGENT_SHORT_AFTER`]).
@@ -75,7 +75,7 @@ fn note(cx: &mut CallCx<'_>, leg: LegId, found: Diagnosis) {
     cx.count_silent_agent(leg, line, fix);
 }
 
-/// Returns the leg of the agent that has the caller; `None` if the called party is no agent or only listens.
+/// Returns the leg of the agent that has the caller; `None` if the called party is not an agent or only listens.
 fn talker(call: &SharedCallState) -> Option<LegId> {
     let leg = call.legs.callee?;
     call.legs[leg].agent.as_ref().filter(|side| !side.listens())?;

@@ -9,10 +9,10 @@ const DISK: &str = "free space in the directory of recordings or repair its disk
                     accepts such calls unrecorded";
 /// Fix for voicemail messages, which must be recorded.
 pub(super) const MAILBOX: &str = "free space in the directory of recordings or repair its disk: `trunkgate status` names the error; a target \
-                                  behind the mailbox in `connect` takes its calls meanwhile";
+                                  after the mailbox in `connect` takes its calls meanwhile";
 /// Fix for recording servers.
-const SERVERS: &str = "`trunkgate status` shows the responses of the recording servers and the fix; `required = false` of their [siprec.NAME] lets calls go \
-                       on unrecorded";
+const SERVERS: &str = "`trunkgate status` shows the responses of the recording servers and the fix; `required = false` of their [siprec.NAME] lets calls \
+                       continue unrecorded";
 
 /// Returns the fix for a call that ended, or a target that failed, because it could not be recorded; `None` for any
 /// other reason.

@@ -518,7 +518,7 @@ fn failed(call: &SharedCallState) -> String {
     if failed.last().is_some_and(is_said) && failed.pop().is_some() && failed.is_empty() {
         return String::new();
     }
-    // The last failure without a remaining target is no failover.
+    // The last failure without a remaining target is not a failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
     let failovers = usize::try_from(call.story.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
     let count = match count.max(failovers) {

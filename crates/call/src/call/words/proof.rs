@@ -5,7 +5,7 @@
 //! An address is proven if it is the signalling address or lies in the trunk's networks, if the signalling uses a
 //! connection, or if the INVITE was authenticated. Otherwise a message must show that ours arrive: the ACK or PRACK to
 //! the INVITE that named the address, an UPDATE (which repeats our tag), or a response to a request of ours (which
-//! repeats our branch). RTP is no proof: its source can be forged like that of the INVITE, the ports of the edge are
+//! repeats our branch). RTP is not proof: its source can be forged like that of the INVITE, the ports of the edge are
 //! few enough to try each, and an SRTP key in the INVITE is known to its sender. The media worker sends nothing to
 //! unproven addresses, except the early media of a few calls.
 

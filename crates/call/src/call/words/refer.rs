@@ -56,8 +56,8 @@ pub(crate) struct ReturnedUri {
 }
 
 impl ReturnedUri {
-    /// Reads the URI of a Refer-To. Returns `None` if it is not sent back to its trunk: the host is none of the trunk's
-    /// peers, or the URI has parts that a Request-URI must not have (RFC 3261 §19.1.1) or a `maddr`.
+    /// Reads the URI of a Refer-To. Returns `None` if the call is not to be returned to its trunk: the host is none of
+    /// the trunk's peers, or the URI has parts that a Request-URI must not have (RFC 3261 §19.1.1) or a `maddr`.
     fn of(address: &NameAddr<'_>, uri: &Uri<'_>, trunk: &Trunk) -> Option<ReturnedUri> {
         let text = std::str::from_utf8(address.uri).ok()?.split('?').next()?;
         let is_at = |peer: &Peer| {

@@ -36,7 +36,7 @@ pub enum RequestRefusal {
     InApplication,
     /// No application has dialled the party.
     NotDialled,
-    /// The text is no valid document.
+    /// The text is not a valid document.
     BadDocument,
     /// No party was put on hold by a request.
     NotHeld,
@@ -48,7 +48,7 @@ pub enum RequestRefusal {
     TooManyTargets,
     /// Max-Forwards of the call allows no further target.
     TooManyHops,
-    /// The text is no valid target.
+    /// The text is not a valid target.
     BadTarget,
     /// The target is not in the agent's `transfer_to`.
     NotAllowed,

@@ -230,7 +230,7 @@ fn a_mailbox_that_cannot_record_leaves_its_caller_to_the_next_target() {
     menu.bench.expect(CARRIER, "SIP/2.0 503");
     let sid = menu.bench.reports[0].call.sid.clone();
     let verdict = menu.bench.gateway.trace(&sid).unwrap().verdict;
-    let is_of_a_mailbox = verdict.contains("a target behind the mailbox") && !verdict.contains("on_full");
+    let is_of_a_mailbox = verdict.contains("a target after the mailbox") && !verdict.contains("on_full");
     assert!(is_of_a_mailbox, "{verdict}");
     menu.ends("recording_unavailable");
 
