@@ -97,7 +97,7 @@ impl PlayoutQueue {
         }
     }
 
-    /// Restores a queue; audio that is no base64 is omitted.
+    /// Restores a queue; audio that is not base64 is omitted.
     pub fn restore(format: AgentFormat, snapshot: PlayoutSnapshot) -> PlayoutQueue {
         let PlayoutSnapshot { audio, played, marks } = snapshot;
         let mut queue = PlayoutQueue { played, ..PlayoutQueue::new(format) };
@@ -482,7 +482,7 @@ mod tests {
         playout.push(&[1; 641]);
         playout.mark("end".into());
         assert_eq!(playout.next_frame(), Some(&[1; 640][..]));
-        assert_eq!(names(&mut playout), ["end"], "it is no sample");
+        assert_eq!(names(&mut playout), ["end"], "it is not a sample");
         for _ in 0..HALF_SAMPLE_TICKS {
             assert_eq!(playout.next_frame(), None);
         }

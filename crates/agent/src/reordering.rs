@@ -1,6 +1,6 @@
 //! Measures how late the packets of a source arrive, and derives the time to wait for missing packets.
 //!
-//! The wait is at least 40 ms. Only packets behind a gap wait, so a path without gaps has no delay. The wait is
+//! The wait is at least 40 ms. Only packets after a gap wait, so a path without gaps has no delay. The wait is
 //! longer, up to 100 ms, if packets have arrived later than 40 ms recently, as on a path over two links. A single
 //! late packet changes nothing.
 
@@ -15,7 +15,7 @@ struct MissingPackets {
     first: u16,
     /// Bit mask of the packets that are still missing; bit 0 is `first`.
     missing: u64,
-    /// Arrival time of the first packet behind the gap.
+    /// Arrival time of the first packet after the gap.
     noticed: Instant,
 }
 

@@ -1,7 +1,7 @@
 //! RTP of one direction as exact frames of 20 ms.
 //!
 //! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is used
-//! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if
+//! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or after the last packet if
 //! its timestamp does not advance. A frame is complete once all of its 160 samples have arrived, so a packet in order
 //! leaves at once and unchanged, and reordering needs no sorting. Missing samples are filled with silence:
 //! - lost: 40 ms after later audio arrived, later if packets have recently been reordered further ([`ReorderTracker`]);
@@ -135,7 +135,7 @@ struct SourcePosition {
     /// Lead over the wall clock when the position of the source was determined, in ticks; not zero if the first packet
     /// is longer than a frame.
     lead: i64,
-    /// Ticks by which late audio was shifted behind the silence inserted for it.
+    /// Ticks by which late audio was shifted after the silence inserted for it.
     moved: i64,
     /// Time until which the shift is kept.
     moved_until: Instant,

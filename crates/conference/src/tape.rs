@@ -131,6 +131,6 @@ mod tests {
         let mut quiet = MixRecording::new(RecordingId(1));
         quiet.push(Some(&[5; SAMPLES]));
         quiet.end();
-        assert_eq!(taken(&mut quiet).1, Some((1, None)), "noise is no sound");
+        assert_eq!(taken(&mut quiet).1, Some((1, None)), "noise is not a sound");
     }
 }

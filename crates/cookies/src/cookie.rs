@@ -150,7 +150,7 @@ impl Cookie {
         })
     }
 
-    /// Returns the name of the cookie, which is no secret.
+    /// Returns the name of the cookie, which is not a secret.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -205,7 +205,8 @@ impl Cookie {
     }
 }
 
-/// Returns whether a Domain attribute may extend a cookie beyond `host`: it contains the host and is no public suffix.
+/// Returns whether a Domain attribute may extend a cookie beyond `host`: it contains `host`, and is not a public
+/// suffix.
 fn is_shared_domain(domain: &str, host: &str) -> bool {
     let is_suffix = || psl::suffix_str(domain).is_none_or(|suffix| suffix == domain);
     !domain.is_empty() && host.parse::<IpAddr>().is_err() && lies_in(host, domain) && !is_suffix()

@@ -11,7 +11,7 @@ pub const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 /// Duration of a frame, in milliseconds.
 pub const FRAME_MS: u32 = 20;
 
-/// Level below which a frame is no speech, in dB of full scale.
+/// Level below which a frame is not speech, in dB of full scale.
 pub(crate) const QUIET_DB: f32 = -46.0;
 /// Maximum level that is assumed to be line noise, in dB of full scale.
 pub(crate) const NOISE_MOST_DB: f32 = -30.0;

@@ -34,7 +34,7 @@ pub(crate) enum ToneEvent {
 /// Assignment of a frame to a tone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ToneState {
-    /// The frame is no part of a tone.
+    /// The frame is not part of a tone.
     None,
     /// The frame is possibly part of a tone; the next frames decide.
     Perhaps,

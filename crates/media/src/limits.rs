@@ -51,11 +51,11 @@ pub const LATCH_SETTLED_PACKETS: u32 = 50;
 /// Minimum time in which a winner of the latch settles. Until then one packet of the announced address and port takes
 /// over. Own choice: a second of audio, because fifty packets can be sent at once.
 pub const LATCH_SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// Maximum time over which the packets of a settling winner are counted: occasional packets are no stream. Own
+/// Maximum time over which the packets of a settling winner are counted: occasional packets are not a stream. Own
 /// choice: packets of 100 ms, with some loss.
 pub const LATCH_SETTLED_WITHIN: Duration = Duration::from_secs(6);
-/// Silence after which a winner that never settled may be replaced by any expected source. Own choice: longer than the
-/// pause of a phone that changes from ringback to speech.
+/// Silence of a latched source that never settled, after which any expected source may replace it. Own choice: longer
+/// than the pause of a phone that changes from ringback to speech.
 pub(crate) const LATCH_UNSETTLED_SILENCE: Duration = Duration::from_millis(500);
 /// Silence after which a settled winner is replaced by the first packet of the announced address and port. Own choice:
 /// two sweeps, so that its socket accepts other sources by then.
@@ -166,7 +166,7 @@ pub(crate) const ASIDE_BYTES: usize = 32;
 pub const JITTER_PACKETS: usize = 16;
 /// Maximum payload bytes of the packets that wait for an earlier one; a packet beyond it gives up the earliest gap.
 pub const JITTER_BYTES: usize = 4096;
-/// Number of consecutive missing packets from which a gap is no reordering; no packet waits for them.
+/// Number of consecutive missing packets from which a gap is not reordering; no packet waits for them.
 pub(crate) const JITTER_GAP_PACKETS: u16 = 32;
 /// Frames of 20 ms that a recorder passes to the file writer at once. A crash loses at most one such block and the
 /// frames still being assembled.

@@ -300,8 +300,8 @@ pub struct MixerPortSpec {
 }
 
 impl MixerPortSpec {
-    /// Creates the specification from the ring to the mixer, the ring from the mixer, and the time of a tick of the
-    /// mixer. Returns `None` if the rings have different rates, or are full-band, which no stream supports.
+    /// Creates a mixer port of two rings, to and from the mixer, and the time of one of its ticks. Returns `None` if
+    /// the rings have different rates, or are full-band, which no stream supports.
     pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<MixerPortSpec> {
         let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != SamplingRate::Full;
         fits.then(|| MixerPortSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
@@ -351,7 +351,7 @@ pub enum MediaCommand {
     Open {
         /// Idle timeout in milliseconds; 0 for none.
         idle_timeout_ms: u64,
-        /// Random key for names and numbers in RTCP, so that a name cannot be found by trying.
+        /// Random key for names and numbers in RTCP, so that a name cannot be guessed.
         names_key: [u8; 16],
         /// Session with which the new one must share a worker, because an end of that session will move here.
         beside: Option<MediaId>,

@@ -74,12 +74,12 @@ impl PageWriter {
         PageWriter { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
     }
 
-    /// Returns the position behind the last page; the open page must have been appended.
+    /// Returns the position after the last page; the open page must have been appended.
     pub(crate) fn position(&self) -> PagePosition {
         PagePosition { serial: self.serial, sequence: self.sequence, granule: self.granule }
     }
 
-    /// Continues a stream behind its last page.
+    /// Continues a stream after its last page.
     pub(crate) fn resume(position: PagePosition) -> PageWriter {
         let PagePosition { serial, sequence, granule } = position;
         PageWriter { sequence, granule, ..PageWriter::new(serial) }
@@ -330,7 +330,7 @@ impl PageCounter {
         self.held = held.get(at..).unwrap_or_default().to_vec();
     }
 
-    /// Returns the position behind the last page; `None` if the header pages are missing or the stream has ended.
+    /// Returns the position after the last page; `None` if the header pages are missing or the stream has ended.
     pub(crate) fn position(&self) -> Option<PagePosition> {
         let (serial, sequence) = self.next;
         let is_open = u64::from(sequence) >= HEADER_PACKETS && !self.has_last;

@@ -40,7 +40,7 @@ pub(crate) struct OpusSnapshot {
 }
 
 impl OpusSnapshot {
-    /// Returns the writer behind the last page of a file; the audio still in its codec is lost.
+    /// Returns the writer that continues after the last page of a file; the audio still in its codec is lost.
     pub(crate) fn of_pages(pages: PagePosition) -> OpusSnapshot {
         let packets = pages.packets();
         OpusSnapshot { pages, frames: packets, packets, held: Vec::new(), recent: Vec::new() }

@@ -217,7 +217,8 @@ pub struct AgentProbe {
     pub url: String,
     /// Start of the probe.
     pub began: Instant,
-    /// Whether only a connection was made: the agent has no `probe`, and the connection of a call was lost.
+    /// True if the probe only tested whether the agent accepts connections: it has no `probe`, and a call has lost its
+    /// connection.
     pub is_connection: bool,
     /// Duration of the probe, or its failure with details.
     pub outcome: Result<Duration, (StreamLoss, String)>,

@@ -11,7 +11,7 @@ pub use trunkgate_story::limits::*;
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Maximum targets that ring at once.
 pub const RING_ALL_TARGETS: usize = 8;
-/// Maximum parties that an application may ring at once, as at Twilio.
+/// Maximum parties that an application may ring at once, as on Twilio.
 pub const PARTIES_AT_ONCE: usize = 10;
 /// Maximum edges that a call may have passed before this one (RFC 3261 §16.3 step 3 counts all hops, up to 70).
 pub const EDGES_PER_CALL: usize = 10;
@@ -374,7 +374,7 @@ pub(crate) const ALARM_SECONDS: u64 = 60;
 /// Share of calls in which a trunk with a lower answer-seizure ratio is tried first: one in this many.
 pub(crate) const PROBED_ONE_IN: u32 = 20;
 /// Maximum failures between the same two numbers that count within `LET_DOWN_SECONDS`: repeated calls to a faulty
-/// number are no evidence against the trunk.
+/// number are not evidence against the trunk.
 pub const LET_DOWN_TIMES: usize = 2;
 /// Period for [`LET_DOWN_TIMES`], in seconds.
 pub(crate) const LET_DOWN_SECONDS: u64 = 60;

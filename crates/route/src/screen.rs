@@ -89,7 +89,7 @@ impl Trunk {
     }
 
     /// Returns whether the trunk may reach an emergency service with a number ([`NumberingPlan::may_reach_emergency`]).
-    /// The user that its phones register as is an extension, unless it is written as an emergency number.
+    /// The user name under which phones register at the trunk is an extension, unless it equals an emergency number.
     pub fn may_reach_emergency(&self, numbers: &NumberingPlan, number: &Number) -> bool {
         let user = self.require_auth.as_ref().filter(|_| self.is_of_phones()).map(|auth| auth.username.as_str());
         let is_extension = user == Some(number.received.as_str()) && !numbers.is_written_as_emergency(number);
@@ -263,7 +263,7 @@ mod tests {
         assert!(reaches(&carrier, "911") && reaches(&carrier, "9911") && !reaches(&carrier, "+14155550911"));
         let desk = registered("9911");
         assert!(!reaches(&desk, "9911") && reaches(&desk, "1911") && reaches(&desk, "911"));
-        assert!(reaches(&registered("911"), "911"), "an emergency number is no extension");
+        assert!(reaches(&registered("911"), "911"), "an emergency number is not an extension");
     }
 
     #[test]

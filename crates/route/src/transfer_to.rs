@@ -59,7 +59,7 @@ impl TransferRule {
             "agent" => TransferKind::Agent(rest.to_owned()),
             "sip" | "sips" => {
                 let (user, place) = rest.rsplit_once('@').ok_or("a user part is missing: sip:*@HOST")?;
-                let (host, port) = host_port(place).ok_or_else(|| format!("\"{place}\" is no HOST or HOST:PORT"))?;
+                let (host, port) = host_port(place).ok_or_else(|| format!("\"{place}\" is not HOST or HOST:PORT"))?;
                 let user = Pattern::parse(user).map_err(|error| error.message)?;
                 TransferKind::Uri { is_sips: kind == "sips", user, host, port }
             }

@@ -24,7 +24,7 @@ const STEADY_TICKS: u32 = 50;
 /// Minimum variance of the changes, in dB²: steady tones all resemble each other.
 const LEAST_VARIANCE: f32 = 6.0;
 /// Minimum effective number of changes of similar size: two parties that begin or fall silent together a few times, as
-/// after a short network failure, are no echo of each other.
+/// after a short network failure, are not an echo of each other.
 const LEAST_CHANGES: f32 = 6.0;
 /// Maximum size of a change, in dB, so that a start from silence counts no more than a syllable.
 const CHANGE_MOST_DB: f32 = 12.0;

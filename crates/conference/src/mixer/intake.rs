@@ -118,7 +118,7 @@ impl PartyIntake {
             self.observe();
         } else if made == FrameOrigin::MadeUp {
             self.intaken.absent += 1;
-            // The party or its network is late, so later frames are no surplus.
+            // The party or its network is late, so later frames are not surplus.
             (self.surplus, self.observed, self.left_over) = (0, 0, usize::MAX);
         }
         made

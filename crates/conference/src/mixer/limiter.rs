@@ -14,7 +14,7 @@ const SPAN_MS: usize = 20 + LOOK_AHEAD_MS;
 const HOLD_MS: u32 = 250;
 /// Factor of the gain per millisecond after the hold time: 9 dB a second.
 const RISE: f32 = 1.001;
-/// Ratio to the current gain up to which a peak restarts the hold time.
+/// A peak restarts the hold time if the gain that it allows is at most this multiple of the current gain.
 const NEAR: f32 = 1.1;
 
 /// Limiter of one mix.

@@ -4,7 +4,7 @@
 //! The input is the level of frames of 20 ms. The caller speaks in frames well above the noise of the line and above a
 //! possible echo of the agent; 100 ms of them are speech. A response is the agent's first audio after it was silent. A
 //! caller who is interrupted had no turn, and audio of an agent that was not silent within a second of the caller's end
-//! is no response.
+//! is not a response.
 
 use std::time::{Duration, Instant};
 
@@ -210,14 +210,14 @@ mod tests {
     fn a_conversation_is_timed_from_the_callers_last_word() {
         for (noise, echo) in [(0, 0), (20, 0), (60, 10), (20, 40)] {
             let mut line = Line::new(noise, echo);
-            // A greeting is no response.
+            // A greeting is not a response.
             line.agent(2000);
             for pause in [100, 240, 800, 3000] {
                 line.nobody(500);
                 line.caller(2000);
                 line.nobody(pause);
                 line.agent(3000);
-                // A second sentence is no second response.
+                // A second sentence is not a second response.
                 line.nobody(600);
                 line.agent(1000);
             }

@@ -13,7 +13,7 @@ pub(crate) const SEGMENT_TICKS: u32 = 0xffff;
 /// End bit of an event's last packets (RFC 4733 §2.3.2).
 pub(crate) const END: u8 = 0x80;
 
-/// Number of times that an event's last packet is sent (RFC 4733 §2.5.1.4). A packet further ahead is no repetition.
+/// Number of times that an event's last packet is sent (RFC 4733 §2.5.1.4). A packet further ahead is not a repetition.
 const END_PACKETS: i16 = 3;
 /// Maximum lateness of a packet in sequence numbers; beyond it, the sender has restarted (RFC 3550 §A.1,
 /// `MAX_MISORDER`).

@@ -210,7 +210,7 @@ mod tests {
     fn what_is_pressed_is_read_back() {
         let digits = "1234567890*#ABCD11";
         let (mut presses, mut keys) = (DtmfSender::default(), DtmfReceiver::default());
-        // Lower-case letters are accepted; other characters are no digits.
+        // Lower-case letters are accepted; other characters are not digits.
         assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
         let read: String = (0..400u32)
             .filter_map(|n| {

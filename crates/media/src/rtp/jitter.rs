@@ -1,8 +1,8 @@
 //! Jitter buffer that restores the packet order of one stream for a decoder with state.
 //!
-//! Packets in order pass at once, without a copy. Packets behind a gap wait until it is filled, or for the recent
+//! Packets in order pass at once, without a copy. Packets after a gap wait until it is filled, or for the recent
 //! reordering delay ([`ReorderTracker`]: 40 to 100 ms) at most. They then leave without the missing packets, and the
-//! decoder conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is
+//! decoder conceals the loss, with the redundancy of the next packet if present. Pauses are not gaps: the order is
 //! that of sequence numbers, and timestamps do not matter. The buffer does not smooth the timing, because the playout
 //! has its own clock.
 
@@ -22,14 +22,14 @@ pub struct JitterBuffer {
     due: Option<(u32, u16)>,
     /// Sequence number of the next packet that would confirm a restart of the numbering.
     restart: Option<u16>,
-    /// Waiting packets by sequence number; all of them are behind a gap.
+    /// Waiting packets by sequence number; all of them are after a gap.
     waiting: Vec<BufferedPacket>,
     /// Payloads of the waiting packets, in the order of arrival.
     bytes: Vec<u8>,
     reordering: ReorderTracker,
 }
 
-/// Packet that waits behind a gap.
+/// Packet that waits because of a gap before it.
 #[derive(Debug)]
 struct BufferedPacket {
     rtp: RtpHeader,

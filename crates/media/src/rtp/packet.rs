@@ -6,7 +6,7 @@ use crate::limits::SRTP_MKI_BYTES;
 
 /// Bytes reserved in a buffer before the packet.
 pub const HEADROOM: usize = 8;
-/// Bytes reserved behind the packet: the longest SRTP tag, the SRTCP index word, and an MKI.
+/// Bytes reserved after the packet: the longest SRTP tag, the SRTCP index word, and an MKI.
 pub const TAILROOM: usize = 16 + 4 + SRTP_MKI_BYTES;
 /// Longest accepted packet, in bytes.
 pub const PACKET: usize = 2048;

@@ -155,7 +155,7 @@ impl RtpEnds {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is no telephone-event of the wire.
+    /// Returns an error if the packet is not a telephone-event of the wire.
     pub(super) fn take_event(
         &mut self,
         cx: &mut SessionCx<'_>,

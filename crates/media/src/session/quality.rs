@@ -15,7 +15,7 @@ pub(super) struct QualityHistory {
     expected: u64,
     lost: u64,
     /// Packets missing as of the last sweep. `lost_counted` packets are in the worker's loss counter: those that were
-    /// missing for a whole sweep interval, since a late packet is no loss.
+    /// missing for a whole sweep interval, since a late packet is not lost.
     lost_before: u64,
     lost_counted: u64,
 }

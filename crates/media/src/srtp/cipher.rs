@@ -1,6 +1,6 @@
 //! Session keys of one direction, for RTP or for RTCP, and the layout of protected packets.
 //!
-//! | | behind the payload |
+//! | | after the payload |
 //! | --- | --- |
 //! | counter mode, RTP | MKI, tag |
 //! | counter mode, RTCP | index word, MKI, tag |

@@ -23,7 +23,7 @@ impl CmKeys {
         }
     }
 
-    /// Encrypts or decrypts the bytes behind the header of packet `index` of `ssrc`.
+    /// Encrypts or decrypts the bytes after the header of packet `index` of `ssrc`.
     pub(super) fn apply(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
         // salt · 2^16 ⊕ SSRC · 2^64 ⊕ index · 2^16
         let mut iv = [0; 16];

@@ -31,7 +31,7 @@ impl Stream {
 }
 
 /// Returns the index closest to `highest` that has `sequence` as its low 16 bits (RFC 3711 §3.3.1, appendix A);
-/// `None` if that index lies before the first or behind the last one.
+/// `None` if that index lies before the first or after the last one.
 pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
     let (counter, sequence) = (highest >> 16, i64::from(sequence));
     let ahead = sequence - (highest & 0xffff) as i64;

@@ -10,7 +10,7 @@ use super::bech32;
 const SECRET: &str = "age-secret-key-";
 const PUBLIC: &str = "age";
 
-/// Reason why a text is no identity file; never contains any of the text.
+/// Reason why a text is not an identity file; never contains any of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidIdentity {
     /// The text has no identity.

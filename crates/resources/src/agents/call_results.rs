@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(shown(&kept), Some((3, 3, 0, false)));
         kept.note_reached();
         kept.note_silent(now, 3);
-        assert_eq!(shown(&kept), Some((3, 6, 0, true)), "silent calls are no good ones");
+        assert_eq!(shown(&kept), Some((3, 6, 0, true)), "silent calls are not good ones");
         refused(&mut kept, 7);
         assert_eq!(shown(&kept), Some((4, 7, 0, false)));
         fail(&mut kept, now, 8);

@@ -104,7 +104,7 @@ pub struct DocumentRequest {
     pub parameters: Vec<(String, String)>,
 }
 
-/// Omits parameters, which hold numbers and digits.
+/// Omits the parameters, because they contain phone numbers and DTMF digits.
 impl fmt::Debug for DocumentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DocumentRequest").field("place", &self.place).field("purpose", &self.purpose).finish()

@@ -218,7 +218,7 @@ impl Edge {
     }
 
     /// Records that a limit of the edge has refused a call of a trunk, unless `key` is empty, which means that the
-    /// reason is no limit.
+    /// reason is not a limit.
     pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
         if !key.is_empty() {
             self.alarm(now, "", trunk, reason, key);

@@ -296,7 +296,7 @@ fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
 
-/// Returns whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
+/// Returns whether an address is not a host on a network: loopback, link-local, unspecified, multicast, broadcast.
 pub(crate) fn is_no_host(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {

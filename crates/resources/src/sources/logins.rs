@@ -160,7 +160,7 @@ mod tests {
         (0..3).for_each(|_| drop(logins.failed(start, &pbx, source(1), wrong(true))));
         for n in 2..3 * LOGINS_KEPT {
             let lines = (0..3).filter_map(|_| logins.failed(start, &pbx, source(n), wrong(false))).count();
-            assert_eq!(lines, 0, "a scan is no warning");
+            assert_eq!(lines, 0, "a scan is not a warning");
         }
         assert_eq!(logins.by_source.len(), LOGINS_KEPT);
         assert!(logins.views(start).iter().any(|view| view.is_of_trunk));

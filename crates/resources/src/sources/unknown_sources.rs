@@ -267,7 +267,7 @@ mod tests {
     fn twenty_failures_within_ten_seconds_are_a_ban_of_ten_minutes() {
         let (now, mut strangers) = (start(), UnknownSources::default());
         for second in 0..40 {
-            assert!(!strangers.failed(now + Duration::from_secs(second), ip(1)), "one a second is no attack");
+            assert!(!strangers.failed(now + Duration::from_secs(second), ip(1)), "one a second is not an attack");
         }
         let now = now + Duration::from_secs(100);
         let failures: Vec<bool> = (0..21).map(|_| strangers.failed(now, ip(1))).collect();

@@ -53,7 +53,7 @@ pub(super) fn reach_emergency(numbers: &NumberingPlan, received: &str) -> bool {
 }
 
 /// Returns the strings that a remote party may dial for a text: its digits, `+`, `*` and `#` up to a letter or one of
-/// [`ENDS`], and up to any other character that is no separator. Each string is also returned up to each `*` and `#`,
+/// [`ENDS`], and up to any other character except separators. Each string is also returned up to each `*` and `#`,
 /// and without all signs. A text that begins with a letter is a name and yields empty strings only.
 fn dial_strings(text: &str) -> Vec<String> {
     let is_dialled = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');

@@ -447,7 +447,7 @@ mod tests {
         let mut challenger = challenger();
         let both = challenger.challenge(now, THEM, ip(1), false);
         challenger.offer(THEM, &[]);
-        assert_eq!(challenger.challenge(now, THEM, ip(1), false).len(), 2, "nothing is no offer");
+        assert_eq!(challenger.challenge(now, THEM, ip(1), false).len(), 2, "nothing is not an offer");
         challenger.offer(THEM, &[DigestHash::Md5]);
         let one = challenger.challenge(now, THEM, ip(1), false);
         assert!(one.len() == 1 && one[0].contains("algorithm=MD5"), "{one:?}");

@@ -41,7 +41,7 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
         for entry in split(value, b',') {
             let mut scan = ByteScanner::new(entry);
             let Some(mut name) = scan.token() else {
-                // Empty list elements are no error (RFC 9110 §5.6.1).
+                // Empty list elements are not errors (RFC 9110 §5.6.1).
                 if scan.is_done() { continue } else { break }
             };
             scan.skip_lws();
