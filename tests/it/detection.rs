@@ -230,7 +230,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
     });
 }
 
-/// The verdict arrives while the party hears its document, as at Twilio: a machine is not connected with the caller.
+/// The verdict arrives while the party hears its document, as on Twilio: a machine is not connected with the caller.
 #[test]
 fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     in_time(|| {
