@@ -157,7 +157,7 @@ fn refused_texts_are_not_repeated_and_the_trace_says_why() {
         (
             "+442079460018",
             "486 Busy Here",
-            "no text message: the recipient's number is not of US; `allow_prefixes` of [sms] would allow it",
+            "no text message: the recipient's number does not belong to US; `allow_prefixes` of [sms] would allow it",
         ),
         ("100", "486 Busy Here", "no text message: the recipient has no number that can receive one"),
         ("anonymous", "486 Busy Here", "no text message: the caller ID is withheld"),

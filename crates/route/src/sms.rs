@@ -110,7 +110,7 @@ impl fmt::Display for TextRejection {
             TextRejection::Prefix => f.write_str("the recipient's number is not in allow_prefixes"),
             TextRejection::Abroad(home) => {
                 let home = home.join(" or ");
-                write!(f, "the recipient's number is not of {home}; `allow_prefixes` of [sms] would allow it")
+                write!(f, "the recipient's number does not belong to {home}; `allow_prefixes` of [sms] would allow it")
             }
             TextRejection::HighRisk(what) => write!(f, "the recipient's number is high-risk: {what}"),
             TextRejection::Empty => f.write_str("its body is empty"),

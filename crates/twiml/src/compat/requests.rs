@@ -569,7 +569,7 @@ pub static OPERATIONS: &[&ApiOperation] = &[
         path: "{AC}/Calls/{CA}/Streams.json",
         endpoint: Endpoint::StartStream,
         parameters: &[
-            ("Url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("Url", Differs("`ws:` is also accepted, if the configuration allows the address")),
             ("Name", Supported),
             ("Track", Supported),
             ("StatusCallback", Supported),

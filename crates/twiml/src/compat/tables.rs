@@ -256,7 +256,7 @@ pub static VOICE: &[ElementSupport] = &[
     element(
         "Connect/Stream",
         &[
-            ("url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("url", Differs("`ws:` is also accepted, if the configuration allows the address")),
             ("name", Supported),
             ("track", Supported),
             ("statusCallback", Supported),
@@ -278,7 +278,7 @@ pub static VOICE: &[ElementSupport] = &[
     element(
         "Start/Stream",
         &[
-            ("url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("url", Differs("`ws:` is also accepted, if the configuration allows the address")),
             ("name", Supported),
             ("track", Supported),
             ("statusCallback", Supported),
