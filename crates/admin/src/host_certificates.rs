@@ -29,7 +29,7 @@ const FILE: &str = "twilio-ca.pem";
 pub(super) enum ClientPath {
     /// The client connects through the proxy, with CONNECT.
     Proxy,
-    /// At the TLS listener, by a hosts entry or DNS alias.
+    /// The client connects to the TLS listener directly, by a hosts entry or DNS alias.
     Listener,
 }
 

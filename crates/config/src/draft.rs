@@ -100,8 +100,8 @@ impl ConfigDraft {
         self.spans.key("api", "auth_token").is_some() && !self.api.api.connect.is_empty()
     }
 
-    /// Returns whether a route, a routes file or a group used by a route has such a target; also true if a routes file
-    /// could not be read.
+    /// Returns whether a route, a routes file or a group used by a route has a target for which `is_it` is true; also
+    /// true if a routes file could not be read.
     pub(super) fn is_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         let by_route = self.routes.iter().any(|placed| {
             let file = placed.route.file.as_ref();

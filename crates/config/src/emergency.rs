@@ -64,7 +64,7 @@ fn has_phones(placed: &SpannedTrunk) -> bool {
     is_pbx || placed.trunk.accept_register
 }
 
-/// Returns whether a route may match such a call, judged by trunk and number; true for a route that could not be read.
+/// Returns whether a route may match a call from this trunk to this number; true for a route that could not be read.
 fn may_take(placed: &SpannedRoute, from: &Trunk, number: &str) -> bool {
     let route = &placed.route;
     let is_from = route.from.is_empty() || route.from.iter().any(|name| **name == *from.name);

@@ -19,7 +19,7 @@ pub struct PresetUse {
     pub line: usize,
     /// Column of the `preset` key, from 1.
     pub column: usize,
-    /// Number of values that the preset has for such a trunk.
+    /// Number of values that the preset sets for this trunk.
     pub values: usize,
     /// Overridden values, in the order of the preset.
     pub changed: Vec<OverriddenValue>,

@@ -71,7 +71,7 @@ impl TargetGroups {
         }
     }
 
-    /// Returns whether a group used by a route has such a target.
+    /// Returns whether a group used by a route has a target for which `is_it` is true.
     pub(super) fn has(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.all.iter().filter(|group| group.used.get()).any(|group| group.targets.iter().any(|(one, _)| is_it(one)))
     }

@@ -17,8 +17,8 @@ pub(super) struct LatchRules {
     settled_packets: u32,
     settled_after: Duration,
     settled_within: Duration,
-    /// Silence after which a contender's packets are counted, and after which a winner that was never established
-    /// yields.
+    /// Silence of the latched source after which the packets of another one are counted, and after which a latched
+    /// source that never settled is replaced.
     unsettled_silence: Duration,
     exact_silence: Duration,
     relearn_silence: Duration,

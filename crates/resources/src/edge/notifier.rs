@@ -309,7 +309,7 @@ impl Notifier {
         self.note_count(cx);
     }
 
-    /// Notifies a phone that has registered.
+    /// Sends a NOTIFY of waiting messages to a phone that has just registered, if it has an entry in `mwi`.
     pub(super) fn registered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, party: SipPartyId) {
         let trunk = cx.base.party_name(party);
         let lamps = self.indications.lamps.keys().filter(|key| key.trunk == trunk);

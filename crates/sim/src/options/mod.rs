@@ -45,7 +45,7 @@ pub enum Sabotage {
     AddressesAreLost,
     /// Every PRACK from a phone is lost.
     PracksAreLost,
-    /// Phones that the seed makes deaf to SIP receive it all the same.
+    /// Phones that receive no SIP according to the seed receive it nevertheless.
     DeafPhonesHear,
     /// The edge misses each session refresh from a phone.
     RefreshesAreLost,

@@ -20,7 +20,7 @@ pub(super) struct RedactedRange {
     pub(super) shown: &'static str,
 }
 
-/// Returns a document with the parts replaced; of overlapping parts the first is replaced.
+/// Returns a document with these parts replaced; of overlapping parts, only the first is replaced.
 pub(super) fn without(document: &str, mut hidden: Vec<RedactedRange>) -> String {
     hidden.sort_by_key(|part| part.at.start);
     let (mut shown, mut from) = (String::with_capacity(document.len()), 0);

@@ -372,8 +372,8 @@ impl Attempt {
         self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code))
     }
 
-    /// Returns the congestion of the trunk if a response proves it: the code concerns the whole trunk (429), or the
-    /// last of its peers has sent such a code.
+    /// Returns the congestion of the trunk if a response with a code of its `congested_on` proves it: the code concerns
+    /// the whole trunk (429), or all its peers have now sent such a code.
     pub(crate) fn congestion(&mut self, code: u16, retry_after: Option<u32>) -> Option<TrunkCongestion> {
         if !self.is_congestion(code) {
             return None;

@@ -61,7 +61,7 @@ pub struct ListenerControl<T> {
 pub enum ListenerAction<T> {
     /// Starts a listener. Refused if a live listener has the same name.
     Start {
-        /// Application with the settings.
+        /// Application with the settings of the listener.
         app: Arc<App>,
         /// Listener to start.
         step: T,

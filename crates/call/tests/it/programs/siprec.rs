@@ -142,7 +142,7 @@ fn a_server_records_a_call_once_and_few_recordings_fit_into_it() {
     taken(&mut menu);
     let told = events(&mut menu);
     assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0].1.as_deref(), Some("it records the call already"));
+    assert_eq!(told[0].1.as_deref(), Some("it already records the call"));
     assert_eq!(told[1], event("siprec-started"));
     // A document that starts and stops recordings without a pause reaches the limit.
     let round = start("name='n'") + "<Stop><Siprec name='n'/></Stop>";

@@ -129,7 +129,7 @@ impl RecordingSession {
     }
 
     /// Returns the TCP flow for an INVITE that is too long for UDP (RFC 3261 §18.1.1), to the same address. `None` if
-    /// the trunk or the server uses UDP for it all the same, or no TCP listener leads there.
+    /// the trunk or the server uses UDP nevertheless, or no TCP listener leads there.
     fn by_tcp(&self, cx: &CallCx<'_>, flow: Flow, server: &RecordingServer) -> Option<(usize, Flow, LocalAddress)> {
         if !self.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
             return None;

@@ -111,7 +111,7 @@ impl RecordingSessions {
         let waiting = self.waiting().iter().filter_map(|waiting| waiting.request.as_deref());
         let mut known = self.all().iter().filter_map(|session| session.request.as_deref()).chain(waiting);
         if self.groups().any(|known| known == group) {
-            return Some("it records the call already");
+            return Some("it already records the call");
         }
         if known.any(named) {
             return Some("another recording of the call has this name");

@@ -23,7 +23,7 @@ pub(super) struct RecordedParties {
     list: Vec<ReportedParticipant>,
 }
 
-/// A party known to the server.
+/// Participant that was reported to the recording server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ReportedParticipant {
     /// SID of the party's leg; `None` for the edge itself.
