@@ -82,7 +82,7 @@ pub fn machine_addresses(table: &RoutingTable) -> Interfaces {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp(Option<(u64, u64, u64, i64, i64)>);
 
-/// Returns the stamps of all certificate files.
+/// Returns the stamps of all certificate files: device, inode, size and time of the last change.
 pub fn stamps(config: &Config) -> Vec<FileStamp> {
     let stamp = |path: &Path| {
         let about = std::fs::metadata(path).ok()?;

@@ -29,7 +29,7 @@ const EXIT_STATUS: [(&str, [&str; 3]); 13] = [
     ("status", ["an edge answers", "no edge answers; with --check: the edge has problems or takes no calls", REQUEST]),
     ("top", ["quit", "no edge answers at the start", "no terminal, or no edge is named"]),
     ("verify", ["every file is as recorded", "a file differs, is missing or cannot be read", REQUEST]),
-    ("call", ["the call was answered", "the call was not answered", "the call cannot be tried"]),
+    ("call", ["the call was answered", "the call was not answered", "the call cannot be placed"]),
     ("loadtest", ["every assertion holds", "an assertion does not hold, or the test is not valid", REQUEST]),
     ("doctor", ["no line is FAIL", "a line is FAIL", "the configuration has errors"]),
     ("agent", ["no line is FAIL", "a line is FAIL", "the test cannot be run"]),
@@ -51,7 +51,7 @@ const ENVIRONMENT: [(&str, &str, &str); 12] = [
     (
         "keeper",
         "NOTIFY_SOCKET",
-        "set by systemd: what the edge reports is passed on; the edge gets a socket of the keeper",
+        "set by systemd: the keeper gives the edge a socket of its own, and passes on what the edge reports",
     ),
     ("call", "TRUNKGATE_PASSWORD", "password of --username"),
     ("call", "TRUNKGATE_DNS", "name servers, instead of /etc/resolv.conf"),

@@ -47,11 +47,11 @@ pub(crate) enum BadUrl {
 /// Rule for redirects from https to plain http on the same host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainRule {
-    /// Such redirects are never followed.
+    /// Redirects from https to http are never followed.
     Never,
-    /// Such redirects are followed to loopback and private networks only.
+    /// Redirects from https to http are followed to loopback and private networks only.
     PrivateHosts,
-    /// Such redirects are followed to any address.
+    /// Redirects from https to http on the same host are followed to any address.
     SameHost,
 }
 

@@ -54,11 +54,11 @@ enum SlotDecision {
 /// Kind of a connection with a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum SlotKind {
-    /// Of a trunk's address, or opened by the edge.
+    /// Connection from a trunk's address, or opened by the edge.
     Known,
-    /// Of an unknown source, on which no phone has registered.
+    /// Connection from an unknown source, on which no phone has registered.
     Unknown,
-    /// Of a registered phone.
+    /// Connection of a registered phone.
     Registered,
 }
 

@@ -94,8 +94,8 @@ fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -
     Shape { kind: kind.word(), fields: kind }.serialize(serializer)
 }
 
-/// Number of harmed calls in an hour from which a problem ranks with those of many calls; below, only a few calls were
-/// lost.
+/// Minimum number of harmed calls in an hour for the rank of a problem that harms many calls; below it, the rank is
+/// that of a few lost calls.
 const FEW_CALLS: u64 = 3;
 
 /// Number of calls in five minutes below which an audio problem ranks behind recordings and call records that cannot be

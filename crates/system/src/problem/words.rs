@@ -285,8 +285,8 @@ fn of_records(what: &RecordProblem) -> String {
         RecordProblem::RecordingsHaveGaps { recordings, lost_milliseconds, whole_since } => {
             let since = match whole_since {
                 0 => "the disk accepts recordings again".to_owned(),
-                1 => "the latest was whole".to_owned(),
-                several => format!("the latest {several} were whole"),
+                1 => "the latest is complete".to_owned(),
+                several => format!("the latest {several} are complete"),
             };
             let (count, lost) = (counted(*recordings, "recording"), seconds(*lost_milliseconds));
             format!("{count} without part of the audio, {lost} since the start; {since}")

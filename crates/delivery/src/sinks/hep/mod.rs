@@ -44,7 +44,7 @@ impl HepTarget {
 pub struct HepCounters {
     /// Number of packets that the network accepted.
     pub(crate) sent: Counter,
-    /// Packets that exceeded the queue or the maximum length.
+    /// Packets dropped because the queue was full, or because they exceeded the maximum length.
     pub(crate) dropped: Counter,
     /// Packets that were not sent, because the server is unknown or unreachable.
     pub(crate) failed: Counter,

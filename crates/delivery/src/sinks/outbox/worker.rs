@@ -34,7 +34,7 @@ pub(in crate::sinks) struct Worker<K: Kind> {
     outcomes: Outcomes<K>,
     /// Outcomes in the change of the store that is in progress.
     settling: Outcomes<K>,
-    /// Time of the last change that stored outcomes.
+    /// Time of the last change of the store that recorded outcomes; `None` before the first.
     settled: Option<Instant>,
     reading: Reading,
     /// Creation time of the newest row in microseconds since 1970, so that each row gets a later one.

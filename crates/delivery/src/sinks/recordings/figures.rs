@@ -379,7 +379,7 @@ mod tests {
             seen.push(headline.split_once("; ").unwrap().1.to_owned());
             figures.ended(0);
         }
-        assert_eq!(seen, ["the disk accepts recordings again", "the latest was whole", "the latest 2 were whole"]);
+        assert_eq!(seen, ["the disk accepts recordings again", "the latest is complete", "the latest 2 are complete"]);
         figures.ended(200);
         assert_eq!(shown(), None, "a loss of its own is noted when it comes");
         figures.lost(200);

@@ -123,7 +123,7 @@ struct ScriptRun<'a> {
     refusals_noted: usize,
 }
 
-/// Call that an expectation depends on.
+/// Call in which a step of the script expects something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExpectationScope {
     Caller,
