@@ -127,7 +127,7 @@ fn fails_often(failed: &AgentFailures) -> bool {
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST || is_losing)
 }
 
-/// Returns whether an agent fails in each of its latest calls, so that no caller reaches it. An agent that was reached
+/// Returns whether an agent fails in each of its latest calls; if so, no caller reaches it. An agent that was reached
 /// since, or that ends calls at once, still has callers.
 fn fails_always(failed: &AgentFailures) -> bool {
     let [bad, of] = failed.lately;

@@ -105,7 +105,7 @@ impl Outage<'_> {
         Some(newest.iter().fold(whole, |whole, call| whole.traced_in(&call.sid)))
     }
 
-    /// Returns whether only the routes of this outage use its targets, so that all calls lost by the targets belong to
+    /// Returns whether only the routes of this outage use its targets; if so, all calls lost by the targets belong to
     /// them.
     fn is_own(&self, parts: &[&Problem], way: &Way<'_>) -> bool {
         let others = way.table.routes().iter().filter(|route| !self.routes.contains(&&*route.name));

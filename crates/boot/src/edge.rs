@@ -165,7 +165,7 @@ struct HandoverState {
     upgrades: Option<mpsc::Receiver<UpgradeRequest>>,
     /// Calls of the ended signalling loop, until a successor continues them.
     frozen: Option<FrozenCalls>,
-    /// Whether the predecessor process was draining, so that this one has to drain, too.
+    /// Whether the predecessor process was draining; if so, this one has to drain, too.
     was_draining: bool,
 }
 

@@ -178,7 +178,7 @@ impl Cookie {
         self.path.len()
     }
 
-    /// Returns whether both cookies have the same name, domain and path, so that the newer one replaces the older one.
+    /// Returns whether both cookies have the same name, domain and path; if so, the newer one replaces the older one.
     pub(crate) fn is_same(&self, other: &Cookie) -> bool {
         (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
             && self.is_host_only == other.is_host_only

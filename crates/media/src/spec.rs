@@ -100,7 +100,7 @@ pub struct RemoteSpec {
     /// are those of the signalling and of the trunk; RTP is sent to such a source once RTP arrives from it.
     #[serde(default)]
     pub withheld: bool,
-    /// Whether the `o=` version changed, so that the latch is opened again.
+    /// Whether the `o=` version changed; if so, the latch is opened again.
     pub relatch: bool,
     /// Whether a silence of `idle_timeout_ms` is reported; set while the remote party should send.
     pub watch_idle: bool,

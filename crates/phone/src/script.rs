@@ -128,7 +128,7 @@ pub struct CallScript {
     pub keys: Option<Arc<str>>,
     /// Whether the audio of each received packet is emitted as [`PhoneOutput::Heard`](crate::PhoneOutput::Heard).
     pub overheard: bool,
-    /// Whether received audio is transcoded, so that [`PhoneCall::tone_analyzer`](crate::PhoneCall::tone_analyzer)
+    /// Whether received audio is transcoded; if so, [`PhoneCall::tone_analyzer`](crate::PhoneCall::tone_analyzer)
     /// evaluates it instead of the judge.
     pub by_ear: bool,
 }

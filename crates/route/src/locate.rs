@@ -22,7 +22,7 @@ pub struct Destination {
     pub port: Option<u16>,
     /// Transport; the default is UDP, or TLS for `sips`.
     pub transport: Transport,
-    /// Whether the transport is written, so that DNS does not select it (RFC 3263 §4.1).
+    /// Whether the transport is written; if so, DNS does not select it (RFC 3263 §4.1).
     #[serde(default)]
     pub is_fixed: bool,
 }

@@ -295,7 +295,7 @@ pub const fn is_busy(code: u16) -> bool {
 }
 
 impl Trunk {
-    /// Returns whether the trunk consists only of phones that register, so that calls reach it only after a
+    /// Returns whether the trunk consists only of phones that register; if so, calls reach it only after a
     /// registration.
     pub fn is_of_phones(&self) -> bool {
         self.accept_register && self.peers.is_empty()

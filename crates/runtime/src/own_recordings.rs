@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct OwnRecordings {
     recordings: RecordingsHandle,
     links: Option<RecordingLinks>,
-    /// True if clients reach the edge under Twilio's host names, so that such URLs may name recordings of the edge.
+    /// True if clients reach the edge under Twilio's host names; if so, such URLs may name recordings of the edge.
     stands_for_twilio: bool,
 }
 

@@ -326,7 +326,7 @@ pub enum EndpointEvent {
         /// User name in the credentials, as received. Never sent to the remote party, which must not learn which part
         /// is wrong.
         user: String,
-        /// Whether the user name is correct, so that the password is wrong.
+        /// Whether the user name is correct; if so, the password is wrong.
         is_user_known: bool,
     },
     /// 100 Trying received for an outgoing INVITE, so that the remote party is known to be alive.

@@ -79,7 +79,7 @@ impl Framer {
         Some(self.break_stream(self.buffer.len(), what))
     }
 
-    /// Returns whether the received data ends after a complete header line, so that the head is incomplete: the empty
+    /// Returns whether the received data ends after a complete header line; if so, the head is incomplete: the empty
     /// line or another header is missing.
     pub fn awaits_line(&self) -> bool {
         !self.broken && self.length.is_none() && self.buffer.len() > 2 && self.buffer.ends_with(b"\r\n")

@@ -196,7 +196,7 @@ pub struct SentInstead<'a> {
     pub problem: Option<&'a str>,
     /// Consecutive silent calls of the agent, including this one.
     pub in_row: u64,
-    /// Whether the call is live, so that the agent may still send audio.
+    /// Whether the call is live; if so, the agent may still send audio.
     pub is_up: bool,
 }
 

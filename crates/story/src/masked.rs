@@ -97,7 +97,7 @@ pub fn mask(message: &mut [u8]) {
 /// A message that is being masked. Ranges beyond its end are empty.
 struct MaskedText<'a> {
     bytes: &'a mut [u8],
-    /// True if [`may_contain_secret`] returned false for the message, so that its lines need no search.
+    /// True if [`may_contain_secret`] returned false for the message; if so, its lines need no search.
     quiet: bool,
 }
 

@@ -507,7 +507,7 @@ pub struct LoginView {
     pub is_of_trunk: bool,
     /// User name in the last request, masked for display.
     pub user: String,
-    /// Whether the user name is valid, so that the password is wrong.
+    /// Whether the user name is valid; if so, the password is wrong.
     pub is_user_known: bool,
     /// Wrong part of the credentials in plain text.
     pub fault: String,

@@ -30,7 +30,7 @@ pub struct ProblemWatch {
 struct WatchedProblem {
     harm: Harm,
     headline: String,
-    /// Whether the problem is a normal phase of operation, so that its end is not logged.
+    /// Whether the problem is a normal phase of operation; if so, its end is not logged.
     is_wanted: bool,
     /// Time at which the problem was first found.
     since: Timestamp,

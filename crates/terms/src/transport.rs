@@ -13,7 +13,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Returns whether the transport (TCP, TLS) delivers reliably, so that SIP retransmits no request: timers A, E, G
+    /// Returns whether the transport (TCP, TLS) delivers reliably; if so, SIP retransmits no request: timers A, E, G
     /// are off; D, I, J, K are zero (RFC 3261 §17).
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)

@@ -49,7 +49,7 @@ pub(super) struct PartyIntake {
     /// Last real frame; `made_up` is the number of frames concealed since.
     last: Box<[i16]>,
     made_up: u32,
-    /// Whether frames were dropped, so that the next frame does not continue the last one.
+    /// Whether frames were dropped; if so, the next frame does not continue the last one.
     broken: bool,
     /// Minimum number of frames left in the queue after recent ticks; `observed` is the number of these ticks.
     left_over: usize,

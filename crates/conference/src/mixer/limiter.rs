@@ -30,7 +30,7 @@ impl Limiter {
         Limiter { gain: 1.0, resting: 0 }
     }
 
-    /// Returns whether both limiters have nearly the same gain, so that a change between their outputs is inaudible.
+    /// Returns whether both limiters have nearly the same gain; if so, a change between their outputs is inaudible.
     pub(super) fn agrees_with(&self, other: &Limiter) -> bool {
         (self.gain - other.gain).abs() < 0.005
     }

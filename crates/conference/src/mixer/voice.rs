@@ -99,7 +99,7 @@ impl VoiceActivity {
         self.speaks
     }
 
-    /// Returns whether the gate is open, so that the party is in the mix.
+    /// Returns whether the gate is open; if so, the party is in the mix.
     pub(super) fn is_open(&self) -> bool {
         self.open > 0
     }

@@ -150,7 +150,7 @@ pub struct JoinRequest {
     /// Whether the party is a line to another conference. A conference ends if only lines and agents are left, and
     /// lines receive silence instead of music, which the other conference would hear.
     pub is_line: bool,
-    /// Whether the party's trunk uses less than its share of the edge's places, so that it may take a reserved one.
+    /// Whether the party's trunk uses less than its share of the edge's places; if so, it may take a reserved one.
     pub is_below_share: bool,
 }
 

@@ -121,7 +121,7 @@ impl CallList {
         since.and_then(|since| self.conferences.read(since).ok()).unwrap_or_default()
     }
 
-    /// Returns whether calls are stored, so that they outlive the process.
+    /// Returns whether calls are stored; if so, they outlive the process.
     pub fn is_stored(&self) -> bool {
         self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
     }

@@ -24,7 +24,7 @@ pub(super) fn of(attempts: &[Value]) -> Option<u64> {
     Some(403)
 }
 
-/// Returns whether a target before the last one is called, so that the time limit of the search may end it.
+/// Returns whether a target before the last one is called; if so, the time limit of the search may end it.
 pub(super) fn has_search(attempts: &[Value]) -> bool {
     let before = attempts.split_last().map_or(&[][..], |(_, before)| before);
     let until = before.iter().position(|attempt| attempt["refused"].is_u64()).unwrap_or(before.len());

@@ -50,7 +50,7 @@ pub(crate) struct AgentEnd {
     open: bool,
     has_spoken: bool,
     closed: bool,
-    /// Whether reading from the socket is paused, so that a received pong may be unread and no round trip is measured.
+    /// Whether reading from the socket is paused; if so, a received pong may be unread and no round trip is measured.
     unread: bool,
     /// Whether the call's trace has a note that reading stopped because too much audio of the agent is queued.
     noted_full: bool,

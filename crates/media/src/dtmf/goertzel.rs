@@ -85,7 +85,7 @@ impl Goertzel {
         (self.filled, self.is_behind_loss) = (0, true);
     }
 
-    /// Returns whether the last window contains a digit or a tone is in progress, so that the audio must not be
+    /// Returns whether the last window contains a digit or a tone is in progress; if so, the audio must not be
     /// forwarded.
     pub(crate) fn is_tone(&self) -> bool {
         self.candidate.is_some() || self.pressed.is_some()

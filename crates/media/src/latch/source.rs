@@ -69,7 +69,7 @@ pub(super) struct LatchConditions<'a> {
     pub(super) pins: bool,
     /// Address that is expected too, because RTP arrives from it.
     pub(super) beside: Option<IpAddr>,
-    /// Whether the remote party may send, so that silence can mean that the winner is gone.
+    /// Whether the remote party may send; if so, silence can mean that the winner is gone.
     pub(super) may_send: bool,
     /// Whether the remote party has to send continuously.
     pub(super) must_send: bool,
@@ -154,7 +154,7 @@ struct LatchedSource {
     run: SourceRun,
     /// Whether the winner has ever settled, that is, proven to be a stream.
     established: bool,
-    /// Whether the winner has settled since the last description, so that a single packet of the exact source does not
+    /// Whether the winner has settled since the last description; if so, a single packet of the exact source does not
     /// displace it.
     settled: bool,
     /// Whether the winner was active recently; until [`SourceLatch::rest`] clears this flag no other source can take

@@ -37,7 +37,7 @@ impl FrameEncoder {
         })
     }
 
-    /// Returns whether this encoder fits the codec, and wide-band audio if `wide`, so that it need not be replaced.
+    /// Returns whether this encoder fits the codec, and wide-band audio if `wide`; if so, it need not be replaced.
     pub(crate) fn suits(&self, coding: PayloadCodec, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }

@@ -13,6 +13,6 @@ pub struct MediaTransmit {
     pub rtcp: bool,
     /// Address and port that the packet is sent to.
     pub to: SocketAddr,
-    /// Whether the latch of this socket is locked, so that the socket may be connected to `to`.
+    /// Whether the latch of this socket is locked; if so, the socket may be connected to `to`.
     pub locked: bool,
 }

@@ -16,7 +16,7 @@ use crate::script::InCallRequest;
 #[derive(Debug, Default)]
 pub(super) struct SessionChanges {
     reinvite: Option<ClientId>,
-    /// Whether the re-INVITE has no offer, so that the 2xx makes one.
+    /// Whether the re-INVITE has no offer; if so, the 2xx makes one.
     asked: bool,
     /// Whether the re-INVITE repeats the session unchanged, as a refresh.
     repeats: bool,

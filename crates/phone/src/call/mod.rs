@@ -40,7 +40,7 @@ pub struct PhoneCall {
     manner: Option<AnswerKind>,
     talk: CallScript,
     never_ack: bool,
-    /// Whether a reliable provisional response already carried our description, so that the 2xx has none.
+    /// Whether a reliable provisional response already carried our description; if so, the 2xx has none.
     told_early: bool,
     /// Whether a reliable provisional response has been acknowledged, by either side.
     pracked: bool,

@@ -158,7 +158,7 @@ impl Breaker {
         self.again = Some(again);
     }
 
-    /// Returns whether the trial's stream has been open for [`PROVEN_SECONDS`], so that other calls may try the agent
+    /// Returns whether the trial's stream has been open for [`PROVEN_SECONDS`]; if so, other calls may try the agent
     /// although it has not spoken.
     fn is_proven(&self, now: Instant) -> bool {
         let opened = self.open.as_ref().and_then(|open| open.trial_open);

@@ -370,7 +370,7 @@ impl Trunks {
         self.by_name.get_mut(name)?.congestion.refused(now, retry_after)
     }
 
-    /// Returns whether a trunk is congested, so that other targets come first.
+    /// Returns whether a trunk is congested; if so, other targets come first.
     pub fn is_congested(&self, now: Instant, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.congestion.is_on(now))
     }

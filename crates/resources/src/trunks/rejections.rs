@@ -52,7 +52,7 @@ pub struct FinalResponse<'a> {
     pub said: &'a FailureResponse,
     /// Fault of the trunk's `auth` after 401 or 407, or a note that `auth` was sent before a 403.
     pub fault: Option<&'a str>,
-    /// Whether no other target was tried, so that the call ended with this response.
+    /// Whether no other target was tried; if so, the call ended with this response.
     pub is_lost: bool,
 }
 

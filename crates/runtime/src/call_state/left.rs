@@ -35,7 +35,7 @@ pub struct LeftState {
     pub ages: Option<(Duration, Duration)>,
     /// Number of consecutive starts with an early crash, this start included.
     pub crashes: u32,
-    /// Whether the file is damaged before its last change, so that calls are missing or restored from older states.
+    /// Whether the file is damaged before its last change; if so, calls are missing or restored from older states.
     pub is_damaged: bool,
     file: File,
 }

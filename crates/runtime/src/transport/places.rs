@@ -407,7 +407,7 @@ impl SourceRates {
     }
 }
 
-/// Returns whether a second has passed since `last`, so that a token bucket is full again.
+/// Returns whether a second has passed since `last`; if so, a token bucket is full again.
 fn is_over(now: Instant, last: Instant) -> bool {
     now.saturating_duration_since(last) >= Duration::from_secs(1)
 }

@@ -174,7 +174,7 @@ pub(super) struct WorkerWaker(Arc<WakerState>);
 
 #[derive(Debug)]
 struct WakerState {
-    /// True if a wake-up is pending, so that a burst of commands takes one system call.
+    /// True if a wake-up is pending; if so, a burst of commands takes one system call.
     rings: AtomicBool,
     event: OwnedFd,
 }

@@ -27,7 +27,7 @@ pub struct CodecPolicy {
 }
 
 impl CodecPolicy {
-    /// Returns whether the two sides use different DTMF methods, so that telephone-events are negotiated separately.
+    /// Returns whether the two sides use different DTMF methods; if so, telephone-events are negotiated separately.
     pub(crate) fn parts_keys(&self) -> bool {
         self.dtmf_of_other.is_some_and(|other| other != self.dtmf)
     }

@@ -424,7 +424,7 @@ pub struct OutgoingPacket {
     pub to: SocketAddr,
     /// RTP or RTCP packet.
     pub bytes: Vec<u8>,
-    /// Whether the session has an agent or a tone, so that the audio cannot be attributed to a phone.
+    /// Whether the session has an agent or a tone; if so, the audio cannot be attributed to a phone.
     pub spoken: bool,
 }
 

@@ -16,7 +16,7 @@ const FRAMES_AHEAD: u64 = 5;
 struct SimRecording {
     began: Instant,
     frames: u64,
-    /// Whether a pause was cut out, so that the length does not match the elapsed time.
+    /// Whether a pause was cut out; if so, the length does not match the elapsed time.
     is_cut: bool,
 }
 

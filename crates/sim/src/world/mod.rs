@@ -133,7 +133,7 @@ pub struct World {
     pub(crate) summary: RunSummary,
     pub(crate) table_version: u32,
     pub(crate) failure: Option<String>,
-    /// Whether packets were lost or a phone omitted a message, so that phones may end calls by timeout.
+    /// Whether packets were lost or a phone omitted a message; if so, phones may end calls by timeout.
     pub(crate) rough: bool,
     /// Whether packets were lost or a phone omitted a message for another reason than a crash of the edge.
     pub(crate) faulty: bool,

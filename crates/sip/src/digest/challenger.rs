@@ -41,7 +41,7 @@ pub(crate) enum CredentialsCheck {
     OtherUri,
     /// The request must be challenged.
     Challenge {
-        /// Whether only the nonce is unusable (expired, used before, or foreign), so that the client tries again with
+        /// Whether only the nonce is unusable (expired, used before, or foreign); if so, the client tries again with
         /// the same password.
         stale: bool,
         /// Whether the request carried wrong credentials.

@@ -396,7 +396,7 @@ impl SipEndpoint {
         self.servers.dialog_of(id)
     }
 
-    /// Returns whether a request already has a server transaction, so that it is a retransmission.
+    /// Returns whether a request already has a server transaction; if so, it is a retransmission.
     pub fn has_begun(&mut self, party: SipPartyId, request: &SipMessage) -> bool {
         self.servers.find(&mut self.shared, party, request.method(), request).is_some()
     }

@@ -93,7 +93,7 @@ impl Only {
                 .any(|wanted| *wanted == finding.name || wanted == kind || group(wanted).contains(&kind))
     }
 
-    /// Returns whether any line of this kind is selected, so that its test must run.
+    /// Returns whether any line of this kind is selected; if so, its test must run.
     pub(super) fn wants(&self, sought: &str) -> bool {
         self.wanted.is_empty()
             || self.wanted.iter().any(|wanted| kind(wanted) == sought || group(wanted).contains(&sought))

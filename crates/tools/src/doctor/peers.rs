@@ -138,7 +138,7 @@ struct Asker {
     settings: Arc<TlsSettings>,
     resolver: Resolver,
     addressing: Arc<Addressing>,
-    /// Whether the file has errors, so that some of its tables are not tested.
+    /// Whether the file has errors; if so, some of its tables are not tested.
     is_partial: bool,
     report: Arc<Report>,
 }

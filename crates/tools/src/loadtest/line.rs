@@ -87,7 +87,7 @@ impl CallSide {
         }
     }
 
-    /// Remembers a received message. Returns true if an equal one was received before, so that this is a
+    /// Remembers a received message. Returns true if an equal one was received before; if so, this is a
     /// retransmission.
     pub(super) fn came_before(&mut self, bytes: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();

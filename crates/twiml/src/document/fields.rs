@@ -158,7 +158,7 @@ pub(super) fn is_namespace(name: &str) -> bool {
     name == "xmlns" || name.starts_with("xmlns:") || name.starts_with("xml:") || name.starts_with("xsi:")
 }
 
-/// Returns whether a value turns its feature off, so that an unsupported attribute can be ignored.
+/// Returns whether a value turns its feature off; if so, an unsupported attribute can be ignored.
 fn turns_off(value: &str) -> bool {
     matches!(value.trim(), "" | "false" | "do-not-record")
 }

@@ -24,9 +24,9 @@ struct EarlyDialog {
     id: Option<DialogId>,
     /// Latest description of the dialog.
     said: Written,
-    /// True if the description was sent reliably, so that both sides may make further offers (RFC 3311 §5.1).
+    /// True if the description was sent reliably; if so, both sides may make further offers (RFC 3311 §5.1).
     is_reliable: bool,
-    /// True once a later exchange has replaced the description, so that the description in the 2xx no longer counts.
+    /// True once a later exchange has replaced the description; if so, the description in the 2xx no longer counts.
     is_changed: bool,
 }
 

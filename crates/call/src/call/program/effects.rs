@@ -72,7 +72,7 @@ impl ProgramEffect {
         if self.is_own() { ProgramEffect::Run } else { self }
     }
 
-    /// Returns whether the effect concerns only the program, so that its next step may follow at once.
+    /// Returns whether the effect concerns only the program; if so, its next step may follow at once.
     pub(crate) fn is_own(&self) -> bool {
         match self {
             ProgramEffect::Stay | ProgramEffect::Run => true,

@@ -310,7 +310,7 @@ impl ProgramRun {
         self.side.as_ref()?.parties.get(branch.place())?.whisper.clone()
     }
 
-    /// Returns whether all ringing parties hear a document before they are connected, so that their digits must be
+    /// Returns whether all ringing parties hear a document before they are connected; if so, their digits must be
     /// received.
     pub(crate) fn asks_parties(&self) -> bool {
         let parties = self.side.as_ref().map(|side| &side.parties).filter(|parties| !parties.is_empty());

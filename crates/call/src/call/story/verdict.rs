@@ -181,7 +181,7 @@ pub(crate) fn end_for_log(call: &SharedCallState, reason: ReasonSlug) -> String 
     }
 }
 
-/// Returns whether the evidence for a reason already names the target and the fault, so that the reason's sentence adds
+/// Returns whether the evidence for a reason already names the target and the fault; if so, the reason's sentence adds
 /// nothing.
 pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
     matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed | ReasonSlug::NameNotFound)

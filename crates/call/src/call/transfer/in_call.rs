@@ -80,7 +80,7 @@ struct ActiveTransfer {
     spoken: Option<AudioAgreement>,
     /// Holds that the transfer has ended.
     held: Vec<(LegId, HoldKind)>,
-    /// Whether the transfer was requested over HTTP, so that its leg is not aware of it.
+    /// Whether the transfer was requested over HTTP; if so, its leg is not aware of it.
     is_requested: bool,
     /// Whether the other side needs a re-INVITE once it is connected, because it was on hold or had further streams.
     is_stale: bool,

@@ -18,7 +18,7 @@ use trunkgate_route::{Peer, Trunk};
 /// Proof of the media addresses in a leg's descriptions; proven by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
-    /// True if the remote party's INVITE was authenticated, so that no further proof is needed.
+    /// True if the remote party's INVITE was authenticated; if so, no further proof is needed.
     authenticated: bool,
     /// True until the remote party's last INVITE is acknowledged or another message proves its addresses.
     pub(crate) awaited: bool,

@@ -157,7 +157,7 @@ impl RecordingOutput {
         self.rests.is_none_or(|until| now >= until)
     }
 
-    /// Returns whether the file was removed, so that its contents are lost; checked at most every [`LOOK`].
+    /// Returns whether the file was removed; if so, its contents are lost; checked at most every [`LOOK`].
     pub(super) fn is_gone(&mut self, now: Instant) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.looks.is_none_or(|due| now >= due)) else { return false };
         self.looks = Some(now + LOOK);

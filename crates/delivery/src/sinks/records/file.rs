@@ -24,7 +24,7 @@ const STAMP_BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct RecordsFile {
     settings: CdrFile,
-    /// Whether no other process writes to the file, so that it may be repaired and rotated.
+    /// Whether no other process writes to the file; if so, it may be repaired and rotated.
     alone: bool,
     open: Option<Open>,
     passed: Passed,

@@ -85,7 +85,7 @@ enum StoreOrder {
 /// Change of the store, made within a transaction and confirmed after the commit.
 struct StoreJob {
     commit: Commit,
-    /// True if the job only reads, so that a read-only file suffices.
+    /// True if the job only reads; if so, a read-only file suffices.
     reads: bool,
     work: JobWork,
 }

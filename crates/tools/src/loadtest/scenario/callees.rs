@@ -24,7 +24,7 @@ pub(super) struct ScenarioCallees<'a> {
     desk: usize,
     /// Source address of the edge's calls, known from the first one.
     edge: Option<IpAddr>,
-    /// Whether the test has ended, so that new calls are not answered.
+    /// Whether the test has ended; if so, new calls are not answered.
     is_over: bool,
     results: CalleeAudio,
     came: Vec<ReceivedDatagram>,
