@@ -48,7 +48,7 @@ pub(super) fn recogniser(draft: &ConfigDraft, findings: &mut Findings) {
     }
 }
 
-/// Reports `local_networks` that contain every trunk, including a public one, so that `public_address` is never used.
+/// Reports `local_networks` that contain every trunk, including a public one: `public_address` is then never used.
 /// Trunks with unresolved names or registered phones may be elsewhere and prevent the report.
 pub(super) fn public_address(draft: &ConfigDraft, findings: &mut Findings) {
     let local = &draft.edge.local_networks;

@@ -260,7 +260,7 @@ impl ReceivedVoice {
     }
 
     /// Returns the number of frames of silence between the latest frame and this one. Returns `None` if anything else
-    /// is between them, or if the voice was not spliced, so that no intermediary could have inserted silence.
+    /// is between them, or if the voice was not spliced, in which case no intermediary could have inserted silence.
     fn silence_before(
         &self,
         head: RtpPosition,

@@ -60,7 +60,7 @@ pub struct EdgeSettings {
     pub captures: bool,
     /// Speech recogniser for callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,
-    /// Names and callbacks of recordings; `None` without a recording writer, so that no call is recorded.
+    /// Names and callbacks of recordings; `None` without a recording writer: no call is then recorded.
     pub recordings: Option<Arc<RecordingLinks>>,
     /// Announcement of recordings that routes request.
     pub announcement: Option<Arc<RecordingAnnouncement>>,

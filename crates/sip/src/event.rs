@@ -329,7 +329,7 @@ pub enum EndpointEvent {
         /// Whether the user name is correct; if so, the password is wrong.
         is_user_known: bool,
     },
-    /// 100 Trying received for an outgoing INVITE, so that the remote party is known to be alive.
+    /// 100 Trying received for an outgoing INVITE; the remote party is known to be alive.
     Trying {
         /// Client transaction of the INVITE.
         id: ClientId,

@@ -498,7 +498,7 @@ impl Gateway {
     }
 
     /// Records that a response has proven the address of a leg's remote party: the response repeats the branch of our
-    /// request, so that its sender receives our messages.
+    /// request, so its sender receives our messages.
     fn proves(&mut self, now: Instant, at: LegRef) {
         if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.shared.legs.has(at.leg)) {
             call.act(now, &mut self.edge).1.prove(at.leg, "a request of ours was answered");

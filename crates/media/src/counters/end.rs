@@ -34,7 +34,7 @@ pub struct EndCounters {
     pub scores: MosCounters,
     /// Received packets that were dropped, by reason.
     pub dropped: DropCounters,
-    /// Gauge: 1 while the latch is locked, so that RTP of other sources is not accepted, otherwise 0.
+    /// Gauge: 1 while the latch is locked and RTP of other sources is not accepted, otherwise 0.
     pub latched: Counter,
     /// RTCP packets received and accepted.
     pub rtcp_packets: Counter,

@@ -17,7 +17,7 @@ use super::ends::RtpEnds;
 pub(super) struct SweepSchedule {
     idle_timeout: Duration,
     next: Option<Instant>,
-    /// Ends with a silent source that another one may replace, so that their sockets must accept other sources.
+    /// Ends with a silent source that another one may replace; their sockets must accept other sources.
     resting: Vec<EndId>,
     /// Ends with losses since the previous sweep.
     lossy: Vec<EndId>,

@@ -67,8 +67,8 @@ pub fn not_served(method: Method) -> ResponseSpec {
 /// Supported option tags (Supported header).
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
-/// Initial INVITE without a final response in plain data, for another process. Party ids differ between processes, so
-/// that it has the name of its trunk.
+/// Initial INVITE without a final response in plain data, for another process. It contains the name of
+/// its trunk, because party ids differ between processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptInvite {
     trunk: String,

@@ -24,7 +24,7 @@ pub enum FaultKind {
 impl FaultKind {
     /// Kinds that show within ten seconds after the answer.
     pub const EARLY: [FaultKind; 2] = [FaultKind::Codecs, FaultKind::Unsent];
-    /// Kinds that may begin at any time, so that only an ended call is known to be free of them.
+    /// Kinds that may begin at any time; only an ended call is known to be free of them.
     pub const LATE: [FaultKind; 2] = [FaultKind::Loss, FaultKind::Stopped];
 
     /// Returns the kind under which a cause is counted; `None` for causes of silent sides and others, which are not

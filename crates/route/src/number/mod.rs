@@ -399,7 +399,7 @@ fn is_short_finnish_premium(number: &PhoneNumber) -> bool {
 }
 
 /// Returns whether a character controls a terminal, breaks a line, changes the writing direction, or is invisible
-/// (Unicode TR 36 §2.5), so that the displayed number could differ from the dialled one.
+/// (Unicode TR 36 §2.5). With it, the displayed number could differ from the dialled one.
 pub fn is_control_char(c: char) -> bool {
     // `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt), line and paragraph separators.
     let unseen = matches!(c,

@@ -456,7 +456,7 @@ impl ClockMoment {
 }
 
 /// Returns the source address of connections that the edge opens for a listener; `None` if the listener is bound to all
-/// addresses, so that the system chooses.
+/// addresses: the system then chooses.
 pub fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
     (!ip.is_unspecified()).then_some(ip)

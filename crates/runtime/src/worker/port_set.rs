@@ -419,8 +419,8 @@ impl PortSet {
         }
     }
 
-    /// Receives a packet like [`Self::receive`], if the number of dropped packets was requested or the socket is read
-    /// together with others, so that the packet may have waited. Returns the source and, if requested, the number of
+    /// Receives a packet like [`Self::receive`], if the number of dropped packets was requested or the packet may have
+    /// waited, because the socket is read together with others. Returns the source and, if requested, the number of
     /// packets dropped since the socket was bound. `None` in other cases, and without a packet.
     pub(super) fn receive_with_word(
         &mut self,

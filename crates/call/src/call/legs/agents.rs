@@ -60,7 +60,7 @@ impl Legs {
         self.agent_leg(end).filter(|leg| self[*leg].state != LegState::Ended)
     }
 
-    /// Returns the media end of an agent that is in the place of the caller, as a participant of a conference.
+    /// Returns the media end of an agent that acts as the caller: as a participant of a conference.
     pub(crate) fn agent_in_place_of_caller(&self) -> Option<EndId> {
         self.near_leg().agent.as_ref().map(|side| side.end)
     }

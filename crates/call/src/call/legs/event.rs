@@ -54,7 +54,7 @@ pub(crate) enum SideEvent {
     Bye { leg: LegId, headers: RelayedHeaders },
     /// Our BYE was answered, or its transaction failed.
     ByeDone { leg: LegId },
-    /// Another call is over, so that its leg will not move to this call.
+    /// Another call is over; its leg will not move to this call.
     Unjoined { client: ClientId, reason: ReasonSlug },
     /// An operator or a failure of the edge ends the call.
     Hangup(ReasonSlug),

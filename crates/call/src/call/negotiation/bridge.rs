@@ -179,7 +179,7 @@ impl Bridge {
     }
 
     /// Applies a leg's answer to an offer that the edge made on its own. `first`: the answer brings the leg's first
-    /// session, so that the call cannot continue without it.
+    /// session, without which the call cannot continue.
     pub(crate) fn take_late_answer(
         &mut self,
         cx: &mut CallCx<'_>,

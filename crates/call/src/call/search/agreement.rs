@@ -29,7 +29,7 @@ pub(crate) struct PeerAgreement {
 }
 
 impl PeerAgreement {
-    /// Records that a peer failed in another way, so that the trunk is not congested.
+    /// Records that a peer failed in another way; the trunk is then not congested.
     pub(crate) fn broken(&mut self) {
         self.is_broken = true;
     }

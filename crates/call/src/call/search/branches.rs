@@ -652,7 +652,7 @@ pub(super) fn name(target: &CallTarget) -> String {
     }
 }
 
-/// Status codes that depend on the called party or number, so that another trunk would give the same response. ITU-T
+/// Status codes that depend on the called party or number: another trunk would give the same response. ITU-T
 /// E.425 (network effectiveness ratio) counts user busy, ring no answer and terminal rejection as delivered. Codes that
 /// a caller can provoke are included, so that it cannot turn calls away from a trunk.
 const CALLED_PARTY: [u16; 32] = [

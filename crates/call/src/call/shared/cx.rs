@@ -382,7 +382,8 @@ impl CallCx<'_> {
         side.proof.ask(known);
     }
 
-    /// Records a proof that a leg's remote party receives our messages, so that its announced addresses are its own.
+    /// Records a proof that a leg's remote party receives our messages, and that its announced addresses are therefore
+    /// its own.
     pub(crate) fn prove(&mut self, leg: LegId, by: &str) {
         if self.call.legs[leg].proof.give() {
             self.settle_proof(leg, by);

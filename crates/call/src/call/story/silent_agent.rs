@@ -1,9 +1,9 @@
 //! Voice agents that have the caller and send no audio: reported in the call's trace, log and verdict, and recorded for
 //! the agent.
 //!
-//! An agent may listen first, so that silence at the beginning is not a fault. An agent is at fault after
+//! An agent may listen first, so silence at the beginning is not a fault. An agent is at fault after
 //! [`AGENT_UNHEARD_AFTER`] without audio while its caller is heard; also if its messages are for another stream or in
-//! no form of its protocol, so that the edge drops them; and if it sends no audio in several calls in a row whose
+//! no form of its protocol, which the edge drops; and if it sends no audio in several calls in a row whose
 //! callers hung up earlier ([`AGENT_SHORT_AFTER`]).
 
 use std::time::Duration;

@@ -88,7 +88,7 @@ pub(super) struct Job {
     pub(super) created: i64,
     /// Expiry of the text in milliseconds since 1970, if it has its own.
     pub(super) expires: Option<i64>,
-    /// Times of the attempts if the text may have been accepted, so that it must be looked up.
+    /// Times of the attempts if the text may have been accepted and must therefore be looked up.
     pub(super) look: Option<Doubt>,
     /// SIDs of the messages of other calls to the same recipient.
     pub(super) known: HashSet<String>,

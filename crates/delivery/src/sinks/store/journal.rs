@@ -29,7 +29,7 @@ pub(crate) struct CallJournal {
     live: LiveLines,
     /// Number of lines in the file, including those of calls that have ended.
     count: usize,
-    /// Time since which writes to the file have failed, so that it lacks lines that are in memory.
+    /// Time since which writes to the file have failed; it then lacks lines that are in memory.
     behind: Option<Instant>,
     /// SIDs of calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,

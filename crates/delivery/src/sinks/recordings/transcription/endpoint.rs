@@ -19,7 +19,7 @@ use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
 use trunkgate_system::web;
 
-/// Status codes that concern the audio and not the service, so that the request is not repeated.
+/// Status codes that concern the audio and not the service; the request is then not repeated.
 const OF_AUDIO: [StatusCode; 4] = [
     StatusCode::BAD_REQUEST,
     StatusCode::PAYLOAD_TOO_LARGE,
