@@ -327,7 +327,7 @@ fn to_itself(peer: &Peer, span: &SourceSpan, draft: &ConfigDraft, findings: &mut
     let mut listeners = draft.listen.iter().map(|placed| &placed.listen);
     if let Some(own) = listeners.find(|listen| server.sockets().any(|to| is_at(listen, to))) {
         let message = format!("{} is the edge itself: listener {}", peer.uri, own.name);
-        let help = "enter the address of the remote party; on this machine, one of both needs another port";
+        let help = "enter the address of the remote party; on this machine, one of the two needs another port";
         findings.warning(code::OWN_LISTENER, Some(span.clone()), message, help);
     }
 }

@@ -280,7 +280,7 @@ impl StreamConnections {
         let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
         if is_evicted {
             let what = format!(
-                "closed: more than {} of this address, and it was the oldest one without a call or a registration",
+                "closed: more than {} connections from this address, and it was the oldest one without a call or a registration",
                 limits::CONNECTIONS_PER_SOURCE
             );
             self.workshop.crowded(flow.transport, flow.remote, &what);
@@ -406,7 +406,7 @@ impl StreamSetup {
         let Some(SlotGrant { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
             let what = format!(
-                "refused: all places are in use ({} of one address, {} of unknown sources, {} in total)",
+                "refused: all connection slots are in use ({} for one address, {} for unknown sources, {} in total)",
                 limits::CONNECTIONS_PER_SOURCE,
                 limits::UNKNOWN_CONNECTIONS,
                 limits::CONNECTIONS
@@ -415,7 +415,7 @@ impl StreamSetup {
             return None;
         };
         if let Some(evicted) = evicted {
-            let what = format!("accepted; a connection of {evicted} without a registered phone was closed for it");
+            let what = format!("accepted; a connection from {evicted} without a registered phone was closed for it");
             self.crowded(transport, remote, &what);
         }
         if is_spare {
@@ -430,7 +430,7 @@ impl StreamSetup {
         let mut seldom = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = seldom.due(Instant::now()) {
             let transport = transport.via_token();
-            tracing::warn!("{transport} connection of {remote} {what}{more}");
+            tracing::warn!("{transport} connection with {remote} {what}{more}");
         }
     }
 
