@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.verb {
-        CliVerb::Run { drain, take_over } => run::run(config, drain, &run::TakeoverOptions::from_arguments(take_over)),
+        CliVerb::Run { drain, take_over, standby } => {
+            run::run(config, drain, &run::TakeoverOptions::from_arguments(take_over, standby))
+        }
         CliVerb::Keeper { command } => keep(config, command),
         CliVerb::Demo { serve, json } => demo::run(json, serve),
         CliVerb::Init(flags) => {

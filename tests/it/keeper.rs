@@ -34,6 +34,15 @@ impl Kept {
         Pid::from_raw(self.0.json("/v1/status")["pid"].as_i64().unwrap() as i32)
     }
 
+    /// Returns the process that waits beside the edge, once there is one.
+    fn standby(&self) -> Pid {
+        until("a process stands by", || match children(self.keeper())[..] {
+            [one, other] if one == self.edge() => Some(other),
+            [one, other] if other == self.edge() => Some(one),
+            _ => None,
+        })
+    }
+
     /// Kills the edge, and waits for the next one.
     fn kill_edge(&mut self) {
         kill(self.edge(), Signal::SIGKILL).unwrap();
@@ -94,6 +103,49 @@ fn a_call_goes_on_in_the_edge_that_starts_after_a_crash() {
     call.hang_up(2, &caller, &callee);
     let log = kept.stop();
     assert!(log.contains("the edge was killed by SIGKILL (crash "), "{log}");
+}
+
+#[test]
+fn the_standby_process_continues_the_calls() {
+    let (caller, callee) = phones();
+    let config = routes((&caller, &callee), "", "[cdr]\nfile = \"cdr.jsonl\"\n");
+    let config = config.replacen("state = \"file\"\n", "state = \"file\"\nstandby = true\n", 1);
+    let mut kept = Kept::start(&config);
+    let call = Call::set_up(&kept.0, "kept", &caller, &callee);
+    // The second crash follows soon, so that the standby process waits for a moment.
+    for _ in 0..2 {
+        until_heard(&call, &caller, &callee);
+        until_stored(&kept.0, 1.0);
+        let standby = kept.standby();
+        kept.kill_edge();
+        assert_eq!((kept.edge(), kept.0.metric("trunkgate_calls_continued")), (standby, 1.0));
+    }
+    // An upgrade replaces the standby process by one of the new program.
+    until_heard(&call, &caller, &callee);
+    let (before, old) = (kept.edge(), kept.standby());
+    let _successor = upgrade(&kept.0.url());
+    kept.0.wait_for_next_edge();
+    until("the processes before have ended", || (!is_there(before) && !is_there(old)).then_some(()));
+    let standby = kept.standby();
+    // One that is lost is no crash of the edge.
+    let edge = kept.edge();
+    kill(standby, Signal::SIGKILL).unwrap();
+    until("the loss is in the log", || {
+        kept.0.log().contains("the standby process was killed by SIGKILL").then_some(())
+    });
+    until_heard(&call, &caller, &callee);
+    assert_eq!(kept.edge(), edge);
+    call.hang_up(2, &caller, &callee);
+    let log = kept.stop();
+    assert_eq!(log.matches("the standby process takes over").count(), 1, "{log}");
+    assert!(!log.contains("has no effect"), "{log}");
+}
+
+#[test]
+fn a_standby_process_without_a_keeper_is_a_warning() {
+    let config = with_state(&config("")).replacen("state = \"file\"\n", "state = \"file\"\nstandby = true\n", 1);
+    let edge = Process::start(&config);
+    until("the warning is in the log", || edge.log().contains("trunkgate keeper -- run").then_some(()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod edge;
 pub mod keeper;
 mod listening;
 pub mod run;
+mod standby;
 mod succession;
 mod takeover;
 mod upgrade;

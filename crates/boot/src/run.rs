@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::edge::RunningEdge;
+use crate::standby;
 use crate::succession::Predecessor;
 use crate::takeover::{self, TakeoverSocket};
 use crate::upgrade::{self, Successor, SuccessorCommand, SuccessorIntake, installed_program};
@@ -37,19 +38,21 @@ const MANY_PAGES: usize = 4 << 20;
 /// Value of `--take-over` that stands for standard input.
 const STDIN: &str = "-";
 
-/// Options by which a starting process takes over from a running edge.
+/// Options by which a starting process takes over from a running edge, or continues the calls of one that has crashed.
 #[derive(Debug, Default)]
 pub struct TakeoverOptions {
     /// Whether standard input is the connection to the running edge, which has started this process.
     is_from_stdin: bool,
     /// Socket of the running edge; after the take-over this process serves it.
     socket: Option<PathBuf>,
+    /// Whether this process waits until the keeper releases it after a crash of the edge.
+    is_standby: bool,
 }
 
 impl TakeoverOptions {
-    /// Reads the values of `--take-over`: a path, or `-` for standard input.
-    pub fn from_arguments(given: Vec<PathBuf>) -> TakeoverOptions {
-        let mut options = TakeoverOptions::default();
+    /// Reads the values of `--take-over`, a path or `-` for standard input, and `--standby`.
+    pub fn from_arguments(given: Vec<PathBuf>, is_standby: bool) -> TakeoverOptions {
+        let mut options = TakeoverOptions { is_standby, ..TakeoverOptions::default() };
         for one in given {
             if one == Path::new(STDIN) { options.is_from_stdin = true } else { options.socket = Some(one) }
         }
@@ -80,6 +83,9 @@ impl TakeoverOptions {
 pub fn run(given: Option<&Path>, drain: Duration, takes_over: &TakeoverOptions) -> ExitCode {
     // A program that is started through a link of /proc, after a crash or a failed upgrade, has the name of that link.
     let _ = nix::sys::prctl::set_name(c"trunkgate");
+    if takes_over.is_standby && !standby::wait(given) {
+        return ExitCode::SUCCESS;
+    }
     let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
     let predecessor = match takes_over.connect() {
         Ok(predecessor) => predecessor,
@@ -88,6 +94,9 @@ pub fn run(given: Option<&Path>, drain: Duration, takes_over: &TakeoverOptions) 
     let warnings = (found.len(), config::in_lines(&config.path, &found));
     let is_text = log::init(&config.log);
     warn(&config.path, &found, is_text);
+    if config.data.has_standby && !standby::has_keeper() {
+        tracing::warn!("`standby = true` in [edge] has no effect: start the edge by `trunkgate keeper -- run`");
+    }
     speech::speak(&mut config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {

@@ -1,4 +1,5 @@
-//! `[edge] data_directory` and `state_directory`: the directories of persistent data and of the calls' state.
+//! `[edge] data_directory` and `state_directory`: the directories of persistent data and of the calls' state, and
+//! `standby`, which needs that state.
 
 use std::path::{Path, PathBuf};
 
@@ -17,16 +18,18 @@ pub struct DataDirectory {
     pub is_required: bool,
     /// Directory of the state of answered calls (`state = "file"`); `None` if a crash ends them.
     pub state: Option<PathBuf>,
+    /// True if a second process of `trunkgate keeper` waits to take over after a crash.
+    pub has_standby: bool,
 }
 
 impl DataDirectory {
     /// Returns the settings of a directory that is not required.
     pub fn of(directory: &Path) -> DataDirectory {
-        DataDirectory { directory: directory.to_owned(), is_required: false, state: None }
+        DataDirectory { directory: directory.to_owned(), is_required: false, state: None, has_standby: false }
     }
 }
 
-/// Reads `data_directory`, `data_required`, `state` and `state_directory` of `[edge]`.
+/// Reads `data_directory`, `data_required`, `state`, `state_directory` and `standby` of `[edge]`.
 pub(super) fn read(edge: &Section<'_>, findings: &mut Findings) -> DataDirectory {
     let is_required = edge.read("data_required", findings, |reader| reader.boolean()).unwrap_or(false);
     let directory = edge.read("data_directory", findings, directory);
@@ -35,7 +38,15 @@ pub(super) fn read(edge: &Section<'_>, findings: &mut Findings) -> DataDirectory
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let directory = directory.or_else(|| assigned("STATE_DIRECTORY")).unwrap_or_else(|| folder.to_owned());
     let state = call_state(edge, findings);
-    DataDirectory { directory, is_required, state }
+    let has_standby = edge.read("standby", findings, |reader| {
+        let has_standby = reader.boolean()?;
+        if has_standby && state.is_none() {
+            let help = "add state = \"file\" to [edge]: without it, no call continues after a crash";
+            reader.warning(code::BAD_VALUE, "has no effect without state = \"file\"", help);
+        }
+        Some(has_standby)
+    });
+    DataDirectory { directory, is_required, has_standby: has_standby.unwrap_or(false) && state.is_some(), state }
 }
 
 fn directory(reader: &mut KeyReader<'_>) -> Option<PathBuf> {
@@ -126,6 +137,15 @@ mod tests {
             let found = parse(Path::new("t.toml"), &format!("{trunk}[edge]\nstate = '{state}'\n")).unwrap_err();
             assert!(found.iter().any(|one| one.code == code && one.help.contains(help)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_standby_process_needs_the_state_of_calls() {
+        let (data, found) = read("/etc/t.toml", "[edge]\nstate = 'file'\nstate_directory = 's'\nstandby = true\n");
+        assert!(data.has_standby && found.is_empty(), "{found:?}");
+        let (data, found) = read("/etc/t.toml", "[edge]\nstandby = true\n");
+        assert!(!data.has_standby && found.len() == 1 && found[0].contains("no effect"), "{found:?}");
+        assert!(!read("/etc/t.toml", "[edge]\nstandby = false\n").0.has_standby);
     }
 
     #[test]

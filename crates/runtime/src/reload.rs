@@ -65,7 +65,7 @@ pub struct ReloadSummary {
 /// Keys that are read at the start only, by table; for an array of tables, adding or removing a table requires a
 /// restart too.
 const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
-    ("edge", &["name", "data_directory", "data_required", "state", "state_directory"]),
+    ("edge", &["name", "data_directory", "data_required", "state", "state_directory", "standby"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),

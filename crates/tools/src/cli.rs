@@ -45,6 +45,9 @@ pub enum CliVerb {
         /// Take over from the edge that serves this Unix socket, then serve it
         #[arg(long, value_name = "PATH")]
         take_over: Vec<PathBuf>,
+        /// Start only once a byte arrives on standard input; the keeper starts its second process in this way
+        #[arg(long, hide = true, conflicts_with = "take_over")]
+        standby: bool,
     },
     /// Run the edge in a child process, and start it again after a crash
     #[command(after_help = examples::KEEPER)]

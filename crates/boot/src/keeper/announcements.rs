@@ -1,6 +1,6 @@
 //! Socket at which the edge sends its notifications for a service manager (sd_notify(3)) to the keeper. They tell the
-//! keeper which process continues the edge after an upgrade; all others are passed on to the service manager of the
-//! keeper.
+//! keeper when the edge accepts calls, and which process continues it after an upgrade; all but the latter are passed on
+//! to the service manager of the keeper.
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
@@ -20,6 +20,18 @@ use trunkgate_system::notify::SystemdNotifier;
 const MESSAGE_BYTES: usize = 4096;
 /// Prefix of the line by which the edge announces its successor.
 const MAIN_PROCESS: &str = "MAINPID=";
+
+/// Line by which the edge announces that it accepts calls.
+const READY: &str = "READY=1";
+
+/// Announcements of the edge that concern the keeper.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Announcements {
+    /// Process that continues the edge.
+    pub(super) successor: Option<Pid>,
+    /// Whether the edge accepts calls.
+    pub(super) is_ready: bool,
+}
 
 /// Socket for the notifications of the edge.
 #[derive(Debug)]
@@ -57,10 +69,10 @@ impl AnnouncementSocket {
         &self.manager
     }
 
-    /// Reads all waiting notifications and passes those of the edge on, except the announcement of a successor; returns
-    /// its process. Notifications of other processes are ignored.
-    pub(super) fn read(&self, edge: Option<Pid>) -> Option<Pid> {
-        let mut successor = None;
+    /// Reads all waiting notifications, passes those of the edge on, except the announcement of a successor, and returns
+    /// those that concern the keeper. Notifications of other processes are ignored.
+    pub(super) fn read(&self, edge: Option<Pid>) -> Announcements {
+        let Announcements { mut successor, mut is_ready } = Announcements::default();
         while let Ok((sender, message)) = self.receive() {
             // Other processes of the machine can send to the address too.
             if sender.is_none() || sender != successor.or(edge) {
@@ -68,13 +80,14 @@ impl AnnouncementSocket {
             }
             let (announced, others): (Vec<&str>, Vec<&str>) =
                 message.lines().partition(|line| line.starts_with(MAIN_PROCESS));
+            is_ready |= others.contains(&READY);
             if !others.is_empty() {
                 self.manager.pass_on(&others.join("\n"));
             }
             let pid = announced.iter().find_map(|line| line.strip_prefix(MAIN_PROCESS)?.parse().ok());
             successor = pid.map(Pid::from_raw).or(successor);
         }
-        successor
+        Announcements { successor, is_ready }
     }
 
     /// Receives one notification, with the id of the process that sent it.
@@ -113,15 +126,18 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&address[1..]).unwrap();
         let edge = UnixDatagram::unbound().unwrap();
         let send = |text: &str| edge.send_to_addr(text.as_bytes(), &address).unwrap();
-        assert_eq!(socket.read(Some(own)), None);
+        let none = Announcements::default();
+        assert_eq!(socket.read(Some(own)), none);
         send("READY=1\nSTATUS=taking calls");
+        assert_eq!(socket.read(Some(own)), Announcements { successor: None, is_ready: true });
+        send("STATUS=taking calls");
         send("MAINPID=77");
-        assert_eq!(socket.read(Some(own)), Some(Pid::from_raw(77)));
-        send("MAINPID=78");
-        assert_eq!(socket.read(Some(Pid::parent())), None);
+        assert_eq!(socket.read(Some(own)), Announcements { successor: Some(Pid::from_raw(77)), is_ready: false });
+        send("READY=1\nMAINPID=78");
+        assert_eq!(socket.read(Some(Pid::parent())), none);
         send("MAINPID=79");
-        assert_eq!(socket.read(None), None);
+        assert_eq!(socket.read(None), none);
         send("MAINPID=x");
-        assert_eq!(socket.read(Some(own)), None);
+        assert_eq!(socket.read(Some(own)), none);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `state` decides, `program` starts the edge, `announcements` receives its notifications, and the loop here
 //! waits for signals, for ended children and for the next start. The keeper knows nothing of calls: with `[edge] state
-//! = "file"`, a restarted edge reads them from the state file.
+//! = "file"`, a restarted edge reads them from the state file. With `standby = true` a second process waits beside the
+//! edge, and becomes the edge after a crash.
 
 mod announcements;
 mod program;
@@ -10,6 +11,7 @@ mod state;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,11 +21,12 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{self, Pid};
 
-use announcements::AnnouncementSocket;
+use crate::standby::RELEASE;
+use announcements::{AnnouncementSocket, Announcements};
 use program::EdgeProgram;
-use state::{EdgeCrash, EdgeExit, KeeperAction, KeeperEvent, KeeperState};
+use state::{EdgeCrash, EdgeExit, KeeperAction, KeeperEvent, KeeperState, STANDBY_PAUSE};
 use trunkgate_config as config;
 use trunkgate_system::log::{self, LogSettings};
 use trunkgate_system::notify::SystemdNotifier;
@@ -35,9 +38,10 @@ const FORWARDED: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP,
 const EVENTS: usize = 2;
 
 /// Starts the edge with these arguments, and again after each crash, until it exits otherwise or a signal ends it.
-/// `given` is the configuration file of the edge; the keeper uses its log settings.
+/// `given` is the configuration file of the edge; the keeper uses its log settings and `[edge] standby`.
 pub fn run(given: Option<&Path>, arguments: Vec<OsString>) -> ExitCode {
-    let mut keeper = match Keeper::new(arguments) {
+    let (log_settings, has_standby) = read_settings(given);
+    let mut keeper = match Keeper::new(arguments, has_standby) {
         Ok(keeper) => keeper,
         Err(error) => {
             terminal::print_error(&format!("error[TG0203]: the keeper cannot be started: {error}"));
@@ -45,17 +49,18 @@ pub fn run(given: Option<&Path>, arguments: Vec<OsString>) -> ExitCode {
         }
     };
     // The thread of the log inherits the blocked signals.
-    log::init(&log_settings(given));
+    log::init(&log_settings);
     let code = keeper.run();
     log::flush();
     ExitCode::from(code)
 }
 
-/// Returns `[log]` of a configuration, or the defaults if it cannot be read; errors in it are left to the edge to
-/// report.
-fn log_settings(given: Option<&Path>) -> LogSettings {
+/// Returns `[log]` and `[edge] standby` of a configuration, or the defaults if it cannot be read; errors in it are left
+/// to the edge to report.
+fn read_settings(given: Option<&Path>) -> (LogSettings, bool) {
     let path = config::find(given).unwrap_or_else(|| "trunkgate.toml".into());
-    config::load_to_look(&path).map_or_else(|_| config::unread(&path), |(config, _)| config).log
+    let config = config::load_to_look(&path).map_or_else(|_| config::unread(&path), |(config, _)| config);
+    (config.log, config.data.has_standby)
 }
 
 /// Keeper with its sources of events.
@@ -66,6 +71,8 @@ struct Keeper {
     /// Socket for the notifications of the edge; `None` if it could not be bound. Then the first edge remains as the
     /// parent of its successors.
     announcements: Option<AnnouncementSocket>,
+    /// Descriptor that releases the standby process; the process ends when it is closed without that.
+    release: Option<OwnedFd>,
     signals: SignalFd,
     events: Epoll,
 }
@@ -73,7 +80,7 @@ struct Keeper {
 impl Keeper {
     /// Creates the keeper: blocks the signals, which are read from a descriptor, and becomes the parent of orphaned
     /// processes.
-    fn new(arguments: Vec<OsString>) -> io::Result<Keeper> {
+    fn new(arguments: Vec<OsString>, has_standby: bool) -> io::Result<Keeper> {
         let mut mask: SigSet = FORWARDED.into_iter().collect();
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
@@ -90,7 +97,7 @@ impl Keeper {
         }
         let address = announcements.as_ref().map(|socket| socket.address().as_os_str());
         let program = EdgeProgram::new(arguments, address);
-        Ok(Keeper { state: KeeperState::new(), program, announcements, signals, events })
+        Ok(Keeper { state: KeeperState::new(has_standby), program, announcements, release: None, signals, events })
     }
 
     /// Runs until the keeper ends; returns its exit code.
@@ -111,13 +118,19 @@ impl Keeper {
     fn poll(&mut self) -> Option<u8> {
         // An edge announces its successor before it ends, so the announcement is read after the end, and counts first.
         let children: Vec<(Pid, EdgeExit)> = std::iter::from_fn(reap).collect();
-        let successor = self.announcements.as_ref().and_then(|socket| socket.read(self.state.edge()));
+        let announced = self.announcements.as_ref().map(|socket| socket.read(self.state.edge()));
+        let Announcements { successor, is_ready } = announced.unwrap_or_default();
         if let Some(pid) = successor {
             tracing::info!("upgrade: process {pid} has taken over the calls and is supervised from now on");
             self.program.follow(pid);
+            // The standby process runs the previous program.
+            self.release = None;
             if let Some(code) = self.handle(KeeperEvent::Announced(pid)) {
                 return Some(code);
             }
+        }
+        if is_ready {
+            self.handle(KeeperEvent::Ready);
         }
         while let Ok(Some(about)) = self.signals.read_signal() {
             let signal = i32::try_from(about.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
@@ -135,13 +148,29 @@ impl Keeper {
     fn handle(&mut self, event: KeeperEvent) -> Option<u8> {
         match self.state.handle(Instant::now(), event)? {
             KeeperAction::Start => self.start(),
+            KeeperAction::StartStandby => self.start_standby(),
+            KeeperAction::Release(pid) => {
+                // A process that has ended meanwhile counts as a crash of the edge.
+                let _ = self.release.take().map(|release| unistd::write(release, RELEASE));
+                tracing::info!("the edge runs in process {pid}, which stood by");
+                self.handle(KeeperEvent::Started(pid))
+            }
+            KeeperAction::StandbyLost(exit) => {
+                self.release = None;
+                tracing::warn!("the standby process {exit}: another one starts in {STANDBY_PAUSE:?}");
+                None
+            }
             KeeperAction::Forward(pid, signal) => {
                 // It may have ended.
                 let _ = kill(pid, signal);
                 None
             }
+            KeeperAction::Pause(EdgeCrash { exit, pause, count }) if pause.is_zero() => {
+                tracing::error!("the edge {exit} (crash {count}): the standby process takes over");
+                None
+            }
             KeeperAction::Pause(EdgeCrash { exit, pause, count }) => {
-                tracing::error!("the edge {exit} (crash {count} in a row): a new process starts in {pause:?}");
+                tracing::error!("the edge {exit} (crash {count}): a new process starts in {pause:?}");
                 None
             }
             KeeperAction::Exit(code) => Some(code),
@@ -161,6 +190,21 @@ impl Keeper {
             Err(error) => {
                 tracing::error!("the process of the edge cannot be started: {error}");
                 self.handle(KeeperEvent::StartFailed)
+            }
+        }
+    }
+
+    /// Starts the standby process.
+    fn start_standby(&mut self) -> Option<u8> {
+        match self.program.start_standby() {
+            Ok((pid, release)) => {
+                tracing::info!("process {pid} stands by to take over after a crash");
+                self.release = Some(release);
+                self.handle(KeeperEvent::StandbyStarted(pid))
+            }
+            Err(error) => {
+                tracing::warn!("the standby process cannot be started: {error}");
+                self.handle(KeeperEvent::StandbyFailed)
             }
         }
     }

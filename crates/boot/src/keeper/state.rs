@@ -11,6 +11,8 @@ use crate::run::USAGE;
 
 /// Pause before a restart after the first crash, and after a crash that did not follow soon after a start.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Pause before the start of another standby process after one has ended by itself.
+pub(super) const STANDBY_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum pause before a restart.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Time after a start within which a further crash doubles the pause.
@@ -61,9 +63,15 @@ pub(super) enum KeeperEvent {
     Started(Pid),
     /// The edge could not be started.
     StartFailed,
+    /// The edge accepts calls.
+    Ready,
     /// The edge has announced this process as its successor.
     Announced(Pid),
-    /// A child process has ended: the edge, or an orphaned process.
+    /// A standby process was started as this process.
+    StandbyStarted(Pid),
+    /// The standby process could not be started.
+    StandbyFailed,
+    /// A child process has ended: the edge, the standby process, or an orphaned process.
     Ended(Pid, EdgeExit),
     /// The keeper has received a signal.
     Signalled(Signal),
@@ -76,9 +84,15 @@ pub(super) enum KeeperEvent {
 pub(super) enum KeeperAction {
     /// Start the edge.
     Start,
+    /// Start a standby process.
+    StartStandby,
+    /// Release this standby process, which becomes the edge.
+    Release(Pid),
+    /// Log the end of the standby process.
+    StandbyLost(EdgeExit),
     /// Send the signal to the edge.
     Forward(Pid, Signal),
-    /// Log a crash; the next start follows after the pause.
+    /// Log a crash; the next start, or the release of the standby process, follows after the pause.
     Pause(EdgeCrash),
     /// End the keeper with this code.
     Exit(u8),
@@ -89,7 +103,7 @@ pub(super) enum KeeperAction {
 pub(super) struct EdgeCrash {
     /// Way in which the process ended.
     pub(super) exit: EdgeExit,
-    /// Pause before the next start.
+    /// Pause before the next start; zero if the standby process takes over at once.
     pub(super) pause: Duration,
     /// Number of crashes since the start of the keeper, this one included.
     pub(super) count: u64,
@@ -106,10 +120,24 @@ enum KeptEdge {
     Paused(Instant),
 }
 
+/// State of the standby process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandbyState {
+    /// There is none, and the edge does not accept calls yet, or the configuration asks for none.
+    Absent,
+    /// It is started at this time.
+    Due(Instant),
+    /// This process waits.
+    Waiting(Pid),
+}
+
 /// State of the keeper and its edge.
 #[derive(Debug)]
 pub(super) struct KeeperState {
     edge: KeptEdge,
+    standby: StandbyState,
+    /// Whether the configuration asks for a standby process.
+    has_standby: bool,
     /// Pause before the latest restart.
     pause: Duration,
     /// Number of crashes since the start of the keeper.
@@ -119,9 +147,17 @@ pub(super) struct KeeperState {
 }
 
 impl KeeperState {
-    /// Creates the state of a keeper that starts its first edge.
-    pub(super) fn new() -> KeeperState {
-        KeeperState { edge: KeptEdge::Starting, pause: FIRST_PAUSE, crashes: 0, ending: None }
+    /// Creates the state of a keeper that starts its first edge; `has_standby` is whether a standby process waits beside
+    /// it.
+    pub(super) fn new(has_standby: bool) -> KeeperState {
+        KeeperState {
+            edge: KeptEdge::Starting,
+            standby: StandbyState::Absent,
+            has_standby,
+            pause: Duration::ZERO,
+            crashes: 0,
+            ending: None,
+        }
     }
 
     /// Returns the process of the edge; `None` if none is running.
@@ -132,11 +168,12 @@ impl KeeperState {
         }
     }
 
-    /// Returns the time of the next restart; `None` unless a pause is in progress.
+    /// Returns the time of the next start of the edge or of a standby process; `None` if none is to come.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        match self.edge {
-            KeptEdge::Paused(until) => Some(until),
-            KeptEdge::Starting | KeptEdge::Running(..) => None,
+        match (self.edge, self.standby) {
+            (KeptEdge::Paused(until), _) => Some(until),
+            (KeptEdge::Running(..), StandbyState::Due(at)) => Some(at),
+            (KeptEdge::Starting | KeptEdge::Running(..), _) => None,
         }
     }
 
@@ -148,14 +185,29 @@ impl KeeperState {
                 None
             }
             KeeperEvent::StartFailed => Some(self.edge_ended(now, EdgeExit::NotStarted, now)),
+            KeeperEvent::Ready => {
+                self.request_standby(now);
+                None
+            }
+            KeeperEvent::StandbyStarted(pid) => {
+                self.standby = StandbyState::Waiting(pid);
+                None
+            }
+            KeeperEvent::StandbyFailed => {
+                self.standby = StandbyState::Due(now + STANDBY_PAUSE);
+                None
+            }
             KeeperEvent::Announced(pid) => {
                 self.edge = KeptEdge::Running(pid, now);
+                // The standby process runs the previous program; the keeper ends it.
+                self.standby = StandbyState::Absent;
+                self.request_standby(now);
                 // The edge before ignores signals after it has handed its calls over.
                 self.ending.map(|signal| KeeperAction::Forward(pid, signal))
             }
             KeeperEvent::Ended(pid, exit) => match self.edge {
                 KeptEdge::Running(edge, since) if edge == pid => Some(self.edge_ended(now, exit, since)),
-                KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_) => None,
+                KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_) => self.child_ended(now, pid, exit),
             },
             KeeperEvent::Signalled(signal) => {
                 let is_end = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
@@ -165,14 +217,40 @@ impl KeeperState {
                     KeptEdge::Starting | KeptEdge::Paused(_) => is_end.then_some(KeeperAction::Exit(SUCCESS)),
                 }
             }
-            KeeperEvent::Woken => match self.edge {
-                KeptEdge::Paused(until) if until <= now => {
-                    self.edge = KeptEdge::Starting;
-                    Some(KeeperAction::Start)
-                }
-                KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_) => None,
-            },
+            KeeperEvent::Woken => self.wake(now),
         }
+    }
+
+    /// Schedules a standby process unless there is one, or none is wanted.
+    fn request_standby(&mut self, now: Instant) {
+        if self.has_standby && self.standby == StandbyState::Absent {
+            self.standby = StandbyState::Due(now);
+        }
+    }
+
+    /// Starts what is due at this time.
+    fn wake(&mut self, now: Instant) -> Option<KeeperAction> {
+        match (self.edge, self.standby) {
+            (KeptEdge::Paused(until), standby) if until <= now => {
+                self.edge = KeptEdge::Starting;
+                self.standby = StandbyState::Absent;
+                let StandbyState::Waiting(pid) = standby else { return Some(KeeperAction::Start) };
+                Some(KeeperAction::Release(pid))
+            }
+            (KeptEdge::Running(..), StandbyState::Due(at)) if at <= now && self.ending.is_none() => {
+                Some(KeeperAction::StartStandby)
+            }
+            (KeptEdge::Starting | KeptEdge::Running(..) | KeptEdge::Paused(_), _) => None,
+        }
+    }
+
+    /// Processes the end of a child process that is not the edge.
+    fn child_ended(&mut self, now: Instant, pid: Pid, exit: EdgeExit) -> Option<KeeperAction> {
+        if self.standby != StandbyState::Waiting(pid) {
+            return None;
+        }
+        self.standby = StandbyState::Due(now + STANDBY_PAUSE);
+        Some(KeeperAction::StandbyLost(exit))
     }
 
     fn edge_ended(&mut self, now: Instant, exit: EdgeExit, since: Instant) -> KeeperAction {
@@ -185,8 +263,12 @@ impl KeeperState {
         if !is_crash || self.ending.is_some() {
             return KeeperAction::Exit(exit.code());
         }
-        let is_soon = now.saturating_duration_since(since) < SOON;
-        self.pause = if is_soon && self.crashes > 0 { (self.pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+        let is_soon = now.saturating_duration_since(since) < SOON && self.crashes > 0;
+        self.pause = match self.standby {
+            _ if is_soon => (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+            StandbyState::Waiting(_) => Duration::ZERO,
+            StandbyState::Absent | StandbyState::Due(_) => FIRST_PAUSE,
+        };
         self.crashes += 1;
         self.edge = KeptEdge::Paused(now + self.pause);
         KeeperAction::Pause(EdgeCrash { exit, pause: self.pause, count: self.crashes })
@@ -196,8 +278,8 @@ impl KeeperState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use KeeperAction::{Exit, Forward, Start};
-    use KeeperEvent::{Announced, Ended, Signalled, StartFailed, Started, Woken};
+    use KeeperAction::{Exit, Forward, Release, StandbyLost, Start, StartStandby};
+    use KeeperEvent::{Announced, Ended, Ready, Signalled, StandbyFailed, StandbyStarted, StartFailed, Started, Woken};
 
     const KILLED: EdgeExit = EdgeExit::Killed(Signal::SIGKILL);
     const BUSY: EdgeExit = EdgeExit::Code(USAGE);
@@ -205,7 +287,11 @@ mod tests {
 
     /// Plays events at times in milliseconds, and compares the action after each of them.
     fn play(name: &str, script: &[(u64, KeeperEvent, Option<KeeperAction>)]) {
-        let (mut state, start) = (KeeperState::new(), Instant::now());
+        play_in(KeeperState::new(false), name, script);
+    }
+
+    fn play_in(mut state: KeeperState, name: &str, script: &[(u64, KeeperEvent, Option<KeeperAction>)]) {
+        let start = Instant::now();
         for (step, (at, event, wanted)) in script.iter().enumerate() {
             let found = state.handle(start + Duration::from_millis(*at), *event);
             assert_eq!(found, *wanted, "{name}, step {step}: {event:?}");
@@ -254,7 +340,7 @@ mod tests {
             ];
             play("pauses", &script);
         }
-        let (mut state, mut now, mut pauses) = (KeeperState::new(), Instant::now(), Vec::new());
+        let (mut state, mut now, mut pauses) = (KeeperState::new(false), Instant::now(), Vec::new());
         for _ in 0..9 {
             state.handle(now, Started(pid(1)));
             assert!(matches!(state.handle(now, Ended(pid(1), BUSY)), Some(Exit(_))) == pauses.is_empty());
@@ -296,6 +382,67 @@ mod tests {
             ];
             play("during a pause", &script);
         }
+    }
+
+    #[test]
+    fn a_standby_process_takes_over_at_once() {
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Woken, None),
+            (2, Ready, None),
+            (2, Woken, Some(StartStandby)),
+            (3, StandbyStarted(pid(2)), None),
+            (4, Ready, None),
+            (4, Woken, None),
+            (20_000, Ended(pid(1), KILLED), crash(KILLED, 0, 1)),
+            (20_000, Woken, Some(Release(pid(2)))),
+            (20_000, Started(pid(2)), None),
+            (20_001, Woken, None),
+            (20_050, Ready, None),
+            (20_050, Woken, Some(StartStandby)),
+            (20_051, StandbyStarted(pid(3)), None),
+            (21_000, Ended(pid(2), PANIC), crash(PANIC, 50, 2)),
+            (21_049, Woken, None),
+            (21_050, Woken, Some(Release(pid(3)))),
+            (21_050, Started(pid(3)), None),
+            // It has crashed before it accepted calls.
+            (21_060, Ended(pid(3), PANIC), crash(PANIC, 100, 3)),
+            (21_160, Woken, Some(Start)),
+        ];
+        play_in(KeeperState::new(true), "crashes", &script);
+    }
+
+    #[test]
+    fn a_standby_process_is_replaced() {
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Ready, None),
+            (1, Woken, Some(StartStandby)),
+            (1, StandbyFailed, None),
+            (30_000, Woken, None),
+            (30_001, Woken, Some(StartStandby)),
+            (30_002, StandbyStarted(pid(2)), None),
+            (40_000, Ended(pid(2), KILLED), Some(StandbyLost(KILLED))),
+            (69_999, Woken, None),
+            (70_000, Woken, Some(StartStandby)),
+            (70_001, StandbyStarted(pid(3)), None),
+            (80_000, Announced(pid(9)), None),
+            (80_000, Woken, Some(StartStandby)),
+            (80_001, StandbyStarted(pid(4)), None),
+            (80_002, Ended(pid(3), EdgeExit::Code(0)), None),
+            (80_003, Ended(pid(1), EdgeExit::Code(0)), None),
+            (90_001, Ended(pid(9), KILLED), crash(KILLED, 0, 1)),
+            (90_001, Woken, Some(Release(pid(4)))),
+        ];
+        play_in(KeeperState::new(true), "replaced", &script);
+        let script = [
+            (0, Started(pid(1)), None),
+            (1, Signalled(Signal::SIGTERM), Some(Forward(pid(1), Signal::SIGTERM))),
+            (2, Ready, None),
+            (2, Woken, None),
+            (3, Ended(pid(1), EdgeExit::Code(0)), Some(Exit(0))),
+        ];
+        play_in(KeeperState::new(true), "no standby while the edge drains", &script);
     }
 
     #[test]

@@ -32,6 +32,7 @@ keyed! {
     "data_required": ValueKind::Boolean, is("false"), "refuses the start (TG0202) while the store, `[cdr] file` or `[recording] directory` cannot be written; false: takes calls and reports it in `status`";
     "state": ValueKind::Word(&["memory", "file"]), is(r#""memory""#), "place of the state of answered calls: a \"file\" in `state_directory`, from which they continue after a crash";
     "state_directory": FOLDER, told("`$RUNTIME_DIRECTORY` (systemd's `RuntimeDirectory`)"), "directory of that file, best on a tmpfs";
+    "standby": ValueKind::Boolean, is("false"), "keeps a second process of `trunkgate keeper` waiting to continue the calls after a crash";
     "time_zone": ValueKind::Text("time zone")
         => read!(hours::time_zone, |edge, zone| edge.calendar.zone = zone), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
     "holidays": ValueKind::Many(&ValueKind::Text("date"))
