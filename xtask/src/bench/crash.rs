@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,6 +33,9 @@ pub(crate) struct Options {
     /// Only the kinds of calls whose name contains this.
     #[arg(long)]
     only: Vec<String>,
+    /// With a keeper, whose standby process takes over (`[edge] standby = true`)
+    #[arg(long)]
+    standby: bool,
 }
 
 /// Address of the edge, which is the same after each start.
@@ -46,8 +50,15 @@ const CALL_FRAME: u8 = 2;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time after a start until the state file has all calls.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Maximum silence at the 99th percentile.
+/// Maximum silence at the 99th percentile, without and with a standby process.
 const GOAL: Duration = Duration::from_secs(1);
+const STANDBY_GOAL: Duration = Duration::from_millis(200);
+/// Time after a kill in which packets of the killed process still arrive.
+const IN_FLIGHT: Duration = Duration::from_millis(5);
+/// Time limit for the start of a standby process, and for its take-over.
+const STANDBY_LIMIT: Duration = Duration::from_secs(20);
+/// Interval of the checks for both.
+const STANDBY_CHECK: Duration = Duration::from_millis(2);
 /// Failures to hang up after which the other calls are not tried.
 const HANG_UP_FAILURES: usize = 3;
 
@@ -119,7 +130,11 @@ fn state_parent() -> (PathBuf, bool) {
 /// Measures calls of one kind and prints their row. Returns `false` if a goal is missed.
 fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<bool> {
     let state = tempfile::Builder::new().prefix("trunkgate-state-").tempdir_in(parent)?;
-    let mut calls = kind.set_up(options.calls, |text| configuration(&text, &state))?;
+    let mut command = on_device_core(edge::binary());
+    if options.standby {
+        command.args(["keeper", "--"]);
+    }
+    let mut calls = kind.set_up(options.calls, command, |text| configuration(&text, &state, options.standby))?;
     let (is_over, edge) = (AtomicBool::new(false), &mut calls.edge);
     let (directions, crashes) = std::thread::scope(|scope| {
         let crashing = scope.spawn(|| crash_at_random(edge, state.path(), options, &is_over));
@@ -159,16 +174,18 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
         milliseconds(percentile(&ready, 100)),
         last.bytes_of_call
     );
-    let is_quiet = silences.endless == 0 && silences.percentile(99).is_some_and(|silence| silence <= GOAL);
+    let goal = if options.standby { STANDBY_GOAL } else { GOAL };
+    let is_quiet = silences.endless == 0 && silences.percentile(99).is_some_and(|silence| silence <= goal);
     Ok(is_quiet && reused == 0 && refused == 0 && left.are_all(options.calls))
 }
 
-/// Returns the configuration with fixed addresses and the state of calls in a file.
-fn configuration(text: &str, state: &TempDir) -> String {
+/// Returns the configuration with fixed addresses, the state of calls in a file, and a standby process if wanted.
+fn configuration(text: &str, state: &TempDir, has_standby: bool) -> String {
+    let keys = format!("state = \"file\"\nstate_directory = {:?}\nstandby = {has_standby}\n", state.path());
     text.replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{SIP_PORT}\""), 2)
         .replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{HTTP_PORT}\""), 1)
         .replacen("[\"127.0.0.1\"]", &format!("[{EDGE:?}]"), 1)
-        .replacen("[edge]\n", &format!("[edge]\nstate = \"file\"\nstate_directory = {:?}\n", state.path()), 1)
+        .replacen("[edge]\n", &format!("[edge]\n{keys}"), 1)
 }
 
 /// Kills the edge at random times, one in the middle half of each equal part of the audio, and starts it again.
@@ -186,12 +203,7 @@ fn crash_at_random(
         if is_over.load(Ordering::Relaxed) {
             break;
         }
-        edge.signal(Signal::SIGKILL)?;
-        edge.gone()?;
-        std::thread::sleep(PAUSE);
-        let restarted = Instant::now();
-        edge.start_again(on_device_core(edge::binary()))?;
-        let until_ready = restarted.elapsed();
+        let (restarted, until_ready) = if options.standby { kill_edge_of_keeper(edge)? } else { kill_edge(edge)? };
         std::thread::sleep(SETTLED);
         let bytes_of_call = bytes_of_call(&std::fs::read(state.join(STATE_FILE))?).context("no call in the file")?;
         let (continued, lost) = (edge.metric("trunkgate_calls_continued")?, edge.metric("trunkgate_calls_lost")?);
@@ -199,6 +211,46 @@ fn crash_at_random(
         crashes.push(Crash { restarted, until_ready, bytes_of_call });
     }
     Ok(crashes)
+}
+
+/// Kills the edge and starts it again. Returns the time of the start, and the time from then until it is ready.
+fn kill_edge(edge: &mut Edge) -> anyhow::Result<(Instant, Duration)> {
+    edge.signal(Signal::SIGKILL)?;
+    edge.gone()?;
+    std::thread::sleep(PAUSE);
+    let restarted = Instant::now();
+    edge.start_again(on_device_core(edge::binary()))?;
+    Ok((restarted, restarted.elapsed()))
+}
+
+/// Kills the edge of a keeper once a standby process waits. Returns the time from which all packets are those of the next
+/// edge, and the time from then until it is ready.
+fn kill_edge_of_keeper(edge: &Edge) -> anyhow::Result<(Instant, Duration)> {
+    let keeper = edge.pid();
+    let children = format!("/proc/{keeper}/task/{keeper}/children");
+    wait_until("a process stands by", || {
+        Ok(std::fs::read_to_string(&children)?.split_whitespace().nth(1).is_some().then_some(()))
+    })?;
+    let before = edge_pid(edge)?;
+    kill(Pid::from_raw(before), Signal::SIGKILL)?;
+    let restarted = Instant::now() + IN_FLIGHT;
+    let is_other = || Ok(edge_pid(edge).ok().filter(|pid| *pid != before).map(|_| ()));
+    wait_until("the standby process has taken over", is_other)?;
+    Ok((restarted, restarted.elapsed()))
+}
+
+fn edge_pid(edge: &Edge) -> anyhow::Result<i32> {
+    let status: Value = serde_json::from_str(&edge.get("/v1/status")?)?;
+    Ok(i32::try_from(status["pid"].as_i64().context("no process in the status")?)?)
+}
+
+fn wait_until(what: &str, found: impl Fn() -> anyhow::Result<Option<()>>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while found()?.is_none() {
+        anyhow::ensure!(began.elapsed() < STANDBY_LIMIT, "after {STANDBY_LIMIT:?} it does not hold that {what}");
+        std::thread::sleep(STANDBY_CHECK);
+    }
+    Ok(())
 }
 
 /// Returns the mean length of the latest frames of the calls in a state file: 8 bytes, then frames of length, checksum,

@@ -1,15 +1,16 @@
 //! Relayed calls of the kinds for which upgrades and crashes are measured.
 
+use std::process::Command;
+
 use anyhow::Context as _;
 
 use super::dialer::{Dialed, Dialer};
 use super::generator::{self, Pair, Paths};
 use super::listener::Listener;
-use super::process::on_device_core;
 use super::rtp::edge_configuration;
 use super::speech::Codec;
 use super::srtp::Suite;
-use crate::interop::edge::{self, Edge};
+use crate::interop::edge::Edge;
 
 /// Kind of the relayed calls.
 pub(super) struct CallKind {
@@ -46,16 +47,17 @@ pub(super) fn chosen(only: &[String]) -> impl Iterator<Item = &'static CallKind>
 }
 
 impl CallKind {
-    /// Starts an edge, with a configuration that `configure` may change, and makes calls through it.
+    /// Starts an edge by this command, with a configuration that `configure` may change, and makes calls through it.
     pub(super) fn set_up(
         &self,
         calls: usize,
+        command: Command,
         configure: impl FnOnce(String) -> String,
     ) -> anyhow::Result<RelayedCalls> {
         let (dialer, listener, codecs) = (Dialer::new()?, Listener::start()?, (Codec::Pcmu, self.codec));
         let fork = self.is_forked.then(|| format!("ws://{}/media", listener.address));
         let configuration = configure(edge_configuration(&dialer, self.is_srtp(), fork.as_deref(), codecs)?);
-        let edge = Edge::start_as(on_device_core(edge::binary()), &configuration)?;
+        let edge = Edge::start_as(command, &configuration)?;
         let pairs = generator::coded_pairs(calls, codecs)?;
         let calls = dialer.dial_all(edge.udp, &pairs, self.suite).with_context(|| edge.log_tail())?;
         let paths = calls.iter().map(|call| call.paths.clone()).collect();

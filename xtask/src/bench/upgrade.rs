@@ -62,7 +62,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     );
     let mut is_kept = true;
     for kind in kinds::chosen(&options.only) {
-        let RelayedCalls { edge, listener, pairs, paths, .. } = kind.set_up(options.calls, |text| text)?;
+        let command = process::on_device_core(edge::binary());
+        let RelayedCalls { edge, listener, pairs, paths, .. } = kind.set_up(options.calls, command, |text| text)?;
         let is_over = AtomicBool::new(false);
         let (seen, upgraded) = std::thread::scope(|scope| {
             let upgrading = scope.spawn(|| upgrade_until(&edge, Duration::from_secs(options.every), &is_over));
