@@ -22,13 +22,31 @@ function own(problems) {
   return problems.filter(({ harm, kind: of, trunk, agent, app }) => !trunk && !agent && !app && (['edge', 'restart', 'records', 'configuration', 'telemetry'].includes(harm) || OWN_KINDS.includes(of)));
 }
 
+/** The file from which calls continue after a crash, or why there is none. */
+function savedCalls(state) {
+  if (!state) return 'off: a crash ends all calls';
+  return state.failing ? chip('bad', 'not written') : `${many(state.calls, 'call')}, ${bytes(state.bytes)}`;
+}
+
+/** The calls of an earlier process: how many continue, and the lost ones with their reasons. */
+function takenOver(report) {
+  if (!report) return null;
+  const event = report.after === 'crash' ? 'Crash' : 'Upgrade';
+  const lost = report.refused ? chip('bad', 'unknown', `saved state not used: ${report.refused}`) : report.lost ? chip('bad', count(report.lost)) : 'none';
+  const age = report.oldest_state_ms === null ? [] : [['Age of the oldest saved state', `${count(report.oldest_state_ms)} ms`]];
+  const named = report.lost_calls.length ? table([
+    { name: 'Lost call', cell: (one) => h('code', {}, one.sid) }, { name: 'Reason', cell: (one) => one.reason },
+  ], { caption: 'Lost calls', rows: report.lost_calls, key: (one) => one.sid }) : null;
+  return [facts([[event, moment(report.at)], ['Continued', many(report.continued, 'call')], ['Lost', lost], ...age]), named];
+}
+
 /** The last reload, which was rejected, and why; the problem above has since when, and the fix. */
 function rejected(status) {
   return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error))];
 }
 
 export function systemPage(main, query, kept, again) {
-  const parts = Object.fromEntries(['head', 'problems', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['head', 'problems', 'config', 'drain', 'kept', 'listeners', 'process'].map((name) => [name, h('div', {})]));
   const outcome = h('div', { 'aria-live': 'polite' });
   let cpu = null;
   let drained = null;
@@ -80,7 +98,7 @@ export function systemPage(main, query, kept, again) {
     ];
   }
 
-  main.append(h('h1', {}, 'System'), parts.head, parts.problems, section('Configuration', parts.config, outcome), section('Drain', parts.drain), section('Listeners', parts.listeners), section('Process', parts.process));
+  main.append(h('h1', {}, 'System'), parts.head, parts.problems, section('Configuration', parts.config, outcome), section('Drain', parts.drain), section('Calls over restarts', parts.kept), section('Listeners', parts.listeners), section('Process', parts.process));
   const page = {
     title: 'System',
     async refresh() {
@@ -99,6 +117,7 @@ export function systemPage(main, query, kept, again) {
         ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), areShown && status.config.warnings ? warnings : null, h('button', { type: 'button', class: 'main', key: 'reload', sends: true, on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));
+      swap(parts.kept, facts([['Saved', savedCalls(status.call_state)]]), takenOver(status.taken_over));
       swap(parts.listeners, table([
         { name: 'Name', cell: (one) => one.name }, { name: 'Transport', cell: (one) => one.transport }, { name: 'Address', cell: (one) => h('code', {}, one.address) },
         { name: 'Certificate', cell: (one) => certificate(one.certificate_days) },
