@@ -21,5 +21,5 @@ pub use ring::{FrameReceiver, FrameSender, RingFrame, ring};
 pub use room::{
     AnnouncementId, BeepPolicy, CallStatus, CallbackEvent, CallbackMethod, CallbackRequest, ConferenceCallbacks,
     ConferenceRoom, ConferenceStatus, Departure, EndReason, EventSet, JoinRejection, JoinRequest, LeaveReason, Member,
-    MemberChange, MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
+    MemberChange, MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, RoomSnapshot, WaitMusic,
 };

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::options::{BeepPolicy, JoinRequest, WaitMusic};
 
 /// Id of a party in a room, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MemberId(pub(super) u32);
 
 /// Audibility of a party in a conference.
@@ -41,6 +43,8 @@ pub struct Member {
     /// Audibility last requested by a [`RoomAction`](super::RoomAction).
     pub(super) standing: Option<MemberRole>,
     pub(super) music: Option<WaitMusic>,
+    /// Whether the party's call has not come back after a restart; no audio is requested for it until then.
+    pub(super) is_absent: bool,
 }
 
 impl Member {
@@ -62,6 +66,7 @@ impl Member {
             leaves_at: joining.time_limit.and_then(|limit| now.checked_add(limit)),
             standing: None,
             music: None,
+            is_absent: false,
         }
     }
 

@@ -8,10 +8,13 @@ mod callback;
 mod member;
 mod options;
 mod rooms;
+mod snapshot;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{ANNOUNCEMENTS, BEEP_PAUSE, LABEL_CHARS, PARTIES};
 
@@ -19,6 +22,7 @@ pub use callback::{CallStatus, CallbackEvent, CallbackRequest, EndReason, LeaveR
 pub use member::{Member, MemberId, MemberRole};
 pub use options::{BeepPolicy, CallbackMethod, ConferenceCallbacks, EventSet, JoinRequest, MemberChange, WaitMusic};
 pub use rooms::{RoomId, RoomRegistry};
+pub use snapshot::RoomSnapshot;
 
 /// State of a conference, by Twilio's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,7 @@ pub enum Departure {
 }
 
 /// Id of an announcement in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AnnouncementId(u32);
 
 /// Action that the caller of the room must carry out.
@@ -137,7 +141,7 @@ pub enum RoomAction {
 }
 
 /// Announcement that plays or waits to be played.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct QueuedAnnouncement {
     id: AnnouncementId,
     member: Option<MemberId>,
@@ -463,6 +467,9 @@ impl ConferenceRoom {
             |sid: &str, members: &[Member]| members.iter().find(|member| member.call_sid == sid).map(|one| one.id);
         for place in 0..self.members.len() {
             let Some(member) = self.members.get(place) else { return };
+            if member.is_absent {
+                continue;
+            }
             let coached = member.coached.as_deref().map(|sid| by_sid(sid, &self.members));
             let standing = match (is_started && member.hold.is_none(), member.is_muted, coached) {
                 (false, _, _) => MemberRole::Away,

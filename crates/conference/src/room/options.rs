@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::PARTIES;
 
 use super::callback::CallbackEvent;
 
 /// Beeps for a party that joins or leaves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BeepPolicy {
     /// A beep is played on entry and on exit (`true`).
     #[default]
@@ -54,7 +56,7 @@ impl BeepPolicy {
 }
 
 /// HTTP method of a conference callback.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallbackMethod {
     /// Fields are sent in the query of a GET.
     Get,
@@ -64,7 +66,7 @@ pub enum CallbackMethod {
 }
 
 /// Audio for a party that waits or is on hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaitMusic {
     /// Built-in hold music of the edge.
     #[default]
@@ -81,7 +83,7 @@ pub enum WaitMusic {
 }
 
 /// Set of event groups in `statusCallbackEvent`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSet(u16);
 
 /// Words of `statusCallbackEvent`, indexed by bit.
@@ -104,7 +106,7 @@ impl EventSet {
 }
 
 /// Destination and events of a conference's callbacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConferenceCallbacks {
     /// URL to which callbacks are sent.
     pub url: String,

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, NAME_CHARS};
 
 use super::member::MemberId;
 use super::options::JoinRequest;
+use super::snapshot::RoomSnapshot;
 use super::{ConferenceRoom, ConferenceStatus, JoinRejection, RoomAction};
 
 /// Id of a conference of an edge, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoomId(u64);
 
 impl RoomId {
@@ -113,6 +116,24 @@ impl RoomRegistry {
         self.rooms.insert(id, room);
         self.collect(id);
         Ok((id, member))
+    }
+
+    /// Returns the active conferences as plain data.
+    pub fn snapshot(&self, now: Instant) -> Vec<RoomSnapshot> {
+        self.rooms.iter().map(|(id, room)| room.snapshot(now, *id)).collect()
+    }
+
+    /// Restores a conference of another process; `then` is the time of the snapshot. Returns false if another one has
+    /// its id or name, or if it has no party.
+    pub fn restore(&mut self, then: Instant, snapshot: RoomSnapshot) -> bool {
+        let id = snapshot.id();
+        let is_known = self.rooms.contains_key(&id) || self.find(snapshot.name()).is_some();
+        if is_known || snapshot.members().next().is_none() {
+            return false;
+        }
+        self.next = self.next.max(id.0.saturating_add(1));
+        self.rooms.insert(id, ConferenceRoom::restore(then, snapshot));
+        true
     }
 
     /// Calls `act` with a conference and collects the resulting actions; `None` if the conference has ended.

@@ -9,7 +9,7 @@ use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
 use trunkgate_conference::{
     BeepPolicy, CallStatus, CallbackEvent, CallbackMethod, CallbackRequest, ConferenceCallbacks, ConferenceRoom,
     ConferenceStatus, Departure, EndReason, EventSet, JoinRejection, JoinRequest, LeaveReason, Member, MemberChange,
-    MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
+    MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, RoomSnapshot, WaitMusic,
 };
 
 /// Conference whose actions are examined by kind.
@@ -607,8 +607,32 @@ fn any_order_of_events_keeps_conferences_sound() {
                 judge.take(room, action);
             }
             judge.compare(&rooms);
+            if below(25) == 0 {
+                rooms = continued(now, &rooms);
+                judge.forget_ended(&rooms);
+            }
         }
     }
+}
+
+/// Returns the conferences as another process continues them, with all calls back; the last beep may be repeated.
+fn continued(now: Instant, rooms: &RoomRegistry) -> RoomRegistry {
+    let text = serde_json::to_string(&rooms.snapshot(now)).unwrap();
+    let snapshots: Vec<RoomSnapshot> = serde_json::from_str(&text).unwrap();
+    assert_eq!(snapshots, rooms.snapshot(now));
+    let mut next = RoomRegistry::new();
+    for snapshot in snapshots {
+        let (id, members): (_, Vec<MemberId>) = (snapshot.id(), snapshot.members().map(|(member, _)| member).collect());
+        assert!(next.restore(now, snapshot.clone()) && !next.restore(now, snapshot), "once");
+        assert_eq!(next.poll_output(), None, "nothing is requested for absent parties");
+        for member in members.into_iter().rev() {
+            next.act(id, |room| room.resume(member));
+        }
+        while next.poll_output().is_some() {}
+    }
+    let shown = |rooms: &RoomRegistry| rooms.iter().map(|(id, room)| (id, room.members().to_vec())).collect::<Vec<_>>();
+    assert_eq!(shown(&next), shown(rooms));
+    next
 }
 
 /// State of the conferences reconstructed from their actions.
@@ -644,6 +668,16 @@ impl Judge {
             RoomAction::Ended { .. } => assert!(self.ended.insert(room)),
             RoomAction::Beep | RoomAction::Release { .. } => {}
         }
+    }
+
+    /// Forgets the conferences that have ended: another process may use their ids again.
+    fn forget_ended(&mut self, rooms: &RoomRegistry) {
+        let is_live = |id: &RoomId| rooms.get(*id).is_some();
+        self.standing.retain(|(id, _), _| is_live(id));
+        self.music.retain(|(id, _), _| is_live(id));
+        self.reported.retain(|id, _| is_live(id));
+        self.recording.retain(|id, _| is_live(id));
+        self.ended.clear();
     }
 
     fn compare(&self, rooms: &RoomRegistry) {
