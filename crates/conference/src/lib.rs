@@ -23,3 +23,4 @@ pub use room::{
     ConferenceRoom, ConferenceStatus, Departure, EndReason, EventSet, JoinRejection, JoinRequest, LeaveReason, Member,
     MemberChange, MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, RoomSnapshot, WaitMusic,
 };
+pub use tape::MixSnapshot;

@@ -37,6 +37,8 @@ pub(crate) const TAPE_FRAMES: usize = 10;
 pub(crate) const TAPE_SOUND: u64 = 250;
 /// Maximum skipped ticks in a row that are recorded as silence: 20 s.
 pub(crate) const SKIPPED_TICKS: u32 = 1_000;
+/// Frames of a recording that wait for its file from another process: 10 s, longer than a hand-over may take.
+pub(crate) const CROSSING_FRAMES: usize = 500;
 /// Maximum simultaneous recordings of one conference.
 pub(crate) const TAPES: usize = 4;
 

@@ -10,7 +10,7 @@ use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, SKIPPED_TICKS, TAPES};
 use crate::mixer::{Audience, Clip, Mixer, MixerEvent, PartyId, PartyRole, SourceId};
 use crate::ring::{FrameReceiver, FrameSender, RingFrame};
-use crate::tape::MixRecording;
+use crate::tape::{MixRecording, MixSnapshot};
 
 /// Samples of a frame at the highest rate.
 const FRAME_MOST: usize = 960;
@@ -92,6 +92,8 @@ pub enum NodeCommand {
         conference: ConferenceId,
         /// Id of the recording.
         recording: RecordingId,
+        /// Whether another process began the recording and hands its file over.
+        is_crossing: bool,
     },
     /// Pauses or resumes a recording.
     PauseRecording {
@@ -186,13 +188,19 @@ pub struct ConferenceNode {
     conferences: BTreeMap<ConferenceId, MixedConference>,
     /// Ended recordings with audio that was not passed on yet.
     ended: Vec<MixRecording>,
+    /// Recordings for another process, each with the number of ticks at the end of its conference here.
+    parted: Vec<(u64, MixRecording)>,
+    /// Whether another process takes the conferences over.
+    is_handing_over: bool,
+    /// Ticks so far, including skipped ones.
+    ticks: u64,
     events: VecDeque<NodeEvent>,
 }
 
 impl ConferenceNode {
     /// Creates a node without conferences.
     pub fn new() -> ConferenceNode {
-        ConferenceNode { conferences: BTreeMap::new(), ended: Vec::new(), events: VecDeque::with_capacity(EVENTS) }
+        ConferenceNode { events: VecDeque::with_capacity(EVENTS), ..ConferenceNode::default() }
     }
 
     /// Returns the number of conferences.
@@ -231,10 +239,12 @@ impl ConferenceNode {
                     source.into_iter().for_each(|source| conference.mixer.stop(source));
                 }
             }
-            NodeCommand::Record { conference, recording } => self.record(conference, recording),
+            NodeCommand::Record { conference, recording, is_crossing } => {
+                let tape = if is_crossing { MixRecording::crossing(recording) } else { MixRecording::new(recording) };
+                self.record(conference, tape);
+            }
             NodeCommand::PauseRecording { recording, pause } => {
-                let mut tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
-                if let Some(tape) = tapes.find(|tape| tape.recording() == recording) {
+                if let Some(tape) = self.tapes_mut().find(|tape| tape.recording() == recording) {
                     tape.set_pause(pause);
                 }
             }
@@ -248,25 +258,63 @@ impl ConferenceNode {
             conference.tick();
             report(*id, conference, &mut self.events);
         }
-        while let Some(gone) = self.conferences.values().find_map(MixedConference::closed_party) {
-            self.leave(gone);
-            self.queue_event(NodeEvent::Gone(gone));
-        }
+        self.count_ticks(1);
+        self.remove_closed_parties();
     }
 
     /// Counts skipped ticks, which recordings replace by silence to follow the clock. After a longer suspension of
     /// the machine, only 20 s are replaced.
     pub fn skip(&mut self, ticks: u32) {
         let ticks = ticks.min(SKIPPED_TICKS);
-        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
-        tapes.for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
+        self.count_ticks(u64::from(ticks));
+        self.tapes_mut().for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
     }
 
     /// Passes recorded audio to `take`: full blocks, and everything of ended recordings. Does not allocate.
     pub fn drain_recordings(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let going = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         going.for_each(|tape| tape.drain(&mut take));
-        self.ended.drain(..).for_each(|mut tape| tape.drain(&mut take));
+        self.ended.retain_mut(|tape| {
+            tape.drain(&mut take);
+            tape.is_crossing()
+        });
+    }
+
+    /// Keeps the recordings of conferences that end from now on for another process, which takes the conferences over.
+    pub fn hand_over(&mut self) {
+        self.is_handing_over = true;
+    }
+
+    /// Removes and returns the recordings of conferences that have ended since [`ConferenceNode::hand_over`], with the
+    /// number of ticks since then; with `is_all` also those of other conferences. Their audio is passed to `take`.
+    pub fn suspend_recordings(
+        &mut self,
+        is_all: bool,
+        mut take: impl FnMut(RecordingId, Recorded<'_>),
+    ) -> Vec<(u64, MixSnapshot)> {
+        self.remove_closed_parties();
+        if is_all {
+            let left = self.conferences.values_mut().flat_map(|conference| conference.tapes.drain(..));
+            self.parted.extend(left.map(|tape| (self.ticks, tape)));
+        }
+        let suspended = self.parted.drain(..).map(|(ticks, mut tape)| {
+            tape.drain_block(&mut take);
+            (self.ticks - ticks, tape.snapshot())
+        });
+        suspended.collect()
+    }
+
+    /// Continues a recording whose file another process has handed over, with the frames of the last `ticks`.
+    pub fn resume_recording(&mut self, snapshot: &MixSnapshot, ticks: u64) {
+        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+        let found = tapes.chain(&mut self.ended).find(|tape| tape.recording() == snapshot.recording);
+        found.into_iter().for_each(|tape| tape.resume(snapshot, ticks));
+    }
+
+    /// Gives up waiting for files of another process.
+    pub fn resume_no_more(&mut self) {
+        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+        tapes.chain(&mut self.ended).for_each(MixRecording::abandon);
     }
 
     /// Ends the recordings of all conferences.
@@ -290,8 +338,23 @@ impl ConferenceNode {
         conference.seats.push(NodeParticipant { id: seat, party, from, to });
     }
 
-    fn record(&mut self, id: ConferenceId, recording: RecordingId) {
-        let mut tape = MixRecording::new(recording);
+    fn count_ticks(&mut self, ticks: u64) {
+        self.ticks += ticks;
+        self.ended.iter_mut().for_each(|tape| tape.note_ticks(ticks));
+    }
+
+    fn tapes_mut(&mut self) -> impl Iterator<Item = &mut MixRecording> {
+        self.conferences.values_mut().flat_map(|conference| &mut conference.tapes)
+    }
+
+    fn remove_closed_parties(&mut self) {
+        while let Some(gone) = self.conferences.values().find_map(MixedConference::closed_party) {
+            self.leave(gone);
+            self.queue_event(NodeEvent::Gone(gone));
+        }
+    }
+
+    fn record(&mut self, id: ConferenceId, mut tape: MixRecording) {
         match self.conferences.get_mut(&id).filter(|conference| conference.tapes.len() < TAPES) {
             Some(conference) => {
                 conference.mixer.record(true);
@@ -339,6 +402,9 @@ impl ConferenceNode {
             if conference.seats.is_empty() {
                 let over = conference.clips.drain(..).map(|(clip, _)| NodeEvent::ClipEnded(clip));
                 over.for_each(|event| push_event(&mut self.events, event));
+                if self.is_handing_over {
+                    self.parted.extend(conference.tapes.drain(..).map(|tape| (self.ticks, tape)));
+                }
                 conference.tapes.iter_mut().for_each(MixRecording::end);
                 self.ended.append(&mut conference.tapes);
             }

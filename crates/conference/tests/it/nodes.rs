@@ -165,7 +165,7 @@ fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
     sessions.iter().for_each(|session| speaks(&mut node, session));
     let conference = ConferenceId(1);
     for recording in [RecordingId(1), RecordingId(2)] {
-        node.handle_input(NodeCommand::Record { conference, recording });
+        node.handle_input(NodeCommand::Record { conference, recording, is_crossing: false });
     }
     node.handle_input(NodeCommand::StopRecording { recording: RecordingId(2) });
     assert_eq!(recorded(&mut node), (vec![], vec![(2, 0)]));
@@ -190,6 +190,91 @@ fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
     let ended = recorded(&mut node).1;
     assert_eq!(ended, [(1, 111)]);
     // A recording of an unknown conference ends at once.
-    node.handle_input(NodeCommand::Record { conference, recording: RecordingId(3) });
+    node.handle_input(NodeCommand::Record { conference, recording: RecordingId(3), is_crossing: false });
     assert_eq!(recorded(&mut node).1, [(3, 0)]);
+}
+
+/// Another process continues the file: no frame is missing and none is repeated, however late the file arrives.
+#[test]
+fn a_recording_goes_on_in_another_process() {
+    let conference = ConferenceId(1);
+    let record = |is_crossing| NodeCommand::Record { conference, recording: RecordingId(1), is_crossing };
+    let begun = |record| {
+        let mut node = ConferenceNode::new();
+        let mut sessions: Vec<Session> = (0..2).map(|seat| sit(&mut node, 1, seat, SamplingRate::Narrow)).collect();
+        sessions[0].tone = Some(600.0);
+        sessions.iter().for_each(|session| speaks(&mut node, session));
+        node.handle_input(record);
+        (node, sessions)
+    };
+    let (mut old, mut before) = begun(record(false));
+    old.hand_over();
+    run(&mut old, &mut before, 53);
+    let (mut new, mut after) = begun(record(true));
+    // Both mix until the last party has crossed.
+    run(&mut new, &mut after, 7);
+    run(&mut old, &mut before, 7);
+    assert_eq!(old.suspend_recordings(false, |_, _| ()), [], "its parties are still there");
+    drop(before);
+    let mut passed = 0;
+    let [(0, crossing)] = &old.suspend_recordings(false, |_, piece| match piece {
+        Recorded::Audio { samples, .. } => passed += samples.len() / 320,
+        Recorded::End { .. } => panic!("it goes on"),
+    })[..] else {
+        panic!()
+    };
+    assert_eq!(passed, 60, "all blocks");
+    assert_eq!(recorded(&mut old), (vec![], vec![]));
+    run(&mut new, &mut after, 20);
+    assert_eq!(recorded(&mut new), (vec![], vec![]), "the file has not arrived");
+    // 23 ticks have passed since the last frame of the process before: three of them without this one's conference.
+    new.resume_recording(crossing, 30);
+    let mut firsts = Vec::new();
+    let mut samples: Vec<i16> = Vec::new();
+    let mut take = |id: RecordingId, piece: Recorded<'_>| match piece {
+        Recorded::Audio { first, samples: RecordedSamples::Linear(block) } => {
+            firsts.push((id.0, first, block.len() as u64 / 320));
+            samples.extend(block.iter().step_by(2));
+        }
+        Recorded::Audio { .. } => panic!("codes"),
+        Recorded::End { frames, .. } => firsts.push((id.0, frames, 0)),
+    };
+    new.drain_recordings(&mut take);
+    drop(after);
+    new.tick();
+    new.drain_recordings(&mut take);
+    assert_eq!(firsts, [(1, 60, 30), (1, 90, 1), (1, 91, 0)]);
+    assert_eq!(samples[..3 * 160], [0; 3 * 160]);
+    assert!(level_db(&samples[20 * 160..30 * 160]) > -30.0, "the tone");
+}
+
+#[test]
+fn a_recording_that_ends_before_its_file_arrives_waits_for_it() {
+    let (conference, recording) = (ConferenceId(1), RecordingId(1));
+    let crossing = |node: &mut ConferenceNode| {
+        let mut sessions = vec![sit(node, 1, 0, SamplingRate::Narrow)];
+        node.handle_input(NodeCommand::Record { conference, recording, is_crossing: true });
+        run(node, &mut sessions, 5);
+        drop(sessions);
+        node.tick();
+        assert_eq!(recorded(node), (vec![], vec![]));
+        node.tick();
+    };
+    let mut old = ConferenceNode::new();
+    let mut sessions = vec![sit(&mut old, 1, 0, SamplingRate::Narrow)];
+    old.handle_input(NodeCommand::Record { conference, recording, is_crossing: false });
+    run(&mut old, &mut sessions, 10);
+    let [(0, snapshot)] = &old.suspend_recordings(true, |_, _| ())[..] else { panic!() };
+    let mut node = ConferenceNode::new();
+    crossing(&mut node);
+    // The tick that found the closed ring was recorded, the one after it was not.
+    node.resume_recording(snapshot, 4);
+    assert_eq!(recorded(&mut node), (vec![0; 3 * 160], vec![(1, 13)]));
+    // Without a file it ends, too.
+    let mut node = ConferenceNode::new();
+    crossing(&mut node);
+    node.resume_no_more();
+    assert_eq!(recorded(&mut node).1, [(1, 0)]);
+    node.resume_recording(snapshot, 4);
+    assert_eq!(recorded(&mut node), (vec![], vec![]));
 }

@@ -555,7 +555,8 @@ impl Conferences {
         let conference = ConferenceId(room.number());
         if let Some(kept) = self.details.get_mut(&room) {
             kept.recordings.push(ActiveRecording { id, sid, pause: None });
-            self.due.push_back(ConferenceEffect::Node(NodeCommand::Record { conference, recording: id }));
+            let record = NodeCommand::Record { conference, recording: id, is_crossing: false };
+            self.due.push_back(ConferenceEffect::Node(record));
         }
     }
 

@@ -158,7 +158,7 @@ mod tests {
             desk.send(NodeCommand::Part { seat, part: ParticipantRole::Speaker });
             ends.push((says, hears));
         }
-        desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7) });
+        desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7), is_crossing: false });
         // A square wave that lasts until the other party hears it.
         let tone: Vec<i16> = (0..160).map(|n| if n % 16 < 8 { 6_000 } else { -6_000 }).collect();
         let mut heard = [0; 160];

@@ -89,7 +89,7 @@ fn name_of(command: &NodeCommand) -> String {
         NodeCommand::Leave { seat } => format!("Leave {seat:?}"),
         NodeCommand::Play { conference, clip, .. } => format!("Play {conference:?} {clip:?}"),
         NodeCommand::Stop { clip } => format!("Stop {clip:?}"),
-        NodeCommand::Record { conference, recording } => format!("Record {conference:?} {recording:?}"),
+        NodeCommand::Record { conference, recording, is_crossing: _ } => format!("Record {conference:?} {recording:?}"),
         NodeCommand::PauseRecording { recording, pause } => format!("PauseRecording {recording:?} {pause:?}"),
         NodeCommand::StopRecording { recording } => format!("StopRecording {recording:?}"),
     }
