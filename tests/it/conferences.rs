@@ -213,11 +213,16 @@ pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> b
 
 /// Starts an edge with a trunk for each party, and one route to these targets.
 pub(crate) fn edge(parties: &[Party], tables: &str, connect: &str) -> Process {
+    Process::start(&edge_config(parties, tables, connect))
+}
+
+/// Returns a configuration with a trunk for each party, and one route to these targets.
+pub(crate) fn edge_config(parties: &[Party], tables: &str, connect: &str) -> String {
     let trunk = |(at, party): (usize, &Party)| {
         format!("{}codecs = [\"{}\"]\n", party.phone.trunk(&format!("phone{at}")), party.codec.name())
     };
     let trunks: String = parties.iter().enumerate().map(trunk).collect();
-    Process::start(&config(&format!("{trunks}{tables}[[route]]\nconnect = [\"{connect}\"]\n")))
+    config(&format!("{trunks}{tables}[[route]]\nconnect = [\"{connect}\"]\n"))
 }
 
 #[test]

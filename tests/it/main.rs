@@ -40,6 +40,7 @@ mod config_slips;
 mod config_tls;
 mod config_transfer_to;
 mod console;
+mod continued_conferences;
 mod cookies;
 mod crash;
 mod demo;

@@ -139,7 +139,7 @@ pub struct RunningEdge {
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
-    /// Threads for webhooks, callbacks and conferences; they end with the signalling loop.
+    /// Threads for webhooks and callbacks; they end with the signalling loop.
     beside: Vec<JoinHandle<()>>,
     recordings: Option<recordings::RecordingThreads>,
     stop: Arc<Notify>,
@@ -465,15 +465,16 @@ impl RunningEdge {
             return Err(error);
         }
         // From here on the calls belong to the successor.
-        let FrozenCalls { handed, connections, workers } = frozen;
+        let FrozenCalls { handed, connections, workers, mixers } = frozen;
         drop(connections);
-        let given = give_sessions(link, &workers, &self.handle.recordings);
+        let given = give_sessions(link, (&workers, &mixers), &self.handle.recordings);
         if let Err(error) = &given {
             tracing::error!(
                 "not all media sessions were handed over: {error}; the audio of the remaining calls may be interrupted"
             );
         }
         workers.stop();
+        drop(mixers);
         if let Some(threads) = self.recordings.take() {
             threads.stop();
         }
@@ -705,12 +706,11 @@ fn recorded_by(writer: RecordingsHandle) -> impl FnMut(RecordingId, Recorded<'_>
     }
 }
 
-/// Starts the threads that end with the signalling loop: those of [`start_apps`] and the conference mixer.
+/// Starts the threads of [`start_apps`], which end with the signalling loop, and the conference mixer.
 fn start_beside(handle: &EdgeHandle, epoch: Instant) -> Result<(CompanionSenders, Vec<JoinHandle<()>>), StartError> {
-    let (conferences, mixing) = conferences::MixerHandle::start(epoch, recorded_by(handle.recordings.clone()))
+    let conferences = conferences::MixerHandle::start(epoch, recorded_by(handle.recordings.clone()))
         .map_err(system("the mixer of conferences"))?;
-    let ((desk, callbacks), mut threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
-    threads.push(mixing);
+    let ((desk, callbacks), threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
     Ok(((desk, callbacks, conferences), threads))
 }
 

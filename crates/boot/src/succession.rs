@@ -18,6 +18,7 @@ use trunkgate_runtime::call_state::feed::StateFeed;
 use trunkgate_runtime::call_state::left::{LeftState, StateReading, StateRefusal};
 use trunkgate_runtime::call_state::report::{LostCall, StateFigures, TakeoverCause, TakeoverReport};
 use trunkgate_runtime::call_state::writer::{self, StateWriter};
+use trunkgate_runtime::conferences::{CrossingMix, MixerHandle};
 use trunkgate_runtime::handle::{FrozenCalls, SignallingCommand};
 use trunkgate_runtime::handover::{
     self, HandedCalls, HandedSession, HandoverLink, PlanVerdict, PredecessorMessage, SuccessorMessage, SuccessorPlan,
@@ -84,11 +85,13 @@ fn receive_sessions(
     files: &RecordingsHandle,
 ) -> io::Result<()> {
     link.send(&SuccessorMessage::Running, &[])?;
-    while let (PredecessorMessage::Sessions { sessions, recordings }, descriptors) = link.receive(handover::PATIENCE)? {
+    while let (PredecessorMessage::Sessions { sessions, recordings, mixes }, descriptors) =
+        link.receive(handover::PATIENCE)?
+    {
         // The writer has each file before a worker has audio for it.
         recordings.into_iter().for_each(|recording| files.resume(recording));
         let sessions = HandedSession::with_sockets(sessions, descriptors);
-        if orders.blocking_send(SignallingCommand::Adopt(sessions)).is_err() {
+        if orders.blocking_send(SignallingCommand::Adopt(sessions, mixes)).is_err() {
             break;
         }
         link.send(&SuccessorMessage::Adopted, &[])?;
@@ -247,25 +250,28 @@ pub(crate) fn give_calls(link: &mut HandoverLink, frozen: &FrozenCalls, listenin
 /// Returns the error of the connection; the successor then opens new sockets for the remaining sessions.
 pub(crate) fn give_sessions(
     link: &mut HandoverLink,
-    workers: &Workers,
+    (workers, mixers): (&Workers, &MixerHandle),
     recordings: &RecordingsHandle,
 ) -> io::Result<()> {
     let forced_at = Instant::now() + handover::AGENTS_WITHIN;
     loop {
         let is_forced = Instant::now() >= forced_at;
         let slice = workers.export(ExportRequest { most: handover::SLICE, is_forced });
-        if slice.sessions.is_empty() {
-            if slice.remaining == 0 {
-                return link.send(&PredecessorMessage::Done, &[]);
-            }
+        let is_last = slice.sessions.is_empty();
+        if is_last && slice.remaining > 0 {
             std::thread::sleep(handover::AGENTS_INTERVAL);
             continue;
         }
+        let mixes = mixers.suspend(is_last);
+        if is_last && mixes.is_empty() {
+            return link.send(&PredecessorMessage::Done, &[]);
+        }
         let recorded = slice.sessions.iter().flat_map(|session| session.recorders.recordings());
+        let recorded = recorded.chain(mixes.iter().map(CrossingMix::recording));
         let recordings = recordings.suspend(recorded.collect());
         let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.sessions.into_iter().map(HandedSession::of).unzip();
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
-        link.send(&PredecessorMessage::Sessions { sessions, recordings }, &descriptors)?;
+        link.send(&PredecessorMessage::Sessions { sessions, recordings, mixes }, &descriptors)?;
         let SuccessorMessage::Adopted = link.receive_short(handover::PATIENCE)? else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
         };

@@ -26,6 +26,7 @@ use trunkgate_route::RoutingTable;
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
 use crate::call_state::report::StateFigures;
+use crate::conferences::{CrossingMix, MixerHandle};
 use crate::handover::{HandedCalls, UpgradeRequest};
 use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;
@@ -99,7 +100,7 @@ pub enum SignallingCommand {
     /// Pass an input to the gateway.
     Input(GatewayInput),
     /// Continue media sessions received from the predecessor process.
-    Adopt(Vec<CrossingSession>),
+    Adopt(Vec<CrossingSession>, Vec<CrossingMix>),
     /// No more sessions follow from the predecessor process: begin those that did not arrive as new ones.
     AdoptNoMore,
     /// Send the queued messages, hand over all calls and end; the media workers keep relaying.
@@ -117,6 +118,8 @@ pub struct FrozenCalls {
     pub connections: Vec<OwnedFd>,
     /// Media workers, which still own the media sockets.
     pub workers: Workers,
+    /// Mixers of conferences, which still have their participants.
+    pub mixers: MixerHandle,
 }
 
 impl FrozenCalls {

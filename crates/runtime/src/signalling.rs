@@ -144,7 +144,9 @@ impl SignallingLoop {
         let (sessions, streams) = (self.workers.list(), self.gateway.open_streams());
         let is_draining = *self.shared.phase.borrow() == EdgePhase::Draining;
         let handed = HandedCalls { calls, connections, sessions, streams, is_draining };
-        let frozen = FrozenCalls { handed, connections: sockets, workers: self.workers };
+        let (workers, mixers) = (self.workers, self.conferences);
+        mixers.hand_over();
+        let frozen = FrozenCalls { handed, connections: sockets, workers, mixers };
         if let Err(unsent) = successor.send(frozen) {
             unsent.0.workers.stop();
         }
@@ -161,7 +163,7 @@ impl SignallingLoop {
             self.transports.breathe().await;
             return WakeEvent::Work;
         }
-        let state = self.state.as_ref().and_then(StateFeed::poll_timeout);
+        let state = self.state.as_ref().and_then(|state| state.poll_timeout(&self.gateway));
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout()).chain(state);
         let deadline = due.into_iter().chain(own).min();
         tokio::select! {
@@ -401,8 +403,14 @@ impl SignallingLoop {
                 }
                 self.input(now, input);
             }
-            Some(SignallingCommand::Adopt(sessions)) => self.workers.adopt(sessions),
-            Some(SignallingCommand::AdoptNoMore) => self.workers.expect_no_more(),
+            Some(SignallingCommand::Adopt(sessions, mixes)) => {
+                self.conferences.resume(mixes);
+                self.workers.adopt(sessions);
+            }
+            Some(SignallingCommand::AdoptNoMore) => {
+                self.conferences.resume_no_more();
+                self.workers.expect_no_more();
+            }
             Some(SignallingCommand::HandOver(successor)) => {
                 self.successor = Some(successor);
                 return false;

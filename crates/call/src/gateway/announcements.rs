@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_conference::{AnnouncementId, ClipId, MemberId, RoomId};
 use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_resources::applications::question::AppAnswer;
@@ -25,7 +26,7 @@ use crate::call::words::webhooks;
 const NO_KEYS: &str = "DTMF digits are not played to a conference";
 
 /// A requested announcement.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct AnnouncementRequest {
     /// The conference.
     pub(super) room: RoomId,
@@ -128,7 +129,24 @@ pub(crate) struct Announcements {
     list: Vec<RunningAnnouncement>,
 }
 
+/// Announcements as plain data. The next process plays one that had begun from its beginning.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct AnnouncementsSnapshot {
+    list: Vec<AnnouncementRequest>,
+}
+
 impl Announcements {
+    /// Returns the announcements as plain data.
+    pub(super) fn snapshot(&self) -> AnnouncementsSnapshot {
+        AnnouncementsSnapshot { list: self.list.iter().map(|one| one.request.clone()).collect() }
+    }
+
+    /// Restores announcements; their conferences must have been restored before.
+    pub(super) fn restore(&mut self, snapshot: AnnouncementsSnapshot) {
+        let AnnouncementsSnapshot { list } = snapshot;
+        list.into_iter().for_each(|request| self.add(request));
+    }
+
     /// Adds an announcement.
     pub(super) fn add(&mut self, asked: AnnouncementRequest) {
         self.list.push(RunningAnnouncement { request: asked, runner: None, clip: None, failed: None });
@@ -155,7 +173,8 @@ impl Announcements {
                 list.remove(at);
                 continue;
             }
-            let waits = one.runner.is_none() && earlier.iter().any(|other| other.hears_the_same(one));
+            let is_awaited = conferences.is_awaited(one.request.room, one.request.member);
+            let waits = one.runner.is_none() && (is_awaited || earlier.iter().any(|other| other.hears_the_same(one)));
             if !waits {
                 any |= one.go_on(edge, now);
             }

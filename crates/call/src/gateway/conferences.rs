@@ -1,11 +1,14 @@
 //! Conferences of the edge: effects of their changes on the calls of their parties and on the edge.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_conference::{JoinRejection, JoinRequest, NodeEvent, RoomId};
+use trunkgate_media::RecordingId;
+use trunkgate_resources::conferences::snapshot::ConferencesSnapshot;
 use trunkgate_resources::conferences::{ConferenceEffect, ConferenceEvent, Conferences, NotJoined};
 use trunkgate_resources::io::GatewayOutput;
-use trunkgate_resources::recordings::RecordingRequest;
+use trunkgate_resources::recordings::{InterruptedRecording, RecordingRequest};
 use trunkgate_route::TargetSpec;
 
 use crate::call::legs::event::{CallEvent, ProgramEvent};
@@ -15,12 +18,55 @@ use crate::call::parts::requested::CallRequest;
 use crate::call::program::parameters;
 use crate::call::shared::SharedCallState;
 use crate::call::words::state::CallState;
+use crate::gateway::announcements::AnnouncementsSnapshot;
 use crate::gateway::{Gateway, queues};
 
-/// Removes participants that have reached their time limit, and carries out the effects of changed conferences. Returns
-/// whether there were any effects.
+/// Active conferences with their announcements as plain data.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConferenceStates {
+    conferences: ConferencesSnapshot,
+    announcements: AnnouncementsSnapshot,
+}
+
+impl ConferenceStates {
+    /// Returns the conferences of a gateway in plain data.
+    pub fn of(gateway: &Gateway, now: Instant) -> ConferenceStates {
+        let Gateway { edge, announcements, .. } = gateway;
+        let conferences = edge.sessions().conferences.snapshot(now);
+        ConferenceStates { conferences, announcements: announcements.snapshot() }
+    }
+
+    /// Makes this a snapshot that a crashed process has left `age` ago.
+    pub fn outlive_crash(&mut self, age: Duration) {
+        self.conferences.outlive_crash(age);
+    }
+
+    /// Lists the recordings that have not ended: id and SID.
+    pub(super) fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
+        self.conferences.recordings()
+    }
+
+    /// Lists the recordings that a crash has interrupted.
+    pub(super) fn interrupted_recordings(&self) -> impl Iterator<Item = InterruptedRecording> {
+        self.conferences.interrupted_recordings()
+    }
+
+    /// Restores the conferences, before the calls of their participants.
+    pub(super) fn restore(self, gateway: &mut Gateway, now: Instant) {
+        let ConferenceStates { conferences, announcements } = self;
+        let edge = &mut gateway.edge;
+        for (id, sid, call) in edge.sessions_mut().conferences.restore(now, conferences) {
+            edge.resume_recording(id, &sid, &call);
+        }
+        gateway.announcements.restore(announcements);
+    }
+}
+
+/// Removes participants that have reached their time limit or are lost after a restart, and carries out the effects of
+/// changed conferences. Returns whether there were any effects.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions_mut().conferences.handle_timeout(now);
+    settle_absent(gateway, now);
     let mut any = gateway.announcements.settle(&mut gateway.edge, now) | queues::settle(gateway, now);
     loop {
         let edge = &mut gateway.edge;
@@ -36,6 +82,18 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
             ConferenceEffect::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
     }
+}
+
+/// Removes participants whose calls have not continued after a restart.
+fn settle_absent(gateway: &mut Gateway, now: Instant) {
+    let Gateway { edge, calls, .. } = gateway;
+    let is_live = |sid: &str| {
+        let call = edge.index().sids.get(sid).and_then(|key| calls.get(key));
+        call.is_some_and(|call| call.shared.state != CallState::Ended)
+    };
+    let absent = edge.sessions().conferences.absent_calls();
+    let lost: Vec<String> = absent.filter(|sid| !is_live(sid)).map(str::to_owned).collect();
+    lost.iter().for_each(|sid| edge.sessions_mut().conferences.leave_absent(now, sid));
 }
 
 /// Handles an event of the mixers.

@@ -53,7 +53,7 @@ use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
 pub use change_feed::ChangeFeed;
-pub use conferences::{ComingReport, coming, conferences, conferences_live};
+pub use conferences::{ComingReport, ConferenceStates, coming, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use queues::{QueuesCounted, queues, queues_counted};
 pub use snapshot::{CallRestoration, GatewaySnapshot};
@@ -470,6 +470,11 @@ impl Gateway {
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         let calls = self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect();
         GatewaySnapshot { calls, ..GatewaySnapshot::without_calls(self, now) }
+    }
+
+    /// Returns the number of changes of conferences so far that [`ConferenceStates::of`] may show.
+    pub fn conference_changes(&self) -> u64 {
+        self.edge.sessions().conferences.changes()
     }
 
     /// Returns the keys of all calls, for [`Self::snapshot_call`].

@@ -1,5 +1,5 @@
 //! All answered calls, registered phones, subscriptions and bans as plain data. Calls are written and restored one by
-//! one, so that a panic concerns one call; those being set up, and announcements in conferences, are omitted.
+//! one, so that a panic concerns one call; those being set up are omitted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -22,6 +22,7 @@ use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
 use crate::call::words::answer::FinalAnswer;
 use crate::gateway::Gateway;
+use crate::gateway::conferences::ConferenceStates;
 
 /// Answered calls, registered phones, subscriptions and bans in plain data.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -42,11 +43,20 @@ pub struct GatewaySnapshot {
     /// INVITEs without a final response. The calls that are being set up are lost, and these INVITEs end.
     #[serde(default)]
     pub invites: Vec<KeptInvite>,
+    /// Active conferences.
+    #[serde(default)]
+    pub conferences: ConferenceStates,
 }
 
 impl GatewaySnapshot {
     /// Returns the snapshot of a gateway without its calls.
     pub fn without_calls(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
+        let conferences = ConferenceStates::of(gateway, now);
+        GatewaySnapshot { conferences, ..GatewaySnapshot::of_shared_state(gateway, now) }
+    }
+
+    /// Returns the snapshot of a gateway without its calls and conferences.
+    pub fn of_shared_state(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: Vec::new(),
             ports: gateway.edge.sessions().ports().collect(),
@@ -55,17 +65,19 @@ impl GatewaySnapshot {
             subscriptions: gateway.edge.indications().kept(now, gateway.edge.endpoint()),
             bans: gateway.edge.sources().strangers.kept(now),
             invites: gateway.edge.kept_invites(),
+            conferences: ConferenceStates::default(),
         }
     }
 
-    /// Lists the recordings that have not ended: id and SID. Those of conferences are omitted.
+    /// Lists the recordings that have not ended: id and SID.
     pub fn recordings(&self) -> impl Iterator<Item = (RecordingId, &str)> {
-        self.calls.iter().flat_map(CallSnapshot::recordings)
+        self.calls.iter().flat_map(CallSnapshot::recordings).chain(self.conferences.recordings())
     }
 
     /// Lists the recordings that a crash has interrupted.
     pub fn interrupted_recordings(&self) -> impl Iterator<Item = InterruptedRecording> {
-        self.calls.iter().flat_map(CallSnapshot::interrupted_recordings)
+        let of_calls = self.calls.iter().flat_map(CallSnapshot::interrupted_recordings);
+        of_calls.chain(self.conferences.interrupted_recordings())
     }
 }
 
@@ -95,13 +107,14 @@ struct EnteredCall {
 impl CallRestoration {
     /// Begins a restore, which [`Self::restore_next`] carries out.
     pub fn begin(gateway: &mut Gateway, now: Instant, snapshot: GatewaySnapshot) -> CallRestoration {
-        let GatewaySnapshot { calls, ports, queues, phones, subscriptions, bans, invites } = snapshot;
+        let GatewaySnapshot { calls, ports, queues, phones, subscriptions, bans, invites, conferences } = snapshot;
         let edge = &mut gateway.edge;
         edge.sessions_mut().queues.restore(now, queues);
         edge.restore_phones(now, phones);
         edge.restore_subscriptions(now, subscriptions);
         edge.sources_mut().strangers.restore(now, bans);
         edge.metrics_mut().sources_banned = edge.sources().strangers.banned() as u64;
+        conferences.restore(gateway, now);
         CallRestoration { remaining: calls.into(), ports, entered: VecDeque::new(), invites, lost: Vec::new() }
     }
 
@@ -125,6 +138,7 @@ impl CallRestoration {
             });
             return true;
         }
+        gateway.edge.sessions_mut().conferences.end_restoration(now);
         gateway.edge.keep_connections([]);
         gateway.settle(now);
         false

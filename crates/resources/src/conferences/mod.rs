@@ -4,6 +4,8 @@
 //! are queued here until they are polled: commands to the mixers, events for calls, and callbacks.
 
 pub mod queues;
+mod restoration;
+pub mod snapshot;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +23,7 @@ use trunkgate_media::{RecordingId, RecordingPause};
 use trunkgate_route::WebhookMethod;
 
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use crate::conferences::snapshot::{AbsentParticipant, AbsentParticipants, ActiveRecording, RecordingOrigin};
 use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::lookups::key::CallKey;
 use crate::recordings::RecordingRequest;
@@ -218,14 +221,8 @@ struct ConferenceDetails {
     /// Recording that starts with the conference, and SID of the call that requests it in its document.
     record: Option<(String, Box<RecordingRequest>)>,
     recordings: Vec<ActiveRecording>,
-}
-
-/// An active recording of a conference.
-#[derive(Debug)]
-struct ActiveRecording {
-    id: RecordingId,
-    sid: String,
-    pause: Option<RecordingPause>,
+    /// Origin of recordings that the mixers do not have yet, because the conference continues one of another process.
+    continued: Option<RecordingOrigin>,
 }
 
 /// A conference for which calls are being placed, still without a participant. It has its SID from the first call on.
@@ -246,6 +243,10 @@ pub struct Conferences {
     places: BTreeMap<(RoomId, MemberId), ParticipantEntry>,
     /// Loop-detection words of the conferences through which participants have come.
     links: BTreeMap<(RoomId, MemberId), Vec<u64>>,
+    /// Participants of another process whose calls have not come back.
+    absent: AbsentParticipants,
+    /// Number of changes that a snapshot may show.
+    changes: u64,
     next_seat: u64,
     next_clip: u64,
     due: VecDeque<ConferenceEffect>,
@@ -300,8 +301,10 @@ impl Conferences {
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
         let (room, kept) = (self.rooms.get(id)?, self.details.get(&id)?);
         let party = |member: &Member| {
-            let place = self.places.get(&(id, member.id()))?;
-            Some(PartyReport { member: member.clone(), joined: place.joined, speaks: place.speaks })
+            let at = (id, member.id());
+            let place = self.places.get(&at).map(|place| (place.joined, place.speaks));
+            let (joined, speaks) = place.or_else(|| Some((self.absent.joined(at)?, false)))?;
+            Some(PartyReport { member: member.clone(), joined, speaks })
         };
         Some(ConferenceReport {
             sid: kept.sid.clone(),
@@ -337,6 +340,11 @@ impl Conferences {
         joining: JoinRequest,
         joiner: Joiner,
     ) -> Result<ParticipantHandle, NotJoined> {
+        self.changes += 1;
+        if let Some(seated) = self.resume(name, &joining.call_sid, joiner.key) {
+            return Ok(seated);
+        }
+        self.leave_absent(now, &joining.call_sid);
         let (name, links) = self.linked(name, &joiner)?;
         let call = joining.call_sid.clone();
         let is_below_share = self.is_below_share(&joiner.trunk);
@@ -347,25 +355,33 @@ impl Conferences {
         let sid = || expected_sid.unwrap_or_else(sid);
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         self.expected.retain(|one| !one.is(&name));
-        let seat = ParticipantId(self.next_seat);
-        self.next_seat += 1;
+        let seat = self.new_seat();
         let (key, trunk, joined) = (joiner.key, joiner.trunk.clone(), joiner.date);
         self.places.insert((room, member), ParticipantEntry { key, trunk, seat, joined, speaks: false });
         if !links.is_empty() {
             self.links.insert((room, member), links);
         }
-        let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
-        let seated = ParticipantHandle { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
+        let seated = self.handle((room, member), seat);
         let Joiner { app, allow_private, record, .. } = joiner;
         let (sid, name) = (seated.sid.clone(), seated.name.clone());
         let kept = self.details.entry(room).or_insert_with(|| {
             let (record, recordings) = (None, Vec::new());
-            ConferenceDetails { sid, name, began, app, allow_private, record, recordings }
+            ConferenceDetails { sid, name, began, app, allow_private, record, recordings, continued: None }
         });
         if kept.record.is_none() {
             kept.record = record.map(|record| (call, record));
         }
         Ok(seated)
+    }
+
+    fn new_seat(&mut self) -> ParticipantId {
+        self.next_seat += 1;
+        ParticipantId(self.next_seat - 1)
+    }
+
+    fn handle(&self, (room, member): (RoomId, MemberId), seat: ParticipantId) -> ParticipantHandle {
+        let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
+        ParticipantHandle { room, member, seat, sid: sid.to_owned(), name: name.to_owned() }
     }
 
     /// Checks whether a call that is placed for a conference, given by SID or name, could join it now.
@@ -382,6 +398,9 @@ impl Conferences {
     /// The room refuses the call, no active conference has the SID, or the call would connect the conference with
     /// itself.
     pub fn would_take(&self, name: &str, joining: JoinRequest, joiner: &Joiner) -> Result<(), NotJoined> {
+        if self.is_absent(&joining.call_sid) {
+            return Ok(());
+        }
         let (name, _) = self.linked(name, joiner)?;
         let joining = JoinRequest { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
         self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
@@ -402,8 +421,9 @@ impl Conferences {
     /// Returns whether a trunk has less than its share of the edge's seats: all seats, divided by the number of
     /// trunks that use any.
     fn is_below_share(&self, trunk: &str) -> bool {
-        let trunks: BTreeSet<&str> = self.places.values().map(|place| &*place.trunk).chain([trunk]).collect();
-        self.places.values().filter(|place| &*place.trunk == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
+        let used = || self.places.values().map(|place| &*place.trunk).chain(self.absent.trunks());
+        let trunks: BTreeSet<&str> = used().chain([trunk]).collect();
+        used().filter(|other| *other == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
     }
 
     /// Notes that a call is placed for a conference, given by SID or name; `sid` creates the SID of a new one.
@@ -487,24 +507,25 @@ impl Conferences {
 
     /// Removes a participant that leaves.
     pub fn leave(&mut self, now: Instant, seated: &ParticipantHandle, departure: Departure) {
-        self.rooms.act(seated.room, |room| room.leave(now, seated.member, departure));
+        self.act(seated.room, |room| room.leave(now, seated.member, departure));
         self.vacate((seated.room, seated.member));
     }
 
     /// Removes a participant that has pressed the star key, if its settings let it leave that way.
     pub fn leave_by_key(&mut self, now: Instant, seated: &ParticipantHandle) {
-        self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
+        self.act(seated.room, |room| room.key(now, seated.member, '*'));
     }
 
     /// Runs a function on the room of a conference; returns `None` if the conference has ended.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut ConferenceRoom) -> R) -> Option<R> {
+        self.changes += 1;
         self.rooms.act(id, act)
     }
 
     /// Notes that a call placed for a conference, given by SID or name, has ended without an answer.
     pub fn add_failed(&mut self, conference: &str, call: &str, label: Option<&str>, status: CallStatus) {
         if let Some(room) = self.find(conference) {
-            self.rooms.act(room, |room| room.add_failed(call, label, status));
+            self.act(room, |room| room.add_failed(call, label, status));
         }
     }
 
@@ -547,11 +568,12 @@ impl Conferences {
     /// Notes that an announcement has ended, with the cause of a failure.
     pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
         self.announces(*room, *member, false);
-        self.rooms.act(*room, |room| room.announced(*id, failed));
+        self.act(*room, |room| room.announced(*id, failed));
     }
 
     /// Starts a recording of a conference with this id and SID.
     pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
+        self.changes += 1;
         let conference = ConferenceId(room.number());
         if let Some(kept) = self.details.get_mut(&room) {
             kept.recordings.push(ActiveRecording { id, sid, pause: None });
@@ -568,6 +590,7 @@ impl Conferences {
         sid: Option<&str>,
         pause: Option<RecordingPause>,
     ) -> Option<String> {
+        self.changes += 1;
         let running = self.details.get_mut(&room)?.recordings.iter_mut().rev();
         let one = running.into_iter().find(|one| sid.is_none_or(|sid| one.sid == sid))?;
         one.pause = pause;
@@ -577,6 +600,8 @@ impl Conferences {
 
     /// Ends a recording of a conference: the one with the SID, or the newest. Returns its SID, if there is one.
     pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
+        self.changes += 1;
+        self.begin_continued_recordings(room);
         let running = &mut self.details.get_mut(&room)?.recordings;
         let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
         let ActiveRecording { id, sid, .. } = running.remove(at);
@@ -600,12 +625,16 @@ impl Conferences {
 
     /// Returns the time of the next [`Conferences::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.rooms.poll_timeout()
+        self.rooms.poll_timeout().into_iter().chain(self.absent.poll_timeout()).min()
     }
 
     /// Removes participants that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.rooms.handle_timeout(now);
+        if self.rooms.poll_timeout().is_some_and(|at| at <= now) {
+            self.changes += 1;
+            self.rooms.handle_timeout(now);
+        }
+        self.end_absence(now);
     }
 
     /// Returns the next effect of a change. `date` returns the current date.
@@ -655,6 +684,7 @@ impl Conferences {
                 }
             }
             RoomAction::StopRecording => {
+                self.begin_continued_recordings(room);
                 let running = self.details.get_mut(&room).map(|kept| std::mem::take(&mut kept.recordings));
                 let stop =
                     |ActiveRecording { id, .. }| ConferenceEffect::Node(NodeCommand::StopRecording { recording: id });
@@ -694,6 +724,7 @@ impl Conferences {
     /// Removes a participant from the look-ups and from its mixer. Returns its call.
     fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
         self.links.remove(&place);
+        self.absent.remove(place);
         let ParticipantEntry { key, seat, .. } = self.places.remove(&place)?;
         self.due.push_back(ConferenceEffect::Node(NodeCommand::Leave { seat }));
         Some(key)
@@ -708,7 +739,7 @@ impl Conferences {
             if let Some(place) = self.places.get_mut(&(room, member)) {
                 place.speaks = speaks;
             }
-            self.rooms.act(room, |room| room.note_speech(member, speaks));
+            self.act(room, |room| room.note_speech(member, speaks));
         }
     }
 
@@ -733,6 +764,70 @@ impl Conferences {
         let (call, about) = (call.to_owned(), kept.sid.clone());
         let (app, allow_private) = (Arc::clone(&kept.app), kept.allow_private);
         self.due.push_back(ConferenceEffect::Callback(AppCallback { call, about, app, allow_private, request }));
+    }
+
+    /// Lists the SIDs of absent participants' calls; none while calls are being restored.
+    pub fn absent_calls(&self) -> impl Iterator<Item = &str> {
+        let list = self.absent.until.map(|_| self.absent.list.values());
+        list.into_iter().flatten().map(|absent| absent.call_sid.as_str())
+    }
+
+    /// Removes the participants that are still absent although their time is over.
+    fn end_absence(&mut self, now: Instant) {
+        while let Some(absent) =
+            self.absent.list.values().next().filter(|_| self.absent.until.is_some_and(|at| at <= now))
+        {
+            let call_sid = absent.call_sid.clone();
+            self.leave_absent(now, &call_sid);
+        }
+    }
+
+    /// Returns whether an announcement has to wait, because the participant that hears it is absent; without `member`,
+    /// because all are.
+    pub fn is_awaited(&self, room: RoomId, member: Option<MemberId>) -> bool {
+        let is_any = || self.places.keys().any(|(at, _)| *at == room);
+        member.map_or_else(|| !is_any(), |member| self.absent.list.contains_key(&(room, member)))
+    }
+
+    /// Returns whether the call with a SID is an absent participant of a conference.
+    fn is_absent(&self, call_sid: &str) -> bool {
+        self.absent.find(call_sid).is_some()
+    }
+
+    /// Continues with the absent participant whose call has come back; `None` if there is none in the conference with
+    /// this SID or name.
+    fn resume(&mut self, sid_or_name: &str, call_sid: &str, key: CallKey) -> Option<ParticipantHandle> {
+        let at = self.absent.find(call_sid).filter(|(room, _)| self.find(sid_or_name) == Some(*room))?;
+        let AbsentParticipant { call_sid: _, trunk, joined } = self.absent.list.remove(&at)?;
+        let seat = self.new_seat();
+        self.places.insert(at, ParticipantEntry { key, trunk, seat, joined, speaks: false });
+        let (room, member) = at;
+        self.act(room, |room| room.resume(member));
+        self.begin_continued_recordings(room);
+        Some(self.handle(at, seat))
+    }
+
+    /// Removes an absent participant, because its call has ended or joins another conference.
+    pub fn leave_absent(&mut self, now: Instant, call_sid: &str) {
+        let Some(at) = self.absent.find(call_sid) else { return };
+        let (room, member) = at;
+        self.act(room, |room| room.leave(now, member, Departure::HungUp));
+        self.vacate(at);
+    }
+
+    /// Sends the mixers the recordings of a conference that another process began.
+    fn begin_continued_recordings(&mut self, room: RoomId) {
+        let Some(details) = self.details.get_mut(&room) else { return };
+        let Some(origin) = details.continued.take() else { return };
+        let conference = ConferenceId(room.number());
+        for &ActiveRecording { id: recording, pause, .. } in &details.recordings {
+            let is_crossing = origin == RecordingOrigin::Crossing;
+            let record = NodeCommand::Record { conference, recording, is_crossing };
+            self.due.push_back(ConferenceEffect::Node(record));
+            if pause.is_some() {
+                self.due.push_back(ConferenceEffect::Node(NodeCommand::PauseRecording { recording, pause }));
+            }
+        }
     }
 
     /// Adds ended conferences; beyond the limit the oldest are forgotten.

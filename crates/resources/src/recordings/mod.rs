@@ -332,7 +332,7 @@ pub const fn track_name(tracks: TrackSet) -> &'static str {
 }
 
 /// A request to begin a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingRequest {
     /// Trigger of the recording.
     pub source: RecordingSource,

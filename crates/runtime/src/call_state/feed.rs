@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use trunkgate_call::gateway::{ChangeFeed, GatewaySnapshot};
+use trunkgate_call::gateway::{ChangeFeed, ConferenceStates, GatewaySnapshot};
 use trunkgate_call::{CallKey, CallSnapshot, Gateway};
 use trunkgate_system::clock;
 
@@ -10,8 +10,10 @@ use super::writer::{StateCommand, StateWriter};
 
 /// Minimum interval between two writes of the state that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum interval between two writes of the conferences.
+const CONFERENCES_INTERVAL: Duration = Duration::from_millis(250);
 /// Divisor of the loop's time: at most 1/200 of it is used to write the shared state, which is large with many
-/// registered phones.
+/// registered phones, and as much for the conferences.
 const SHARED_FRACTION: u32 = 200;
 
 /// Writes the changes of a gateway to the state file.
@@ -23,12 +25,23 @@ pub struct StateFeed {
     shared_at: Instant,
     /// Whether the shared state may have changed since it was written.
     is_shared_changed: bool,
+    /// Earliest time of the next write of the conferences.
+    conferences_at: Instant,
+    /// Number of changes of conferences that the file has; `None` if they have to be written.
+    conference_changes: Option<u64>,
 }
 
 impl StateFeed {
     /// Follows a gateway from now on; its existing calls are written first.
     pub fn new(now: Instant, gateway: &mut Gateway, writer: StateWriter) -> StateFeed {
-        StateFeed { writer, calls: ChangeFeed::new(now, gateway), shared_at: now, is_shared_changed: true }
+        StateFeed {
+            writer,
+            calls: ChangeFeed::new(now, gateway),
+            shared_at: now,
+            is_shared_changed: true,
+            conferences_at: now,
+            conference_changes: None,
+        }
     }
 
     /// Records that the gateway has handled an event.
@@ -37,8 +50,14 @@ impl StateFeed {
     }
 
     /// Returns the time of the next write, if anything waits for one.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
+    pub fn poll_timeout(&self, gateway: &Gateway) -> Option<Instant> {
+        let shared = self.is_shared_changed.then_some(self.shared_at);
+        let conferences = self.are_conferences_changed(gateway).then_some(self.conferences_at);
+        self.calls.poll_timeout().into_iter().chain(shared).chain(conferences).min()
+    }
+
+    fn are_conferences_changed(&self, gateway: &Gateway) -> bool {
+        self.conference_changes != Some(gateway.conference_changes())
     }
 
     /// Writes the changes that are due. `snapshot` returns a call as plain data; if it returns `None`, the file keeps
@@ -64,11 +83,19 @@ impl StateFeed {
             if self.writer.take_behind() {
                 let live = self.calls.begin_again(now, gateway);
                 self.writer.write(StateCommand::Only(live.into_iter().map(|key| key.0).collect()));
+                self.conference_changes = None;
             }
+        }
+        if self.are_conferences_changed(gateway) && self.conferences_at <= now {
+            let began = Instant::now();
+            let conferences = Box::new(ConferenceStates::of(gateway, now));
+            self.writer.write(StateCommand::Conferences(clock::monotonic(), conferences));
+            self.conference_changes = Some(gateway.conference_changes());
+            self.conferences_at = now + CONFERENCES_INTERVAL.max(began.elapsed() * SHARED_FRACTION);
         }
         if self.is_shared_changed && self.shared_at <= now {
             let began = Instant::now();
-            let shared = Box::new(GatewaySnapshot::without_calls(gateway, now));
+            let shared = Box::new(GatewaySnapshot::of_shared_state(gateway, now));
             self.writer.write(StateCommand::Shared(clock::monotonic(), shared));
             self.is_shared_changed = false;
             self.shared_at = now + SHARED_INTERVAL.max(began.elapsed() * SHARED_FRACTION);

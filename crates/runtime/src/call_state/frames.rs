@@ -12,8 +12,12 @@ use rustc_hash::FxHasher;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 
-/// First bytes of a state file; the last byte is the version of the format.
-const MAGIC: &[u8; 8] = b"TGSTATE\x02";
+/// First bytes of a state file, before the version of the format.
+const MAGIC: &[u8; 7] = b"TGSTATE";
+/// Version of the format that is written. Version 2 has no frames of conferences.
+const VERSION: u8 = 3;
+/// Oldest version that is read.
+const OLDEST_VERSION: u8 = 2;
 /// Snapshot of a call between two trunks, of which one uses SRTP. Its numbers, addresses and keys are invented.
 const DICTIONARY: &str = include_str!("dictionary.json");
 /// Length of a frame before its payload: length, checksum and kind.
@@ -31,6 +35,7 @@ mod kind {
     pub(super) const START: u8 = 6;
     pub(super) const CONTINUES: u8 = 7;
     pub(super) const DICTIONARY: u8 = 8;
+    pub(super) const CONFERENCES: u8 = 9;
 }
 
 /// First frame of a file.
@@ -56,6 +61,8 @@ pub(crate) enum StateFrame {
     Gone { key: u64 },
     /// Latest snapshot of the state that calls share, and the monotonic time at which it was taken.
     Shared { at: Duration, state: PackedState },
+    /// Latest snapshot of all conferences, and the monotonic time at which it was taken.
+    Conferences { at: Duration, state: PackedState },
     /// The edge has run without a crash for a while.
     Settled,
     /// Another process has read this file and begins to continue its calls.
@@ -81,6 +88,14 @@ impl StateFrame {
         Ok(StateFrame::Shared { at, state: PackedState::pack(snapshot)? })
     }
 
+    /// Creates a frame with the snapshot of all conferences.
+    ///
+    /// # Errors
+    /// Returns the error of the JSON serializer.
+    pub(crate) fn conferences(at: Duration, snapshot: &impl Serialize) -> serde_json::Result<StateFrame> {
+        Ok(StateFrame::Conferences { at, state: PackedState::pack(snapshot)? })
+    }
+
     /// Appends the frame in its written form.
     pub(crate) fn write_to(&self, bytes: &mut Vec<u8>) {
         let (kind, payload) = match self {
@@ -90,6 +105,9 @@ impl StateFrame {
             }
             StateFrame::Gone { key } => (kind::GONE, key.to_le_bytes().to_vec()),
             StateFrame::Shared { at, state } => (kind::SHARED, [&micros(*at)[..], state.0.as_slice()].concat()),
+            StateFrame::Conferences { at, state } => {
+                (kind::CONFERENCES, [&micros(*at)[..], state.0.as_slice()].concat())
+            }
             StateFrame::Settled => (kind::SETTLED, Vec::new()),
             StateFrame::Start => (kind::START, Vec::new()),
             StateFrame::Continues { sid } => (kind::CONTINUES, sid.clone().into_bytes()),
@@ -109,6 +127,10 @@ impl StateFrame {
             kind::SHARED => {
                 let (at, state) = stamped_state(payload)?;
                 Some(StateFrame::Shared { at, state })
+            }
+            kind::CONFERENCES => {
+                let (at, state) = stamped_state(payload)?;
+                Some(StateFrame::Conferences { at, state })
             }
             kind::SETTLED => Some(StateFrame::Settled),
             kind::START => Some(StateFrame::Start),
@@ -159,7 +181,7 @@ pub(crate) struct StateContents {
 
 /// Returns the beginning of a new file: format version, header and dictionary.
 pub(crate) fn beginning(header: StateHeader) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = [MAGIC.as_slice(), &[VERSION]].concat();
     StateFrame::Header(header).write_to(&mut bytes);
     write(&mut bytes, kind::DICTIONARY, DICTIONARY.as_bytes());
     bytes
@@ -167,7 +189,10 @@ pub(crate) fn beginning(header: StateHeader) -> Vec<u8> {
 
 /// Reads the complete frames of a file; `None` if it is not a state file of this format.
 pub(crate) fn read(bytes: &[u8]) -> Option<StateContents> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let (version, mut rest) = bytes.strip_prefix(MAGIC)?.split_first()?;
+    if !(OLDEST_VERSION..=VERSION).contains(version) {
+        return None;
+    }
     let StateFrame::Header(header) = next_frame(&mut rest)? else { return None };
     let (kind::DICTIONARY, dictionary) = next_payload(&mut rest)? else { return None };
     let mut frames = Vec::new();
@@ -247,6 +272,7 @@ mod tests {
         vec![
             StateFrame::call(7, at, &"a call").unwrap(),
             StateFrame::shared(at, &serde_json::json!({})).unwrap(),
+            StateFrame::conferences(at, &serde_json::json!([])).unwrap(),
             StateFrame::Gone { key: 7 },
             StateFrame::Settled,
             StateFrame::Start,
@@ -307,8 +333,11 @@ mod tests {
         assert_eq!(read(b""), None);
         assert_eq!(read(b"SQLite format 3\0"), None);
         let (mut bytes, _) = written();
-        bytes[7] = 9;
-        assert_eq!(read(&bytes), None);
+        let is_read = [1, 2, 3, 4].map(|version| {
+            bytes[7] = version;
+            read(&bytes).is_some()
+        });
+        assert_eq!(is_read, [false, true, true, false], "by version");
     }
 
     proptest! {

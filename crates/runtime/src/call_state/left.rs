@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trunkgate_call::CallSnapshot;
-use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::gateway::{ConferenceStates, GatewaySnapshot};
 use trunkgate_system::clock::{self, ClockReading};
 use trunkgate_system::files::named;
 
@@ -160,7 +160,7 @@ impl LeftContents {
         if before != boot {
             return Err(StateRefusal::Rebooted);
         }
-        let (mut calls, mut shared) = (BTreeMap::new(), None);
+        let (mut calls, mut shared, mut conferences) = (BTreeMap::new(), None, None);
         // Last call of each start that has not restored all of them.
         let mut suspects: Vec<Option<String>> = Vec::new();
         for frame in frames {
@@ -169,6 +169,7 @@ impl LeftContents {
                 StateFrame::Call { key, at, state } => drop(calls.insert(key, (at, state))),
                 StateFrame::Gone { key } => drop(calls.remove(&key)),
                 StateFrame::Shared { at: _, state } => shared = Some(state),
+                StateFrame::Conferences { at, state } => conferences = Some((at, state)),
                 StateFrame::Settled => crashes = 0,
                 StateFrame::Start => suspects.push(None),
                 StateFrame::Continues { sid } => drop(suspects.last_mut().and_then(|last| last.replace(sid))),
@@ -189,6 +190,12 @@ impl LeftContents {
             complete,
             is_damaged,
         };
+        if let Some((at, state)) = conferences {
+            // Without them, the calls of their participants join new ones.
+            let mut states: ConferenceStates = state.value(&dictionary).unwrap_or_default();
+            states.outlive_crash(now.saturating_sub(at));
+            left.calls.conferences = states;
+        }
         for (at, state) in calls.into_values() {
             let call = state.value::<CallSnapshot>(&dictionary);
             let sid = call.as_ref().map_or_else(|_| sid_in(&state, &dictionary), |call| call.sid.clone());

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trunkgate_call::CallSnapshot;
-use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::gateway::{ConferenceStates, GatewaySnapshot};
 use trunkgate_system::clock::{self, ClockReading};
 use trunkgate_system::{files, ownership};
 
@@ -43,6 +43,8 @@ pub enum StateCommand {
     Only(HashSet<u64>),
     /// Latest snapshot of the state that calls share, with the monotonic time at which it was taken.
     Shared(Duration, Box<GatewaySnapshot>),
+    /// Latest snapshot of all conferences, with the monotonic time at which it was taken.
+    Conferences(Duration, Box<ConferenceStates>),
 }
 
 /// Handle to the writer thread; dropping it ends the thread.
@@ -148,6 +150,8 @@ struct StateFile {
     calls: HashMap<u64, Vec<u8>>,
     /// Latest frame of the state that calls share.
     common: Vec<u8>,
+    /// Latest frame of the conferences.
+    conferences: Vec<u8>,
     /// Length of the file, in bytes.
     len: u64,
     /// Total length of the latest frames, in bytes.
@@ -156,7 +160,8 @@ struct StateFile {
 
 impl StateFile {
     fn new(path: PathBuf, header: StateHeader) -> StateFile {
-        StateFile { path, file: None, header, calls: HashMap::new(), common: Vec::new(), len: 0, valid: 0 }
+        let (calls, common, conferences) = (HashMap::new(), Vec::new(), Vec::new());
+        StateFile { path, file: None, header, calls, common, conferences, len: 0, valid: 0 }
     }
 
     /// Appends frames that are already stored as the latest ones, or rewrites the file if it is too long or the write
@@ -181,6 +186,7 @@ impl StateFile {
     fn rewrite(&mut self) -> io::Result<()> {
         let mut text = beginning(self.header.clone());
         text.extend_from_slice(&self.common);
+        text.extend_from_slice(&self.conferences);
         self.calls.values().for_each(|call| text.extend_from_slice(call));
         let file = match replaced(&self.path, &text) {
             Err(_) if self.file.is_none() => {
@@ -293,6 +299,17 @@ impl WriterThread {
                     "the latest state that calls share would not survive a crash, because it cannot be serialised: {error}"
                 ),
             },
+            StateCommand::Conferences(at, snapshot) => match StateFrame::conferences(at, &*snapshot) {
+                Ok(conferences) => {
+                    conferences.write_to(&mut frame);
+                    bytes.extend_from_slice(&frame);
+                    self.file.valid = self.file.valid + frame.len() as u64 - self.file.conferences.len() as u64;
+                    self.file.conferences = frame;
+                }
+                Err(error) => tracing::error!(
+                    "the latest state of conferences would not survive a crash, because it cannot be serialised: {error}"
+                ),
+            },
         }
     }
 
@@ -372,6 +389,7 @@ mod tests {
                 StateFrame::Gone { key } => drop(latest.remove(&key)),
                 StateFrame::Header(_)
                 | StateFrame::Shared { .. }
+                | StateFrame::Conferences { .. }
                 | StateFrame::Settled
                 | StateFrame::Start
                 | StateFrame::Continues { .. } => {}

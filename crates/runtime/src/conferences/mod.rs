@@ -5,48 +5,114 @@
 //! sessions of parties tick 2 ms after this thread, from the same epoch.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_conference::limits::FRAME;
-use trunkgate_conference::{ConferenceNode, NodeCommand, NodeEvent};
+use trunkgate_conference::{ConferenceNode, MixSnapshot, NodeCommand, NodeEvent};
 use trunkgate_media::{Recorded, RecordingId};
+use trunkgate_system::clock;
 
 use crate::worker::{next_tick, raise_priority};
+
+/// Maximum wait for the mixing thread, which never blocks for long.
+const SUSPEND_WITHIN: Duration = Duration::from_secs(1);
+
+/// Recording of a conference on its way from one process to another, without its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossingMix {
+    mix: MixSnapshot,
+    /// Time of its last frame by the monotonic clock, which both processes share.
+    at: Duration,
+}
+
+impl CrossingMix {
+    /// Returns the id of the recording.
+    pub fn recording(&self) -> RecordingId {
+        self.mix.recording
+    }
+}
+
+/// Command to the mixing thread.
+#[derive(Debug)]
+enum MixerCommand {
+    /// Command of signalling.
+    Node(NodeCommand),
+    /// Another process takes the conferences over.
+    HandOver,
+    /// Return the recordings of conferences without participants; with `is_all` those of the others too.
+    Suspend { is_all: bool, answer: SyncSender<Vec<CrossingMix>> },
+    /// Another process has handed these recordings over.
+    Resume(Vec<CrossingMix>),
+    /// Another process hands no more recordings over.
+    ResumeNoMore,
+}
 
 /// Handle to the mixing thread.
 #[derive(Debug)]
 pub struct MixerHandle {
-    commands: Sender<NodeCommand>,
+    commands: Sender<MixerCommand>,
     events: UnboundedReceiver<NodeEvent>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl MixerHandle {
     /// Starts the thread, with ticks at `epoch` and every 20 ms after; recorded frames are passed to `write`, which
-    /// must not block. The thread ends when the handle is dropped.
+    /// must not block. Dropping the handle ends the thread and waits for its end.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be created.
     pub fn start(
         epoch: Instant,
         write: impl FnMut(RecordingId, Recorded<'_>) + Send + 'static,
-    ) -> io::Result<(MixerHandle, JoinHandle<()>)> {
+    ) -> io::Result<MixerHandle> {
         let ((commands, received), (told, events)) = (channel(), unbounded_channel());
         let thread = std::thread::Builder::new().name("conferences".to_owned()).spawn(move || {
             // A missing permission is logged by the first worker.
             let _ = raise_priority();
-            let mut mixing = MixerThread { node: ConferenceNode::new(), commands: received, events: told, write };
+            let (node, ticked) = (ConferenceNode::new(), epoch);
+            let mut mixing = MixerThread { node, commands: received, events: told, write, ticked };
             while mixing.wait_for_parties() && mixing.mix(epoch) {}
             mixing.node.end_recordings();
             mixing.write();
         })?;
-        Ok((MixerHandle { commands, events }, thread))
+        Ok(MixerHandle { commands, events, thread: Some(thread) })
     }
 
     /// Sends a command to the thread; never blocks.
     pub(crate) fn send(&self, command: NodeCommand) {
+        self.command(MixerCommand::Node(command));
+    }
+
+    /// Continues recordings that another process has handed over with their files.
+    pub(crate) fn resume(&self, mixes: Vec<CrossingMix>) {
+        if !mixes.is_empty() {
+            self.command(MixerCommand::Resume(mixes));
+        }
+    }
+
+    /// Gives up waiting for recordings of another process.
+    pub(crate) fn resume_no_more(&self) {
+        self.command(MixerCommand::ResumeNoMore);
+    }
+
+    /// Keeps recordings that end from now on for another process, which takes the conferences over.
+    pub(crate) fn hand_over(&self) {
+        self.command(MixerCommand::HandOver);
+    }
+
+    /// Removes and returns the recordings of conferences that have lost all participants since the hand-over began;
+    /// with `is_all` those of the others too. Their audio has been passed to the recording writer.
+    pub fn suspend(&self, is_all: bool) -> Vec<CrossingMix> {
+        let (answer, suspended) = sync_channel(1);
+        self.command(MixerCommand::Suspend { is_all, answer });
+        suspended.recv_timeout(SUSPEND_WITHIN).unwrap_or_default()
+    }
+
+    fn command(&self, command: MixerCommand) {
         if self.commands.send(command).is_err() {
             tracing::error!("the conference thread has ended: conferences have no audio until a restart");
         }
@@ -63,12 +129,24 @@ impl MixerHandle {
     }
 }
 
+impl Drop for MixerHandle {
+    fn drop(&mut self) {
+        // The thread ends with the last sender.
+        self.commands = channel().0;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// State of the mixing thread.
 struct MixerThread<W> {
     node: ConferenceNode,
-    commands: Receiver<NodeCommand>,
+    commands: Receiver<MixerCommand>,
     events: UnboundedSender<NodeEvent>,
     write: W,
+    /// Time of the last tick.
+    ticked: Instant,
 }
 
 impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
@@ -76,7 +154,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
     fn wait_for_parties(&mut self) -> bool {
         while self.node.conferences() == 0 {
             match self.commands.recv() {
-                Ok(command) => self.node.handle_input(command),
+                Ok(command) => self.handle(command),
                 Err(_) => return false,
             }
             self.tell();
@@ -93,6 +171,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
                 return false;
             }
             self.node.tick();
+            self.ticked = due;
             self.tell();
             self.write();
             due += FRAME;
@@ -103,6 +182,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
                 let missed = next.saturating_duration_since(due).as_millis() / FRAME.as_millis();
                 self.node.skip(u32::try_from(missed).unwrap_or(u32::MAX));
                 due = next;
+                self.ticked = due - FRAME;
             }
         }
         true
@@ -112,10 +192,35 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
     fn take_until(&mut self, due: Instant) -> bool {
         loop {
             match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(command) => self.node.handle_input(command),
+                Ok(command) => self.handle(command),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
+        }
+    }
+
+    fn handle(&mut self, command: MixerCommand) {
+        match command {
+            MixerCommand::Node(command) => self.node.handle_input(command),
+            MixerCommand::HandOver => self.node.hand_over(),
+            MixerCommand::Suspend { is_all, answer } => {
+                let at = clock::monotonic().saturating_sub(self.ticked.elapsed());
+                let crossing = |(ticks, mix): (u64, MixSnapshot)| {
+                    let ago = FRAME.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
+                    CrossingMix { mix, at: at.saturating_sub(ago) }
+                };
+                let suspended = self.node.suspend_recordings(is_all, &mut self.write);
+                // The other end may have given up; the next process completes the files.
+                let _ = answer.send(suspended.into_iter().map(crossing).collect());
+            }
+            MixerCommand::Resume(mixes) => {
+                let now = clock::monotonic().saturating_sub(self.ticked.elapsed());
+                for CrossingMix { mix, at } in mixes {
+                    let ticks = (now.saturating_sub(at) + FRAME / 2).as_millis() / FRAME.as_millis();
+                    self.node.resume_recording(&mix, u64::try_from(ticks).unwrap_or(u64::MAX));
+                }
+            }
+            MixerCommand::ResumeNoMore => self.node.resume_no_more(),
         }
     }
 
@@ -148,7 +253,7 @@ mod tests {
             Recorded::Audio { samples, .. } => Some(samples.len() / 320),
             Recorded::End { .. } => None,
         };
-        let (mut desk, thread) =
+        let mut desk =
             MixerHandle::start(Instant::now(), move |id, piece| told.send((id, length(piece))).unwrap()).unwrap();
         let mut ends = Vec::new();
         for number in 0..2 {
@@ -180,7 +285,6 @@ mod tests {
             left += usize::from(desk.try_next().as_ref().is_some_and(gone));
         }
         drop(desk);
-        thread.join().unwrap();
         let pieces: Vec<(RecordingId, Option<usize>)> = written.into_iter().collect();
         assert!(pieces.iter().all(|(id, _)| *id == RecordingId(7)));
         assert_eq!(pieces.last(), Some(&(RecordingId(7), None)), "it ends with its conference");

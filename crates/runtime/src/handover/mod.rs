@@ -24,6 +24,7 @@ use trunkgate_delivery::sinks::recordings::SuspendedRecording;
 use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
 use trunkgate_tls_record::TlsSnapshot;
 
+use crate::conferences::CrossingMix;
 use crate::transport::HandedConnections;
 use crate::worker::{CrossingAgent, CrossingRecorders, CrossingSession, ExpectedSession};
 
@@ -73,6 +74,9 @@ pub enum PredecessorMessage {
         sessions: Vec<HandedSession>,
         /// Files of the sessions' recordings; the predecessor has written all audio so far and writes no more.
         recordings: Vec<SuspendedRecording>,
+        /// Recordings of conferences that have no participant left in the predecessor; `recordings` has their files.
+        #[serde(default)]
+        mixes: Vec<CrossingMix>,
     },
     /// All media sessions have been sent.
     Done,

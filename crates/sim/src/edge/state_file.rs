@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use trunkgate_call::gateway::{ChangeFeed, GatewaySnapshot};
+use trunkgate_call::gateway::{ChangeFeed, ConferenceStates, GatewaySnapshot};
 use trunkgate_call::{CallKey, CallSnapshot, Gateway};
 
 /// Interval of writes of the part that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval of writes of the conferences.
+const CONFERENCES_INTERVAL: Duration = Duration::from_millis(250);
 /// Fields of a snapshot that change without an event of the call: audio figures, times until the snapshot, removed
 /// ends that the worker has still to close, and the CSeq of requests that the endpoint answers alone.
-const MOVING: [&str; 10] = [
+const MOVING: [&str; 11] = [
     "answered_ms",
     "ends_left",
     "figures",
     "held_ms",
+    "leaves_in_ms",
     "ran_ms",
     "refresh_ms",
     "remote_cseq",
@@ -25,9 +28,9 @@ const MOVING: [&str; 10] = [
     "waited",
 ];
 
-/// Snapshot of a call as it was written.
+/// Snapshot of a call or of the conferences as it was written.
 #[derive(Debug)]
-struct WrittenCall {
+struct WrittenState {
     at: Instant,
     json: String,
 }
@@ -35,13 +38,18 @@ struct WrittenCall {
 /// State file of one process of the edge.
 #[derive(Debug)]
 pub(crate) struct StateFile {
-    calls: BTreeMap<CallKey, WrittenCall>,
+    calls: BTreeMap<CallKey, WrittenState>,
     shared: Option<String>,
     feed: ChangeFeed,
     /// Time of the next write of the shared part.
     shared_at: Instant,
     /// Whether the shared part may have changed since it was written.
     is_shared_changed: bool,
+    conferences: Option<WrittenState>,
+    /// Time of the next write of the conferences.
+    conferences_at: Instant,
+    /// Number of changes of conferences that the file has.
+    conference_changes: u64,
     /// Whether changes of calls that are in the file are missed: a fault for tests.
     misses_changes: bool,
 }
@@ -49,15 +57,25 @@ pub(crate) struct StateFile {
 /// Calls that a crashed process has left.
 #[derive(Debug)]
 pub(crate) struct LeftCalls {
-    calls: Vec<WrittenCall>,
+    calls: Vec<WrittenState>,
     shared: Option<String>,
+    conferences: Option<WrittenState>,
 }
 
 impl StateFile {
     /// Follows a gateway from now on; its calls are written first.
     pub(crate) fn follow(now: Instant, gateway: &mut Gateway, misses_changes: bool) -> StateFile {
-        let (calls, shared, feed) = (BTreeMap::new(), None, ChangeFeed::new(now, gateway));
-        StateFile { calls, shared, feed, shared_at: now, is_shared_changed: true, misses_changes }
+        StateFile {
+            calls: BTreeMap::new(),
+            shared: None,
+            feed: ChangeFeed::new(now, gateway),
+            shared_at: now,
+            is_shared_changed: true,
+            conferences: None,
+            conferences_at: now,
+            conference_changes: 0,
+            misses_changes,
+        }
     }
 
     /// Follows the gateway of a new process, which replaces the file.
@@ -71,8 +89,10 @@ impl StateFile {
     }
 
     /// Returns the time of the next write; `None` if there is nothing to write.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.feed.poll_timeout().into_iter().chain(self.is_shared_changed.then_some(self.shared_at)).min()
+    pub(crate) fn poll_timeout(&self, gateway: &Gateway) -> Option<Instant> {
+        let shared = self.is_shared_changed.then_some(self.shared_at);
+        let conferences = (self.conference_changes != gateway.conference_changes()).then_some(self.conferences_at);
+        self.feed.poll_timeout().into_iter().chain(shared).chain(conferences).min()
     }
 
     /// Writes the changes, if the interval is over.
@@ -90,13 +110,18 @@ impl StateFile {
             // A call in a state that cannot be written keeps its former snapshot.
             if let Some(call) = gateway.snapshot_call(now, key) {
                 self.feed.note_written(now, key);
-                self.calls.insert(key, WrittenCall { at: now, json: written(&call)? });
+                self.calls.insert(key, WrittenState { at: now, json: written(&call)? });
             }
         }
         if self.is_shared_changed && self.shared_at <= now {
-            self.shared = Some(written(&GatewaySnapshot::without_calls(gateway, now))?);
+            self.shared = Some(written(&GatewaySnapshot::of_shared_state(gateway, now))?);
             self.is_shared_changed = false;
             self.shared_at = now + SHARED_INTERVAL;
+        }
+        if self.conference_changes != gateway.conference_changes() && self.conferences_at <= now {
+            self.conferences = Some(WrittenState { at: now, json: written(&ConferenceStates::of(gateway, now))? });
+            self.conference_changes = gateway.conference_changes();
+            self.conferences_at = now + CONFERENCES_INTERVAL;
         }
         Ok(())
     }
@@ -109,6 +134,16 @@ impl StateFile {
     pub(crate) fn check(&mut self, now: Instant, gateway: &mut Gateway) -> Result<(), String> {
         for key in self.feed.take_ended(gateway) {
             self.calls.remove(&key);
+        }
+        if self.conference_changes == gateway.conference_changes() {
+            let current = comparable(&written(&ConferenceStates::of(gateway, now))?)?;
+            let file = match &self.conferences {
+                Some(state) => comparable(&state.json)?,
+                None => comparable(&written(&ConferenceStates::default())?)?,
+            };
+            if let Some(place) = difference(&file, &current) {
+                return Err(format!("conferences have changed, and the state file has not: {place}"));
+            }
         }
         let keys: BTreeSet<CallKey> = self.calls.keys().copied().chain(gateway.call_keys()).collect();
         for key in keys.iter().filter(|key| !self.feed.is_waiting(**key)) {
@@ -131,7 +166,8 @@ impl StateFile {
 
     /// Returns the contents of the file after a crash.
     pub(crate) fn into_left(self) -> LeftCalls {
-        LeftCalls { calls: self.calls.into_values().collect(), shared: self.shared }
+        let StateFile { calls, shared, conferences, .. } = self;
+        LeftCalls { calls: calls.into_values().collect(), shared, conferences }
     }
 }
 
@@ -146,7 +182,13 @@ impl LeftCalls {
             Some(json) => read(&json)?,
             None => GatewaySnapshot::default(),
         };
-        for WrittenCall { at, json } in self.calls {
+        if let Some(WrittenState { at, json }) = self.conferences {
+            snapshot.conferences = read(&json)?;
+            if is_counted {
+                snapshot.conferences.outlive_crash(now.saturating_duration_since(at));
+            }
+        }
+        for WrittenState { at, json } in self.calls {
             let mut call: CallSnapshot = read(&json)?;
             if is_counted {
                 call.outlive_crash(now.saturating_duration_since(at));

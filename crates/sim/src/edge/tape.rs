@@ -206,7 +206,7 @@ impl TapedGateway {
 
     /// Returns the time of the next write to the state file; `None` if there is nothing to write.
     pub(crate) fn next_write(&self) -> Option<Instant> {
-        self.state_file.as_ref()?.poll_timeout()
+        self.state_file.as_ref()?.poll_timeout(&self.gateway)
     }
 
     /// Writes changes to the state file, if its interval is over.

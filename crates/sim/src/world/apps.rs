@@ -78,7 +78,7 @@ impl SimApp {
     /// # Errors
     /// Returns a message on the first end that was not reported.
     pub(super) fn check(world: &World) -> Result<(), String> {
-        if world.summary.restarts == 0 {
+        if world.summary.crashes == 0 {
             world.apps.conferences.check()?;
         }
         // After a restart, the edge no longer knows ringing parties.
@@ -139,7 +139,7 @@ pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCa
     }
     if request.purpose == "conference" {
         world.summary.conferred += 1;
-        if let Err(what) = world.apps.conferences.take(request) {
+        if let Err(what) = world.apps.conferences.take(request, world.summary.crashes) {
             world.fail(what);
         }
     }

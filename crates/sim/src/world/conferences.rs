@@ -18,6 +18,8 @@ struct ConferenceReports {
     /// Number of participants according to the callbacks.
     there: i64,
     is_over: bool,
+    /// Number of crashes before the last callback.
+    crashes: u64,
 }
 
 /// Conferences by SID, as the callbacks report them.
@@ -25,29 +27,34 @@ struct ConferenceReports {
 pub(super) struct ReportedConferences(BTreeMap<String, ConferenceReports>);
 
 impl ReportedConferences {
-    /// Checks a callback about a conference.
+    /// Checks a callback about a conference. `crashes` is the number of crashes so far. After a crash numbers may be
+    /// left out, and what an older state does not have may be reported again, but no number is repeated.
     ///
     /// # Errors
     /// Returns a message if the callback is out of order or follows the callback about the end, or if more participants
     /// have left than joined.
-    pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
+    pub(super) fn take(&mut self, request: &DocumentRequest, crashes: u64) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));
         let told = self.0.entry(sid.to_owned()).or_default();
-        told.number += 1;
+        let is_after_crash = crashes > told.crashes;
         match event {
             "participant-join" => told.there += 1,
             "participant-leave" => told.there -= 1,
             _ => {}
         }
-        if told.is_over || number != told.number.to_string() || told.there < 0 {
+        let next = told.number + 1;
+        let number: u64 = number.parse().unwrap_or_default();
+        let is_next = if is_after_crash { number >= next } else { number == next && !told.is_over };
+        (told.number, told.crashes) = (number, crashes);
+        if !is_next || crashes == 0 && told.there < 0 {
             return Err(format!("report {number} ({event}) of {sid} is out of turn: {told:?}"));
         }
         told.is_over = event == "conference-end";
         Ok(())
     }
 
-    /// Checks that each conference has ended without participants.
+    /// Checks that each conference has ended without participants, in a run without a crash.
     ///
     /// # Errors
     /// Returns a message if a conference has not ended.

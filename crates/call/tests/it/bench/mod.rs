@@ -308,6 +308,7 @@ impl Bench {
         let mut snapshot = self.written();
         change(&mut snapshot);
         snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(down));
+        snapshot.conferences.outlive_crash(down);
         self.now += down;
         self.start_again(table, &[], snapshot);
     }

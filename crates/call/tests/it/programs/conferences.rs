@@ -1,5 +1,7 @@
 //! Callers in conferences: joining and leaving, the audio of each, and the reports to their applications.
 
+mod restarts;
+
 use std::time::Duration;
 
 use trunkgate_call::{
@@ -534,61 +536,6 @@ fn a_party_without_a_place_at_the_mixer_leaves() {
     party.is_hung_up_on(0);
     // Events of a party that has left have no effect.
     party.bench.input(GatewayInput::Conference(NodeEvent::Gone(ParticipantId(0))));
-}
-
-#[test]
-fn after_a_restart_parties_join_again() {
-    let mut party = Party::weekly();
-    party.joins();
-    party.joins();
-    party.mixed();
-    let table = table(vec![TargetSpec::Conference("weekly".into())]);
-    party.bench.restart(table);
-    assert_eq!(party.mixed(), ["seat 0", "seat 1", "0 away", "beep", "0 speaker", "1 speaker"]);
-    assert_eq!(party.heard(), ["others", "others"]);
-}
-
-#[test]
-fn after_a_restart_a_party_that_hears_a_sound_of_its_wait_document_joins_again() {
-    let mut party = Party::app();
-    party.joins_by("<Dial><Conference waitUrl='/wait'>a</Conference></Dial>");
-    assert_eq!(party.document("<Say>Please wait</Say>").purpose, "wait");
-    party.sound();
-    assert_eq!(party.heard(), ["sound"]);
-    party.mixed();
-    for crashes in [false, true] {
-        let table = table(vec![TargetSpec::App("ivr".into())]);
-        match crashes {
-            true => party.bench.crash(table, Duration::from_millis(700)),
-            false => party.bench.restart(table),
-        }
-        assert_eq!(party.mixed(), ["seat 0", "0 away"]);
-        assert_eq!(party.document("<Say>Please wait</Say>").purpose, "wait", "it begins again");
-        party.sound();
-        assert_eq!(party.heard(), ["sound"]);
-    }
-    party.bench.gateway.check_invariants().unwrap();
-    party.hangs_up(0);
-}
-
-#[test]
-fn after_a_restart_a_party_does_not_hear_the_document_of_its_former_hold() {
-    let mut party = Party::app();
-    for _ in 0..2 {
-        party.joins_by("<Dial><Conference>a</Conference></Dial>");
-    }
-    let call = party.bench.gateway.calls(party.bench.now).remove(0);
-    let conference = call.conference.unwrap().sid;
-    let music = WaitMusic::Url { url: "https://app.example.com/hold".to_owned(), method: CallbackMethod::Post };
-    let changes = vec![MemberChange::Hold(Some(music))];
-    party.bench.change(PartyControl { conference, party: call.sid, changes }).unwrap();
-    party.bench.drain();
-    assert_eq!(party.document("<Pause length='30'/><Say>Still on hold</Say>").purpose, "wait");
-    party.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
-    assert_eq!(party.heard(), ["others", "others"]);
-    party.bench.pass(Duration::from_secs(31));
-    assert!(party.bench.questions.is_empty(), "{:?}", party.bench.questions);
-    assert_eq!(party.heard(), ["others", "others"]);
 }
 
 #[test]
