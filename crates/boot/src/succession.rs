@@ -1,6 +1,7 @@
 //! Both sides of a hand-over: the successor, a process that continues the calls of another one, and the predecessor,
 //! which hands them over.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -124,6 +125,8 @@ pub(crate) struct StatePlace {
     crashes: u32,
     /// Reason for which the state of a crashed process is not used.
     refused: Option<StateRefusal>,
+    /// Locked state file of a crashed process.
+    lock: Option<File>,
 }
 
 /// Prepares the directory for the state of calls, if one is configured. Also reads the calls of a crashed process from
@@ -139,23 +142,24 @@ pub(crate) fn read_state(
     writer::prepare(&directory)?;
     let (left, refused) = if is_handed_over { (None, None) } else { read_left(&directory)? };
     let crashes = left.as_ref().map_or(0, |left| left.crashes);
-    Ok((Some(StatePlace { directory, crashes, refused }), left))
+    let lock = left.as_ref().map(|left| left.lock()).transpose()?;
+    Ok((Some(StatePlace { directory, crashes, refused, lock }), left))
 }
 
 /// Starts saving the state of the gateway's calls; `None` without a directory.
 ///
 /// # Errors
-/// Returns the system's error if the file cannot be created.
+/// Returns the system's error if the thread cannot be created.
 pub(crate) fn start_state(
     place: Option<StatePlace>,
     gateway: &mut Gateway,
     figures: &Arc<StateFigures>,
 ) -> io::Result<Option<StateFeed>> {
-    let Some(StatePlace { directory, crashes, refused }) = place else { return Ok(None) };
+    let Some(StatePlace { directory, crashes, refused, lock }) = place else { return Ok(None) };
     if let Some(why) = refused {
         figures.taken_over.get_or_init(|| TakeoverReport::refused(why.as_str()));
     }
-    let writer = StateWriter::start(&directory, crashes, Arc::clone(figures))?;
+    let writer = StateWriter::start(&directory, crashes, lock, Arc::clone(figures))?;
     Ok(Some(StateFeed::new(Instant::now(), gateway, writer)))
 }
 
@@ -210,6 +214,7 @@ pub(crate) fn restore(
     let lost = restore_calls(gateway, Instant::now(), calls, |sid| {
         left.iter_mut().for_each(|left| left.continues(sid));
     });
+    left.iter_mut().for_each(|left| left.is_restored());
     lost.iter().for_each(|sid| tracing::error!("call {sid} is lost: it could not be restored"));
     let (cause, set_aside, ages) = match left {
         Some(left) => (TakeoverCause::Crash, left.set_aside, left.ages),

@@ -29,18 +29,22 @@ pub struct StateFeed {
     conferences_at: Instant,
     /// Number of changes of conferences that the file has; `None` if they have to be written.
     conference_changes: Option<u64>,
+    /// Whether all calls that the gateway had at first have been queued, so that the file begins.
+    is_begun: bool,
 }
 
 impl StateFeed {
     /// Follows a gateway from now on; its existing calls are written first.
     pub fn new(now: Instant, gateway: &mut Gateway, writer: StateWriter) -> StateFeed {
+        let calls = ChangeFeed::new(now, gateway);
         StateFeed {
             writer,
-            calls: ChangeFeed::new(now, gateway),
+            calls,
             shared_at: now,
             is_shared_changed: true,
             conferences_at: now,
             conference_changes: None,
+            is_begun: false,
         }
     }
 
@@ -80,10 +84,8 @@ impl StateFeed {
                     self.writer.write(StateCommand::Call(key.0, at, Box::new(call)));
                 }
             }
-            if self.writer.take_behind() {
-                let live = self.calls.begin_again(now, gateway);
-                self.writer.write(StateCommand::Only(live.into_iter().map(|key| key.0).collect()));
-                self.conference_changes = None;
+            if self.is_begun && self.writer.take_behind() {
+                self.rewrite(now, gateway);
             }
         }
         if self.are_conferences_changed(gateway) && self.conferences_at <= now {
@@ -100,6 +102,27 @@ impl StateFeed {
             self.is_shared_changed = false;
             self.shared_at = now + SHARED_INTERVAL.max(began.elapsed() * SHARED_FRACTION);
         }
+        self.begin(now, gateway);
+    }
+
+    /// Lets the file begin once all calls are queued. If some were lost on the way, all are queued again first.
+    fn begin(&mut self, now: Instant, gateway: &Gateway) {
+        if self.is_begun {
+            return;
+        }
+        if self.writer.take_behind() {
+            self.rewrite(now, gateway);
+        } else {
+            self.is_begun = true;
+            self.writer.begin();
+        }
+    }
+
+    /// Queues all calls again, because changes were lost.
+    fn rewrite(&mut self, now: Instant, gateway: &Gateway) {
+        let live = self.calls.begin_again(now, gateway);
+        self.writer.write(StateCommand::Only(live.into_iter().map(|key| key.0).collect()));
+        self.conference_changes = None;
     }
 
     /// Ends the feed. After a hand-over the file remains for the process that continues the calls; otherwise it is

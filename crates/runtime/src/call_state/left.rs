@@ -131,6 +131,19 @@ impl LeftState {
         let _ = self.append(&StateFrame::Continues { sid: sid.to_owned() });
     }
 
+    /// Records in the file that all calls are restored: a later crash has another cause than the last of them.
+    pub fn is_restored(&mut self) {
+        self.continues("");
+    }
+
+    /// Returns the file, which stays locked until this copy of it is closed, too.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn lock(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     fn append(&mut self, frame: &StateFrame) -> io::Result<()> {
         let mut bytes = Vec::new();
         frame.write_to(&mut bytes);
@@ -271,6 +284,14 @@ mod tests {
         };
         assert_eq!([why(1, "CA2"), why(2, "CA1")], ["its state is of another version"; 2]);
         assert!(why(2, "CA2").contains("crashed twice") && why(2, "CA3").contains("version"));
+    }
+
+    /// Once all calls were restored, a crash is not due to the one that was restored last.
+    #[test]
+    fn a_call_restored_before_two_crashes_is_not_set_aside() {
+        let start = [StateFrame::Start, continues("CA1"), continues("")];
+        let frames: Vec<StateFrame> = [call(1, "CA1")].into_iter().chain(start.into_iter().cycle().take(9)).collect();
+        assert_eq!(set_aside(&frames), [("CA1".to_owned(), "its state is of another version")]);
     }
 
     #[test]

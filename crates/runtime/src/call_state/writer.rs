@@ -1,5 +1,8 @@
 //! Thread that writes the state file. Signalling never waits for it: if its queue is full or a write fails,
 //! [`StateWriter::take_behind`] returns true, and all calls must be written again.
+//!
+//! The file of a crashed process remains until [`StateWriter::begin`]: if this process crashes before all calls that
+//! it continues are written, the next one finds them in the earlier file, which also has a record of this start.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File};
@@ -31,6 +34,10 @@ const SETTLED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Interval of updates of the modification time, which shows how long the process lived.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of checks whether the file may begin.
+const BEGIN_INTERVAL: Duration = Duration::from_millis(5);
+/// Time after which the file begins even if the queue of the writer was always too short for all calls.
+const BEGIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Change of the state file.
 #[derive(Debug)]
@@ -62,27 +69,36 @@ struct WriterState {
     is_behind: AtomicBool,
     /// Whether the file remains when the thread ends, for a successor or the next start.
     is_kept: AtomicBool,
+    /// Whether all calls that this process continues have been queued.
+    is_begun: AtomicBool,
 }
 
 impl StateWriter {
-    /// Begins a new file, which replaces that of another process, and starts the thread. `crashes` is the number of
-    /// consecutive starts with an early crash.
-    ///
-    /// If the file cannot be created, later changes try again.
+    /// Starts the thread. `crashes` is the number of consecutive starts with an early crash. `lock` is the file of a
+    /// crashed process, which has a record of this start and stays locked until it is replaced at [`Self::begin`]. Any
+    /// other file is removed at once: after a hand-over the numbers in it are used by this process, too.
     ///
     /// # Errors
     /// Returns the system's error if the thread cannot be created.
-    pub fn start(directory: &Path, crashes: u32, figures: Arc<StateFigures>) -> io::Result<StateWriter> {
+    pub fn start(
+        directory: &Path,
+        crashes: u32,
+        lock: Option<File>,
+        figures: Arc<StateFigures>,
+    ) -> io::Result<StateWriter> {
         let header =
             StateHeader { version: env!("CARGO_PKG_VERSION").to_owned(), boot: ClockReading::now().boot, crashes };
         let file = StateFile::new(directory.join(FILE_NAME), header);
+        if lock.is_none() {
+            // A missing file is no failure, and any other one shows at the first write.
+            let _ = std::fs::remove_file(&file.path);
+        }
         let (commands, received) = sync_channel(QUEUE);
         let shared = Arc::new(WriterState { figures, ..WriterState::default() });
         let state = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("call-state".to_owned()).spawn(move || {
-            let mut writer = WriterThread { file, state, failed: None, began: Instant::now(), is_settled: false };
-            writer.write(&[]);
-            writer.run(&received);
+            let (failed, began) = (None, Instant::now());
+            WriterThread { file, lock, state, failed, began, is_begun: false, is_settled: false }.run(&received);
         })?;
         Ok(StateWriter { commands, thread: Some(thread), shared })
     }
@@ -102,6 +118,12 @@ impl StateWriter {
     /// must write all calls again.
     pub fn take_behind(&self) -> bool {
         self.shared.is_behind.swap(false, Ordering::Relaxed)
+    }
+
+    /// Makes the thread replace the file of an earlier process by a new one, with the calls queued so far. If the file
+    /// cannot be created, later changes try again.
+    pub fn begin(&self) {
+        self.shared.is_begun.store(true, Ordering::Release);
     }
 
     /// Ends the thread and keeps the file for a process that continues the calls.
@@ -228,32 +250,53 @@ fn replaced(path: &Path, text: &[u8]) -> io::Result<File> {
 
 struct WriterThread {
     file: StateFile,
+    /// Locked file of an earlier process, until it is replaced.
+    lock: Option<File>,
     state: Arc<WriterState>,
     /// Time of the last failed write.
     failed: Option<Instant>,
     began: Instant,
+    is_begun: bool,
     is_settled: bool,
 }
 
 impl WriterThread {
     fn run(&mut self, commands: &Receiver<StateCommand>) {
         loop {
-            if !self.is_settled && self.began.elapsed() >= SETTLED {
+            if self.is_begun && !self.is_settled && self.began.elapsed() >= SETTLED {
                 self.settle();
             }
-            let first = match commands.recv_timeout(TOUCH_INTERVAL) {
-                Ok(command) => command,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.file.touch();
-                    continue;
-                }
+            // Before the queue is read, which then has all calls.
+            let may_begin = self.may_begin();
+            let first = match commands.recv_timeout(if self.is_begun { TOUCH_INTERVAL } else { BEGIN_INTERVAL }) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            let is_idle = first.is_none();
             let mut bytes = Vec::new();
-            std::iter::once(first).chain(commands.try_iter().take(QUEUE)).for_each(|one| self.take(one, &mut bytes));
-            self.write(&bytes);
+            first.into_iter().chain(commands.try_iter().take(QUEUE)).for_each(|one| self.take(one, &mut bytes));
+            if may_begin && !self.is_begun {
+                self.is_begun = true;
+                self.write(&bytes);
+                self.lock = None;
+            } else if is_idle {
+                self.file.touch();
+            } else if self.is_begun {
+                self.write(&bytes);
+            }
         }
-        if !self.state.is_kept.load(Ordering::Relaxed) {
+        self.end();
+    }
+
+    /// Returns whether the file of an earlier process may be replaced.
+    fn may_begin(&self) -> bool {
+        self.state.is_begun.load(Ordering::Acquire) || self.began.elapsed() >= BEGIN_WITHIN
+    }
+
+    /// Removes the file, unless another process continues the calls, or has left them and they did not begin here.
+    fn end(&self) {
+        if self.is_begun && !self.state.is_kept.load(Ordering::Relaxed) {
             let _ = std::fs::remove_file(&self.file.path);
         }
     }
@@ -408,6 +451,50 @@ mod tests {
         let _file = at(path.clone());
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(File::open(&path).unwrap().try_lock().is_err());
+    }
+
+    fn call() -> StateCommand {
+        let call: CallSnapshot = serde_json::from_str(include_str!("dictionary.json")).unwrap();
+        StateCommand::Call(1, Duration::ZERO, Box::new(call))
+    }
+
+    /// Waits until a condition is met; the writer thread reports nothing.
+    fn until(met: impl Fn() -> bool) {
+        while !met() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// A process that crashes before all calls are queued leaves the file of the process before it.
+    #[test]
+    fn the_file_of_an_earlier_process_is_replaced_once_all_calls_are_queued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, b"earlier").unwrap();
+        let (earlier, figures) = (File::open(&path).unwrap(), Arc::new(StateFigures::default()));
+        earlier.try_lock().unwrap();
+        let start = || StateWriter::start(folder.path(), 1, Some(earlier.try_clone().unwrap()), Arc::clone(&figures));
+        let handed_over = || StateWriter::start(folder.path(), 0, None, Arc::clone(&figures));
+        let writer = start().unwrap();
+        writer.write(call());
+        writer.keep_file();
+        assert_eq!(std::fs::read(&path).unwrap(), b"earlier");
+        // A process that ends before that leaves it, too.
+        drop(start().unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"earlier");
+        let writer = start().unwrap();
+        writer.write(call());
+        writer.begin();
+        until(|| std::fs::read(&path).unwrap() != b"earlier");
+        let read = frames::read(&std::fs::read(&path).unwrap()).unwrap();
+        assert!(matches!(read.frames[..], [StateFrame::Call { key: 1, .. }]), "{:?}", read.frames);
+        drop(writer);
+        assert!(!path.exists());
+        // A process that hands its calls over has left a file with numbers that the next one uses, too.
+        std::fs::write(&path, b"earlier").unwrap();
+        let writer = handed_over().unwrap();
+        assert!(!path.exists());
+        drop(writer);
     }
 
     #[test]
