@@ -15,6 +15,7 @@ pub use call::recorders::detection::DetectionRequest;
 pub use call::recorders::recording::{BegunRecording, RecordingChange};
 pub use call::recorders::siprec::SiprecChange;
 pub use call::transfer::warm::TransferMode;
+pub use call::words::crash_gap::CrashGap;
 pub use call::words::party::CallParty;
 pub use call::words::refused::RequestRefusal;
 pub use call::words::uri::trunk_of_uri;

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use trunkgate_resources::lookups::key::CallKey;
 
+use crate::call::words::crash_gap::WRITE_INTERVAL;
 use crate::gateway::Gateway;
 
 /// Interval of writes: the state of a new call is behind by at most this time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Shortest interval between two writes of one call. Most changes, such as those of quality figures, are not urgent; a
-/// restored call skips the CSeq numbers that it may have used in this time.
-const CALL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Changed calls of a gateway, with the times at which they are written.
 #[derive(Debug)]
@@ -73,7 +71,7 @@ impl ChangeFeed {
 
     /// Records that a call was written.
     pub fn note_written(&mut self, now: Instant, key: CallKey) {
-        self.written.insert(key, now + CALL_INTERVAL);
+        self.written.insert(key, now + WRITE_INTERVAL);
     }
 
     /// Schedules all live calls, because the journal has lost writes. Returns them; the journal must drop all others.

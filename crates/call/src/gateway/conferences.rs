@@ -1,6 +1,6 @@
 //! Conferences of the edge: effects of their changes on the calls of their parties and on the edge.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_conference::{JoinRejection, JoinRequest, NodeEvent, RoomId};
@@ -17,6 +17,7 @@ use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::CallRequest;
 use crate::call::program::parameters;
 use crate::call::shared::SharedCallState;
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::state::CallState;
 use crate::gateway::announcements::AnnouncementsSnapshot;
 use crate::gateway::{Gateway, queues};
@@ -36,9 +37,9 @@ impl ConferenceStates {
         ConferenceStates { conferences, announcements: announcements.snapshot() }
     }
 
-    /// Makes this a snapshot that a crashed process has left `age` ago.
-    pub fn outlive_crash(&mut self, age: Duration) {
-        self.conferences.outlive_crash(age);
+    /// Makes this a snapshot that a crashed process has left.
+    pub fn outlive_crash(&mut self, gap: CrashGap) {
+        self.conferences.outlive_crash(gap.age(), gap.margins());
     }
 
     /// Lists the recordings that have not ended: id and SID.

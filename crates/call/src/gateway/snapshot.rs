@@ -21,6 +21,7 @@ use crate::call::media::local::ForkRequest;
 use crate::call::parts::Call;
 use crate::call::parts::snapshot::CallSnapshot;
 use crate::call::words::answer::FinalAnswer;
+use crate::call::words::crash_gap::CrashGap;
 use crate::gateway::Gateway;
 use crate::gateway::conferences::ConferenceStates;
 
@@ -67,6 +68,11 @@ impl GatewaySnapshot {
             invites: gateway.edge.kept_invites(),
             conferences: ConferenceStates::default(),
         }
+    }
+
+    /// Makes the state that calls share that of a crashed process; each call has a gap of its own.
+    pub fn outlive_crash(&mut self, gap: CrashGap) {
+        self.subscriptions.iter_mut().for_each(|one| one.skip_cseqs(gap.margins()));
     }
 
     /// Lists the recordings that have not ended: id and SID.

@@ -74,9 +74,9 @@ impl RoomSnapshot {
         self.members.iter().map(|member| (member.id, member.call_sid.as_str()))
     }
 
-    /// Leaves out sequence numbers of callbacks that a crashed process may have sent.
-    pub fn skip_callbacks(&mut self) {
-        self.sequence = self.sequence.saturating_add(SEQUENCE_MARGIN);
+    /// Skips sequence numbers of callbacks that crashed processes may have sent: a margin as many times as given.
+    pub fn skip_callbacks(&mut self, margins: u32) {
+        self.sequence = self.sequence.saturating_add(SEQUENCE_MARGIN.saturating_mul(margins.into()));
     }
 }
 

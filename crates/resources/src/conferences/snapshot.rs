@@ -101,10 +101,11 @@ impl AbsentParticipants {
 }
 
 impl ConferencesSnapshot {
-    /// Makes this a snapshot that a crashed process has left `age` ago.
-    pub fn outlive_crash(&mut self, age: Duration) {
+    /// Makes this a snapshot that a crashed process has left `age` ago; `margins` is the number of margins that the
+    /// numbers of callbacks skip.
+    pub fn outlive_crash(&mut self, age: Duration, margins: u32) {
         self.left = Some(age);
-        self.list.iter_mut().for_each(|conference| conference.room.skip_callbacks());
+        self.list.iter_mut().for_each(|conference| conference.room.skip_callbacks(margins));
     }
 
     /// Lists the recordings that have not ended: id and SID.

@@ -183,6 +183,13 @@ pub struct KeptSubscription {
     pub(crate) dialog: DialogSnapshot,
 }
 
+impl KeptSubscription {
+    /// Leaves out CSeq numbers that crashed processes may have used: a margin as many times as given.
+    pub fn skip_cseqs(&mut self, margins: u32) {
+        self.dialog.skip_cseqs(margins);
+    }
+}
+
 /// Recipient of unsolicited NOTIFYs: a user of a trunk, by `mwi` of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LampKey {

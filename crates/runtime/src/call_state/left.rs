@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use trunkgate_call::CallSnapshot;
 use trunkgate_call::gateway::{ConferenceStates, GatewaySnapshot};
+use trunkgate_call::{CallSnapshot, CrashGap};
 use trunkgate_system::clock::{self, ClockReading};
 use trunkgate_system::files::named;
 
@@ -78,7 +78,9 @@ pub enum StateReading {
 }
 
 impl LeftState {
-    /// Reads and locks the state file in the state directory, and records this start in it.
+    /// Reads and locks the state file in the state directory, and records this start in it, before this process sends
+    /// anything: the next start then knows that this one may have used numbers of the calls. The write needs no sync,
+    /// because the file is only used until the machine is restarted.
     ///
     /// # Errors
     /// Returns the system's error, or an error if another process uses the file or another user could have written it.
@@ -181,7 +183,7 @@ impl LeftContents {
                 StateFrame::Header(_) => return Err(StateRefusal::Unreadable),
                 StateFrame::Call { key, at, state } => drop(calls.insert(key, (at, state))),
                 StateFrame::Gone { key } => drop(calls.remove(&key)),
-                StateFrame::Shared { at: _, state } => shared = Some(state),
+                StateFrame::Shared { at, state } => shared = Some((at, state)),
                 StateFrame::Conferences { at, state } => conferences = Some((at, state)),
                 StateFrame::Settled => crashes = 0,
                 StateFrame::Start => suspects.push(None),
@@ -192,9 +194,15 @@ impl LeftContents {
         if crashes >= STARTS || suspects.len() >= STARTS as usize {
             return Err(StateRefusal::CrashLoop);
         }
+        // Each start may have continued the calls, and crashed before it had written them to a file of its own.
+        let gap = |at: Duration| CrashGap::new(suspects.len() as u32, now.saturating_sub(at));
         let mut left = LeftContents {
             calls: match shared {
-                Some(state) => state.value(&dictionary).map_err(|_| StateRefusal::Unreadable)?,
+                Some((at, state)) => {
+                    let mut calls: GatewaySnapshot = state.value(&dictionary).map_err(|_| StateRefusal::Unreadable)?;
+                    calls.outlive_crash(gap(at));
+                    calls
+                }
                 None => GatewaySnapshot::default(),
             },
             set_aside: Vec::new(),
@@ -206,7 +214,7 @@ impl LeftContents {
         if let Some((at, state)) = conferences {
             // Without them, the calls of their participants join new ones.
             let mut states: ConferenceStates = state.value(&dictionary).unwrap_or_default();
-            states.outlive_crash(now.saturating_sub(at));
+            states.outlive_crash(gap(at));
             left.calls.conferences = states;
         }
         for (at, state) in calls.into_values() {
@@ -220,10 +228,10 @@ impl LeftContents {
                 left.set_aside.push((sid, "its state is of another version"));
                 continue;
             };
-            let age = now.saturating_sub(at);
-            let (oldest, newest) = left.ages.unwrap_or((age, age));
-            left.ages = Some((oldest.max(age), newest.min(age)));
-            call.outlive_crash(age);
+            let gap = gap(at);
+            let (oldest, newest) = left.ages.unwrap_or((gap.age(), gap.age()));
+            left.ages = Some((oldest.max(gap.age()), newest.min(gap.age())));
+            call.outlive_crash(gap);
             left.calls.calls.push(call);
         }
         Ok(left)
@@ -292,6 +300,24 @@ mod tests {
         let start = [StateFrame::Start, continues("CA1"), continues("")];
         let frames: Vec<StateFrame> = [call(1, "CA1")].into_iter().chain(start.into_iter().cycle().take(9)).collect();
         assert_eq!(set_aside(&frames), [("CA1".to_owned(), "its state is of another version")]);
+    }
+
+    /// A process that has crashed before it wrote the calls may have used numbers of them, which the next one leaves
+    /// out, too.
+    #[test]
+    fn each_start_without_a_file_of_its_own_widens_the_gap() {
+        let call: CallSnapshot = serde_json::from_str(include_str!("dictionary.json")).unwrap();
+        let frames = |starts: usize| {
+            let call = StateFrame::call(1, Duration::from_secs(5), &call).unwrap();
+            [call].into_iter().chain(std::iter::repeat_n(StateFrame::Start, starts)).collect::<Vec<_>>()
+        };
+        let cseq = |starts: usize| {
+            let left = read(&file(0, &frames(starts))).unwrap();
+            let call = serde_json::to_value(&left.calls.calls[0]).unwrap();
+            call["legs"]["kept"][1]["sip"]["dialog"]["local_cseq"].as_u64().unwrap()
+        };
+        let [none, one, two] = [cseq(0), cseq(1), cseq(2)];
+        assert!(none + 32 <= one && one + 32 <= two, "{none} {one} {two}");
     }
 
     #[test]

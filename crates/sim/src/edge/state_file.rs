@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trunkgate_call::gateway::{ChangeFeed, ConferenceStates, GatewaySnapshot};
-use trunkgate_call::{CallKey, CallSnapshot, Gateway};
+use trunkgate_call::{CallKey, CallSnapshot, CrashGap, Gateway};
 
 /// Interval of writes of the part that calls share.
 const SHARED_INTERVAL: Duration = Duration::from_secs(1);
@@ -185,13 +185,13 @@ impl LeftCalls {
         if let Some(WrittenState { at, json }) = self.conferences {
             snapshot.conferences = read(&json)?;
             if is_counted {
-                snapshot.conferences.outlive_crash(now.saturating_duration_since(at));
+                snapshot.conferences.outlive_crash(CrashGap::new(0, now.saturating_duration_since(at)));
             }
         }
         for WrittenState { at, json } in self.calls {
             let mut call: CallSnapshot = read(&json)?;
             if is_counted {
-                call.outlive_crash(now.saturating_duration_since(at));
+                call.outlive_crash(CrashGap::new(0, now.saturating_duration_since(at)));
             }
             snapshot.calls.push(call);
         }

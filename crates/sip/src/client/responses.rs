@@ -495,7 +495,7 @@ impl ClientTransactions {
             party: client.party,
         };
         if client.is_taken_over {
-            plain.skip_cseqs();
+            plain.skip_cseqs(1);
         }
         cx.dialogs.release(std::mem::take(&mut client.reserved));
         Some(cx.dialogs.insert(cx.shared, Dialog::of_client(plain, confirmed, id)))

@@ -64,9 +64,9 @@ pub struct DialogSnapshot {
 }
 
 impl DialogSnapshot {
-    /// Skips CSeq numbers that a crashed process may have used.
-    pub fn skip_cseqs(&mut self) {
-        self.local_cseq = self.local_cseq.saturating_add(CSEQ_MARGIN);
+    /// Skips CSeq numbers that crashed processes may have used: a margin of 32 as many times as given.
+    pub fn skip_cseqs(&mut self, margins: u32) {
+        self.local_cseq = self.local_cseq.saturating_add(margins.saturating_mul(CSEQ_MARGIN)).min(LAST_CSEQ);
     }
 }
 

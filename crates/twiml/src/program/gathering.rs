@@ -128,9 +128,10 @@ impl RunningGather {
         self.spoken.as_ref().and_then(|spoken| spoken.listening())
     }
 
-    /// Skips sequence numbers of partial results that a crashed process may have reported.
-    pub(super) fn skip_partial_results(&mut self) {
-        self.spoken.iter_mut().for_each(|spoken| spoken.skip_partial_results());
+    /// Skips sequence numbers of partial results that crashed processes may have reported: a margin as many times
+    /// as given.
+    pub(super) fn skip_partial_results(&mut self, margins: u32) {
+        self.spoken.iter_mut().for_each(|spoken| spoken.skip_partial_results(margins));
     }
 
     /// Starts the next prompt or, after the last one, the timer.

@@ -686,11 +686,11 @@ impl Program {
         }
     }
 
-    /// Skips sequence numbers of partial results that a crashed process may have reported since the program was
-    /// saved.
-    pub fn skip_partial_results(&mut self) {
+    /// Skips sequence numbers of partial results that crashed processes may have reported since the program was
+    /// saved: a margin as many times as given.
+    pub fn skip_partial_results(&mut self, margins: u32) {
         if let ProgramState::Gathering(gathering) = &mut self.state {
-            gathering.skip_partial_results();
+            gathering.skip_partial_results(margins);
         }
     }
 

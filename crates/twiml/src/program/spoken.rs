@@ -210,9 +210,9 @@ impl SpeechState {
         }));
     }
 
-    /// Skips sequence numbers that a crashed process may have used.
-    pub(super) fn skip_partial_results(&mut self) {
-        self.sequence = self.sequence.saturating_add(SEQUENCE_MARGIN);
+    /// Skips sequence numbers that crashed processes may have used: the margin as many times as given.
+    pub(super) fn skip_partial_results(&mut self, margins: u32) {
+        self.sequence = self.sequence.saturating_add(margins.saturating_mul(SEQUENCE_MARGIN));
     }
 
     /// Returns the final results followed by the latest partial one, with the mean confidence.

@@ -45,11 +45,14 @@ use crate::call::legs::session_timer::{SessionInterval, SessionTimer, SessionTim
 use crate::call::legs::srtp::SrtpHistory;
 use crate::call::legs::written::Written;
 use crate::call::words::answer::{FinalAnswer, TargetFailure};
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::incoming::IncomingInvite;
 use crate::call::words::proof::{Proof, is_of};
 
 /// Packet length towards a bare URI, in milliseconds.
 const URI_PTIME_MS: u32 = 20;
+/// Margin of the versions of a description: more than a process sends between two writes of the call.
+const VERSIONS_MARGIN: u64 = 32;
 
 /// State of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +151,17 @@ pub(crate) struct LegSdp {
     pub(crate) ours: Option<Written>,
     /// Description of the remote party in force.
     pub(crate) theirs: Option<Written>,
+    /// Versions after that of `last_sent` that a crashed process may have used; 0 if `last_sent` was sent last.
+    #[serde(default)]
+    skipped_versions: u64,
+}
+
+impl LegSdp {
+    /// Leaves out versions of our description that crashed processes may have used.
+    pub(super) fn skip_versions(&mut self, gap: CrashGap) {
+        let skipped = u64::from(gap.margins()) * VERSIONS_MARGIN;
+        self.skipped_versions = self.skipped_versions.saturating_add(skipped);
+    }
 }
 
 /// Audio faults of a leg that began during the call.
@@ -321,7 +335,7 @@ impl Leg {
             latched: None,
             proof: Proof::default(),
             sip: LegSip::default(),
-            sdp: LegSdp { media_ip, session_id, last_sent: None, ours: None, theirs: None },
+            sdp: LegSdp { media_ip, session_id, last_sent: None, ours: None, theirs: None, skipped_versions: 0 },
             quality: LegQuality::default(),
         }
     }
@@ -428,14 +442,16 @@ impl Leg {
         self.ends.iter().find(|end| end.index == index)
     }
 
-    /// Sets the version of a description: unchanged for an equal one, else incremented (RFC 3264 §8).
+    /// Sets the version of a description: unchanged for an equal one, else incremented (RFC 3264 §8). After a crash the
+    /// last description is unknown, so the first one gets a new version in any case.
     pub(crate) fn stamp(&mut self, mut description: SessionDescription) -> SessionDescription {
+        let skipped = std::mem::take(&mut self.sdp.skipped_versions);
         if let Some(last) = &self.sdp.last_sent {
             description.origin.version = last.version();
-            if last.says(&description) {
+            if skipped == 0 && last.says(&description) {
                 return description;
             }
-            description.origin.version = last.version().saturating_add(1);
+            description.origin.version = last.version().saturating_add(skipped).saturating_add(1);
         }
         self.sdp.last_sent = Some(Written::new(&description));
         description

@@ -20,6 +20,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::snapshot::{FormerAgentSnapshot, LegSnapshot};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
+use crate::call::words::crash_gap::CrashGap;
 
 /// Legs of a call: the caller's first, then one for each attempt. Legs are never removed, so ids stay valid.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ impl LegsSnapshot {
         self.kept.iter_mut().chain(&mut self.servers).for_each(|leg| leg.resume_srtp(rolled));
     }
 
-    /// Skips CSeq numbers that a crashed process may have used.
-    pub(crate) fn skip_cseqs(&mut self) {
-        self.kept.iter_mut().chain(&mut self.servers).for_each(LegSnapshot::skip_cseqs);
+    /// Skips numbers that crashed processes may have used in the dialogs and descriptions of the legs.
+    pub(crate) fn skip_numbers(&mut self, gap: CrashGap) {
+        self.kept.iter_mut().chain(&mut self.servers).for_each(|leg| leg.skip_numbers(gap));
     }
 
     /// Returns the index in `servers` of a recording server, given by its id in the process that made the snapshot.

@@ -23,6 +23,7 @@ use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEn
 use crate::call::legs::leg_end::LegEnd;
 use crate::call::legs::session_timer::{SessionTimer, SessionTimerSnapshot};
 use crate::call::legs::srtp::SrtpHistory;
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::proof::Proof;
 
 /// Answered leg of a remote party in plain data. Open requests in its dialog, faults of its audio and the live counters
@@ -85,9 +86,10 @@ impl LegSnapshot {
         self.srtp_history.resume(rolled);
     }
 
-    /// Skips CSeq numbers that the crashed process may have used.
-    pub(super) fn skip_cseqs(&mut self) {
-        self.sip.dialog.skip_cseqs();
+    /// Skips CSeq numbers and versions of descriptions that crashed processes may have used.
+    pub(super) fn skip_numbers(&mut self, gap: CrashGap) {
+        self.sip.dialog.skip_cseqs(gap.margins());
+        self.sdp.skip_versions(gap);
     }
 }
 

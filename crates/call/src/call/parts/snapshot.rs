@@ -23,6 +23,7 @@ use crate::call::recorders::{CallRecorders, RecordersSnapshot};
 use crate::call::shared::listeners::CallerListeners;
 use crate::call::shared::story::{CallNotes, CallNotesSnapshot};
 use crate::call::shared::{CallFacts, CallTimes, MediaSessionSnapshot, SharedCallState, TimesSnapshot};
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::state::CallState;
 
 /// An answered call as plain data. Timers, pending requests between its legs and transfers are omitted; so is the
@@ -53,11 +54,12 @@ pub struct CallSnapshot {
 const ROLL_OVER: Duration = Duration::from_secs(655);
 
 impl CallSnapshot {
-    /// Makes this a snapshot that a crashed process has left `age` ago. What it did since then is unknown.
-    pub fn outlive_crash(&mut self, age: Duration) {
-        self.age = age;
-        self.legs.skip_cseqs();
-        self.program.skip_reports();
+    /// Makes this a snapshot that a crashed process has left. Leaves out the numbers that it, and later processes that
+    /// have not written the call, may have used since then.
+    pub fn outlive_crash(&mut self, gap: CrashGap) {
+        self.age = gap.age();
+        self.legs.skip_numbers(gap);
+        self.program.skip_reports(gap);
     }
 
     /// Lists the recordings of the call that have not ended: id and SID.

@@ -11,6 +11,7 @@ use trunkgate_story::wall::rfc2822;
 use crate::call::program::{ProgramRun, parameters, progress};
 use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::words::answer::seen_code;
+use crate::call::words::crash_gap::CrashGap;
 
 /// Stage of a call that is reported to an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,9 +48,9 @@ pub(crate) struct ReportsSnapshot {
 }
 
 impl ReportsSnapshot {
-    /// Skips numbers of reports that a crashed process may have sent.
-    pub(crate) fn skip_reports(&mut self) {
-        progress::skip_reports(&mut self.reports);
+    /// Skips numbers of reports that crashed processes may have sent.
+    pub(crate) fn skip_reports(&mut self, gap: CrashGap) {
+        progress::skip_reports(&mut self.reports, gap);
     }
 }
 

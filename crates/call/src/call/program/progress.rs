@@ -19,6 +19,7 @@ use crate::call::program::{ProgramConnection, parameters};
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::CallCx;
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::webhooks;
 
 /// Source of every report, in Twilio's term.
@@ -216,9 +217,9 @@ impl PartyCall {
 }
 
 impl PartyCallSnapshot {
-    /// Skips numbers of reports that a crashed process may have sent.
-    pub(crate) fn skip_reports(&mut self) {
-        skip_reports(&mut self.reports);
+    /// Skips numbers of reports that crashed processes may have sent.
+    pub(crate) fn skip_reports(&mut self, gap: CrashGap) {
+        skip_reports(&mut self.reports, gap);
     }
 
     /// Restores the call without its leg, which [`PartyCall::resume`] sets.
@@ -237,10 +238,10 @@ pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = 
     named.into_iter().map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Skips numbers of reports that a crashed process may have sent: Twilio's users sort reports by number, so a gap
-/// is harmless and a repeated number is not.
-pub(crate) fn skip_reports(reports: &mut u32) {
-    *reports = reports.saturating_add(REPORTS_MARGIN);
+/// Skips numbers of reports that crashed processes may have sent: Twilio's users sort reports by number, so a gap
+/// is harmless and a repeated number is not. No call has more reports than the margin of one process.
+pub(crate) fn skip_reports(reports: &mut u32, gap: CrashGap) {
+    *reports = reports.saturating_add(gap.processes().saturating_mul(REPORTS_MARGIN));
 }
 
 /// Returns the final status of a call that was never answered.

@@ -18,6 +18,7 @@ use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::runner::PlayingSnapshot;
 use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun};
+use crate::call::words::crash_gap::CrashGap;
 
 /// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
 /// start them again.
@@ -85,12 +86,12 @@ impl ProgramSnapshot {
         }
     }
 
-    /// Skips sequence numbers of reports that a crashed process may have sent.
-    pub(crate) fn skip_reports(&mut self) {
-        self.reports.iter_mut().for_each(ReportsSnapshot::skip_reports);
+    /// Skips sequence numbers of reports that crashed processes may have sent.
+    pub(crate) fn skip_reports(&mut self, gap: CrashGap) {
+        self.reports.iter_mut().for_each(|reports| reports.skip_reports(gap));
         let Some(run) = &mut self.run else { return };
-        run.program.skip_partial_results();
-        run.side.iter_mut().filter_map(|side| side.call.as_mut()).for_each(PartyCallSnapshot::skip_reports);
+        run.program.skip_partial_results(gap.margins());
+        run.side.iter_mut().filter_map(|side| side.call.as_mut()).for_each(|call| call.skip_reports(gap));
     }
 
     /// Restores the programs of the call with the SID `sid`.

@@ -2,10 +2,11 @@
 //! call.
 //!
 //! It has types and pure helpers: failures and final responses, the state of a call, an admitted INVITE, REFER requests
-//! and reports, parties, targets, URIs, waits, webhooks, refused HTTP requests, and the proof of a media address. Only
-//! `refuse_request()` in `answer.rs` acts: it responds through the edge.
+//! and reports, parties, targets, URIs, waits, webhooks, crash gaps, refused HTTP requests, and the proof of a media
+//! address. Only `refuse_request()` in `answer.rs` acts: it responds through the edge.
 
 pub(crate) mod answer;
+pub(crate) mod crash_gap;
 pub(crate) mod incoming;
 pub(crate) mod party;
 pub(crate) mod proof;

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::view::ForkView;
 use trunkgate_call::{
-    Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, DayCount,
-    EdgeSettings, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, GatewayInput,
+    Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, CrashGap,
+    DayCount, EdgeSettings, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, GatewayInput,
     GatewayOutput, Interfaces, ListenerSpec, OperatorCommand, QueryId, RecordingBegun, RequestRefusal, SmsEvent,
     TransferMode,
 };
@@ -307,13 +307,20 @@ impl Bench {
     pub fn crash_with(&mut self, table: Arc<RoutingTable>, down: Duration, change: impl FnOnce(&mut GatewaySnapshot)) {
         let mut snapshot = self.written();
         change(&mut snapshot);
-        snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(down));
-        snapshot.conferences.outlive_crash(down);
         self.now += down;
+        self.restore_left(table, snapshot, CrashGap::new(0, down));
+    }
+
+    /// Ends the gateway without a goodbye, and replaces it by another, restored from an earlier snapshot.
+    pub fn restore_left(&mut self, table: Arc<RoutingTable>, mut snapshot: GatewaySnapshot, gap: CrashGap) {
+        snapshot.outlive_crash(gap);
+        snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(gap));
+        snapshot.conferences.outlive_crash(gap);
         self.start_again(table, &[], snapshot);
     }
 
-    fn written(&self) -> GatewaySnapshot {
+    /// Returns the state of the gateway as written to a file and read again.
+    pub fn written(&self) -> GatewaySnapshot {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
         serde_json::from_str(&text).unwrap()
     }
