@@ -94,7 +94,7 @@ fn relay(criterion: &mut Criterion) {
     for suite in suites {
         let start = Instant::now();
         let srtp =
-            suite.map(|suite| SrtpSpec { send: key(suite, 1), receive: key(suite, 2), rolled: 0, is_resumed: false });
+            suite.map(|suite| SrtpSpec { send: key(suite, 1), receive: key(suite, 2), rolled: 0, own_sources: None });
         let mut session = session(start, srtp);
         let (mut header, mut packet, mut now) = (header(), PacketBuf::new(), start);
         let name = suite.map_or("none", Suite::as_str);

@@ -199,7 +199,7 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
         let mut session = set_up(start);
         let key = |seed| SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap();
         for n in 0..2 {
-            let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0, is_resumed: false });
+            let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0, own_sources: None });
             let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
             session.handle_input(start, MediaCommand::SetRemote { end: EndId(n.into()), remote });
         }
@@ -296,7 +296,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     // The end that is listened to and the end with the player use SRTP.
     let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
     for n in [0, 2] {
-        let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0, is_resumed: false });
+        let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0, own_sources: None });
         let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
         session.handle_input(start, MediaCommand::SetRemote { end: EndId(n.into()), remote });
     }

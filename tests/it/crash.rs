@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::Suite;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
-use crate::support::secure::{Media, described, offered};
+use crate::support::secure::{Media, described_under, offered_under};
 use crate::support::sip::{field, to_tag};
 use crate::support::talk::Rig;
 use crate::support::{Process, config, until, until_in_journal, whole_lines, with_state};
@@ -108,50 +109,95 @@ fn a_call_goes_on_after_a_kill_and_has_one_record() {
     assert!(status.success() && !folder.join("state/calls.state").exists());
 }
 
-/// The indices that the crashed process has used are unknown, so no packet has the SSRC of a packet before.
-#[test]
-fn srtp_goes_on_under_new_sources() {
-    let (caller, callee) = phones();
-    let edge = Process::start(&routes((&caller, &callee), "srtp = \"required\"\n", ""));
-    let sip = edge.address("udp");
-    let offer = described(&caller, 1, "0", Some((1, 3)), "sendrecv");
-    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "srtp", (1, ""), &offer));
-    let invite = callee.sip.receive("INVITE ");
-    let answer = described(&callee, 1, "0", Some((offered(&invite.0).unwrap().0, 9)), "sendrecv");
-    let call = Call::answered(sip, "srtp", &caller, invite, (&callee, &answer));
-    let mut near = Media::new(&caller, call.near, Some(3), &call.ok);
-    let mut far = Media::new(&callee, call.far, Some(9), &call.invite.0);
-    let mut number = 0;
-    // Packets are sent until both sides hear each other: the first ones may come before the sockets are open again.
-    let mut sources = || {
+/// A call with SRTP on both sides, and the media of both phones.
+struct SecureCall<'a> {
+    call: Call,
+    media: [Media<'a>; 2],
+    /// Number of the last packet sent.
+    number: u16,
+}
+
+impl<'a> SecureCall<'a> {
+    fn set_up(suite: Suite, edge: &Process, caller: &'a Phone, callee: &'a Phone) -> SecureCall<'a> {
+        let sip = edge.address("udp");
+        let offer = described_under(suite, caller, 1, "0", Some((1, 3)), "sendrecv");
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "srtp", (1, ""), &offer));
+        let invite = callee.sip.receive("INVITE ");
+        let tag = offered_under(suite, &invite.0).unwrap().0;
+        let answer = described_under(suite, callee, 1, "0", Some((tag, 9)), "sendrecv");
+        let call = Call::answered(sip, "srtp", caller, invite, (callee, &answer));
+        let near = Media::under(suite, caller, call.near, Some(3), &call.ok);
+        let far = Media::under(suite, callee, call.far, Some(9), &call.invite.0);
+        SecureCall { call, media: [near, far], number: 0 }
+    }
+
+    /// Sends packets each way, and returns the SSRCs under which they arrive at the callee and the caller.
+    fn talk(&mut self) -> [u32; 2] {
+        let [near, far] = &mut self.media;
+        // Packets of the process before wait in the sockets.
+        [&mut *near, &mut *far].into_iter().for_each(|media| drop(media.drain()));
+        let at = [far.heard.len(), near.heard.len()];
+        // Packets are sent until both sides hear each other: the first ones may come before the sockets are open again.
         for is_caller in [true, false] {
             until("audio is heard", || {
-                number += 1;
-                let (from, to, ssrc) = if is_caller { (&mut near, &mut far, 7) } else { (&mut far, &mut near, 8) };
-                from.send(&rtp(ssrc, number));
+                self.number += 1;
+                let (from, to, ssrc) = if is_caller { (&mut *near, &mut *far, 7) } else { (&mut *far, &mut *near, 8) };
+                from.send(&rtp(ssrc, self.number));
                 (!to.drain().is_empty()).then_some(())
             });
         }
-        let mut sources = Vec::new();
         for _ in 0..20 {
-            number += 1;
-            near.send(&rtp(7, number));
-            far.send(&rtp(8, number));
-            sources.push([far.receive(), near.receive()].map(|packet| RtpHeader::parse(&packet).unwrap().ssrc));
+            self.number += 1;
+            near.send(&rtp(7, self.number));
+            far.send(&rtp(8, self.number));
+            far.receive();
+            near.receive();
         }
-        sources.dedup();
-        sources
-    };
-    assert_eq!(sources(), [[7, 8]]);
-    until_stored(&edge, 1.0);
-    let edge = edge.kill_and_start_again();
-    let after = sources();
-    assert!(after.len() == 1 && after[0][0] != 7 && after[0][1] != 8, "{after:?}");
-    until_stored(&edge, 1.0);
-    let _edge = edge.kill_and_start_again();
-    let again = sources();
-    assert!(again.len() == 1 && again[0][0] != after[0][0] && again[0][1] != after[0][1], "{after:?} {again:?}");
-    call.hang_up(2, &caller, &callee);
+        let heard = [&far.heard[at[0]..], &near.heard[at[1]..]];
+        heard.map(|heard| {
+            let mut sources: Vec<u32> = heard.iter().map(|(ssrc, _)| *ssrc).collect();
+            sources.dedup();
+            assert_eq!(sources.len(), 1, "{sources:?}");
+            sources[0]
+        })
+    }
+}
+
+/// The indices that a crashed process has used are unknown, so no packet has the SSRC of a process before it, in either
+/// direction and under any suite. The second crash comes before the process has written the call.
+#[test]
+fn rfc3711_9_1_no_ssrc_and_index_is_used_twice_under_a_key_after_crashes() {
+    for suite in Suite::ALL {
+        let (caller, callee) = phones();
+        let keys = format!("srtp = \"required\"\nsrtp_suites = [\"{}\"]\n", suite.as_str());
+        let edge = Process::start(&routes((&caller, &callee), &keys, ""));
+        let mut secure = SecureCall::set_up(suite, &edge, &caller, &callee);
+        let mut sources = vec![secure.talk()];
+        assert_eq!(sources, [[7, 8]]);
+        until_stored(&edge, 1.0);
+        let (file, earlier) = ("state/calls.state", "state/earlier");
+        let edge = edge.kill_and_start_after(|folder| {
+            std::fs::hard_link(folder.join(file), folder.join(earlier)).unwrap();
+        });
+        sources.push(secure.talk());
+        // The file of the first process, in which the second one has recorded its start.
+        let edge = edge.kill_and_start_after(|folder| {
+            std::fs::rename(folder.join(earlier), folder.join(file)).unwrap();
+        });
+        sources.push(secure.talk());
+        until_stored(&edge, 1.0);
+        let _edge = edge.kill_and_start_again();
+        sources.push(secure.talk());
+        for (at, media) in [1, 0].into_iter().enumerate() {
+            let of_side: HashSet<u32> = sources.iter().map(|sources| sources[at]).collect();
+            assert_eq!(of_side.len(), sources.len(), "{suite:?}: {sources:?}");
+            // All were decrypted with the same key. No stream is long enough for a roll-over.
+            let heard = &secure.media[media].heard;
+            let packets: HashSet<(u32, u16)> = heard.iter().copied().collect();
+            assert_eq!(packets.len(), heard.len(), "{suite:?}");
+        }
+        secure.call.hang_up(2, &caller, &callee);
+    }
 }
 
 /// A call that has ended before the crash is not restored. One that is not answered is lost: its caller gets 503, and

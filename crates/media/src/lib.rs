@@ -50,7 +50,7 @@ pub use spec::{
     MachineDetectionSpec, MediaCommand, MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent,
     RecorderSpec, RemoteSpec, SocketSpec, TapSpec, WireSpec,
 };
-pub use srtp::{SrtpKey, SrtpSpec, Suite};
+pub use srtp::{OwnSources, SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
 pub use trunkgate_agent::AgentRequest;
 pub use trunkgate_terms::{Alaw, Channels, Recorded, RecordedSamples, RecordingId, RecordingPause, UrlOrigin};

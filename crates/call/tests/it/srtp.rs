@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_media::{MediaCommand, RemoteSpec, SrtpSpec, Suite};
+use trunkgate_media::{MediaCommand, OwnSources, RemoteSpec, SrtpSpec, Suite};
 use trunkgate_route::{Srtp, Trunk};
 
 /// Keys of a peer: 30 bytes each.
@@ -486,14 +486,25 @@ fn a_restart_keeps_the_keys_and_nothing_shows_them() {
     }
     bench.restart(trunks());
     let after: Vec<_> = remotes(&mut bench).into_iter().map(|remote| remote.srtp).collect();
-    // The worker of the new process may lack the indices of the one before.
-    let resumed =
-        |srtp: Option<Box<SrtpSpec>>| srtp.map(|srtp| Box::new(SrtpSpec { rolled: 1, is_resumed: true, ..*srtp }));
-    let resumed: Vec<_> = before.into_iter().map(resumed).collect();
-    assert_eq!(after, resumed);
+    // The worker of the new process may lack the indices of the one before, and has SSRCs of its own.
+    let sources = |remotes: &[Option<Box<SrtpSpec>>]| -> Vec<Option<OwnSources>> {
+        remotes.iter().flatten().map(|srtp| srtp.own_sources).collect()
+    };
+    let without = |srtp: Option<Box<SrtpSpec>>| srtp.map(|srtp| Box::new(SrtpSpec { own_sources: None, ..*srtp }));
+    let rolled = |srtp: Option<Box<SrtpSpec>>| srtp.map(|srtp| Box::new(SrtpSpec { rolled: 1, ..*srtp }));
+    let mut all = sources(&before);
+    let resumed: Vec<_> = before.into_iter().map(without).map(rolled).collect();
+    all.extend(sources(&after));
+    assert_eq!(after.into_iter().map(without).collect::<Vec<_>>(), resumed);
     // The roll-overs of a call are not added up over restarts.
     bench.restart(trunks());
-    assert_eq!(remotes(&mut bench).into_iter().map(|remote| remote.srtp).collect::<Vec<_>>(), resumed);
+    let after: Vec<_> = remotes(&mut bench).into_iter().map(|remote| remote.srtp).collect();
+    all.extend(sources(&after));
+    assert_eq!(after.into_iter().map(without).collect::<Vec<_>>(), resumed);
+    assert!(
+        all.len() == 6 && all.iter().all(Option::is_some) && (1..6).all(|n| !all[..n].contains(&all[n])),
+        "{all:?}"
+    );
     assert_eq!(srtp_of(&bench), [Some(SUITE); 2]);
     bench.pass(Duration::from_secs(1));
     caller.cseq += 1;
@@ -552,8 +563,9 @@ fn rfc3711_roll_overs_after_a_crash_count_from_the_answer() {
         secure_call(&mut bench);
         bench.pass(Duration::from_secs(lived));
         bench.crash(routing(), Duration::from_secs(down));
-        let resumed =
-            remotes(&mut bench).into_iter().map(|remote| remote.srtp.map(|srtp| (srtp.rolled, srtp.is_resumed)));
+        let resumed = remotes(&mut bench)
+            .into_iter()
+            .map(|remote| remote.srtp.map(|srtp| (srtp.rolled, srtp.own_sources.is_some_and(OwnSources::is_resumed))));
         assert_eq!(resumed.collect::<Vec<_>>(), [Some((rolled, true)); 2], "after {lived} s");
     }
 }

@@ -73,6 +73,16 @@ impl OutgoingStream {
         }
     }
 
+    /// Begins a new stream under the SSRC of `start` if a packet received with the SSRC `ssrc_in` would be sent under
+    /// an SSRC that `is_reserved`.
+    pub(crate) fn avoid_ssrc(&mut self, start: StreamStart, ssrc_in: u32, is_reserved: impl Fn(u32) -> bool) {
+        let next = self.state.rewrite.map_or(ssrc_in, |rewrite| rewrite.ssrc);
+        if is_reserved(next) || self.state.sent.is_some_and(|sent| is_reserved(sent.ssrc)) {
+            *self = OutgoingStream::default();
+            self.begin_with(start);
+        }
+    }
+
     /// Returns the SSRC and the clock rate (Hz) of the last packet sent.
     pub fn source(&self) -> Option<(u32, u32)> {
         self.state.sent.map(|sent| (sent.ssrc, self.state.clock_hz))
@@ -214,6 +224,31 @@ mod tests {
         // A stream that has begun keeps its numbers.
         out.begin_with(StreamStart { ssrc: 78, ..start });
         assert_eq!(send(&mut out, 1_004, 8_640), (77, 104, 5_640));
+    }
+
+    #[test]
+    fn a_stream_with_a_reserved_ssrc_begins_under_another_one() {
+        let start = StreamStart { serial: 0, ssrc: 77, sequence: 100, timestamp: 5_000 };
+        let is_reserved = |ssrc| ssrc >= 1_000;
+        let now = Instant::now();
+        let send = |out: &mut OutgoingStream, feeder, ssrc, sequence: u16| {
+            out.avoid_ssrc(start, ssrc, is_reserved);
+            let packet = pass(out, now, feeder, rtp(ssrc, sequence, u32::from(sequence) * 160));
+            (packet.0, packet.1)
+        };
+        let mut out = OutgoingStream::default();
+        assert_eq!(send(&mut out, 1, 1_001, 7), (77, 100));
+        assert_eq!(send(&mut out, 1, 1_001, 8), (77, 101));
+        assert_eq!(send(&mut out, 1, 5, 40), (77, 102));
+        // A source that changes to a reserved SSRC.
+        let mut out = OutgoingStream::default();
+        assert_eq!(send(&mut out, 1, 5, 7), (5, 7));
+        assert_eq!(send(&mut out, 1, 1_001, 8), (77, 100));
+        // A stream that began as plain RTP, under an SSRC that SRTP must not use.
+        let mut out = OutgoingStream::default();
+        assert_eq!(pass(&mut out, now, 1, rtp(1_001, 7, 0)).0, 1_001);
+        assert_eq!(send(&mut out, 2, 5, 40), (77, 100));
+        assert_eq!(send(&mut out, 2, 5, 41), (77, 101));
     }
 
     fn pass(outgoing: &mut OutgoingStream, now: Instant, feeder: u32, packet: RtpHeader) -> (u32, u16, u32) {

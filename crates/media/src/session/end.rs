@@ -18,7 +18,7 @@ use crate::rtp::{
     is_header_alone,
 };
 use crate::spec::{EndFigures, EndId, MediaEvent, RemoteSpec, WireSpec};
-use crate::srtp::SrtpPair;
+use crate::srtp::{OwnSources, SrtpPair};
 
 use super::cx::SessionCx;
 use super::quality::QualityHistory;
@@ -662,6 +662,11 @@ impl RtpEnd {
         packet: &mut PacketBuf,
     ) -> Result<MediaTransmit, DropReason> {
         let bytes = packet.data().len();
+        if let Some((srtp, own)) = self.srtp.as_ref().zip(self.own_sources()) {
+            let (sequence, timestamp) = (rtp.sequence & 0x7fff, rtp.timestamp);
+            let start = StreamStart { serial: feeder.serial, ssrc: own.rtp(), sequence, timestamp };
+            self.outgoing.avoid_ssrc(start, rtp.ssrc, |ssrc| srtp.is_reserved(ssrc));
+        }
         let takes = |ssrc, sequence| self.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         self.outgoing.pass(cx.now, feeder.serial, feeder.clock_hz, &mut rtp, takes);
         rtp.write(packet.data_mut());
@@ -941,13 +946,22 @@ impl RtpEnd {
 
     /// Returns the SSRC of keep-alive packets, which differs from the SSRCs of other ends and of reports.
     fn keep_alive_source(&self, origin: &RtcpOrigin) -> u32 {
-        self.own_source(origin) ^ 1
+        self.own_sources().map_or_else(|| self.drawn_source(origin) ^ 1, OwnSources::keep_alive)
     }
 
     /// Returns the SSRC for the end's reports while no RTP has been sent.
     fn own_source(&self, origin: &RtcpOrigin) -> u32 {
+        self.own_sources().map_or_else(|| self.drawn_source(origin), OwnSources::reports)
+    }
+
+    fn drawn_source(&self, origin: &RtcpOrigin) -> u32 {
         // Truncation is intended: each value uses its own bits.
         origin.draw(u64::from(self.serial)) as u32
+    }
+
+    /// Returns the SSRCs of this process under the end's SRTP key, if another process may have the call, too.
+    fn own_sources(&self) -> Option<OwnSources> {
+        self.remote.as_ref()?.srtp.as_ref()?.own_sources
     }
 }
 

@@ -50,7 +50,7 @@ use crate::limits::SESSION_ENDS;
 use crate::listening::{EndListener, RecorderSnapshot, SessionListeners};
 use crate::playout::{Feed, Packetizer, SessionPlayers};
 use crate::rtcp::{ClockEpoch, RtcpOrigin};
-use crate::rtp::PacketBuf;
+use crate::rtp::{PacketBuf, StreamStart};
 use crate::spec::{
     AgentEvent, AgentInput, AgentSpec, EndFigures, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, PlayerSound,
     RemoteSpec, TapSpec, WireSpec,
@@ -568,8 +568,10 @@ impl Session {
     }
 
     fn set_remote(&mut self, now: Instant, id: EndId, remote: RemoteSpec) {
-        let is_resumed = remote.srtp.as_ref().is_some_and(|srtp| srtp.is_resumed);
-        let own_start = is_resumed.then(|| self.ends.new_start(id));
+        let own_sources = remote.srtp.as_ref().and_then(|srtp| srtp.own_sources);
+        let own_start = own_sources
+            .filter(|own| own.is_resumed())
+            .map(|own| StreamStart { ssrc: own.rtp(), ..self.ends.new_start(id) });
         if let Some(end) = self.ends.named_mut(id) {
             end.set_remote(now, remote, own_start);
             self.sweep.plan(now, &self.ends);

@@ -21,6 +21,6 @@ pub use inbound::SrtpInbound;
 pub use key::{KeyError, SrtpKey};
 pub use outbound::SrtpOutbound;
 pub use pair::{SrtpPair, SrtpSnapshot};
-pub use spec::SrtpSpec;
+pub use spec::{OwnSources, SrtpSpec};
 pub use streams::Stream;
 pub use suite::Suite;

@@ -6,6 +6,7 @@ use super::cipher::Cipher;
 use super::key::SrtpKey;
 use super::replay::ReplayWindow;
 use super::rtcp::{self, INDICES};
+use super::spec::OwnSources;
 use super::streams::{SrtpStreamTable, Stream, index_near};
 use crate::counters::DropReason;
 use crate::limits::SRTP_FORMER_KEYS;
@@ -20,6 +21,8 @@ pub struct SrtpOutbound {
     streams: SrtpStreamTable,
     /// Former keys, the last one first, with the indices used under each, because a key may return.
     former: Vec<(SrtpKey, SrtpStreamTable)>,
+    /// SSRCs of the processes that may continue the call.
+    sources: Option<OwnSources>,
 }
 
 impl SrtpOutbound {
@@ -31,7 +34,18 @@ impl SrtpOutbound {
             streams: SrtpStreamTable::new(),
             key: key.clone(),
             former: Vec::new(),
+            sources: None,
         }
+    }
+
+    /// Sets the SSRCs of the processes that may continue the call.
+    pub(super) fn set_sources(&mut self, sources: Option<OwnSources>) {
+        self.sources = sources;
+    }
+
+    /// Returns whether an SSRC is reserved for a process after this one: nothing is sent under it.
+    pub fn is_reserved(&self, ssrc: u32) -> bool {
+        self.sources.is_some_and(|sources| sources.is_later(ssrc))
     }
 
     /// Restores the state from the streams of a snapshot.
@@ -80,10 +94,13 @@ impl SrtpOutbound {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTP, its index was sent before, too many streams exist, or the key is
-    /// used up.
+    /// Returns an error if the packet is not RTP, its index was sent before, its SSRC is reserved, too many streams
+    /// exist, or the key is used up.
     pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let head = SrtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        if self.is_reserved(head.ssrc) {
+            return Err(DropReason::SrtpStreams);
+        }
         let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
         let index = match stream.rtp.highest() {
             None => u64::from(head.sequence),
@@ -108,9 +125,12 @@ impl SrtpOutbound {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTCP, too many streams exist, or the key is used up.
+    /// Returns an error if the packet is not RTCP, its SSRC is reserved, too many streams exist, or the key is used up.
     pub fn protect_rtcp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;
+        if self.is_reserved(ssrc) {
+            return Err(DropReason::SrtpStreams);
+        }
         let stream = self.streams.find_or_add(ssrc).ok_or(DropReason::SrtpStreams)?;
         let index = stream.rtcp.highest().map_or(0, |highest| highest.saturating_add(1));
         if index >= INDICES {

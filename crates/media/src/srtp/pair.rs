@@ -54,6 +54,7 @@ impl SrtpPair {
         // Another address may belong to another device without knowledge of the roll-over counters (RFC 4568 §7.1.4).
         let moved = far.is_some() && pair.far.is_some() && pair.far != far;
         pair.outbound.set_key(&spec.send, moved);
+        pair.outbound.set_sources(spec.own_sources);
         if *pair.inbound.key() != spec.receive {
             let known = pair.former.iter().position(|former| *former.key() == spec.receive);
             let next = match known.map(|at| pair.former.remove(at)) {
@@ -93,12 +94,10 @@ impl SrtpPair {
 
     /// Restores both directions from a snapshot under the keys of `spec`; `far` is the announced address.
     pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<SrtpPair> {
-        Box::new(SrtpPair {
-            outbound: SrtpOutbound::restore(&spec.send, &snapshot.outbound),
-            inbound: SrtpInbound::restore(&spec.receive, &snapshot.inbound),
-            far,
-            ..SrtpPair::new(spec)
-        })
+        let mut outbound = SrtpOutbound::restore(&spec.send, &snapshot.outbound);
+        outbound.set_sources(spec.own_sources);
+        let inbound = SrtpInbound::restore(&spec.receive, &snapshot.inbound);
+        Box::new(SrtpPair { outbound, inbound, far, ..SrtpPair::new(spec) })
     }
 
     /// Decrypts a packet of the remote party in place; leaves it unchanged while plain RTP is negotiated.
@@ -132,6 +131,11 @@ impl SrtpPair {
             (true, false) => self.outbound.protect_rtp(packet),
             (true, true) => self.outbound.protect_rtcp(packet),
         }
+    }
+
+    /// Returns whether packets are encrypted, and a later process may use this SSRC.
+    pub fn is_reserved(&self, ssrc: u32) -> bool {
+        self.active && self.outbound.is_reserved(ssrc)
     }
 
     /// Returns whether an RTP packet with this SSRC and sequence number can be sent; see [`SrtpOutbound::takes`].

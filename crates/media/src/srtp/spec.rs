@@ -16,9 +16,123 @@ pub struct SrtpSpec {
     /// another end received before; at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
     #[serde(default)]
     pub rolled: u32,
-    /// Whether packets may have been sent under `send` whose indices are not known, because the process that sent them
-    /// has crashed. Each stream then begins under an SSRC of this process, with which no index was used (RFC 3711
-    /// §9.1).
+    /// SSRCs of this process, and those that later processes may use under `send`; `None` if no other process continues
+    /// the call.
     #[serde(default)]
-    pub is_resumed: bool,
+    pub own_sources: Option<OwnSources>,
+}
+
+/// SSRCs that the processes which have a call in turn use under an SRTP key.
+///
+/// After a crash the indices that were used under the key are unknown, and no index may be used twice (RFC 3711 §9.1).
+/// Each process therefore begins its streams under SSRCs that no process before it has used: its own ones differ from
+/// those of the others, and every process avoids those of later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OwnSources {
+    /// First SSRC of the first process, before [`mix`].
+    base: u32,
+    /// Number of processes that had the call before this one.
+    process: u32,
+}
+
+impl OwnSources {
+    /// SSRCs of a process. Each kind of packet has one.
+    const PER_PROCESS: u32 = 4;
+    /// Maximum number of processes that have a call in turn.
+    const PROCESSES: u32 = 1 << 16;
+
+    /// Returns the SSRCs of a process. `stream` names the stream and never changes; `process` is the number of
+    /// processes before this one.
+    pub fn new(stream: &str, process: u32) -> OwnSources {
+        // FNV-1a, because the value has to be the same in all versions of the program. It is not secret.
+        let base =
+            stream.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        OwnSources { base, process: process.min(Self::PROCESSES - 1) }
+    }
+
+    /// Returns whether an earlier process may have sent packets under the key.
+    pub fn is_resumed(self) -> bool {
+        self.process > 0
+    }
+
+    /// Returns the SSRC of RTP.
+    pub fn rtp(self) -> u32 {
+        self.nth(0)
+    }
+
+    /// Returns the SSRC of reports before the first RTP packet.
+    pub fn reports(self) -> u32 {
+        self.nth(1)
+    }
+
+    /// Returns the SSRC of keep-alive packets.
+    pub fn keep_alive(self) -> u32 {
+        self.nth(2)
+    }
+
+    /// Returns whether an SSRC belongs to a later process, so that this one must not use it.
+    pub fn is_later(self, ssrc: u32) -> bool {
+        let place = unmix(ssrc).wrapping_sub(self.base);
+        (self.process + 1..Self::PROCESSES).contains(&(place / Self::PER_PROCESS))
+    }
+
+    fn nth(self, kind: u32) -> u32 {
+        mix(self.base.wrapping_add(self.process * Self::PER_PROCESS + kind))
+    }
+}
+
+/// Maps numbers to numbers that look random, and different ones to different ones (the finaliser of MurmurHash3).
+const fn mix(mut number: u32) -> u32 {
+    number ^= number >> 16;
+    number = number.wrapping_mul(0x85eb_ca6b);
+    number ^= number >> 13;
+    number = number.wrapping_mul(0xc2b2_ae35);
+    number ^ number >> 16
+}
+
+/// Inverse of [`mix`].
+const fn unmix(mut number: u32) -> u32 {
+    number ^= number >> 16;
+    number = number.wrapping_mul(0x7ed1_b41d);
+    number ^= number >> 13 ^ number >> 26;
+    number = number.wrapping_mul(0xa5cb_9243);
+    number ^ number >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(process: u32) -> [u32; 3] {
+        let sources = OwnSources::new("CA00112233445566778899aabbccddeeff/0", process);
+        [sources.rtp(), sources.reports(), sources.keep_alive()]
+    }
+
+    #[test]
+    fn no_two_processes_share_an_ssrc() {
+        let all: HashSet<u32> = (0..OwnSources::PROCESSES).flat_map(of).collect();
+        assert_eq!(all.len(), 3 * OwnSources::PROCESSES as usize);
+        assert_ne!(OwnSources::new("a/0", 1), OwnSources::new("a/1", 1));
+    }
+
+    #[test]
+    fn the_sources_of_later_processes_are_reserved() {
+        for process in [0, 1, 7, 1_000] {
+            let own = OwnSources::new("CA00112233445566778899aabbccddeeff/0", process);
+            for other in 0..2_000 {
+                assert!(of(other).into_iter().all(|ssrc| own.is_later(ssrc) == (other > process)), "{process} {other}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mixing_is_undone(number in any::<u32>()) {
+            prop_assert_eq!(unmix(mix(number)), number);
+        }
+    }
 }

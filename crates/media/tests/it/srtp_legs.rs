@@ -9,8 +9,8 @@ use trunkgate_media::limits::{PROBES, SRTP_FORMER_KEYS};
 use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::srtp::{SrtpInbound, SrtpOutbound};
 use trunkgate_media::{
-    AgentInput, DropReason, EndId, MediaCommand, MediaEvent, PacketBuf, PayloadCodec, PlayerSound, RemoteSpec, Session,
-    SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec,
+    AgentInput, DropReason, EndId, MediaCommand, MediaEvent, OwnSources, PacketBuf, PayloadCodec, PlayerSound,
+    RemoteSpec, Session, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec,
 };
 
 fn key(suite: Suite, seed: u8) -> SrtpKey {
@@ -19,7 +19,7 @@ fn key(suite: Suite, seed: u8) -> SrtpKey {
 
 /// Returns the keys of an end: it sends with key `seed`, and its remote party sends with key `seed + 1`.
 fn spec(suite: Suite, seed: u8) -> SrtpSpec {
-    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0, is_resumed: false }
+    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0, own_sources: None }
 }
 
 fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {
@@ -75,8 +75,8 @@ fn after_a_crash_streams_begin_under_new_sources_and_rolled_streams_are_heard() 
         let mut sources = Vec::new();
         for crash in 0..3 {
             let mut bench = Bench::connected();
-            bench.command(MediaCommand::Open { idle_timeout_ms: 0, names_key: [crash; 16], beside: None });
-            let resumed = SrtpSpec { rolled: 3, is_resumed: true, ..spec(suite, 10) };
+            let own_sources = Some(OwnSources::new("CA1/0", crash + 1));
+            let resumed = SrtpSpec { rolled: 3, own_sources, ..spec(suite, 10) };
             bench.set_remote(A, secure(A_RTP, &resumed));
             let mut a = Far::of(&resumed);
             for sequence in 1..4 {
@@ -94,6 +94,36 @@ fn after_a_crash_streams_begin_under_new_sources_and_rolled_streams_are_heard() 
         }
         sources.dedup();
         assert_eq!(sources.len(), 3, "{sources:?}");
+    }
+}
+
+/// A party may choose an SSRC that the process after a crash will use: its packets get another one, and its reports,
+/// which have its SSRC alone, are dropped.
+#[test]
+fn the_ssrcs_of_later_processes_are_not_used() {
+    let own = |process| OwnSources::new("CA1/0", process);
+    let from = |ssrc: u32, mut packet: Vec<u8>, at: usize| {
+        packet[at..at + 4].copy_from_slice(&ssrc.to_be_bytes());
+        packet
+    };
+    for suite in Suite::ALL {
+        let mut bench = Bench::connected();
+        let spec = SrtpSpec { own_sources: Some(own(0)), ..spec(suite, 10) };
+        bench.set_remote(A, secure(A_RTP, &spec));
+        let mut a = Far::of(&spec);
+        let compound = from(own(2).reports(), rtcp(), 4);
+        assert!(bench.feed(B, true, B_RTCP, &compound).is_none());
+        assert_eq!(bench.dropped(A, DropReason::SrtpStreams) + bench.dropped(B, DropReason::SrtpStreams), 1);
+        let mut source = |bench: &mut Bench, ssrc, sequence| {
+            let (_, heard) = bench.feed(B, false, B_RTP, &from(ssrc, rtp(sequence), 8)).unwrap();
+            RtpHeader::parse(&a.hear(false, &heard).unwrap()).unwrap().ssrc
+        };
+        // An SSRC of a process before it, and any other one, pass.
+        assert_eq!(source(&mut bench, 77, 1), 77);
+        assert_eq!(source(&mut bench, own(0).reports(), 2), own(0).reports());
+        for (sequence, reserved) in [(3, own(1).rtp()), (4, own(1).rtp()), (5, own(9).keep_alive())] {
+            assert_eq!(source(&mut bench, reserved, sequence), own(0).rtp(), "{suite:?}");
+        }
     }
 }
 

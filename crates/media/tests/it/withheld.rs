@@ -219,7 +219,7 @@ fn srtp_that_authenticates_does_not_clear_it() {
         let suite = Suite::ALL[0];
         SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
     };
-    let srtp = SrtpSpec { send: key(1), receive: key(2), rolled: 0, is_resumed: false };
+    let srtp = SrtpSpec { send: key(1), receive: key(2), rolled: 0, own_sources: None };
     let mut bench = Bench::connected();
     bench.set_remote(A, RemoteSpec { srtp: Some(Box::new(srtp.clone())), ..unproven(A_RTP) });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);

@@ -99,7 +99,7 @@ fn spec(keys: AgreedKeys) -> Option<SrtpSpec> {
         let mki = key.mki.map(trunkgate_sdp::crypto::Mki::to_bytes);
         SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
     };
-    Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: 0, is_resumed: false })
+    Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: 0, own_sources: None })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_media::{EndId, MediaCommand, MediaId};
+use trunkgate_media::{EndId, MediaCommand, MediaId, OwnSources};
 use trunkgate_sip::Transport;
 
 use super::actions::WorldAction;
@@ -211,7 +211,7 @@ pub(crate) fn commanded(world: &mut World, id: MediaId, command: &MediaCommand) 
             world.crashes.ends.insert((id, *end));
         }
         let srtp = remote.srtp.as_ref().filter(|_| world.crashes.ends.contains(&(id, *end)));
-        if srtp.is_some_and(|srtp| !srtp.is_resumed || srtp.rolled == 0) {
+        if srtp.is_some_and(|srtp| !srtp.own_sources.is_some_and(OwnSources::is_resumed) || srtp.rolled == 0) {
             world.fail(format!("end {} of {id:?} is restored, and its SRTP is not resumed", end.0));
         }
     } else if let MediaCommand::MoveEnd { end, to, named } = command {

@@ -541,9 +541,8 @@ impl Leg {
             let mki = key.mki.map(Mki::to_bytes);
             SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
         };
-        let SrtpHistory { is_resumed, .. } = self.srtp_history;
-        let rolled = self.srtp_history.rolled();
-        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled, is_resumed })
+        let (rolled, own_sources) = (self.srtp_history.rolled(), self.srtp_history.own_sources(&self.sid, index));
+        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled, own_sources })
     }
 
     /// Returns the reason for the end, once the leg is shown as ended.

@@ -86,10 +86,11 @@ impl LegSnapshot {
         self.srtp_history.resume(rolled);
     }
 
-    /// Skips CSeq numbers and versions of descriptions that crashed processes may have used.
+    /// Skips CSeq numbers, versions of descriptions and SRTP sources that crashed processes may have used.
     pub(super) fn skip_numbers(&mut self, gap: CrashGap) {
         self.sip.dialog.skip_cseqs(gap.margins());
         self.sdp.skip_versions(gap);
+        self.srtp_history.skip_sources(gap);
     }
 }
 
@@ -175,7 +176,7 @@ impl Leg {
         let (sip, flow) = LegSip::restore(edge, at, party, sip);
         let named = CallIdOwner { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
         edge.index_mut().enter(sip.call_id.as_bytes(), named);
-        let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end, srtp_history)).collect();
+        let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end, (&sid, srtp_history))).collect();
         let quality = LegQuality {
             // Live counters start at zero in a new process.
             counted: LegTotals::of_earlier(&figures),
@@ -269,12 +270,17 @@ impl StreamEnd {
         EndSnapshot { index: *index, end: *end, bind: *bind, remote: remote.clone() }
     }
 
-    fn restore(edge: &mut Edge, media: MediaId, snapshot: EndSnapshot, history: SrtpHistory) -> StreamEnd {
+    fn restore(
+        edge: &mut Edge,
+        media: MediaId,
+        snapshot: EndSnapshot,
+        (sid, history): (&str, SrtpHistory),
+    ) -> StreamEnd {
         let EndSnapshot { index, end, bind, remote } = snapshot;
         let counters = edge.resume_end(media, end, bind);
         // A session that has crossed from another process keeps its own indices.
-        let (rolled, is_resumed) = (history.rolled(), history.is_resumed);
-        let resumed = |srtp: Box<SrtpSpec>| Box::new(SrtpSpec { rolled, is_resumed, ..*srtp });
+        let (rolled, own_sources) = (history.rolled(), history.own_sources(sid, index));
+        let resumed = |srtp: Box<SrtpSpec>| Box::new(SrtpSpec { rolled, own_sources, ..*srtp });
         let remote = remote.map(|remote| RemoteSpec { withheld: false, srtp: remote.srtp.map(resumed), ..remote });
         if let Some(remote) = remote.clone() {
             edge.media(media, MediaCommand::SetRemote { end, remote });

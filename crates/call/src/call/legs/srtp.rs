@@ -2,6 +2,7 @@
 //! key changes. Each leg is protected independently; the other side does not notice.
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::OwnSources;
 use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
     OFFERED, agreed, check_answer, filter_offer, form_in_force, keep_protected, protect_answer, protect_offer,
@@ -11,6 +12,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::Leg;
 use crate::call::words::answer::TargetFailure;
+use crate::call::words::crash_gap::CrashGap;
 
 /// Status code for an offer that is not acceptable (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
@@ -23,9 +25,9 @@ pub(crate) struct SrtpHistory {
     /// Maximum roll-overs in this call before it was restored by this process, which counts from zero again.
     #[serde(skip)]
     rolled_here: u8,
-    /// Whether another process may have sent packets under the leg's keys, as after each restore.
-    #[serde(skip)]
-    pub(crate) is_resumed: bool,
+    /// Number of earlier processes that may have sent packets under the leg's keys.
+    #[serde(default)]
+    processes: u32,
 }
 
 impl SrtpHistory {
@@ -43,7 +45,17 @@ impl SrtpHistory {
     /// Records that another process had the call, in which at most so many roll-overs have happened so far.
     pub(crate) fn resume(&mut self, rolled: u64) {
         self.rolled_here = counted(rolled);
-        self.is_resumed = true;
+        self.processes = self.processes.saturating_add(1);
+    }
+
+    /// Leaves out the SSRCs of processes that have crashed before they wrote the call.
+    pub(crate) fn skip_sources(&mut self, gap: CrashGap) {
+        self.processes = self.processes.saturating_add(gap.processes() - 1);
+    }
+
+    /// Returns the SSRCs of this process for the stream `index` of the leg with this SID.
+    pub(crate) fn own_sources(self, sid: &str, index: usize) -> Option<OwnSources> {
+        Some(OwnSources::new(&format!("{sid}/{index}"), self.processes))
     }
 }
 
