@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::support::calls::{NUMBER, Phone, media_of, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, trunkgate, until};
+use crate::support::{Process, config, trunkgate, until, with_state};
 use crate::{twilio_api, twilio_messages};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
@@ -73,11 +73,27 @@ pub(crate) struct Rig {
     pub(crate) pbx: Phone,
 }
 
+/// Returns the configuration of an edge with two trunks, an API and one route.
+fn configured([caller, pbx]: [&Phone; 2], (http, api_keys): (&str, &str), tables: &str, connect: &str) -> String {
+    let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
+    let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
+    let api =
+        format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n{api_keys}");
+    config(&format!("{http}{trunks}{api}{tables}{route}"))
+}
+
 impl Rig {
     /// Starts an edge with these tables and these targets of its only route; `files` are placed in the folder of the
     /// configuration.
     pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
         Rig::with(("", ""), tables, connect, files, &[])
+    }
+
+    /// Starts an edge as [`Rig::new`] does whose calls outlive a crash.
+    pub(crate) fn with_state(tables: &str, connect: &str) -> Rig {
+        let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+        let text = with_state(&configured([&caller, &pbx], ("", ""), tables, connect));
+        Rig { edge: Process::start(&text), caller, pbx }
     }
 
     /// Starts an edge as [`Rig::new`] does, also with keys of `[http]` and `[api]`, and with environment variables.
@@ -89,12 +105,7 @@ impl Rig {
         variables: &[(&str, &str)],
     ) -> Rig {
         let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
-        let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
-        let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
-        let api = format!(
-            "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n{api_keys}"
-        );
-        let file = config(&format!("{http}{trunks}{api}{tables}{route}"));
+        let file = configured([&caller, &pbx], (http, api_keys), tables, connect);
         let edge = Process::start_with_documents_and(&file, files, variables);
         Rig { edge, caller, pbx }
     }

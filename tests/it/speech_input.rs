@@ -19,6 +19,8 @@ use crate::support::calls::{Speaking, media_of, received};
 use crate::support::codecs::{Codec, Speaker, tone};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::{closed_address, trunkgate, until};
+use crate::twilio_api;
+use crate::upgrade::upgrade;
 
 type Socket = WebSocket<TcpStream>;
 
@@ -310,6 +312,87 @@ fn a_call_is_transcribed_live_and_what_is_said_goes_to_the_callback_and_to_the_e
         assert!(!shown.to_lowercase().contains("put me") && !shown.contains("hunter2"), "{shown}");
     }
     until("the sessions are over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
+}
+
+/// Script of a recogniser that sends two results, the second one after a second of audio.
+const TWO_RESULTS: [Act; 8] = [
+    Act::Hear,
+    Act::Final("Put me", 0.925),
+    Act::More,
+    Act::More,
+    Act::More,
+    Act::More,
+    Act::More,
+    Act::Final("through.", 0.925),
+];
+
+/// Starts a call in which a document, or a request of the API, begins a live transcription of the caller, and replaces
+/// the process of the edge. The recogniser is connected again, and the application gets the report of the end once,
+/// under the same SID.
+fn goes_on_in_another_process(rig: Rig, application: &Endpoint, by_request: bool, replace: impl FnOnce(Rig) -> Rig) {
+    rig.invite();
+    let ok = rig.answered();
+    let _speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), g711_tone);
+    if by_request {
+        let url = format!("http%3A%2F%2F{}%2Fheard", application.address);
+        let body = format!("Track=inbound_track&Name=notes&StatusCallbackUrl={url}");
+        twilio_api::posted(&rig.edge, &format!("Calls/{}/Transcriptions.json", rig.edge.sid()), &body);
+    }
+    let reports = || application.posts().into_iter().filter(|post| path(post) == "/heard").collect::<Vec<_>>();
+    let is = |post: &Post, event: &str| parameter(post, "TranscriptionEvent") == event;
+    let contents = || reports().iter().filter(|post| is(post, "transcription-content")).count();
+    // With the second result the state file has the transcription as it was at the first one.
+    until("words are heard twice", || (contents() > 1).then_some(()));
+    let rig = replace(rig);
+    let before = contents();
+    until("words are heard again", || (contents() > before).then_some(()));
+    if by_request {
+        let notes = format!("Calls/{}/Transcriptions/notes.json", rig.edge.sid());
+        assert_eq!(twilio_api::posted(&rig.edge, &notes, "Status=stopped")["status"], "stopped");
+    }
+    assert_eq!(rig.edge.delete(&format!("/v1/calls/{}", rig.edge.sid())).0, 202);
+    rig.hung_up();
+    until("the end is reported", || reports().iter().any(|post| is(post, "transcription-stopped")).then_some(()));
+    let mut all = reports();
+    // A report is sent again if its response was lost with the process.
+    all.dedup_by_key(|post| form(post));
+    for event in ["transcription-started", "transcription-stopped"] {
+        assert_eq!(all.iter().filter(|post| is(post, event)).count(), 1, "{event}");
+    }
+    assert!(all.iter().all(|post| parameter(post, "TranscriptionSid") == parameter(&all[0], "TranscriptionSid")));
+    let numbers: Vec<u64> = all.iter().map(|post| parameter(post, "SequenceId").parse().unwrap()).collect();
+    assert!(numbers.iter().is_sorted_by(|one, next| one < next), "{numbers:?}");
+    until("the sessions are over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
+}
+
+#[test]
+fn a_live_transcription_goes_on_over_an_upgrade() {
+    let recogniser = Recogniser::doing(&TWO_RESULTS);
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Start><Transcription track="inbound_track" statusCallbackUrl="/heard"/></Start><Gather timeout="60"/>"#,
+        ),
+        ("/heard", ""),
+    ]);
+    let url = format!("http://{}/voice", application.address);
+    let app = format!("{}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n", recogniser.keys());
+    let mut successor = None;
+    let rig = Rig::new(&app, r#""app:ivr""#, &[]);
+    goes_on_in_another_process(rig, &application, false, |rig| {
+        successor = Some(upgrade(&rig.edge.url()));
+        rig
+    });
+}
+
+#[test]
+fn a_live_transcription_by_request_goes_on_after_a_kill() {
+    let recogniser = Recogniser::doing(&TWO_RESULTS);
+    let application = application(&[("/voice", r#"<Gather timeout="60"/>"#), ("/heard", "")]);
+    let url = format!("http://{}/voice", application.address);
+    let app = format!("{}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n", recogniser.keys());
+    let rig = Rig::with_state(&app, r#""app:ivr""#);
+    goes_on_in_another_process(rig, &application, true, |rig| Rig { edge: rig.edge.kill_and_start_again(), ..rig });
 }
 
 #[test]

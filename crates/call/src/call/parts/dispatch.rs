@@ -227,6 +227,7 @@ impl CallParts {
                 None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
             }
         }
+        self.program.resume_transcripts(cx, &self.bridge.media);
         let has_program = self.program.is_running();
         if has_program {
             in_program(self, cx, |program, cx, lower| program.resume(cx, lower, targets));

@@ -27,6 +27,7 @@
 //! | an event or time-out of the caller's queue | – | – | the program continues, or the caller's audio changes | – | – |
 //! | NOTIFY of the program's own REFER | – | – | the program continues | – | – |
 
+mod app_snapshot;
 pub(crate) mod callback;
 pub(crate) mod conference;
 pub(crate) mod dial;

@@ -222,6 +222,11 @@ impl CallProgram {
         &mut self.opened.get_or_insert_default().streams
     }
 
+    /// Connects the recognisers of restored transcriptions.
+    pub(crate) fn resume_transcripts(&mut self, cx: &mut CallCx<'_>, media: &CallMedia) {
+        self.opened.iter_mut().for_each(|opened| opened.transcripts.resume(cx, media));
+    }
+
     /// Returns the live transcriptions, mutably.
     pub(crate) fn transcripts_mut(&mut self) -> &mut LiveTranscripts {
         &mut self.opened.get_or_insert_default().transcripts

@@ -1,27 +1,27 @@
 //! Snapshots of programs as plain data. A sound continues where the player of the media session was. Other steps in
 //! progress are repeated after a restart: a document is requested again, a party that had not answered is called again.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_cookies::CookieJar;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::CallKey;
-use trunkgate_route::{App, TargetSpec};
 use trunkgate_story::wall::millis;
 use trunkgate_twiml::{ConferenceStep, Program, ProgramStep};
 
+use crate::call::program::app_snapshot::AppSnapshot;
 use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::runner::PlayingSnapshot;
-use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun};
+use crate::call::program::transcripts::{LiveTranscripts, TranscriptionSnapshot};
+use crate::call::program::{CallProgram, DialParty, OpenedByApps, ProgramConnection, ProgramRun};
 use crate::call::words::crash_gap::CrashGap;
 
-/// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
-/// start them again.
+/// Programs of an answered call as plain data. Streams and the recognition of a step are omitted; the steps start them
+/// again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ProgramSnapshot {
     run: Option<RunSnapshot>,
@@ -33,14 +33,16 @@ pub(crate) struct ProgramSnapshot {
     reports: Option<ReportsSnapshot>,
     /// Cookies set by the application.
     cookies: CookieJar,
+    /// Live transcriptions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    transcripts: Vec<TranscriptionSnapshot>,
 }
 
 /// The caller's program as plain data. The document of a called party and a pending transfer by REFER are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RunSnapshot {
-    target: TargetSpec,
-    /// Application in plain data, if the configuration does not contain it.
-    made: Option<Arc<App>>,
+    #[serde(flatten)]
+    app: AppSnapshot,
     program: Program,
     ran_ms: u64,
     under_way: Option<Box<ProgramStep>>,
@@ -75,7 +77,7 @@ impl ProgramSnapshot {
         sid: &str,
         has_callee: bool,
     ) -> ProgramSnapshot {
-        let CallProgram { run, conference, queue, reports, opened: _ } = program;
+        let CallProgram { run, conference, queue, reports, opened } = program;
         let has_place = conference.is_joined() || queue.has_place();
         ProgramSnapshot {
             run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee, has_place)),
@@ -83,12 +85,14 @@ impl ProgramSnapshot {
             queue: queue.snapshot(now, key, &edge.sessions().queues),
             reports: reports.snapshot(),
             cookies: CookieJar::clone(&edge.apps().cookies.of_call(sid)),
+            transcripts: opened.as_ref().map(|opened| opened.transcripts.snapshot()).unwrap_or_default(),
         }
     }
 
     /// Skips sequence numbers of reports that crashed processes may have sent.
     pub(crate) fn skip_reports(&mut self, gap: CrashGap) {
         self.reports.iter_mut().for_each(|reports| reports.skip_reports(gap));
+        self.transcripts.iter_mut().for_each(|transcript| transcript.skip_reports(gap));
         let Some(run) = &mut self.run else { return };
         run.program.skip_partial_results(gap.margins());
         run.side.iter_mut().filter_map(|side| side.call.as_mut()).for_each(|call| call.skip_reports(gap));
@@ -96,14 +100,17 @@ impl ProgramSnapshot {
 
     /// Restores the programs of the call with the SID `sid`.
     pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
-        let ProgramSnapshot { run, conference, queue, reports, cookies } = self;
+        let ProgramSnapshot { run, conference, queue, reports, cookies, transcripts } = self;
         edge.apps_mut().cookies.restore(sid, cookies);
         let run = run.and_then(|run| run.restore(now, edge)).map(|run| {
             let conference = conference.map(|step| Box::new(ProgramStep::Conference(step)));
             Box::new(ProgramRun { under_way: conference.or(run.under_way), back_in_queue: queue.map(Box::new), ..run })
         });
         let reports = CallReports::restore(edge, run.as_deref(), reports);
-        CallProgram { run, reports, ..CallProgram::default() }
+        let transcripts = LiveTranscripts::restore(edge, transcripts);
+        let opened =
+            (!transcripts.is_empty()).then(|| Box::new(OpenedByApps { transcripts, ..OpenedByApps::default() }));
+        CallProgram { run, opened, reports, ..CallProgram::default() }
     }
 }
 
@@ -131,8 +138,7 @@ impl RunSnapshot {
             matches!(step, ProgramStep::Say { .. } | ProgramStep::Play { .. } | ProgramStep::Beep { .. })
         });
         RunSnapshot {
-            target: app.spec(),
-            made: app.is_made.then(|| app.clone()),
+            app: AppSnapshot::of(app),
             program: runner.program.clone(),
             ran_ms: millis(runner.time(now)),
             under_way,
@@ -145,21 +151,8 @@ impl RunSnapshot {
 
     /// Restores the program; `None` if the configuration no longer contains its application.
     fn restore(self, now: Instant, edge: &Edge) -> Option<ProgramRun> {
-        let RunSnapshot { target, made, program, ran_ms, under_way, playing, side, ring_timeout_ms, is_redirected } =
-            self;
-        let app = match target {
-            _ if made.is_some() => made,
-            TargetSpec::App(name) => edge.table().app(&name).cloned(),
-            TargetSpec::Play(file) => Some(Arc::new(App::playing(&file))),
-            TargetSpec::Conference(name) => Some(Arc::new(App::conference(&name))),
-            TargetSpec::Voicemail(name) => edge.table().mailbox(&name).cloned(),
-            TargetSpec::Trunk { .. }
-            | TargetSpec::Uri { .. }
-            | TargetSpec::Agent(_)
-            | TargetSpec::Reject(_)
-            | TargetSpec::RingAll(_) => None,
-        };
-        let mut run = ProgramRun::new(app?, program, ago(now, ran_ms));
+        let RunSnapshot { app, program, ran_ms, under_way, playing, side, ring_timeout_ms, is_redirected } = self;
+        let mut run = ProgramRun::new(app.restore(edge)?, program, ago(now, ran_ms));
         playing.into_iter().for_each(|playing| run.runner.restore_playing(playing));
         Some(ProgramRun {
             under_way,

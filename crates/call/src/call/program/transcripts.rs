@@ -1,15 +1,17 @@
 //! Live transcriptions of a call: one recogniser for each track, and reports of the results to the application.
 //!
 //! A transcription outlives its program, like a listening stream. A recogniser that closes after an utterance is
-//! connected again.
+//! connected again, and so is each recogniser of a transcription that another process has begun.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{StreamLoss, TrackSet, Transcript};
 use trunkgate_media::{AgentEvent, EndId};
 use trunkgate_resources::applications::question::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::applications::recognition::RecognitionResult;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
 use trunkgate_route::App;
 use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
@@ -17,9 +19,11 @@ use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{TrackSelection, TranscriptStep};
 
 use crate::call::media::{CallMedia, recognisers};
+use crate::call::program::app_snapshot::AppSnapshot;
 use crate::call::program::partials::PartialReports;
 use crate::call::program::recognition::asked_for;
 use crate::call::shared::CallCx;
+use crate::call::words::crash_gap::CrashGap;
 use crate::call::words::refused::RequestRefusal;
 use crate::call::words::webhooks;
 
@@ -31,6 +35,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const AT_ONCE_WITH_RESULT: Duration = Duration::from_millis(100);
 /// Maximum number of consecutive connections that close at once.
 const CLOSED_AT_ONCE: u8 = 5;
+/// Margin of event numbers: more than a process uses between two writes of the call.
+const SEQUENCE_MARGIN: u64 = 64;
 
 /// The running live transcriptions of a call, including those of applications that no longer control the call.
 #[derive(Debug, Default)]
@@ -70,7 +76,60 @@ struct TrackRecogniser {
     partials: PartialReports,
 }
 
+/// A live transcription in plain data, without its recognisers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TranscriptionSnapshot {
+    app: AppSnapshot,
+    sid: String,
+    step: TranscriptStep,
+    sequence: u64,
+    is_started: bool,
+}
+
+impl TranscriptionSnapshot {
+    /// Leaves out event numbers that crashed processes may have used.
+    pub(crate) fn skip_reports(&mut self, gap: CrashGap) {
+        self.sequence = self.sequence.saturating_add(u64::from(gap.margins()) * SEQUENCE_MARGIN);
+    }
+}
+
 impl LiveTranscripts {
+    /// Returns the transcriptions in plain data.
+    pub(crate) fn snapshot(&self) -> Vec<TranscriptionSnapshot> {
+        self.list.iter().map(LiveTranscription::snapshot).collect()
+    }
+
+    /// Restores transcriptions without their recognisers, which [`Self::resume`] connects. Transcriptions of an
+    /// application that the configuration no longer contains have ended.
+    pub(crate) fn restore(edge: &Edge, snapshots: Vec<TranscriptionSnapshot>) -> LiveTranscripts {
+        let restored = snapshots.into_iter().filter_map(|snapshot| LiveTranscription::restore(edge, snapshot));
+        LiveTranscripts { list: restored.collect() }
+    }
+
+    /// Returns whether no transcription is running.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Connects the recognisers of restored transcriptions. A transcription without a recogniser reports the failure
+    /// and ends.
+    pub(crate) fn resume(&mut self, cx: &mut CallCx<'_>, media: &CallMedia) {
+        for mut live in std::mem::take(&mut self.list) {
+            let can_hear = !media.speaks_other_audio(cx.call);
+            let begun = if can_hear { live.listen(cx) } else { Err(RecognitionResult::Codec) };
+            match begun {
+                Ok(()) => {
+                    cx.edge.decide(cx.now, cx.call.key, "Transcription: goes on, the recogniser is connected again");
+                    self.list.push(live);
+                }
+                Err(result) => {
+                    live.report_failure(cx, result, &format!("recogniser: {result}"));
+                    live.end(cx, false);
+                }
+            }
+        }
+    }
+
     /// Starts the live transcription of a document. A failure is reported, and the call continues.
     pub(crate) fn start(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, app: &Arc<App>, step: TranscriptStep) {
         let (mut live, result) = match self.begin(cx, media, app, step) {
@@ -241,6 +300,23 @@ impl TrackRecogniser {
 }
 
 impl LiveTranscription {
+    fn snapshot(&self) -> TranscriptionSnapshot {
+        let LiveTranscription { app, sid, step, sequence, is_started, recognisers: _ } = self;
+        TranscriptionSnapshot {
+            app: AppSnapshot::of(app),
+            sid: sid.clone(),
+            step: step.clone(),
+            sequence: *sequence,
+            is_started: *is_started,
+        }
+    }
+
+    fn restore(edge: &Edge, snapshot: TranscriptionSnapshot) -> Option<LiveTranscription> {
+        let TranscriptionSnapshot { app, sid, step, sequence, is_started } = snapshot;
+        let app = app.restore(edge)?;
+        Some(LiveTranscription { app, sid, step, sequence, is_started, recognisers: Vec::new() })
+    }
+
     fn is_named(&self, name: &str) -> bool {
         self.step.name.as_deref() == Some(name) || self.sid == name
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::EdgeEventKind;
+use trunkgate_call::{CrashGap, EdgeEventKind};
 use trunkgate_media::agent::{StreamLoss, TrackSet};
 use trunkgate_media::{AgentEvent, PayloadCodec, TapSpec};
 
@@ -296,4 +296,107 @@ fn events_have_the_results_where_the_operator_asks_for_them() {
     assert!(
         menu.bench.changes.iter().all(|change| change.what != EdgeEventKind::CallTranscribed || change.call.is_some())
     );
+}
+
+/// Returns SID, number and event of the reports.
+fn reports_of_transcription(menu: &mut Menu) -> Vec<(String, String, String)> {
+    let value = |report: &DocumentRequest, name| parameter(report, name).unwrap().to_owned();
+    let reports = menu.reports().into_iter().filter(|report| report.purpose == "transcription");
+    let told = |report: &DocumentRequest| {
+        (value(report, "TranscriptionSid"), value(report, "SequenceId"), value(report, "TranscriptionEvent"))
+    };
+    reports.map(|report| told(&report)).collect()
+}
+
+/// The recognisers are connected again with the same settings, and hear the caller; the report of the start is not
+/// repeated, and that of the end is sent once. After a crash the numbers go on behind a gap.
+#[test]
+fn a_transcription_goes_on_in_another_process_under_its_sid() {
+    for (is_crash, numbers) in [(false, ["1", "2", "3", "4"]), (true, ["1", "2", "67", "68"])] {
+        let start = START.replace("name='t'", "name='t' hints='sales'");
+        let mut menu = listening(&format!("{start}<Gather timeout='60'/><Stop><Transcription name='t'/></Stop>"));
+        let before = ends(&mut menu);
+        before.iter().for_each(|end| menu.bench.open(*end));
+        menu.hears(before[0], "hello", true);
+        let table = table(vec![TargetSpec::App("ivr".into())]);
+        match is_crash {
+            true => menu.bench.crash(table, Duration::from_millis(100)),
+            false => menu.bench.restart(table),
+        }
+        let asked = menu.bench.asked();
+        let [(inbound, first), (outbound, second)] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!((first.tracks, second.tracks), (TrackSet::Inbound, TrackSet::Outbound));
+        assert_eq!(first.recognition.as_ref().unwrap().hints, ["sales"]);
+        let told = menu.bench.told();
+        let heard = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: Vec::new() };
+        assert!(told.contains(&Told::Tap(CALLER, *inbound, heard)), "{told:?}");
+        let heard = TapSpec { inbound: Vec::new(), outbound: vec![(0, PayloadCodec::Pcmu)] };
+        assert!(told.contains(&Told::Tap(CALLER, *outbound, heard)), "{told:?}");
+        assert_eq!(sessions(&menu), 2);
+        let (inbound, outbound) = (*inbound, *outbound);
+        menu.bench.open(inbound);
+        menu.bench.open(outbound);
+        menu.hears(outbound, "again", true);
+        menu.bench.pass(Duration::from_secs(60));
+        let told = reports_of_transcription(&mut menu);
+        let sid = told[0].0.clone();
+        let events =
+            ["transcription-started", "transcription-content", "transcription-content", "transcription-stopped"];
+        let expected = numbers.into_iter().zip(events);
+        assert!(sid.starts_with("GT"));
+        assert_eq!(told, expected.map(|(n, event)| (sid.clone(), n.into(), event.into())).collect::<Vec<_>>());
+        assert_eq!(sessions(&menu), 0);
+    }
+}
+
+#[test]
+fn a_transcription_without_a_recogniser_after_a_restart_ends_with_an_error() {
+    let mut menu = listening(&format!("{START}<Gather timeout='60'/>"));
+    ends(&mut menu).into_iter().for_each(|end| menu.bench.open(end));
+    menu.bench.configure(|settings| settings.recogniser = None);
+    menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    assert_eq!(names(&mut menu), ["transcription-started", "transcription-error"]);
+    assert_eq!((sessions(&menu), menu.bench.state()), (0, "answered"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert!(menu.reports().is_empty());
+}
+
+/// Its reports need no program of the call: the party that has the call was dialled by a document that is over.
+#[test]
+fn a_transcription_of_two_parties_goes_on_in_another_process() {
+    let mut menu = listening(&format!("{START}<Dial>+14155550111</Dial>"));
+    ends(&mut menu).into_iter().for_each(|end| menu.bench.open(end));
+    let party = menu.joined();
+    menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    let heard: Vec<EndId> = menu.bench.asked().into_iter().map(|(end, _)| end).collect();
+    let told = menu.bench.told();
+    let is_tapped = |end: &EndId| told.iter().any(|told| matches!(told, Told::Tap(CALLER, by, _) if by == end));
+    assert!(heard.len() == 2 && heard.iter().all(is_tapped), "{told:?}");
+    heard.iter().for_each(|end| menu.bench.open(*end));
+    menu.hears(heard[1], "this is the desk", true);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    let events: Vec<String> = reports_of_transcription(&mut menu).into_iter().map(|(.., event)| event).collect();
+    assert_eq!(events, ["transcription-started", "transcription-content", "transcription-stopped"]);
+    menu.ends("caller_hung_up");
+}
+
+/// The process after the first crash crashes before it has written the call.
+#[test]
+fn no_event_number_is_used_twice_after_two_crashes_in_a_row() {
+    let mut menu = listening(&format!("{START}<Gather timeout='60'/>"));
+    let heard = ends(&mut menu);
+    heard.iter().for_each(|end| menu.bench.open(*end));
+    let snapshot = menu.bench.written();
+    menu.hears(heard[0], "one", true);
+    for unwritten in 0..3 {
+        let table = table(vec![TargetSpec::App("ivr".into())]);
+        menu.bench.restore_left(table, snapshot.clone(), CrashGap::new(unwritten, Duration::from_millis(10)));
+        let heard = ends(&mut menu);
+        menu.bench.open(heard[0]);
+        (0..40).for_each(|_| menu.hears(heard[0], "again", true));
+    }
+    let numbers: Vec<u64> = events(&mut menu).into_iter().map(|(number, _)| number.parse().unwrap()).collect();
+    assert!(numbers.len() == 122 && numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
 }
