@@ -32,6 +32,8 @@ pub struct InterruptedRecording {
     pub is_cut: bool,
     /// Whether silence around the sound is removed at the end.
     pub is_trimmed: bool,
+    /// Audio lost before the crash.
+    pub lost: RecordingLosses,
 }
 
 /// Trigger of a recording.

@@ -96,6 +96,7 @@ impl RecordingsSnapshot {
             sid: recording.sid.clone(),
             is_cut: recording.pause == Some(RecordingPause::Cut),
             is_trimmed: recording.trim,
+            lost: recording.lost,
         })
     }
 }

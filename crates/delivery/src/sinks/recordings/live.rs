@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_call::{InterruptedRecording, LossReason, RecordingLosses};
@@ -44,6 +44,8 @@ pub(super) struct LiveRecording {
     gathered: u64,
     /// Frame at which the recorder of this process began; 0 unless an earlier process has crashed.
     first: u64,
+    /// Time of the last write of a process that has crashed, until the first block gives the length of the gap.
+    crashed: Option<Instant>,
     /// End of the latest block, in frames since the start.
     heard: u64,
     gaps: u64,
@@ -62,6 +64,7 @@ pub struct SuspendedRecording {
     entry: RecordingEntry,
     encoder: EncoderSnapshot,
     output: OutputSnapshot,
+    first: u64,
     heard: u64,
     gaps: u64,
     lost: RecordingLosses,
@@ -99,6 +102,10 @@ pub(super) struct EndedRecording {
 
 fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
+}
+
+fn frames(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) / u64::from(FRAME_MS)
 }
 
 fn container_of(entry: &RecordingEntry) -> Container {
@@ -148,6 +155,7 @@ impl LiveRecording {
             entry,
             gathered: 0,
             first: 0,
+            crashed: None,
             heard: 0,
             gaps: 0,
             lost: RecordingLosses::default(),
@@ -164,10 +172,10 @@ impl LiveRecording {
             self.write(now);
         }
         self.flush(now);
-        let LiveRecording { id, encoder, mut output, entry, heard, gaps, lost, told, trim, .. } = self;
+        let LiveRecording { id, encoder, mut output, entry, first, heard, gaps, lost, told, trim, .. } = self;
         let encoder = encoder.suspend(output.pending());
         let output = output.snapshot();
-        SuspendedRecording { id, entry, encoder, output, heard, gaps, lost, told, trim }
+        SuspendedRecording { id, entry, encoder, output, first, heard, gaps, lost, told, trim }
     }
 
     /// Continues the file of a recording of another process.
@@ -180,7 +188,7 @@ impl LiveRecording {
         figures: Arc<RecordingFigures>,
         now: Instant,
     ) -> io::Result<LiveRecording> {
-        let SuspendedRecording { id, entry, encoder, output, heard, gaps, lost, told, trim } = suspended;
+        let SuspendedRecording { id, entry, encoder, output, first, heard, gaps, lost, told, trim } = suspended;
         let place = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path));
         let place = place.ok_or_else(|| io::Error::other("the recording has no file"))?;
         let encoder =
@@ -199,7 +207,8 @@ impl LiveRecording {
             output,
             entry,
             gathered: 0,
-            first: 0,
+            first,
+            crashed: None,
             heard,
             gaps,
             lost,
@@ -219,8 +228,8 @@ impl LiveRecording {
         &self.entry
     }
 
-    /// Continues the file of a crashed process at the time `date`, in milliseconds since 1970. The time since the last
-    /// write is a gap, unless a pause is cut out of the recording.
+    /// Continues the file of a crashed process at the time `now`, which is `date` in milliseconds since 1970. The time
+    /// from the last write to the first block is a gap, unless a pause is cut out of the recording.
     ///
     /// # Errors
     /// Returns the reason why the file cannot be continued.
@@ -228,7 +237,7 @@ impl LiveRecording {
         interrupted: &InterruptedRecording,
         entry: RecordingEntry,
         figures: Arc<RecordingFigures>,
-        date: i64,
+        (now, date): (Instant, i64),
     ) -> io::Result<LiveRecording> {
         if entry.is_encrypted {
             return Err(io::Error::other("the key of an encrypted file is lost"));
@@ -259,8 +268,8 @@ impl LiveRecording {
                 (encoder, RecordingOutput::new(place, beginning, Arc::clone(&figures)), entry.started)
             }
         };
-        let absent = u64::try_from(date.saturating_sub(changed)).unwrap_or(0) / u64::from(FRAME_MS);
-        let first = encoder.frames() + if interrupted.is_cut { 0 } else { absent };
+        let absent = Duration::from_millis(u64::try_from(date.saturating_sub(changed)).unwrap_or(0));
+        let first = encoder.frames() + if interrupted.is_cut { 0 } else { frames(absent) };
         Ok(LiveRecording {
             id: interrupted.id,
             encoder,
@@ -268,10 +277,12 @@ impl LiveRecording {
             entry,
             gathered: 0,
             first,
+            crashed: now.checked_sub(absent).filter(|_| !interrupted.is_cut),
             heard: first,
-            gaps: 0,
-            lost: RecordingLosses::default(),
-            told: 0,
+            // Gaps before the crash count as one, because only their length is known.
+            gaps: u64::from(interrupted.lost.total() > 0),
+            lost: interrupted.lost,
+            told: interrupted.lost.total(),
             trim: interrupted.is_trimmed,
             key: None,
             figures,
@@ -280,9 +291,14 @@ impl LiveRecording {
 
     /// Adds a block of frames; returns the gap before the block, if silence was written for it.
     pub(super) fn take(&mut self, block: &FrameBlock, now: Instant) -> Option<RecordingGap> {
-        let frames = (block.samples.len() / STEREO) as u64;
+        let length = (block.samples.len() / STEREO) as u64;
+        if let Some(crashed) = self.crashed.take() {
+            // The block ends now, and its recorder began some time after this process.
+            let absent = frames(now.saturating_duration_since(crashed)).saturating_sub(length + block.first);
+            self.first = self.first.max(self.encoder.frames() + absent);
+        }
         let first = block.first.saturating_add(self.first);
-        self.heard = self.heard.max(first.saturating_add(frames));
+        self.heard = self.heard.max(first.saturating_add(length));
         self.look(now);
         if !self.is_ready(now) {
             return None;

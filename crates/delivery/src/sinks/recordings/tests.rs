@@ -8,8 +8,8 @@ use std::sync::{Mutex, mpsc::sync_channel};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use trunkgate_call::RecordingEvents;
 use trunkgate_call::view::UnrecordedView;
+use trunkgate_call::{LossReason, RecordingEvents};
 use trunkgate_recording::Container;
 use trunkgate_recording::age::{AgeIdentities, AgeIdentity};
 use trunkgate_recording::limits::FRAME_SAMPLES;

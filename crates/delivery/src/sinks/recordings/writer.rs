@@ -95,7 +95,7 @@ impl RecordingWriter {
                 let _ = answer.send(suspended.collect());
             }
             RecordingCommand::Resume(suspended) => self.resume(*suspended, now),
-            RecordingCommand::Reopen(interrupted) => interrupted.iter().for_each(|one| self.reopen(one)),
+            RecordingCommand::Reopen(interrupted) => interrupted.iter().for_each(|one| self.reopen(one, now)),
             RecordingCommand::ResumeNoMore => self.shared.expect_no_more(),
             RecordingCommand::Stop => return false,
         }
@@ -114,12 +114,12 @@ impl RecordingWriter {
     }
 
     /// Continues a recording of a crashed process. One that cannot be continued is completed as it is.
-    fn reopen(&mut self, interrupted: &InterruptedRecording) {
+    fn reopen(&mut self, interrupted: &InterruptedRecording, now: Instant) {
         let InterruptedRecording { id, sid, .. } = interrupted;
         // A recording that is not in the index has no file.
         let Ok(Some(entry)) = self.shared.find(sid) else { return };
-        let date = clock::now().as_millisecond();
-        let live = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), date);
+        let times = (now, clock::now().as_millisecond());
+        let live = LiveRecording::reopen(interrupted, entry.clone(), Arc::clone(&self.shared.figures), times);
         self.adopt_recording(*id, live, |error| {
             tracing::error!(
                 reason = "recording_failed",

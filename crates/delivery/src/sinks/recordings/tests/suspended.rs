@@ -96,12 +96,22 @@ fn a_file_that_is_damaged_or_does_not_arrive_is_completed_as_after_a_crash() {
 
 /// Ends the process of a bench with one recording by a crash, and continues the recording in the next process.
 fn after_crash(bench: Bench, change: impl FnOnce(&mut RecordingSettings), is_cut: bool) -> Bench {
+    after_another_crash(bench, change, is_cut, RecordingLosses::default())
+}
+
+/// Continues as [`after_crash`] a recording that has lost audio before.
+fn after_another_crash(
+    bench: Bench,
+    change: impl FnOnce(&mut RecordingSettings),
+    is_cut: bool,
+    lost: RecordingLosses,
+) -> Bench {
     let Bench { folder, recordings, writer, closer, now, .. } = bench;
     drop((recordings, writer, closer));
     let mut bench = Bench { now, ..Bench::at(folder, change) };
     bench.recordings.shared.expect(vec![sid(1)]);
     bench.closer.recover((i64::MIN, String::new())).unwrap();
-    let interrupted = InterruptedRecording { id: RecordingId(1), sid: sid(1), is_cut, is_trimmed: false };
+    let interrupted = InterruptedRecording { id: RecordingId(1), sid: sid(1), is_cut, is_trimmed: false, lost };
     bench.take(RecordingCommand::Reopen(vec![interrupted]));
     bench.take(RecordingCommand::ResumeNoMore);
     bench
@@ -143,6 +153,43 @@ fn a_plain_file_goes_on_after_a_crash_with_a_gap_of_its_length() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_goes_on_in_another_process_after_a_crash_and_keeps_its_earlier_losses() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..15);
+    let mut lost = RecordingLosses::default();
+    lost.add(LossReason::Restart, 700);
+    // No time passes between the file and its continuation.
+    let mut bench = after_another_crash(bench, |_| {}, true, lost);
+    bench.blocks(1, 0..10);
+    let (mut bench, suspended) = next_process(bench, |_| {});
+    resume(&mut bench, suspended);
+    bench.blocks(1, 10..20);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.gaps, entry.lost_milliseconds), (RecordingState::Completed, 1, 700), "{entry:?}");
+    let heard = frames(&bench.audio(1), Channels::Dual);
+    assert_eq!(heard[heard.len() - 200..], (1..=200).collect::<Vec<i16>>(), "{entry:?}");
+}
+
+#[test]
+fn a_gap_lasts_until_audio_comes_again() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..15);
+    let path = bench.path(&bench.entry(1));
+    let crashed = std::time::SystemTime::now() - Duration::from_secs(3);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(crashed).unwrap();
+    let mut bench = after_crash(bench, |_| {}, false);
+    // The media session takes a minute to start, and a block of 200 ms.
+    bench.now += Duration::from_secs(60);
+    bench.blocks(1, 0..10);
+    let entry = bench.end(1);
+    assert!(entry.gaps == 1 && (62_800..90_000).contains(&entry.lost_milliseconds), "{entry:?}");
+    let heard = frames(&bench.audio(1), Channels::Dual);
+    assert_eq!(heard[heard.len() - 100..], (1..=100).collect::<Vec<i16>>());
 }
 
 #[test]
