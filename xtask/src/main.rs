@@ -1,15 +1,16 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against independent peers (SIPp,
 //! Kamailio) and prints one figure per case; `faults` runs failing agents; `changes` checks the fragments of the
 //! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `peers-suites` runs other
-//! projects' scenarios; `bench` compares whole systems; `deb` makes the Debian package, `release` all artefacts of a
-//! release; `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries
-//! can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures
-//! of the console.
+//! projects' scenarios; `bench` compares whole systems; `handover` upgrades and kills the edge under calls; `deb` makes
+//! the Debian package, `release` all artefacts of a release; `twiml` runs folders of TwiML documents;
+//! `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs
+//! for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
 mod changes;
 mod commands;
 mod faults;
+mod handover;
 mod interop;
 mod json;
 mod libraries;
@@ -38,6 +39,8 @@ enum Task {
     Interop(interop::Options),
     /// Runs failing agents of every kind and at every moment; prints the time until the next target.
     Faults(faults::Options),
+    /// Upgrades and kills the edge again and again under calls of all kinds; judges each packet, call and record.
+    Handover(handover::Options),
     /// Runs other projects' SIPp scenarios, which it fetches, without the edge and with it; prints a table.
     PeersSuites(suites::Options),
     /// Compares the edge with other systems, in one run.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => interop::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Faults(options) => faults::run(&options),
+        Task::Handover(options) => handover::run(&options),
         Task::PeersSuites(options) => suites::run(&options),
         Task::Twiml(options) => twiml::run(&options),
         Task::TwilioParameters(options) => libraries::run(&options),

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::generator::{self, Arrival};
 use super::kinds::{self, CallKind, RelayedCalls};
 use super::process::{self, on_device_core};
+use super::restart::{self, IndexHistory, milliseconds, percentile};
 use crate::interop::edge::{self, Edge};
 
 /// Options of `cargo xtask bench crash`.
@@ -38,16 +38,10 @@ pub(crate) struct Options {
     standby: bool,
 }
 
-/// Address of the edge, which is the same after each start.
-const EDGE: &str = "127.0.0.44";
-const SIP_PORT: u16 = 5060;
-const HTTP_PORT: u16 = 8080;
 /// Name of the state file.
 const STATE_FILE: &str = "calls.state";
 /// Kind of the frames with a call.
 const CALL_FRAME: u8 = 2;
-/// Time from the end of a process to the next start, as with `RestartSec=50ms` of systemd.
-const PAUSE: Duration = Duration::from_millis(50);
 /// Time after a start until the state file has all calls.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Maximum silence at the 99th percentile, without and with a standby process.
@@ -99,7 +93,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
     process::stay_on_generator_core()?;
-    let (parent, is_memory) = state_parent();
+    let (parent, is_memory) = restart::state_parent();
     println!(
         "Machine: {}. State in {}{}.\n\n| calls | kills | silence p50 ms | p99 ms | longest ms | endless | calls left | \
          ended by the edge | records missing, double | reused SRTP indices | not authentic | streams | ready p50, longest \
@@ -115,18 +109,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(is_kept)
 }
 
-/// Returns the folder for the state directory, and whether its files are in memory.
-fn state_parent() -> (PathBuf, bool) {
-    let shared = Path::new("/dev/shm");
-    if shared.is_dir() {
-        return (shared.to_owned(), true);
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(own) if own.is_dir() => (own, true),
-        _ => (std::env::temp_dir(), false),
-    }
-}
-
 /// Measures calls of one kind and prints their row. Returns `false` if a goal is missed.
 fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<bool> {
     let state = tempfile::Builder::new().prefix("trunkgate-state-").tempdir_in(parent)?;
@@ -134,7 +116,10 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
     if options.standby {
         command.args(["keeper", "--"]);
     }
-    let mut calls = kind.set_up(options.calls, command, |text| configuration(&text, &state, options.standby))?;
+    let mut calls = kind.set_up(options.calls, command, |text| {
+        let text = restart::with_state(&text, state.path());
+        if options.standby { text.replacen("[edge]\n", "[edge]\nstandby = true\n", 1) } else { text }
+    })?;
     let (is_over, edge) = (AtomicBool::new(false), &mut calls.edge);
     let (directions, crashes) = std::thread::scope(|scope| {
         let crashing = scope.spawn(|| crash_at_random(edge, state.path(), options, &is_over));
@@ -179,15 +164,6 @@ fn measure(kind: &CallKind, options: &Options, parent: &Path) -> anyhow::Result<
     Ok(is_quiet && reused == 0 && refused == 0 && left.are_all(options.calls))
 }
 
-/// Returns the configuration with fixed addresses, the state of calls in a file, and a standby process if wanted.
-fn configuration(text: &str, state: &TempDir, has_standby: bool) -> String {
-    let keys = format!("state = \"file\"\nstate_directory = {:?}\nstandby = {has_standby}\n", state.path());
-    text.replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{SIP_PORT}\""), 2)
-        .replacen("\"127.0.0.1:0\"", &format!("\"{EDGE}:{HTTP_PORT}\""), 1)
-        .replacen("[\"127.0.0.1\"]", &format!("[{EDGE:?}]"), 1)
-        .replacen("[edge]\n", &format!("[edge]\n{keys}"), 1)
-}
-
 /// Kills the edge at random times, one in the middle half of each equal part of the audio, and starts it again.
 fn crash_at_random(
     edge: &mut Edge,
@@ -217,7 +193,7 @@ fn crash_at_random(
 fn kill_edge(edge: &mut Edge) -> anyhow::Result<(Instant, Duration)> {
     edge.signal(Signal::SIGKILL)?;
     edge.gone()?;
-    std::thread::sleep(PAUSE);
+    std::thread::sleep(restart::PAUSE);
     let restarted = Instant::now();
     edge.start_again(on_device_core(edge::binary()))?;
     Ok((restarted, restarted.elapsed()))
@@ -280,14 +256,12 @@ impl Silences {
         let came: Vec<Instant> = direction.iter().filter(|one| one.is_authentic).map(|one| one.at).collect();
         let mut heard = 0;
         for (n, crash) in crashes.iter().enumerate() {
-            let first = came.partition_point(|at| *at < crash.restarted);
             let next = crashes.get(n + 1).map_or(came.len(), |next| came.partition_point(|at| *at < next.restarted));
-            if first == next {
-                self.endless += 1;
-            } else if first > heard {
-                self.lengths.push(came[first] - came[first - 1]);
+            match restart::silence(&came[heard..next], crash.restarted) {
+                Ok(length) => self.lengths.extend(length),
+                Err(()) => self.endless += 1,
             }
-            heard = first;
+            heard = came.partition_point(|at| *at < crash.restarted);
         }
     }
 
@@ -296,28 +270,10 @@ impl Silences {
     }
 }
 
-/// Returns a percentile of sorted durations.
-fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
-    sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
-}
-
-fn milliseconds(duration: Option<Duration>) -> f64 {
-    duration.map_or(f64::NAN, |duration| duration.as_secs_f64() * 1000.0)
-}
-
-/// Counts the packets with an SSRC and index (RFC 3711 §3.3.1) of an earlier packet under the same key: the keystream of
-/// both would be the same.
+/// Counts the packets with an SSRC and index of an earlier packet under the same key.
 fn reused_indices(direction: &[Arrival]) -> usize {
-    let (mut highest, mut seen) = (HashMap::new(), HashSet::new());
-    let mut reused = 0;
-    for Arrival { ssrc, sequence, .. } in direction {
-        let highest = highest.entry(*ssrc).or_insert(0x1_0000 + i64::from(*sequence));
-        // The index next to the highest one that has this sequence number.
-        let index = *highest + i64::from(sequence.wrapping_sub(*highest as u16).cast_signed());
-        *highest = index.max(*highest);
-        reused += usize::from(!seen.insert((*ssrc, index)));
-    }
-    reused
+    let mut history = IndexHistory::default();
+    direction.iter().filter(|arrival| history.is_reused(arrival.ssrc, arrival.sequence)).count()
 }
 
 impl CallsLeft {
@@ -379,17 +335,5 @@ mod tests {
         assert_eq!((silences.lengths.len(), silences.endless), (2, 1));
         silences.add(&arrivals(began, &[20, 40]), &crashes);
         assert_eq!((silences.lengths.len(), silences.endless), (2, 3));
-    }
-
-    #[test]
-    fn an_index_counts_as_reused_only_with_its_ssrc_and_roll_over() {
-        let began = Instant::now();
-        let direction = |numbers: &[(u32, u16)]| -> Vec<Arrival> {
-            numbers.iter().map(|&(ssrc, sequence)| Arrival { at: began, ssrc, sequence, is_authentic: true }).collect()
-        };
-        assert_eq!(reused_indices(&direction(&[(1, 65_534), (1, 65_535), (1, 0), (2, 65_535), (2, 0)])), 0);
-        assert_eq!(reused_indices(&direction(&[(1, 3), (1, 5), (1, 4), (1, 5)])), 1);
-        let rolled: Vec<(u32, u16)> = (0..140_000_u32).map(|n| (1, n as u16)).collect();
-        assert_eq!(reused_indices(&direction(&rolled)), 0);
     }
 }

@@ -141,7 +141,7 @@ impl Dialer {
         let payload = pair.codecs.1.number_in(&invite)?;
         let crypto = keys.as_ref().map(|(line, _)| line.as_str());
         let body = sdp(pair.far.local_addr()?, pair.codecs.1, Some(payload), crypto);
-        self.called.send(from_edge, &self.ok(&invite, ";tag=far", &body)?)?;
+        self.called.send(from_edge, &self.ok(&invite, &body)?)?;
         let ours = |text: &Text| text.header("From").ends_with(&format!("tag=near{n}"));
         let (answer, _) = self.caller.receive(|text| ours(text) && text.code().is_some_and(|code| code >= 200))?;
         if answer.code() != Some(200) {
@@ -169,7 +169,7 @@ impl Dialer {
             &format!("BYE {contact} SIP/2.0\r\n{bye}To: {to}\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n"),
         )?;
         let (bye, from_edge) = self.called.receive(request("BYE ", &self.number(*n)))?;
-        self.called.send(from_edge, &self.ok(&bye, "", "")?)?;
+        self.called.send(from_edge, &self.ok(&bye, "")?)?;
         let ours = |text: &Text| text.header("CSeq") == "2 BYE" && text.header("To") == to;
         let (answer, _) = self.caller.receive(ours)?;
         if answer.code() != Some(200) {
@@ -178,19 +178,8 @@ impl Dialer {
         Ok(())
     }
 
-    fn ok(&self, request: &Text, tag: &str, body: &str) -> anyhow::Result<String> {
-        let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        Ok(format!(
-            "SIP/2.0 200 OK\r\n{vias}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <{}>\r\n\
-             {kind}Content-Length: {}\r\n\r\n{body}",
-            request.header("From"),
-            request.header("To"),
-            request.header("Call-ID"),
-            request.header("CSeq"),
-            self.called.contact()?,
-            body.len()
-        ))
+    fn ok(&self, request: &Text, body: &str) -> anyhow::Result<String> {
+        Ok(request.response("200 OK", "far", &self.called.contact()?, body))
     }
 }
 

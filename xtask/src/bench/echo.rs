@@ -81,12 +81,7 @@ impl Sent {
     /// Records that a packet is being sent, and returns the payload of the packet.
     pub(crate) fn send(&self, call: usize, round: usize) -> Vec<u8> {
         self.0.note(call, round);
-        let number = (call as u64) << 32 | round as u64;
-        let mut payload = vec![0x30; 160];
-        for (n, code) in payload.iter_mut().take(DIGITS).enumerate() {
-            *code = ZERO + (number >> (4 * n) & 15) as u8;
-        }
-        payload
+        payload((call as u64) << 32 | round as u64)
     }
 
     /// Returns the delay of each received packet in µs, sorted.
@@ -97,6 +92,15 @@ impl Sent {
         all.sort_by(f64::total_cmp);
         all
     }
+}
+
+/// Returns 20 ms of audio in μ-law with this packet number, which [`number`] returns.
+pub(crate) fn payload(number: u64) -> Vec<u8> {
+    let mut payload = vec![0x30; 160];
+    for (n, code) in payload.iter_mut().take(DIGITS).enumerate() {
+        *code = ZERO + (number >> (4 * n) & 15) as u8;
+    }
+    payload
 }
 
 /// Returns the packet number encoded in a payload, if there is one.

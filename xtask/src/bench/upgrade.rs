@@ -4,12 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::Context as _;
 use serde_json::Value;
 
 use super::kinds::{self, RelayedCalls};
+use super::restart::Successors;
 use super::{generator, process};
 use crate::interop::edge::{self, Edge};
 
@@ -32,24 +31,6 @@ pub(crate) struct Options {
 
 /// Time from the set-up of the calls to the first upgrade.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Interval of the checks for the end of an upgrade.
-const LOOK: Duration = Duration::from_millis(50);
-/// Number of checks until an upgrade must have ended.
-const LOOKS: usize = 400;
-
-/// IDs of the processes that have taken over; the last process is killed on drop.
-#[derive(Debug, Default)]
-struct Successors(Vec<i32>);
-
-impl Drop for Successors {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            // All processes but the last one have ended.
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-        }
-    }
-}
-
 /// Measures calls of each kind and prints a table. Returns `false` if a packet, a call or a stream is lost.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
@@ -100,20 +81,8 @@ fn upgrade_until(edge: &Edge, every: Duration, is_over: &AtomicBool) -> anyhow::
     let mut successors = Successors::default();
     std::thread::sleep(SETTLE);
     while !is_over.load(Ordering::Relaxed) {
-        let before = start_time(edge).context("no status before an upgrade")?;
-        let begun: Value = serde_json::from_str(&edge.post("/v1/upgrade", "")?)?;
-        successors.0.push(i32::try_from(begun["pid"].as_i64().context("no process")?)?);
-        let is_other = |_| {
-            std::thread::sleep(LOOK);
-            start_time(edge).is_some_and(|start| start != before)
-        };
-        ensure!((0..LOOKS).any(is_other), "an upgrade is not over in time: {}", edge.log_tail());
+        successors.upgrade(edge)?;
         std::thread::sleep(every);
     }
     Ok(successors)
-}
-
-fn start_time(edge: &Edge) -> Option<String> {
-    let status: Value = serde_json::from_str(&edge.get("/v1/status").ok()?).ok()?;
-    status["started_at"].as_str().map(str::to_owned)
 }

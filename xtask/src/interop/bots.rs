@@ -1,15 +1,16 @@
 //! Agents on threads: one that echoes many calls, and many that misbehave. The agents use tungstenite and share no code
 //! with the edge's agent implementation.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use nix::sys::socket::{setsockopt, sockopt};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use super::rtp;
@@ -50,6 +51,7 @@ pub(crate) struct Bot {
     /// Listening address of the agent.
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Tracks>>,
+    starts: Arc<Mutex<Vec<Instant>>>,
 }
 
 /// Received audio in samples: of the inbound and of the outbound track.
@@ -58,21 +60,31 @@ type Tracks = [Vec<f64>; 2];
 impl Bot {
     /// Starts an agent on a free loopback port.
     pub(crate) fn start(manner: Manner) -> anyhow::Result<Bot> {
+        Bot::start_with(manner, None)
+    }
+
+    /// Starts an agent on a free loopback port, with TLS if it has an identity.
+    pub(crate) fn start_with(manner: Manner, identity: Option<Arc<ServerConfig>>) -> anyhow::Result<Bot> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         if matches!(manner, Manner::StopsReading { .. }) {
             // Each connection inherits this small buffer: the sender stops soon after the reader.
             setsockopt(&listener, sockopt::RcvBuf, &4_096)?;
         }
         let address = listener.local_addr()?;
-        let heard = Arc::new(Mutex::new(Tracks::default()));
-        let keeps = Arc::clone(&heard);
+        let (heard, starts) = (Arc::new(Mutex::new(Tracks::default())), Arc::<Mutex<_>>::default());
+        let kept = AgentNotes { heard: Arc::clone(&heard), starts: Arc::clone(&starts) };
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (manner, heard) = (manner.clone(), Arc::clone(&keeps));
-                std::thread::spawn(move || drop(serve(stream, &manner, &heard)));
+                let (manner, kept, identity) = (manner.clone(), kept.clone(), identity.clone());
+                std::thread::spawn(move || drop(secure(stream, identity, &manner, &kept)));
             }
         });
-        Ok(Bot { address, heard })
+        Ok(Bot { address, heard, starts })
+    }
+
+    /// Returns the times of the messages `start` so far.
+    pub(crate) fn starts(&self) -> Vec<Instant> {
+        self.starts.lock().map(|starts| starts.clone()).unwrap_or_default()
     }
 
     /// Returns the audio recorded so far, in samples: inbound and outbound.
@@ -86,8 +98,29 @@ impl Bot {
     }
 }
 
-fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyhow::Result<()> {
+/// Data that the connections of an agent share.
+#[derive(Clone)]
+struct AgentNotes {
+    heard: Arc<Mutex<Tracks>>,
+    starts: Arc<Mutex<Vec<Instant>>>,
+}
+
+/// Serves a connection, with TLS if the agent has an identity.
+fn secure(
+    stream: TcpStream,
+    identity: Option<Arc<ServerConfig>>,
+    manner: &Manner,
+    kept: &AgentNotes,
+) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
+    match identity {
+        Some(identity) => serve(StreamOwned::new(ServerConnection::new(identity)?, stream), manner, kept),
+        None => serve(stream, manner, kept),
+    }
+}
+
+fn serve(mut stream: impl Read + Write, manner: &Manner, kept: &AgentNotes) -> anyhow::Result<()> {
+    let heard = &kept.heard;
     match manner {
         Manner::Http(answer) => {
             let mut request = [0; 4_096];
@@ -95,14 +128,16 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
             stream.write_all(answer.as_bytes())?;
         }
         Manner::Nothing => std::thread::sleep(Duration::from_secs(600)),
-        Manner::Echo { leave_out } => echo(&mut tungstenite::accept(stream)?, *leave_out, u32::MAX)?,
-        Manner::Breaks { after } => echo(&mut tungstenite::accept(stream)?, 0, *after)?,
+        Manner::Echo { leave_out } => echo(&mut accept(stream)?, *leave_out, u32::MAX, kept)?,
+        Manner::Breaks { after } => echo(&mut accept(stream)?, 0, *after, kept)?,
         Manner::Mute => {
-            let mut socket = tungstenite::accept(stream)?;
-            while socket.read().is_ok() {}
+            let mut socket = accept(stream)?;
+            while let Ok(message) = socket.read() {
+                kept.note_start(&message);
+            }
         }
         Manner::WriteDown => {
-            let mut socket = tungstenite::accept(stream)?;
+            let mut socket = accept(stream)?;
             loop {
                 let Message::Text(text) = socket.read()? else { continue };
                 let Some(payload) = field(&text, "payload") else { continue };
@@ -114,7 +149,7 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
             }
         }
         Manner::Say(messages) => {
-            let mut socket = tungstenite::accept(stream)?;
+            let mut socket = accept(stream)?;
             let stream_sid = loop {
                 let text = socket.read()?.into_text()?;
                 if text.contains("\"start\"") {
@@ -127,10 +162,10 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
                     _ => message.clone(),
                 })?;
             }
-            echo(&mut socket, 0, u32::MAX)?;
+            echo(&mut socket, 0, u32::MAX, kept)?;
         }
         Manner::StopsReading { after } => {
-            let mut socket = tungstenite::accept(stream)?;
+            let mut socket = accept(stream)?;
             for _ in 0..*after {
                 socket.read()?;
             }
@@ -140,11 +175,28 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
     Ok(())
 }
 
+/// Completes the handshake of a WebSocket connection.
+fn accept<S: Read + Write>(stream: S) -> anyhow::Result<WebSocket<S>> {
+    tungstenite::accept(stream).map_err(|error| anyhow!("a handshake: {error}"))
+}
+
+impl AgentNotes {
+    /// Records the time of a message `start`.
+    fn note_start(&self, message: &Message) {
+        let is_start = message.to_text().is_ok_and(|text| field(text, "event") == Some("start"));
+        if is_start && let Ok(mut starts) = self.starts.lock() {
+            starts.push(Instant::now());
+        }
+    }
+}
+
 /// Echoes at most this many frames.
-fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32, most: u32) -> anyhow::Result<()> {
+fn echo(socket: &mut WebSocket<impl Read + Write>, leave_out: u32, most: u32, kept: &AgentNotes) -> anyhow::Result<()> {
     let mut frames = 0u32;
     while frames < most {
-        let Message::Text(text) = socket.read()? else { continue };
+        let message = socket.read()?;
+        kept.note_start(&message);
+        let Message::Text(text) = message else { continue };
         let (Some(payload), Some(stream)) = (field(&text, "payload"), field(&text, "streamSid")) else { continue };
         frames += 1;
         if leave_out > 0 && frames.is_multiple_of(leave_out) {

@@ -197,6 +197,12 @@ impl Edge {
         Ok(response.error_for_status()?.text()?)
     }
 
+    /// Sends a GET request to the edge, and returns the bytes of the response body.
+    pub(crate) fn bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let response = self.client.get(format!("http://{}{path}", self.http)).send()?;
+        Ok(response.error_for_status()?.bytes()?.to_vec())
+    }
+
     /// Sends a POST request with a JSON body to the edge, and returns the response body.
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let response = self.client.post(format!("http://{}{path}", self.http)).body(body.to_owned()).send()?;

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,16 +54,8 @@ impl Front {
     /// Starts a proxy at this address, with a certificate for these names.
     pub(crate) fn listen(upstream: SocketAddr, names: &[&str], address: SocketAddr) -> anyhow::Result<Front> {
         let folder = tempfile::tempdir()?;
-        let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
-        std::fs::write(folder.path().join("ca.pem"), made.cert.pem())?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)?;
+        let config = identity(folder.path(), names)?;
         let listener = TcpListener::bind(address).with_context(|| address.to_string())?;
-        let config = Arc::new(config);
         let url = format!("https://{}:{}", names.first().context("no name")?, listener.local_addr()?.port());
         let exchanges = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&exchanges);
@@ -101,6 +93,20 @@ impl Front {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Makes a certificate of its own for these names, writes it as `ca.pem` and its key as `ca.key` to a folder, and returns
+/// the TLS configuration of a server with it.
+pub(crate) fn identity(folder: &Path, names: &[&str]) -> anyhow::Result<Arc<ServerConfig>> {
+    let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+    std::fs::write(folder.join("ca.pem"), made.cert.pem())?;
+    std::fs::write(folder.join("ca.key"), made.signing_key.serialize_pem())?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    Ok(Arc::new(config))
 }
 
 /// Forwards one request and its response, then closes the connection.

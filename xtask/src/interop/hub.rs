@@ -27,7 +27,7 @@ use super::raw::{Text, number_of, numbered};
 use super::rtp;
 
 /// Maximum wait for a byte, after which a connection checks for outgoing messages.
-const GLANCE: Duration = Duration::from_millis(5);
+pub(crate) const GLANCE: Duration = Duration::from_millis(5);
 /// Maximum duration of a TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// SRTP cipher suite of Teams.
@@ -180,17 +180,7 @@ impl Hub {
 
     /// Connects to the edge, which must present a certificate for `host`.
     pub(crate) fn connect(&self, edge: SocketAddr, host: &str) -> anyhow::Result<Line> {
-        let socket = nix::sys::socket::socket(
-            nix::sys::socket::AddressFamily::Inet,
-            nix::sys::socket::SockType::Stream,
-            nix::sys::socket::SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
-        let from = nix::sys::socket::SockaddrStorage::from(SocketAddr::new(self.ip, 0));
-        nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &from)?;
-        let to = nix::sys::socket::SockaddrStorage::from(edge);
-        nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &to)?;
-        let mut stream = TcpStream::from(socket);
+        let mut stream = connect_from(self.ip, edge)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut session =
             ClientConnection::new(Arc::clone(&self.identity.client), ServerName::try_from(host.to_owned())?)?;
@@ -212,16 +202,33 @@ impl Hub {
     }
 }
 
+/// Connects to `to` from a free port of this address.
+pub(crate) fn connect_from(ip: IpAddr, to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Stream,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    let from = nix::sys::socket::SockaddrStorage::from(SocketAddr::new(ip, 0));
+    nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &from)?;
+    let to = nix::sys::socket::SockaddrStorage::from(to);
+    nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &to)?;
+    Ok(TcpStream::from(socket))
+}
+
 impl Drop for Hub {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }
 }
 
-/// TLS stream whose handshake is complete.
-struct Stream<S> {
-    stream: S,
-    local: SocketAddr,
+/// Connection, with TLS or without, whose handshake is complete.
+pub(crate) struct Stream<S> {
+    /// Bytes of SIP.
+    pub(crate) stream: S,
+    /// Local address of the connection.
+    pub(crate) local: SocketAddr,
 }
 
 /// Completes the handshake of a connection that the edge has opened.
@@ -240,8 +247,9 @@ fn accept(
     Ok(Stream { stream: StreamOwned::new(session, stream), local })
 }
 
-/// Sends and receives messages on a connection until either side has closed it.
-fn pump(
+/// Sends and receives messages on a connection until either side has closed it; `stream` gives up reading after a few
+/// milliseconds.
+pub(crate) fn pump(
     stream: Stream<impl Read + Write>,
     arrivals: &Sender<anyhow::Result<Arrival>>,
     over: &AtomicBool,

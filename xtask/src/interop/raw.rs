@@ -46,6 +46,132 @@ pub(crate) struct Call {
     pub(crate) media: SocketAddr,
 }
 
+/// Transport and address from which a party sends its requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Name of the transport as in Via.
+    pub(crate) transport: &'static str,
+    /// Local address of the transport.
+    pub(crate) here: SocketAddr,
+    /// URI in Contact.
+    pub(crate) contact: String,
+}
+
+/// INVITE that begins a call, with the other requests of its transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Invitation {
+    origin: Origin,
+    /// Our address with tag, as in From.
+    us: String,
+    target: String,
+    /// Call-ID of the call.
+    pub(crate) call_id: String,
+    serial: u32,
+}
+
+impl Invitation {
+    /// Creates the INVITE of a new call from `user` to the URI `target`.
+    pub(crate) fn new(origin: Origin, user: &str, target: String) -> Invitation {
+        let (here, serial) = (origin.here, serial());
+        let us = format!("<sip:{user}@{here}>;tag=raw{}x{serial}", here.port());
+        Invitation { us, target, call_id: format!("raw-{}-{serial}", here.port()), serial, origin }
+    }
+
+    fn request(&self, method: &str, to: &str, lines: &str, body: &str) -> String {
+        let Invitation { origin: Origin { transport, here, .. }, us, target, call_id, serial } = self;
+        let to = if to.is_empty() { format!("<{target}>") } else { to.to_owned() };
+        format!(
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{transport} {here};branch=z9hG4bKinv{}x{serial};rport\r\n\
+             Max-Forwards: 70\r\nFrom: {us}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n{lines}\
+             Content-Length: {}\r\n\r\n{body}",
+            here.port(),
+            body.len()
+        )
+    }
+
+    /// Returns the INVITE with this offer.
+    pub(crate) fn invite(&self, body: &str) -> String {
+        let lines = format!("Contact: <{}>\r\nContent-Type: application/sdp\r\n", self.origin.contact);
+        self.request("INVITE", "", &lines, body)
+    }
+
+    /// Returns the ACK of a rejection, which belongs to the transaction of the INVITE (RFC 3261 §17.1.1.3).
+    pub(crate) fn ack(&self, rejection: &Text) -> String {
+        self.request("ACK", rejection.header("To"), "", "")
+    }
+
+    /// Returns the CANCEL, which has the branch of the INVITE (RFC 3261 §9.1).
+    pub(crate) fn cancel(&self) -> String {
+        self.request("CANCEL", "", "", "")
+    }
+
+    /// Returns the dialog that a 2xx of `edge` has made.
+    pub(crate) fn dialog(&self, edge: SocketAddr, answer: &Text) -> anyhow::Result<Call> {
+        let mut routes: Vec<String> = answer.all("Record-Route").map(str::to_owned).collect();
+        routes.reverse();
+        Ok(Call {
+            edge,
+            call_id: self.call_id.clone(),
+            us: self.us.clone(),
+            them: answer.header("To").to_owned(),
+            target: uri(answer.header("Contact")),
+            routes,
+            cseq: 1,
+            serial: self.serial,
+            media: answer.media().context("no media in the 200")?,
+        })
+    }
+}
+
+impl Call {
+    /// Returns the dialog of a party that has accepted this INVITE with `tag`.
+    pub(crate) fn accepted(edge: SocketAddr, invite: &Text, tag: &str) -> anyhow::Result<Call> {
+        Ok(Call {
+            edge,
+            call_id: invite.header("Call-ID").to_owned(),
+            us: format!("{};tag={tag}", invite.header("To")),
+            them: invite.header("From").to_owned(),
+            target: uri(invite.header("Contact")),
+            routes: invite.all("Record-Route").map(str::to_owned).collect(),
+            cseq: 0,
+            serial: serial(),
+            media: invite.media().context("no media in the INVITE")?,
+        })
+    }
+
+    /// Returns the next request of the dialog, with further header lines, and its CSeq.
+    pub(crate) fn next_request(&mut self, origin: &Origin, method: &str, lines: &str, body: &str) -> (String, u32) {
+        self.cseq += 1;
+        (self.request(origin, (method, method), self.cseq, (lines, body)), self.cseq)
+    }
+
+    /// Returns a request of the dialog; an ACK to a rejection belongs to the transaction of another method (RFC 3261
+    /// §17.1.1.3).
+    pub(crate) fn request(
+        &self,
+        origin: &Origin,
+        (method, transaction): (&str, &str),
+        cseq: u32,
+        (lines, body): (&str, &str),
+    ) -> String {
+        let Origin { transport, here, contact } = origin;
+        let routes: String = self.routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/{transport} {here};branch=z9hG4bK{transaction}{cseq}x{}x{};rport\r\n{routes}\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContact: <{contact}>\r\n\
+             {lines}{kind}Content-Length: {}\r\n\r\n{body}",
+            self.target,
+            here.port(),
+            self.serial,
+            self.us,
+            self.them,
+            self.call_id,
+            body.len()
+        )
+    }
+}
+
 /// SIP message as text.
 #[derive(Debug, Clone)]
 pub(crate) struct Text(pub(crate) String);
@@ -71,8 +197,30 @@ impl Text {
         find(&self.0, name)
     }
 
+    /// Returns the SDP or other body of the message.
+    pub(crate) fn body(&self) -> &str {
+        self.0.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
+    /// Returns a response to this request; `tag` is the one of To, unless the request has one.
+    pub(crate) fn response(&self, status: &str, tag: &str, contact: &str, body: &str) -> String {
+        let vias: String = self.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
+        let routes: String = self.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
+        let tag = if self.header("To").contains("tag=") { String::new() } else { format!(";tag={tag}") };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "SIP/2.0 {status}\r\n{vias}{routes}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <{contact}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            self.header("From"),
+            self.header("To"),
+            self.header("Call-ID"),
+            self.header("CSeq"),
+            body.len()
+        )
+    }
+
     /// Returns the direction that answers the one in the message's SDP (RFC 3264 §6.1).
-    fn mirrored(&self) -> &'static str {
+    pub(crate) fn mirrored(&self) -> &'static str {
         let offered = |direction: &str| self.0.lines().any(|line| line.trim_end() == format!("a={direction}"));
         match (offered("sendonly"), offered("recvonly"), offered("inactive")) {
             (true, ..) => "recvonly",
@@ -153,6 +301,10 @@ impl Phone {
         ))
     }
 
+    fn origin(&self, user: &str) -> anyhow::Result<Origin> {
+        Ok(Origin { transport: "UDP", here: self.sip.local_addr()?, contact: self.contact(user)? })
+    }
+
     fn contact(&self, user: &str) -> anyhow::Result<String> {
         let here = self.sip.local_addr()?;
         Ok(self.contact.clone().unwrap_or_else(|| format!("sip:{user}@{here}")))
@@ -178,19 +330,8 @@ impl Phone {
 
     /// Calls `number` with `body` as the offer.
     pub(crate) fn call_with(&self, edge: SocketAddr, number: &str, body: &str) -> anyhow::Result<Call> {
-        let here = self.sip.local_addr()?;
-        let serial = serial();
-        let call_id = format!("raw-{}-{}-{serial}", self.label, here.port());
-        let us = format!("<sip:{}@{here}>;tag=raw{}", self.label, here.port());
-        let target = format!("sip:{number}@{edge}");
-        let invite = format!(
-            "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{0}x{serial};rport\r\nMax-Forwards: 70\r\n\
-             From: {us}\r\nTo: <{target}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <{1}>\r\n\
-             Content-Type: application/sdp\r\nContent-Length: {2}\r\n\r\n{body}",
-            here.port(),
-            self.contact(self.label)?,
-            body.len()
-        );
+        let begun = Invitation::new(self.origin(self.label)?, self.label, format!("sip:{number}@{edge}"));
+        let invite = begun.invite(body);
         let began = Instant::now();
         let mut heard = false;
         while began.elapsed() < Duration::from_secs(20) {
@@ -202,32 +343,12 @@ impl Phone {
             match text.code() {
                 Some(100..=199) => {}
                 Some(200..=299) => {
-                    let mut routes: Vec<String> = text.all("Record-Route").map(str::to_owned).collect();
-                    routes.reverse();
-                    let call = Call {
-                        edge,
-                        call_id,
-                        us,
-                        them: text.header("To").to_owned(),
-                        target: uri(text.header("Contact")),
-                        routes,
-                        cseq: 1,
-                        serial,
-                        media: text.media().context("no media in the 200")?,
-                    };
+                    let call = begun.dialog(edge, &text)?;
                     self.request(&call, "ACK", 1)?;
                     return Ok(call);
                 }
                 _ => {
-                    // The ACK belongs to the transaction of the INVITE (RFC 3261 §17.1.1.3).
-                    let ack = format!(
-                        "ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{}x{serial};rport\r\n\
-                         Max-Forwards: 70\r\nFrom: {us}\r\nTo: {}\r\nCall-ID: {call_id}\r\nCSeq: 1 ACK\r\n\
-                         Content-Length: 0\r\n\r\n",
-                        here.port(),
-                        text.header("To")
-                    );
-                    self.sip.send_to(ack.as_bytes(), edge)?;
+                    self.sip.send_to(begun.ack(&text).as_bytes(), edge)?;
                     bail!("{} instead of an answer", text.first())
                 }
             }
@@ -270,26 +391,16 @@ impl Phone {
         edge: SocketAddr,
         describe: impl FnOnce(&str) -> anyhow::Result<String>,
     ) -> anyhow::Result<Call> {
-        let media = invite.media().context("no media in the INVITE")?;
+        let call = Call::accepted(edge, invite, "callee")?;
         self.reply(invite, edge, "180 Ringing", "")?;
-        let body = describe(invite.0.split_once("\r\n\r\n").map_or("", |(_, body)| body))?;
+        let body = describe(invite.body())?;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             self.reply(invite, edge, "200 OK", &body)?;
             if let Some((text, _)) = self.receive(Duration::from_millis(500))?
                 && text.first().starts_with("ACK ")
             {
-                return Ok(Call {
-                    edge,
-                    call_id: invite.header("Call-ID").to_owned(),
-                    us: format!("{};tag=callee", invite.header("To")),
-                    them: invite.header("From").to_owned(),
-                    target: uri(invite.header("Contact")),
-                    routes: invite.all("Record-Route").map(str::to_owned).collect(),
-                    cseq: 0,
-                    serial: serial(),
-                    media,
-                });
+                return Ok(call);
             }
         }
         bail!("no ACK within 20 s")
@@ -297,20 +408,7 @@ impl Phone {
 
     /// Sends a response to a request.
     pub(crate) fn reply(&self, request: &Text, to: SocketAddr, status: &str, body: &str) -> anyhow::Result<()> {
-        let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
-        let routes: String = request.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
-        let tag = if request.header("To").contains("tag=") { "" } else { ";tag=callee" };
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        let text = format!(
-            "SIP/2.0 {status}\r\n{vias}{routes}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-             Contact: <{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
-            request.header("From"),
-            request.header("To"),
-            request.header("Call-ID"),
-            request.header("CSeq"),
-            self.contact("callee")?,
-            body.len()
-        );
+        let text = request.response(status, "callee", &self.contact("callee")?, body);
         self.sip.send_to(text.as_bytes(), to)?;
         Ok(())
     }
@@ -319,26 +417,9 @@ impl Phone {
         self.request_with(call, (method, method), cseq, "")
     }
 
-    /// Sends a request in a dialog; an ACK to a rejection belongs to the transaction of another method (RFC 3261
-    /// §17.1.1.3).
+    /// Sends a request in a dialog; an ACK to a rejection belongs to the transaction of another method.
     fn request_with(&self, call: &Call, methods: (&str, &str), cseq: u32, body: &str) -> anyhow::Result<()> {
-        let (method, transaction) = methods;
-        let here = self.sip.local_addr()?;
-        let routes: String = call.routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        let text = format!(
-            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{transaction}{cseq}x{}x{};rport\r\n{routes}\
-             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContact: <{}>\r\n\
-             {kind}Content-Length: {}\r\n\r\n{body}",
-            call.target,
-            here.port(),
-            call.serial,
-            call.us,
-            call.them,
-            call.call_id,
-            self.contact(self.label)?,
-            body.len()
-        );
+        let text = call.request(&self.origin(self.label)?, methods, cseq, ("", body));
         self.sip.send_to(text.as_bytes(), call.edge)?;
         Ok(())
     }

@@ -124,9 +124,9 @@ pub(crate) fn listen(lines: &[Line<'_>], over: &AtomicBool) -> anyhow::Result<Ve
     Ok(heard)
 }
 
-fn receive(socket: &UdpSocket) -> anyhow::Result<Option<Heard>> {
-    let mut buffer = [0; 2_048];
-    let mut slices = [IoSliceMut::new(&mut buffer)];
+/// Receives a packet, if one waits on a socket with timestamps; returns its length and its arrival by the system's clock.
+pub(crate) fn receive_into(socket: &UdpSocket, buffer: &mut [u8]) -> anyhow::Result<Option<(usize, Duration)>> {
+    let mut slices = [IoSliceMut::new(buffer)];
     let mut control = nix::cmsg_space!(TimeSpec);
     let received = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_DONTWAIT);
     let Ok(message) = received else { return Ok(None) };
@@ -137,7 +137,12 @@ fn receive(socket: &UdpSocket) -> anyhow::Result<Option<Heard>> {
                 if let ControlMessageOwned::ScmTimestampns(at) = control { Some(Duration::from(at)) } else { None }
             })
             .context("the kernel tells no time of arrival")?;
-    let bytes = message.bytes;
+    Ok(Some((message.bytes, at)))
+}
+
+fn receive(socket: &UdpSocket) -> anyhow::Result<Option<Heard>> {
+    let mut buffer = [0; 2_048];
+    let Some((bytes, at)) = receive_into(socket, &mut buffer)? else { return Ok(None) };
     let Some((sequence, payload)) = rtp::read(buffer.get(..bytes).unwrap_or_default()) else { return Ok(None) };
     let word = |from: usize| buffer.get(from..from + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     Ok(Some(Heard { at, sequence, timestamp: word(4), ssrc: word(8), payload: payload.to_vec() }))
