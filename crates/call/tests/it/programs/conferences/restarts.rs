@@ -77,7 +77,9 @@ fn roles_holds_and_settings_stay_and_nothing_is_reported_twice() {
             "participantLabel='muted' muted='true' startConferenceOnEnter='false'",
             "participantLabel='held' waitUrl=''",
         ];
-        roles.iter().for_each(|role| drop(party.joins_by(&board(role))));
+        roles.iter().for_each(|role| {
+            party.joins_by(&board(role));
+        });
         let calls: Vec<String> =
             party.conferences()[0].parties.iter().map(|one| one.member.call_sid().into()).collect();
         party.joins_by(&board(&format!("participantLabel='coach' coach='{}'", calls[2])));
@@ -166,7 +168,9 @@ fn a_party_that_waits_for_others_still_waits() {
 #[test]
 fn a_call_that_is_lost_leaves_and_the_others_go_on() {
     let mut party = Party::app();
-    (0..3).for_each(|_| drop(party.joins_by(&board(""))));
+    (0..3).for_each(|_| {
+        party.joins_by(&board(""));
+    });
     party.numbered();
     let usual = || table(vec![TargetSpec::App("ivr".into())]);
     party.bench.crash_with(usual(), Duration::from_millis(700), |left| drop(left.calls.remove(1)));
@@ -208,7 +212,9 @@ fn a_party_that_the_state_of_its_conference_does_not_have_joins_it() {
 fn announcements_are_played_again() {
     for crashes in [false, true] {
         let mut party = Party::app();
-        (0..2).for_each(|_| drop(party.joins_by(&board(""))));
+        (0..2).for_each(|_| {
+            party.joins_by(&board(""));
+        });
         party.announces(None).unwrap();
         party.announces(None).unwrap();
         party.document("<Play>/a.wav</Play>");
@@ -233,7 +239,9 @@ fn a_recording_goes_on_under_its_sid_and_pause() {
     for crashes in [false, true] {
         let mut party = Party::app();
         record_all(&mut party.bench);
-        (0..2).for_each(|_| drop(party.joins_by("<Dial><Conference record='true'>a</Conference></Dial>")));
+        (0..2).for_each(|_| {
+            party.joins_by("<Dial><Conference record='true'>a</Conference></Dial>");
+        });
         let begun = party.bench.recordings.remove(0);
         let conference = party.conferences().remove(0).sid;
         let change = RecordingChange::Pause(RecordingPause::Cut);
@@ -262,7 +270,9 @@ fn a_recording_goes_on_under_its_sid_and_pause() {
 fn a_recording_without_a_party_that_comes_back_ends() {
     let mut party = Party::app();
     record_all(&mut party.bench);
-    (0..2).for_each(|_| drop(party.joins_by("<Dial><Conference record='true'>a</Conference></Dial>")));
+    (0..2).for_each(|_| {
+        party.joins_by("<Dial><Conference record='true'>a</Conference></Dial>");
+    });
     let number = party.bench.recordings.remove(0).id.0;
     party.mixed();
     let usual = table(vec![TargetSpec::App("ivr".into())]);
