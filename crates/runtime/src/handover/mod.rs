@@ -33,7 +33,7 @@ mod link;
 pub use link::HandoverLink;
 
 /// Version of the messages; processes of different versions refuse each other.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Maximum number of sessions that are handed over in one message.
 pub const SLICE: usize = 50;
 /// Maximum time for which the predecessor waits until the agents of a slice are between two WebSocket messages.
