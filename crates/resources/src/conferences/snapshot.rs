@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_conference::{MemberId, RoomId, RoomSnapshot};
 use trunkgate_media::{RecordingId, RecordingPause};
 
+use crate::recordings::losses::RecordingLosses;
 use crate::recordings::{InterruptedRecording, RecordingRequest};
 
 /// Active conferences of an edge as plain data. Conferences without a participant are omitted.
@@ -122,6 +123,8 @@ impl ConferencesSnapshot {
                 sid: one.sid.clone(),
                 is_cut: one.pause == Some(RecordingPause::Cut),
                 is_trimmed,
+                // A conference does not know the losses of its recording, so only those of this crash are counted.
+                lost: RecordingLosses::default(),
             })
         })
     }
