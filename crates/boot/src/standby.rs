@@ -18,8 +18,8 @@ pub(crate) fn has_keeper() -> bool {
 
 /// Blocks until the keeper releases this process; `false` if the keeper has ended.
 pub(crate) fn wait(given: Option<&Path>) -> bool {
-    // The files may change while the process waits, so they are read again after it. This first time brings them and the
-    // code that reads them into memory; errors are reported by the edge that runs.
+    // The files may change while the process waits, so they are read again after it. This first time brings them and
+    // the code that reads them into memory; errors are reported by the edge that runs.
     let _ = config::find(given).map(|path| config::load(&path));
     io::stdin().lock().read_exact(&mut [0; RELEASE.len()]).is_ok()
 }

@@ -1,6 +1,6 @@
 //! Socket at which the edge sends its notifications for a service manager (sd_notify(3)) to the keeper. They tell the
-//! keeper when the edge accepts calls, and which process continues it after an upgrade; all but the latter are passed on
-//! to the service manager of the keeper.
+//! keeper when the edge accepts calls, and which process continues it after an upgrade; all but the latter are passed
+//! on to the service manager of the keeper.
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
@@ -69,8 +69,8 @@ impl AnnouncementSocket {
         &self.manager
     }
 
-    /// Reads all waiting notifications, passes those of the edge on, except the announcement of a successor, and returns
-    /// those that concern the keeper. Notifications of other processes are ignored.
+    /// Reads all waiting notifications, passes those of the edge on, except the announcement of a successor, and
+    /// returns those that concern the keeper. Notifications of other processes are ignored.
     pub(super) fn read(&self, edge: Option<Pid>) -> Announcements {
         let Announcements { mut successor, mut is_ready } = Announcements::default();
         while let Ok((sender, message)) = self.receive() {

@@ -67,7 +67,8 @@ impl EdgeProgram {
         Ok((self.spawn(&actions, &arguments)?, release))
     }
 
-    /// Starts a process in a process group of its own, so that signals of the terminal reach it only through the keeper.
+    /// Starts a process in a process group of its own, so that signals of the terminal reach it only through the
+    /// keeper.
     fn spawn(&self, actions: &PosixSpawnFileActions, arguments: &[CString]) -> Result<Pid, Errno> {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;

@@ -147,8 +147,8 @@ pub(super) struct KeeperState {
 }
 
 impl KeeperState {
-    /// Creates the state of a keeper that starts its first edge; `has_standby` is whether a standby process waits beside
-    /// it.
+    /// Creates the state of a keeper that starts its first edge; `has_standby` is whether a standby process waits
+    /// beside it.
     pub(super) fn new(has_standby: bool) -> KeeperState {
         KeeperState {
             edge: KeptEdge::Starting,
