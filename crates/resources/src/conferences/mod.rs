@@ -3,6 +3,7 @@
 //! Rooms identify calls by SID, mixers identify participants by number; this module translates. Effects of a change
 //! are queued here until they are polled: commands to the mixers, events for calls, and callbacks.
 
+mod beep;
 pub mod queues;
 mod restoration;
 pub mod snapshot;
@@ -10,7 +11,7 @@ pub mod snapshot;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use trunkgate_conference::limits::EDGE_PARTIES;
@@ -23,29 +24,11 @@ use trunkgate_media::{RecordingId, RecordingPause};
 use trunkgate_route::WebhookMethod;
 
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use crate::conferences::beep::BEEP;
 use crate::conferences::snapshot::{AbsentParticipant, AbsentParticipants, ActiveRecording, RecordingOrigin};
 use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::lookups::key::CallKey;
 use crate::recordings::RecordingRequest;
-
-/// Length of the beep in samples: 0.25 s at 8 kHz.
-const BEEP_SAMPLES: u16 = 2_000;
-/// Length of the beep's fade-in and fade-out, in samples.
-const BEEP_RAMP: u16 = 80;
-/// Peak amplitude of the beep, in 16-bit samples.
-const BEEP_LEVEL: f64 = 4_000.0;
-/// Pitch of the beep, in cycles per sample: 600 Hz.
-const BEEP_TURNS: f64 = 0.075;
-
-/// Beep that announces a participant who enters or leaves.
-static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
-    let sample = |at: u16| {
-        let ramp = f64::from(at.min(BEEP_SAMPLES - at).min(BEEP_RAMP)) / f64::from(BEEP_RAMP);
-        // Far below the limits of a sample.
-        (BEEP_LEVEL * ramp * (f64::from(at) * BEEP_TURNS * std::f64::consts::TAU).sin()) as i16
-    };
-    (0..BEEP_SAMPLES).map(sample).collect()
-});
 
 /// Participant of a conference, as its call refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
