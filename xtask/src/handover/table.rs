@@ -67,7 +67,7 @@ fn row(kind: &CallKind, packets: &PacketFigures, calls: &CallFigures) -> String 
 fn misses(kind: &CallKind, packets: &PacketFigures, calls: &CallFigures) -> Vec<String> {
     let limit = match kind.on_upgrade {
         Promise::After(pause) => pause,
-        _ => DELAY_LONGEST,
+        Promise::GoesOn | Promise::CallerGoesOn | Promise::RingsOrEnds => DELAY_LONGEST,
     };
     let mut missed = Vec::new();
     let mut require = |is_met: bool, goal: String| {
