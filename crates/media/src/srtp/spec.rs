@@ -1,5 +1,7 @@
 //! SRTP keys of an end, as signalling specifies them.
 
+use std::num::NonZeroU32;
+
 use super::key::SrtpKey;
 
 /// SRTP keys of an end, one for each direction. Setting the same keys keeps roll-over counters and replay windows.
@@ -31,8 +33,8 @@ pub struct SrtpSpec {
 pub struct OwnSources {
     /// First SSRC of the first process, before [`mix`].
     base: u32,
-    /// Number of processes that had the call before this one.
-    process: u32,
+    /// Number of processes that have had the call, including this one.
+    processes: NonZeroU32,
 }
 
 impl OwnSources {
@@ -47,12 +49,12 @@ impl OwnSources {
         // FNV-1a, because the value has to be the same in all versions of the program. It is not secret.
         let base =
             stream.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        OwnSources { base, process: process.min(Self::PROCESSES - 1) }
+        OwnSources { base, processes: NonZeroU32::MIN.saturating_add(process.min(Self::PROCESSES - 1)) }
     }
 
     /// Returns whether an earlier process may have sent packets under the key.
     pub fn is_resumed(self) -> bool {
-        self.process > 0
+        self.processes.get() > 1
     }
 
     /// Returns the SSRC of RTP.
@@ -73,11 +75,11 @@ impl OwnSources {
     /// Returns whether an SSRC belongs to a later process, so that this one must not use it.
     pub fn is_later(self, ssrc: u32) -> bool {
         let place = unmix(ssrc).wrapping_sub(self.base);
-        (self.process + 1..Self::PROCESSES).contains(&(place / Self::PER_PROCESS))
+        (self.processes.get()..Self::PROCESSES).contains(&(place / Self::PER_PROCESS))
     }
 
     fn nth(self, kind: u32) -> u32 {
-        mix(self.base.wrapping_add(self.process * Self::PER_PROCESS + kind))
+        mix(self.base.wrapping_add((self.processes.get() - 1) * Self::PER_PROCESS + kind))
     }
 }
 

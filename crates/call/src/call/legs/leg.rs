@@ -52,7 +52,7 @@ use crate::call::words::proof::{Proof, is_of};
 /// Packet length towards a bare URI, in milliseconds.
 const URI_PTIME_MS: u32 = 20;
 /// Margin of the versions of a description: more than a process sends between two writes of the call.
-const VERSIONS_MARGIN: u64 = 32;
+const VERSIONS_MARGIN: u32 = 32;
 
 /// State of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,13 +153,13 @@ pub(crate) struct LegSdp {
     pub(crate) theirs: Option<Written>,
     /// Versions after that of `last_sent` that a crashed process may have used; 0 if `last_sent` was sent last.
     #[serde(default)]
-    skipped_versions: u64,
+    skipped_versions: u32,
 }
 
 impl LegSdp {
     /// Leaves out versions of our description that crashed processes may have used.
     pub(super) fn skip_versions(&mut self, gap: CrashGap) {
-        let skipped = u64::from(gap.margins()) * VERSIONS_MARGIN;
+        let skipped = gap.margins().saturating_mul(VERSIONS_MARGIN);
         self.skipped_versions = self.skipped_versions.saturating_add(skipped);
     }
 }
@@ -451,7 +451,7 @@ impl Leg {
             if skipped == 0 && last.says(&description) {
                 return description;
             }
-            description.origin.version = last.version().saturating_add(skipped).saturating_add(1);
+            description.origin.version = last.version().saturating_add(skipped.into()).saturating_add(1);
         }
         self.sdp.last_sent = Some(Written::new(&description));
         description
