@@ -116,7 +116,7 @@ fn changed_by_pbx(bench: &mut Bench, callee: &Dialed, cseq: u32, direction: &str
     let invite = bench.expect(CARRIER, "INVITE");
     let number = |text: &str, at: usize| text.split(' ').nth(at).unwrap().parse().unwrap();
     let origin = invite.body().lines().find(|line| line.starts_with("o=")).unwrap().to_owned();
-    (number(&invite.header("CSeq"), 0), number(&origin, 2))
+    (number(invite.header("CSeq"), 0), number(&origin, 2))
 }
 
 /// The process that was started after a crash crashes before it has written the call: the next one reads the same

@@ -219,7 +219,8 @@ fn announcements_are_played_again() {
         party.announces(None).unwrap();
         party.document("<Play>/a.wav</Play>");
         party.sound();
-        (party.numbered(), party.mixed());
+        party.numbered();
+        party.mixed();
         party.goes_on(crashes);
         for _ in 0..2 {
             assert_eq!(party.document("<Play>/a.wav</Play>").purpose, "announce");
