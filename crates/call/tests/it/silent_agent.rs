@@ -88,7 +88,7 @@ fn ten_seconds_without_a_word_are_reported_while_the_call_is_up_and_counted_when
     bench.pass(Duration::from_secs(5));
     assert_eq!(flags(&bench), ["one_way", "agent"]);
     let told = "No media from desk: its WebSocket opened, but no `media` message arrived in 10.0 s. Try: `trunkgate agent test \
-                desk` shows the messages that the agent sends; `first_audio_timeout = \"8s\"` in [agent.desk] has";
+                desk` shows the messages that the agent sends; `first_audio_timeout = \"8s\"` in [agent.desk] makes";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     let live = bench.gateway.status(bench.now).silent;
     assert_eq!((live.len(), live[0].name.as_str(), live[0].kind), (1, "desk", "no_agent_audio"));
