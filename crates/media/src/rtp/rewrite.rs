@@ -73,13 +73,19 @@ impl OutgoingStream {
         }
     }
 
-    /// Begins a new stream under the SSRC of `start` if a packet received with the SSRC `ssrc_in` would be sent under
-    /// an SSRC that `is_reserved`.
-    pub(crate) fn avoid_ssrc(&mut self, start: StreamStart, ssrc_in: u32, is_reserved: impl Fn(u32) -> bool) {
+    /// Begins a new stream with `start` if a packet received with the SSRC `ssrc_in` would be sent under an SSRC that
+    /// `is_reserved`.
+    pub(crate) fn avoid_ssrc(
+        &mut self,
+        ssrc_in: u32,
+        is_reserved: impl Fn(u32) -> bool,
+        start: impl FnOnce() -> StreamStart,
+    ) {
         let next = self.state.rewrite.map_or(ssrc_in, |rewrite| rewrite.ssrc);
-        if is_reserved(next) || self.state.sent.is_some_and(|sent| is_reserved(sent.ssrc)) {
+        let sent = self.state.sent.map_or(next, |sent| sent.ssrc);
+        if is_reserved(next) || (sent != next && is_reserved(sent)) {
             *self = OutgoingStream::default();
-            self.begin_with(start);
+            self.begin_with(start());
         }
     }
 
@@ -232,7 +238,7 @@ mod tests {
         let is_reserved = |ssrc| ssrc >= 1_000;
         let now = Instant::now();
         let send = |out: &mut OutgoingStream, feeder, ssrc, sequence: u16| {
-            out.avoid_ssrc(start, ssrc, is_reserved);
+            out.avoid_ssrc(ssrc, is_reserved, || start);
             let packet = pass(out, now, feeder, rtp(ssrc, sequence, u32::from(sequence) * 160));
             (packet.0, packet.1)
         };

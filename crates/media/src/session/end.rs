@@ -664,8 +664,8 @@ impl RtpEnd {
         let bytes = packet.data().len();
         if let Some((srtp, own)) = self.srtp.as_ref().zip(self.own_sources()) {
             let (sequence, timestamp) = (rtp.sequence & 0x7fff, rtp.timestamp);
-            let start = StreamStart { serial: feeder.serial, ssrc: own.rtp(), sequence, timestamp };
-            self.outgoing.avoid_ssrc(start, rtp.ssrc, |ssrc| srtp.is_reserved(ssrc));
+            let start = || StreamStart { serial: feeder.serial, ssrc: own.rtp(), sequence, timestamp };
+            self.outgoing.avoid_ssrc(rtp.ssrc, |ssrc| srtp.is_reserved(ssrc), start);
         }
         let takes = |ssrc, sequence| self.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         self.outgoing.pass(cx.now, feeder.serial, feeder.clock_hz, &mut rtp, takes);
