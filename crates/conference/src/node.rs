@@ -306,15 +306,14 @@ impl ConferenceNode {
 
     /// Continues a recording whose file another process has handed over, with the frames of the last `ticks`.
     pub fn resume_recording(&mut self, snapshot: &MixSnapshot, ticks: u64) {
-        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
-        let found = tapes.chain(&mut self.ended).find(|tape| tape.recording() == snapshot.recording);
-        found.into_iter().for_each(|tape| tape.resume(snapshot, ticks));
+        if let Some(tape) = self.all_tapes_mut().find(|tape| tape.recording() == snapshot.recording) {
+            tape.resume(snapshot, ticks);
+        }
     }
 
     /// Gives up waiting for files of another process.
     pub fn resume_no_more(&mut self) {
-        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
-        tapes.chain(&mut self.ended).for_each(MixRecording::abandon);
+        self.all_tapes_mut().for_each(MixRecording::abandon);
     }
 
     /// Ends the recordings of all conferences.
@@ -345,6 +344,12 @@ impl ConferenceNode {
 
     fn tapes_mut(&mut self) -> impl Iterator<Item = &mut MixRecording> {
         self.conferences.values_mut().flat_map(|conference| &mut conference.tapes)
+    }
+
+    /// Lists all recordings, those of ended conferences included.
+    fn all_tapes_mut(&mut self) -> impl Iterator<Item = &mut MixRecording> {
+        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+        tapes.chain(&mut self.ended)
     }
 
     fn remove_closed_parties(&mut self) {
