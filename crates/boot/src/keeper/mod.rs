@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::prctl::set_child_subreaper;
@@ -165,12 +165,12 @@ impl Keeper {
                 let _ = kill(pid, signal);
                 None
             }
-            KeeperAction::Pause(EdgeCrash { exit, pause, count }) if pause.is_zero() => {
-                tracing::error!("the edge {exit} (crash {count}): the standby process takes over");
-                None
-            }
             KeeperAction::Pause(EdgeCrash { exit, pause, count }) => {
-                tracing::error!("the edge {exit} (crash {count}): a new process starts in {pause:?}");
+                let next = match pause {
+                    Duration::ZERO => "the standby process takes over".to_owned(),
+                    pause => format!("a new process starts in {pause:?}"),
+                };
+                tracing::error!("the edge {exit} (crash {count}): {next}");
                 None
             }
             KeeperAction::Exit(code) => Some(code),
