@@ -51,7 +51,7 @@ const STANDBY_GOAL: Duration = Duration::from_millis(200);
 const IN_FLIGHT: Duration = Duration::from_millis(5);
 /// Time limit for the start of a standby process, and for its take-over.
 const STANDBY_LIMIT: Duration = Duration::from_secs(20);
-/// Interval of the checks for both.
+/// Interval of the checks for the take-over.
 const STANDBY_CHECK: Duration = Duration::from_millis(2);
 /// Failures to hang up after which the other calls are not tried.
 const HANG_UP_FAILURES: usize = 3;
@@ -204,29 +204,23 @@ fn kill_edge(edge: &mut Edge) -> anyhow::Result<(Instant, Duration)> {
 fn kill_edge_of_keeper(edge: &Edge) -> anyhow::Result<(Instant, Duration)> {
     let keeper = edge.pid();
     let children = format!("/proc/{keeper}/task/{keeper}/children");
-    wait_until("a process stands by", || {
-        Ok(std::fs::read_to_string(&children)?.split_whitespace().nth(1).is_some().then_some(()))
+    edge.wait_until("a process stands by", STANDBY_LIMIT, |_| {
+        Ok(std::fs::read_to_string(&children)?.split_whitespace().nth(1).is_some())
     })?;
     let before = edge_pid(edge)?;
     kill(Pid::from_raw(before), Signal::SIGKILL)?;
     let restarted = Instant::now() + IN_FLIGHT;
-    let is_other = || Ok(edge_pid(edge).ok().filter(|pid| *pid != before).map(|_| ()));
-    wait_until("the standby process has taken over", is_other)?;
+    // More often than `Edge::wait_until`, because this is measured.
+    while !edge_pid(edge).is_ok_and(|pid| pid != before) {
+        anyhow::ensure!(restarted.elapsed() < STANDBY_LIMIT, "the standby process has not taken over");
+        std::thread::sleep(STANDBY_CHECK);
+    }
     Ok((restarted, restarted.elapsed()))
 }
 
 fn edge_pid(edge: &Edge) -> anyhow::Result<i32> {
     let status: Value = serde_json::from_str(&edge.get("/v1/status")?)?;
     Ok(i32::try_from(status["pid"].as_i64().context("no process in the status")?)?)
-}
-
-fn wait_until(what: &str, found: impl Fn() -> anyhow::Result<Option<()>>) -> anyhow::Result<()> {
-    let began = Instant::now();
-    while found()?.is_none() {
-        anyhow::ensure!(began.elapsed() < STANDBY_LIMIT, "after {STANDBY_LIMIT:?} it does not hold that {what}");
-        std::thread::sleep(STANDBY_CHECK);
-    }
-    Ok(())
 }
 
 /// Returns the mean length of the latest frames of the calls in a state file: 8 bytes, then frames of length, checksum,
