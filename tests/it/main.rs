@@ -55,6 +55,7 @@ mod failover;
 mod fork_media;
 mod forks;
 mod fraud;
+mod frozen;
 mod guesses;
 mod health;
 mod hep;

@@ -193,6 +193,9 @@ pub enum GatewayInput {
     /// A new reading of the wall clock after it was set. Reports, days and hours follow it from now on; start times
     /// of live calls are shifted, so that their durations stay right.
     Clock(SystemTime),
+    /// The process did not run for this time (SIGSTOP, a paused virtual machine). Waits for remote parties get it
+    /// again; limits of time do not.
+    Paused(Duration),
     /// A command of an operator.
     Control(OperatorCommand),
 }

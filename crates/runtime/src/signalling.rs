@@ -38,7 +38,7 @@ use trunkgate_delivery::sinks::otel;
 pub use trunkgate_delivery::sinks::records::{self, ReportOrder};
 pub use trunkgate_delivery::sinks::sms::held::{Desk, Untold};
 use trunkgate_system::clock;
-use trunkgate_system::clock::ClockMonitor;
+use trunkgate_system::clock::{ClockMonitor, PauseMonitor};
 use trunkgate_system::limits;
 use trunkgate_system::log;
 
@@ -87,7 +87,7 @@ pub struct SignallingLoop {
     pub recordings: RecordingInterface,
     /// Received SIP messages that wait to be processed by the gateway.
     pub intake: SipIntake<TransportEvent>,
-    /// Clock for the gateway's dates.
+    /// Clock for the gateway's dates, and detector of pauses of the process.
     pub clock: ClockMonitor,
     /// Writer of the state of calls to a file; `None` unless `[edge] state` is `"file"`.
     pub state: Option<StateFeed>,
@@ -115,6 +115,8 @@ impl SignallingLoop {
         // Restored calls have outputs before the first event, and count as live.
         self.drain(Instant::now());
         self.tell_load();
+        // The start of the edge is no pause.
+        self.clock.pauses = PauseMonitor::new(Instant::now());
         let mut due = self.due();
         loop {
             let wake = self.wait(due).await;
@@ -165,7 +167,7 @@ impl SignallingLoop {
         }
         let state = self.state.as_ref().and_then(|state| state.poll_timeout(&self.gateway));
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout()).chain(state);
-        let deadline = due.into_iter().chain(own).min();
+        let deadline = due.into_iter().chain(own).chain([self.clock.pauses.next()]).min();
         tokio::select! {
             arrival = self.transports.ready() => WakeEvent::Arrival(arrival),
             Some((id, event)) = self.media.recv() => WakeEvent::Media(id, event),
@@ -180,7 +182,7 @@ impl SignallingLoop {
     /// deadline.
     fn turn(&mut self, wake: WakeEvent) -> ControlFlow<(), Option<Instant>> {
         let now = Instant::now();
-        self.look_at_clock(now);
+        self.look_at_clocks(now);
         if let Some(news) = self.recordings.news() {
             self.input(now, news);
         }
@@ -217,6 +219,8 @@ impl SignallingLoop {
             self.serve();
         }
         let now = Instant::now();
+        // The process may have been stopped within this turn.
+        self.look_at_clocks(now);
         let mut due = self.due();
         if due.is_some_and(|at| at <= now) {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
@@ -238,8 +242,16 @@ impl SignallingLoop {
         state.write(now, &mut self.gateway, |gateway, key| guarded_snapshot(gateway, now, key));
     }
 
-    /// Notifies the gateway if the wall clock was set; checks at most once per second.
-    fn look_at_clock(&mut self, now: Instant) {
+    /// Notifies the gateway if the process did not run for a while, and if the wall clock was set, which it checks at
+    /// most once per second.
+    fn look_at_clocks(&mut self, now: Instant) {
+        if let Some(pause) = self.clock.pauses.look(now) {
+            tracing::warn!(
+                "the process did not run for {:.1} s: remote parties get their time again",
+                pause.as_secs_f64()
+            );
+            self.input(now, GatewayInput::Paused(pause));
+        }
         let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
         self.input(now, GatewayInput::Clock(set.date));

@@ -1,5 +1,6 @@
 //! Timer queue, earliest first. A token cancels a timer in O(log n). The queue reads no clock and leaves the meaning
-//! of a timer to its owner.
+//! of a timer to its owner. All timers wait for a remote party, so time in which the process did not run is not
+//! counted.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 /// Handle of a timer. The generation makes it unique, so that cancelling an expired timer has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerToken {
+    /// Deadline less the pauses before it was set.
     at: Instant,
     generation: u64,
 }
@@ -31,18 +33,25 @@ pub(crate) struct TimerToken {
 pub(crate) struct TimerQueue<K> {
     entries: BTreeMap<TimerToken, (K, TimerReason)>,
     generation: u64,
+    /// Total time in which the process did not run.
+    paused: Duration,
 }
 
 impl<K: Copy> TimerQueue<K> {
     /// Creates an empty queue.
     pub(crate) fn new() -> TimerQueue<K> {
-        TimerQueue { entries: BTreeMap::new(), generation: 0 }
+        TimerQueue { entries: BTreeMap::new(), generation: 0, paused: Duration::ZERO }
+    }
+
+    /// Postpones all running timers by the time in which the process did not run.
+    pub(crate) fn postpone(&mut self, pause: Duration) {
+        self.paused = self.paused.saturating_add(pause);
     }
 
     /// Starts a timer; timers for the same instant fire in the order in which they were started.
     pub(crate) fn arm(&mut self, at: Instant, reason: TimerReason, owner: K) -> TimerToken {
         self.generation += 1;
-        let token = TimerToken { at, generation: self.generation };
+        let token = TimerToken { at: self.unpaused(at), generation: self.generation };
         self.entries.insert(token, (owner, reason));
         token
     }
@@ -54,13 +63,18 @@ impl<K: Copy> TimerQueue<K> {
 
     /// Removes and returns the next timer that has expired at `now`, with its owner; `None` if there is none.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, TimerReason)> {
+        let now = self.unpaused(now);
         let first = self.entries.first_entry()?;
         if first.key().at > now { None } else { Some(first.remove()) }
     }
 
     /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Deadline> {
-        self.entries.first_key_value().map(|(token, (_, reason))| (token.at, *reason))
+        self.entries.first_key_value().map(|(token, (_, reason))| (token.at + self.paused, *reason))
+    }
+
+    fn unpaused(&self, at: Instant) -> Instant {
+        at.checked_sub(self.paused).unwrap_or(at)
     }
 
     /// Returns the number of running timers.
@@ -92,6 +106,23 @@ mod tests {
         assert_eq!(queue.pop_due(now + T1), None);
         assert_eq!(queue.pop_due(now + T4), Some((2, TimerReason::TimerF)));
         assert_eq!((queue.next(), queue.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_pause_postpones_running_timers_and_cancels_none() {
+        let (now, pause) = (start(), Duration::from_secs(66));
+        let mut queue = TimerQueue::new();
+        queue.arm(now + T1, TimerReason::TimerA, 1);
+        let cancelled = queue.arm(now + T2, TimerReason::TimerB, 1);
+        queue.postpone(pause);
+        let later = queue.arm(now + pause + T1, TimerReason::TimerE, 2);
+        assert_eq!(queue.next(), Some((now + pause + T1, TimerReason::TimerA)));
+        assert_eq!(queue.pop_due(now + pause), None);
+        assert_eq!(queue.pop_due(now + pause + T1), Some((1, TimerReason::TimerA)));
+        queue.cancel(cancelled);
+        assert_eq!(queue.next(), Some((now + pause + T1, TimerReason::TimerE)));
+        queue.cancel(later);
+        assert_eq!(queue.pop_due(now + pause + T1_64), None);
     }
 
     #[test]

@@ -66,11 +66,44 @@ impl ClockReading {
     }
 }
 
-/// Detects steps of the wall clock by a reference time in both clocks.
+/// Detects steps of the wall clock by a reference time in both clocks, and pauses of the process.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockMonitor {
+    /// Detector of pauses.
+    pub pauses: PauseMonitor,
     epoch: (Instant, SystemTime),
     looked: Instant,
+}
+
+/// Detects pauses of the process: a stopped process, a paused virtual machine, a starved thread.
+#[derive(Debug, Clone, Copy)]
+pub struct PauseMonitor {
+    looked: Instant,
+}
+
+/// Interval at which a loop asks its [`PauseMonitor`]; each interval that takes [`PAUSE`] longer is a pause.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest pause that is detected.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl PauseMonitor {
+    /// Creates a monitor that has looked at `now`.
+    pub fn new(now: Instant) -> PauseMonitor {
+        PauseMonitor { looked: now }
+    }
+
+    /// Returns the time at which the loop must look again at the latest.
+    pub fn next(&self) -> Instant {
+        self.looked + LOOK_INTERVAL
+    }
+
+    /// Returns the length of the pause that has just ended: the time since the last look, of which the process may have
+    /// run up to a second; `None` without a pause.
+    pub fn look(&mut self, now: Instant) -> Option<Duration> {
+        let since = now.saturating_duration_since(self.looked);
+        self.looked = now;
+        (since >= LOOK_INTERVAL + PAUSE).then_some(since)
+    }
 }
 
 /// Step of the wall clock that was detected.
@@ -85,7 +118,7 @@ pub struct ClockSet {
 impl ClockMonitor {
     /// Creates a monitor with a reference time in both clocks.
     pub fn new(epoch: (Instant, SystemTime)) -> ClockMonitor {
-        ClockMonitor { epoch, looked: epoch.0 }
+        ClockMonitor { pauses: PauseMonitor::new(epoch.0), epoch, looked: epoch.0 }
     }
 
     /// Compares the clocks, at most once per second. Returns a detected step and makes the new date the reference;
@@ -122,6 +155,17 @@ mod tests {
             assert_eq!(read.to_string(), "9999-01-01T00:00:00Z");
             assert!(read.checked_add(Duration::from_secs(86_400 * 300)).is_ok(), "dates ahead of it can be written");
         }
+    }
+
+    #[test]
+    fn a_pause_is_a_look_that_comes_too_late() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut monitor = PauseMonitor::new(start);
+        assert_eq!(monitor.next(), start + ms(1_000));
+        assert_eq!(monitor.look(start + ms(1_499)), None);
+        assert_eq!(monitor.look(start + ms(1_500)), None, "looked in between");
+        assert_eq!(monitor.look(start + ms(67_500)), Some(ms(66_000)));
+        assert_eq!(monitor.look(start + ms(68_500)), None);
     }
 
     #[test]

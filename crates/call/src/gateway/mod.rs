@@ -194,6 +194,12 @@ impl Gateway {
             GatewayInput::DayCounts(counts) => self.edge.resume_day_counts(now, &counts),
             GatewayInput::Reconfigured(concerned) => self.edge.reconfigured(&concerned),
             GatewayInput::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
+            GatewayInput::Paused(pause) => {
+                self.edge.postpone(pause);
+                for key in self.call_keys() {
+                    self.act_on(now, key, |_, cx| cx.postpone_sessions(pause));
+                }
+            }
             GatewayInput::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
                 self.calls.values_mut().for_each(|call| call.shared.set_clock(step));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bench::sessions::*;
 use crate::bench::*;
+use trunkgate_call::GatewayInput;
 use trunkgate_route::{Destination, TargetSpec, Transport};
 
 #[test]
@@ -326,6 +327,7 @@ fn a_process_that_stood_still_ends_no_session_that_is_refreshed_at_once() {
         bench.pass(SECOND * 10);
         // The process was stopped for minutes; the caller's messages wait in a socket.
         bench.now += SECOND * 600;
+        bench.input(GatewayInput::Paused(SECOND * 600));
         bench.gateway.handle_timeout(bench.now);
         bench.drain();
         bench.nothing();

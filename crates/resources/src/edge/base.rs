@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -383,6 +383,12 @@ impl EdgeBase {
     pub fn give_up(&mut self, query: QueryId) {
         self.index.queries.remove(&query);
         self.output(GatewayOutput::AppGivenUp(query));
+    }
+
+    /// Postpones all waits for remote parties by a time in which the process did not run.
+    pub fn postpone(&mut self, pause: Duration) {
+        self.endpoint.postpone(pause);
+        self.deadlines.postpone(pause);
     }
 
     /// Sets the wall clock and shifts the expiry dates of registrations in the metrics.

@@ -1,7 +1,7 @@
 //! Timers of calls; timers of SIP transactions belong to the endpoint.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lookups::key::{Branch, CallKey};
 
@@ -97,46 +97,105 @@ impl CallTimer {
             CallTimer::Siprec(_) => "siprec",
         }
     }
+
+    /// Returns whether the timer counts time in which the process did not run: it is a limit of time, not a wait for a
+    /// remote party.
+    const fn is_limit(self) -> bool {
+        matches!(
+            self,
+            CallTimer::MaxCall
+                | CallTimer::DialLimit
+                | CallTimer::TimeLimit
+                | CallTimer::Queued
+                | CallTimer::Quality
+                | CallTimer::Session
+        )
+    }
 }
 
 /// Deadlines in order. A call has at most one of each kind, or one of each kind per attempt.
 #[derive(Debug, Default)]
 pub struct CallDeadlines {
-    queue: BTreeSet<(Instant, CallKey, CallTimer)>,
+    /// Waits for remote parties. Their times are less the pauses before they were set, so that one sum postpones all.
+    waits: BTreeSet<(Instant, CallKey, CallTimer)>,
+    /// Limits of time.
+    limits: BTreeSet<(Instant, CallKey, CallTimer)>,
+    /// Total time in which the process did not run.
+    paused: Duration,
 }
 
 impl CallDeadlines {
-    /// Adds a deadline; an earlier one of the same kind must be cleared separately.
-    pub fn set(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
-        self.queue.insert((at, key, timer));
+    /// Adds a deadline; an earlier one of the same kind must be cleared separately. Returns the entry's time, for
+    /// [`Self::clear`].
+    pub fn set(&mut self, at: Instant, key: CallKey, timer: CallTimer) -> Instant {
+        let entry = if timer.is_limit() { at } else { self.unpaused(at) };
+        self.queue(timer).insert((entry, key, timer));
+        entry
     }
 
-    /// Removes the deadline at exactly this time.
-    pub fn clear(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
-        self.queue.remove(&(at, key, timer));
+    /// Removes the deadline for which [`Self::set`] returned this time.
+    pub fn clear(&mut self, entry: Instant, key: CallKey, timer: CallTimer) {
+        self.queue(timer).remove(&(entry, key, timer));
+    }
+
+    /// Postpones the waits for remote parties by a time in which the process did not run.
+    pub fn postpone(&mut self, pause: Duration) {
+        self.paused = self.paused.saturating_add(pause);
     }
 
     /// Removes all deadlines of a call.
     pub(crate) fn forget_call(&mut self, key: CallKey) {
-        self.queue.retain(|(_, of, _)| *of != key);
+        self.waits.retain(|(_, of, _)| *of != key);
+        self.limits.retain(|(_, of, _)| *of != key);
     }
 
     /// Returns the earliest deadline.
     pub fn next(&self) -> Option<(Instant, CallTimer)> {
-        self.queue.first().map(|(at, _, timer)| (*at, *timer))
+        let wait = self.waits.first().map(|(at, key, timer)| (*at + self.paused, *key, *timer));
+        let limit = self.limits.first().copied();
+        wait.into_iter().chain(limit).min().map(|(at, _, timer)| (at, timer))
     }
 
     /// Removes and returns the earliest deadline that is due.
     pub fn pop_due(&mut self, now: Instant) -> Option<(CallKey, CallTimer)> {
-        let (at, key, timer) = *self.queue.first()?;
-        (at <= now).then(|| {
-            self.queue.pop_first();
-            (key, timer)
-        })
+        let (_, timer) = self.next().filter(|(at, _)| *at <= now)?;
+        self.queue(timer).pop_first().map(|(_, key, timer)| (key, timer))
     }
 
-    /// Returns all deadlines, for invariant checks.
+    /// Returns all deadlines with the times of their entries, for invariant checks.
     pub fn iter(&self) -> impl Iterator<Item = &(Instant, CallKey, CallTimer)> {
-        self.queue.iter()
+        self.waits.iter().chain(&self.limits)
+    }
+
+    fn queue(&mut self, timer: CallTimer) -> &mut BTreeSet<(Instant, CallKey, CallTimer)> {
+        if timer.is_limit() { &mut self.limits } else { &mut self.waits }
+    }
+
+    fn unpaused(&self, at: Instant) -> Instant {
+        at.checked_sub(self.paused).unwrap_or(at)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_postpones_waits_for_remote_parties_but_no_limit() {
+        let (now, pause, second) = (Instant::now(), Duration::from_secs(66), Duration::from_secs(1));
+        let (first, other) = (CallKey(1), CallTimer::Ring(Branch::ALONE));
+        let mut deadlines = CallDeadlines::default();
+        let ring = deadlines.set(now + second, first, other);
+        deadlines.set(now + second * 2, first, CallTimer::MaxCall);
+        deadlines.postpone(pause);
+        assert_eq!(deadlines.next(), Some((now + second * 2, CallTimer::MaxCall)));
+        assert_eq!(deadlines.pop_due(now + pause), Some((first, CallTimer::MaxCall)));
+        assert_eq!(deadlines.pop_due(now + pause), None);
+        assert_eq!(deadlines.next(), Some((now + pause + second, other)));
+        deadlines.clear(ring, first, other);
+        assert_eq!(deadlines.next(), None);
+        deadlines.set(now + pause + second, first, other);
+        assert_eq!(deadlines.pop_due(now + pause + second), Some((first, other)));
     }
 }

@@ -16,7 +16,7 @@ pub use request::DIGEST_URI_DIFFERS;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -188,6 +188,11 @@ impl SipEndpoint {
     /// Removes and returns the next output; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<EndpointOutput> {
         self.shared.pop_output()
+    }
+
+    /// Postpones all timers by a time in which the process did not run: remote parties get theirs again.
+    pub fn postpone(&mut self, pause: Duration) {
+        self.shared.timers.postpone(pause);
     }
 
     /// Returns the next deadline and its reason, for [`Self::handle_timeout`]; `None` if no timer runs.

@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::agent::limits::STANDSTILL;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS};
 use trunkgate_resources::lookups::sip::TIMER;
@@ -60,8 +59,6 @@ pub(crate) struct SessionInterval {
     pub(crate) refresh: Option<Instant>,
     /// Time when the call ends without a refresh.
     pub(crate) expires: Instant,
-    /// True once the expiry was postponed because this process had stalled.
-    pub(crate) was_put_off: bool,
 }
 
 /// Due action of a leg's session.
@@ -96,7 +93,6 @@ impl SessionInterval {
             ours,
             refresh: ours.then_some(now + interval / 2),
             expires: now + (interval - early),
-            was_put_off: false,
         }
     }
 }
@@ -122,15 +118,17 @@ impl SessionTimer {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))
     }
 
-    /// Returns the action that is due. If the process has stalled past the expiry, the expiry is postponed once.
-    pub(crate) fn due(&mut self, now: Instant) -> SessionDue {
+    /// Postpones the expiry by a time in which the process did not run. Our own refresh stays due.
+    pub(crate) fn postpone(&mut self, pause: Duration) {
+        if let Some(agreed) = &mut self.agreed {
+            agreed.expires += pause;
+        }
+    }
+
+    /// Returns the action that is due.
+    pub(crate) fn due(&self, now: Instant) -> SessionDue {
         let Some(agreed) = self.agreed else { return SessionDue::Nothing };
-        let late = now.saturating_duration_since(agreed.expires);
-        if late >= STANDSTILL && !agreed.was_put_off {
-            // The process stalled: a refresh may be waiting unread, or our own is overdue.
-            let expires = now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
-            self.agreed = Some(SessionInterval { expires, was_put_off: true, ..agreed });
-        } else if agreed.expires <= now {
+        if agreed.expires <= now {
             return SessionDue::Over(agreed);
         }
         if agreed.refresh.is_some_and(|at| at <= now) { SessionDue::Refresh } else { SessionDue::Nothing }
@@ -152,8 +150,7 @@ impl SessionTimer {
         };
         let today = unix_ms(edge.date(now));
         let at = |ms: u64| now.checked_add(Duration::from_millis(ms.saturating_sub(today))).unwrap_or(now);
-        let agreed =
-            SessionInterval { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms), was_put_off: false };
+        let agreed = SessionInterval { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms) };
         SessionTimer { least, agreed: Some(agreed), ..SessionTimer::default() }
     }
 }

@@ -148,8 +148,8 @@ impl CallCx<'_> {
     pub(crate) fn arm(&mut self, timer: CallTimer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
-            self.edge.deadlines_mut().set(at, self.call.key, timer);
-            self.call.deadlines.insert(timer, at);
+            let entry = self.edge.deadlines_mut().set(at, self.call.key, timer);
+            self.call.deadlines.insert(timer, entry);
         }
     }
 
@@ -160,8 +160,8 @@ impl CallCx<'_> {
 
     /// Clears a timer.
     pub(crate) fn disarm(&mut self, timer: CallTimer) {
-        if let Some(at) = self.call.deadlines.remove(timer) {
-            self.edge.deadlines_mut().clear(at, self.call.key, timer);
+        if let Some(entry) = self.call.deadlines.remove(timer) {
+            self.edge.deadlines_mut().clear(entry, self.call.key, timer);
         }
     }
 
@@ -285,6 +285,12 @@ impl CallCx<'_> {
             }
             None => self.disarm(CallTimer::Session),
         }
+    }
+
+    /// Postpones the expiry of the call's sessions by a time in which the process did not run.
+    pub(crate) fn postpone_sessions(&mut self, pause: Duration) {
+        self.call.legs.iter_mut().for_each(|leg| leg.timer.postpone(pause));
+        self.arm_sessions();
     }
 
     /// Schedules another attempt of a refused refresh, until the session expires.

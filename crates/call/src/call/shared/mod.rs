@@ -52,7 +52,7 @@ pub(crate) struct SharedCallState {
     pub(crate) facts: CallFacts,
     /// Times of the call's events.
     pub(crate) times: CallTimes,
-    /// Running timers.
+    /// Running timers, with the times of their entries among all deadlines.
     pub(crate) deadlines: SmallMap<CallTimer, Instant>,
     /// Outcome of the call, once it has ended.
     pub(crate) ending: Option<CallOutcome>,
