@@ -122,7 +122,7 @@ impl DetachedParty {
             let (url, method) = (receiver.url, webhooks::method(receiver.method));
             let events =
                 StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
-            let app = App { status_callback: Some(events), ..App::clone(of_dial) };
+            let app = App { status_callback: Some(events), is_made: true, ..App::clone(of_dial) };
             CallReports::to(&Arc::new(app), reports, CallStage::Answered)
         });
         let reports = reports.unwrap_or_default();

@@ -45,6 +45,9 @@ struct ReportReceiver {
 pub(crate) struct ReportsSnapshot {
     app: String,
     reports: u32,
+    /// Application with its settings, if neither the configuration nor the call's program contains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Arc<App>>,
 }
 
 impl ReportsSnapshot {
@@ -62,19 +65,22 @@ impl CallReports {
         CallReports { receiver: app.status_callback.as_ref().map(|_| receiver()) }
     }
 
-    /// Returns the receiver in plain data; `None` without a receiver.
-    pub(crate) fn snapshot(&self) -> Option<ReportsSnapshot> {
+    /// Returns the receiver in plain data; `None` without a receiver. `run` is the call's program.
+    pub(crate) fn snapshot(&self, run: Option<&ProgramRun>) -> Option<ReportsSnapshot> {
         let CallReports { receiver } = self;
         let ReportReceiver { app, reports, stage: _ } = receiver.as_deref()?;
-        Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports })
+        let is_of_run = |run: &ProgramRun| run.app.name == app.name && run.app.status_callback == app.status_callback;
+        let is_elsewhere = !app.is_made || run.is_some_and(is_of_run);
+        let made = (!is_elsewhere).then(|| app.clone());
+        Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports, made })
     }
 
-    /// Restores the reports of an answered call. `run` is the call's program; it has the application if the
-    /// configuration does not.
+    /// Restores the reports of an answered call. `run` is the call's program; it has the application if neither the
+    /// snapshot nor the configuration does.
     pub(crate) fn restore(edge: &Edge, run: Option<&ProgramRun>, snapshot: Option<ReportsSnapshot>) -> CallReports {
-        let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
-        let made = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-        let app = made.or(edge.table().app(&name));
+        let Some(ReportsSnapshot { app: name, reports, made }) = snapshot else { return CallReports::default() };
+        let of_run = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
+        let app = made.as_ref().or(of_run).or(edge.table().app(&name));
         app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
     }
 

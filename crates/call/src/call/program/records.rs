@@ -54,7 +54,8 @@ impl DialRecording {
             return;
         }
         if let Some(request) = self.request.take() {
-            self.sid = begin_unasked(cx, lower, *request);
+            let continued = lower.recorders.recordings.open_of_dial().map(str::to_owned);
+            self.sid = continued.or_else(|| begin_unasked(cx, lower, *request));
         }
     }
 }

@@ -83,7 +83,7 @@ impl ProgramSnapshot {
             run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee, has_place)),
             conference: conference.step().cloned(),
             queue: queue.snapshot(now, key, &edge.sessions().queues),
-            reports: reports.snapshot(),
+            reports: reports.snapshot(run.as_deref()),
             cookies: CookieJar::clone(&edge.apps().cookies.of_call(sid)),
             transcripts: opened.as_ref().map(|opened| opened.transcripts.snapshot()).unwrap_or_default(),
         }

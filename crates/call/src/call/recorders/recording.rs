@@ -206,6 +206,12 @@ impl CallRecordings {
         self.list().iter().any(|recording| recording.verb == Some(id) && !recording.is_over)
     }
 
+    /// Returns the SID of the running recording of a Dial, which a Dial that begins again after a restart continues.
+    pub(crate) fn open_of_dial(&self) -> Option<&str> {
+        let mut open = self.list().iter().filter(|recording| !recording.is_over);
+        open.find(|recording| recording.source == RecordingSource::DialVerb).map(|recording| recording.sid.as_str())
+    }
+
     /// Returns whether any recording is running.
     fn is_any_open(&self) -> bool {
         self.list().iter().any(|recording| !recording.is_over)
