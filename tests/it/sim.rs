@@ -30,7 +30,7 @@ const FOUND_BY_CRASHES: [u64; 2] = [7_458, 5_261];
 
 #[test]
 fn crashes_that_have_found_a_fault_find_none() {
-    find_none(FOUND_BY_CRASHES.map(SeedOptions::of_seed));
+    find_none(FOUND_BY_CRASHES.map(|seed| SeedOptions { freezes: 0, ..SeedOptions::of_seed(seed) }));
 }
 
 fn find_none(seeds: impl IntoIterator<Item = SeedOptions>) {
@@ -41,9 +41,9 @@ fn find_none(seeds: impl IntoIterator<Item = SeedOptions>) {
     }
 }
 
-/// Returns the options of a seed as they were when it found its fault: before there were crashes.
+/// Returns the options of a seed as they were when it found its fault: before there were crashes and freezes.
 fn without_crashes(seed: u64) -> SeedOptions {
-    SeedOptions { crashes: 0, ..SeedOptions::of_seed(seed) }
+    SeedOptions { crashes: 0, freezes: 0, ..SeedOptions::of_seed(seed) }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_hundred_seeds_leave_nothing_behind() {
     let (mut failures, mut sum, mut threads) = (Vec::new(), RunSummary::default(), Vec::new());
     for half in [0, 1] {
         let seeds = (0..SEEDS).filter(move |seed| seed % 2 == half);
-        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, (Sabotage::Nothing, false))));
+        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, |options| options)));
     }
     for thread in threads {
         let (more, part) = thread.join().expect("a seed panicked");
@@ -68,6 +68,8 @@ fn a_hundred_seeds_leave_nothing_behind() {
     assert!(sum.restarts > SEEDS / 20, "{sum:?}");
     // Calls continue after crashes, and calls that are not answered end.
     assert!(sum.crashes > SEEDS / 5 && sum.continued > SEEDS / 20 && sum.cut_short > SEEDS / 20, "{sum:?}");
+    // The process is stopped for a while.
+    assert!(sum.freezes > SEEDS / 5, "{sum:?}");
     // Agents send audio, and are lost with failover.
     assert!(sum.spoken > 100 * SEEDS, "{sum:?}");
     assert!(sum.failovers > SEEDS / 4, "{sum:?}");
@@ -141,6 +143,7 @@ fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut SeedOptions)) -> Str
 /// Removes all disturbances of a world except the injected fault.
 fn calm(options: &mut SeedOptions) {
     (options.weather, options.disturbances, options.sessions.deaf) = (NetworkConditions::CALM, 0, None);
+    options.freezes = 0;
 }
 
 #[test]
@@ -246,6 +249,15 @@ fn calls_that_continue_as_if_there_had_been_no_crash_are_noticed() {
     });
     // A deadline counts from the start of the edge, or a request repeats a CSeq.
     assert!(said.contains("for longer than its max_call") || said.contains("CSeq"), "{said}");
+}
+
+#[test]
+fn pauses_that_the_edge_does_not_notice_are_noticed() {
+    let said = sabotaged_where(Sabotage::PausesAreMissed, |options| {
+        calm(options);
+        (options.crashes, options.freezes) = (0, 3);
+    });
+    assert!(said.contains("ended without an ACK"), "{said}");
 }
 
 #[test]

@@ -30,16 +30,16 @@ pub fn run(start: std::time::Instant, options: SeedOptions) -> Result<RunSummary
     World::new(start, options).run()
 }
 
-/// Runs seeds one after the other. Returns the failures and the sum of all summaries. With `whole_log`, a failure
-/// includes all events of its run.
+/// Runs seeds one after the other, each with its options as `change` returns them. Returns the failures and the sum of
+/// all summaries.
 pub fn run_all(
     start: std::time::Instant,
     seeds: impl Iterator<Item = u64>,
-    (sabotage, whole_log): (Sabotage, bool),
+    change: impl Fn(SeedOptions) -> SeedOptions,
 ) -> (Vec<InvariantFailure>, RunSummary) {
     let (mut failures, mut sum) = (Vec::new(), RunSummary::default());
     for seed in seeds {
-        match run(start, SeedOptions { sabotage, whole_log, ..SeedOptions::of_seed(seed) }) {
+        match run(start, change(SeedOptions::of_seed(seed))) {
             Ok(summary) => sum += summary,
             Err(failure) => failures.push(*failure),
         }

@@ -1,6 +1,7 @@
 //! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints
 //! the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses each BYE, and
-//! seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as
+//! seeds must fail. With `--restores` calls
+//! are compared with their restored copies after every step. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as
 //! text, and replays the inputs on a new gateway, which must produce the same outputs.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
@@ -12,8 +13,8 @@ use std::time::Instant;
 use trunkgate_sim::{RunSummary, Sabotage, SeedOptions, World, run_all};
 
 fn main() -> ExitCode {
-    let Some(Arguments { first, count, sabotage, record }) = arguments(std::env::args().skip(1)) else {
-        let usage = "usage: trunkgate-sim [--seed FIRST] [--seeds COUNT] [--sabotage] [--record FILE]";
+    let Some(Arguments { first, count, sabotage, restores, record }) = arguments(std::env::args().skip(1)) else {
+        let usage = "usage: trunkgate-sim [--seed FIRST] [--seeds COUNT] [--sabotage] [--restores] [--record FILE]";
         let _ = writeln!(std::io::stderr(), "{usage}");
         return ExitCode::from(2);
     };
@@ -24,10 +25,12 @@ fn main() -> ExitCode {
     }
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let (mut failures, mut sum) = (Vec::new(), RunSummary::default());
+    let change =
+        |options| SeedOptions { sabotage, restores_every_step: restores, whole_log: count == 1, ..options };
     std::thread::scope(|scope| {
         let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
         let threads: Vec<_> =
-            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), (sabotage, count == 1)))).collect();
+            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), change))).collect();
         for thread in threads {
             let (more, part) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             failures.extend(more);
@@ -65,17 +68,20 @@ struct Arguments {
     /// Number of seeds to run.
     count: u64,
     sabotage: Sabotage,
+    /// Whether calls are compared with their restored copies after every step.
+    restores: bool,
     /// File for the tape of the first seed; `None` records none.
     record: Option<PathBuf>,
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments = Arguments { first: 1, count: 1, sabotage: Sabotage::Nothing, record: None };
+    let mut arguments = Arguments { first: 1, count: 1, sabotage: Sabotage::Nothing, restores: false, record: None };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seed" => arguments.first = words.next()?.parse().ok()?,
             "--seeds" => arguments.count = words.next()?.parse().ok()?,
             "--sabotage" => arguments.sabotage = Sabotage::EdgeMissesByes,
+            "--restores" => arguments.restores = true,
             "--record" => arguments.record = Some(words.next()?.into()),
             _ => return None,
         }

@@ -23,6 +23,10 @@ pub struct RunSummary {
     pub restarts: u64,
     /// Crashes of the edge.
     pub crashes: u64,
+    /// Calls that were compared with their restored copies.
+    pub compared: u64,
+    /// Freezes of the process of the edge.
+    pub freezes: u64,
     /// Calls that continued after a crash.
     pub continued: u64,
     /// Calls that a crash ended, because they were not answered or not written yet.
@@ -103,6 +107,8 @@ impl AddAssign for RunSummary {
         self.secure += other.secure;
         self.restarts += other.restarts;
         self.crashes += other.crashes;
+        self.compared += other.compared;
+        self.freezes += other.freezes;
         self.continued += other.continued;
         self.cut_short += other.cut_short;
         self.spoken += other.spoken;

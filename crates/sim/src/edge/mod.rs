@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_call::{EdgeSettings, GatewayConfig, GatewayInput};
+use trunkgate_call::{EdgeSettings, Gateway, GatewayConfig, GatewayInput};
 use trunkgate_media::conference::ConferenceNode;
 use trunkgate_media::{
     AudioListenerSpec, EndId, LatchMode, MediaCommand, MediaEvent, MediaId, PacketBuf, RecordingId, Session,
@@ -314,6 +314,16 @@ impl SimEdge {
             self.kept.insert(id, session);
         }
         Ok(())
+    }
+
+    /// Returns a second gateway that has restored the calls of this one, as after an upgrade, and what it has said.
+    ///
+    /// # Errors
+    /// Returns a message if the snapshot cannot be written or read.
+    pub(crate) fn restored_copy(&self, now: Instant, table: Arc<RoutingTable>) -> Result<(Gateway, String), String> {
+        let mut config = self.config.clone();
+        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
+        self.gateway.restored_copy(now, config, table)
     }
 
     /// Counts the next process and returns its configuration.

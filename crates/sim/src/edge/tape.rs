@@ -20,6 +20,7 @@ use super::figures::{SharedFigures, StatisticsValues};
 use super::state_file::{LeftCalls, StateFile};
 use super::table::addressing;
 use super::through_json;
+use crate::log::describe;
 
 /// URL notified of every recording.
 pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
@@ -304,6 +305,32 @@ impl TapedGateway {
             file.start_over(now, &mut self.gateway);
         }
         Ok(())
+    }
+
+    /// Returns a second gateway that has restored the calls of this one, as plain data through JSON, and the lines of
+    /// what it has said.
+    ///
+    /// # Errors
+    /// Returns a message if the snapshot cannot be written or read.
+    pub(crate) fn restored_copy(
+        &self,
+        now: Instant,
+        config: GatewayConfig,
+        table: Arc<RoutingTable>,
+    ) -> Result<(Gateway, String), String> {
+        let calls = through_json(&self.gateway.snapshot(now))?;
+        let mut copy = Gateway::new(config, table, addressing());
+        copy.handle_input(now, GatewayInput::Configure(Box::new(self.gateway.settings())));
+        copy.restore(now, calls);
+        let mut said = String::new();
+        while let Some(output) = copy.poll_output() {
+            match output {
+                GatewayOutput::Log(line) => said.extend(["\n  ", line.call.as_str(), " ", line.text.as_str()]),
+                GatewayOutput::Transmit(sent) => said.extend(["\n  sends ", describe(&sent.bytes).as_str()]),
+                _ => {}
+            }
+        }
+        Ok((copy, said))
     }
 
     /// Records an event on the tape and passes it to the gateway.

@@ -58,6 +58,8 @@ pub enum Sabotage {
     /// Calls continue after a crash as after an upgrade: as if no time had passed and no request had been sent since
     /// they were written.
     CrashesAreIgnored,
+    /// The edge does not notice that its process was stopped.
+    PausesAreMissed,
 }
 
 /// Credentials between two sides, one of which may require them from the other.
@@ -181,6 +183,10 @@ pub struct SeedOptions {
     pub siprec: bool,
     /// Number of crashes of the edge. If there are any, it writes the state of calls to a file.
     pub crashes: u32,
+    /// Number of times for which the process of the edge is stopped for a while.
+    pub freezes: u32,
+    /// Whether calls are compared with their restored copies after every step, not only after two random ones.
+    pub restores_every_step: bool,
     /// Deliberate fault of this run.
     pub sabotage: Sabotage,
     /// Whether a failure includes all events of the run.
@@ -242,6 +248,8 @@ impl SeedOptions {
             apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
             siprec: ChaCha12Rng::seed_from_u64(seed ^ 0x7661_756c_7421).random_bool(0.4),
             crashes: ChaCha12Rng::seed_from_u64(seed ^ 0x6372_6173_6821).random_range(0..8_u32).saturating_sub(4),
+            freezes: ChaCha12Rng::seed_from_u64(seed ^ 0x6672_6f7a_656e_2121).random_range(0..6_u32).saturating_sub(3),
+            restores_every_step: false,
             sabotage: Sabotage::Nothing,
             whole_log: false,
             taped: false,
@@ -256,7 +264,7 @@ impl fmt::Display for SeedOptions {
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
              restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?} {:?} {:?} {:?} \
-             forks={} redirects={} apps={} siprec={} crashes={}",
+             forks={} redirects={} apps={} siprec={} crashes={} freezes={}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -281,7 +289,8 @@ impl fmt::Display for SeedOptions {
             self.redirects,
             self.apps,
             self.siprec,
-            self.crashes
+            self.crashes,
+            self.freezes
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

@@ -13,7 +13,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use super::asked::{self, CallRequestKind, RequestedTarget};
 use super::within::{self, MidCallRequest};
-use super::{RECOVERY, SimEvent, SimPhone, World, crashes, registrations, sessions, transfers};
+use super::{RECOVERY, SimEvent, SimPhone, World, crashes, freezes, registrations, sessions, transfers};
 use crate::edge;
 use crate::net::NetworkConditions;
 use crate::options::Sabotage;
@@ -55,6 +55,8 @@ pub(crate) enum WorldAction {
     Restart { keep_media: bool },
     /// The edge crashes, now or soon after its next request within a dialog.
     Crash { is_after_request: bool },
+    /// The process of the edge is stopped for a while.
+    Freeze { is_after_message: bool },
     /// An operator sends a command.
     Control(OperatorAction),
     /// An API request about a random call.
@@ -110,6 +112,7 @@ impl fmt::Display for WorldAction {
             | WorldAction::Mend(_)
             | WorldAction::Restart { .. }
             | WorldAction::Crash { .. }
+            | WorldAction::Freeze { .. }
             | WorldAction::Control(_)
             | WorldAction::Ask(_)
             | WorldAction::Originate { .. }
@@ -124,6 +127,11 @@ impl fmt::Display for WorldAction {
 }
 
 impl WorldAction {
+    /// Returns whether the action also changes the configuration of the edge.
+    pub(crate) fn configures_edge(&self) -> bool {
+        matches!(self, WorldAction::Reload | WorldAction::Heal | WorldAction::Quiet)
+    }
+
     /// Returns whether the action does nothing while the edge is down. A reload changes the configuration with which the
     /// edge starts.
     pub(crate) fn needs_edge(&self) -> bool {
@@ -134,6 +142,7 @@ impl WorldAction {
             | WorldAction::Limit(_)
             | WorldAction::Restart { .. }
             | WorldAction::Crash { .. }
+            | WorldAction::Freeze { .. }
             | WorldAction::Control(_)
             | WorldAction::Ask(_)
             | WorldAction::Originate { .. } => true,
@@ -439,6 +448,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             restart(world, keep_media);
         }
         WorldAction::Crash { is_after_request } => crashes::crash(world, is_after_request),
+        WorldAction::Freeze { is_after_message } => freezes::freeze(world, is_after_message),
         WorldAction::Control(wish) => control(world, wish),
         WorldAction::Ask(asked) => asked::ask(world, asked),
         WorldAction::Originate { call, wanted, digits } => asked::originate(world, call, wanted, digits),
@@ -458,6 +468,7 @@ pub(crate) fn act(world: &mut World, action: WorldAction) {
             if let Err(what) = registrations::registered(world) {
                 world.fail(what);
             }
+            world.table_is_quiet = true;
             let table = edge::table(&world.options, world.table_version, true);
             world.edge.configure(now, |settings| settings.table = table);
         }

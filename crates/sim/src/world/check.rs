@@ -101,6 +101,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     }
     phones(world)?;
     patience(world)?;
+    acknowledgements(world)?;
     sessions::check(world)?;
     transfers::news(world)?;
     records(world)?;
@@ -134,7 +135,7 @@ fn phones(world: &World) -> Result<(), String> {
 /// Checks that, without network faults, the edge ends each leg that it began: no phone is left ringing or alone in a
 /// call.
 fn patience(world: &World) -> Result<(), String> {
-    if world.rough {
+    if world.rough || world.frozen {
         return Ok(());
     }
     for seat in &world.seats {
@@ -148,6 +149,17 @@ fn patience(world: &World) -> Result<(), String> {
             let name = &seat.phone.config().name;
             return Err(format!("{name} was left alone in {:?}: {:?}", call.number(), call.ending()));
         }
+    }
+    Ok(())
+}
+
+/// Checks that, without network faults, the edge misses an ACK only if a phone omits it, or has given up its call.
+fn acknowledgements(world: &World) -> Result<(), String> {
+    let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls());
+    let omits = |call: &&PhoneCall| call.never_acks() || call.is_outgoing() && call.answered_at().is_none();
+    let omitted = calls().filter(omits).count();
+    if !world.rough && world.unacknowledged > omitted {
+        return Err(format!("{} calls ended without an ACK, which {omitted} phones omitted", world.unacknowledged));
     }
     Ok(())
 }
@@ -220,7 +232,7 @@ fn speaks_early(world: &World, called: &str) -> usize {
 
 /// Checks that, without network faults, each phone in an answered call was heard.
 fn heard(world: &World) -> Result<(), String> {
-    if world.rough {
+    if world.rough || world.frozen {
         return Ok(());
     }
     // Media reaches no phone after a late 200, nor as early media if the caller's INVITE had no offer.

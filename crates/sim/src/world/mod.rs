@@ -11,10 +11,12 @@ mod asked;
 mod check;
 mod conferences;
 mod crashes;
+mod freezes;
 mod line;
 mod recognisers;
 mod recordings;
 mod registrations;
+mod restores;
 mod sessions;
 mod transfers;
 mod within;
@@ -60,6 +62,8 @@ pub(crate) const AFTERMATH: Duration = Duration::from_secs(600);
 pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
 /// Maximum steps without an advance of the clock; more indicate a busy loop.
 pub(crate) const STEPS_AT_ONCE: u32 = 20_000;
+/// Maximum steps of a run; more indicate a busy loop.
+const STEPS: u64 = 2_000_000;
 
 /// Event scheduled at a time of the virtual clock.
 #[derive(Debug)]
@@ -132,11 +136,15 @@ pub struct World {
     pub(crate) records: Vec<String>,
     pub(crate) summary: RunSummary,
     pub(crate) table_version: u32,
+    /// Whether the routing table is that of the end of a run.
+    pub(crate) table_is_quiet: bool,
     pub(crate) failure: Option<String>,
     /// Whether packets were lost or a phone omitted a message; if so, phones may end calls by timeout.
     pub(crate) rough: bool,
     /// Whether packets were lost or a phone omitted a message for another reason than a crash of the edge.
     pub(crate) faulty: bool,
+    /// Whether the edge was frozen; phones may have given up meanwhile.
+    pub(crate) frozen: bool,
     /// Whether calls may have been refused by a limit.
     pub(crate) limited: bool,
     /// Whether the network is ideal for the rest of the run, and actions have ended.
@@ -145,6 +153,8 @@ pub struct World {
     pub(crate) unreached: Vec<(String, &'static str)>,
     /// SIDs of calls that ended because their session expired.
     pub(crate) expired: Vec<String>,
+    /// Number of calls that ended because an ACK was missing.
+    pub(crate) unacknowledged: usize,
     /// Called numbers of calls that an operator has transferred or redirected.
     pub(crate) sent_elsewhere: BTreeSet<String>,
     /// Reliable provisional responses that phones sent.
@@ -156,6 +166,8 @@ pub struct World {
     pub(crate) recognisers: recognisers::SimRecognisers,
     pub(crate) recordings: recordings::RecordingRequests,
     pub(crate) crashes: crashes::SimCrashes,
+    pub(crate) freezes: freezes::SimFreezes,
+    pub(crate) restores: restores::RestoreSteps,
     steps_at_once: u32,
 }
 
@@ -194,13 +206,16 @@ impl World {
             records: Vec::new(),
             summary: RunSummary::default(),
             table_version: 0,
+            table_is_quiet: false,
             failure: None,
             rough: options.weather.loss > 0.0,
             faulty: options.weather.loss > 0.0,
+            frozen: false,
             limited: false,
             healed: false,
             unreached: Vec::new(),
             expired: Vec::new(),
+            unacknowledged: 0,
             sent_elsewhere: BTreeSet::new(),
             provisionals: BTreeSet::new(),
             proxy: ForkingProxy::new(&options),
@@ -210,12 +225,15 @@ impl World {
             recognisers: recognisers::SimRecognisers::new(options.seed),
             recordings: recordings::RecordingRequests::new(options.seed),
             crashes: crashes::SimCrashes::new(options.seed, start),
+            freezes: freezes::SimFreezes::new(options.seed),
+            restores: restores::RestoreSteps::new(&options, start),
             steps_at_once: 0,
             options,
         };
         actions::plan(&mut world);
         recordings::plan(&mut world);
         crashes::plan(&mut world);
+        freezes::plan(&mut world);
         world
     }
 
@@ -259,9 +277,11 @@ impl World {
     pub fn step(&mut self, end: Instant) -> Result<bool, String> {
         let queue = self.queue.keys().next().map(|(at, _)| *at);
         let is_down = self.edge.is_down();
-        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at).filter(|_| !is_down);
-        let write = self.edge.gateway.next_write();
-        let sweep = self.edge.next_sweep();
+        let thaw = self.freezes.until();
+        let runs = |_: &Instant| thaw.is_none();
+        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at).filter(|_| !is_down).filter(runs);
+        let write = self.edge.gateway.next_write().filter(runs);
+        let sweep = self.edge.next_sweep().filter(runs);
         let phone = self
             .seats
             .iter()
@@ -269,7 +289,7 @@ impl World {
             .filter(|(_, seat)| !seat.dead)
             .filter_map(|(at, seat)| seat.phone.poll_timeout().map(|due| (due, at)))
             .min();
-        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0), write].into_iter().flatten().min() else {
+        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0), write, thaw].into_iter().flatten().min() else {
             return Ok(false);
         };
         if next > end {
@@ -282,7 +302,12 @@ impl World {
         }
         self.now = self.now.max(next);
         self.summary.steps += 1;
-        if queue == Some(next) {
+        if self.summary.steps > STEPS {
+            return Err(format!("{STEPS} steps and no end"));
+        }
+        if thaw == Some(next) {
+            freezes::thaw(self);
+        } else if queue == Some(next) {
             if let Some((_, happening)) = self.queue.pop_first() {
                 self.happen(happening);
             }
@@ -299,7 +324,9 @@ impl World {
             seat.phone.handle_timeout(self.now);
         }
         self.drain();
-        self.edge.gateway.write_state(self.now)?;
+        if self.freezes.until().is_none() {
+            self.edge.gateway.write_state(self.now)?;
+        }
         self.check_step()?;
         Ok(true)
     }
@@ -310,6 +337,7 @@ impl World {
             return Err(failure);
         }
         self.edge.gateway.check_invariants()?;
+        restores::check(self)?;
         crashes::check_limits(self)?;
         self.summary.waited += self.before.check(self.now, &self.options, self.table_version, &self.edge)?;
         transfers::told(self)?;
@@ -327,6 +355,7 @@ impl World {
     }
 
     fn happen(&mut self, happening: SimEvent) {
+        let Some(happening) = self.freezes.pass(happening) else { return };
         match happening {
             SimEvent::ToEdge(flow, bytes) if self.edge.is_down() => {
                 self.log.line(self.now, format_args!("lost    ← {} {}", flow.remote, describe(&bytes)));
@@ -427,14 +456,17 @@ impl World {
     }
 
     fn drain(&mut self) {
-        self.drain_gateway();
-        agents::decide(self);
-        recognisers::decide(self);
-        recordings::finish(self);
+        let is_frozen = self.freezes.until().is_some();
+        if !is_frozen {
+            self.drain_gateway();
+            agents::decide(self);
+            recognisers::decide(self);
+            recordings::finish(self);
+        }
         for at in 0..self.seats.len() {
             self.drain_phone(at);
         }
-        if !self.edge.told.is_empty() {
+        if !self.edge.told.is_empty() && !is_frozen {
             self.at(self.now + THREAD_HOP, SimEvent::Told);
         }
     }
@@ -482,6 +514,7 @@ impl World {
                         self.summary.expired += 1;
                         self.expired.push(sid.clone());
                     }
+                    self.unacknowledged += usize::from(reason == Some("ack_timeout"));
                     self.records.push(sid);
                 }
                 GatewayOutput::Log(line) => {
@@ -500,6 +533,7 @@ impl World {
         self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
         self.note_sent(flow, &bytes);
         crashes::sent(self, &bytes);
+        freezes::sent(self, &bytes);
         if flow.remote == REGISTRAR {
             for arrival in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
                 self.at(arrival, SimEvent::ToRegistrar(bytes.clone()));
@@ -631,7 +665,7 @@ impl World {
     pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
         let owes = self.options.early.withholds.get(seat) == Some(&false);
         let twice = self.options.weather.duplicate > 0.0;
-        if self.rough || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
+        if self.rough || self.frozen || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
             return;
         }
         let text = String::from_utf8_lossy(bytes);
