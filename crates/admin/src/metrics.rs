@@ -694,6 +694,9 @@ fn call_state(out: &mut Exposition, figures: &StateFigures) {
     out.single("trunkgate_call_state_calls", MetricKind::Gauge, help, gauge(&figures.calls));
     let help = "Length of the state file in bytes.";
     out.single("trunkgate_call_state_bytes", MetricKind::Gauge, help, gauge(&figures.bytes));
+    let help = "Time that the last write took from the snapshot of a call to the state file.";
+    let lag_seconds = gauge(&figures.lag_us) / 1_000_000.0;
+    out.single("trunkgate_call_state_lag_seconds", MetricKind::Gauge, help, lag_seconds);
     let failing = figures.is_failing.load(Ordering::Relaxed);
     let help = "Whether the state file cannot be written.";
     out.single("trunkgate_call_state_failing", MetricKind::Gauge, help, f64::from(u8::from(failing)));

@@ -25,7 +25,7 @@ function own(problems) {
 /** The file from which calls continue after a crash, or why there is none. */
 function savedCalls(state) {
   if (!state) return 'off: a crash ends all calls';
-  return state.failing ? chip('bad', 'not written') : `${many(state.calls, 'call')}, ${bytes(state.bytes)}`;
+  return state.failing ? chip('bad', 'not written') : `${many(state.calls, 'call')}, ${bytes(state.bytes)}, last written within ${state.lag_ms.toFixed(0)} ms`;
 }
 
 /** The calls of an earlier process: how many continue, and the lost ones with their reasons. */

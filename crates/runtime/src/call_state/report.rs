@@ -18,6 +18,8 @@ pub struct StateFigures {
     pub calls: Counter,
     /// Length of the file in bytes.
     pub bytes: Counter,
+    /// Time from the oldest snapshot of the last write until it was in the file, in microseconds.
+    pub lag_us: Counter,
     /// Whether the last write failed.
     pub is_failing: AtomicBool,
     /// Calls that this process has taken over from another one; empty if there was none.
@@ -69,6 +71,8 @@ pub struct StateReport {
     pub calls: u64,
     /// Length of the file in bytes.
     pub bytes: u64,
+    /// Time that the last write took from the snapshot of a call to the file, in milliseconds.
+    pub lag_ms: f64,
     /// Whether the last write failed: new calls would not survive a crash.
     pub failing: bool,
 }
@@ -114,7 +118,8 @@ impl StateReport {
     /// Reports the file of these figures.
     pub fn of(figures: &StateFigures) -> StateReport {
         let failing = figures.is_failing.load(Ordering::Relaxed);
-        StateReport { calls: figures.calls.get(), bytes: figures.bytes.get(), failing }
+        let lag_ms = figures.lag_us.get() as f64 / 1_000.0;
+        StateReport { calls: figures.calls.get(), bytes: figures.bytes.get(), lag_ms, failing }
     }
 }
 

@@ -98,7 +98,7 @@ impl StateWriter {
         let state = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("call-state".to_owned()).spawn(move || {
             let (failed, began) = (None, Instant::now());
-            WriterThread { file, lock, state, failed, began, is_begun: false, is_settled: false }.run(&received);
+            WriterThread { file, lock, state, failed, began, is_begun: false, is_settled: false, oldest: None }.run(&received);
         })?;
         Ok(StateWriter { commands, thread: Some(thread), shared })
     }
@@ -258,6 +258,8 @@ struct WriterThread {
     began: Instant,
     is_begun: bool,
     is_settled: bool,
+    /// Time by the monotonic clock of the oldest snapshot that is being written.
+    oldest: Option<Duration>,
 }
 
 impl WriterThread {
@@ -311,6 +313,9 @@ impl WriterThread {
 
     fn take(&mut self, command: StateCommand, bytes: &mut Vec<u8>) {
         let mut frame = Vec::new();
+        if let StateCommand::Call(_, at, _) | StateCommand::Shared(at, _) | StateCommand::Conferences(at, _) = &command {
+            self.oldest = Some(self.oldest.map_or(*at, |oldest| oldest.min(*at)));
+        }
         match command {
             StateCommand::Call(key, at, snapshot) => match StateFrame::call(key, at, &*snapshot) {
                 Ok(call) => {
@@ -379,6 +384,9 @@ impl WriterThread {
         figures.is_failing.store(written.is_err(), Ordering::Relaxed);
         figures.calls.set(self.file.calls.len() as u64);
         figures.bytes.set(self.file.len);
+        if let Some(oldest) = self.oldest.take_if(|_| written.is_ok()) {
+            figures.lag_us.set(u64::try_from(clock::monotonic().saturating_sub(oldest).as_micros()).unwrap_or(u64::MAX));
+        }
     }
 }
 
