@@ -25,12 +25,10 @@ fn main() -> ExitCode {
     }
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let (mut failures, mut sum) = (Vec::new(), RunSummary::default());
-    let change =
-        |options| SeedOptions { sabotage, restores_every_step: restores, whole_log: count == 1, ..options };
+    let change = |options| SeedOptions { sabotage, restores_every_step: restores, whole_log: count == 1, ..options };
     std::thread::scope(|scope| {
         let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
-        let threads: Vec<_> =
-            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), change))).collect();
+        let threads: Vec<_> = (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), change))).collect();
         for thread in threads {
             let (more, part) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             failures.extend(more);

@@ -98,7 +98,8 @@ impl StateWriter {
         let state = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("call-state".to_owned()).spawn(move || {
             let (failed, began) = (None, Instant::now());
-            WriterThread { file, lock, state, failed, began, is_begun: false, is_settled: false, oldest: None }.run(&received);
+            WriterThread { file, lock, state, failed, began, is_begun: false, is_settled: false, oldest: None }
+                .run(&received);
         })?;
         Ok(StateWriter { commands, thread: Some(thread), shared })
     }
@@ -313,7 +314,8 @@ impl WriterThread {
 
     fn take(&mut self, command: StateCommand, bytes: &mut Vec<u8>) {
         let mut frame = Vec::new();
-        if let StateCommand::Call(_, at, _) | StateCommand::Shared(at, _) | StateCommand::Conferences(at, _) = &command {
+        if let StateCommand::Call(_, at, _) | StateCommand::Shared(at, _) | StateCommand::Conferences(at, _) = &command
+        {
             self.oldest = Some(self.oldest.map_or(*at, |oldest| oldest.min(*at)));
         }
         match command {
@@ -385,7 +387,9 @@ impl WriterThread {
         figures.calls.set(self.file.calls.len() as u64);
         figures.bytes.set(self.file.len);
         if let Some(oldest) = self.oldest.take_if(|_| written.is_ok()) {
-            figures.lag_us.set(u64::try_from(clock::monotonic().saturating_sub(oldest).as_micros()).unwrap_or(u64::MAX));
+            figures
+                .lag_us
+                .set(u64::try_from(clock::monotonic().saturating_sub(oldest).as_micros()).unwrap_or(u64::MAX));
         }
     }
 }

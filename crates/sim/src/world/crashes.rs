@@ -229,7 +229,11 @@ pub(crate) fn commanded(world: &mut World, id: MediaId, command: &MediaCommand) 
 /// meanwhile or not.
 pub(crate) fn check_limits(world: &mut World) -> Result<(), String> {
     let crashes = &mut world.crashes;
-    if world.options.crashes == 0 || world.now < crashes.next_check || world.edge.is_down() || world.freezes.until().is_some() {
+    if world.options.crashes == 0
+        || world.now < crashes.next_check
+        || world.edge.is_down()
+        || world.freezes.until().is_some()
+    {
         return Ok(());
     }
     crashes.next_check = world.now + CHECK_INTERVAL;
