@@ -48,6 +48,27 @@ fn the_agent_is_connected_anew_and_the_caller_never_left() {
     bench.finish();
 }
 
+#[test]
+fn an_agent_whose_stream_continues_misses_no_audio() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (mut caller, own, _) = bench.talking();
+    let former = bench.gateway.open_streams().remove(0);
+    bench.hand_over(usual());
+    let (again, settings) = bench.asked().remove(0);
+    assert_eq!(settings.stream_sid, former.stream_sid);
+    // The wires follow the agent, without a report of the worker about its socket.
+    assert_eq!(
+        bench.told(),
+        [Told::Agent(again), Told::Wire(own, again, to_agent_wire()), Told::Wire(again, own, from_agent_wire())]
+    );
+    assert_eq!(bench.state(), "answered");
+    bench.open(again);
+    assert_eq!(bench.told(), []);
+    bench.nothing();
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
 /// Connects the caller with the first agent, and restarts the edge.
 fn restarted(connect: Vec<TargetSpec>) -> (Bench, Dialing) {
     let mut bench = Bench::with_agents(connect);

@@ -140,6 +140,13 @@ impl Legs {
         sides.filter(is_open).map(stream).collect()
     }
 
+    /// Returns the ends of the talking agents whose streams another process has begun, and which do not have the call
+    /// yet.
+    pub(crate) fn continued_agents(&self) -> Vec<EndId> {
+        let waiting = self.iter().filter(|leg| leg.state == LegState::Trying).filter_map(|leg| leg.agent.as_deref());
+        waiting.filter(|side| side.is_continued && !side.listens()).map(|side| side.end).collect()
+    }
+
     /// Returns whether the limit of listeners is reached.
     pub(crate) fn has_all_listeners(&self) -> bool {
         let listeners = self.iter().filter(|leg| leg.listens());

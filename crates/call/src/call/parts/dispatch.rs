@@ -204,8 +204,21 @@ impl CallParts {
         }
     }
 
-    /// Continues a restored call: connects its agents once all calls have their ports.
+    /// Continues a restored call: connects its agents once all calls have their ports. An agent whose stream continues
+    /// gets the call at once: until the worker has reported the open socket, the agent would miss audio.
     pub(crate) fn resume<'l>(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        listeners: impl Iterator<Item = (&'l ForkDestination, AgentRole)>,
+        targets: &[TargetSpec],
+    ) {
+        self.continue_call(cx, listeners, targets);
+        for end in cx.call.legs.continued_agents() {
+            self.agent_open(cx, end);
+        }
+    }
+
+    fn continue_call<'l>(
         &mut self,
         cx: &mut CallCx<'_>,
         listeners: impl Iterator<Item = (&'l ForkDestination, AgentRole)>,

@@ -89,7 +89,7 @@ impl CallParts {
     }
 
     /// Handles the opened WebSocket of an agent: the agent that is being tried gets the call.
-    fn agent_open(&mut self, cx: &mut CallCx<'_>, end: EndId) {
+    pub(super) fn agent_open(&mut self, cx: &mut CallCx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
         };

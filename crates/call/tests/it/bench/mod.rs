@@ -19,8 +19,8 @@ use trunkgate_call::view::ForkView;
 use trunkgate_call::{
     Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, CrashGap,
     DayCount, EdgeSettings, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, GatewayInput,
-    GatewayOutput, Interfaces, ListenerSpec, OperatorCommand, QueryId, RecordingBegun, RequestRefusal, SmsEvent,
-    TransferMode,
+    GatewayOutput, Interfaces, KeptStream, ListenerSpec, OperatorCommand, QueryId, RecordingBegun, RequestRefusal,
+    SmsEvent, TransferMode,
 };
 use trunkgate_conference::NodeCommand;
 use trunkgate_media::{EndId, LatchMode, MediaCommand, MediaEvent, MediaId};
@@ -295,7 +295,13 @@ impl Bench {
     /// Replaces the gateway by another, restored from a serialised snapshot, with these connections.
     pub fn restart_keeping(&mut self, table: Arc<RoutingTable>, connections: &[u64]) {
         let snapshot = self.written();
-        self.start_again(table, connections, snapshot);
+        self.start_again(table, (connections, Vec::new()), snapshot);
+    }
+
+    /// Replaces the gateway by another to which the workers hand over the open streams of agents.
+    pub fn hand_over(&mut self, table: Arc<RoutingTable>) {
+        let (snapshot, streams) = (self.written(), self.gateway.open_streams());
+        self.start_again(table, (&[], streams), snapshot);
     }
 
     /// Ends the gateway without a goodbye, and replaces it `down` later by another, restored from what it had written.
@@ -316,7 +322,7 @@ impl Bench {
         snapshot.outlive_crash(gap);
         snapshot.calls.iter_mut().for_each(|call| call.outlive_crash(gap));
         snapshot.conferences.outlive_crash(gap);
-        self.start_again(table, &[], snapshot);
+        self.start_again(table, (&[], Vec::new()), snapshot);
     }
 
     /// Returns the state of the gateway as written to a file and read again.
@@ -325,7 +331,12 @@ impl Bench {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn start_again(&mut self, table: Arc<RoutingTable>, connections: &[u64], snapshot: GatewaySnapshot) {
+    fn start_again(
+        &mut self,
+        table: Arc<RoutingTable>,
+        (connections, streams): (&[u64], Vec<KeptStream>),
+        snapshot: GatewaySnapshot,
+    ) {
         let EdgeSettings { recogniser, recordings, .. } = self.gateway.settings();
         // Processes that follow each other have different identifiers.
         self.config.seed = self.config.seed.map(|byte| byte + 1);
@@ -336,6 +347,7 @@ impl Bench {
         self.media.clear();
         self.sent.clear();
         self.gateway.keep_connections(connections.iter().map(|id| ConnectionId(*id)));
+        self.gateway.keep_streams(streams);
         self.gateway.restore(self.now, snapshot);
         self.drain();
     }
