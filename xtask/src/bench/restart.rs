@@ -44,12 +44,17 @@ impl Successors {
 
     /// Kills the running process, which is the newest one, waits for the end of the first one, and forgets all of them.
     pub(crate) fn crash(&mut self, edge: &mut Edge) -> anyhow::Result<()> {
-        match self.0.last() {
-            Some(newest) => kill(Pid::from_raw(*newest), Signal::SIGKILL)?,
-            None => edge.signal(Signal::SIGKILL)?,
-        }
+        self.signal(edge, Signal::SIGKILL)?;
         self.0.clear();
         edge.gone()
+    }
+
+    /// Sends a signal to the running process, which is the newest one.
+    pub(crate) fn signal(&self, edge: &Edge, signal: Signal) -> anyhow::Result<()> {
+        match self.0.last() {
+            Some(newest) => Ok(kill(Pid::from_raw(*newest), signal)?),
+            None => edge.signal(signal),
+        }
     }
 }
 

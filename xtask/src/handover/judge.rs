@@ -21,6 +21,8 @@ const LARGEST_GAP: u16 = 1_000;
 pub(super) enum EventKind {
     Upgrade,
     Crash,
+    /// The process was stopped for a while.
+    Freeze,
 }
 
 /// Upgrade or crash.
@@ -121,7 +123,7 @@ impl Judge {
         let (lost_now, silent_now) = sums(&self.figures);
         let at = |percent| match event.kind {
             EventKind::Upgrade => percentile(&delays, percent).map(|us| Duration::from_micros(us.into())),
-            EventKind::Crash => percentile(&silences, percent),
+            EventKind::Crash | EventKind::Freeze => percentile(&silences, percent),
         };
         EventFigures { p99: at(99), longest: at(100), lost: lost_now - lost, silent: silent_now - silent }
     }
@@ -165,6 +167,11 @@ impl Judge {
                 Some(pause) => figures.pauses.push(pause),
                 None => drop(figures.silent.insert(judged.call)),
             },
+            (EventKind::Freeze, _) => {
+                if !heard.iter().any(|arrival| arrival.at >= event.ready) {
+                    figures.silent.insert(judged.call);
+                }
+            }
             (EventKind::Crash, _) => {
                 let came: Vec<Nanos> = heard.iter().map(|arrival| arrival.at).collect();
                 match silence(&came, event.restarted) {

@@ -1,5 +1,5 @@
-//! `cargo xtask handover`: calls of all kinds while the edge is upgraded and killed again and again, judged packet by
-//! packet and call by call. A kind is an entry in [`kinds`]; [`rig`] sets calls up, [`exchange`] and [`lines`] are their
+//! `cargo xtask handover`: calls of all kinds while the edge is upgraded, killed and stopped again and again, judged
+//! packet by packet and call by call. A kind is an entry in [`kinds`]; [`rig`] sets calls up, [`exchange`] and [`lines`] are their
 //! parties, [`media`] is their audio; [`judge`], [`outcome`] and [`recording`] judge, and [`table`] has the goals. The shapes of whole
 //! systems under load belong to `bench`.
 
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use nix::sys::signal::Signal;
 
 use crate::bench::process;
 use crate::bench::restart::{PAUSE, Successors, milliseconds};
@@ -43,7 +44,10 @@ pub(crate) struct Options {
     /// Kills.
     #[arg(long, default_value_t = 20)]
     kills: usize,
-    /// Seconds over which upgrades and kills are spread.
+    /// Times at which the process is stopped for 66 s, after upgrades and kills.
+    #[arg(long, default_value_t = 0)]
+    freezes: usize,
+    /// Seconds over which upgrades, kills and stops are spread.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Short run: 32 calls, two upgrades and two kills in 50 s.
@@ -69,6 +73,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 const SHORTEST: Duration = Duration::from_secs(8);
 /// Time of audio before the first event, and after the last one.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Time for which the process is stopped: longer than 64·T1, after which SIP transactions end (RFC 3261 §17.1.1.2).
+const FROZEN: Duration = Duration::from_secs(66);
 /// Delay of a sent packet from which the machine counts as too busy to judge.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -78,9 +84,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         true => (32, 2, 2, 50),
         false => (options.calls, options.upgrades, options.kills, options.seconds),
     };
-    let events = upgrades + kills;
+    let freezes = options.freezes;
+    let restarts = upgrades + kills;
+    let events = restarts + freezes;
     let every = Duration::from_secs(seconds) / u32::try_from(events.max(1))?;
-    ensure!(events > 0 && every >= SHORTEST, "{events} events in {seconds} s: at least {SHORTEST:?} each");
+    let shortest = if freezes > 0 { SHORTEST + FROZEN } else { SHORTEST };
+    ensure!(events > 0 && every >= shortest, "{events} events in {seconds} s: at least {shortest:?} each");
     let binary = match &options.binary {
         Some(binary) => binary.canonicalize()?,
         None => {
@@ -105,7 +114,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         rig.add_call(0, n, false, &mut streams)?;
     }
     println!(
-        "Machine: {}. {} calls, {upgrades} upgrades and {kills} kills in {seconds} s.\n",
+        "Machine: {}. {} calls, {upgrades} upgrades, {kills} kills and {freezes} stops in {seconds} s.\n",
         process::machine(),
         rig.calls.len()
     );
@@ -117,9 +126,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         rig,
     };
     let audio = Audio::start(streams.streams)?;
-    let kind = |n: usize| match (n + 1) * kills / events > n * kills / events {
-        true => EventKind::Crash,
-        false => EventKind::Upgrade,
+    let kind = |n: usize| match n < restarts {
+        false => EventKind::Freeze,
+        true if (n + 1) * kills / restarts > n * kills / restarts => EventKind::Crash,
+        true => EventKind::Upgrade,
     };
     run.go_through((0..events).map(kind), every, &audio, &binary)?;
     let late = audio.end()?;
@@ -184,7 +194,7 @@ impl Run {
         Ok(())
     }
 
-    /// Upgrades the edge, or kills it and starts it again.
+    /// Upgrades the edge, kills it and starts it again, or stops it for a while.
     fn happen(&mut self, kind: EventKind, binary: &Path) -> anyhow::Result<Event> {
         self.times.push((kind, Instant::now()));
         let began = media::now();
@@ -196,6 +206,12 @@ impl Run {
                 std::thread::sleep(PAUSE);
                 restarted = media::now();
                 self.rig.start_again(binary)?;
+            }
+            EventKind::Freeze => {
+                self.successors.signal(&self.rig.edge, Signal::SIGSTOP)?;
+                std::thread::sleep(FROZEN);
+                self.successors.signal(&self.rig.edge, Signal::SIGCONT)?;
+                restarted = media::now();
             }
         }
         Ok(Event { kind, began, restarted, ready: media::now() })
