@@ -324,10 +324,10 @@ impl TapedGateway {
         copy.restore(now, calls);
         let mut said = String::new();
         while let Some(output) = copy.poll_output() {
-            match output {
-                GatewayOutput::Log(line) => said.extend(["\n  ", line.call.as_str(), " ", line.text.as_str()]),
-                GatewayOutput::Transmit(sent) => said.extend(["\n  sends ", describe(&sent.bytes).as_str()]),
-                _ => {}
+            if let GatewayOutput::Log(line) = &output {
+                said.extend(["\n  ", line.call.as_str(), " ", line.text.as_str()]);
+            } else if let GatewayOutput::Transmit(sent) = &output {
+                said.extend(["\n  sends ", describe(&sent.bytes).as_str()]);
             }
         }
         Ok((copy, said))
