@@ -1,8 +1,8 @@
-//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints
-//! the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses each BYE, and
-//! seeds must fail. With `--restores` calls
-//! are compared with their restored copies after every step. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as
-//! text, and replays the inputs on a new gateway, which must produce the same outputs.
+//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage] [--restores]`: runs seeds on all cores and
+//! prints the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses each BYE,
+//! and seeds must fail. With `--restores` calls are compared with their restored copies after every step. `--seed N
+//! --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as text, and replays the inputs
+//! on a new gateway, which must produce the same outputs.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{EdgeSettings, Gateway, GatewayConfig, GatewayInput};
 use trunkgate_media::conference::ConferenceNode;
 use trunkgate_media::{
@@ -316,24 +317,32 @@ impl SimEdge {
         Ok(())
     }
 
-    /// Returns a second gateway that has restored the calls of this one, as after an upgrade, and what it has said.
+    /// Returns a second gateway that has restored the calls of a snapshot, as after an upgrade, and what it has said.
     ///
     /// # Errors
     /// Returns a message if the snapshot cannot be written or read.
-    pub(crate) fn restored_copy(&self, now: Instant, table: Arc<RoutingTable>) -> Result<(Gateway, String), String> {
-        let mut config = self.config.clone();
-        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
-        self.gateway.restored_copy(now, config, table)
+    pub(crate) fn restored_copy(
+        &self,
+        now: Instant,
+        table: Arc<RoutingTable>,
+        calls: &GatewaySnapshot,
+    ) -> Result<(Gateway, String), String> {
+        self.gateway.restored_copy(now, self.config_at(now), table, calls)
+    }
+
+    /// Returns the configuration of a process that starts at `now`.
+    fn config_at(&self, now: Instant) -> GatewayConfig {
+        let (start, date) = self.config.epoch;
+        GatewayConfig { epoch: (now, date + now.saturating_duration_since(start)), ..self.config.clone() }
     }
 
     /// Counts the next process and returns its configuration.
     fn next_config(&mut self, now: Instant) -> GatewayConfig {
         self.generation += 1;
-        let mut config = self.config.clone();
+        let mut config = self.config_at(now);
         if let Some(last) = config.seed.last_mut() {
             *last = self.generation;
         }
-        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
         config
     }
 

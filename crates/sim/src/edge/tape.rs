@@ -307,8 +307,8 @@ impl TapedGateway {
         Ok(())
     }
 
-    /// Returns a second gateway that has restored the calls of this one, as plain data through JSON, and the lines of
-    /// what it has said.
+    /// Returns a second gateway that has restored the calls of a snapshot of this one, as plain data through JSON, and
+    /// the lines of what it has said.
     ///
     /// # Errors
     /// Returns a message if the snapshot cannot be written or read.
@@ -317,8 +317,9 @@ impl TapedGateway {
         now: Instant,
         config: GatewayConfig,
         table: Arc<RoutingTable>,
+        calls: &GatewaySnapshot,
     ) -> Result<(Gateway, String), String> {
-        let calls = through_json(&self.gateway.snapshot(now))?;
+        let calls = through_json(calls)?;
         let mut copy = Gateway::new(config, table, addressing());
         copy.handle_input(now, GatewayInput::Configure(Box::new(self.gateway.settings())));
         copy.restore(now, calls);

@@ -135,7 +135,7 @@ fn phones(world: &World) -> Result<(), String> {
 /// Checks that, without network faults, the edge ends each leg that it began: no phone is left ringing or alone in a
 /// call.
 fn patience(world: &World) -> Result<(), String> {
-    if world.rough || world.frozen {
+    if world.rough || world.was_frozen() {
         return Ok(());
     }
     for seat in &world.seats {
@@ -232,7 +232,7 @@ fn speaks_early(world: &World, called: &str) -> usize {
 
 /// Checks that, without network faults, each phone in an answered call was heard.
 fn heard(world: &World) -> Result<(), String> {
-    if world.rough || world.frozen {
+    if world.rough || world.was_frozen() {
         return Ok(());
     }
     // Media reaches no phone after a late 200, nor as early media if the caller's INVITE had no offer.

@@ -50,7 +50,7 @@ impl SimFreezes {
     pub(crate) fn pass(&mut self, event: SimEvent) -> Option<SimEvent> {
         match &mut self.freeze {
             Some(freeze) if needs_edge(&event) => {
-                // Nobody reads media that comes too late.
+                // Media that comes too late is not read.
                 if !matches!(event, SimEvent::Rtp { .. }) {
                     freeze.held.push(event);
                 }
@@ -110,7 +110,7 @@ pub(crate) fn freeze(world: &mut World, is_after_message: bool) {
     }
     let pause = Duration::from_millis(world.freezes.rng.random_range(FROZEN_MS));
     world.log.line(world.now, format_args!("action  the edge is stopped for {} ms", pause.as_millis()));
-    world.frozen = true;
+    world.summary.freezes += 1;
     world.before.forget();
     let until = world.now + pause;
     // Sessions end later by as much.
@@ -126,7 +126,6 @@ pub(crate) fn freeze(world: &mut World, is_after_message: bool) {
 pub(crate) fn thaw(world: &mut World) {
     let Some(Freeze { began, held, .. }) = world.freezes.freeze.take() else { return };
     world.log.line(world.now, format_args!("action  the edge runs again"));
-    world.summary.freezes += 1;
     if world.options.sabotage != Sabotage::PausesAreMissed {
         world.edge.gateway.handle_input(world.now, GatewayInput::Paused(world.now - began));
         world.drain_gateway();

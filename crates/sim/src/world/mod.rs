@@ -143,8 +143,6 @@ pub struct World {
     pub(crate) rough: bool,
     /// Whether packets were lost or a phone omitted a message for another reason than a crash of the edge.
     pub(crate) faulty: bool,
-    /// Whether the edge was frozen; phones may have given up meanwhile.
-    pub(crate) frozen: bool,
     /// Whether calls may have been refused by a limit.
     pub(crate) limited: bool,
     /// Whether the network is ideal for the rest of the run, and actions have ended.
@@ -210,7 +208,6 @@ impl World {
             failure: None,
             rough: options.weather.loss > 0.0,
             faulty: options.weather.loss > 0.0,
-            frozen: false,
             limited: false,
             healed: false,
             unreached: Vec::new(),
@@ -268,6 +265,11 @@ impl World {
             calls().filter(|call| matches!(call.answer_kind(), Some(AnswerKind::Redirect { .. }))).count() as u64;
         self.summary.refreshed = calls().map(|call| u64::from(call.refreshed())).sum();
         Ok(self.summary)
+    }
+
+    /// Returns whether the edge was frozen; phones may have given up meanwhile.
+    pub(crate) fn was_frozen(&self) -> bool {
+        self.summary.freezes > 0
     }
 
     /// Advances to the next event until `end` and handles it. Returns false if there is no such event.
@@ -665,7 +667,7 @@ impl World {
     pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
         let owes = self.options.early.withholds.get(seat) == Some(&false);
         let twice = self.options.weather.duplicate > 0.0;
-        if self.rough || self.frozen || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
+        if self.rough || self.was_frozen() || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
             return;
         }
         let text = String::from_utf8_lossy(bytes);

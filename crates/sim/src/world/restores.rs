@@ -77,7 +77,7 @@ pub(crate) fn check(world: &mut World) -> Result<(), String> {
     if before.calls.is_empty() {
         return Ok(());
     }
-    let (restored, said) = world.edge.restored_copy(world.now, table)?;
+    let (restored, said) = world.edge.restored_copy(world.now, table, &before)?;
     let after = restored.snapshot(world.now);
     let (before, mut after) = (by_sid(&before)?, by_sid(&after)?);
     world.summary.compared += before.len() as u64;
@@ -114,8 +114,11 @@ fn by_sid(snapshot: &GatewaySnapshot) -> Result<BTreeMap<String, Value>, String>
 
 /// Adds the paths at which two values differ, with both.
 fn compare(path: &str, before: &Value, after: &Value, differences: &mut Vec<String>) {
+    if before == after || DIFFERENT.iter().any(|part| path.contains(part)) {
+        return;
+    }
     match (before, after) {
-        (Value::Object(before), Value::Object(after)) if !DIFFERENT.iter().any(|part| path.contains(part)) => {
+        (Value::Object(before), Value::Object(after)) => {
             for (key, value) in before {
                 compare(&format!("{path}.{key}"), value, after.get(key).unwrap_or(&Value::Null), differences);
             }
@@ -127,7 +130,6 @@ fn compare(path: &str, before: &Value, after: &Value, differences: &mut Vec<Stri
                 compare(&format!("{path}[{at}]"), before, after, differences);
             }
         }
-        _ if before == after || DIFFERENT.iter().any(|part| path.contains(part)) => {}
         _ => differences.push(format!("{path}: {before} became {after}")),
     }
 }

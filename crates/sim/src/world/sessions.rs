@@ -54,7 +54,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
         return Err(format!("the session of {sid} is over, and everybody refreshes"));
     }
     // The phones of calls that a crash has ended are not notified.
-    for seat in world.seats.iter().filter(|_| !world.rough && !world.frozen) {
+    for seat in world.seats.iter().filter(|_| !world.rough && !world.was_frozen()) {
         if let Some(call) = seat.phone.calls().find(|call| call.ending() == Some(CallEnding::SessionExpired)) {
             let name = &seat.phone.config().name;
             return Err(format!("{name} was not refreshed in {:?}", call.number()));

@@ -60,7 +60,7 @@ pub(crate) fn told(world: &World) -> Result<(), String> {
 /// Checks that, without loss or reordering, the sender of a REFER that the edge handles itself is notified of the
 /// result, unless it has already hung up.
 pub(crate) fn news(world: &World) -> Result<(), String> {
-    if world.rough || world.frozen || world.options.weather != NetworkConditions::CALM {
+    if world.rough || world.was_frozen() || world.options.weather != NetworkConditions::CALM {
         return Ok(());
     }
     for (at, seat) in world.seats.iter().enumerate() {
