@@ -46,8 +46,8 @@ const AS_USED: Setup =
 /// [`AS_USED`] with the state of calls in a file; not checked, since the times of its writes depend on the machine.
 const WITH_STATE: Setup = Setup { name: "as used, with state", has_state: true, ..AS_USED };
 const SETUPS: [&Setup; 2] = [&BARE, &AS_USED];
-/// Code of the thread that writes the state of calls.
-const WRITER: &str = "call_state::writer::WriterThread";
+/// Function of the thread that writes the state of calls.
+const WRITER: &str = "call_state::writer::WriterThread::run";
 /// Trunks of [`AS_USED`] in addition to those of [`CARRIER_TO_PBX`].
 const OTHER_TRUNKS: u8 = 8;
 /// File names of the certificate and the key of the TLS listener in [`AS_USED`].
@@ -65,6 +65,9 @@ const MANY: u32 = 250;
 const SLOW_RATE: u32 = 8;
 /// Calls per second while wake-ups are counted.
 const RATE: u32 = 200;
+/// Calls of a run in which their CPU time is measured, and runs of each configuration.
+const CPU_CALLS: u32 = 10 * RATE;
+const CPU_RUNS: usize = 5;
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(500);
 /// Wait after the last call, for the work after its end.
@@ -82,6 +85,9 @@ pub(crate) struct Options {
     /// Only the instructions of a call
     #[arg(long, conflicts_with_all = ["check", "packet"])]
     instructions: bool,
+    /// Only the CPU time of a call, with and without the state of calls in a file
+    #[arg(long, conflicts_with_all = ["check", "packet", "instructions"])]
+    cpu: bool,
 }
 
 /// Prints the counts for one call in each configuration.
@@ -90,6 +96,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.check {
         println!("{}", check("")?);
         return Ok(true);
+    }
+    if options.cpu {
+        return compare_cpu().map(|()| true);
     }
     if options.instructions {
         println!("| of one call | instructions | of which the writer of the state file |\n| --- | --- | --- |");
@@ -118,6 +127,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         println!();
     }
     Ok(true)
+}
+
+/// Prints the CPU time of a call without and with the state of calls in a file: medians of alternating runs.
+fn compare_cpu() -> anyhow::Result<()> {
+    let setups = [&AS_USED, &WITH_STATE];
+    let mut measured = setups.map(|_| Vec::new());
+    for _ in 0..CPU_RUNS {
+        for (setup, times) in setups.iter().zip(&mut measured) {
+            times.push(setup.cpu_of_call()?);
+        }
+    }
+    println!("| of one call | CPU \u{b5}s, median (smallest\u{2013}largest) |\n| --- | --- |");
+    for (setup, mut times) in setups.into_iter().zip(measured) {
+        times.sort_by(f64::total_cmp);
+        println!("| {} | {:.0} ({:.0}\u{2013}{:.0}) |", setup.name, times[CPU_RUNS / 2], times[0], times[CPU_RUNS - 1]);
+    }
+    Ok(())
 }
 
 /// Checks that a call takes the recorded number of instructions; `more` is appended to each configuration.
@@ -220,6 +246,17 @@ impl Setup {
         .map(|[calls]| calls)
     }
 
+    /// Measures the CPU time of all threads per call in microseconds.
+    fn cpu_of_call(&self) -> anyhow::Result<f64> {
+        let _callee = Callee::start(PBX, 5060)?;
+        let mut edge = self.start(Command::new(edge::binary()), "")?;
+        self.calls(FEW, RATE).all_succeed(&mut edge)?;
+        let before = process::cpu(edge.pid())?;
+        self.calls(CPU_CALLS, RATE).all_succeed(&mut edge)?;
+        let used = process::cpu(edge.pid())?.saturating_sub(before);
+        Ok(used.as_secs_f64() * 1e6 / f64::from(CPU_CALLS))
+    }
+
     /// Counts the wake-ups of each thread per call, sorted in descending order.
     fn wake_ups(&self) -> anyhow::Result<Vec<(String, f64)>> {
         let _callee = Callee::start(PBX, 5060)?;
@@ -257,11 +294,8 @@ impl InstructionCount {
             if file.metadata()?.len() == 0 {
                 continue;
             }
-            let instructions = total_instructions(&file)?;
-            total += instructions;
-            if std::fs::read_to_string(&file)?.contains(WRITER) {
-                writer += instructions;
-            }
+            total += total_instructions(&file)?;
+            writer += writer_instructions(&std::fs::read_to_string(&file)?)?;
         }
         Ok([total, writer])
     }
@@ -293,6 +327,16 @@ fn callgrind_with(options: &[&str], file: &Path) -> Command {
 /// Returns the instructions in a file of callgrind.
 pub(super) fn total_instructions(file: &Path) -> anyhow::Result<u64> {
     field(file, |line| line.strip_prefix("totals: ")?.trim().parse().ok())
+}
+
+/// Returns the instructions of the writer in the text of callgrind for a thread. The thread that had the same number
+/// before is in the same file.
+fn writer_instructions(text: &str) -> anyhow::Result<u64> {
+    let mut lines = text.lines();
+    // The name, the number of calls, then the position and the instructions of the call.
+    let Some(_) = lines.find(|line| line.starts_with("cfn=") && line.ends_with(WRITER)) else { return Ok(0) };
+    let call = lines.nth(1).and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    call.with_context(|| format!("no instructions of {WRITER}"))
 }
 
 fn field(file: &Path, of: impl Fn(&str) -> Option<u64>) -> anyhow::Result<u64> {
