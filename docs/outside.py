@@ -1,6 +1,5 @@
 """Brings what the pages link to outside of this folder (README.md, config/, examples/ …) into the book, as pages of its
-last part, so that each link leads somewhere both here and on a forge. A preprocessor of mdBook: book.toml names it.
-`python3 docs/outside.py summary` writes SUMMARY.md from README.md."""
+last part, so that each link leads somewhere both here and on a forge. A preprocessor of mdBook: book.toml names it."""
 import json
 import os
 import re
@@ -73,24 +72,8 @@ def chapters(items):
             yield from chapters(item["Chapter"]["sub_items"])
 
 
-def summary():
-    """The table of contents of the book: the headings and links of docs/README.md, without the descriptions."""
-    lines = ["# Summary", "", "[Documentation](README.md)"]
-    with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("## "):
-                lines += ["", line[1:].rstrip(), ""]
-            elif line.startswith("- ["):
-                lines.append(line[: line.index(")") + 1])
-    return "\n".join(lines) + "\n"
-
-
 def main():
     if sys.argv[1:2] == ["supports"]:
-        return
-    if sys.argv[1:2] == ["summary"]:
-        with open(os.path.join(HERE, "SUMMARY.md"), "w", encoding="utf-8") as file:
-            file.write(summary())
         return
     _, book = json.load(sys.stdin)
     items = book["items"] if "items" in book else book["sections"]

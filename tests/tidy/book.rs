@@ -52,20 +52,6 @@ fn pages_that_have_moved_lead_to_their_new_place() {
     assert_eq!(found, expected, "redirects of docs/book.toml");
 }
 
-/// The table of contents is the index without its descriptions, so that only one list is maintained.
-#[test]
-fn the_table_of_contents_is_made_from_the_index() {
-    let mut expected = String::from("# Summary\n\n[Documentation](README.md)\n");
-    for line in document("docs/README.md").lines() {
-        if line.text.starts_with("## ") {
-            expected.push_str(&format!("\n{}\n\n", &line.text[1..]));
-        } else if let Some((link, _)) = line.text.split_once(')').filter(|_| line.text.starts_with("- [")) {
-            expected.push_str(&format!("{link})\n"));
-        }
-    }
-    assert_eq!(document(CONTENTS).text, expected, "run `python3 docs/outside.py summary`");
-}
-
 #[test]
 fn links_to_headings_lead_to_one() {
     let link = Regex::new(r"\]\(([^)#\s]*)#([^)\s]+)\)").unwrap();
