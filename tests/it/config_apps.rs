@@ -635,6 +635,19 @@ fn files_that_a_name_with_parameters_may_stand_for_are_checked() {
 }
 
 #[test]
+fn names_with_parameters_are_found_beside_a_configuration_without_a_folder() {
+    let menu: &[u8] =
+        b"<Response><Gather action='choice-{{Digits}}.xml'/><Gather action='none-{{Digits}}.xml'/></Response>";
+    let files: [(&str, &[u8]); 2] = [("menu.xml", menu), ("choice-1.xml", b"<Response/>")];
+    let folder = Folder::new(&format!("{TRUNKS}{ROUTE}[app.ivr]\nfile = 'menu.xml'\n"), &files);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
+    let output = check.args(["check", "--config", "t.toml"]).current_dir(folder.0.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("no file has a name like \"none-{{Digits}}.xml\""), "{text}");
+    assert!(!text.contains("like \"choice-"), "{text}");
+}
+
+#[test]
 fn a_text_that_nothing_could_speak_is_warned_of() {
     let toml = format!("{TRUNKS}{ROUTE}[app.ivr]\nfile = 'menu.xml'\n[speech]\ninstalled = false\n");
     let files: [(&str, &[u8]); 2] = [
