@@ -188,7 +188,8 @@ impl Member {
             music: _,
             is_absent: _,
         } = self;
-        let left = leaves_at.map(|at| at.saturating_duration_since(now).as_millis());
+        // Rounded up: a restored participant must not leave early.
+        let left = leaves_at.map(|at| at.saturating_duration_since(now).as_nanos().div_ceil(1_000_000));
         MemberSnapshot {
             id: *id,
             call_sid: call_sid.clone(),
