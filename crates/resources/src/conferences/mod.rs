@@ -29,6 +29,7 @@ use crate::conferences::snapshot::{AbsentParticipant, AbsentParticipants, Active
 use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::lookups::key::CallKey;
 use crate::recordings::RecordingRequest;
+use crate::recordings::losses::RecordingLosses;
 
 /// Participant of a conference, as its call refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -559,7 +560,7 @@ impl Conferences {
         self.changes += 1;
         let conference = ConferenceId(room.number());
         if let Some(kept) = self.details.get_mut(&room) {
-            kept.recordings.push(ActiveRecording { id, sid, pause: None });
+            kept.recordings.push(ActiveRecording { id, sid, pause: None, lost: RecordingLosses::default() });
             let record = NodeCommand::Record { conference, recording: id, is_crossing: false };
             self.due.push_back(ConferenceEffect::Node(record));
         }
@@ -579,6 +580,15 @@ impl Conferences {
         one.pause = pause;
         self.due.push_back(ConferenceEffect::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
         Some(one.sid.clone())
+    }
+
+    /// Replaces the audio losses of a conference's recording, as last reported by its writer.
+    pub fn record_losses(&mut self, recording: RecordingId, lost: &RecordingLosses) {
+        let mut active = self.details.values_mut().flat_map(|details| &mut details.recordings);
+        if let Some(one) = active.find(|one| one.id == recording) {
+            one.lost = *lost;
+            self.changes += 1;
+        }
     }
 
     /// Ends a recording of a conference: the one with the SID, or the newest. Returns its SID, if there is one.

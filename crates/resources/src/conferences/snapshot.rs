@@ -38,6 +38,9 @@ pub(super) struct ActiveRecording {
     pub(super) id: RecordingId,
     pub(super) sid: String,
     pub(super) pause: Option<RecordingPause>,
+    /// Audio missing from the recording.
+    #[serde(default)]
+    pub(super) lost: RecordingLosses,
 }
 
 /// Data of a participant that its room does not hold.
@@ -123,8 +126,7 @@ impl ConferencesSnapshot {
                 sid: one.sid.clone(),
                 is_cut: one.pause == Some(RecordingPause::Cut),
                 is_trimmed,
-                // A conference does not know the losses of its recording, so only those of this crash are counted.
-                lost: RecordingLosses::default(),
+                lost: one.lost,
             })
         })
     }

@@ -1,6 +1,7 @@
 //! Conferences that continue after an upgrade or a crash: the same SID, parties and settings, and nothing reported twice.
 
 use trunkgate_call::gateway::{ConferenceStates, conferences};
+use trunkgate_call::{LossReason, RecordingLosses};
 use trunkgate_resources::conferences::ConferenceReport;
 
 use super::*;
@@ -247,11 +248,15 @@ fn a_recording_goes_on_under_its_sid_and_pause() {
         let conference = party.conferences().remove(0).sid;
         let change = RecordingChange::Pause(RecordingPause::Cut);
         party.bench.change(ConferenceRecordingControl { conference, recording: None, change }).unwrap();
+        let mut lost = RecordingLosses::default();
+        lost.add(LossReason::DiskFull, 700);
+        party.bench.input(GatewayInput::RecordingLost(begun.id, lost));
         party.bench.drain();
         let left = party.bench.gateway.snapshot(party.bench.now);
         assert_eq!(left.recordings().collect::<Vec<_>>(), [(begun.id, begun.sid.as_str())]);
         let interrupted = left.interrupted_recordings().next().unwrap();
         assert_eq!((&interrupted.sid, interrupted.is_cut, interrupted.is_trimmed), (&begun.sid, true, true));
+        assert_eq!(interrupted.lost, lost);
         party.mixed();
         party.goes_on(crashes);
         assert!(party.bench.recordings.is_empty(), "no other recording begins");
