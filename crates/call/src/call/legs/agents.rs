@@ -147,6 +147,11 @@ impl Legs {
         waiting.filter(|side| side.is_continued && !side.listens()).map(|side| side.end).collect()
     }
 
+    /// Returns the legs of the active listeners.
+    pub(crate) fn active_listeners(&self) -> impl Iterator<Item = LegId> {
+        self.ids().filter(|leg| self[*leg].listens() && self[*leg].state != LegState::Ended)
+    }
+
     /// Returns whether the limit of listeners is reached.
     pub(crate) fn has_all_listeners(&self) -> bool {
         let listeners = self.iter().filter(|leg| leg.listens());

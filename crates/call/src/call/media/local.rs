@@ -552,7 +552,7 @@ impl ForkRequest {
 
 /// Returns the requests for all active listeners of a call.
 pub(crate) fn listeners(legs: &Legs) -> Vec<ForkRequest> {
-    let live = legs.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
+    let live = legs.active_listeners().filter_map(|leg| legs[leg].agent.as_ref());
     live.filter_map(|side| {
         let AgentRole::Listen { tracks, parameters } = &side.part else { return None };
         let (listener, tracks, parameters) = (ForkDestination::of(&side.agent), *tracks, parameters.clone());

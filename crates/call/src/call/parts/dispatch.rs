@@ -232,15 +232,15 @@ impl CallParts {
         if matches!(cx.call.state, CallState::Leaving | CallState::Ended) {
             return;
         }
-        for (listener, part) in listeners {
-            match listener.agent(cx.edge) {
-                Some(agent) => {
-                    cx.add_agent(&agent, part);
-                }
-                None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
+        let mut connected = Vec::new();
+        for (at, (listener, part)) in listeners.enumerate() {
+            let agent = listener.agent(cx.edge).map(|agent| self.program.with_app_settings(at, agent));
+            if agent.is_none() {
+                cx.edge.decide(cx.now, cx.call.key, listener.left_out());
             }
+            connected.push(agent.and_then(|agent| cx.add_agent(&agent, part)));
         }
-        self.program.resume_transcripts(cx, &self.bridge.media);
+        self.program.resume_opened(cx, &self.bridge.media, &connected);
         let has_program = self.program.is_running();
         if has_program {
             in_program(self, cx, |program, cx, lower| program.resume(cx, lower, targets));

@@ -116,7 +116,7 @@ impl Call {
             session: MediaSessionSnapshot::of(edge, shared.session?, |end| written.has_end(end))?,
             media: bridge.media.snapshot(now, &written, program.parted_wires()),
             recorders: recorders.snapshot(&written),
-            program: ProgramSnapshot::of((now, key), edge, program, legs.sid(), has_callee),
+            program: ProgramSnapshot::of((now, key), edge, program, (legs, has_callee)),
             requested: request.map(|(rest, origin)| rest.snapshot(now, origin)),
             targets,
             listeners: listeners(legs),

@@ -10,7 +10,7 @@ use trunkgate_resources::applications::question::{AppAnswer, DocumentRequest};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
-use trunkgate_route::{App, TargetSpec};
+use trunkgate_route::{Agent, App, TargetSpec};
 use trunkgate_sip::{ClientId, ResponseSpec, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{
@@ -222,9 +222,20 @@ impl CallProgram {
         &mut self.opened.get_or_insert_default().streams
     }
 
-    /// Connects the recognisers of restored transcriptions.
-    pub(crate) fn resume_transcripts(&mut self, cx: &mut CallCx<'_>, media: &CallMedia) {
-        self.opened.iter_mut().for_each(|opened| opened.transcripts.resume(cx, media));
+    /// Returns a listener of a restored call with the settings of the application that has opened it, if one has.
+    pub(crate) fn with_app_settings(&self, listener: usize, agent: Arc<Agent>) -> Arc<Agent> {
+        match &self.opened {
+            Some(opened) => opened.streams.with_app_settings(listener, agent),
+            None => agent,
+        }
+    }
+
+    /// Continues what applications of a restored call have opened: finds their streams among its `listeners`, and
+    /// connects the recognisers of transcriptions.
+    pub(crate) fn resume_opened(&mut self, cx: &mut CallCx<'_>, media: &CallMedia, listeners: &[Option<LegId>]) {
+        let Some(opened) = &mut self.opened else { return };
+        opened.streams.resume(listeners);
+        opened.transcripts.resume(cx, media);
     }
 
     /// Returns the live transcriptions, mutably.

@@ -10,12 +10,14 @@ use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_story::wall::millis;
 use trunkgate_twiml::{ConferenceStep, Program, ProgramStep};
 
+use crate::call::legs::list::Legs;
 use crate::call::program::app_snapshot::AppSnapshot;
 use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::runner::PlayingSnapshot;
+use crate::call::program::streams::{AppStreamSnapshot, AppStreams};
 use crate::call::program::transcripts::{LiveTranscripts, TranscriptionSnapshot};
 use crate::call::program::{CallProgram, DialParty, OpenedByApps, ProgramConnection, ProgramRun};
 use crate::call::words::crash_gap::CrashGap;
@@ -36,6 +38,9 @@ pub(crate) struct ProgramSnapshot {
     /// Live transcriptions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     transcripts: Vec<TranscriptionSnapshot>,
+    /// Streams by which applications listen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    streams: Vec<AppStreamSnapshot>,
 }
 
 /// The caller's program as plain data. The document of a called party and a pending transfer by REFER are omitted.
@@ -74,18 +79,19 @@ impl ProgramSnapshot {
         (now, key): (Instant, CallKey),
         edge: &Edge,
         program: &CallProgram,
-        sid: &str,
-        has_callee: bool,
+        (legs, has_callee): (&Legs, bool),
     ) -> ProgramSnapshot {
         let CallProgram { run, conference, queue, reports, opened } = program;
         let has_place = conference.is_joined() || queue.has_place();
+        let (streams, transcripts) = opened.as_deref().map(|opened| opened.snapshots(legs)).unwrap_or_default();
         ProgramSnapshot {
             run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee, has_place)),
             conference: conference.step().cloned(),
             queue: queue.snapshot(now, key, &edge.sessions().queues),
             reports: reports.snapshot(run.as_deref()),
-            cookies: CookieJar::clone(&edge.apps().cookies.of_call(sid)),
-            transcripts: opened.as_ref().map(|opened| opened.transcripts.snapshot()).unwrap_or_default(),
+            cookies: CookieJar::clone(&edge.apps().cookies.of_call(legs.sid())),
+            transcripts,
+            streams,
         }
     }
 
@@ -100,7 +106,7 @@ impl ProgramSnapshot {
 
     /// Restores the programs of the call with the SID `sid`.
     pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
-        let ProgramSnapshot { run, conference, queue, reports, cookies, transcripts } = self;
+        let ProgramSnapshot { run, conference, queue, reports, cookies, transcripts, streams } = self;
         edge.apps_mut().cookies.restore(sid, cookies);
         let run = run.and_then(|run| run.restore(now, edge)).map(|run| {
             let conference = conference.map(|step| Box::new(ProgramStep::Conference(step)));
@@ -108,9 +114,18 @@ impl ProgramSnapshot {
         });
         let reports = CallReports::restore(edge, run.as_deref(), reports);
         let transcripts = LiveTranscripts::restore(edge, transcripts);
-        let opened =
-            (!transcripts.is_empty()).then(|| Box::new(OpenedByApps { transcripts, ..OpenedByApps::default() }));
+        let streams = AppStreams::restore(edge, streams);
+        let opened = (!transcripts.is_empty() || !streams.is_empty())
+            .then(|| Box::new(OpenedByApps { transcripts, streams, ..OpenedByApps::default() }));
         CallProgram { run, opened, reports, ..CallProgram::default() }
+    }
+}
+
+impl OpenedByApps {
+    /// Returns the streams and live transcriptions in plain data. The program's recognition begins again with its step.
+    fn snapshots(&self, legs: &Legs) -> (Vec<AppStreamSnapshot>, Vec<TranscriptionSnapshot>) {
+        let OpenedByApps { streams, recognition: _, transcripts } = self;
+        (streams.snapshot(legs), transcripts.snapshot())
     }
 }
 

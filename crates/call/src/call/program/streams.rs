@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{Agent, App, ParameterTemplate, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
@@ -12,7 +14,9 @@ use trunkgate_twiml::{HttpMethod, StreamStep, TrackSelection};
 
 use crate::call::legs::agent_leg::AgentRole;
 use crate::call::legs::leg::LegState;
+use crate::call::legs::list::Legs;
 use crate::call::media::CallMedia;
+use crate::call::program::app_snapshot::AppSnapshot;
 use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::words::refused::RequestRefusal;
 use crate::call::words::webhooks;
@@ -37,9 +41,62 @@ struct AppStream {
     receiver: Option<(String, HttpMethod)>,
     is_open: bool,
     is_over: bool,
+    /// Index among the listeners of a restored call, which are not connected yet.
+    listener: Option<usize>,
+}
+
+/// Listening stream of an application in plain data. A connected stream begins again with its step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppStreamSnapshot {
+    app: AppSnapshot,
+    name: Option<String>,
+    receiver: Option<(String, HttpMethod)>,
+    /// Index among the active listeners of the call.
+    listener: usize,
+}
+
+impl AppStreamSnapshot {
+    /// Restores the stream; `None` if the configuration no longer contains its application.
+    fn restore(self, edge: &Edge) -> Option<AppStream> {
+        let AppStreamSnapshot { app, name, receiver, listener } = self;
+        let (app, listener) = (app.restore(edge)?, Some(listener));
+        Some(AppStream { app, name, leg: None, id: None, receiver, is_open: false, is_over: false, listener })
+    }
 }
 
 impl AppStreams {
+    /// Returns the listening streams in plain data.
+    pub(crate) fn snapshot(&self, legs: &Legs) -> Vec<AppStreamSnapshot> {
+        self.list.iter().filter_map(|stream| stream.snapshot(legs)).collect()
+    }
+
+    /// Restores the streams of a call; [`Self::resume`] must follow.
+    pub(crate) fn restore(edge: &Edge, snapshots: Vec<AppStreamSnapshot>) -> AppStreams {
+        AppStreams { list: snapshots.into_iter().filter_map(|stream| stream.restore(edge)).collect() }
+    }
+
+    /// Returns whether there is no stream.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Returns a listener of a restored call with the settings of the application that has opened it, if one has.
+    pub(crate) fn with_app_settings(&self, listener: usize, agent: Arc<Agent>) -> Arc<Agent> {
+        match self.list.iter().find(|stream| stream.listener == Some(listener)) {
+            Some(stream) => Arc::new(with_settings(&stream.app, Arc::unwrap_or_clone(agent))),
+            None => agent,
+        }
+    }
+
+    /// Finds the streams of a restored call among its listeners. Each listener has a leg unless it could not be
+    /// connected again.
+    pub(crate) fn resume(&mut self, listeners: &[Option<LegId>]) {
+        for stream in &mut self.list {
+            stream.leg = stream.listener.take().and_then(|at| *listeners.get(at)?);
+        }
+        self.list.retain(|stream| stream.leg.is_some());
+    }
+
     /// Opens a stream that listens to the caller's side, with the settings of an application. Returns its leg.
     ///
     /// # Errors
@@ -149,7 +206,16 @@ impl AppStream {
             receiver: step.status.clone(),
             is_open: false,
             is_over: false,
+            listener: None,
         }
+    }
+
+    /// Returns the stream in plain data; `None` if it is over or connected.
+    fn snapshot(&self, legs: &Legs) -> Option<AppStreamSnapshot> {
+        let AppStream { app, name, leg, id: _, receiver, is_open: _, is_over, listener: _ } = self;
+        let leg = leg.filter(|_| !is_over)?;
+        let listener = legs.active_listeners().position(|listener| listener == leg)?;
+        Some(AppStreamSnapshot { app: AppSnapshot::of(app), name: name.clone(), receiver: receiver.clone(), listener })
     }
 
     /// Updates the stream from its leg, and returns the events to report. `ends`: the call is over.
@@ -160,7 +226,8 @@ impl AppStream {
         let mut events = Vec::new();
         if !self.is_open && agent.is_some_and(|side| side.opened.is_some()) {
             self.is_open = true;
-            events.push("stream-started");
+            // The former process has reported the start of a stream that continues.
+            events.extend(agent.is_some_and(|side| !side.is_continued).then_some("stream-started"));
         }
         if is_gone || ends {
             self.is_over = true;
@@ -175,12 +242,13 @@ impl AppStream {
 /// Returns the agent that represents a stream of an application.
 pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), ParameterTemplate::literal(value)));
-    Agent {
-        parameters: parameters.collect(),
-        origin: UrlOrigin::Application { allow_private: app.allow_private },
-        auth_token: app.auth_token.clone(),
-        ..Agent::at("", &stream.url)
-    }
+    with_settings(app, Agent { parameters: parameters.collect(), ..Agent::at("", &stream.url) })
+}
+
+/// Returns an agent with the settings of the application that connects it.
+fn with_settings(app: &App, agent: Agent) -> Agent {
+    let origin = UrlOrigin::Application { allow_private: app.allow_private };
+    Agent { origin, auth_token: app.auth_token.clone(), ..agent }
 }
 
 /// Returns the SID of a stream, as used in requests.

@@ -19,6 +19,7 @@ mod requested;
 mod shown_caller_ids;
 mod siprec;
 mod speech;
+mod streams;
 mod transcripts;
 
 use std::sync::Arc;
