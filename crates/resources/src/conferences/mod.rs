@@ -5,6 +5,7 @@
 
 mod beep;
 pub mod queues;
+mod recordings;
 mod restoration;
 pub mod snapshot;
 
@@ -20,7 +21,6 @@ use trunkgate_conference::{
     ConferenceStatus, Departure, EndReason, JoinRejection, JoinRequest, LeaveReason, Member, MemberId, MemberRole,
     NodeCommand, NodeEvent, ParticipantId, ParticipantRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
 };
-use trunkgate_media::{RecordingId, RecordingPause};
 use trunkgate_route::WebhookMethod;
 
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
@@ -29,7 +29,6 @@ use crate::conferences::snapshot::{AbsentParticipant, AbsentParticipants, Active
 use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::lookups::key::CallKey;
 use crate::recordings::RecordingRequest;
-use crate::recordings::losses::RecordingLosses;
 
 /// Participant of a conference, as its call refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -553,53 +552,6 @@ impl Conferences {
     pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
         self.announces(*room, *member, false);
         self.act(*room, |room| room.announced(*id, failed));
-    }
-
-    /// Starts a recording of a conference with this id and SID.
-    pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
-        self.changes += 1;
-        let conference = ConferenceId(room.number());
-        if let Some(kept) = self.details.get_mut(&room) {
-            kept.recordings.push(ActiveRecording { id, sid, pause: None, lost: RecordingLosses::default() });
-            let record = NodeCommand::Record { conference, recording: id, is_crossing: false };
-            self.due.push_back(ConferenceEffect::Node(record));
-        }
-    }
-
-    /// Pauses or resumes a recording of a conference: the one with the SID, or the newest. Returns its SID, if there
-    /// is one.
-    pub fn pause_recording(
-        &mut self,
-        room: RoomId,
-        sid: Option<&str>,
-        pause: Option<RecordingPause>,
-    ) -> Option<String> {
-        self.changes += 1;
-        let running = self.details.get_mut(&room)?.recordings.iter_mut().rev();
-        let one = running.into_iter().find(|one| sid.is_none_or(|sid| one.sid == sid))?;
-        one.pause = pause;
-        self.due.push_back(ConferenceEffect::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
-        Some(one.sid.clone())
-    }
-
-    /// Replaces the audio losses of a conference's recording, as last reported by its writer.
-    pub fn record_losses(&mut self, recording: RecordingId, lost: &RecordingLosses) {
-        let mut active = self.details.values_mut().flat_map(|details| &mut details.recordings);
-        if let Some(one) = active.find(|one| one.id == recording) {
-            one.lost = *lost;
-            self.changes += 1;
-        }
-    }
-
-    /// Ends a recording of a conference: the one with the SID, or the newest. Returns its SID, if there is one.
-    pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
-        self.changes += 1;
-        self.begin_continued_recordings(room);
-        let running = &mut self.details.get_mut(&room)?.recordings;
-        let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
-        let ActiveRecording { id, sid, .. } = running.remove(at);
-        self.due.push_back(ConferenceEffect::Node(NodeCommand::StopRecording { recording: id }));
-        Some(sid)
     }
 
     /// Handles an event of the mixers: a lost seat is reported to its call, and the speech of participants is noted.
