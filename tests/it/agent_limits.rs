@@ -148,7 +148,7 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
 }
 
 #[test]
-fn max_call_ends_the_call_once_the_goodbye_has_been_heard_to_its_end() {
+fn max_call_ends_after_the_goodbye() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bye.wav");
     let spec =

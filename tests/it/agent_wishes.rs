@@ -41,7 +41,7 @@ fn hears(listener: &Phone, speaker: &Phone, at: SocketAddr) {
 }
 
 #[test]
-fn an_agent_transfers_its_caller_by_its_socket_and_over_http() {
+fn agents_transfer_by_socket_and_http() {
     for over_http in [false, true] {
         let rig = Rig::new("");
         let mut talk = rig.call("transfer", "0");

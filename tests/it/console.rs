@@ -91,7 +91,7 @@ fn with_a_token_the_page_opens_without_it_and_holds_nothing() {
 }
 
 #[test]
-fn without_a_token_nothing_that_a_proxy_passed_on_is_answered() {
+fn proxied_requests_need_a_token() {
     let edge = Process::start(&config(&format!("[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\n")));
     let host = edge.address("http").to_string();
     let ask =

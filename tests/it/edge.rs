@@ -272,7 +272,7 @@ fn http_errors_are_json_with_a_code() {
 }
 
 #[test]
-fn with_a_token_only_the_token_opens() {
+fn token_protects_http() {
     let edge = Process::start(&config(ONE_TRUNK).replace("[http]\n", "[http]\ntoken = \"open sesame\"\n"));
     let status = format!("{}/v1/status", edge.url());
     for wrong in [None, Some("Bearer open"), Some("Basic open sesame"), Some("Bearer open sesame!")] {

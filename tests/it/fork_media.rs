@@ -160,7 +160,7 @@ fn relayed_alike(secure: (bool, bool)) {
 }
 
 #[test]
-fn forks_that_come_and_go_change_no_relayed_packet() {
+fn forks_change_no_relayed_packet() {
     relayed_alike((false, false));
 }
 
@@ -265,7 +265,7 @@ fn aligned(what: &str, tracks: [&BTreeMap<u32, u64>; 2], range: std::ops::Range<
 
 /// While a fork listens, a call is held and resumed, and changes its address, codec and SRTP keys.
 #[test]
-fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
+fn both_tracks_stay_aligned() {
     let (caller, callee, moved) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), Phone::new("127.0.0.3"));
     let edge = edge((&caller, false), (&callee, true), TO_PBX);
     let call = agree(&edge, "aligned", (&caller, None), (&callee, Some(FAR_KEY)));

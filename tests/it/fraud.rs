@@ -97,7 +97,7 @@ fn through(pbx: &Party, far: &Party, edge: &Process, id: &str) {
 }
 
 #[test]
-fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
+fn expensive_numbers_are_refused() {
     let (pbx, far) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
     let text = config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\

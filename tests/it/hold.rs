@@ -190,7 +190,7 @@ fn a_caller_hears_hold_audio_in_its_early_dialog_and_is_answered_when_the_agent_
 
 /// The SRTP keys of the 183 or 200 apply from the first packet of music to the agent's audio.
 #[test]
-fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_that_it_was_told() {
+fn srtp_caller_hears_hold_audio_then_its_agent() {
     for answer in ["early", "at_once"] {
         let rig = Rig::with_trunk("srtp = \"required\"\n", answer, "music", "audio = \"FILES/wait.wav\"", "");
         rig.invite(&described(&rig.caller, 1, "0", Some((1, 7)), "sendrecv"));
@@ -355,7 +355,7 @@ fn a_text_is_said_by_an_endpoint_like_openai_s() {
 }
 
 #[test]
-fn what_an_endpoint_refuses_is_in_the_log_without_the_token() {
+fn refusals_are_logged_without_the_token() {
     let body = r#"{"error":{"message":"Incorrect API key provided: sk-very-secret","type":"x"}}"#;
     let (address, _requests) = endpoint("HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json", body.into());
     let speech = format!("[speech]\nurl = \"http://{address}/say?key=sk-very-own\"\ntoken = \"sk-very-secret\"\n");

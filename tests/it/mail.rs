@@ -167,7 +167,7 @@ fn a_recipient_that_does_not_exist_is_a_problem_and_a_figure() {
 }
 
 #[test]
-fn nothing_is_sent_to_a_server_with_another_certificate() {
+fn mail_needs_a_verified_server() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, other) = (Authority::new(folder.path(), "ca"), Authority::new(folder.path(), "other"));
     let server = MailServer::start(&other.issue("mail", &["127.0.0.1"]), Offers::StartTls, false);

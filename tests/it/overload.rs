@@ -38,7 +38,7 @@ fn stopped(edge: &Process, meanwhile: impl FnOnce()) {
 }
 
 #[test]
-fn calls_that_are_up_come_first_new_ones_that_waited_get_503_and_options_nothing() {
+fn established_calls_come_first() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
     let edge = edge(&caller, &callee);
     let sip = edge.address("udp");

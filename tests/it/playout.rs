@@ -114,7 +114,7 @@ fn purity(samples: &[f64]) -> f64 {
 
 /// The caller sends a tone in PCMA to an agent that receives linear audio and echoes it.
 #[test]
-fn a_tone_goes_through_a_linear_agent_and_back() {
+fn linear_agent_returns_a_tone() {
     for (format, rate, bytes) in [("l16/8000", 8000, 320), ("l16/16000", 16_000, 640), ("l16/24000", 24_000, 960)] {
         let rig = Rig::new(&format!("format = '{format}'"));
         let mut talk = rig.call("tone", "8");

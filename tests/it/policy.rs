@@ -83,7 +83,7 @@ fn nothing_is_smuggled_past_the_rules() {
 }
 
 #[test]
-fn nothing_of_one_side_is_seen_on_the_other() {
+fn each_side_is_hidden_from_the_other() {
     let (caller, callee) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
     let edge = edge(&caller, &callee, "", "", "");
     let sip = edge.address("udp");
@@ -109,7 +109,7 @@ fn nothing_of_one_side_is_seen_on_the_other() {
 }
 
 #[test]
-fn who_calls_is_told_to_trusted_sides_alone() {
+fn identity_goes_to_trusted_trunks() {
     let headers = "P-Asserted-Identity: \"Alice\" <sip:+14155550100@127.0.0.4>\r\nPrivacy: id\r\n";
     for (near, far, told) in [("", "", true), ("identity = \"strip\"", "", false), ("", "identity = \"strip\"", false)]
     {

@@ -413,7 +413,7 @@ fn rings(rig: &Rig, number: &str) -> (String, SocketAddr) {
 }
 
 #[test]
-fn requests_have_few_emergency_calls_and_callers_any_number() {
+fn only_api_emergency_calls_are_limited() {
     let rig = rig("");
     let call = |to: &str, twiml: &str| {
         let (status, answer) = ask(&rig, "POST", "Calls.json", &[("To", to), ("From", NUMBER), ("Twiml", twiml)]);

@@ -89,7 +89,7 @@ fn rest_of(stream: &mut TcpStream) -> usize {
 }
 
 #[test]
-fn a_stranger_gets_no_byte_of_tls() {
+fn unknown_source_gets_no_tls() {
     let papers = Papers::new();
     let edge = Process::start(&papers.config("", ONE_TRUNK));
     let mut stranger = tcp("127.0.0.2", edge.address("tls")).unwrap();
@@ -140,7 +140,7 @@ fn a_certificate_names_its_trunk_wherever_it_comes_from() {
 }
 
 #[test]
-fn a_listener_that_demands_certificates_takes_nobody_without() {
+fn client_certificates_are_demanded() {
     let papers = Papers::new();
     let asks = format!("client_ca = {:?}", papers.authority.file);
     let edge = Process::start(&papers.config(&asks, ONE_TRUNK));
@@ -337,7 +337,7 @@ fn outward(trunks: &str, connect: &str) -> String {
 }
 
 #[test]
-fn a_call_over_tls_on_both_sides() {
+fn tls_on_both_sides() {
     let papers = Papers::new();
     let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
     let trunk = format!(
@@ -539,7 +539,7 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
 }
 
 #[test]
-fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
+fn rfc5923_5_calls_reuse_the_connection() {
     let papers = Papers::new();
     let own = papers.authority.issue("pbx", &["127.0.0.5", "pbx.example"]);
     let others = papers.authority.issue("else", &["else.example"]);

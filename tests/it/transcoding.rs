@@ -161,7 +161,7 @@ fn a_second_codec_in_an_answer_costs_nothing_until_it_comes() {
 }
 
 #[test]
-fn rfc4733_a_key_reaches_a_side_with_another_clock() {
+fn rfc4733_digits_cross_clock_rates() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
     let edge = edge((&caller, Codec::Pcmu), (&callee, Codec::Opus), "");
     let sip = edge.address("udp");

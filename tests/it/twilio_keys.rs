@@ -40,7 +40,7 @@ fn a_key_opens_the_api_until_it_is_deleted_and_survives_a_restart() {
 }
 
 #[test]
-fn keys_are_listed_in_pages_and_manage_no_keys() {
+fn api_keys_manage_no_keys() {
     let rig = Rig::new("");
     assert_eq!(rig.get("Keys.json")["keys"], json!([]));
     let made: Vec<(String, String)> = ["a", "b", "c"].map(|name| create(&rig, name)).into();

@@ -165,7 +165,7 @@ fn a_trust_store_is_changed_with_yes_only_and_restored_to_the_byte() {
 }
 
 #[test]
-fn a_ca_that_is_not_limited_to_twilio_is_not_installed() {
+fn unlimited_ca_is_not_installed() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("cacert.pem");
     std::fs::write(&bundle, "roots").unwrap();

@@ -113,7 +113,7 @@ pub(crate) fn basic(name: &str, token: &str) -> String {
 }
 
 #[test]
-fn a_client_that_knows_the_ca_alone_reaches_the_api_and_nothing_else() {
+fn clients_of_the_ca_reach_the_api_only() {
     let rig = open("true");
     let pem = ca(&rig);
     for host in ["api.twilio.com", "api.ie1.twilio.com", "api.dublin.ie1.twilio.com"] {
@@ -323,7 +323,7 @@ fn a_client_from_elsewhere_needs_credentials() {
 }
 
 #[test]
-fn no_tunnel_leads_to_this_machine_or_a_private_network() {
+fn tunnels_lead_to_public_addresses() {
     let rig = open("\"tunnel\"");
     assert_eq!(refused(address(&rig), "localhost:443", ""), (403, "not_proxied".to_owned()));
     assert_eq!(refused(address(&rig), "localhost:8080", ""), (403, "not_proxied".to_owned()));

@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_site_asks_for_nothing() {
+    fn cross_site_requests_are_rejected() {
         let asks = |method: Method, path, all: &[(&'static str, &'static str)]| {
             from_same_site(&method, path, &headers(all)).map_err(|error| error.code)
         };

@@ -202,7 +202,7 @@ fn sessions(refreshes: bool, by_update: bool) -> Option<SessionTimerConfig> {
 }
 
 #[test]
-fn rfc4028_a_call_lasts_a_day_whoever_refreshes_it() {
+fn rfc4028_call_lasts_a_day() {
     for (caller, callee) in [
         (sessions(true, true), sessions(true, false)),
         (sessions(true, false), sessions(false, false)),

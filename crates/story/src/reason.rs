@@ -855,7 +855,7 @@ mod tests {
     }
 
     #[test]
-    fn cause_is_read_from_a_reason_header() {
+    fn reason_header_has_the_cause() {
         for (value, cause) in [
             ("Q.850;cause=17;text=\"User busy\"", Some(17)),
             ("SIP;cause=200, q.850 ; cause = 3", Some(3)),

@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_alternative_names() {
+    fn alternative_names_are_used() {
         let uri = |text: &str| SanType::URI(text.try_into().unwrap());
         let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());
         let address = SanType::IpAddress("192.0.2.7".parse().unwrap());

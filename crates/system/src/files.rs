@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_created_is_not_for_everyone() {
+    fn created_files_are_private() {
         let folder = tempfile::tempdir().unwrap();
         let rights = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
         append(&folder.path().join("records"), CALL_DATA).unwrap();

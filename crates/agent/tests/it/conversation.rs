@@ -128,7 +128,7 @@ fn a_minute_in_one_message_is_played_whole() {
 /// Pieces of the lengths that pipecat sends (758 and 1,100 bytes), and of 161 bytes, fill whole packets (row 6 of
 /// docs/internals/evidence/voice-agents.md).
 #[test]
-fn pieces_of_any_length_make_no_short_packet() {
+fn no_message_makes_a_short_packet() {
     for piece in [758, 1100, 161] {
         let mut call = Call::new(settings());
         let audio: Vec<u8> = (0..piece * 20).map(|n| (n % 251) as u8).collect();
@@ -160,7 +160,7 @@ fn a_paced_agent_is_played_without_a_gap() {
 /// A `clear` returns all marks in order, and a mark without audio returns at once (rows 7 and 8 of
 /// docs/internals/evidence/voice-agents.md).
 #[test]
-fn clear_returns_all_marks_at_once_in_order_and_a_mark_on_silence_returns_at_once() {
+fn clear_returns_all_marks_in_order() {
     let mut call = Call::new(settings());
     call.mark("silence");
     assert_eq!(call.marks(), [(0, "silence".to_owned())]);

@@ -780,7 +780,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_the_call_that_was_at_work() {
+    fn a_panic_ends_one_call() {
         let (now, mut gateway) = gateway();
         for call in 1..=2 {
             gateway.handle_input(now, invite(call));

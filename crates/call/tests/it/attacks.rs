@@ -91,7 +91,7 @@ const MARKS: [char; 14] = [
 ];
 
 #[test]
-fn no_mark_of_direction_disguises_who_calls_or_is_called() {
+fn direction_marks_disguise_no_number() {
     for mark in MARKS {
         let mut bench = Bench::new();
         let dialing =

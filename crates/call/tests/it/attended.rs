@@ -132,7 +132,7 @@ fn refer_to(replaces: &str) -> String {
 }
 
 #[test]
-fn rfc5589_7_the_far_sides_of_both_calls_are_joined_and_both_calls_of_the_phone_end() {
+fn rfc5589_7_remote_parties_of_both_calls_are_joined() {
     let mut bench = with(|_| {});
     let mut phone = Phone::new(&mut bench);
     let before = bench.gateway.status(bench.now).ports_in_use;

@@ -190,7 +190,7 @@ fn a_called_number_that_was_changed_on_the_way_is_refused_with_400() {
 
 /// EnableSecurity ES2021-05: any party that can make us send a request may challenge us for a digest of our password.
 #[test]
-fn nobody_else_gets_a_proof_of_our_password() {
+fn credentials_go_to_their_trunk_only() {
     // A bare URI that leads elsewhere.
     let uri = TargetSpec::Uri {
         in_call: false,

@@ -85,7 +85,7 @@ fn hang_up(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
 }
 
 #[test]
-fn rfc3311_5_1_an_offer_of_the_caller_goes_on_in_the_early_dialog() {
+fn rfc3311_5_1_offer_in_an_early_dialog_is_relayed() {
     // The 2xx may repeat the answer to the INVITE, which no longer counts.
     for last in ["", &answer()] {
         let (mut bench, mut caller, callee, _) = early(BOTH, BOTH);
@@ -246,7 +246,7 @@ fn rfc3311_5_2_two_offers_before_the_answer_that_cross() {
 }
 
 #[test]
-fn rfc3262_5_a_prack_that_offers_again_is_answered() {
+fn rfc3262_5_offer_in_prack_is_answered() {
     for can_update in [true, false] {
         let mut bench = Bench::new();
         let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);

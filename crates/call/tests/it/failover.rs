@@ -489,7 +489,7 @@ fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
 }
 
 #[test]
-fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
+fn rfc3261_18_1_1_long_invite_falls_back_to_udp() {
     let transports = |bench: &Bench| -> Vec<String> {
         let invites = bench.sent.iter().filter(|sent| sent.first_line().starts_with("INVITE"));
         invites.map(|sent| sent.header("Via").split(' ').next().unwrap().to_owned()).collect()

@@ -50,7 +50,7 @@ Identity: eyJhbGciOiJFUzI1NiJ9.e30.sig;info=<https://cert.example/a.pem>;alg=ES2
 X-Custom:\r\nUser-Agent: peer/1\r\nServer: x\r\nDate: Sat, 13 Nov 2010 23:29:00 GMT\r\n";
 
 #[test]
-fn what_goes_on_where_nothing_is_said() {
+fn headers_are_relayed_by_default() {
     let mut bench = between(carrier(), pbx());
     let invite = sent_on(&mut bench, EVERYTHING);
     assert_eq!(invite.header("User-to-User"), "56a390f3d2b7;encoding=hex");
@@ -105,7 +105,7 @@ fn a_header_is_known_by_any_form_of_its_name_and_all_its_fields_go_on() {
 }
 
 #[test]
-fn nothing_is_smuggled_by_names_values_or_line_ends() {
+fn headers_cannot_be_injected() {
     let rules = || passing(carrier(), &["X-*", "User-to-User"]);
     // White space before the colon does not circumvent a rule.
     let headers = HeaderRules { remove: patterns(&["X-Hdr"]), ..rules().headers };
@@ -219,7 +219,7 @@ fn headers_that_are_asked_for_are_bounded_too() {
 }
 
 #[test]
-fn rfc3325_only_trusted_sides_say_and_hear_who_calls() {
+fn rfc3325_identity_for_trusted_sides() {
     let strip = |trunk: Trunk| Trunk { identity: IdentityTrust::Strip, ..trunk };
     let headers = format!("{EVERYTHING}Privacy: id\r\n");
     for (from, to, trusted) in [

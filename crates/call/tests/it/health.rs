@@ -67,7 +67,7 @@ fn state(bench: &Bench, address: &str) -> (&'static str, u32) {
 }
 
 #[test]
-fn an_address_that_fails_three_in_a_row_is_skipped_until_it_answers() {
+fn address_is_skipped_after_three_failures() {
     let mut bench = Bench::with(trunks());
     let seen = live(&mut bench, Duration::from_secs(5), &[(PBX2, 200, "")]);
     assert!(seen.iter().any(|(to, _)| to == PBX) && seen.iter().any(|(to, _)| to == PBX2), "both soon: {seen:?}");

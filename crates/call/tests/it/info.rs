@@ -20,7 +20,7 @@ fn from_caller(caller: &mut Dialing) -> String {
 }
 
 #[test]
-fn rfc6086_it_goes_on_as_it_came_and_the_answer_comes_back() {
+fn rfc6086_info_and_response_are_relayed() {
     for (code, seen) in [(200, 200), (202, 200), (415, 415), (469, 469), (405, 405), (401, 500)] {
         let mut bench = Bench::new();
         let (mut caller, callee) = bench.answered();

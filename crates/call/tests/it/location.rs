@@ -58,7 +58,7 @@ fn parts(message: &Sent) -> Vec<(String, String)> {
 const BY_VALUE: &str = "Geolocation: <cid:a%40b.example>;loc-src=atlanta.example\r\nGeolocation-Routing: yes\r\n";
 
 #[test]
-fn rfc6442_the_document_goes_on_with_its_name_beside_our_offer() {
+fn rfc6442_location_document_is_relayed() {
     let mut bench = usual();
     let sent = sent_on(&mut bench, BY_VALUE, &document("a@b.example", PIDF));
     assert_eq!(sent.header("Geolocation"), "<cid:a%40b.example>;loc-src=atlanta.example");

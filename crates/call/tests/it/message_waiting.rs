@@ -294,7 +294,7 @@ fn subscriptions_of_a_trunk_are_bounded_and_calls_go_on() {
 }
 
 #[test]
-fn an_extension_is_notified_without_a_subscription_until_it_subscribes() {
+fn extensions_get_unsolicited_notify() {
     let mut bench = edge(vec![mailbox("front", &["pbx/100"]), mailbox("sales", &["pbx/100", "pbx/200"])]);
     let both = [bench.expect(PBX, "NOTIFY"), bench.expect(PBX, "NOTIFY")];
     for (notify, user) in both.iter().zip(["100", "200"]) {

@@ -303,7 +303,7 @@ fn endless_numbers_are_cut() {
 }
 
 #[test]
-fn who_is_turned_away_gets_503_with_retry_after_and_nothing_is_kept() {
+fn overload_gets_a_stateless_503() {
     let mut bench = Bench::new();
     let text = invite("+14155550100", &offer());
     let message = || trunkgate_sip::SipMessage::parse(bytes::Bytes::from(text.clone())).unwrap();

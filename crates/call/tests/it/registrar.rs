@@ -103,7 +103,7 @@ fn phones_stay_registered_over_a_hand_over_if_their_flow_goes_on() {
 }
 
 #[test]
-fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
+fn rfc3261_10_3_phone_is_called_over_its_flow() {
     let mut bench = Bench::with(phones(true));
     refused(&mut bench);
     let ok = registered(&mut bench, PHONE, 1, &contact(120));
@@ -202,7 +202,7 @@ fn the_phones_that_are_registered_are_seen() {
 }
 
 #[test]
-fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
+fn unknown_source_gets_only_a_challenge() {
     let mut bench = Bench::with(phones(true));
     for method in ["OPTIONS", "INVITE", "SUBSCRIBE", "BYE", "ACK"] {
         let dialing = Dialing { peer: STRANGER.into(), number: "acme".into(), call: 1, cseq: 1, to_tag: String::new() };
@@ -349,7 +349,7 @@ fn phones_of_one_trunk_are_bounded() {
 }
 
 #[test]
-fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
+fn guessing_bans_a_proven_address() {
     let mut bench = Bench::with(phones(true));
     let (within, lasting, slow) = (Duration::from_secs(10), Duration::from_secs(60), SlowBan::default());
     let ban = BanRule { after: 5, within, lasting, slow };
@@ -384,7 +384,7 @@ fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
 }
 
 #[test]
-fn so_many_messages_of_one_stranger_are_looked_at() {
+fn messages_of_unknown_sources_are_limited() {
     let mut bench = Bench::with(phones(true));
     // Long enough for its response not to be longer.
     let long = format!("User-Agent: {}\r\n", "x".repeat(400));

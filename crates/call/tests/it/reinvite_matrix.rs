@@ -349,7 +349,7 @@ fn cell(caller_asks: bool, mode: HoldMode, wants: Wants, change: Change) -> Stri
 }
 
 #[test]
-fn every_kind_of_re_invite_has_its_treatment() {
+fn every_re_invite_is_handled() {
     let columns =
         [(true, HoldMode::Relay), (false, HoldMode::Relay), (true, HoldMode::Local), (false, HoldMode::Local)];
     println!("| wants | changes | caller, relay | callee, relay | caller, local | callee, local |");

@@ -82,7 +82,7 @@ fn busy_trunks(bench: &Bench) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn rfc3891_3_another_phone_of_the_trunk_takes_the_place_of_the_callee() {
+fn rfc3891_3_another_phone_replaces_the_callee() {
     let mut bench = with(|_| {});
     let (mut caller, callee) = bench.answered();
     let before = (busy_trunks(&bench), bench.gateway.status(bench.now).ports_in_use);

@@ -214,7 +214,7 @@ fn an_agents_caller_is_refreshed_wherever_it_waits() {
 }
 
 #[test]
-fn an_agents_caller_may_refresh_wherever_it_waits() {
+fn session_refresh_ends_no_agent_call() {
     let goodbye = Agent { goodbye: Some(vec![0xff; 8_000 * 100].into()), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![goodbye], route(vec![to_agent("desk"), to_trunk("pbx")])));
     let (mut caller, agent, ok) = talks(&mut bench, &session("90;refresher=uac"));

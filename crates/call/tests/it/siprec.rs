@@ -107,7 +107,7 @@ fn parts(sent: &Sent) -> Vec<(Vec<String>, String)> {
 }
 
 #[test]
-fn rfc7866_the_server_gets_both_streams_and_the_metadata() {
+fn rfc7866_server_gets_streams_and_metadata() {
     let mut bench = bench(|_| {});
     let (_, _, server) = answered(&mut bench);
     let invite = &server.invite;

@@ -61,7 +61,7 @@ fn lives_on(bench: &mut Bench, from: &str, code: u16, what: &str) {
 }
 
 #[test]
-fn rfc3261_12_2_2_only_its_own_party_may_speak_in_a_dialog() {
+fn rfc3261_12_2_2_dialogs_belong_to_their_party() {
     for (method, extra, refused, _) in IN_DIALOG {
         for of_the_caller in [true, false] {
             // Unknown sources get no response. For another trunk the dialog does not exist; the other side of the same

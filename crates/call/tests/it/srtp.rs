@@ -424,7 +424,7 @@ fn a_caller_without_offer_gets_one_that_it_can_answer() {
 }
 
 #[test]
-fn nor_does_a_target_of_such_a_caller_get_away_without_srtp() {
+fn targets_need_srtp_too() {
     for keys in [vec![], vec![line(9, KEY)]] {
         let mut bench = bench(Srtp::Off, Srtp::Required);
         let mut caller = bench.invite(CARRIER, "+14155550100", "");

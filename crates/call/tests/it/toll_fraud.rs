@@ -403,7 +403,7 @@ fn asks(bench: &mut Bench, desk: EndId, target: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn an_agent_transfers_to_what_the_file_has_for_it() {
+fn agents_transfer_only_as_configured() {
     for (entries, target, refused) in [
         (None, "trunk:pbx/100", None),
         (None, "agent:night", None),

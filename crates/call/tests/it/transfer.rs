@@ -82,7 +82,7 @@ fn taken(bench: &mut Bench, target: &Dialed) {
 }
 
 #[test]
-fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of_it() {
+fn rfc3515_target_is_connected_and_referrer_notified() {
     let mut bench = with(|_| {});
     let (mut caller, callee) = bench.answered();
     bench.take_media();

@@ -34,7 +34,7 @@ fn a_refer_that_goes_on_names_nobody_whom_its_trunk_may_not_show() {
 }
 
 #[test]
-fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
+fn rfc3515_relayed_refer_is_reported() {
     let mut bench = bench_of(|trunk| trunk.refer = ReferMode::Relay);
     let (mut caller, callee) = bench.answered();
     // A NOTIFY without a subscription.

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc6263_7_a_few_at_first_then_each_fifteen_seconds() {
+    fn rfc6263_7_keep_alives_every_15_seconds() {
         assert_eq!(leave(60, 99, |_| None), [1, 2, 3, 4, 5, 20, 35, 50]);
         assert_eq!(leave(60, 0, |_| None), [15, 30, 45, 60]);
         assert_eq!(leave(40, 3, |_| None), [1, 2, 17, 32]);

@@ -229,7 +229,7 @@ fn alaw_is_converted_both_ways() {
 }
 
 #[test]
-fn each_key_is_told_once_and_is_no_audio() {
+fn each_digit_is_reported_once() {
     let mut bench = with_agent(ULAW);
     for n in 0..30 {
         // Frames 10 to 15 are one event for digit 5, all with one timestamp.

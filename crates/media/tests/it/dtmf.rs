@@ -405,7 +405,7 @@ fn events_of(key: char) -> u8 {
 }
 
 #[test]
-fn each_way_of_pressing_becomes_each_other_whatever_is_lost() {
+fn dtmf_converts_despite_loss() {
     for percent in [0, 10, 40] {
         for from in [Way::Events, Way::Info, Way::Tones] {
             for to in [Way::Events, Way::Info, Way::Tones] {

@@ -56,7 +56,7 @@ fn fax() -> Bench {
 }
 
 #[test]
-fn fax_passes_as_it_is_both_ways() {
+fn fax_is_relayed_unchanged() {
     let mut bench = fax();
     // Arbitrary datagrams, RTP-like and RTCP-like ones.
     for datagram in [&[0, 1, 2, 0xff][..], &[7], &rtp(1), &rtcp(), &[0xee; 2047]] {

@@ -44,7 +44,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 /// The packets include a roll-over, a header extension and a contributing source.
 #[test]
-fn libsrtp_and_we_make_the_same_of_a_packet() {
+fn libsrtp_makes_the_same_packet() {
     let lines = include_str!("../data/libsrtp.txt").lines().filter(|line| !line.starts_with('#'));
     let mut seen = 0;
     for suite in Suite::ALL {

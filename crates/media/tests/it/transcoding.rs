@@ -384,7 +384,7 @@ fn click(samples: &[i16], rate: usize, hz: f64) -> f64 {
 }
 
 #[test]
-fn another_codec_in_mid_call_makes_no_click() {
+fn codec_change_makes_no_click() {
     let said = ALL.map(|coding| encoded(coding, &tone(coding, 500.0, 600), 20));
     for to in ALL {
         for (one, other) in (0..ALL.len()).flat_map(|one| (0..ALL.len()).map(move |other| (one, other))) {
@@ -484,7 +484,7 @@ fn rfc4733_2_5_1_3_the_end_of_a_press_is_told_whatever_was_lost_before() {
 }
 
 #[test]
-fn rfc3389_comfort_noise_passes_where_it_is_taken_and_is_heard_where_not() {
+fn rfc3389_comfort_noise_is_relayed_or_encoded() {
     for to in [Some(13), None] {
         let mut bench =
             Bench::new(TranscodeSpec { noise: Some((13, to)), ..spec(PayloadCodec::Pcmu, PayloadCodec::Pcma, 20) }, 20);
@@ -508,7 +508,7 @@ fn rfc3389_comfort_noise_passes_where_it_is_taken_and_is_heard_where_not() {
 }
 
 #[test]
-fn opus_that_may_be_silent_is_silent() {
+fn opus_dtx_is_silent() {
     let quiet = PayloadCodec::Opus(OpusPreferences { dtx: true, ..OpusPreferences::default() });
     let mut bench = Bench::new(spec(PayloadCodec::Pcmu, quiet, 20), 20);
     let sent: usize = (0..200).map(|_| bench.say(&[0xff; 160]).len()).sum();

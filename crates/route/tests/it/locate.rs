@@ -119,7 +119,7 @@ fn shop() -> Zone {
 }
 
 #[test]
-fn rfc3263_4_1_naptr_says_which_transports_in_which_order() {
+fn rfc3263_4_1_naptr_orders_transports() {
     let (rounds, located) = shop().locate(to("shop.example", None, Udp, false), &means());
     assert_eq!(rounds[0], ["NAPTR shop.example"]);
     assert_eq!(

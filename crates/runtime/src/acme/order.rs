@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_for_the_owner_alone() {
+    fn store_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme/ca.example/certificate.pem");
         store(&path, b"one").unwrap();

@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_for_this_user_and_locked() {
+    fn state_file_is_private_and_locked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
         let _file = at(path.clone());
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_change_is_refused() {
+    fn shared_directories_are_refused() {
         use std::os::unix::fs::PermissionsExt as _;
 
         let folder = tempfile::tempdir().unwrap();

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_written_without_leaving_copies() {
+    fn bodies_leave_no_copies() {
         let mut body = WipedBody::default();
         let text: Vec<u8> = (0..100_000).map(|n| (n % 251) as u8).collect();
         for piece in text.chunks(7) {

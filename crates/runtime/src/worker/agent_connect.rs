@@ -506,7 +506,7 @@ mod tests {
 
     /// Each address of a name is checked, and only checked addresses are connected to.
     #[tokio::test]
-    async fn nothing_leads_to_many_nor_back_into_the_edge() {
+    async fn no_url_leads_back_into_the_edge() {
         let networks = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
         let spec = SocketSpec { plain_networks: networks, ..spec("ws://a.example/") };
         let own: SocketAddr = "127.0.0.1:5060".parse().unwrap();

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_writes_for_the_other_is_bounded() {
+    fn relayed_text_is_bounded() {
         let with =
             |lines: &str| SessionDescription::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{lines}").as_bytes());
         let long = |bytes: usize| "x".repeat(bytes);

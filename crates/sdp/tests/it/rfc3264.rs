@@ -43,7 +43,7 @@ fn agreed(offer: &SessionDescription, answer: &SessionDescription) -> Result<Neg
 }
 
 #[test]
-fn rfc3264_5_codecs_by_policy_then_what_else_was_offered() {
+fn rfc3264_5_codecs_by_policy() {
     const EVENT: &str = "a=rtpmap:101 telephone-event/8000\r\n";
     for (formats, attributes, codecs, passed) in [
         ("0 8", "", "PCMU PCMA", Some("0 8")),
@@ -296,7 +296,7 @@ fn rfc3264_6_one_stream_refused_the_other_runs() {
 }
 
 #[test]
-fn rfc4867_8_octet_alignment_is_part_of_the_meaning() {
+fn rfc4867_8_octet_alignment_must_match() {
     let offer = a("m=audio 4000 RTP/AVP 96 97\r\na=rtpmap:96 AMR/8000\r\na=fmtp:96 octet-align=1\r\n\
                    a=rtpmap:97 AMR/8000\r\n");
     let one = agreed(&offer, &b("m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 AMR/8000\r\n")).unwrap();

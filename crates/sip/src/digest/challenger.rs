@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc7616_3_4_6_credentials_are_for_the_called_user() {
+    fn rfc7616_3_4_6_credentials_name_the_user() {
         let now = start();
         let invite = |to: &str, line: &str| {
             let text = format!(

@@ -24,7 +24,7 @@ fn cseq(message: &SipMessage) -> u32 {
 }
 
 #[test]
-fn rfc3261_22_2_a_challenged_invite_is_repeated_with_credentials() {
+fn rfc3261_22_2_challenged_invite_has_credentials() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut edge = client(transport);
         let (id, first) = edge.invite();

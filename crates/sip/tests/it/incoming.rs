@@ -142,7 +142,7 @@ fn rfc3261_13_3_1_4_the_2xx_is_repeated_until_its_ack_over_streams_too() {
 }
 
 #[test]
-fn rfc3261_13_3_1_4_without_ack_the_2xx_is_given_up_after_64_t1() {
+fn rfc3261_13_3_1_4_2xx_without_ack_ends_after_64_t1() {
     let mut edge = Edge::new();
     edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
     let id = edge.invited();
@@ -160,7 +160,7 @@ fn rfc3261_13_3_1_4_without_ack_the_2xx_is_given_up_after_64_t1() {
 }
 
 #[test]
-fn rfc3261_15_a_bye_waits_for_the_ack_to_our_2xx() {
+fn rfc3261_15_bye_waits_for_the_ack() {
     for acked in [true, false] {
         let mut edge = Edge::new();
         edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));

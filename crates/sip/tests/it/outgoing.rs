@@ -123,7 +123,7 @@ fn rfc3261_13_2_2_4_a_repeated_2xx_gets_the_kept_ack() {
 }
 
 #[test]
-fn forked_answers_have_dialogs_of_their_own_up_to_the_limit() {
+fn forked_answers_have_own_dialogs() {
     let mut few = config(1);
     few.limits.forks = 3;
     let mut edge = Edge::with(few, Transport::Udp);

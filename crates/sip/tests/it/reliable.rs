@@ -51,7 +51,7 @@ fn prack(cseq: u32, of: &SipMessage, rack: &str) -> String {
 }
 
 #[test]
-fn rfc3262_3_an_answer_is_reliable_where_the_caller_can_and_we_want() {
+fn rfc3262_3_answer_is_reliable_if_supported() {
     for (lines, code, sdp, reliable) in [
         ("", 183, true, false),
         (SUPPORTED, 183, true, true),

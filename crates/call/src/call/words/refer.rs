@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3892_who_refers_is_kept_as_it_came() {
+    fn rfc3892_referrer_is_kept() {
         let by = refer("Refer-To: <sip:201@192.0.2.1>\r\nb: <sip:a@192.0.2.2>\r\n").unwrap().referred_by;
         assert_eq!(by.as_deref(), Some("<sip:a@192.0.2.2>"));
     }

@@ -46,7 +46,7 @@ fn shown(callers: &[&str], caller_id: &str, party: &str) -> Option<String> {
 }
 
 #[test]
-fn carriers_see_numbers_of_the_edge_and_of_the_call_and_those_that_the_file_allows() {
+fn carriers_see_allowed_numbers_only() {
     let carrier = "+14155550111";
     for (callers, caller_id, expected) in [
         (&[][..], "+14155550123", Some("+14155550123")),

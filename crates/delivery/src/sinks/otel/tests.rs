@@ -149,7 +149,7 @@ fn a_call_is_a_span_with_one_below_it_for_each_leg() {
 }
 
 #[test]
-fn numbers_are_masked_wherever_they_stand_unless_the_log_shows_them() {
+fn numbers_are_masked_unless_logged_in_full() {
     let text = |shown| serde_json::to_string(&written(&call(), shown)).unwrap();
     let (masked, full) = (text(MASKED), text(NumberMask { full: true }));
     for number in ["4155550100", "4155550199", "4155550177"] {
