@@ -149,14 +149,13 @@ impl Legs {
 
     /// Returns the legs of the active listeners.
     pub(crate) fn active_listeners(&self) -> impl Iterator<Item = LegId> {
-        self.ids().filter(|leg| self[*leg].listens() && self[*leg].state != LegState::Ended)
+        self.ids().filter(|leg| self[*leg].is_active_listener())
     }
 
     /// Returns whether the limit of listeners is reached.
     pub(crate) fn has_all_listeners(&self) -> bool {
-        let listeners = self.iter().filter(|leg| leg.listens());
-        let live = listeners.clone().filter(|leg| leg.state != LegState::Ended).count();
-        live >= LISTENERS_PER_CALL || listeners.count() >= FORKS_PER_CALL
+        let all = self.iter().filter(|leg| leg.listens()).count();
+        self.active_listeners().count() >= LISTENERS_PER_CALL || all >= FORKS_PER_CALL
     }
 }
 

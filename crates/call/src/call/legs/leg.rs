@@ -390,6 +390,11 @@ impl Leg {
         self.agent.as_ref().is_some_and(|side| side.listens())
     }
 
+    /// Returns whether the leg is an agent that listens to the call and has not ended.
+    pub(crate) fn is_active_listener(&self) -> bool {
+        self.listens() && self.state != LegState::Ended
+    }
+
     /// Returns whether the leg leads to a recording server, which is not a party of the call.
     pub(crate) fn records(&self) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.siprec.is_some())

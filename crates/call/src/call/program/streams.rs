@@ -168,7 +168,7 @@ impl AppStreams {
 
     /// Returns the leg of a live stream by its name or SID. `None` if it is unknown or has ended.
     fn live(&self, call: &SharedCallState, name: &str) -> Option<LegId> {
-        let is_live = |leg: &LegId| call.legs[*leg].state != LegState::Ended && call.legs[*leg].listens();
+        let is_live = |leg: &LegId| call.legs[*leg].is_active_listener();
         let has_sid = |leg: &LegId| call.legs[*leg].agent.as_ref().is_some_and(|side| side.stream_sid == name);
         let by_sid = self.list.iter().filter_map(|stream| stream.leg).find(has_sid);
         by_sid.into_iter().chain(self.named(name)).find(is_live)

@@ -16,7 +16,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::agent_leg::{AgentRole, AgentSide, AgentTurnTimes, socket_spec};
 use crate::call::legs::agents::tell_back;
-use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::leg::Leg;
 use crate::call::shared::CallCx;
 
 impl CallCx<'_> {
@@ -221,7 +221,7 @@ impl CallCx<'_> {
     /// Opens the listeners of a route that are not connected yet.
     pub(crate) fn take_listeners(&mut self, forks: &[Arc<Agent>]) {
         let listens = |agent: &Arc<Agent>| {
-            let mut listening = self.call.legs.iter().filter(|leg| leg.listens() && leg.state != LegState::Ended);
+            let mut listening = self.call.legs.iter().filter(|leg| leg.is_active_listener());
             listening.any(|leg| leg.agent.as_ref().is_some_and(|side| side.agent.name == agent.name))
         };
         let missing: Vec<Arc<Agent>> = forks.iter().filter(|agent| !listens(agent)).cloned().collect();
