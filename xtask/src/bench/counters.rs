@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::table::spread;
 use super::{packet_count, process};
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
@@ -139,9 +140,9 @@ fn compare_cpu() -> anyhow::Result<()> {
         }
     }
     println!("| of one call | CPU \u{b5}s, median (smallest\u{2013}largest) |\n| --- | --- |");
-    for (setup, mut times) in setups.into_iter().zip(measured) {
-        times.sort_by(f64::total_cmp);
-        println!("| {} | {:.0} ({:.0}\u{2013}{:.0}) |", setup.name, times[CPU_RUNS / 2], times[0], times[CPU_RUNS - 1]);
+    for (setup, times) in setups.into_iter().zip(measured) {
+        let (median, least, most) = spread(times.into_iter());
+        println!("| {} | {median:.0} ({least:.0}\u{2013}{most:.0}) |", setup.name);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::dialer::Dialer;
 use super::generator;
 use super::process;
 use super::rtp::start_recorded;
+use super::table::spread;
 use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 
@@ -69,8 +70,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let mut base = None;
     for ((name, _), costs) in KINDS.iter().zip(&seen) {
-        let process = median(costs.iter().map(|cost| cost.process));
-        let workers = median(costs.iter().map(|cost| cost.workers));
+        let (process, ..) = spread(costs.iter().map(|cost| cost.process));
+        let (workers, ..) = spread(costs.iter().map(|cost| cost.workers));
         let (of_process, of_workers) = *base.get_or_insert((process, workers));
         let lost: u64 = costs.iter().map(|cost| cost.lost).sum();
         println!(
@@ -88,12 +89,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         times.len()
     );
     Ok(true)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Starts an edge that records to a folder, with these keys of the section `recording`; `is_by_route`: the route has
