@@ -229,6 +229,7 @@ impl ReferenceWalk<'_, '_> {
     /// Returns the names of the files in a directory, relative to the configuration's folder.
     fn names_in(&self, directory: &str) -> impl Iterator<Item = String> + use<> {
         let front = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        // The folder of `trunkgate.toml` without a path is empty, which names no directory.
         let path = if directory.is_empty() { Some(self.folder.join(".")) } else { below(self.folder, directory).ok() };
         let entries = path.and_then(|path| std::fs::read_dir(path).ok()).into_iter().flatten().take(NAMES_LISTED);
         entries.filter_map(move |entry| Some(format!("{front}{}", entry.ok()?.file_name().to_str()?)))
