@@ -151,6 +151,20 @@ fn rows_are_sent_in_the_order_of_their_line_and_leave_the_store() {
 }
 
 #[test]
+fn rows_of_the_previous_process_are_sent_before_new_ones_of_their_line() {
+    let (_directory, store) = bench(&[("a", "1"), ("b", "1")]);
+    let notes = Notes::default();
+    let attempts = Arc::clone(&notes.attempts);
+    let (hand, handed) = mpsc::channel(1);
+    hand.try_send(Handed::New(Box::new(row("c", "1")))).unwrap();
+    drop(hand);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(Worker::new(store.clone(), notes).keep(Intake::Handed(handed)));
+    assert_eq!(*attempts.lock().unwrap(), ["a", "b", "c"].map(|key| (key.to_owned(), 1)));
+    assert_eq!(stored(&store), []);
+}
+
+#[test]
 fn an_attempt_that_the_end_of_the_process_cuts_is_repeated_and_failures_are_kept() {
     let (_directory, store) = bench(&[("a", "1")]);
     let made =

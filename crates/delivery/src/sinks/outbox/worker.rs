@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand::TryRng as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
 use trunkgate_system::clock;
 use trunkgate_system::limits::{APP_LAST_SECONDS, OUTBOX_BATCH, RECORDS_PAUSE_MILLISECONDS};
 use trunkgate_system::text::number;
@@ -92,7 +92,7 @@ impl<K: Kind> Worker<K> {
     pub(in crate::sinks) async fn keep(mut self, mut intake: Intake<K::New>) {
         let mut chores = interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.chores();
+        self.resume().await;
         loop {
             let next = self.begin(Instant::now());
             tokio::select! {
@@ -114,6 +114,17 @@ impl<K: Kind> Worker<K> {
             tracing::error!("{} lost at shutdown: neither delivered nor stored", number(lost, K::NOUN));
         } else if self.queue.len() > 0 {
             tracing::info!("{} waiting for the next start", number(self.queue.len(), K::NOUN));
+        }
+    }
+
+    /// Reads the rows of the previous process before new ones join the queue, because the rows of a line are sent in
+    /// order. A slow disk is waited for at most [`APP_LAST_SECONDS`]: late in another order is better than not at all.
+    async fn resume(&mut self) {
+        self.chores();
+        let until = Instant::now() + Duration::from_secs(APP_LAST_SECONDS);
+        while matches!(self.reading, Reading::UnderWay | Reading::Again) {
+            let Ok(Some(news)) = timeout_at(until.into(), self.news.1.recv()).await else { return };
+            self.hear(news);
         }
     }
 
