@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{Gateway, GatewayInput, KeptStream};
 use trunkgate_config::Config;
-use trunkgate_delivery::sinks::recordings::RecordingsHandle;
+use trunkgate_delivery::sinks::recordings::{RecordingsHandle, SuspendedRecording};
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::call_state::feed::StateFeed;
 use trunkgate_runtime::call_state::left::{LeftState, StateReading, StateRefusal};
@@ -26,7 +26,7 @@ use trunkgate_runtime::handover::{
 };
 use trunkgate_runtime::signalling::restore_calls;
 use trunkgate_runtime::transport::FrozenConnections;
-use trunkgate_runtime::worker::{ExportRequest, Workers};
+use trunkgate_runtime::worker::{CrossingSession, ExportRequest, Workers};
 
 /// Connection to the predecessor process, with its calls, which this process continues, and its sockets.
 #[derive(Debug)]
@@ -92,7 +92,9 @@ fn receive_sessions(
         // The writer has each file before a worker has audio for it.
         recordings.into_iter().for_each(|recording| files.resume(recording));
         let sessions = HandedSession::with_sockets(sessions, descriptors);
-        if orders.blocking_send(SignallingCommand::Adopt(sessions, mixes)).is_err() {
+        let (adopted, is_adopted) = oneshot::channel();
+        let is_sent = orders.blocking_send(SignallingCommand::Adopt(sessions, mixes, adopted)).is_ok();
+        if !is_sent || is_adopted.blocking_recv().is_err() {
             break;
         }
         link.send(&SuccessorMessage::Adopted, &[])?;
@@ -258,12 +260,16 @@ pub(crate) fn give_sessions(
     (workers, mixers): (&Workers, &MixerHandle),
     recordings: &RecordingsHandle,
 ) -> io::Result<()> {
-    let forced_at = Instant::now() + handover::AGENTS_WITHIN;
+    // The first confirmation means that the successor's signalling has time for sessions; no packet waits for it.
+    send_slice(link, Vec::new(), (Vec::new(), Vec::new()))?;
+    // Set once only sessions with an agent in the middle of a message are left.
+    let mut forced_at = None;
     loop {
-        let is_forced = Instant::now() >= forced_at;
+        let is_forced = forced_at.is_some_and(|at| Instant::now() >= at);
         let slice = workers.export(ExportRequest { most: handover::SLICE, is_forced });
         let is_last = slice.sessions.is_empty();
         if is_last && slice.remaining > 0 {
+            forced_at.get_or_insert_with(|| Instant::now() + handover::AGENTS_WITHIN);
             std::thread::sleep(handover::AGENTS_INTERVAL);
             continue;
         }
@@ -274,11 +280,27 @@ pub(crate) fn give_sessions(
         let recorded = slice.sessions.iter().flat_map(|session| session.recorders.recordings());
         let recorded = recorded.chain(mixes.iter().map(CrossingMix::recording));
         let recordings = recordings.suspend(recorded.collect());
-        let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.sessions.into_iter().map(HandedSession::of).unzip();
-        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
-        link.send(&PredecessorMessage::Sessions { sessions, recordings, mixes }, &descriptors)?;
-        let SuccessorMessage::Adopted = link.receive_short(handover::PATIENCE)? else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
-        };
+        send_slice(link, slice.sessions, (recordings, mixes))?;
+        std::thread::sleep(handover::SLICE_PAUSE);
+    }
+}
+
+/// Sends media sessions with the files of their recordings, and waits until the successor's workers have them.
+///
+/// # Errors
+/// Returns the error of the connection.
+fn send_slice(
+    link: &mut HandoverLink,
+    sessions: Vec<CrossingSession>,
+    (recordings, mixes): (Vec<SuspendedRecording>, Vec<CrossingMix>),
+) -> io::Result<()> {
+    let (sessions, descriptors): (Vec<_>, Vec<_>) = sessions.into_iter().map(HandedSession::of).unzip();
+    let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
+    link.send(&PredecessorMessage::Sessions { sessions, recordings, mixes }, &descriptors)?;
+    match link.receive_short(handover::PATIENCE)? {
+        SuccessorMessage::Adopted => Ok(()),
+        SuccessorMessage::Ready(_) | SuccessorMessage::Running => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"))
+        }
     }
 }

@@ -99,8 +99,8 @@ pub enum SignallingCommand {
     Change(PendingControl),
     /// Pass an input to the gateway.
     Input(GatewayInput),
-    /// Continue media sessions received from the predecessor process.
-    Adopt(Vec<CrossingSession>, Vec<CrossingMix>),
+    /// Continue media sessions received from the predecessor process, and confirm that the workers have them.
+    Adopt(Vec<CrossingSession>, Vec<CrossingMix>, oneshot::Sender<()>),
     /// No more sessions follow from the predecessor process: begin those that did not arrive as new ones.
     AdoptNoMore,
     /// Send the queued messages, hand over all calls and end; the media workers keep relaying.

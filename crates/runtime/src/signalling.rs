@@ -415,9 +415,11 @@ impl SignallingLoop {
                 }
                 self.input(now, input);
             }
-            Some(SignallingCommand::Adopt(sessions, mixes)) => {
+            Some(SignallingCommand::Adopt(sessions, mixes, adopted)) => {
                 self.conferences.resume(mixes);
                 self.workers.adopt(sessions);
+                // The thread that receives the sessions has ended if it does not wait.
+                let _ = adopted.send(());
             }
             Some(SignallingCommand::AdoptNoMore) => {
                 self.conferences.resume_no_more();

@@ -34,9 +34,11 @@ pub use link::HandoverLink;
 
 /// Version of the messages; processes of different versions refuse each other.
 pub const PROTOCOL: u32 = 3;
-/// Maximum number of sessions that are handed over in one message.
-pub const SLICE: usize = 50;
-/// Maximum time for which the predecessor waits until the agents of a slice are between two WebSocket messages.
+/// Maximum number of sessions that are handed over in one message. The packets of a slice wait until it is adopted.
+pub const SLICE: usize = 16;
+/// Pause after a slice, in which both processes forward the packets that have waited.
+pub const SLICE_PAUSE: Duration = Duration::from_millis(5);
+/// Maximum time for which the predecessor waits until the last agents are between two WebSocket messages.
 pub const AGENTS_WITHIN: Duration = Duration::from_millis(500);
 /// Interval at which the predecessor checks whether the agents are between two messages.
 pub const AGENTS_INTERVAL: Duration = Duration::from_millis(5);

@@ -196,10 +196,12 @@ impl Workers {
     }
 
     /// Removes sessions and returns them, with the number of those that remain; blocks until the workers have answered.
+    /// All workers contribute, so that none stands still for long and the parties of a conference are taken together.
     pub fn export(&self, request: ExportRequest) -> ExportedSlice {
         let mut slice = ExportedSlice::default();
-        for link in &self.links {
-            let wanted = ExportRequest { most: request.most.saturating_sub(slice.sessions.len()), ..request };
+        for (at, link) in self.links.iter().enumerate() {
+            let left = request.most.saturating_sub(slice.sessions.len());
+            let wanted = ExportRequest { most: left.div_ceil(self.links.len() - at), ..request };
             let more = link.ask(|answer| WorkerCommand::Export(wanted, answer)).unwrap_or_default();
             slice.sessions.extend(more.sessions);
             slice.remaining += more.remaining;
