@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::crash::{phones, routes, until_heard, until_stored};
 use crate::support::calls::Call;
-use crate::support::{Process, config, finish, until, with_state, write};
+use crate::support::{Process, config, finish, has_pid_namespaces, until, with_state, write};
 use crate::systemd::NotifySocket;
 use crate::upgrade::upgrade;
 
@@ -225,9 +225,7 @@ fn a_service_manager_hears_of_the_edge_and_keeps_the_keeper() {
 /// A container has no other init process.
 #[test]
 fn it_is_the_first_process_of_a_container() {
-    let may = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "--kill-child", "true"]).output();
-    if !may.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no PID namespace can be made here");
+    if !has_pid_namespaces() {
         return;
     }
     let mut process = Process::start_first_keeper(&with_state(&config("")));

@@ -21,7 +21,7 @@ use crate::support::sip::{Party, field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::tcp_phone::{TcpPhone, authorization};
 use crate::support::tls_proxy::TlsProxy;
-use crate::support::{Process, config, finish, http, until, whole_lines};
+use crate::support::{Process, config, finish, has_pid_namespaces, http, until, whole_lines};
 
 /// Process that runs in place of the first one; killed on drop.
 pub(crate) struct Successor(Pid);
@@ -324,6 +324,22 @@ fn a_process_started_elsewhere_takes_over_at_the_socket() {
     assert!(status.success(), "{status}: {log}");
     assert!(!directory.path().join("edge.sock").exists());
     drop((first, second));
+}
+
+/// To a process in another container, the first one has no process ID.
+#[test]
+fn a_process_in_another_pid_namespace_takes_over() {
+    if !has_pid_namespaces() {
+        return;
+    }
+    let (caller, callee) = phones();
+    let first = Process::start_for_takeover(&routes((&caller, &callee), "", ""));
+    let call = Call::set_up(&first, "kept", &caller, &callee);
+    let second = first.start_first_successor();
+    until("the first process waits", || first.log().contains("waits for SIGTERM").then_some(()));
+    talk(&call, &caller, &callee, 1);
+    call.hang_up(2, &caller, &callee);
+    drop(second);
 }
 
 #[test]

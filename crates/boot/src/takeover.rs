@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::{getsockopt, sockopt};
 use rustix::process::geteuid;
 use tokio::net::UnixListener;
 use trunkgate_runtime::handover::HandoverLink;
@@ -70,9 +70,10 @@ fn check_directory(path: &Path) -> io::Result<()> {
 
 /// Returns an error if the process at the other end belongs to another user.
 fn check_user(stream: &net::UnixStream) -> io::Result<()> {
-    let (other, own) = (socket_peercred(stream)?.uid, geteuid());
+    // The process ID is 0 if the other process is in another PID namespace: rustix has no value for that.
+    let (other, own) = (getsockopt(stream, sockopt::PeerCredentials)?.uid(), geteuid().as_raw());
     if other != own {
-        let what = format!("the other process runs as uid {}, this one as {}", other.as_raw(), own.as_raw());
+        let what = format!("the other process runs as uid {other}, this one as {own}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     Ok(())

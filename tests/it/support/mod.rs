@@ -20,6 +20,7 @@ pub(crate) mod tls_proxy;
 pub(crate) mod twilio;
 
 use media_ports::Place;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -160,6 +161,22 @@ pub(crate) fn with_state(text: &str) -> String {
     text.replacen("[edge]\n", "[edge]\nstate = \"file\"\nstate_directory = \"state\"\n", 1)
 }
 
+/// Returns the command of a program that is the first process of a PID namespace, which ends with the command's process.
+fn in_pid_namespace(program: &OsStr) -> Command {
+    let mut command = without_environment(Command::new("unshare"));
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(program);
+    command
+}
+
+/// Returns whether PID namespaces can be created here.
+pub(crate) fn has_pid_namespaces() -> bool {
+    let has = in_pid_namespace("true".as_ref()).output().is_ok_and(|output| output.status.success());
+    if !has {
+        eprintln!("skipped: no PID namespace can be made here");
+    }
+    has
+}
+
 fn takeover_command(file: &Path) -> Command {
     let socket = file.with_file_name("edge.sock");
     trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s", "--take-over", socket.to_str().unwrap()])
@@ -189,8 +206,7 @@ impl Process {
     /// Starts a keeper as the first process of a PID namespace, which ends with the process of this value.
     pub(crate) fn start_first_keeper(config: &str) -> Process {
         let (directory, file) = write(config);
-        let mut command = without_environment(Command::new("unshare"));
-        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", env!("CARGO_BIN_EXE_trunkgate")]);
+        let mut command = in_pid_namespace(env!("CARGO_BIN_EXE_trunkgate").as_ref());
         command.args(["keeper", "--config", file.to_str().unwrap(), "--", "run"]);
         Process::spawn(command, directory, file)
     }
@@ -246,6 +262,15 @@ impl Process {
     /// Starts another edge with the same files, which takes over from this one.
     pub(crate) fn start_successor(&self) -> Process {
         Process::spawn(takeover_command(&self.file), Arc::clone(&self.directory), self.file.clone())
+    }
+
+    /// Starts another edge with the same files, as the first process of a PID namespace, which takes over from this one.
+    /// The namespace ends with the process of this value.
+    pub(crate) fn start_first_successor(&self) -> Process {
+        let successor = takeover_command(&self.file);
+        let mut command = in_pid_namespace(successor.get_program());
+        command.args(successor.get_args());
+        Process::spawn(command, Arc::clone(&self.directory), self.file.clone())
     }
 
     /// Runs another edge with the same files, which may not take over from this one; returns its output.
