@@ -89,6 +89,15 @@ impl Baresip {
         Ok(())
     }
 
+    /// Returns the bit rates of audio that the phone shows: sent, and received after decryption. The phone computes
+    /// them every few seconds.
+    pub(crate) fn bit_rates(&self) -> Option<(u32, u32)> {
+        let log = self.log();
+        let (rates, _) = log.rsplit_once(" (bit/s)")?;
+        let (sent, received) = rates.rsplit_once("audio=")?.1.split_once('/')?;
+        Some((sent.parse().ok()?, received.parse().ok()?))
+    }
+
     /// Sends a menu command to the phone.
     pub(crate) fn command(&self, command: &str, parameters: &str) -> anyhow::Result<()> {
         let text = format!("{{\"command\":\"{command}\",\"params\":\"{parameters}\"}}");

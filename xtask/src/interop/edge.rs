@@ -134,6 +134,12 @@ impl Edge {
         Ok(())
     }
 
+    /// Starts another process by this command, with the same files, which takes over. Returns the process before it.
+    pub(crate) fn hand_over_to(&mut self, command: Command) -> anyhow::Result<Child> {
+        let (successor, _) = start_process(command, self.folder.path())?;
+        Ok(std::mem::replace(&mut self.child, successor))
+    }
+
     /// Returns the process ID of the edge.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

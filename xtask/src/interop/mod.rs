@@ -12,6 +12,7 @@ pub(crate) mod edge;
 pub(crate) mod front;
 pub(crate) mod hub;
 pub(crate) mod install;
+pub(crate) mod lasting;
 pub(crate) mod names;
 mod nat;
 mod netns;
@@ -62,7 +63,7 @@ pub(crate) struct Options {
 
 /// Cases that --quick omits unless named: one measures time on a machine that is otherwise idle, one waits for
 /// intervals in real time, and the others install large packages, or one that no other case needs.
-const FULL_ONLY: [&str; 23] = [
+const FULL_ONLY: [&str; 24] = [
     "mwi",
     "sipp-timers",
     "agent-100",
@@ -85,11 +86,12 @@ const FULL_ONLY: [&str; 23] = [
     "program-warm-transfer",
     "program-realtime",
     "recording-crash",
+    "restart-peers",
     "helm",
 ];
 
 /// Cases that can run in a network namespace, since they need nothing from outside. The others fetch packages.
-const SELF_CONTAINED: [&str; 38] = [
+const SELF_CONTAINED: [&str; 39] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
@@ -128,6 +130,7 @@ const SELF_CONTAINED: [&str; 38] = [
     "reload-live",
     "ivr",
     "record-play",
+    "takeover-namespace",
 ];
 
 /// Cases that run alone, since they use or measure the whole machine.

@@ -205,6 +205,11 @@ impl Calls {
 
     /// Makes the calls through `edge` and waits for their end.
     pub(crate) fn run(&self, edge: SocketAddr) -> anyhow::Result<Counted> {
+        self.start(edge)?.wait()
+    }
+
+    /// Starts to make the calls through `edge`.
+    pub(crate) fn start(&self, edge: SocketAddr) -> anyhow::Result<Caller> {
         let folder = tempfile::tempdir()?;
         let at = folder.path();
         let mut command = Command::new("sipp");
@@ -233,7 +238,7 @@ impl Calls {
         }
         let out = File::create(at.join("out.log"))?;
         let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();
-        let mut child = command
+        let child = command
             .arg(edge.to_string())
             .args(["-i", self.address, "-mi", self.address, "-t", self.transport, "-nostdin"])
             .args(["-p", &self.port.to_string(), "-s", self.number])
@@ -247,19 +252,52 @@ impl Calls {
             .spawn()
             .context("sipp")?;
         let deadline = Instant::now() + Duration::from_secs_f64(seconds * 2.0 + 60.0);
-        while child.try_wait()?.is_none() {
-            if Instant::now() > deadline {
-                child.kill()?;
-                child.wait()?;
-                bail!("sipp did not end in time\n{}", errors(at));
+        Ok(Caller { child, folder, deadline })
+    }
+}
+
+/// SIPp as a caller in the background, ended on drop.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    child: Child,
+    folder: tempfile::TempDir,
+    deadline: Instant,
+}
+
+impl Caller {
+    /// Returns the process ID of SIPp, which is part of the Call-IDs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails if SIPp has ended.
+    pub(crate) fn assert_running(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("sipp ended by itself: {status}\n{}", errors(self.folder.path())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the calls have ended.
+    pub(crate) fn wait(&mut self) -> anyhow::Result<Counted> {
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > self.deadline {
+                bail!("sipp did not end in time\n{}", errors(self.folder.path()));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        let counted = counted(&at.join("stat.csv"))?;
+        let counted = counted(&self.folder.path().join("stat.csv"))?;
         if counted.failed > 0 {
-            eprintln!("{}", errors(at));
+            eprintln!("{}", errors(self.folder.path()));
         }
         Ok(counted)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -118,7 +118,8 @@ impl Sound {
             let length = head.get(4..).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
             let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
             if head.starts_with(b"data") {
-                break behind.get(..length).unwrap_or(behind);
+                // The length is 0 while the file is being written.
+                break behind.get(..length).filter(|audio| !audio.is_empty()).unwrap_or(behind);
             }
             let (chunk, next) = behind.split_at_checked(length + length % 2).context("no audio")?;
             format = if head.starts_with(b"fmt ") { chunk } else { format };
@@ -302,5 +303,12 @@ mod tests {
             assert_eq!((sound.rate_hz, sound.samples.len()), (16_000, 16_000));
             assert!((sound.samples[100] - said(440, 100.0 / 16_000.0)).abs() <= 1.0);
         }
+    }
+
+    #[test]
+    fn a_wav_file_is_read_while_it_is_written() {
+        let mut file = wav(8_000, 1, 1, |t| tone(440, t));
+        file[40..44].fill(0);
+        assert_eq!(Sound::of_wav(&file).unwrap().samples.len(), 8_000);
     }
 }

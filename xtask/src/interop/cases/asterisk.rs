@@ -136,7 +136,7 @@ fn configuration() -> anyhow::Result<String> {
 }
 
 /// Returns the `pjsip.conf` of the guide; on loopback, a socket needs an explicit source address.
-fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
+pub(super) fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
     let guide = block("`pjsip.conf`, whole", "ini")?;
     let media = format!("direct_media = no\nmedia_address = {PBX}\nbind_rtp_to_media_address = yes");
     Ok(guide
@@ -147,7 +147,7 @@ fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
 }
 
 /// Returns the root folder in which Asterisk is installed.
-fn root() -> anyhow::Result<PathBuf> {
+pub(super) fn root() -> anyhow::Result<PathBuf> {
     let folder = edge::target().join("interop-asterisk");
     if folder.join("usr/sbin/asterisk").is_file() {
         return Ok(folder);
@@ -180,14 +180,16 @@ fn root() -> anyhow::Result<PathBuf> {
 
 /// Running Asterisk, killed on drop.
 #[derive(Debug)]
-struct Asterisk {
+pub(super) struct Asterisk {
     child: Child,
     log: tempfile::NamedTempFile,
-    version: String,
+    /// Name and version of the program.
+    pub(super) version: String,
 }
 
 impl Asterisk {
-    fn start(root: &Path, pjsip: &str, extensions: &str) -> anyhow::Result<Asterisk> {
+    /// Starts Asterisk with these files and waits until it is ready.
+    pub(super) fn start(root: &Path, pjsip: &str, extensions: &str) -> anyhow::Result<Asterisk> {
         std::fs::write(root.join("etc/asterisk/pjsip.conf"), pjsip)?;
         std::fs::write(root.join("etc/asterisk/extensions.conf"), extensions)?;
         // The only device that Asterisk needs is /dev/null.
@@ -220,7 +222,7 @@ impl Asterisk {
     }
 
     /// Returns the end of Asterisk's log.
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         let text = std::fs::read_to_string(self.log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")

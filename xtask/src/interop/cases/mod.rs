@@ -48,6 +48,7 @@ mod record_route;
 mod recording_crash;
 mod reflection;
 mod reload_live;
+mod restart_peers;
 mod reverse_proxy;
 mod shell;
 mod simulator;
@@ -61,6 +62,7 @@ mod siprec;
 mod sipvicious;
 mod srtp_baresip;
 mod strangers;
+mod takeover_namespace;
 mod teams;
 mod tls_kamailio;
 mod toll_fraud;
@@ -97,6 +99,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(programs());
     all.extend(transfers());
     all.extend(records());
+    all.extend(replacements());
     all.extend(deployed());
     all
 }
@@ -575,6 +578,22 @@ fn records() -> Vec<Case> {
             name: "otel",
             proves: "calls as traces by HTTPS: every request read by OpenTelemetry's own protobuf schema, each call one trace, once",
             run: otel::run,
+        },
+    ]
+}
+
+/// Returns the cases in which another process continues the calls of the edge.
+fn replacements() -> Vec<Case> {
+    vec![
+        Case {
+            name: "restart-peers",
+            proves: "two upgrades and a kill -9 under calls of SIPp, baresip (SRTP over TLS), Asterisk, pipecat and OpenAI's SDK: each goes on both ways",
+            run: restart_peers::run,
+        },
+        Case {
+            name: "takeover-namespace",
+            proves: "`run --take-over` from the first process of a PID namespace: while it drains, and before its namespace is killed",
+            run: takeover_namespace::run,
         },
     ]
 }

@@ -1,5 +1,5 @@
-// The side of OpenAI's realtime model in cases: a WebSocket that answers the caller's first words with four seconds of voice at once, reports when
-// the caller speaks again, and prints what it has heard and where the client cuts what it has said.
+// The side of OpenAI's realtime model in cases: a WebSocket that answers the caller's words with four seconds of voice at once, reports when the
+// caller interrupts them, and prints what it has heard and where the client cuts what it has said.
 "use strict";
 
 const say = (text) => console.log(text);
@@ -15,12 +15,14 @@ function model(socket) {
   let events = 0;
   let voiced = 0;
   let quiet = 0;
+  let answers = 0;
   let answered = false;
   let interrupted = false;
   const send = (event) => socket.send(JSON.stringify({ event_id: `event_${++events}`, ...event }));
   const answer = () => {
-    const ids = { response_id: "resp_1", item_id: "item_1", output_index: 0, content_index: 0 };
-    send({ type: "response.created", response: { id: "resp_1", object: "realtime.response", status: "in_progress" } });
+    answers += 1;
+    const ids = { response_id: `resp_${answers}`, item_id: `item_${2 * answers - 1}`, output_index: 0, content_index: 0 };
+    send({ type: "response.created", response: { id: ids.response_id, object: "realtime.response", status: "in_progress" } });
     const delta = Buffer.alloc(DELTA_MS * BYTES_PER_MS, 0x20).toString("base64");
     for (let ms = 0; ms < ANSWER_MS; ms += DELTA_MS) send({ type: "response.output_audio.delta", delta, ...ids });
   };
@@ -28,10 +30,12 @@ function model(socket) {
     const ms = audio.length / BYTES_PER_MS;
     const isVoice = audio.some((byte) => (byte | 0x80) !== 0xff);
     if (isVoice) {
+      // The last answer is over: another turn.
+      if (quiet >= ANSWER_MS) [voiced, answered, interrupted] = [0, false, false];
       voiced += ms;
       if (answered && !interrupted && quiet >= PAUSE_MS) {
         interrupted = true;
-        send({ type: "input_audio_buffer.speech_started", item_id: "item_2", audio_start_ms: 0 });
+        send({ type: "input_audio_buffer.speech_started", item_id: `item_${2 * answers}`, audio_start_ms: 0 });
       }
       quiet = 0;
     } else {
@@ -57,7 +61,7 @@ function model(socket) {
         say(`truncated ${event.item_id} at ${event.audio_end_ms}`);
         break;
       case "response.cancel":
-        send({ type: "response.done", response: { id: "resp_1", object: "realtime.response", status: "cancelled" } });
+        send({ type: "response.done", response: { id: `resp_${answers}`, object: "realtime.response", status: "cancelled" } });
         break;
     }
   });
