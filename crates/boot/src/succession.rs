@@ -285,7 +285,7 @@ pub(crate) fn give_sessions(
     }
 }
 
-/// Sends media sessions with the files of their recordings, and waits until the successor's workers have them.
+/// Sends media sessions with the files of their recordings, and waits until they have been passed to the successor's workers.
 ///
 /// # Errors
 /// Returns the error of the connection.

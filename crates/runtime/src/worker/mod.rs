@@ -196,7 +196,7 @@ impl Workers {
     }
 
     /// Removes sessions and returns them, with the number of those that remain; blocks until the workers have answered.
-    /// All workers contribute, so that none stands still for long and the parties of a conference are taken together.
+    /// All workers contribute, so that none stands still for long.
     pub fn export(&self, request: ExportRequest) -> ExportedSlice {
         let mut slice = ExportedSlice::default();
         for (at, link) in self.links.iter().enumerate() {
