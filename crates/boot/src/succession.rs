@@ -285,7 +285,8 @@ pub(crate) fn give_sessions(
     }
 }
 
-/// Sends media sessions with the files of their recordings, and waits until they have been passed to the successor's workers.
+/// Sends media sessions with the files of their recordings, and waits until the successor's signalling has passed them
+/// to its workers.
 ///
 /// # Errors
 /// Returns the error of the connection.
