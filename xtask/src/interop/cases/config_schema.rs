@@ -91,10 +91,15 @@ fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Returns the path of the output of `config show` for a file, which `check` accepts too; `None` if files or secrets
-/// named by the file are missing.
+/// Returns the path of the output of `config show` for a file, which `check` accepts too; `None` if files named by the
+/// file are missing. Environment variables that the file names are set.
 fn shown(file: &Path) -> Option<PathBuf> {
-    let with = |file: &Path, verb: &[&str]| Command::new(binary()).arg("--config").arg(file).args(verb).output().ok();
+    let text = std::fs::read_to_string(file).ok()?;
+    let secrets = text.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let secrets: Vec<(&str, &str)> = secrets.map(|name| (name, "0123456789abcdef0123456789abcdef")).collect();
+    let with = |file: &Path, verb: &[&str]| {
+        Command::new(binary()).arg("--config").arg(file).args(verb).envs(secrets.iter().copied()).output().ok()
+    };
     let printed = with(file, &["config", "show"]).filter(|output| output.status.success())?;
     let again = file.with_extension("shown.toml");
     // The output is not placed next to a file of the tree.
