@@ -12,6 +12,10 @@ use crate::gateway::Gateway;
 
 /// Interval of writes: the state of a new call is behind by at most this time.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum number of calls that are written at once, about 2 ms of work, because signalling waits meanwhile.
+const SLICE: usize = 64;
+/// Pause between two slices of due calls.
+const SLICE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Changed calls of a gateway, with the times at which they are written.
 #[derive(Debug)]
@@ -24,13 +28,15 @@ pub struct ChangeFeed {
     due: Option<Instant>,
     /// Earliest time of the next write of any call.
     next: Instant,
+    /// Whether calls were left for the next slice.
+    has_more: bool,
 }
 
 impl ChangeFeed {
     /// Follows a gateway from now on; its calls are written first.
     pub fn new(now: Instant, gateway: &mut Gateway) -> ChangeFeed {
         gateway.track_changes();
-        ChangeFeed { written: HashMap::new(), waiting: BTreeSet::new(), due: None, next: now }
+        ChangeFeed { written: HashMap::new(), waiting: BTreeSet::new(), due: None, next: now, has_more: false }
     }
 
     /// Schedules the calls that have changed in the gateway. Returns the written calls that have ended, which must be
@@ -55,18 +61,29 @@ impl ChangeFeed {
         self.due
     }
 
-    /// Removes from the schedule and returns the calls that are to be written now. [`Self::note_written`] must follow
-    /// for each that was written.
+    /// Removes from the schedule and returns the calls that are to be written now, those that were never written first,
+    /// and at most a slice of them. [`Self::note_written`] must follow for each that was written.
     pub fn take_due(&mut self, now: Instant) -> Vec<CallKey> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        (self.due, self.next) = (None, now + INTERVAL);
-        let (due, later): (Vec<CallKey>, Vec<CallKey>) = std::mem::take(&mut self.waiting)
+        let (mut due, later): (Vec<CallKey>, Vec<CallKey>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|key| self.written.get(key).is_none_or(|next| *next <= now));
-        later.into_iter().for_each(|key| self.wait(key));
+        let mut rest = Vec::new();
+        if due.len() > SLICE {
+            due.sort_by_key(|key| self.written.contains_key(key));
+            rest = due.split_off(SLICE);
+        }
+        self.has_more = !rest.is_empty();
+        (self.due, self.next) = (None, now + if self.has_more { SLICE_PAUSE } else { INTERVAL });
+        rest.into_iter().chain(later).for_each(|key| self.wait(key));
         due
+    }
+
+    /// Returns whether calls that were due at the last write have been left for the next one.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// Records that a call was written.
@@ -79,6 +96,7 @@ impl ChangeFeed {
         let live: Vec<CallKey> = gateway.call_keys().into_iter().filter(|key| gateway.is_live(*key)).collect();
         self.written = live.iter().map(|key| (*key, now)).collect();
         live.iter().for_each(|key| self.wait(*key));
+        self.has_more = !live.is_empty();
         live
     }
 

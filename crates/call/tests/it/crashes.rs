@@ -210,6 +210,30 @@ fn a_call_is_written_soon_then_at_intervals_and_removed_at_once() {
     assert!(!feed.is_waiting(key));
 }
 
+#[test]
+fn many_calls_are_written_in_slices_and_new_ones_first() {
+    let mut bench = Bench::with(usual());
+    let mut feed = ChangeFeed::new(bench.now, &mut bench.gateway);
+    let (_, callee) = bench.answered();
+    feed.take_ended(&mut bench.gateway);
+    let [oldest] = feed.take_due(feed.poll_timeout().unwrap()).try_into().unwrap();
+    feed.note_written(bench.now, oldest);
+    bench.receive(PBX, callee.request("INFO", 1, ""));
+    bench.sent.clear();
+    for _ in 0..99 {
+        bench.answered();
+    }
+    feed.take_ended(&mut bench.gateway);
+    let now = bench.now + Duration::from_secs(1);
+    let first = feed.take_due(now);
+    assert!(feed.has_more() && first.len() < 99 && !first.contains(&oldest), "{first:?}");
+    let later = feed.poll_timeout().unwrap();
+    assert!(now < later && later < now + Duration::from_millis(20));
+    let second = feed.take_due(later);
+    assert!(!feed.has_more() && first.len() + second.len() == 100 && second.contains(&oldest), "{second:?}");
+    assert_eq!(feed.poll_timeout(), None);
+}
+
 /// The caller gets 503 with the tag that it knows, and the phone a CANCEL. If the phone has answered meanwhile, it is
 /// hung up on.
 #[test]

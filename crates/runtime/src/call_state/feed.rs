@@ -107,7 +107,7 @@ impl StateFeed {
 
     /// Lets the file begin once all calls are queued. If some were lost on the way, all are queued again first.
     fn begin(&mut self, now: Instant, gateway: &Gateway) {
-        if self.is_begun {
+        if self.is_begun || self.calls.has_more() {
             return;
         }
         if self.writer.take_behind() {
