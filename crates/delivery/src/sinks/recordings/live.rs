@@ -21,6 +21,7 @@ use super::place::RecordingLocation;
 use super::repair;
 use super::{FrameBlock, NewRecording, RecordingGap, RecordingId, SoundRange};
 use trunkgate_config::RecordingSettings;
+use trunkgate_system::clock;
 use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
 
 /// Number of samples of a frame with both channels.
@@ -44,10 +45,12 @@ pub(super) struct LiveRecording {
     gathered: u64,
     /// Frame at which the recorder of this process began; 0 unless an earlier process has crashed.
     first: u64,
-    /// Time of the last write of a process that has crashed, until the first block gives the length of the gap.
+    /// End of the audio of a process that has crashed, until the first block gives the length of the gap.
     crashed: Option<Instant>,
     /// End of the latest block, in frames since the start.
     heard: u64,
+    /// Time at which the latest block was received; `None` before the first block of this process.
+    heard_at: Option<Instant>,
     gaps: u64,
     lost: RecordingLosses,
     /// Loss already reported to the call, in milliseconds.
@@ -157,6 +160,7 @@ impl LiveRecording {
             first: 0,
             crashed: None,
             heard: 0,
+            heard_at: None,
             gaps: 0,
             lost: RecordingLosses::default(),
             told: 0,
@@ -210,6 +214,7 @@ impl LiveRecording {
             first,
             crashed: None,
             heard,
+            heard_at: None,
             gaps,
             lost,
             told,
@@ -229,7 +234,7 @@ impl LiveRecording {
     }
 
     /// Continues the file of a crashed process at the time `now`, which is `date` in milliseconds since 1970. The time
-    /// from the last write to the first block is a gap, unless a pause is cut out of the recording.
+    /// from the end of the file's audio to the first block is a gap, unless a pause is cut out of the recording.
     ///
     /// # Errors
     /// Returns the reason why the file cannot be continued.
@@ -279,6 +284,7 @@ impl LiveRecording {
             first,
             crashed: now.checked_sub(absent).filter(|_| !interrupted.is_cut),
             heard: first,
+            heard_at: None,
             // Gaps before the crash count as one, because only their length is known.
             gaps: u64::from(interrupted.lost.total() > 0),
             lost: interrupted.lost,
@@ -298,7 +304,7 @@ impl LiveRecording {
             self.first = self.first.max(self.encoder.frames() + absent);
         }
         let first = block.first.saturating_add(self.first);
-        self.heard = self.heard.max(first.saturating_add(length));
+        (self.heard, self.heard_at) = (self.heard.max(first.saturating_add(length)), Some(now));
         self.look(now);
         if !self.is_ready(now) {
             return None;
@@ -404,7 +410,17 @@ impl LiveRecording {
 
     fn write(&mut self, now: Instant) -> bool {
         let encoder = &self.encoder;
-        self.output.write(now, |length| encoder.header(length))
+        let is_written = self.output.write(now, |length| encoder.header(length));
+        if let Some(end) = self.end_of_audio().filter(|_| is_written) {
+            self.output.set_end(clock::wall().checked_sub(now.saturating_duration_since(end)));
+        }
+        is_written
+    }
+
+    /// Returns the time of the last encoded sample; `None` before the first block of this process.
+    fn end_of_audio(&self) -> Option<Instant> {
+        let missing = milliseconds(self.heard.saturating_sub(self.encoder.frames()));
+        self.heard_at?.checked_sub(Duration::from_millis(missing))
     }
 
     /// Writes the frames encoded so far to the file.

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -203,6 +203,14 @@ impl RecordingOutput {
                 false
             }
         }
+    }
+
+    /// Records the time at which the written audio ends as the modification time of the file. A process that continues
+    /// the file after a crash derives the length of the gap from it: bytes are written up to half a second after the
+    /// audio.
+    pub(super) fn set_end(&self, end: Option<SystemTime>) {
+        // Without it, the time of the write is used.
+        let _ = self.file.as_ref().zip(end).map(|(file, end)| file.set_modified(end));
     }
 
     fn try_write(&mut self, header: impl Fn(u64) -> Option<[u8; 80]>) -> io::Result<()> {

@@ -199,7 +199,7 @@ impl RecordingWriter {
 
     /// Writes the buffered audio of paused recordings, and checks that the disk accepts recordings while none is
     /// written.
-    fn look(&mut self, now: Instant) {
+    pub(super) fn look(&mut self, now: Instant) {
         self.looked = now;
         self.live.values_mut().for_each(|live| live.flush(now));
         // Active recordings test the disk by their own writes.

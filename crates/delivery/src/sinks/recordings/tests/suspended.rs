@@ -175,6 +175,21 @@ fn a_file_goes_on_in_another_process_after_a_crash_and_keeps_its_earlier_losses(
 }
 
 #[test]
+fn the_end_of_the_audio_is_the_modification_time_of_a_file() {
+    for container in [Container::Wav, Container::Opus] {
+        let mut bench = Bench::new(|settings| settings.container = container);
+        bench.begin(1, Channels::Dual);
+        // The last block waits for another one, or for the interval.
+        bench.blocks(1, 0..3);
+        bench.now += Duration::from_secs(5);
+        bench.writer.look(bench.now);
+        let about = std::fs::metadata(bench.path(&bench.entry(1))).unwrap();
+        let age = std::time::SystemTime::now().duration_since(about.modified().unwrap()).unwrap();
+        assert!(age >= Duration::from_secs(5), "{container:?}: {age:?}");
+    }
+}
+
+#[test]
 fn a_gap_lasts_until_audio_comes_again() {
     let mut bench = Bench::new(|_| {});
     bench.begin(1, Channels::Dual);
