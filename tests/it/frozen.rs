@@ -61,3 +61,24 @@ fn an_answer_that_came_during_a_freeze_is_read_before_timers() {
     callee.sip.receive("ACK ");
     caller.sip.receive("SIP/2.0 200");
 }
+
+#[test]
+fn a_recording_names_the_time_in_which_the_process_was_stopped() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
+    let edge = Process::start(&config(&format!(
+        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\nrecord = true\n\
+         [recording]\ndirectory = \"recordings\"\n",
+        caller.trunk("carrier"),
+        callee.trunk("pbx"),
+    )));
+    let call = Call::set_up(&edge, "recorded", &caller, &callee);
+    let path = format!("/v1/calls/{}", edge.sid());
+    freeze(&edge, || ());
+    let lost = until("the gap is shown", || {
+        let lost = &edge.json(&path)["recordings"][0]["lost"];
+        lost.is_array().then(|| lost.clone())
+    });
+    assert_eq!(lost[0]["reason"], "process_stopped");
+    assert!(lost[0]["seconds"].as_f64().unwrap() >= 6.0, "{lost}");
+    call.hang_up(2, &caller, &callee);
+}

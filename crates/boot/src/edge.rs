@@ -700,7 +700,8 @@ fn recorded_by(writer: RecordingsHandle) -> impl FnMut(RecordingId, Recorded<'_>
     move |recording, piece| match piece {
         Recorded::Audio { first, samples } => {
             // The writer counts refused blocks itself.
-            let _ = writer.write(recordings::FrameBlock { recording, first, samples: samples.into() });
+            let block = recordings::FrameBlock { recording, first, at: Instant::now(), samples: samples.into() };
+            let _ = writer.write(block);
         }
         Recorded::End { sound, .. } => writer.end(recording, sound),
     }

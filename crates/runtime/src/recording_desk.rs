@@ -1,8 +1,10 @@
 //! Interface between signalling and the recording writer.
 
-use trunkgate_call::{GatewayInput, RecordingBegun, RecordingDone, RecordingLosses};
+use std::time::Duration;
 
+use trunkgate_call::{GatewayInput, RecordingBegun, RecordingDone, RecordingLosses};
 use trunkgate_delivery::sinks::recordings::{NewRecording, RecordingsHandle};
+use trunkgate_media::RecordingId;
 
 /// Handle to the recording writer, with the state last reported to the gateway.
 #[derive(Debug)]
@@ -30,6 +32,11 @@ impl RecordingInterface {
             lost: RecordingLosses::default(),
             error: Some(error),
         })))
+    }
+
+    /// Counts the audio that these recordings lack, because the process did not run for this long.
+    pub(crate) fn note_stop(&self, running: Vec<RecordingId>, pause: Duration) {
+        self.recordings.note_stop(running, pause);
     }
 
     /// Returns the input that notifies the gateway of a change since the last call of this method: recordings can or

@@ -251,6 +251,7 @@ impl SignallingLoop {
                 pause.as_secs_f64()
             );
             self.input(now, GatewayInput::Paused(pause));
+            self.recordings.note_stop(self.gateway.running_recordings(), pause);
         }
         let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);

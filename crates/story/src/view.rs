@@ -127,7 +127,7 @@ pub struct RecordingView {
 /// Audio lost from a recording for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordingLoss {
-    /// `disk_slow`, `disk_full`, `disk_failed` (another error of the disk), `restart`.
+    /// `disk_slow`, `disk_full`, `disk_failed` (another error of the disk), `restart`, `process_stopped`.
     #[serde(deserialize_with = "word::one")]
     pub reason: Word,
     /// Length of the lost audio.

@@ -145,7 +145,8 @@ fn count_records(rig: &Rig, figures: &mut [CallFigures], records: &[Value]) {
 
 /// Compares each recording with its call, and its gaps with the crashes.
 fn count_recordings(rig: &Rig, figures: &mut [CallFigures], records: &[Value], all: &[Recording], times: &Times) {
-    let crashes = times.iter().filter(|(kind, _)| *kind == EventKind::Crash).count();
+    let count = |wanted| times.iter().filter(|(kind, _)| *kind == wanted).count();
+    let events = (count(EventKind::Crash), count(EventKind::Freeze));
     for (kind, number) in
         rig.placed.iter().filter(|(kind, _)| rig.kinds.get(*kind).is_some_and(|kind| kind.is_recorded))
     {
@@ -153,7 +154,7 @@ fn count_recordings(rig: &Rig, figures: &mut [CallFigures], records: &[Value], a
         let of_call = |one: &&Recording| record.is_some_and(|record| one.entry["call_sid"] == record["sid"]);
         let own: Vec<&Recording> = all.iter().filter(of_call).collect();
         let is_right = match (record, own.as_slice()) {
-            (Some(record), [recording]) => recording.is_whole(record, crashes).unwrap_or_default(),
+            (Some(record), [recording]) => recording.is_whole(record, events).unwrap_or_default(),
             _ => false,
         };
         if !is_right {

@@ -12,6 +12,8 @@ use crate::bench::echo;
 use crate::interop::edge::Edge;
 use crate::interop::recording::FRAME;
 
+use super::FROZEN;
+
 /// Largest difference between the length of a recording and that of its call.
 const TOLERANCE: Duration = Duration::from_millis(300);
 /// Longest gap that a crash leaves in a recording.
@@ -51,12 +53,15 @@ impl Recording {
         Ok(Recording { entry, missing })
     }
 
-    /// Returns whether the recording has the length of its call, with gaps for the crashes and no other ones.
-    pub(super) fn is_whole(&self, record: &Value, crashes: usize) -> Option<bool> {
+    /// Returns whether the recording has the length of its call, with gaps for the crashes and for the times at which
+    /// the process was stopped, and no other ones.
+    pub(super) fn is_whole(&self, record: &Value, (crashes, stops): (usize, usize)) -> Option<bool> {
         let length = length_ms(record)?;
         let (recorded, lost) = (self.entry["duration_ms"].as_u64()?, self.entry["lost_ms"].as_u64()?);
-        let most = LONGEST_GAP * u32::try_from(crashes).ok()?;
-        let is_reported = Duration::from_millis(lost) <= most && (lost > 0) == (crashes > 0);
+        let (crashes, stops) = (u32::try_from(crashes).ok()?, u32::try_from(stops).ok()?);
+        let most = LONGEST_GAP * crashes + (FROZEN + LONGEST_GAP) * stops;
+        let least = FROZEN * stops + if crashes > 0 { Duration::from_millis(1) } else { Duration::ZERO };
+        let is_reported = (least..=most).contains(&Duration::from_millis(lost));
         let is_long_enough = Duration::from_millis(recorded.abs_diff(length)) <= TOLERANCE;
         let is_in_gaps = self.missing.iter().all(|missing| *missing <= most);
         Some(self.entry["state"] == "completed" && is_reported && is_long_enough && is_in_gaps)
@@ -105,16 +110,19 @@ mod tests {
     #[test]
     fn a_recording_is_whole_with_the_length_of_its_call_and_the_gaps_of_the_crashes() {
         let record = json!({"answered_at": "2026-11-25T09:14:00.100Z", "ended_at": "2026-11-25T09:15:00.000Z"});
-        let is_whole = |ms: u64, lost: u64, missing: u64, crashes: usize| {
+        let is_whole_after = |ms: u64, lost: u64, missing: u64, events: (usize, usize)| {
             let entry = json!({"duration_ms": ms, "lost_ms": lost, "state": "completed"});
-            Recording { entry, missing: vec![Duration::from_millis(missing)] }.is_whole(&record, crashes)
+            Recording { entry, missing: vec![Duration::from_millis(missing)] }.is_whole(&record, events)
         };
+        let is_whole = |ms, lost, missing, crashes| is_whole_after(ms, lost, missing, (crashes, 0));
         assert_eq!(is_whole(59_800, 0, 0, 0), Some(true));
         assert_eq!(is_whole(59_500, 0, 0, 0), Some(false));
         assert_eq!((is_whole(59_900, 20, 0, 0), is_whole(59_900, 0, 20, 0)), (Some(false), Some(false)));
         assert_eq!((is_whole(59_900, 180, 200, 1), is_whole(59_900, 0, 200, 1)), (Some(true), Some(false)));
         assert_eq!((is_whole(59_900, 1_600, 0, 1), is_whole(59_900, 180, 1_600, 1)), (Some(false), Some(false)));
-        assert_eq!(Recording { entry: json!({}), missing: Vec::new() }.is_whole(&record, 1), None);
+        assert_eq!(is_whole_after(59_900, 66_400, 61_000, (0, 1)), Some(true));
+        assert_eq!(is_whole_after(59_900, 0, 61_000, (0, 1)), Some(false));
+        assert_eq!(Recording { entry: json!({}), missing: Vec::new() }.is_whole(&record, (1, 0)), None);
     }
 
     #[test]

@@ -38,6 +38,7 @@ const LOSSES = {
   disk_slow: ['the disk was too slow', 'look at what else writes to the disk of the recordings'],
   disk_failed: ['the disk did not take it', '`trunkgate status` names the error of the disk'],
   restart: ['the edge was restarted', null],
+  process_stopped: ['the process of the edge was stopped, or its machine paused', null],
 };
 
 /** What the recordings of a call lack, a sentence for each reason. */

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_media::{MediaEvent, MediaId, canonical};
+use trunkgate_media::{MediaEvent, MediaId, RecordingId, canonical};
 use trunkgate_resources::agents::KeptStream;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{GatewayInput, GatewayOutput, OperatorCommand, StreamFailure};
@@ -481,6 +481,12 @@ impl Gateway {
     /// Returns the number of changes of conferences so far that [`ConferenceStates::of`] may show.
     pub fn conference_changes(&self) -> u64 {
         self.edge.sessions().conferences.changes()
+    }
+
+    /// Lists the recordings of calls and conferences that are in progress and not paused.
+    pub fn running_recordings(&self) -> Vec<RecordingId> {
+        let of_calls = self.calls.values().flat_map(|call| call.parts.recorders.recordings.running());
+        of_calls.chain(self.edge.sessions().conferences.running_recordings()).collect()
     }
 
     /// Returns the keys of all calls, for [`Self::snapshot_call`].

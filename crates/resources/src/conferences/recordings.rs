@@ -35,6 +35,12 @@ impl Conferences {
         Some(one.sid.clone())
     }
 
+    /// Lists the recordings of conferences that are in progress and not paused.
+    pub fn running_recordings(&self) -> impl Iterator<Item = RecordingId> {
+        let active = self.details.values().flat_map(|details| &details.recordings);
+        active.filter(|one| one.pause.is_none()).map(|one| one.id)
+    }
+
     /// Replaces the audio losses of a conference's recording, as last reported by its writer.
     pub fn record_losses(&mut self, recording: RecordingId, lost: &RecordingLosses) {
         let mut active = self.details.values_mut().flat_map(|details| &mut details.recordings);

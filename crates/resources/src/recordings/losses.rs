@@ -14,12 +14,19 @@ pub enum LossReason {
     DiskFailed,
     /// The edge was restarted during the call.
     Restart,
+    /// The edge's process was stopped, or its machine paused.
+    ProcessStopped,
 }
 
 impl LossReason {
     /// All reasons, in display order.
-    pub const ALL: [LossReason; 4] =
-        [LossReason::DiskSlow, LossReason::DiskFull, LossReason::DiskFailed, LossReason::Restart];
+    pub const ALL: [LossReason; 5] = [
+        LossReason::DiskSlow,
+        LossReason::DiskFull,
+        LossReason::DiskFailed,
+        LossReason::Restart,
+        LossReason::ProcessStopped,
+    ];
 
     /// Returns the stable name for views.
     pub const fn as_str(self) -> &'static str {
@@ -28,13 +35,24 @@ impl LossReason {
             LossReason::DiskFull => "disk_full",
             LossReason::DiskFailed => "disk_failed",
             LossReason::Restart => "restart",
+            LossReason::ProcessStopped => "process_stopped",
         }
     }
 }
 
-/// Lost audio of a recording, in milliseconds for each reason.
+/// Lost audio of a recording, in milliseconds for each reason. The serialised list may have fewer or more reasons, from
+/// another version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u64>")]
 pub struct RecordingLosses([u64; LossReason::ALL.len()]);
+
+impl From<Vec<u64>> for RecordingLosses {
+    fn from(each: Vec<u64>) -> RecordingLosses {
+        let mut losses = RecordingLosses::default();
+        losses.0.iter_mut().zip(each).for_each(|(known, lost)| *known = lost);
+        losses
+    }
+}
 
 impl RecordingLosses {
     /// Adds milliseconds to a reason.

@@ -90,7 +90,7 @@ fn pass_recorded(writer: &RecordingsHandle, open: &mut Vec<RecordingId>, recordi
     match piece {
         Recorded::Audio { first, samples } => {
             // The refusal is counted by the writer.
-            let _ = writer.write(FrameBlock { recording, first, samples: samples.into() });
+            let _ = writer.write(FrameBlock { recording, first, at: Instant::now(), samples: samples.into() });
         }
         Recorded::End { sound, .. } => {
             open.retain(|each| *each != recording);

@@ -189,6 +189,12 @@ impl CallRecordings {
         }
     }
 
+    /// Lists the recordings that are in progress and not paused.
+    pub(crate) fn running(&self) -> impl Iterator<Item = RecordingId> {
+        let running = self.list().iter().filter(|recording| !recording.is_over && recording.pause.is_none());
+        running.map(|recording| recording.id)
+    }
+
     /// Replaces the audio losses of a recording, as last reported by its writer.
     pub(crate) fn lack(&mut self, sid: &str, lost: &RecordingLosses) {
         if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {

@@ -2,6 +2,7 @@
 //! G.711.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 use trunkgate_media::{Alaw, RecordedSamples, RecordingId};
@@ -13,6 +14,8 @@ pub struct FrameBlock {
     pub recording: RecordingId,
     /// Index of the first 20 ms frame in the file; pauses of the recording do not count.
     pub first: u64,
+    /// Time at which the last frame was complete.
+    pub at: Instant,
     /// Whole frames at 8 kHz; samples from the caller and to the caller alternate.
     pub samples: BlockSamples,
 }

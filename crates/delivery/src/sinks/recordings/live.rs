@@ -32,6 +32,8 @@ const TOLD_MS: u64 = 1_000;
 const BEHIND: &str = "the writer was behind";
 /// Cause of a gap until another process continued the recording.
 const CRASHED: &str = "the edge crashed";
+/// Cause of a gap in which the process of the edge was stopped, or its machine paused.
+const STOPPED: &str = "the process did not run";
 
 /// Recording that is being written.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ pub(super) struct LiveRecording {
     crashed: Option<Instant>,
     /// End of the latest block, in frames since the start.
     heard: u64,
-    /// Time at which the latest block was received; `None` before the first block of this process.
+    /// Time at which the latest block was complete; `None` before the first block of this process.
     heard_at: Option<Instant>,
     gaps: u64,
     lost: RecordingLosses,
@@ -299,12 +301,12 @@ impl LiveRecording {
     pub(super) fn take(&mut self, block: &FrameBlock, now: Instant) -> Option<RecordingGap> {
         let length = (block.samples.len() / STEREO) as u64;
         if let Some(crashed) = self.crashed.take() {
-            // The block ends now, and its recorder began some time after this process.
-            let absent = frames(now.saturating_duration_since(crashed)).saturating_sub(length + block.first);
+            // Its recorder began some time after this process.
+            let absent = frames(block.at.saturating_duration_since(crashed)).saturating_sub(length + block.first);
             self.first = self.first.max(self.encoder.frames() + absent);
         }
         let first = block.first.saturating_add(self.first);
-        (self.heard, self.heard_at) = (self.heard.max(first.saturating_add(length)), Some(now));
+        (self.heard, self.heard_at) = (self.heard.max(first.saturating_add(length)), Some(block.at));
         self.look(now);
         if !self.is_ready(now) {
             return None;
@@ -345,19 +347,33 @@ impl LiveRecording {
             LossReason::DiskSlow => BEHIND,
             LossReason::DiskFull | LossReason::DiskFailed => self.output.error().unwrap_or(BEHIND),
             LossReason::Restart => CRASHED,
+            LossReason::ProcessStopped => STOPPED,
         };
-        Some(RecordingGap {
+        Some(self.describe_gap(at, frames, cause))
+    }
+
+    /// Counts audio that has not arrived, because the process did not run for this long; returns the gap. The recorder
+    /// has put silence there.
+    pub(super) fn note_stop(&mut self, pause: Duration) -> RecordingGap {
+        let length = frames(pause);
+        self.lose(length, LossReason::ProcessStopped);
+        self.describe_gap(self.encoder.frames().saturating_sub(length), length, STOPPED)
+    }
+
+    fn describe_gap(&self, at: u64, frames: u64, cause: &str) -> RecordingGap {
+        RecordingGap {
             sid: self.entry.sid.clone(),
             call_sid: self.entry.call_sid.clone(),
             at_milliseconds: milliseconds(at),
             milliseconds: milliseconds(frames),
             cause: cause.to_owned(),
-        })
+        }
     }
 
     fn lose(&mut self, frames: u64, reason: LossReason) {
         self.lost.add(reason, milliseconds(frames));
-        if reason != LossReason::Restart {
+        // These have nothing to do with the disk.
+        if !matches!(reason, LossReason::Restart | LossReason::ProcessStopped) {
             self.figures.lost(milliseconds(frames));
             self.figures.gap(self.gaps == 0);
         }

@@ -267,6 +267,8 @@ enum RecordingCommand {
     Reopen(Vec<InterruptedRecording>),
     /// No further recording of another process follows.
     ResumeNoMore,
+    /// Audio of this length has not arrived, because the process was stopped.
+    ProcessStopped(Vec<RecordingId>, Duration),
     Stop,
 }
 
@@ -436,6 +438,11 @@ impl RecordingsHandle {
         let _ = self.commands.send(RecordingCommand::ResumeNoMore);
     }
 
+    /// Counts audio that these recordings lack, because the process did not run for this long.
+    pub fn note_stop(&self, running: Vec<RecordingId>, pause: Duration) {
+        let _ = self.commands.send(RecordingCommand::ProcessStopped(running, pause));
+    }
+
     fn queue(&self, bytes: usize, command: RecordingCommand) -> bool {
         self.shared.figures.reserve(bytes, RECORDINGS_QUEUE_BYTES) && self.commands.send(command).is_ok()
     }
@@ -553,6 +560,7 @@ fn bytes_of(command: &RecordingCommand) -> usize {
         | RecordingCommand::Resume(_)
         | RecordingCommand::Reopen(_)
         | RecordingCommand::ResumeNoMore
+        | RecordingCommand::ProcessStopped(..)
         | RecordingCommand::Stop => 0,
     }
 }

@@ -53,7 +53,8 @@ fn begin(number: u64, channels: Channels) -> NewRecording {
 /// party.
 fn block(number: u64, first: u64) -> FrameBlock {
     let frame = |frame: u64| std::iter::repeat_n([(frame + 1) as i16, !(frame as i16)], FRAME_SAMPLES).flatten();
-    FrameBlock { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
+    let samples = (first..first + FRAMES).flat_map(frame).collect();
+    FrameBlock { recording: RecordingId(number), first, at: Instant::now(), samples }
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn noise(number: u64, first: u64) -> FrameBlock {
         (state >> 18) as i16
     };
     let samples = (0..2 * FRAME_SAMPLES * FRAMES as usize).map(|_| next()).collect();
-    FrameBlock { recording: RecordingId(number), first, samples }
+    FrameBlock { recording: RecordingId(number), first, at: Instant::now(), samples }
 }
 
 fn identities() -> Arc<AgeIdentities> {
@@ -184,7 +185,8 @@ impl Bench {
 
     fn blocks(&mut self, number: u64, firsts: impl IntoIterator<Item = u64>) {
         for first in firsts {
-            self.take(RecordingCommand::Block(block(number, first * FRAMES)));
+            let at = self.now;
+            self.take(RecordingCommand::Block(FrameBlock { at, ..block(number, first * FRAMES) }));
             self.now += Duration::from_millis(200);
         }
     }

@@ -97,6 +97,13 @@ impl RecordingWriter {
             RecordingCommand::Resume(suspended) => self.resume(*suspended, now),
             RecordingCommand::Reopen(interrupted) => interrupted.iter().for_each(|one| self.reopen(one, now)),
             RecordingCommand::ResumeNoMore => self.shared.expect_no_more(),
+            RecordingCommand::ProcessStopped(ids, pause) => {
+                for id in ids {
+                    let Some(live) = self.live.get_mut(&id) else { continue };
+                    self.shared.tell(RecordingEvent::Gap(live.note_stop(pause)));
+                    live.losing().into_iter().for_each(|(id, lost)| self.shared.tell(RecordingEvent::Losing(id, lost)));
+                }
+            }
             RecordingCommand::Stop => return false,
         }
         true

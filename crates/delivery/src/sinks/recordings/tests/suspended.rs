@@ -190,6 +190,26 @@ fn the_end_of_the_audio_is_the_modification_time_of_a_file() {
 }
 
 #[test]
+fn the_time_in_which_the_process_was_stopped_is_lost() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.begin(2, Channels::Dual);
+    bench.blocks(1, 0..3);
+    bench.blocks(2, 0..3);
+    // The other one is paused.
+    bench.take(RecordingCommand::ProcessStopped(vec![RecordingId(1), RecordingId(3)], Duration::from_secs(2)));
+    let events = std::mem::take(&mut *bench.events.lock().unwrap());
+    let [RecordingEvent::Gap(gap), RecordingEvent::Losing(RecordingId(1), lost)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!((gap.milliseconds, lost.views()[0].reason), (2_000, "process_stopped"));
+    bench.blocks(1, 3..13);
+    let (first, second) = (bench.end(1), bench.end(2));
+    assert_eq!((first.gaps, first.lost_milliseconds, first.milliseconds), (1, 2_000, 2_600));
+    assert_eq!((second.gaps, second.lost_milliseconds), (0, 0));
+}
+
+#[test]
 fn a_gap_lasts_until_audio_comes_again() {
     let mut bench = Bench::new(|_| {});
     bench.begin(1, Channels::Dual);
