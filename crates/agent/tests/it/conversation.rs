@@ -109,8 +109,8 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// A message with 60 s of audio is played completely, and the mark after it returns after 60 s (row 5 of
-/// docs/internals/evidence/voice-agents.md).
+/// A message with 60 s of audio is played completely, and the mark after it returns after 60 s
+/// (docs/internals/evidence/voice-agents.md).
 #[test]
 fn a_minute_in_one_message_is_played_whole() {
     let mut call = Call::new(settings());
@@ -125,8 +125,8 @@ fn a_minute_in_one_message_is_played_whole() {
     assert_eq!(call.marks(), [(3000, "end".to_owned())]);
 }
 
-/// Pieces of the lengths that pipecat sends (758 and 1,100 bytes), and of 161 bytes, fill whole packets (row 6 of
-/// docs/internals/evidence/voice-agents.md).
+/// Pieces of the lengths that pipecat sends (758 and 1,100 bytes), and of 161 bytes, fill whole packets
+/// (docs/internals/evidence/voice-agents.md).
 #[test]
 fn no_message_makes_a_short_packet() {
     for piece in [758, 1100, 161] {
@@ -157,8 +157,8 @@ fn a_paced_agent_is_played_without_a_gap() {
     assert_eq!(ticks, (1..=500).collect::<Vec<_>>());
 }
 
-/// A `clear` returns all marks in order, and a mark without audio returns at once (rows 7 and 8 of
-/// docs/internals/evidence/voice-agents.md).
+/// A `clear` returns all marks in order, and a mark without audio returns at once
+/// (docs/internals/evidence/voice-agents.md).
 #[test]
 fn clear_returns_all_marks_in_order() {
     let mut call = Call::new(settings());
@@ -179,7 +179,7 @@ fn clear_returns_all_marks_in_order() {
     assert_eq!((call.played.len(), call.marks().len()), (1, 11));
 }
 
-/// Marks between pieces cost no packet (row 14 of docs/internals/evidence/voice-agents.md).
+/// Marks between pieces cost no packet (docs/internals/evidence/voice-agents.md).
 #[test]
 fn marks_between_pieces_leave_no_gap() {
     let mut call = Call::new(settings());
@@ -230,7 +230,7 @@ fn requests_of_an_agent_are_passed_on() {
 }
 
 /// Every end by the edge sends `stop`. A close frame must not follow directly, because servers like uvicorn would lose
-/// data (row 10 of docs/internals/evidence/voice-agents.md).
+/// data (docs/internals/evidence/voice-agents.md).
 #[test]
 fn our_end_is_stop_then_1000() {
     let now = Instant::now();

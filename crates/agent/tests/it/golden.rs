@@ -41,8 +41,8 @@ fn connected_then_start_and_nothing_between() {
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
 }
 
-/// `start` names one track for an agent that talks, and the requested tracks for a fork (row 1 of
-/// docs/internals/evidence/voice-agents.md).
+/// `start` names one track for an agent that talks, and the requested tracks for a fork
+/// (docs/internals/evidence/voice-agents.md).
 #[test]
 fn tracks_of_start() {
     let tracks = |set| start_with(set, AgentFormat::Mulaw8000, &[]);
@@ -51,7 +51,7 @@ fn tracks_of_start() {
     assert_eq!(tracks(TrackSet::Both), START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#));
 }
 
-/// Parameters are inside `start`, in the order of the configuration (row 2 of docs/internals/evidence/voice-agents.md).
+/// Parameters are inside `start`, in the order of the configuration (docs/internals/evidence/voice-agents.md).
 #[test]
 fn custom_parameters() {
     let start = start_with(
@@ -81,8 +81,8 @@ fn media_format() {
     }
 }
 
-/// Checks the single sequence over all messages, the frame number of each track, and the time in milliseconds. Row 3 of
-/// docs/internals/evidence/voice-agents.md.
+/// Checks the single sequence over all messages, the frame number of each track, and the time in milliseconds
+/// (docs/internals/evidence/voice-agents.md).
 #[test]
 fn a_conversation_of_each_message() {
     let now = Instant::now();
@@ -136,7 +136,7 @@ fn a_conversation_of_each_message() {
     assert_eq!(texts(&mut stream), expected);
 }
 
-/// Names of marks are escaped as JSON strings (row 4 of docs/internals/evidence/voice-agents.md).
+/// Names of marks are escaped as JSON strings (docs/internals/evidence/voice-agents.md).
 #[test]
 fn mark_names_are_escaped() {
     let now = Instant::now();
