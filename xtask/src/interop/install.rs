@@ -1,5 +1,6 @@
 //! Debian packages of the peers, which are installed if missing.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -43,6 +44,15 @@ pub(crate) fn packages(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         Some((program, package)) => bail!("{program} is not there though {package} was installed"),
         None => Ok(()),
     }
+}
+
+/// Waits until no other process installs packages below the target folder; the lock ends with the returned file.
+pub(crate) fn lock() -> anyhow::Result<File> {
+    let target = super::edge::target();
+    std::fs::create_dir_all(&target)?;
+    let file = File::create(target.join("interop-install.lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn apt(arguments: &[&str]) -> anyhow::Result<()> {

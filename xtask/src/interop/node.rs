@@ -69,6 +69,8 @@ pub(crate) fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
     let (name, packages) = packages.list();
     let folder = super::edge::target().join("interop-node").join(name);
     let (list, installed) = (packages.join("\n"), folder.join("installed.txt"));
+    // Cases that run side by side use the same packages.
+    let _lock = super::install::lock()?;
     if !std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
         println!("      installing {}", packages.join(" "));
         std::fs::create_dir_all(&folder)?;

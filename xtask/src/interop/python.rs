@@ -101,6 +101,8 @@ pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathB
 /// Creates an environment if it is missing; returns its interpreter.
 fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     let python = folder.join("bin/python");
+    // Cases that run side by side use the same environments.
+    let _lock = super::install::lock()?;
     if !python.is_file() {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder)).context("python3 -m venv")?;
     }
@@ -163,6 +165,7 @@ pub(crate) fn shellcheck() -> anyhow::Result<PathBuf> {
 /// Installs packages with pip, unless a file confirms exactly these.
 fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyhow::Result<()> {
     let (list, installed) = (packages.join("\n"), folder.join(format!("{name}.txt")));
+    let _lock = super::install::lock()?;
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
         return Ok(());
     }
