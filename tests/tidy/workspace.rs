@@ -116,6 +116,26 @@ fn one<'a, 'w>(words: &'a [&'w str], allowed: &[&str]) -> (bool, &'a [&'w str]) 
     }
 }
 
+/// Packages and benchmarks inherit the levels of `release`: one that a first build lowers would make them slower unseen.
+#[test]
+fn what_a_first_build_compiles_at_a_low_level_is_raised_for_packages_and_benches() {
+    let text = std::fs::read_to_string(super::tree::root().join("Cargo.toml")).unwrap();
+    let profiles = &toml::from_str::<Value>(&text).unwrap()["profile"];
+    let low: Vec<&String> = profiles["release"]["package"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, package)| package["opt-level"] != 3)
+        .map(|(name, _)| name)
+        .collect();
+    assert!(low.len() > 3, "{low:?}");
+    for profile in ["dist", "bench"] {
+        for name in &low {
+            assert_eq!(profiles[profile]["package"][name.as_str()]["opt-level"], 3, "{name} in {profile}");
+        }
+    }
+}
+
 #[test]
 fn licence_expressions_are_understood() {
     let allowed = ["MIT", "Zlib"];
