@@ -244,8 +244,7 @@ fn every_reason_is_explained() {
 #[test]
 fn every_dependency_has_its_reason() {
     let text = document("docs/internals/dependencies.md").text;
-    let manifest = sources().into_iter().find(|source| source.path == "Cargo.toml").unwrap();
-    let manifest: toml::Table = manifest.text.parse().unwrap();
+    let manifest = super::workspace::manifest();
     let dependencies = manifest["workspace"]["dependencies"].as_table().unwrap();
     let others = dependencies.keys().filter(|name| !name.starts_with("trunkgate"));
     let missing = others.filter(|name| !text.contains(&format!("`{name}`")));
