@@ -30,6 +30,7 @@ mod sniffer;
 pub(crate) mod sound;
 pub(crate) mod speaking;
 pub(crate) mod speech;
+mod stalls;
 pub(crate) mod transcriber;
 pub(crate) mod web_application;
 
