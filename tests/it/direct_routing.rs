@@ -41,6 +41,33 @@ fn answer_options(teams: &Phone) -> String {
     options
 }
 
+/// Teams answers so to OPTIONS of a host name that is not paired with the tenant.
+#[test]
+fn a_trunk_that_rejects_the_host_name_is_a_problem_until_it_accepts_it() {
+    let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let text = format!(
+        "{}{}contact_host = \"{HOST}\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\n",
+        carrier.trunk("carrier"),
+        teams.trunk("teams").replace("\"0s\"", "\"1s\"")
+    );
+    let edge = Process::start(&config(&text));
+    let answer = |status: &str| {
+        let (options, from) = teams.sip.receive("OPTIONS ");
+        teams.sip.send(from, &teams.sip.answer_with(&options, status, ""));
+    };
+    let problems = || edge.json("/v1/status")["problem_details"].clone();
+    answer("403 Forbidden");
+    let problem = until("the problem is shown", || problems().as_array()?.first().cloned());
+    assert_eq!(problem["headline"], format!("trunk teams rejects the host name {HOST}"), "{problem}");
+    assert_eq!(
+        (&problem["kind"], &problem["trunk"], &problem["host"]),
+        (&"host_rejected".into(), &"teams".into(), &HOST.into())
+    );
+    assert!(edge.whole_log().contains(&format!("it does not know the host name {HOST}")), "{}", edge.log());
+    answer("200 OK");
+    until("the problem is over", || problems().as_array()?.is_empty().then_some(()));
+}
+
 /// Returns the methods in the Allow header of a message.
 fn allowed(message: &str) -> Vec<&str> {
     field(message, "Allow").split(", ").collect()

@@ -11,7 +11,7 @@ use trunkgate_call::view::{
 };
 use trunkgate_call::{UNSENT, dns, unsent};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Peer, SiprecSettings, Transport, Trunk, host_of};
+use trunkgate_route::{Peer, RoutingTable, SiprecSettings, Transport, Trunk, host_of};
 
 use super::way::{Way, is_large_share, rejects_all, rejects_many};
 use trunkgate_runtime::stale_names::StaleName;
@@ -68,6 +68,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());
         problems.push(ended.out(true));
     }
+    problems.extend(host_rejected(trunk, way.table));
     problems.extend(nothing_heard(trunk, silent));
     let faults = [
         // A single stream that stopped may be a muted phone, or one that lost its network.
@@ -82,6 +83,17 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
     }
     problems
+}
+
+/// Returns the problem of a trunk whose addresses do not know the edge's host name: Microsoft Teams answers so if the
+/// name is not paired, and rejects each call.
+fn host_rejected(trunk: &TrunkView, table: &RoutingTable) -> Option<Problem> {
+    let rejecting = trunk.peers.iter().flat_map(|peer| &peer.addresses).find(|address| address.host_rejected)?;
+    let host = table.trunk(&trunk.name)?.own_hosts.contact.as_deref()?;
+    let fix = format!("correct `contact_host` of [trunk.{}], or pair {host} with the trunk", trunk.name);
+    let what = TrunkProblem::HostRejected { host: host.to_owned() };
+    let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.name.clone(), what });
+    Some(problem.shown_by(format!("{} answers OPTIONS with 403 Forbidden", rejecting.address)).fixed_by(fix).out(true))
 }
 
 /// Returns the time that each call waits for a trunk that is down before it fails over; `None` if its addresses refuse
@@ -463,6 +475,7 @@ mod tests {
             rests_seconds: None,
             next_check_seconds: None,
             last_problem: problem.map(str::to_owned),
+            host_rejected: false,
         };
         let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
         let down = |n| address(n, "down", Some("503 to OPTIONS"));

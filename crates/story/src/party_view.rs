@@ -473,6 +473,8 @@ pub struct AddressView {
     pub next_check_seconds: Option<u64>,
     /// Last failure.
     pub last_problem: Option<String>,
+    /// Whether the address rejects `contact_host` (403 to OPTIONS).
+    pub host_rejected: bool,
 }
 
 /// Returns the name of a state: `up`, `down`, `unknown`.

@@ -92,12 +92,25 @@ impl TrunkStates {
         } else {
             base.metrics.trunk_keepalive_rtt_seconds.observe(rtt.as_secs_f64());
             self.peer_heard(base, &spot, Some(rtt));
+            self.host_answered(base, now, &spot, code == 403);
         }
         if code == 503 {
             self.health.start_backoff(now, &spot, response);
         }
         self.plan_check(base, now, &spot);
         true
+    }
+
+    /// Records whether a peer rejects the `contact_host` of its trunk. Other trunks may answer OPTIONS with any code.
+    fn host_answered(&mut self, base: &mut EdgeBase, now: Instant, spot: &TrunkAddress, is_rejected: bool) {
+        let Some(host) = base.table.trunk(&spot.trunk).and_then(|trunk| trunk.own_hosts.contact.clone()) else {
+            return;
+        };
+        if self.health.record_host(spot, is_rejected) {
+            let problem = format!("403 Forbidden to OPTIONS: it does not know the host name {host}");
+            base.warn("", format!("trunk {}: {}: {problem}", spot.trunk, spot.address), None);
+            self.trunks.problem(now, &spot.trunk, format!("{}: {problem}", spot.address));
+        }
     }
 
     /// Handles an OPTIONS that was not sent or not answered in time. Returns `false` if the request was no OPTIONS to

@@ -78,6 +78,8 @@ pub struct AddressHealth {
     pub rtt: Option<Duration>,
     /// Last problem in plain text.
     pub last_problem: Option<String>,
+    /// Whether the address answered the last OPTIONS with 403, although the trunk has a `contact_host`.
+    is_host_rejected: bool,
 }
 
 /// Health of all addresses of all trunks.
@@ -267,6 +269,13 @@ impl HealthTable {
         }
     }
 
+    /// Notes whether an address accepts the edge's host name in OPTIONS. Returns whether it rejects it from now on.
+    pub fn record_host(&mut self, spot: &TrunkAddress, is_rejected: bool) -> bool {
+        let before =
+            self.by_spot.get_mut(spot).map(|health| std::mem::replace(&mut health.is_host_rejected, is_rejected));
+        is_rejected && before == Some(false)
+    }
+
     /// Starts a back-off from an address by the Retry-After of its 503 (RFC 3261 §21.5.4), if present.
     pub fn start_backoff(&mut self, now: Instant, spot: &TrunkAddress, response: &SipMessage) {
         if let Some((health, seconds)) = self.by_spot.get_mut(spot).zip(retry_after(response)) {
@@ -355,6 +364,7 @@ impl AddressHealth {
             rests_seconds: self.rests_until.map(|until| left(until).as_secs()).filter(|seconds| *seconds > 0),
             next_check_seconds: self.due.map(|due| left(due).as_secs_f64().ceil() as u64),
             last_problem: self.last_problem.clone(),
+            host_rejected: self.is_host_rejected,
         }
     }
 }

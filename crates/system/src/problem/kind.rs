@@ -95,6 +95,11 @@ pub enum TrunkProblem {
     },
     /// The edge is not registered with the trunk.
     NotRegistered,
+    /// The trunk answers OPTIONS with 403 Forbidden, because it does not know the edge's host name.
+    HostRejected {
+        /// `contact_host` of the trunk.
+        host: String,
+    },
     /// Calls with the trunk had a fault.
     Faulty {
         /// Type of the fault.
@@ -591,6 +596,7 @@ impl TrunkProblem {
             }
             TrunkProblem::Rejects { .. } => "rejects",
             TrunkProblem::NotRegistered => "not_registered",
+            TrunkProblem::HostRejected { .. } => "host_rejected",
             TrunkProblem::Faulty { fault, .. } => fault.word(),
             TrunkProblem::PoorAudio { .. } => "poor_audio",
             TrunkProblem::NameLost { .. } => "name_lost",
@@ -613,6 +619,7 @@ impl TrunkProblem {
             | TrunkProblem::NotResponding { .. }
             | TrunkProblem::Rejects { .. }
             | TrunkProblem::NotRegistered
+            | TrunkProblem::HostRejected { .. }
             | TrunkProblem::WrongCredentials { .. }
             | TrunkProblem::TlsFails { .. }
             | TrunkProblem::RecordersDown { .. }

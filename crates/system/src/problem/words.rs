@@ -130,6 +130,7 @@ fn of_trunk(trunk: &str, what: &TrunkProblem) -> String {
             format!("trunk {trunk} rejected {calls} of {of} calls in the last hour{recent}{row}{callers}{now}")
         }
         TrunkProblem::NotRegistered => format!("trunk {trunk} is not registered"),
+        TrunkProblem::HostRejected { host } => format!("trunk {trunk} rejects the host name {host}"),
         TrunkProblem::Faulty { fault, tally, consequence } => {
             let what = match fault {
                 Fault::Stopped => "audio stopped",
