@@ -579,6 +579,10 @@ fn what_cannot_be_read_is_a_line_and_the_rest_goes_on() {
     let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "tls"]);
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.code() == Some(1) && page.contains("edge.pem") && !page.contains("config"), "{page}");
+    // An error in the file itself is always shown.
+    let (_directory, file) = write(&(text + "[trunk.teams]\npreset = \"microsoft-teams\"\n"));
+    let told = Told::of(&finish(&["--config", file.to_str().unwrap(), "doctor", "--json", "--only", "tls"]));
+    assert_eq!((told.line("config", "requires `contact_host`").0, told.code), ("fail", Some(2)));
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn pair(section: &Section<'_>, findings: &mut Findings) -> Option<(PathBuf, Path
 }
 
 const CERTIFICATE_HELP: &str = "use a readable PEM file: the certificate, then its intermediates";
-const KEY_HELP: &str = "use a readable PEM file with the private key of the certificate";
+const KEY_HELP: &str = "use the PEM file of the private key for which the certificate was issued";
 
 fn alone(key: &str, other: &str, span: SourceSpan, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
     findings.error(code::MISSING, span, format!("`{key}` without `{other}`"), format!("add {other} = \"…\""));

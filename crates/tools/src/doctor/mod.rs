@@ -75,13 +75,24 @@ struct Report {
 impl Report {
     /// Returns the selected findings, and prints them at once in the format [`Form::JsonLines`].
     fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
-        let wanted = findings.into_iter().filter(|finding| self.only.takes(finding));
+        self.show(findings.into_iter().filter(|finding| self.only.takes(finding)).collect())
+    }
+
+    /// Returns the findings, selected or not, and prints them as [`Report::take`] does.
+    fn show(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let wanted = findings.into_iter();
         let wanted: Vec<Finding> = wanted.map(|found| Finding { fix: without_doctor(&found.fix), ..found }).collect();
         if self.form == Form::JsonLines {
             let lines = wanted.iter().map(|finding| format!("{}\n", findings::json(finding)));
             client::say(&lines.collect::<String>());
         }
         wanted
+    }
+
+    /// Returns the findings about the file: all of them if it has errors, because other lines depend on these.
+    fn take_of_file(&self, config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
+        let all = of_file(config, found);
+        if found.iter().any(is_mistake) { self.show(all) } else { self.take(all) }
     }
 
     fn wants(&self, kind: &str) -> bool {
@@ -137,7 +148,7 @@ async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked
     let text = format!("{}. A start or restart fails. Only the running edge is tested", summary(config, found));
     let help = found.iter().find(|one| one.is_error).map(|one| one.help.as_str()).unwrap_or_default();
     let fix = format!("{help}; do not restart an edge that runs before `trunkgate check` accepts the file");
-    let mut all = report.take(vec![Finding::fail("config", text, fix)]);
+    let mut all = report.show(vec![Finding::fail("config", text, fix)]);
     if report.wants(edge::LINE) {
         all.extend(report.take(edge::problems(config, asked, &presence(asked).await).await));
     }
@@ -155,7 +166,7 @@ async fn presence(asked: &Asked) -> EdgePresence {
 /// Runs all selected checks: those of this machine first, those of the peers last, because they take longest. A silent
 /// edge is queried only once.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, report: &Arc<Report>) -> Vec<Finding> {
-    let mut all = report.take(of_file(config, found));
+    let mut all = report.take_of_file(config, found);
     let presence = presence(asked).await;
     if report.wants(edge::LINE) {
         all.extend(report.take(edge::problems(config, asked, &presence).await));

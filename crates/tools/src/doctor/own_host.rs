@@ -116,8 +116,8 @@ pub(super) fn certificates(config: &Config, settings: &TlsSettings) -> Vec<Findi
                 .is_some_and(|tls| tls.own.as_ref().is_some_and(|(file, _)| !tls.is_issued || file.exists()));
             if has_own {
                 let fix = format!(
-                    "add a certificate for {host} to `certificates` of [[listen]] {}, or correct `contact_host` of [trunk.{}]",
-                    listen.name, trunk.name
+                    "correct `contact_host` of [trunk.{}], or add a certificate for {host} to `certificates` of [[listen]] {}",
+                    trunk.name, listen.name
                 );
                 let owner = format!("listener {}", listen.name);
                 findings.extend(judge_pairs(&whose(trunk), host, &owner, &of("listener", &listen.name), &fix));

@@ -218,6 +218,19 @@ fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> 
     config.trunks.iter().filter_map(own)
 }
 
+/// Returns a warning if addresses of a peer are outside the networks from which requests of its trunk are accepted.
+fn outside_networks(trunk: &Trunk, addresses: &[IpAddr]) -> Option<Finding> {
+    let is_outside = |ip: &&IpAddr| !trunk.accept_from.iter().any(|network| network.contains(*ip));
+    let outside: Vec<String> = addresses.iter().filter(is_outside).map(IpAddr::to_string).collect();
+    let first = outside.first().filter(|_| !trunk.accept_from.is_empty())?;
+    let (name, all) = (&trunk.name, outside.join(", "));
+    Some(Finding::warn(
+        format!("options {name}"),
+        format!("{all}: not in `accept_from` of [trunk.{name}]: requests from there are ignored"),
+        format!("add {first} to `accept_from`, if this peer sends requests"),
+    ))
+}
+
 impl Asker {
     fn new(
         config: &Arc<Config>,
@@ -284,7 +297,9 @@ impl Asker {
                 (asker.report.take(findings), told)
             })
         });
-        let addresses = servers.iter().flat_map(|server| server.addresses.clone()).collect();
+        let addresses: Vec<IpAddr> = servers.iter().flat_map(|server| server.addresses.clone()).collect();
+        let outside = self.trunk(trunk).and_then(|trunk| outside_networks(trunk, &addresses));
+        findings.extend(self.report.take(outside.into_iter().collect()));
         let found = ResolvedServers::from([(destination.clone(), servers.clone())]);
         let mut heard = Heard { addresses, found, ..Heard::default() };
         for (lines, told) in all(begun.collect::<Vec<JoinHandle<Asked>>>()).await {
@@ -738,6 +753,19 @@ mod tests {
             let found = judge_own("trunk x", &pair(usages), &trust, is_server);
             assert!(found.level == level && found.text.ends_with(end), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_outside_the_accepted_networks_is_a_warning() {
+        let of = |networks: &str| {
+            let text = format!("[trunk.x]\npeers = ['sip:192.0.2.7']\naccept_from = [{networks}]\n");
+            let addresses = ["192.0.2.7".parse().unwrap(), "198.51.100.7".parse().unwrap()];
+            outside_networks(&configured(&text).trunks[0], &addresses)
+        };
+        assert_eq!((of(""), of("'192.0.2.0/24', '198.51.100.0/24'")), (None, None));
+        let found = of("'192.0.2.0/24'").unwrap();
+        assert_eq!(found.level, Level::Warn);
+        assert!(found.text.starts_with("198.51.100.7: not in `accept_from` of [trunk.x]"), "{found:?}");
     }
 
     #[tokio::test]
