@@ -101,8 +101,8 @@ struct PlaybackBody {
     party: Option<PartySelection>,
 }
 
-/// Transfers a call: responds with 202 while the target is being called. The agent leaves the call at once, or with
-/// `consult` when the target answers.
+/// Transfers a call: responds with 202 while the target is being called. The agent leaves the call at once, with
+/// `consult` when the target answers, with `warm` when it accepts.
 pub(super) async fn transfer(
     State(handle): State<EdgeHandle>,
     Sid(sid): Sid,

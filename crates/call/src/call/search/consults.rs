@@ -68,7 +68,7 @@ pub(crate) struct PromptedParty {
     pub(crate) judge: Option<MachineDetection>,
     /// True once machine detection has finished, or if there is none.
     pub(crate) is_judged: bool,
-    /// True once the party has pressed the digit that accepts; it is connected after the whisper.
+    /// True once the party has pressed the digit that accepts; it is connected shortly after, even during the whisper.
     pub(crate) accepts: bool,
 }
 
