@@ -54,6 +54,11 @@ fn benches(criterion: &mut Criterion) {
             b.iter(|| table.numbers().normalise(black_box(user), None));
         });
     }
+    for (name, number) in [("us", "+14155551234"), ("de", "+4930123456"), ("ar", "+5491123456789")] {
+        criterion.bench_function(&format!("is_premium/{name}"), |b| {
+            b.iter(|| table.numbers().is_premium(black_box(number)));
+        });
+    }
 }
 
 /// Returns a number of ten digits that depends on `number` without a visible pattern.

@@ -39,9 +39,9 @@ fn messages_of_ten_megabytes_are_named_and_not_kept() {
     talk.agent.send(Message::binary(vec![0x20; 10 << 20])).unwrap();
     talk.take_in();
     is_heard(&mut talk);
-    // The allocator returns freed memory after a while.
+    // The allocator returns freed memory after a while, but may keep the room of one message for the next.
     until("what was too large is given back", || {
-        (rig.edge.memory_kib().saturating_sub(before) < 12 << 10).then_some(())
+        (rig.edge.memory_kib().saturating_sub(before) < 18 << 10).then_some(())
     });
     let trace = rig.trace();
     assert!(trace.contains(&format!("message of {} bytes: too large", text.len())), "{trace}");

@@ -1,6 +1,6 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against independent peers (SIPp,
 //! Kamailio) and prints one figure per case; `faults` runs failing agents; `changes` checks the fragments of the
-//! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `peers-suites` runs other
+//! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `numbers` writes numbering plans; `peers-suites` runs other
 //! projects' scenarios; `bench` compares whole systems; `handover` upgrades and kills the edge under calls; `deb` makes
 //! the Debian package, `release` all artefacts of a release; `twiml` runs folders of TwiML documents;
 //! `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs
@@ -14,6 +14,7 @@ mod handover;
 mod interop;
 mod json;
 mod libraries;
+mod numbers;
 mod package;
 mod release;
 mod seeds;
@@ -56,6 +57,8 @@ enum Task {
     Changes(changes::Options),
     /// Writes docs/reference/json.md from the types that are serialised.
     Json(json::Options),
+    /// Writes the numbering plans of crates/route from libphonenumber's metadata.
+    Numbers,
     /// Makes the Debian package.
     Deb,
     /// Makes the artefacts of a release: archive, Debian package, image, list of components, installer, checksums.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Task::Seeds(options) => seeds::run(&options),
         Task::Changes(options) => changes::run(&options),
         Task::Json(options) => json::run(&options),
+        Task::Numbers => numbers::run(),
         Task::Deb => package::deb(),
         Task::Release(options) => release::run_release(&options),
         Task::Screenshots => interop::screenshots::run(),

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
-use trunkgate_route::RoutingTable;
+use trunkgate_route::{RoutingTable, SendNumbers};
 
 use crate::listening::{HttpSockets, ListeningSockets};
 use crate::succession::{
@@ -675,14 +675,16 @@ fn counts(messages: Vec<recordings::MailboxCounts>) -> Vec<MailboxMessages> {
     messages.into_iter().map(counted).collect()
 }
 
-/// Returns the route table before any host name is resolved, and starts loading the numbering plans.
+/// Returns the route table before any host name is resolved, and starts loading what its number formats need.
 fn first_table(config: &Config) -> io::Result<Arc<RoutingTable>> {
     let table = Arc::new(config.table(&ResolvedServers::new()));
-    warm_up(&table)?;
+    if table.trunks().iter().any(|trunk| trunk.send_numbers == SendNumbers::National) {
+        warm_up(&table)?;
+    }
     Ok(table)
 }
 
-/// Loads numbering plans in the background; the first call would otherwise wait 12 ms for them.
+/// Loads the library for national formats in the background; the first call would otherwise wait 12 ms for it.
 fn warm_up(table: &Arc<RoutingTable>) -> io::Result<()> {
     let table = Arc::clone(table);
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)

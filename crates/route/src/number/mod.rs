@@ -1,7 +1,8 @@
 //! Normalisation of numbers: a possible number becomes E.164, any other text stays as received.
 //!
 //! A number is possible if its length fits the country's numbering plan, whether or not its range is in use. The plans
-//! come from libphonenumber, which is given only digits and `+`.
+//! come from libphonenumber, as tables (`plans`). The library itself formats numbers for people and for trunks with the
+//! national format; it is given only digits and `+`.
 //!
 //! This module interprets numbers: all readings of a text as a number (`readings`), emergency numbers by country
 //! (`emergency`) and their spellings (`emergency_spellings`), states of North American area codes (`area_codes`), and
@@ -11,15 +12,16 @@ mod area_codes;
 pub mod emergency;
 mod emergency_spellings;
 mod lookup;
+mod plans;
 mod readings;
 
 use std::sync::Arc;
 
-use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
-};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 
 pub use lookup::{InvalidNumber, ValidNumber};
+
+use plans::{CountryId, ParsedNumber};
 
 use crate::limits::{
     LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS, MAX_LONG_RUNS, MAX_NAME_CHARS, SHORTEST_BEHIND_PREFIX,
@@ -69,13 +71,15 @@ pub struct AddressIncomplete;
 pub struct NumberingPlan {
     country: String,
     region: Region,
+    home: Option<CountryId>,
     emergency: Arc<[String]>,
 }
 
 /// Returns the numbering plan of the United States.
 impl Default for NumberingPlan {
     fn default() -> NumberingPlan {
-        NumberingPlan { country: "US".into(), region: Region::US, emergency: emergency::of_country("US") }
+        let home = CountryId::of_code("US");
+        NumberingPlan { country: "US".into(), region: Region::US, home, emergency: emergency::of_country("US") }
     }
 }
 
@@ -89,17 +93,16 @@ impl NumberingPlan {
             return None;
         }
         let region = Region::from_code(&country).ok()?;
-        PHONE_NUMBER_UTIL.get_country_code_for_region(region)?;
+        let home = Some(CountryId::of_code(&country)?);
         let emergency = emergency::of_country(&country);
-        Some(NumberingPlan { country, region, emergency })
+        Some(NumberingPlan { country, region, home, emergency })
     }
 
-    /// Loads the numbering plans and compiles their expressions, about 60 million instructions that would otherwise
-    /// delay the first call. All instances share the data.
+    /// Loads libphonenumber, which only the national format needs: about 60 million instructions and 20 MB. All
+    /// instances share the data.
     pub fn warm_up(&self) {
         if let Ok(example) = PHONE_NUMBER_UTIL.get_example_number(self.region) {
-            let text = PHONE_NUMBER_UTIL.format(&example, PhoneNumberFormat::E164);
-            let _ = (self.dialled(&text), self.is_premium(&text), NumberingPlan::country_of(&text));
+            let _ = PHONE_NUMBER_UTIL.format_out_of_country_calling_number(&example, self.region);
         }
     }
 
@@ -271,8 +274,10 @@ impl NumberingPlan {
 
     /// Returns whether digits are a number in use, written as dialled inside the country.
     pub(crate) fn is_dialled_at_home(&self, digits: &str) -> bool {
+        if !ParsedNumber::parse(digits, self.home).is_some_and(|number| number.is_valid()) {
+            return false;
+        }
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok();
-        let number = number.filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number));
         number.is_some_and(|number| {
             let forms = [
                 PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::National),
@@ -284,8 +289,7 @@ impl NumberingPlan {
 
     /// Returns whether an E.164 number is in a range in use, according to libphonenumber.
     pub(crate) fn is_in_use(e164: &str) -> bool {
-        let number = PHONE_NUMBER_UTIL.parse(e164, None).ok();
-        number.is_some_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
+        ParsedNumber::parse(e164, None).is_some_and(|number| number.is_valid())
     }
 
     fn e164(&self, user: &str, phone_context: Option<&str>) -> Option<String> {
@@ -326,15 +330,10 @@ impl NumberingPlan {
 
     /// Returns the E.164 number of digits with or without `+`, if their length is possible.
     fn possible(&self, digits: &str) -> Option<ClassifiedNumber> {
-        let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
         // A local number without area code cannot be converted to E.164.
-        if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
-            return None;
-        }
-        let is_short = !digits.starts_with('+') && shorter_than_subscribers(&number);
-        let mut text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
-        // The text was built with spare capacity, and is kept for the whole call.
-        text.shrink_to_fit();
+        let number = ParsedNumber::parse(digits, self.home).filter(ParsedNumber::is_possible)?;
+        let is_short = !digits.starts_with('+') && number.is_shorter_than_subscribers();
+        let text = number.to_e164();
         let fits = text.len() <= MAX_E164_DIGITS + 1;
         fits.then_some(if is_short { ClassifiedNumber::Short(text) } else { ClassifiedNumber::Number(text) })
     }
@@ -347,10 +346,9 @@ impl NumberingPlan {
         if let Some(place) = area_codes::place_of(e164) {
             return Some(place.country.to_owned());
         }
-        let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
-        let known = PHONE_NUMBER_UTIL.get_region_for_number(&number);
-        let region = known.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code))?;
-        Some(region.as_region_str().as_str().to_owned())
+        let number = ParsedNumber::parse(e164, None)?;
+        let country = number.country().or_else(|| number.main_country())?;
+        Some(country.code().to_owned())
     }
 
     /// Returns the state or province (two letters) of an E.164 number of the United States or Canada, from its area
@@ -361,13 +359,8 @@ impl NumberingPlan {
 
     /// Returns whether an E.164 number is in a premium-rate range, according to libphonenumber.
     pub fn is_premium(&self, e164: &str) -> bool {
-        let number = Some(e164).filter(|text| text.starts_with('+'));
-        let number = number.and_then(|text| PHONE_NUMBER_UTIL.parse(text, None).ok());
-        number.is_some_and(|number| {
-            let kind = PHONE_NUMBER_UTIL.get_number_type(&number);
-            kind == PhoneNumberType::PremiumRate
-                || kind == PhoneNumberType::Unknown && is_short_finnish_premium(&number)
-        })
+        let number = ParsedNumber::parse(e164, None);
+        number.is_some_and(|number| number.is_premium().unwrap_or_else(|| is_short_finnish_premium(&number)))
     }
 
     /// Formats an E.164 number as dialled inside the country; `None` if it is not a number.
@@ -386,16 +379,9 @@ enum ClassifiedNumber {
     Short(String),
 }
 
-fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
-    matches!(
-        PHONE_NUMBER_UTIL.is_possible_number_for_type_with_reason(number, PhoneNumberType::FixedLine),
-        Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly)
-    )
-}
-
 /// Returns whether a number is Finnish `0600` or `0700` with four more digits, which libphonenumber does not know.
-fn is_short_finnish_premium(number: &PhoneNumber) -> bool {
-    number.country_code == 358 && matches!(number.national_number / 10_000, 600 | 700)
+fn is_short_finnish_premium(number: &ParsedNumber) -> bool {
+    [b"600", b"700"].iter().any(|begin| number.is_in(358, *begin, 7))
 }
 
 /// Returns whether a character controls a terminal, breaks a line, changes the writing direction, or is invisible
