@@ -1,8 +1,9 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against independent peers (SIPp,
 //! Kamailio) and prints one figure per case; `faults` runs failing agents; `changes` checks the fragments of the
-//! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `numbers` writes numbering plans; `peers-suites` runs other
-//! projects' scenarios; `bench` compares whole systems; `handover` upgrades and kills the edge under calls; `deb` makes
-//! the Debian package, `release` all artefacts of a release; `twiml` runs folders of TwiML documents;
+//! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `numbers` writes numbering
+//! plans; `peers-suites` runs other projects' scenarios; `bench` compares whole systems; `handover` upgrades and kills
+//! the edge under calls; `deb` makes the Debian package, `release` all artefacts of a release; `twiml` runs folders of
+//! TwiML documents;
 //! `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs
 //! for Twilio against the edge; `screenshots` takes the pictures of the console.
 

@@ -98,7 +98,7 @@ impl NumberingPlan {
         Some(NumberingPlan { country, region, home, emergency })
     }
 
-    /// Loads libphonenumber, which only the national format needs: about 60 million instructions and 20 MB. All
+    /// Loads libphonenumber, which only the national format needs: about 60 million instructions and 6 MB. All
     /// instances share the data.
     pub fn warm_up(&self) {
         if let Ok(example) = PHONE_NUMBER_UTIL.get_example_number(self.region) {
