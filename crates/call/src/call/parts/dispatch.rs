@@ -183,7 +183,8 @@ impl CallParts {
         }
     }
 
-    /// Begins the call of an INVITE: tries the first target or refuses it.
+    /// Begins the call of an INVITE: tries the first target or refuses it. Every INVITE is screened; what follows
+    /// decides who gets the call.
     pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, incoming: &IncomingInvite) {
         let (from, to) = (
             cx.edge.shown(&cx.call.facts.caller.shown()),
@@ -194,14 +195,17 @@ impl CallParts {
         cx.edge.log(&sid, text, None);
         cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
         cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);
-        let planned = self.search.find_plan(cx, &mut self.bridge, incoming).and_then(|mut plan| {
-            self.recorders.plan(cx, &mut plan)?;
-            self.search.take_plan(cx, &mut self.bridge, plan)
-        });
-        match planned {
+        match self.find_targets(cx, incoming) {
             Ok(()) => self.advance(cx, None),
             Err(answer) => self.refuse(cx, &answer),
         }
+    }
+
+    fn find_targets(&mut self, cx: &mut CallCx<'_>, incoming: &IncomingInvite) -> Result<(), FinalAnswer> {
+        self.search.screen_invite(cx, &mut self.bridge, incoming)?;
+        let mut plan = self.search.find_plan(cx, incoming)?;
+        self.recorders.plan(cx, &mut plan)?;
+        self.search.take_plan(cx, &mut self.bridge, plan)
     }
 
     /// Continues a restored call: connects its agents once all calls have their ports. An agent whose stream continues

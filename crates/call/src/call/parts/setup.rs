@@ -1,5 +1,5 @@
 //! Creation of a call from an admitted INVITE, with its index entries. Whether the call is refused is decided later, by
-//! [`Search::find_plan`](crate::call::search::Search::find_plan).
+//! [`Search::screen_invite`](crate::call::search::Search::screen_invite).
 
 use std::sync::Arc;
 use std::time::Instant;

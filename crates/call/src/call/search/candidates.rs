@@ -461,16 +461,16 @@ impl Search {
         }
     }
 
-    /// Checks an INVITE for reasons to refuse it, in order of precedence, and returns the plan of its route.
+    /// Checks an INVITE for reasons to refuse it, in order of precedence, whichever target it will reach.
     ///
     /// # Errors
-    /// The final response: hops, loop, number, caller ID, session interval or offer are refused, or no route matches.
-    pub(crate) fn find_plan(
+    /// The final response: hops, loop, number, caller ID, session interval or offer are refused.
+    pub(crate) fn screen_invite(
         &self,
         cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         incoming: &IncomingInvite,
-    ) -> Result<RoutePlan, FinalAnswer> {
+    ) -> Result<(), FinalAnswer> {
         let request = &incoming.request;
         if request.max_forwards() == Some(0) {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
@@ -488,7 +488,14 @@ impl Search {
         if session.is_too_short() {
             return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
         }
-        bridge.negotiation.take_offer(cx, request)?;
+        bridge.negotiation.take_offer(cx, request)
+    }
+
+    /// Returns the plan of the first route that matches the call, with its targets in the order of their answer ratio.
+    ///
+    /// # Errors
+    /// 404 if no route matches.
+    pub(crate) fn find_plan(&self, cx: &mut CallCx<'_>, incoming: &IncomingInvite) -> Result<RoutePlan, FinalAnswer> {
         let (called, caller) = (&*cx.call.facts.called.text, &*cx.call.facts.caller.number.text);
         let headers = &cx.call.facts.headers;
         let info = CallInfo { from: &incoming.trunk.name, called, caller, headers, ..CallInfo::default() };
