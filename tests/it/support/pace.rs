@@ -1,12 +1,12 @@
 //! Real time in tests. Audio needs a clock: each sender waits here for the time of its next packet. Nothing else in the
 //! tests sleeps, except [`super::until`], which waits for events.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use trunkgate_testing::cpu_waits::CpuWaits;
 
 /// Audio duration of a packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
@@ -67,32 +67,6 @@ pub(crate) struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Times that the threads of all child processes have waited for the CPU, in nanoseconds by thread.
-struct Waits(HashMap<String, u64>);
-
-impl Waits {
-    fn read() -> Waits {
-        let lines = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let own = entries(Path::new("/proc/self/task")).map(|task| lines(&task.join("children")));
-        let children: Vec<String> =
-            own.flat_map(|all| all.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-        let tasks = children.iter().flat_map(|child| entries(&Path::new("/proc").join(child).join("task")));
-        let wait = |task: PathBuf| {
-            let nanoseconds = lines(&task.join("schedstat")).split_whitespace().nth(1)?.parse().ok()?;
-            Some((task.to_str()?.to_owned(), nanoseconds))
-        };
-        Waits(tasks.filter_map(wait).collect())
-    }
-
-    /// Returns the longest time that a single thread has waited since `before`.
-    fn longest_since(&self, before: &Waits) -> Duration {
-        let since =
-            |(task, waited): (&String, &u64)| waited.saturating_sub(before.0.get(task).copied().unwrap_or(*waited));
-        Duration::from_nanos(self.0.iter().map(since).max().unwrap_or_default())
-    }
-}
-
 impl Watch {
     /// Starts the monitor.
     pub(crate) fn new() -> Watch {
@@ -100,11 +74,11 @@ impl Watch {
         let latest_ms = Arc::new(AtomicU64::new(0));
         let (stopped, latest, is_late) = (Arc::clone(&stop), Arc::clone(&latest_ms), Arc::clone(&is_edge_late));
         let thread = std::thread::spawn(move || {
-            let (mut pace, mut waits) = (Pace::new(), Waits::read());
+            let (mut pace, mut waits) = (Pace::new(), CpuWaits::read());
             while !stopped.load(Ordering::Relaxed) {
                 pace.wait();
                 latest.store(u64::try_from(pace.latest().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-                let now = Waits::read();
+                let now = CpuWaits::read();
                 is_late.fetch_or(now.longest_since(&waits) >= PACKET, Ordering::Relaxed);
                 waits = now;
             }
