@@ -68,19 +68,35 @@ impl Rig {
         (Rig::at(Phone::new("127.0.0.1"), (door, url), &keys, r#""agent:bot""#), proxy)
     }
 
-    fn at(caller: Phone, (door, url): (TcpListener, String), keys: &str, connect: &'static str) -> Rig {
-        let pbx = Phone::new("127.0.0.3");
-        let edge = Process::start(&configured([&caller, &pbx], &url, keys, connect));
-        Rig { edge, caller, pbx, door, url, connect }
-    }
-
     /// Starts an edge like [`Self::new`] whose calls outlive a crash.
     pub(crate) fn with_state(keys: &str) -> Rig {
-        let (caller, pbx, door) =
-            (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), TcpListener::bind("127.0.0.1:0").unwrap());
+        Rig::started(keys, |config| Process::start(&with_state(config)))
+    }
+
+    /// Starts an edge like [`Self::new`] whose allocator returns freed memory to the system at once, so that the size
+    /// of the process shows what the edge holds.
+    pub(crate) fn without_spare_memory(keys: &str) -> Rig {
+        Rig::started(keys, |config| Process::start_with(config, &[("MIMALLOC_PURGE_DELAY", "0")]))
+    }
+
+    fn at(caller: Phone, (door, url): (TcpListener, String), keys: &str, connect: &'static str) -> Rig {
+        Rig::started_at(caller, (door, url), (keys, connect), Process::start)
+    }
+
+    fn started(keys: &str, start: impl FnOnce(&str) -> Process) -> Rig {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/media", door.local_addr().unwrap());
-        let connect = r#""agent:bot""#;
-        let edge = Process::start(&with_state(&configured([&caller, &pbx], &url, keys, connect)));
+        Rig::started_at(Phone::new("127.0.0.1"), (door, url), (keys, r#""agent:bot""#), start)
+    }
+
+    fn started_at(
+        caller: Phone,
+        (door, url): (TcpListener, String),
+        (keys, connect): (&str, &'static str),
+        start: impl FnOnce(&str) -> Process,
+    ) -> Rig {
+        let pbx = Phone::new("127.0.0.3");
+        let edge = start(&configured([&caller, &pbx], &url, keys, connect));
         Rig { edge, caller, pbx, door, url, connect }
     }
 
