@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
-use trunkgate_route::{RoutingTable, SendNumbers};
+use trunkgate_route::RoutingTable;
 
 use crate::listening::{HttpSockets, ListeningSockets};
 use crate::succession::{
@@ -678,7 +678,7 @@ fn counts(messages: Vec<recordings::MailboxCounts>) -> Vec<MailboxMessages> {
 /// Returns the route table before any host name is resolved, and starts loading what its number formats need.
 fn first_table(config: &Config) -> io::Result<Arc<RoutingTable>> {
     let table = Arc::new(config.table(&ResolvedServers::new()));
-    if table.trunks().iter().any(|trunk| trunk.send_numbers == SendNumbers::National) {
+    if table.formats_nationally() {
         warm_up(&table)?;
     }
     Ok(table)

@@ -14,7 +14,7 @@ use crate::headers::HeaderPattern;
 use crate::locate::{Destination, same_host};
 use crate::mailbox::Mailbox;
 use crate::nearest::nearest;
-use crate::number::NumberingPlan;
+use crate::number::{NumberingPlan, SendNumbers};
 use crate::plan::{CallTarget, MatchResult, RoutePlan, RouteVerdict};
 use crate::route::{CallInfo, Route, RouteDecision, RouteList, TrunkOrder};
 use crate::share::ordered;
@@ -261,6 +261,11 @@ impl RoutingTable {
     /// Returns the numbering plan of the edge's country.
     pub fn numbers(&self) -> &NumberingPlan {
         &self.numbers
+    }
+
+    /// Returns whether a trunk gets numbers in the national format, which needs [`NumberingPlan::warm_up`].
+    pub fn formats_nationally(&self) -> bool {
+        self.trunks().iter().any(|trunk| trunk.send_numbers == SendNumbers::National)
     }
 
     /// Returns the first route that takes the call, with its targets and their peers in order; `None` if no route does.
