@@ -16,7 +16,8 @@ use trunkgate_route::SiprecSettings;
 use super::ApiError;
 use super::exposition::{Exposition, MetricKind};
 use super::process;
-use trunkgate_delivery::sinks::records::{Figures, Sink};
+use trunkgate_delivery::sinks::outbox::DestinationFigures;
+use trunkgate_delivery::sinks::records::Figures;
 use trunkgate_runtime::call_state::report::StateFigures;
 use trunkgate_runtime::handle::{EdgeHandle, EdgePhase};
 use trunkgate_runtime::history::GatewayCounts;
@@ -708,7 +709,7 @@ fn call_state(out: &mut Exposition, figures: &StateFigures) {
 }
 
 fn call_records(out: &mut Exposition, figures: &Figures) {
-    let mut each = |name, kind, help, read: fn(&Sink) -> u64| {
+    let mut each = |name, kind, help, read: fn(&DestinationFigures) -> u64| {
         out.family(name, kind, help);
         for (sink, figures) in figures.all() {
             out.sample(name, &[("sink", sink)], read(figures) as f64);

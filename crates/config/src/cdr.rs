@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -13,11 +12,11 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
 use super::keys;
+use super::receiver::{MAKE_SECRET, WebhookReceiver};
 use super::section::Section;
 use super::speech::{UrlWords, web_address};
-use super::types::{Config, Secret};
+use super::types::Config;
 use super::values::{self, KeyReader};
-use crate::signature;
 use trunkgate_system::files;
 
 /// Help text for a record file or store that cannot be opened.
@@ -35,9 +34,6 @@ const URL_WORDS: UrlWords = UrlWords {
     help: "use \"https://billing.example.com/calls\"",
     names_may_be_near: false,
 };
-/// Help text that explains how to create a signing secret.
-const MAKE_SECRET: &str =
-    "create one with `echo whsec_$(openssl rand -base64 32)` and configure it at the receiver too";
 
 /// Settings of `[cdr]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,16 +56,8 @@ pub(super) struct CdrDraft {
 /// HTTP receiver of call records: `url` of `[cdr]` and its delivery settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CdrUrl {
-    /// `http` or `https` URL to which records are posted.
-    pub url: String,
-    /// Signing secrets; each record carries one signature per secret.
-    pub secrets: Vec<Secret>,
-    /// Bearer token sent with each request.
-    pub token: Option<Secret>,
-    /// CA bundle (PEM) to verify the receiver; `None` selects the system roots.
-    pub ca: Option<Arc<[u8]>>,
-    /// Maximum duration of a request with a record.
-    pub timeout: Duration,
+    /// Receiver to which records are posted.
+    pub receiver: WebhookReceiver,
     /// Maximum size of the spool in bytes.
     pub most_waiting: u64,
 }
@@ -123,7 +111,10 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> CdrSetting
         let message = format!("`file` cannot be opened: {what}");
         findings.error(code::NO_CALL_RECORDS, value.span(), message, "name a regular file; the edge creates it");
     }
-    CdrSettings { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
+    CdrSettings {
+        file: file.filter(|file| file.path != Path::new("")),
+        url: url.filter(|url| !url.receiver.url.is_empty()),
+    }
 }
 
 /// Warns of settings that are usable but probably a mistake.
@@ -196,20 +187,6 @@ pub(super) fn url(reader: &mut KeyReader<'_>) -> Option<String> {
 /// Reads `spool_size` in bytes.
 pub(super) fn spool_size(reader: &mut KeyReader<'_>) -> Option<u64> {
     reader.size_within(SPOOL_SIZES, "is not a size from 1 MiB to 1 GiB", "use \"256 MiB\"")
-}
-
-/// Reads `secret`: one signing secret or a list.
-pub(super) fn secrets(reader: &mut KeyReader<'_>) -> Option<Vec<Secret>> {
-    reader.items(signing)
-}
-
-/// Reads one signing secret in the format of Standard Webhooks.
-fn signing(reader: &mut KeyReader<'_>) -> Option<Secret> {
-    let secret = reader.secret()?;
-    if signature::key(secret.reveal()).is_none() {
-        return reader.reject(code::BAD_SECRET, "is not `whsec_` and 24 to 64 bytes in base64", MAKE_SECRET);
-    }
-    Some(secret)
 }
 
 /// Reads a path that ends in a file name.
@@ -287,8 +264,8 @@ mod tests {
         let (file, url) = (file.unwrap(), url.unwrap());
         assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
-        assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (CdrRetention::Files(30), 2, 1 << 30));
-        assert_eq!(url.timeout, Duration::from_secs(3));
+        assert_eq!((file.keep, url.receiver.secrets.len(), url.most_waiting), (CdrRetention::Files(30), 2, 1 << 30));
+        assert_eq!(url.receiver.timeout, Duration::from_secs(3));
         assert!(!format!("{url:?}").contains("whsec_"));
         let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
         assert_eq!(alone.cdr.file, None);

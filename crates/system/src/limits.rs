@@ -239,15 +239,15 @@ pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
 /// Maximum number of concurrent deliveries of call records to `[cdr] url`.
 pub const CDR_AT_ONCE: usize = 4;
 /// Time limit for connecting to `[cdr] url`, including name resolution and TLS, in seconds.
-pub const CDR_CONNECT_SECONDS: u64 = 5;
+pub const POST_CONNECT_SECONDS: u64 = 5;
 /// Maximum number of bytes of a response to a call record that are read so that the connection can be reused.
-pub const CDR_ANSWER_BYTES: u64 = 64 << 10;
+pub const POST_ANSWER_BYTES: u64 = 64 << 10;
 /// Time limit for reading the rest of a response to a call record, in milliseconds.
-pub const CDR_DRAIN_MILLISECONDS: u64 = 1000;
+pub const POST_DRAIN_MILLISECONDS: u64 = 1000;
 /// Longest delay between two deliveries of a call record, in seconds.
 pub const CDR_PAUSE_SECONDS: u64 = 300;
 /// Longest Retry-After accepted from `[cdr] url`, in seconds.
-pub const CDR_RETRY_AFTER_SECONDS: u64 = 3600;
+pub const POST_RETRY_AFTER_SECONDS: u64 = 3600;
 /// Number of rejections after which a call record is set aside, if others were accepted meanwhile.
 pub const CDR_REFUSALS: u32 = 8;
 /// Time to deliver call records at shutdown, in seconds; the remaining ones are delivered after the next start.

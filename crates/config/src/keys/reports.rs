@@ -14,6 +14,7 @@ use crate::hep::{self, HepSettings};
 use crate::mail::{self, MailSettings};
 use crate::messages::{self, MessageSettings};
 use crate::otel::{self, OtelSettings};
+use crate::receiver;
 use crate::recording::{self, AnnounceTo, OnFull, RecordingSettings};
 use crate::sms::{self, OptOutReplies, SmsSettings};
 use crate::transcription::{self, TranscriptionSettings};
@@ -32,15 +33,15 @@ keyed! {
     "keep": ValueKind::Either(&[ValueKind::Integer(1, 1_000_000), ValueKind::Duration])
         => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all").beside("file"), "rotated files to keep, by number or by age";
     "url": ValueKind::Url
-        => read!(cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
+        => read!(cdr::url, |to, url| to.url.receiver.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
     "secret": ValueKind::Many(&ValueKind::Secret)
-        => read!(cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE.beside("url"), "secret that signs each POST (Standard Webhooks); a list during rotation";
+        => read!(receiver::secrets, |to, secrets| to.url.receiver.secrets = secrets), NONE.beside("url"), "secret that signs each POST (Standard Webhooks); a list during rotation";
     "token": ValueKind::Secret
-        => FieldSetter::Secret(|to, secret| to.url.token = Some(secret)), NONE.beside("url"), "token sent as `Authorization: Bearer`";
+        => FieldSetter::Secret(|to, secret| to.url.receiver.token = Some(secret)), NONE.beside("url"), "token sent as `Authorization: Bearer`";
     "ca": FILE
-        => read!(agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots").beside("url"), "CA bundle (PEM) to verify the endpoint";
+        => read!(agents::certificates, |to, pem| to.url.receiver.ca = Some(pem)), told("system roots").beside("url"), "CA bundle (PEM) to verify the endpoint";
     "timeout": ValueKind::Duration
-        => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
+        => read!(otel::timeout, |to, time| to.url.receiver.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
     "spool_size": ValueKind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
 }

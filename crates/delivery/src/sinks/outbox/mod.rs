@@ -23,6 +23,7 @@
 //! after a response: delivery is at least once, even across `kill -9`. Outcomes are stored together with changes that
 //! the kind makes for them (`Kind::settle()`); failures at most once a second.
 
+mod figures;
 pub(super) mod queue;
 mod shares;
 pub(super) mod table;
@@ -42,6 +43,7 @@ use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_LOOK_SECONDS, OUTBOX_WAITING};
 
+pub use figures::DestinationFigures;
 pub(super) use worker::Worker;
 
 use super::wake::TaskWaker;

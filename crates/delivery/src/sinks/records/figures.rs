@@ -1,11 +1,12 @@
 //! Metrics of call records, and their problems in `status`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::counters::Counter;
 
+use crate::sinks::outbox::DestinationFigures;
 use trunkgate_system::limits::RECORDS_KEPT;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
@@ -18,15 +19,15 @@ const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Figures of the record file on disk.
-    pub(crate) file: Sink,
+    pub(crate) file: DestinationFigures,
     /// Figures of the HTTP receiver.
-    pub(crate) url: Sink,
+    pub(crate) url: DestinationFigures,
     /// Figures of the store, in which records wait for the receiver.
-    pub(super) store: Sink,
+    pub(super) store: DestinationFigures,
     /// Figures of the queue to the receiver; a problem while the queue is full.
-    pub(super) full: Sink,
+    pub(super) full: DestinationFigures,
     /// Figures of the store, for the counts of `calls_per_day`.
-    pub(super) days: Sink,
+    pub(super) days: DestinationFigures,
     /// Unreadable lines in the journal of live calls.
     pub damaged: Counter,
     /// Number of calls that the end of the previous process interrupted, and the time at which they were found.
@@ -35,24 +36,9 @@ pub struct Figures {
     pub(super) only_in_memory: Counter,
 }
 
-/// Figures of one destination of call records.
-#[derive(Debug, Default)]
-pub struct Sink {
-    /// True if the destination is configured.
-    pub(super) used: AtomicBool,
-    /// Number of failed attempts.
-    pub failures: Counter,
-    /// Number of records given up.
-    pub lost: Counter,
-    /// Number of records that wait for the destination.
-    pub waiting: Counter,
-    /// Current failure of the destination; `None` while it accepts records.
-    problem: Mutex<Option<Failure>>,
-}
-
 impl Figures {
     /// Returns the figures of the file and the receiver, each with its label in metrics.
-    pub fn all(&self) -> [(&'static str, &Sink); 2] {
+    pub fn all(&self) -> [(&'static str, &DestinationFigures); 2] {
         [("file", &self.file), ("url", &self.url)]
     }
 
@@ -92,8 +78,8 @@ impl Figures {
             self.kept_up(problem.caused_by(&failure))
         };
         let limit = format!("; beyond {RECORDS_KEPT}, further ones are lost");
-        let mut problems = self.file.told(&of, RecordProblem::CallRecordsNotWritten, &limit);
-        problems.extend(self.url.told(&of, RecordProblem::CallRecordsNotDelivered, ""));
+        let mut problems = told(&self.file, &of, RecordProblem::CallRecordsNotWritten, &limit);
+        problems.extend(told(&self.url, &of, RecordProblem::CallRecordsNotDelivered, ""));
         let queue = self.store.problem().or_else(|| self.full.problem());
         problems.extend(queue.map(|failure| of(RecordProblem::CallRecordsNotQueued, failure, "")));
         let days = self.days.problem();
@@ -133,32 +119,15 @@ impl Figures {
     }
 }
 
-impl Sink {
-    /// Returns the problem of a destination that fails, with its failure and the number of waiting records; empty while
-    /// it works.
-    fn told(
-        &self,
-        of: &impl Fn(RecordProblem, Failure, &str) -> Problem,
-        kind: RecordProblem,
-        limit: &str,
-    ) -> Vec<Problem> {
-        let waiting = self.waiting.get();
-        let more = format!("; {waiting} wait{limit}");
-        self.problem().map(|failure| of(kind, failure, &more)).into_iter().collect()
-    }
-
-    fn problem(&self) -> Option<Failure> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Records a failure; returns whether the destination worked before.
-    pub(super) fn failed(&self, failure: Failure) -> bool {
-        self.failures.add(1);
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(failure).is_none()
-    }
-
-    /// Records a success; returns whether the destination failed before.
-    pub(super) fn took(&self) -> bool {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
-    }
+/// Returns the problem of a destination that fails, with its failure and the number of waiting records; empty while
+/// it works.
+fn told(
+    figures: &DestinationFigures,
+    of: &impl Fn(RecordProblem, Failure, &str) -> Problem,
+    kind: RecordProblem,
+    limit: &str,
+) -> Vec<Problem> {
+    let waiting = figures.waiting.get();
+    let more = format!("; {waiting} wait{limit}");
+    figures.problem().map(|failure| of(kind, failure, &more)).into_iter().collect()
 }

@@ -10,7 +10,6 @@ mod days;
 mod figures;
 mod file;
 mod opened;
-mod post;
 mod sender;
 mod writer;
 mod written;
@@ -24,7 +23,7 @@ use trunkgate_call::{CallRecord, CallView, DayCount};
 use trunkgate_config::CdrSettings;
 use trunkgate_system::clock;
 
-pub use figures::{Figures, Sink};
+pub use figures::Figures;
 pub use writer::Writer;
 
 /// Command to the record writer.

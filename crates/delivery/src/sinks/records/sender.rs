@@ -11,8 +11,8 @@ use rand::TryRng as _;
 use rusqlite::Connection;
 
 use super::Figures;
-use super::post::{self, Target};
 use crate::sinks::outbox::{Event, Kind, Pace, Refusal, Row, Settled, table};
+use crate::sinks::post::{PostConnection, PostRefusal, PostTarget};
 use crate::sinks::store::disk::{LineFile, named};
 use crate::sinks::store::{Store, StoredRecord};
 use trunkgate_system::backoff::Backoff;
@@ -39,7 +39,7 @@ pub(super) struct Endpoint(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// HTTP endpoint; `None` if records are not sent.
-    target: Option<Arc<Target>>,
+    target: Option<Arc<PostTarget>>,
     /// Maximum total size of waiting records, in bytes.
     most_bytes: u64,
     /// Number of the reload that set the endpoint.
@@ -50,7 +50,7 @@ struct State {
     failures: u32,
     /// End of the pause after a failure; `None` if requests may be made.
     rests: Option<Instant>,
-    connections: Vec<post::Connection>,
+    connections: Vec<PostConnection>,
     /// Number of records that the endpoint has accepted.
     delivered: u64,
     /// Number of rejections of each record by SID, with `delivered` at the first one.
@@ -73,7 +73,7 @@ impl Endpoint {
 
     /// Changes the endpoint and the maximum size of waiting records. Failures of requests to the old endpoint no longer
     /// count.
-    pub(super) fn set(&self, endpoint: Option<(Target, u64)>) {
+    pub(super) fn set(&self, endpoint: Option<(PostTarget, u64)>) {
         let mut state = self.lock();
         let (version, old) = (state.version + 1, state.most_bytes);
         let (target, most_bytes) = endpoint.map_or((None, old), |(target, most)| (Some(Arc::new(target)), most));
@@ -100,7 +100,7 @@ impl Sender {
     }
 
     /// Evaluates a response of the endpoint to a record.
-    fn judge(&self, row: &Row, target: &Target, outcome: Result<(), post::Refusal>) -> Result<(), Refusal> {
+    fn judge(&self, row: &Row, target: &PostTarget, outcome: Result<(), PostRefusal>) -> Result<(), Refusal> {
         let (sid, now) = (row.head.key.as_str(), Instant::now());
         let mut state = self.endpoint.lock();
         let Err(refusal) = outcome else {
@@ -113,15 +113,15 @@ impl Sender {
             return Ok(());
         };
         self.report(target, &refusal);
-        state.is_gone |= refusal == post::Refusal::Gone;
+        state.is_gone |= refusal == PostRefusal::Gone;
         // Concurrent requests fail together, and count as one failure.
         if state.rests.is_none_or(|at| at <= now) {
-            let later = if let post::Refusal::Answered(_, later) = refusal { later } else { None };
+            let later = if let PostRefusal::Answered(_, later) = refusal { later } else { None };
             let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
             state.failures = state.failures.saturating_add(1);
             state.rests = Some(now + later.unwrap_or_default().max(PAUSES.pause(state.failures, random)));
         }
-        let is_rejected = matches!(refusal, post::Refusal::Answered(..)) && state.rejects(sid);
+        let is_rejected = matches!(refusal, PostRefusal::Answered(..)) && state.rejects(sid);
         let is_final = is_rejected && self.set_aside(row, state.most_bytes, &refusal);
         if is_final {
             state.rejections.remove(sid);
@@ -131,7 +131,7 @@ impl Sender {
 
     /// Moves a record that the endpoint rejects while it accepts others to [`REJECTED`]. Returns false if
     /// that fails.
-    fn set_aside(&self, row: &Row, most_bytes: u64, refusal: &post::Refusal) -> bool {
+    fn set_aside(&self, row: &Row, most_bytes: u64, refusal: &PostRefusal) -> bool {
         let (sid, path) = (&row.head.key, self.directory.join(REJECTED));
         let moved = LineFile::open(&path).and_then(|mut lines| {
             if lines.bytes() + row.body.len() as u64 > most_bytes {
@@ -150,22 +150,14 @@ impl Sender {
         moved.is_ok()
     }
 
-    fn report(&self, target: &Target, refusal: &post::Refusal) {
-        let problem = format!("{}: {refusal}", target.place());
+    fn report(&self, target: &PostTarget, refusal: &PostRefusal) {
+        let ends = if *refusal == PostRefusal::Gone { ": delivery stops until the next reload" } else { "" };
+        let problem = format!("{}: {refusal}{ends}", target.place());
         if self.figures.url.failed(problem.clone().into()) {
             tracing::error!(
                 reason = "cdr_failed",
                 "call records are not delivered: {problem}; they are kept on disk and retried"
             );
-        }
-    }
-
-    /// Counts a record that is lost because the queue is full.
-    fn dropped(&self) {
-        self.figures.url.lost.add(1);
-        let kept = "full: the oldest records are kept, new ones are not sent";
-        if self.figures.full.failed(kept.to_owned().into()) {
-            tracing::error!(reason = "cdr_failed", "the queue of call records is {kept}");
         }
     }
 }
@@ -223,23 +215,20 @@ impl Kind for Sender {
 
     fn note(&self, _: &str, _: &Arc<str>, event: Event<'_>) {
         let Figures { url, full, .. } = &*self.figures;
+        url.count(&event);
         match event {
             Event::Entered(_) => {
-                url.waiting.add(1);
                 if full.took() {
                     tracing::info!("the queue of call records accepts records again");
                 }
             }
-            Event::Dropped => self.dropped(),
-            Event::MadeWay(_) => {
-                url.waiting.sub(1);
-                self.dropped();
+            Event::Dropped | Event::MadeWay(_) => {
+                let kept = "full: the oldest records are kept, new ones are not sent";
+                if full.failed(kept.to_owned().into()) {
+                    tracing::error!(reason = "cdr_failed", "the queue of call records is {kept}");
+                }
             }
-            Event::Over(_, is_delivered) => {
-                url.waiting.sub(1);
-                url.lost.add(u64::from(!is_delivered));
-            }
-            Event::Retried | Event::Failed(..) | Event::GivenUp(..) => {}
+            Event::Retried | Event::Failed(..) | Event::GivenUp(..) | Event::Over(..) => {}
         }
     }
 

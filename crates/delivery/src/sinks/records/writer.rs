@@ -16,11 +16,11 @@ use trunkgate_call::{CallRecord, DayCount, ReasonSlug};
 use super::days::DayCounts;
 use super::file::RecordsFile;
 use super::opened::{Missing, Opened, written};
-use super::post::Target;
 use super::sender::{self, Endpoint, Sender};
 use super::{Figures, ReportOrder};
 use crate::sinks::calls::CallList;
 use crate::sinks::outbox::{Handed, Head, Intake, Row, Worker, table};
+use crate::sinks::post::PostTarget;
 use crate::sinks::store::journal::{CallJournal, LeftoverRecord};
 use crate::sinks::store::{Commit, Store, StoredRecord, may_recover};
 use trunkgate_config::{CdrSettings, CdrUrl};
@@ -180,7 +180,7 @@ impl Writer {
     }
 
     /// Changes the endpoint for records; with `None` records are no longer sent.
-    async fn goes(&mut self, endpoint: Option<(Target, u64)>) {
+    async fn goes(&mut self, endpoint: Option<(PostTarget, u64)>) {
         self.endpoint.set(endpoint);
         self.figures.url.took();
         let _ = self.sending.0.send(Handed::EndPauses).await;
@@ -590,8 +590,9 @@ fn write(file: &mut RecordsFile, record: &StoredRecord, figures: &Figures) -> bo
 }
 
 /// Returns the endpoint for a URL, and the maximum size of the records that wait for it.
-fn endpoint(url: &CdrUrl) -> io::Result<(Target, u64)> {
-    let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
+fn endpoint(url: &CdrUrl) -> io::Result<(PostTarget, u64)> {
+    let target =
+        PostTarget::new(url.receiver.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
     Ok((target, url.most_waiting))
 }
 

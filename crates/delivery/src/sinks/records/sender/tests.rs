@@ -6,18 +6,17 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::sinks::outbox::{Failure as Failed, Handed, Intake, Outcome, Worker};
 use crate::sinks::records::tests::{record, store};
-use trunkgate_config::CdrUrl;
+use trunkgate_config::WebhookReceiver;
 
-fn target() -> Target {
-    let settings = CdrUrl {
+fn target() -> PostTarget {
+    let settings = WebhookReceiver {
         url: "http://127.0.0.1:9/?key=hush".to_owned(),
         secrets: Vec::new(),
         token: None,
         ca: None,
         timeout: Duration::from_secs(20),
-        most_waiting: 1 << 20,
     };
-    Target::new(settings).unwrap()
+    PostTarget::new(settings).unwrap()
 }
 
 fn sender(store: &Store, most_bytes: u64) -> Sender {
@@ -27,12 +26,12 @@ fn sender(store: &Store, most_bytes: u64) -> Sender {
 }
 
 /// Evaluates a response to a record; returns whether the record is given up.
-fn answer(sender: &Sender, sid: &str, outcome: Result<(), post::Refusal>) -> bool {
+fn answer(sender: &Sender, sid: &str, outcome: Result<(), PostRefusal>) -> bool {
     sender.judge(&row(&record(sid)), &target(), outcome).is_err_and(|refusal| refusal.is_final)
 }
 
-fn bad_request() -> Result<(), post::Refusal> {
-    Err(post::Refusal::Answered(StatusCode::BAD_REQUEST, None))
+fn bad_request() -> Result<(), PostRefusal> {
+    Err(PostRefusal::Answered(StatusCode::BAD_REQUEST, None))
 }
 
 /// Returns the SIDs of the records that wait in the store.
@@ -80,11 +79,11 @@ fn an_endpoint_that_fails_is_asked_seldom_and_by_one_record_at_a_time() {
     assert_eq!(sender.most(now), (CDR_AT_ONCE, None));
     // Four concurrent requests fail together.
     for n in 0..CDR_AT_ONCE {
-        answer(&sender, &format!("CA{n}"), Err(post::Refusal::Unheard("connection refused".to_owned())));
+        answer(&sender, &format!("CA{n}"), Err(PostRefusal::Unheard("connection refused".to_owned())));
     }
     assert_eq!(sender.endpoint.lock().failures, 1);
     assert!(matches!(sender.most(now), (0, Some(at)) if at > now), "it rests");
-    let later = post::Refusal::Answered(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(600)));
+    let later = PostRefusal::Answered(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(600)));
     sender.endpoint.lock().rests = None;
     assert_eq!(sender.most(now), (1, None));
     answer(&sender, "CA0", Err(later));

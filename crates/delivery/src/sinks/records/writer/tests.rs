@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::sinks::records::tests::{began, record, store};
 use crate::sinks::store::disk::{self, tests::crash_at, tests::set_room};
-use trunkgate_config::{CdrFile, CdrFormat, CdrRetention};
+use trunkgate_config::{CdrFile, CdrFormat, CdrRetention, WebhookReceiver};
 use trunkgate_system::limits::RECORDS_SEARCHED_BYTES;
 
 /// Opens a writer with the store in a folder beside the file.
@@ -51,15 +51,14 @@ fn cdr(path: &Path, format: CdrFormat) -> CdrSettings {
         rotate_every: None,
         keep: CdrRetention::All,
     };
-    let url = CdrUrl {
+    let receiver = WebhookReceiver {
         url: "http://127.0.0.1:9/".to_owned(),
         secrets: Vec::new(),
         token: None,
         ca: None,
         timeout: Duration::from_secs(20),
-        most_waiting: 1 << 30,
     };
-    CdrSettings { file: Some(file), url: Some(url) }
+    CdrSettings { file: Some(file), url: Some(CdrUrl { receiver, most_waiting: 1 << 30 }) }
 }
 
 /// Counts how often each call occurs in the record files of a folder.

@@ -1,5 +1,5 @@
-//! Delivery of one call record to the HTTP endpoint: a signed POST over a reusable connection, and the meaning of its
-//! response.
+//! Signed POST of a JSON body over a reusable connection (Standard Webhooks), and the meaning of its response: for call
+//! records and alerts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,79 +15,79 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
-use trunkgate_config::CdrUrl;
+use trunkgate_config::WebhookReceiver;
 use trunkgate_config::signature::sign;
 use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{
-    CDR_ANSWER_BYTES, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS,
+    POST_ANSWER_BYTES, POST_CONNECT_SECONDS, POST_DRAIN_MILLISECONDS, POST_RETRY_AFTER_SECONDS,
 };
 use trunkgate_system::web;
 
-/// HTTP endpoint that receives call records.
+/// HTTP receiver, ready for requests.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct PostTarget {
     url: Url,
     tls: Option<Arc<ClientConfig>>,
-    settings: CdrUrl,
+    settings: WebhookReceiver,
 }
 
 /// Connection that may serve further requests.
-pub(super) type Connection = SendRequest<Full<Bytes>>;
+pub(super) type PostConnection = SendRequest<Full<Bytes>>;
 
-/// Reason why the endpoint did not accept a record.
+/// Reason why the receiver did not accept a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The endpoint did not respond; contains the reason.
+pub(super) enum PostRefusal {
+    /// The receiver did not respond; contains the reason.
     Unheard(String),
-    /// The endpoint responded with this status, and with Retry-After if given.
+    /// The receiver responded with this status, and with Retry-After if given.
     Answered(StatusCode, Option<Duration>),
-    /// The endpoint responded with 410 Gone: it wants no further records.
+    /// The receiver responded with 410 Gone: it wants no further requests.
     Gone,
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for PostRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::Unheard(what) => f.write_str(what),
-            Refusal::Answered(status, _) if status.is_redirection() => {
+            PostRefusal::Unheard(what) => f.write_str(what),
+            PostRefusal::Answered(status, _) if status.is_redirection() => {
                 write!(f, "it answered {status}; redirects are not followed")
             }
-            Refusal::Answered(status, _) => write!(f, "it answered {status}"),
-            Refusal::Gone => f.write_str("it answered 410 Gone: delivery stops until the next reload"),
+            PostRefusal::Answered(status, _) => write!(f, "it answered {status}"),
+            PostRefusal::Gone => f.write_str("it answered 410 Gone"),
         }
     }
 }
 
-impl Target {
-    /// Creates the endpoint for a configuration, and parses its certificates.
+impl PostTarget {
+    /// Prepares the receiver of a configuration, and parses its certificates.
     ///
     /// # Errors
     /// Returns a message if URL or certificates are invalid.
-    pub(super) fn new(settings: CdrUrl) -> Result<Target, String> {
+    pub(super) fn new(settings: WebhookReceiver) -> Result<PostTarget, String> {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
         let trust = match &settings.ca {
             _ if url.scheme() != "https" => None,
             Some(pem) => Some(TrustAnchors::of_pem(pem)?),
             None => Some(TrustAnchors::of_system()),
         };
-        Ok(Target { url, tls: trust.map(web::trusting).transpose()?, settings })
+        Ok(PostTarget { url, tls: trust.map(web::trusting).transpose()?, settings })
     }
 
-    /// Returns the endpoint's URL without secrets, for messages.
+    /// Returns the receiver's URL without secrets, for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.settings.url)
     }
 
-    fn request(&self, sid: &str, json: Vec<u8>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
+    fn request(&self, id: &str, json: Vec<u8>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
         let seconds = now.as_second();
         let mut request = web::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, "Trunkgate")
-            .header("webhook-id", sid)
+            .header("webhook-id", id)
             .header("webhook-timestamp", seconds);
         if !self.settings.secrets.is_empty() {
-            request = request.header("webhook-signature", sign(&self.settings.secrets, sid, seconds, &json));
+            request = request.header("webhook-signature", sign(&self.settings.secrets, id, seconds, &json));
         }
         if let Some(token) = &self.settings.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
@@ -96,62 +96,62 @@ impl Target {
         request.body(Full::new(Bytes::from(json))).map_err(|_| "invalid `url` or `token`".to_owned())
     }
 
-    /// Sends a record; also returns the connection if it can be reused.
+    /// Sends a body with the `webhook-id` `id`; also returns the connection if it can be reused.
     pub(super) async fn post(
         &self,
-        kept: Option<Connection>,
-        sid: &str,
+        kept: Option<PostConnection>,
+        id: &str,
         json: Vec<u8>,
-    ) -> (Result<(), Refusal>, Option<Connection>) {
-        let answered = timeout(self.settings.timeout, self.exchange(kept, sid, json));
+    ) -> (Result<(), PostRefusal>, Option<PostConnection>) {
+        let answered = timeout(self.settings.timeout, self.exchange(kept, id, json));
         let (mut connection, response) = match answered.await {
             Err(_) => {
                 return (
-                    Err(Refusal::Unheard(format!("no answer within {} s", self.settings.timeout.as_secs_f32()))),
+                    Err(PostRefusal::Unheard(format!("no answer within {} s", self.settings.timeout.as_secs_f32()))),
                     None,
                 );
             }
-            Ok(Err(what)) => return (Err(Refusal::Unheard(what)), None),
+            Ok(Err(what)) => return (Err(PostRefusal::Unheard(what)), None),
             Ok(Ok(done)) => done,
         };
         let status = response.status();
-        let later = web::retry_after(response.headers(), CDR_RETRY_AFTER_SECONDS);
-        // The response is complete for the record; its rest only decides whether the connection can be reused.
+        let later = web::retry_after(response.headers(), POST_RETRY_AFTER_SECONDS);
+        // The response is complete for the body; its rest only decides whether the connection can be reused.
         let is_free = async {
-            let whole = web::gather(response, CDR_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
+            let whole = web::gather(response, POST_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
             whole && connection.ready().await.is_ok()
         };
-        let kept = timeout(Duration::from_millis(CDR_DRAIN_MILLISECONDS), is_free).await.unwrap_or(false);
+        let kept = timeout(Duration::from_millis(POST_DRAIN_MILLISECONDS), is_free).await.unwrap_or(false);
         let outcome = match status {
             status if status.is_success() => Ok(()),
-            StatusCode::GONE => Err(Refusal::Gone),
-            status => Err(Refusal::Answered(status, later)),
+            StatusCode::GONE => Err(PostRefusal::Gone),
+            status => Err(PostRefusal::Answered(status, later)),
         };
         (outcome, kept.then_some(connection))
     }
 
     async fn exchange(
         &self,
-        kept: Option<Connection>,
-        sid: &str,
+        kept: Option<PostConnection>,
+        id: &str,
         json: Vec<u8>,
-    ) -> Result<(Connection, Response<Incoming>), String> {
+    ) -> Result<(PostConnection, Response<Incoming>), String> {
         if let Some(mut connection) = kept.filter(|connection| !connection.is_closed())
-            && let Ok(response) = connection.send_request(self.request(sid, json.clone(), clock::now())?).await
+            && let Ok(response) = connection.send_request(self.request(id, json.clone(), clock::now())?).await
         {
             return Ok((connection, response));
         }
         // The server may have closed a kept connection meanwhile, which is not a failure.
-        let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
-        let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
-        let request = self.request(sid, json, clock::now())?;
+        let connect = timeout(Duration::from_secs(POST_CONNECT_SECONDS), self.connect());
+        let mut connection = connect.await.map_err(|_| format!("no connection within {POST_CONNECT_SECONDS} s"))??;
+        let request = self.request(id, json, clock::now())?;
         let response = connection.send_request(request).await.map_err(|error| web::broken(&error))?;
         Ok((connection, response))
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<PostConnection, String> {
         let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
-        let stream = web::connect(&self.url, tls, CDR_ANSWER_BYTES).await?;
+        let stream = web::connect(&self.url, tls, POST_ANSWER_BYTES).await?;
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| web::broken(&error))?;
         // The request reports errors of the connection as well.
         tokio::spawn(async { drop(driver.await) });
