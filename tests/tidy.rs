@@ -83,7 +83,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ),
     // The benchmark encrypts like a remote party, and xtask parses folders of TwiML; the interop peers share no code
     // with the edge.
-    ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-twiml"]),
+    ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-testing", "trunkgate-twiml"]),
 ];
 
 /// Crates that access the system, which only the shell may use.

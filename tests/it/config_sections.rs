@@ -25,7 +25,7 @@ const TRUNK: &str = "[trunk.NAME]";
 const APP: &str = "[app.NAME]";
 
 /// All sections in a minimal form, some in a second one.
-const SECTIONS: [Section; 31] = [
+const SECTIONS: [Section; 32] = [
     section("[edge]", &[], "[edge]\nname = 'edge-1'\n"),
     section("[[listen]]", &[], "[[listen]]\ntransport = 'udp'\naddress = '127.0.0.1:5060'\n"),
     section("[media]", &[], "[media]\nports = '16384-20000'\n"),
@@ -72,6 +72,7 @@ const SECTIONS: [Section; 31] = [
         "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n[tls]\nacme = { domains = 'sbc.example.com' }\n",
     ),
     section("[hep]", &[], "[hep]\naddress = '127.0.0.1:9060'\n"),
+    section("[alerts]", &[], "[alerts]\nurl = 'https://h/'\n"),
     section("[otel]", &[], "[otel]\nendpoint = 'http://127.0.0.1:4318'\n"),
 ];
 

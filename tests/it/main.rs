@@ -12,6 +12,7 @@ mod agent_socket;
 mod agent_stream;
 mod agent_test;
 mod agent_wishes;
+mod alerts;
 mod apps;
 mod asr_order;
 mod auth;

@@ -726,6 +726,15 @@ fn call_records(out: &mut Exposition, figures: &Figures) {
     out.single("trunkgate_cdr_journal_damaged_total", MetricKind::Counter, help, damaged);
 }
 
+fn alerts(out: &mut Exposition, figures: &DestinationFigures) {
+    let help = "Failed attempts to deliver an alert.";
+    out.single("trunkgate_alerts_failures_total", MetricKind::Counter, help, figures.failures.get() as f64);
+    let help = "Alerts lost.";
+    out.single("trunkgate_alerts_lost_total", MetricKind::Counter, help, figures.lost.get() as f64);
+    let help = "Alerts queued.";
+    out.single("trunkgate_alerts_waiting", MetricKind::Gauge, help, figures.waiting.get() as f64);
+}
+
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     let (taken, refused, last) = handle.reloads();
     let name = "trunkgate_config_reloads_total";
@@ -745,6 +754,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     out.sample(name, &[("reason", "evicted")], handle.shared.http.evicted.get() as f64);
     out.sample(name, &[("reason", "limit")], handle.shared.http.refused.get() as f64);
     call_records(out, &handle.shared.cdr);
+    alerts(out, handle.shared.alerts.figures());
     let store = handle.store.health();
     let help = "Whether the store refuses changes.";
     out.single("trunkgate_store_failing", MetricKind::Gauge, help, f64::from(u8::from(store.is_failing())));

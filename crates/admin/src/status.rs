@@ -342,6 +342,7 @@ impl StatusReport {
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
         let mut problems = handle.store.health().problems();
         problems.extend(shared.cdr.problems());
+        problems.extend(shared.alerts.problem());
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems(unrecorded));

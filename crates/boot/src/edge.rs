@@ -29,17 +29,16 @@ use crate::succession::{
 };
 use trunkgate_admin as admin;
 use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
+use trunkgate_delivery::sinks::alerts::AlertSender;
 use trunkgate_delivery::sinks::callbacks::{self, CallbackWorker};
 use trunkgate_delivery::sinks::calls::CallList;
 use trunkgate_delivery::sinks::events::EventChannel;
-use trunkgate_delivery::sinks::hep;
-use trunkgate_delivery::sinks::otel;
 use trunkgate_delivery::sinks::recordings::{self, RecordingsHandle};
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
-use trunkgate_delivery::sinks::sms;
 use trunkgate_delivery::sinks::sms::outlets::Outlets;
-use trunkgate_delivery::sinks::sms::{SmsOrder, SmsThread};
+use trunkgate_delivery::sinks::sms::{self, SmsOrder, SmsThread};
 use trunkgate_delivery::sinks::store::{Store, may_recover};
+use trunkgate_delivery::sinks::{hep, needs_store, otel};
 use trunkgate_delivery::webhooks::figures::WebhookFigures;
 use trunkgate_runtime::acme_report::AcmeReport;
 use trunkgate_runtime::api_log::ApiLog;
@@ -403,7 +402,7 @@ impl RunningEdge {
         })?);
         // Each look-up ends after `LOOKUP_SECONDS`.
         let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
-        self.handle.shared.phase.send_replace(EdgePhase::Ready);
+        self.handle.shared.begin_service();
         Ok(())
     }
 
@@ -526,6 +525,7 @@ impl RunningEdge {
             }
             let _ = thread.join();
         }
+        self.handle.shared.alerts.end();
         for thread in self.beside.drain(..) {
             // Only the signalling loop, which has ended, sent commands to these threads.
             let _ = thread.join();
@@ -587,7 +587,7 @@ impl StartConfigs {
 fn open_records(config: &Config, continued: BTreeSet<String>) -> Result<(Store, records::Writer), StartError> {
     let is_required = config.data.is_required;
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
-    if Outlets::of(config).is_any() || config.cdr.url.is_some() || config.recording.is_some() {
+    if needs_store(config) {
         let opened = store.open_now();
         opened.or_else(
             |error| if is_required || !may_recover(&error) { Err(StartError::Store(error)) } else { Ok(()) },
@@ -717,8 +717,8 @@ fn start_beside(handle: &EdgeHandle, epoch: Instant) -> Result<(CompanionSenders
     Ok(((desk, callbacks, conferences), threads))
 }
 
-/// Starts the webhook thread and the callback thread. They are separate, so that a slow callback receiver delays no
-/// document.
+/// Starts the webhook thread, and the thread of callbacks and alerts. They are separate, so that a slow receiver delays
+/// no document.
 fn start_apps(handle: &EdgeHandle) -> io::Result<(AppSenders, Vec<JoinHandle<()>>)> {
     let (callbacks, sender) = start_callbacks(handle)?;
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
@@ -738,8 +738,9 @@ fn start_callbacks(handle: &EdgeHandle) -> io::Result<(callbacks::CallbackSender
     let (desk, incoming) = callbacks::desk(figures);
     let sender = CallbackWorker::new(handle.store.clone(), means_of_callbacks(handle), Arc::clone(figures));
     let (builder, runtime) = runtime("callbacks")?;
+    let alerts = handle.shared.alerts.keep(handle.store.clone());
     let thread = builder.spawn(move || {
-        runtime.block_on(sender.keep(incoming));
+        runtime.block_on(async { tokio::join!(sender.keep(incoming), alerts) });
         runtime.shutdown_background();
     })?;
     Ok((desk, thread))
@@ -792,7 +793,6 @@ fn shared(
     (workers, records): (&Workers, &records::Writer),
 ) -> Arc<EdgeState> {
     let (now, stamps) = (clock::now(), stamps(&written));
-    let (to_hep, to_otel) = (hep::HepTarget::of(&written), otel::OtelTarget::of(&written));
     let running = RunningConfig {
         boot: written.clone(),
         restart_needed: Vec::new(),
@@ -811,6 +811,9 @@ fn shared(
     };
     let events = EventChannel::new();
     Arc::new(EdgeState {
+        alerts: AlertSender::new(running.boot.alerts.clone()),
+        hep: watch::Sender::new(hep::HepTarget::of(&running.boot)),
+        otel: watch::Sender::new(otel::OtelTarget::of(&running.boot)),
         started: Instant::now(),
         started_at: now,
         listeners,
@@ -838,9 +841,7 @@ fn shared(
         call_state: Arc::default(),
         sms: Arc::default(),
         calls: records.calls(),
-        hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),
-        otel: watch::Sender::new(to_otel),
         otel_counters: Arc::default(),
         pulse: Mutex::default(),
         history: Mutex::new(EdgeHistory::of(events.subscribe())),

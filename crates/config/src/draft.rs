@@ -17,6 +17,7 @@ use super::mail::MailSettings;
 use super::messages::MessageSettings;
 use super::numbers::PhoneNumber;
 use super::otel::OtelSettings;
+use super::receiver::WebhookReceiver;
 use super::recording::RecordingSettings;
 use super::section::{KeySpans, TableSpans};
 use super::sms::SmsSettings;
@@ -63,6 +64,7 @@ pub(super) struct ConfigDraft {
     /// True if `[speech]` is turned off.
     pub(super) speech_is_off: bool,
     pub(super) cdr: CdrSettings,
+    pub(super) alerts: Option<WebhookReceiver>,
     pub(super) recording: Option<RecordingSettings>,
     pub(super) transcription: Option<TranscriptionSettings>,
     pub(super) data: DataDirectory,

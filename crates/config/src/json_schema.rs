@@ -78,7 +78,7 @@ pub(super) fn default_value(text: &str) -> Option<Value> {
 
 fn of_kind(kind: ValueKind) -> Value {
     match kind {
-        ValueKind::Text(_) | ValueKind::Url => json!({ "type": "string" }),
+        ValueKind::Text(_) | ValueKind::Url | ValueKind::SecretUrl => json!({ "type": "string" }),
         ValueKind::Name => json!({ "$ref": "#/$defs/name" }),
         ValueKind::Secret => json!({ "$ref": "#/$defs/secret" }),
         ValueKind::Duration => json!({ "$ref": "#/$defs/duration" }),

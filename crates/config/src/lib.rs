@@ -8,6 +8,7 @@
 
 mod acme;
 mod agents;
+mod alerts;
 mod api;
 mod apps;
 mod caller_id;

@@ -304,6 +304,7 @@ fn config(path: &Path, source: &str, draft: ConfigDraft) -> Config {
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
+        alerts: draft.alerts,
         recording: draft.recording.map(|recording| {
             let transcription = draft.transcription.map(Arc::new);
             let mail = draft.mail.map(Arc::new);

@@ -70,7 +70,7 @@ fn words(kind: ValueKind) -> String {
     match kind {
         ValueKind::Text(what) => what.to_owned(),
         ValueKind::Name => "name".to_owned(),
-        ValueKind::Url => "URL".to_owned(),
+        ValueKind::Url | ValueKind::SecretUrl => "URL".to_owned(),
         ValueKind::Secret => "secret".to_owned(),
         ValueKind::Duration => "duration".to_owned(),
         ValueKind::Size => "size".to_owned(),

@@ -24,8 +24,8 @@ use super::targets::TargetGroups;
 use super::types::{EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings};
 use super::values::KeyReader;
 use super::{
-    acme, agents, api, apps, cdr, data, hep, mail, messages, numbers, otel, recognition, recording, routes, sms,
-    speech as speaking, tls, transcription, trunks, voicemail,
+    acme, agents, alerts, api, apps, cdr, data, hep, mail, messages, numbers, otel, recognition, recording, routes,
+    sms, speech as speaking, tls, transcription, trunks, voicemail,
 };
 use trunkgate_system::log::LogSettings;
 
@@ -97,6 +97,7 @@ pub(super) fn read(file: ConfigFile<'_>, document: &Document<'_>, findings: &mut
         speech_is_off: speech.as_ref().is_some_and(speaking::is_off),
         recognition: root.read_table("recognition", keys::RECOGNITION, findings, recognition::read),
         cdr: root.read_table("cdr", keys::CDR, findings, |cdr, f| Some(cdr::read(cdr, f))).unwrap_or_default(),
+        alerts: root.read_table("alerts", keys::ALERTS, findings, alerts::read),
         recording: root.read_table("recording", keys::RECORDING, findings, recording::read),
         transcription: root.read_table("transcription", keys::TRANSCRIPTION, findings, transcription::read),
         hep: root.read_table("hep", keys::HEP, findings, hep::read),

@@ -286,6 +286,7 @@ fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a SpannedValue<'a>> {
 pub(super) fn complete(kind: ValueKind, value: &SpannedValue<'_>) -> DisplayNode {
     match (kind, value.get_ref()) {
         (ValueKind::Secret, DeValue::String(_)) => DisplayNode::Plain(quoted(HIDDEN)),
+        (ValueKind::SecretUrl, DeValue::String(text)) => DisplayNode::Plain(quoted(&server(text))),
         (ValueKind::Url, DeValue::String(text)) => DisplayNode::Plain(quoted(&address(text))),
         (ValueKind::Command, _) => command(value),
         (ValueKind::List(item) | ValueKind::Many(item), DeValue::Array(list)) => {
@@ -361,6 +362,13 @@ fn address(text: &str) -> String {
         None => place.to_owned(),
     };
     if place.len() < text.len() { format!("{whole}?{HIDDEN}") } else { whole }
+}
+
+/// Returns a URL without all that follows its server.
+fn server(text: &str) -> String {
+    let whole = address(text);
+    let Some((scheme, rest)) = whole.split_once("://") else { return HIDDEN.to_owned() };
+    format!("{scheme}://{}/{HIDDEN}", rest.split(['/', '?']).next().unwrap_or_default())
 }
 
 fn quoted(text: &str) -> String {

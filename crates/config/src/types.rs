@@ -24,6 +24,7 @@ use super::messages::MessageSettings;
 use super::numbers::PhoneNumber;
 use super::otel::OtelSettings;
 use super::places::ConfigLines;
+use super::receiver::WebhookReceiver;
 use super::recording::RecordingSettings;
 use super::sms::SmsSettings;
 use trunkgate_system::log::LogSettings;
@@ -86,6 +87,8 @@ pub struct Config {
     pub announcements: Vec<AgentAnnouncement>,
     /// Settings of `[cdr]`.
     pub cdr: CdrSettings,
+    /// Settings of `[alerts]`; `None` if the file has no such table.
+    pub alerts: Option<WebhookReceiver>,
     /// Settings of `[recording]`; `None` if the file has no such table.
     pub recording: Option<RecordingSettings>,
     /// Directory for persistent data: `data_directory` of `[edge]`.

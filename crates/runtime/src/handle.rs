@@ -41,6 +41,7 @@ use crate::stale_names::StaleNames;
 use crate::transport::{SocketCounters, TlsSettings};
 use crate::worker::{CrossingSession, Workers};
 use trunkgate_config::{Config, NumberOverrides, OverrideReport};
+use trunkgate_delivery::sinks::alerts::{Alert, AlertSender};
 use trunkgate_delivery::sinks::callbacks::CallbackFigures;
 use trunkgate_delivery::sinks::calls::CallList;
 use trunkgate_delivery::sinks::events::EventChannel;
@@ -53,8 +54,9 @@ use trunkgate_delivery::sinks::store::Store;
 use trunkgate_delivery::webhooks::figures::WebhookFigures;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Harm, Problem};
-use trunkgate_system::watched::{ProblemEvent, ProblemWatch};
+use trunkgate_system::watched::{ProblemStage, ProblemWatch};
 
 /// Interval at which [`EdgeHandle::settle_calls`] checks whether the calls are settled.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
@@ -283,6 +285,8 @@ pub struct EdgeState {
     pub workers: Vec<Arc<WorkerCounters>>,
     /// Figures of call records.
     pub cdr: Arc<Figures>,
+    /// Alerts about problems.
+    pub alerts: AlertSender,
     /// Outcomes, retries and queue length of text messages.
     pub sms: Arc<SmsCounters>,
     /// Ended calls in the store.
@@ -334,16 +338,38 @@ pub struct EdgeState {
 }
 
 impl EdgeState {
-    /// Assigns each current problem its start time, and logs new, persistent and solved ones.
+    /// Assigns each current problem its start time, logs new, persistent and solved ones, and sends alerts.
     pub fn note_problems(&self, problems: &mut [Problem]) {
         let time = (Instant::now(), clock::now());
         let news = self.problems.lock().unwrap_or_else(PoisonError::into_inner).note(time, problems);
         for one in news {
-            match one {
-                ProblemEvent::Problem(text) => tracing::warn!("{}", redact::addresses(text)),
-                ProblemEvent::Over(text) => tracing::info!("{}", redact::addresses(text)),
+            let event = match one.stage {
+                ProblemStage::Began => Some("problem.began"),
+                ProblemStage::Ended => Some("problem.ended"),
+                ProblemStage::Persists => None,
+            };
+            // The receiver cannot be told that it gets nothing.
+            let is_of_alerts = one.problem.kind == ProblemKind::Record(RecordProblem::AlertsNotDelivered);
+            if let Some(event) = event.filter(|_| !is_of_alerts) {
+                self.alert(event, &one.text, Some(one.problem));
+            }
+            match one.stage {
+                ProblemStage::Began | ProblemStage::Persists => tracing::warn!("{}", redact::addresses(one.text)),
+                ProblemStage::Ended => tracing::info!("{}", redact::addresses(one.text)),
             }
         }
+    }
+
+    /// Enters the phase in which calls are accepted, and sends the alert that the edge has started.
+    pub fn begin_service(&self) {
+        self.phase.send_replace(EdgePhase::Ready);
+        self.alert("edge.started", &format!("started, version {}", env!("CARGO_PKG_VERSION")), None);
+    }
+
+    fn alert(&self, event: &'static str, text: &str, problem: Option<Problem>) {
+        let edge = self.running(|running| running.config.edge.name.clone());
+        let text = format!("{edge}: {text}");
+        self.alerts.hand_over(Alert { event, timestamp: clock::now().to_string(), edge, text, problem });
     }
 
     /// Returns the number of problems by harm.

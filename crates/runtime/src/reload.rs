@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,11 +24,10 @@ use crate::settings::{self, ResolvedServers, stamps};
 use crate::speech;
 use crate::transport::{TlsFaultsView, TlsSettings};
 use trunkgate_config::{self as config, Config, ConfigDifference, Diagnostic};
-use trunkgate_delivery::sinks::hep;
-use trunkgate_delivery::sinks::otel;
 pub use trunkgate_delivery::sinks::records::ReportOrder;
 pub use trunkgate_delivery::sinks::sms::SmsOrder;
 pub use trunkgate_delivery::sinks::sms::outlets::Outlets;
+use trunkgate_delivery::sinks::{hep, needs_store, otel};
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 use trunkgate_system::problem::Problem;
@@ -212,7 +211,7 @@ impl EdgeHandle {
     /// record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, SignallingEnded> {
         let (answer, changed) = oneshot::channel();
-        let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
+        let needs_store = needs_store(config);
         let cdr = Box::new(config.cdr.clone());
         self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| SignallingEnded)?;
         let changed = changed.await.map_err(|_| SignallingEnded)?;
@@ -258,6 +257,9 @@ impl EdgeHandle {
         self.shared.calls.configure(config.api.kept_calls());
         let links = self.shared.running(|running| self.recording_links(running));
         self.recordings.configure(config.recording.clone(), links);
+        if self.shared.alerts.configure(config.alerts.clone()) {
+            self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).report_again();
+        }
         set(&self.shared.hep, hep::HepTarget::of(&config));
         set(&self.shared.otel, otel::OtelTarget::of(&config));
         self.shared.refresh.notify_one();

@@ -238,15 +238,15 @@ pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
 /// Maximum number of concurrent deliveries of call records to `[cdr] url`.
 pub const CDR_AT_ONCE: usize = 4;
-/// Time limit for connecting to `[cdr] url`, including name resolution and TLS, in seconds.
+/// Time limit for connecting to `[cdr] url` or `[alerts] url`, including name resolution and TLS, in seconds.
 pub const POST_CONNECT_SECONDS: u64 = 5;
-/// Maximum number of bytes of a response to a call record that are read so that the connection can be reused.
+/// Maximum number of bytes of a response to a call record or alert that are read so that the connection can be reused.
 pub const POST_ANSWER_BYTES: u64 = 64 << 10;
-/// Time limit for reading the rest of a response to a call record, in milliseconds.
+/// Time limit for reading the rest of a response to a call record or alert, in milliseconds.
 pub const POST_DRAIN_MILLISECONDS: u64 = 1000;
 /// Longest delay between two deliveries of a call record, in seconds.
 pub const CDR_PAUSE_SECONDS: u64 = 300;
-/// Longest Retry-After accepted from `[cdr] url`, in seconds.
+/// Longest Retry-After accepted from `[cdr] url` or `[alerts] url`, in seconds.
 pub const POST_RETRY_AFTER_SECONDS: u64 = 3600;
 /// Number of rejections after which a call record is set aside, if others were accepted meanwhile.
 pub const CDR_REFUSALS: u32 = 8;
@@ -640,6 +640,15 @@ pub const APP_QUESTIONS: usize = 1024;
 pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
 /// Time to send the callbacks of applications at shutdown, in seconds.
 pub const APP_LAST_SECONDS: u64 = 3;
+/// Maximum number of alerts queued between the check of problems and the sending thread; further ones are dropped and
+/// counted.
+pub const ALERT_QUEUE: usize = 4096;
+/// Maximum number of alerts that wait for their receiver.
+pub const ALERTS_WAITING: usize = 4096;
+/// Longest pause between two attempts to send an alert, in seconds.
+pub const ALERT_PAUSE_MOST_SECONDS: u64 = 60;
+/// Time after which an alert is abandoned, in seconds.
+pub const ALERT_GIVE_UP_SECONDS: u64 = 86_400;
 /// Maximum number of callbacks queued between the signalling loop and the sending thread; further ones are dropped and
 /// counted.
 pub const CALLBACK_QUEUE: usize = 8192;

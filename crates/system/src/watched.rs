@@ -1,4 +1,4 @@
-//! Problems over time: when each began, and log lines when a problem begins, persists and ends.
+//! Problems over time: when each began, and reports when a problem begins, persists and ends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use super::text::span;
 const OVER_AFTER: Duration = Duration::from_secs(4);
 /// Time for which a problem may be listed as past before it counts as ended.
 const PAST_AFTER: Duration = Duration::from_secs(60);
-/// Interval between log lines about a problem that persists.
-const LOGGED_EVERY: Duration = Duration::from_secs(600);
+/// Interval between reports of a problem that persists.
+const REPORTED_EVERY: Duration = Duration::from_secs(600);
 
 /// Problems known from earlier checks.
 #[derive(Debug, Default)]
@@ -28,10 +28,8 @@ pub struct ProblemWatch {
 
 #[derive(Debug)]
 struct WatchedProblem {
-    harm: Harm,
-    headline: String,
-    /// Whether the problem is a normal phase of operation; if so, its end is not logged.
-    is_wanted: bool,
+    /// Problem as last found as current.
+    problem: Problem,
     /// Time at which the problem was first found.
     since: Timestamp,
     began: Instant,
@@ -41,10 +39,16 @@ struct WatchedProblem {
     past: Option<Instant>,
     /// Time of the first check, since the problem was last found, that found it neither current nor past.
     missed: Option<Instant>,
-    logged: Instant,
+    /// Time of the last report; `None` if the problem was not worth one so far.
+    reported: Option<Instant>,
 }
 
 impl WatchedProblem {
+    /// Returns the seconds from the begin of the problem to a time.
+    fn lasted(&self, until: Instant) -> u64 {
+        until.saturating_duration_since(self.began).as_secs()
+    }
+
     /// Returns the time at which the problem ended; `None` if it persists.
     fn ended(&self, now: Instant) -> Option<Instant> {
         let lasts = |since: Instant| now.saturating_duration_since(since);
@@ -56,17 +60,30 @@ impl WatchedProblem {
     }
 }
 
-/// Log line about a problem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProblemEvent {
-    /// A problem has begun or persists.
-    Problem(String),
-    /// A problem has ended.
-    Over(String),
+/// Report of a problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProblemEvent {
+    /// Stage of the problem.
+    pub stage: ProblemStage,
+    /// The report as a line of the log.
+    pub text: String,
+    /// The problem, as last found as current.
+    pub problem: Problem,
+}
+
+/// Stage of a reported problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemStage {
+    /// The problem has begun.
+    Began,
+    /// The problem persists, ten minutes after the last report.
+    Persists,
+    /// The problem has ended.
+    Ended,
 }
 
 impl ProblemWatch {
-    /// Records the problems found by a check, sets the time since which each exists, and returns the lines to log.
+    /// Records the problems found by a check, sets the time since which each exists, and returns the reports.
     pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<ProblemEvent> {
         let mut news = Vec::new();
         self.looked = Some(now);
@@ -84,52 +101,56 @@ impl ProblemWatch {
                 });
                 continue;
             }
-            let key = problem.kind.key();
-            let is_new = !self.known.contains_key(&key);
-            let known = self.known.entry(key).or_insert_with(|| WatchedProblem {
-                harm: problem.harm,
-                headline: problem.headline.clone(),
-                is_wanted: problem.kind.is_wanted(),
+            let known = self.known.entry(problem.kind.key()).or_insert_with(|| WatchedProblem {
+                problem: problem.clone(),
                 since: wall,
                 began: now,
                 found: now,
                 past: None,
                 missed: None,
-                logged: now,
+                reported: None,
             });
-            if is_logged(problem) && (is_new || now.saturating_duration_since(known.logged) >= LOGGED_EVERY) {
-                let lasts = now.saturating_duration_since(known.began).as_secs();
-                let time = if is_new { String::new() } else { format!(" for {}", span(lasts)) };
-                news.push(ProblemEvent::Problem(format!("problem{time}: {problem}")));
-                known.logged = now;
-            }
-            (known.harm, known.found, known.past, known.missed) = (problem.harm, now, None, None);
-            known.headline.clone_from(&problem.headline);
             problem.since = Some(known.since.to_string());
+            (known.found, known.past, known.missed) = (now, None, None);
+            known.problem.clone_from(problem);
+            let is_due = known.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORTED_EVERY);
+            if is_due && is_reported(problem) {
+                let (stage, time) = match known.reported.replace(now) {
+                    None => (ProblemStage::Began, String::new()),
+                    Some(_) => (ProblemStage::Persists, format!(" for {}", span(known.lasted(now)))),
+                };
+                news.push(ProblemEvent { stage, text: format!("problem{time}: {problem}"), problem: problem.clone() });
+            }
         }
         self.known.retain(|_, known| {
             let Some(ended) = known.ended(now) else { return true };
-            if known.harm < Harm::Past && !known.is_wanted {
-                let lasted = span(ended.saturating_duration_since(known.began).as_secs());
-                news.push(ProblemEvent::Over(format!("problem over after {lasted}: {}", known.headline)));
+            if known.reported.is_some() {
+                let text = format!("problem over after {}: {}", span(known.lasted(ended)), known.problem.headline);
+                news.push(ProblemEvent { stage: ProblemStage::Ended, text, problem: known.problem.clone() });
             }
             false
         });
         news
     }
 
+    /// Reports the current problems with the next check once more, as if they began then.
+    pub fn report_again(&mut self) {
+        self.known.values_mut().for_each(|known| known.reported = None);
+    }
+
     /// Returns the number of problems for each harm, as found by the latest check. A problem that is remembered only in
     /// case it recurs does not count.
     pub fn counts(&self) -> [(Harm, usize); 10] {
-        let found =
-            |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
+        let found = |harm| {
+            self.known.values().filter(move |known| known.problem.harm == harm && Some(known.found) == self.looked)
+        };
         Harm::ALL.map(|harm| (harm, if harm == Harm::Past { self.past } else { found(harm).count() }))
     }
 }
 
-/// Returns whether a problem is logged. Past problems, lost telemetry, requests from unknown sources, a drain and the
+/// Returns whether a problem is reported. Past problems, lost telemetry, requests from unknown sources, a drain and the
 /// start are not.
-fn is_logged(problem: &Problem) -> bool {
+fn is_reported(problem: &Problem) -> bool {
     problem.harm < Harm::Past && !problem.kind.is_wanted()
 }
 
@@ -155,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_is_reported_once_it_is_worth_it_and_its_end_only_then() {
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut watched = ProblemWatch::default();
+        let mut at = |seconds: u64, found: &[Harm]| {
+            let mut problems: Vec<Problem> =
+                found.iter().map(|harm| Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)).harms(*harm)).collect();
+            let news = watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
+            news.into_iter().map(|event| event.stage).collect::<Vec<_>>()
+        };
+        assert_eq!(at(0, &[Harm::Telemetry]), []);
+        assert_eq!(at(5, &[Harm::Calls]), [ProblemStage::Began]);
+        assert_eq!(at(605, &[Harm::Calls]), [ProblemStage::Persists]);
+        assert_eq!(at(610, &[Harm::Telemetry]), []);
+        assert_eq!(at(615, &[]), []);
+        assert_eq!(at(620, &[]), [ProblemStage::Ended]);
+        assert_eq!(at(625, &[Harm::Strangers]), []);
+        assert_eq!(at(630, &[]), []);
+        assert_eq!(at(635, &[]), [], "what was not reported has no end");
+    }
+
+    #[test]
     fn a_problem_is_logged_when_it_begins_each_ten_minutes_and_when_it_is_over() {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let mut watched = ProblemWatch::default();
@@ -166,10 +208,7 @@ mod tests {
             let mut problems: Vec<Problem> = found.iter().map(problem).collect();
             let time = Duration::from_secs(seconds);
             let news = watched.note((start + time, wall + time), &mut problems);
-            let lines = news
-                .into_iter()
-                .map(|(ProblemEvent::Problem(line) | ProblemEvent::Over(line))| line)
-                .collect::<Vec<_>>();
+            let lines = news.into_iter().map(|event| event.text).collect::<Vec<_>>();
             (lines.join("; "), problems.pop().and_then(|problem| problem.since))
         };
         let since = Some("1970-01-01T00:00:00Z".to_owned());

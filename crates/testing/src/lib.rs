@@ -1,5 +1,5 @@
-//! Support for tests of several crates and for measurements: a wait for an event, CPU waits of child processes, and views of
-//! calls and legs.
+//! Support for tests of several crates and for measurements: a wait for an event, CPU waits of child processes, and
+//! views of calls and legs.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -19,9 +19,9 @@ pub(super) use edge::{
 };
 pub(super) use put::{EmptyScope, FieldSetter, ReadScope, fill};
 pub(super) use reports::{
-    CDR, HEP, MAIL, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MAIL, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES,
-    PUT_SMS, PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION,
-    TWILIO, VOICEMAIL,
+    ALERTS, CDR, HEP, MAIL, MESSAGES, OTEL, PUT_ALERTS, PUT_CDR, PUT_HEP, PUT_MAIL, PUT_MESSAGES, PUT_OTEL,
+    PUT_RECORDING, PUT_REPLIES, PUT_SMS, PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS,
+    SMS_ON_FAILURE, TRANSCRIPTION, TWILIO, VOICEMAIL,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -38,6 +38,8 @@ pub(super) enum ValueKind {
     Name,
     /// URL; its secret parts are masked.
     Url,
+    /// URL of which all but the server is a secret, as of a chat service's webhook.
+    SecretUrl,
     /// Secret string, `{ env = "NAME" }` or `{ file = "PATH" }`; never displayed.
     Secret,
     /// Duration such as `"30s"`, or 0.
@@ -229,6 +231,7 @@ pub(super) const ROOT: &[ConfigKey] = keys! {
     "group": ValueKind::Named(GROUP), NONE, "targets shared by several routes";
     "log": ValueKind::Table(LOG), is("{}"), "log output";
     "cdr": ValueKind::Table(CDR), NONE, "call records";
+    "alerts": ValueKind::Table(ALERTS), NONE, "webhook of problems";
     "agent": ValueKind::Named(AGENT), NONE, "voice agents";
     "api": ValueKind::Table(API), is("{}"), "identity sent to agents and webhooks";
     "client": ValueKind::Map(&ValueKind::Many(&ValueKind::Text("target"))), NONE, "SIP parties and voice agents by the identities of Voice SDK clients: `agent1 = \"trunk:pbx/201\"`";
@@ -255,7 +258,7 @@ pub(super) const SECRET: &[ConfigKey] = keys! {
 };
 
 /// Top-level tables in the order in which a misplaced key is looked up.
-const LOOKED_UP: [&str; 27] = [
+const LOOKED_UP: [&str; 28] = [
     "edge",
     "listen",
     "media",
@@ -276,6 +279,7 @@ const LOOKED_UP: [&str; 27] = [
     "sms",
     "log",
     "cdr",
+    "alerts",
     "recording",
     "transcription",
     "siprec",

@@ -1,5 +1,5 @@
-//! Keys of reports and external services: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`, `[sms]`, `[messages]`, `[recording]`,
-//! `[transcription]`, `[voicemail.NAME]`, `[mail]`.
+//! Keys of reports and external services: `[cdr]`, `[alerts]`, `[hep]`, `[otel]`, `[twilio]`, `[sms]`, `[messages]`,
+//! `[recording]`, `[transcription]`, `[voicemail.NAME]`, `[mail]`.
 
 use trunkgate_call::Sampling;
 use trunkgate_recording::Container;
@@ -14,12 +14,12 @@ use crate::hep::{self, HepSettings};
 use crate::mail::{self, MailSettings};
 use crate::messages::{self, MessageSettings};
 use crate::otel::{self, OtelSettings};
-use crate::receiver;
+use crate::receiver::{self, WebhookReceiver};
 use crate::recording::{self, AnnounceTo, OnFull, RecordingSettings};
 use crate::sms::{self, OptOutReplies, SmsSettings};
 use crate::transcription::{self, TranscriptionSettings};
 use crate::values::KeyReader;
-use crate::{agents, api, schema, voicemail, webhook_url};
+use crate::{agents, alerts, api, schema, voicemail, webhook_url};
 
 keyed! {
     /// Keys of `[cdr]`.
@@ -44,6 +44,21 @@ keyed! {
         => read!(otel::timeout, |to, time| to.url.receiver.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
     "spool_size": ValueKind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
+}
+
+keyed! {
+    /// Keys of `[alerts]`.
+    ALERTS, PUT_ALERTS: WebhookReceiver;
+    "url": ValueKind::SecretUrl
+        => read!(alerts::url, |to, url| to.url = url), must(r#"add url = "https://hooks.example.com/trunkgate""#), "webhook for problems that begin or end";
+    "secret": ValueKind::Many(&ValueKind::Secret)
+        => read!(receiver::secrets, |to, secrets| to.secrets = secrets), NONE, "as in `[cdr]`";
+    "token": ValueKind::Secret
+        => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "as in `[cdr]`";
+    "ca": FILE
+        => read!(agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "as in `[cdr]`";
+    "timeout": ValueKind::Duration
+        => read!(otel::timeout, |to, time| to.timeout = time), is(r#""20s""#), "as in `[cdr]`";
 }
 
 keyed! {

@@ -35,6 +35,7 @@ const PLACES: &[(&str, &[ConfigKey])] = &[
         MAIL,
     ),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
+    ("[alerts]\nurl = 'https://h/'\nKEYS", ALERTS),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
     ("[api]\nauth_token = 't'\n[app.x]\nurl = 'https://h/'\nstatus_callback = 'https://h/'\nKEYS", APP),
@@ -85,7 +86,7 @@ fn values(config: &Config) -> String {
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
     let told = (
         &config.log,
-        (&config.cdr, &config.recording, &config.mailboxes),
+        (&config.cdr, &config.alerts, &config.recording, &config.mailboxes),
         &config.api,
         &config.sms,
         &config.speech,

@@ -1,6 +1,7 @@
-//! Sinks of call data: call records, ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP and live
-//! events. Sinks never query the running edge.
+//! Sinks of call data and problems: call records, alerts, ended calls, callbacks, text messages, recordings,
+//! OpenTelemetry, HEP and live events. Sinks never query the running edge.
 
+pub mod alerts;
 pub mod callbacks;
 pub mod calls;
 pub(crate) mod conferences;
@@ -14,3 +15,13 @@ pub mod records;
 pub mod sms;
 pub mod store;
 mod wake;
+
+use trunkgate_config::Config;
+
+use sms::outlets::Outlets;
+
+/// Returns whether undelivered data of a configuration depends on the store.
+pub fn needs_store(config: &Config) -> bool {
+    let has_webhook = config.cdr.url.is_some() || config.alerts.is_some();
+    has_webhook || config.recording.is_some() || Outlets::of(config).is_any()
+}

@@ -46,6 +46,21 @@ pub(super) enum PostRefusal {
     Gone,
 }
 
+impl PostRefusal {
+    /// Returns whether the receiver responded that it does not accept this body, so that a repetition hardly helps:
+    /// redirects and client errors, except those about time and load (408, 425, 429).
+    pub(super) fn is_rejection(&self) -> bool {
+        match self {
+            PostRefusal::Unheard(_) => false,
+            PostRefusal::Gone => true,
+            PostRefusal::Answered(status, _) => {
+                let is_passing = matches!(status.as_u16(), 408 | 425 | 429);
+                status.is_redirection() || (status.is_client_error() && !is_passing)
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for PostRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -77,6 +92,11 @@ impl PostTarget {
     /// Returns the receiver's URL without secrets, for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.settings.url)
+    }
+
+    /// Returns scheme, host and port of the receiver, for messages: the path of a chat service's URL is a secret.
+    pub(super) fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
     }
 
     fn request(&self, id: &str, json: Vec<u8>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {

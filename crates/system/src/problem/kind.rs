@@ -394,6 +394,8 @@ pub enum RecordProblem {
         #[serde(skip)]
         is_for_url: bool,
     },
+    /// Alerts are not delivered to the URL.
+    AlertsNotDelivered,
     /// Counts of limits by day are not stored.
     DayCountsNotStored,
     /// The previous process ended without a regular shutdown.
@@ -709,6 +711,7 @@ impl RecordProblem {
         match self {
             RecordProblem::CallRecordsNotWritten => "call_records_not_written",
             RecordProblem::CallRecordsNotDelivered => "call_records_not_delivered",
+            RecordProblem::AlertsNotDelivered => "alerts_not_delivered",
             RecordProblem::CallRecordsNotQueued => "call_records_not_queued",
             RecordProblem::CallRecordsLost { .. } => "call_records_lost",
             RecordProblem::DayCountsNotStored => "day_counts_not_stored",

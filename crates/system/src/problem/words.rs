@@ -265,6 +265,7 @@ fn of_records(what: &RecordProblem) -> String {
         RecordProblem::CallRecordsLost { count, .. } => {
             format!("{} lost since the start", counted(*count, "call record"))
         }
+        RecordProblem::AlertsNotDelivered => "alerts are not delivered to the URL".to_owned(),
         RecordProblem::DayCountsNotStored => "counts of `calls_per_day` are not stored".to_owned(),
         RecordProblem::CallsCutShort { calls } => {
             format!("the previous process did not shut down cleanly, and cut {} short", number(*calls, "call"))

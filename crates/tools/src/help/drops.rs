@@ -125,6 +125,11 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
          that the log names; docs/reference/call-records.md.",
     ),
     (
+        "alerts_failed",
+        LOG,
+        "Alerts are not delivered to the URL of `[alerts]`: the line has the reason. They are repeated for 24 hours, three times if the receiver rejects them; docs/operate/deploy.md.",
+    ),
+    (
         "otel_failed",
         LOG,
         "Some or all traces are not delivered to the collector of `[otel]`: the line has the reason; docs/operate/opentelemetry.md.",
