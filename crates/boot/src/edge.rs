@@ -527,7 +527,7 @@ impl RunningEdge {
         }
         self.handle.shared.alerts.end();
         for thread in self.beside.drain(..) {
-            // Only the signalling loop, which has ended, sent commands to these threads.
+            // Their senders have ended: the signalling loop, and that of alerts.
             let _ = thread.join();
         }
         match (kept, &mut self.recordings) {

@@ -19,7 +19,7 @@ use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
 
 use super::outbox::{DestinationFigures, Event, Handed, Intake, Kind, Pace, Refusal, Row, Settled, Worker, table};
-use super::post::{PostRefusal, PostTarget};
+use super::post::PostTarget;
 use super::store::Store;
 
 /// Name of alerts among the kinds of the outbox, and their only line, host and share.
@@ -191,6 +191,7 @@ impl Kind for AlertOutbox {
         let mut row =
             Row::alone(&format!("AL{created:x}"), [NAME; 3], Duration::ZERO, serde_json::to_string(&alert).ok()?);
         NAME.clone_into(&mut row.head.line);
+        row.head.created = created;
         Some(row)
     }
 
@@ -203,8 +204,7 @@ impl Kind for AlertOutbox {
         let target = PostTarget::new(self.0.receiver().ok_or_else(removed)?).map_err(Refusal::here)?;
         let (outcome, _) = target.post(None, &row.head.key, row.body.clone().into_bytes()).await;
         outcome.map_err(|refusal| {
-            let later =
-                if let PostRefusal::Answered(_, later) = refusal { later.unwrap_or_default() } else { Duration::ZERO };
+            let later = refusal.retry_after();
             // The next alerts wait behind this one.
             let is_final = number >= REJECTIONS && refusal.is_rejection();
             Refusal { later, is_final, ..Refusal::here(format!("{}: {refusal}", target.origin())) }

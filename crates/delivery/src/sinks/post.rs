@@ -28,6 +28,7 @@ use trunkgate_system::web;
 #[derive(Debug)]
 pub(super) struct PostTarget {
     url: Url,
+    /// TLS configuration that trusts `ca` of the receiver; `None` selects the system's roots.
     tls: Option<Arc<ClientConfig>>,
     settings: WebhookReceiver,
 }
@@ -47,6 +48,14 @@ pub(super) enum PostRefusal {
 }
 
 impl PostRefusal {
+    /// Returns the minimum pause that the receiver has requested.
+    pub(super) fn retry_after(&self) -> Duration {
+        match self {
+            PostRefusal::Answered(_, later) => later.unwrap_or_default(),
+            PostRefusal::Unheard(_) | PostRefusal::Gone => Duration::ZERO,
+        }
+    }
+
     /// Returns whether the receiver responded that it does not accept this body, so that a repetition hardly helps:
     /// redirects and client errors, except those about time and load (408, 425, 429).
     pub(super) fn is_rejection(&self) -> bool {
@@ -81,12 +90,9 @@ impl PostTarget {
     /// Returns a message if URL or certificates are invalid.
     pub(super) fn new(settings: WebhookReceiver) -> Result<PostTarget, String> {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
-        let trust = match &settings.ca {
-            _ if url.scheme() != "https" => None,
-            Some(pem) => Some(TrustAnchors::of_pem(pem)?),
-            None => Some(TrustAnchors::of_system()),
-        };
-        Ok(PostTarget { url, tls: trust.map(web::trusting).transpose()?, settings })
+        let pem = settings.ca.as_ref().filter(|_| url.scheme() == "https");
+        let tls = pem.map(|pem| web::trusting(TrustAnchors::of_pem(pem)?)).transpose()?;
+        Ok(PostTarget { url, tls, settings })
     }
 
     /// Returns the receiver's URL without secrets, for messages.
@@ -170,8 +176,12 @@ impl PostTarget {
     }
 
     async fn connect(&self) -> Result<PostConnection, String> {
-        let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
-        let stream = web::connect(&self.url, tls, POST_ANSWER_BYTES).await?;
+        let tls = match &self.tls {
+            Some(tls) => Ok(Arc::clone(tls)),
+            None if self.url.scheme() == "https" => web::trusting_system().await,
+            None => Err("no TLS".to_owned()),
+        };
+        let stream = web::connect(&self.url, || tls, POST_ANSWER_BYTES).await?;
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| web::broken(&error))?;
         // The request reports errors of the connection as well.
         tokio::spawn(async { drop(driver.await) });

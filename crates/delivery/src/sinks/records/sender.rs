@@ -116,10 +116,9 @@ impl Sender {
         state.is_gone |= refusal == PostRefusal::Gone;
         // Concurrent requests fail together, and count as one failure.
         if state.rests.is_none_or(|at| at <= now) {
-            let later = if let PostRefusal::Answered(_, later) = refusal { later } else { None };
             let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
             state.failures = state.failures.saturating_add(1);
-            state.rests = Some(now + later.unwrap_or_default().max(PAUSES.pause(state.failures, random)));
+            state.rests = Some(now + refusal.retry_after().max(PAUSES.pause(state.failures, random)));
         }
         let is_rejected = matches!(refusal, PostRefusal::Answered(..)) && state.rejects(sid);
         let is_final = is_rejected && self.set_aside(row, state.most_bytes, &refusal);
